@@ -1,0 +1,137 @@
+"""Every knob of a run, on one page; the text under a field is its help."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from pixelwise.errors import ConfigError
+
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CNNConfig:
+    """The handout's CNN: down to a quarter of the size and up again."""
+
+    kernel: int = 3
+    """Side of every convolution's window in pixels; odd."""
+    num_filters: int = 32
+    """Feature maps of the first block (NF); the middle has twice as many."""
+    num_colours: int = 24
+    """Classes per pixel (NC)."""
+    num_in_channels: int = 1
+    """Channels of the input (NIC); 1 is grey."""
+    convolution: Literal["torch", "unfold"] = "torch"
+    """How MyConv2d computes: torch's kernel, or the written-out matrix product; equal in value and gradient."""
+
+    def __post_init__(self) -> None:
+        _require(self.kernel % 2 == 1 and self.kernel > 0, "kernel", self.kernel, "odd and positive")
+        for name in ("num_filters", "num_colours", "num_in_channels"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetConfig(CNNConfig):
+    """The same blocks as the CNN, with a skip connection around each pair."""
+
+
+NetConfig = CNNConfig | UNetConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """How a network learns."""
+
+    epochs: int = 25
+    """Passes over the training images."""
+    batch_size: int = 100
+    """Images per step; need not divide the number of images."""
+    learning_rate: float = 0.001
+    """Of Adam; the peak, where the schedule has one."""
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    """Constant, or up to the learning rate over `warmup_frac` and down to nothing along a straight line."""
+    warmup_frac: float = 0.2
+    """Share of the steps that the one-cycle schedule climbs."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """Adam (fused), or Muon for the convolutions with Adam for the rest."""
+    weight_decay: float = 0.0
+    """Decoupled, per step and unit of learning rate."""
+    average_frac: float = 0.0
+    """Share of the last steps whose weights are averaged for evaluation and for the model that is kept; 0: none."""
+    half_size_frac: float = 0.0
+    """Share of the first steps trained at half the height and width, a quarter of the work."""
+    flip: bool = False
+    """Mirror each training image left to right with probability one half."""
+    reshuffle: bool = True
+    """New batch order each epoch; off is the handout's original, which never reshuffled."""
+    precision: Precision = "auto"
+    """Of the convolutions; auto takes bf16 where the processor computes it faster, measured at the start."""
+    seed: int = 0
+    """Decides the initial weights, the order of batches and the flips."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs > 0, "epochs", self.epochs, "at least 1")
+        _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        for name in ("warmup_frac", "average_frac", "half_size_frac"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2^63 - 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """A whole run: network, data, label space, training."""
+
+    net: NetConfig
+    source: str
+    """Where the pictures come from: cifar10:horse, cifar10:all, synthetic:shapes, folder:PATH."""
+    palette: str = "handout24"
+    """Name of a palette in the package or path of a palette file."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, for run.json; `from_dict` reads them back."""
+        nested = asdict(self)
+        nested["net"]["name"] = NET_NAMES[type(self.net)]
+        return nested
+
+    @staticmethod
+    def from_dict(nested: dict[str, Any]) -> RunConfig:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ConfigError: a key is missing or unknown, or a value is out of range.
+        """
+        try:
+            net = net_from_dict(nested["net"])
+            train = TrainConfig(**nested["train"])
+            return RunConfig(net=net, source=nested["source"], palette=nested["palette"], train=train)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"needed a run's configuration, got {nested!r} ({error})") from error
+
+
+NET_CONFIGS: dict[str, type[NetConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
+NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
+
+
+def net_from_dict(values: dict[str, Any]) -> NetConfig:
+    """A network's configuration from plain values with its `name`.
+
+    Raises:
+        ConfigError: the name is no network of ours, or a value does not fit.
+    """
+    values = dict(values)
+    name = values.pop("name", None)
+    if name not in NET_CONFIGS:
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r}")
+    known = {f.name for f in fields(NET_CONFIGS[name])}
+    if unknown := set(values) - known:
+        raise ConfigError(f"the network {name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    return NET_CONFIGS[name](**values)
+
+
+def _require(good: bool, name: str, value: object, needed: str) -> None:
+    if not good:
+        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {value}")

@@ -1,0 +1,64 @@
+"""What can go wrong, as a tree of exceptions; each message says what was needed, what came, what to do.
+
+    PixelwiseError
+    ├── ConfigError       an option or a combination of options that cannot work
+    ├── DataError         a data set that is missing, damaged or foreign
+    │   └── DownloadError     a download that was refused, broke off or does not match its checksum
+    ├── PhotoError        one photo that cannot be read (the rest of a batch goes on)
+    ├── OutputError       a result that cannot be written
+    ├── CheckpointError   a model or run file that is damaged, foreign or of another version
+    ├── LabelError        a label that is neither a class nor IGNORE, a palette that is no palette
+    ├── ShapeError        an array of the wrong shape
+    └── Interrupted       stopped by the user; the state is saved where `path` says
+
+The library raises; only the command line exits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PixelwiseError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class ConfigError(PixelwiseError):
+    """An option, or a combination of options, that cannot work."""
+
+
+class DataError(PixelwiseError):
+    """A data set that is missing, damaged or not what it says it is."""
+
+
+class DownloadError(DataError):
+    """A download that was refused, broke off, or does not match its checksum."""
+
+
+class PhotoError(PixelwiseError):
+    """A photo that cannot be read; a batch names it and goes on."""
+
+
+class OutputError(PixelwiseError):
+    """A result that cannot be written: no permission, no space, a name taken twice."""
+
+
+class CheckpointError(PixelwiseError):
+    """A model or run file that is damaged, foreign or of another version."""
+
+
+class LabelError(PixelwiseError):
+    """A label that is neither 0..K-1 nor IGNORE, or a palette that cannot be one."""
+
+
+class ShapeError(PixelwiseError):
+    """An array whose shape the function cannot take."""
+
+
+class Interrupted(PixelwiseError):
+    """Stopped by the user; what was done is saved."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+        """Where the saved state lies."""
