@@ -1,0 +1,40 @@
+"""The handout's U-Net: the CNN's blocks, with a skip connection from each to its mirror image."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pixelwise.config import UNetConfig
+from pixelwise.models.cnn import block
+from pixelwise.models.conv import MyConv2d
+from pixelwise.shapes import Grey, Logits
+
+
+class UNet(nn.Module):
+    """Blocks on the way up read the block below and, beside it, what the way down had at that size.
+
+    Source: O. Ronneberger, P. Fischer, T. Brox, arXiv:1505.04597; here in the small form of CSC413/2516,
+    winter 2020, programming assignment 2, question B1.
+    """
+
+    stride = 4
+    """Height and width of the input are multiples of this."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        nf, nc, nic = config.num_filters, config.num_colours, config.num_in_channels
+        self.down1 = block(nic, nf, config, nn.MaxPool2d(2))
+        self.down2 = block(nf, 2 * nf, config, nn.MaxPool2d(2))
+        self.middle = block(2 * nf, 2 * nf, config)
+        self.up1 = block(4 * nf, nf, config, nn.Upsample(scale_factor=2))
+        self.up2 = block(2 * nf, nc, config, nn.Upsample(scale_factor=2))
+        self.classes = MyConv2d(nc + nic, nc, config.kernel, config.convolution)
+
+    def forward(self, x: Grey) -> Logits:
+        """Logits of every class at every pixel."""
+        half = self.down1(x)
+        quarter = self.down2(half)
+        up = self.up1(torch.cat([self.middle(quarter), quarter], dim=1))
+        up = self.up2(torch.cat([up, half], dim=1))
+        return self.classes(torch.cat([up, x], dim=1))
