@@ -1,0 +1,98 @@
+"""What every verb shares: reading the command, exit codes, messages.
+
+Exit codes: 0 all done; 1 some inputs failed, the rest done, each failure named; 2 wrong use or bad
+configuration; 130 interrupted, state saved.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from pixelwise import __version__
+from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.progress import show_progress
+
+DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+app = App(
+    name="pixelwise",
+    help="A class for every pixel: colour grey photographs, train the networks that do it.",
+    version=__version__,
+    help_format="plaintext",
+)
+for _verbs, _target, _help in (
+    (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
+    (("train",), "learn:train", "Train a network on pictures."),
+    (("evaluate",), "learn:evaluate", "Score a model, beside its baselines."),
+    (("palette",), "palette:palette", "Learn K colours from pictures."),
+    (("report",), "look:report", "Show a run as one self-contained page."),
+    (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
+    (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
+):
+    # Named by string, so that a verb's module is imported when it is called, not before.
+    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help)
+
+
+def main() -> None:
+    """Run the program on the process's own arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run one command; give its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
+    _terminate_like_ctrl_c()
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
+        show_progress(not common.quiet)
+        return _finish(command(*bound.args, **bound.kwargs), common)
+    except CycloptsError as error:
+        say(_one_line(error), always=True)
+        return WRONG
+    except Interrupted as error:
+        say(f"interrupted; {error}", always=True)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        say("interrupted; what was finished is kept", always=True)
+        return INTERRUPTED
+    except PixelwiseError as error:
+        say(str(error), always=True)
+        return WRONG
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _finish(result: Any, common: Common) -> int:
+    """Print what a verb found; --help and --version give no outcome."""
+    if not isinstance(result, Outcome):
+        return DONE
+    if common.json:
+        print(json.dumps(result.values, ensure_ascii=False))
+    elif result.message:
+        print(result.message)
+    return SOME_FAILED if result.num_failed else DONE
+
+
+def _one_line(error: CycloptsError) -> str:
+    """The parser's complaint without its frame, and where help is."""
+    return " ".join(str(error).split()) + " See pixelwise VERB --help."
+
+
+def _terminate_like_ctrl_c() -> None:
+    """Let a polite kill save state, as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
