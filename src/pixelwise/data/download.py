@@ -1,0 +1,201 @@
+"""Files from the network: verified, continued where they broke off, and there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import http.client
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pixelwise import __version__
+from pixelwise.errors import DataError, DownloadError, OutputError
+from pixelwise.files import checksum
+from pixelwise.progress import progress
+
+_PAUSES_S = (0.5, 1.0, 2.0)  # waits before each further try
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may change
+_PIECE_BYTES = 1 << 18
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remote:
+    """A file on the network, and what tells it from every other."""
+
+    url: str
+    num_bytes: int
+    checksum: str
+    """Hexadecimal."""
+    algorithm: Literal["md5", "sha256"]
+
+    @property
+    def name(self) -> str:
+        """The file's name at the end of its address."""
+        return self.url.rsplit("/", 1)[-1]
+
+    def by_hand(self, folder: Path) -> str:
+        """How to do without the download."""
+        return f"put {self.name} ({self.algorithm} {self.checksum}) into {folder} by hand"
+
+
+class _BrokenOff(Exception):
+    """The network failed in a way that may pass; what came is kept."""
+
+
+def fetch(
+    remote: Remote, folder: Path, *, timeout_s: float = 30.0, pauses_s: tuple[float, ...] = _PAUSES_S
+) -> Path:
+    """Download a file into a folder, unless it lies there already, and give its path.
+
+    What came so far waits in `NAME.part`, where the next try or the next run continues. One process
+    downloads at a time; others wait for it and take what it brought.
+
+    Raises:
+        DownloadError: the network or the server fails, or the content is not the one whose checksum is known.
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    path = folder / remote.name
+    part = path.with_name(f"{path.name}.part")
+    with _disk(path), _alone(folder / f".{remote.name}.lock"):
+        if path.exists():
+            _verify(remote, path, "delete it and run again to download it")
+            return path
+        _receive_patiently(remote, part, timeout_s, pauses_s)
+        try:
+            _verify(remote, part, f"it is deleted; run again, or {remote.by_hand(folder)}")
+        except DownloadError:
+            part.unlink()
+            raise
+        part.replace(path)
+    return path
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpack the folder named like `target` out of a tar archive; `target` appears whole or not at all.
+
+    Links and names that lead outside are refused (tarfile's filter "data").
+
+    Raises:
+        DataError: the archive is damaged, hostile, or holds no such folder.
+        OutputError: the disk is full or cannot be written.
+    """
+    remedy = "delete it and run again to download it"
+    with _disk(target), tempfile.TemporaryDirectory(prefix=".unpacking.", dir=target.parent) as temporary:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"cannot unpack {archive}: {error}; {remedy}") from error
+        unpacked = Path(temporary) / target.name
+        if not unpacked.is_dir():
+            raise DataError(f"needed a folder {target.name} in {archive}, got none; {remedy}")
+        try:
+            unpacked.rename(target)
+        except OSError:
+            if not target.is_dir():  # where it is, another process was faster and brought the same
+                raise
+
+
+def _verify(remote: Remote, path: Path, remedy: str) -> None:
+    found = checksum(path, remote.algorithm)
+    if found != remote.checksum:
+        needed = f"needed {path} with {remote.algorithm} {remote.checksum}"
+        raise DownloadError(f"{needed}, got {found} ({path.stat().st_size} bytes); {remedy}")
+
+
+def _receive_patiently(remote: Remote, part: Path, timeout_s: float, pauses_s: tuple[float, ...]) -> None:
+    for pause_s in (*pauses_s, None):
+        try:
+            _receive(remote, part, timeout_s)
+            return
+        except _BrokenOff as error:
+            if pause_s is None:
+                remedy = "run again when the network is back (what came is kept), or"
+                by_hand = remote.by_hand(part.parent)
+                raise DownloadError(f"cannot download {remote.url}: {error}; {remedy} {by_hand}") from error
+            time.sleep(pause_s)
+
+
+def _receive(remote: Remote, part: Path, timeout_s: float) -> None:
+    """One request for what is missing; a server that cannot continue sends everything again."""
+    have = part.stat().st_size if part.exists() else 0
+    if have >= remote.num_bytes:
+        return  # all there or too much: the checksum decides
+    headers = {"User-Agent": f"pixelwise/{__version__}", "Range": f"bytes={have}-"}
+    request = urllib.request.Request(remote.url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in _TRY_AGAIN:
+            raise _BrokenOff(f"the server answered {error.code} {error.reason}") from error
+        remedy = remote.by_hand(part.parent)
+        message = f"cannot download {remote.url}: the server answered {error.code} {error.reason}; {remedy}"
+        raise DownloadError(message) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOff(str(getattr(error, "reason", "") or error)) from error
+    with response:
+        start = have if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+        _pour(response, remote, part, start)
+
+
+def _pour(response: http.client.HTTPResponse, remote: Remote, part: Path, start: int) -> None:
+    """Write an answer that begins at byte `start` into the part.
+
+    An answer of another length is another file, such as a hotel network's login page: nothing is written.
+    """
+    offered = start + (response.length or 0)
+    if response.length is not None and offered != remote.num_bytes:
+        needed = f"needed {remote.num_bytes} bytes from {remote.url}, the server offers {offered}"
+        raise DownloadError(f"{needed}; check the network, or {remote.by_hand(part.parent)}")
+    have = start
+    total = -(-remote.num_bytes // _MEGABYTE)
+    with progress(f"downloading {remote.name} (MB)", total) as advance:
+        advance(have // _MEGABYTE, "")
+        with part.open("ab" if start else "wb") as file:
+            for piece in _pieces(response):
+                file.write(piece)
+                advance((have + len(piece)) // _MEGABYTE - have // _MEGABYTE, "")
+                have += len(piece)
+                if have > remote.num_bytes:
+                    break  # a server that never stops; the checksum refuses what came
+    if have < remote.num_bytes:
+        raise _BrokenOff(f"the connection closed after {have} of {remote.num_bytes} bytes")
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while piece := response.read(_PIECE_BYTES):
+            yield piece
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOff(str(error) or type(error).__name__) from error
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock that other processes wait for; it goes with the process, however that ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Name the place and the remedy where the disk fails; the network's failures have other names by then."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
