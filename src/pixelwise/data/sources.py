@@ -1,0 +1,65 @@
+"""Where data comes from, as users write it: `cifar10:horse`, `synthetic:shapes`, `folder:PATH`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Final
+
+from pixelwise.data import cifar10, synthetic
+from pixelwise.data.cifar10 import load_cifar10
+from pixelwise.data.folders import load_folder
+from pixelwise.data.pictures import Pictures
+from pixelwise.data.synthetic import load_synthetic
+from pixelwise.errors import ConfigError
+
+DEFAULT_SIZE: Final = 64
+"""Height and width in pixels to which the photos of a folder are cut."""
+
+
+def load_pictures(
+    source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = DEFAULT_SIZE
+) -> Pictures:
+    """The pictures of a source, in memory.
+
+    `cifar10:CLASS` (or `cifar10:all`) lies in `data_dir` or is downloaded there; `synthetic:NAME` is drawn by
+    `seed`; `folder:PATH` holds photos, cut to `size` x `size`.
+
+    Raises:
+        ConfigError: there is no such source; the message lists what there is.
+        DataError: the source is missing, damaged or empty; `DownloadError` where a download fails.
+        OutputError: a download cannot be written.
+    """
+    kind, _, name = source.partition(":")
+    match kind:
+        case "cifar10" if name in (*cifar10.CLASSES, cifar10.ALL):
+            return load_cifar10(name, data_dir or default_data_dir())
+        case "synthetic" if name in synthetic.NAMES:
+            return load_synthetic(name, seed)
+        case "folder" if name:
+            return load_folder(Path(name).expanduser(), size)
+    raise ConfigError(_unknown(source))
+
+
+def default_data_dir() -> Path:
+    """Where data sets lie unless told otherwise: PIXELWISE_DATA, or else a folder in the user's cache."""
+    if chosen := os.environ.get("PIXELWISE_DATA"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
+
+
+def _unknown(source: str) -> str:
+    named = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
+    named += [f"synthetic:{name}" for name in synthetic.NAMES]
+    there_is = f"{', '.join(named)}, or folder:PATH"
+    close = [f"folder:{source}"] if source and Path(source).is_dir() else _closest(source, named)
+    guess = f"; perhaps you meant {close[0]}" if close else ""
+    return f"needed a source of pictures, got {source!r}; there is {there_is}{guess}"
+
+
+def _closest(source: str, named: list[str]) -> list[str]:
+    """The most alike name, or the one whose last word was given alone."""
+    alone = [name for name in named if name.split(":")[1] == source.lower()]
+    return alone or difflib.get_close_matches(source.lower(), named, n=1, cutoff=0.6)

@@ -1,0 +1,132 @@
+"""Drawn pictures whose colours follow from their shapes, so that learning can be seen within seconds.
+
+Each kind of shape and each pattern of the background has a colour of its own, given as Lab a and b; lightness
+is drawn from the same range for all. A grey picture therefore shows what everything is, but a grey value alone
+tells nothing of its colour: a network has to look around each pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from pixelwise.colour import lab_to_srgb
+from pixelwise.data.pictures import Pictures, gather
+from pixelwise.errors import ConfigError
+
+NAMES: Final = ("shapes",)
+"""What can be drawn."""
+
+SHAPE_CHROMA: Final = {"disc": (44.0, 30.0), "square": (14.0, -42.0), "triangle": (-36.0, 34.0)}
+"""Lab a and b of each kind of shape: coral, blue, green."""
+
+GROUND_CHROMA: Final = {"plain": (4.0, 20.0), "waves": (-16.0, -10.0)}
+"""Lab a and b of each pattern of the background: sand, teal."""
+
+_SIZE = 32
+_NUM_TRAIN, _NUM_VAL = 2000, 400
+_BATCH = 400  # pictures drawn at once: few enough to stay in the processor's cache
+_SHAPES_PER_PICTURE = 2
+_LIGHTNESS = (38.0, 78.0)  # where all five colours are in gamut
+_CONTRAST = (12.0, 20.0)  # of a shape against its background, in L; at most half the range
+_RADIUS = (5.0, 9.0)
+
+
+def load_synthetic(name: str, seed: int) -> Pictures:
+    """Draw the pictures of one name; equal seeds draw equal pictures.
+
+    Raises:
+        ConfigError: there is no such name.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"needed one of the synthetic pictures {', '.join(NAMES)}; got {name!r}")
+    generator = torch.Generator().manual_seed(seed)
+    train, val = (draw_shapes(num, generator) for num in (_NUM_TRAIN, _NUM_VAL))
+    return gather(f"synthetic:{name}", train, val)
+
+
+def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
+    """Pictures of two shapes, the second over the first, on a patterned ground; uint8 (num, 3, 32, 32)."""
+    sizes = [min(_BATCH, num - start) for start in range(0, num, _BATCH)]
+    return torch.cat([_draw_batch(size, generator) for size in sizes])
+
+
+def _draw_batch(num: int, generator: torch.Generator) -> Tensor:
+    lab, ground_lightness = _draw_ground(num, generator)
+    for _ in range(_SHAPES_PER_PICTURE):
+        kind = torch.randint(len(SHAPE_CHROMA), (num,), generator=generator)
+        colour = torch.tensor(list(SHAPE_CHROMA.values()))[kind]
+        lightness = _contrasting(ground_lightness, generator)
+        shade = _ramp(num, 4.0, generator)
+        painted = torch.cat([lightness.view(-1, 1, 1, 1) + shade, _flat(colour)], dim=1)
+        lab = torch.lerp(lab, painted, _cover(kind, generator))
+    return (lab_to_srgb(lab) * 255).round().to(torch.uint8)
+
+
+def _draw_ground(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Lab of the backgrounds, (num, 3, 32, 32), and their mean lightness, (num,)."""
+    kind = torch.randint(len(GROUND_CHROMA), (num,), generator=generator)
+    colour = torch.tensor(list(GROUND_CHROMA.values()))[kind]
+    lightness = _uniform(_LIGHTNESS, num, generator)
+    plain = _ramp(num, 6.0, generator)
+    phase = _uniform((0.0, 2 * torch.pi), num, generator).view(-1, 1, 1, 1)
+    waves = 5 * torch.sin(_ramp(num, 24.0, generator) + phase)
+    pattern = torch.where(kind.view(-1, 1, 1, 1) == 0, plain, waves)
+    return torch.cat([lightness.view(-1, 1, 1, 1) + pattern, _flat(colour)], dim=1), lightness
+
+
+def _contrasting(lightness: Tensor, generator: torch.Generator) -> Tensor:
+    """A lightness that stands out from the given one, to either side where the range has room."""
+    low, high = _LIGHTNESS
+    step = _uniform(_CONTRAST, len(lightness), generator)
+    up = torch.rand(len(lightness), generator=generator) < 0.5
+    up = (up | (lightness - step < low)) & (lightness + step <= high)
+    return torch.where(up, lightness + step, lightness - step)
+
+
+def _cover(kind: Tensor, generator: torch.Generator) -> Tensor:
+    """Share of each pixel that a shape covers, (N, 1, 32, 32): 1 inside, 0 outside, between on its edge."""
+    num = len(kind)
+    radius = _uniform(_RADIUS, num, generator)
+    centre = torch.rand(num, 2, generator=generator) * (_SIZE - 12) + 6
+    turn = _uniform((0.0, 2 * torch.pi), num, generator)
+    rows, columns = (axis - centre[:, i].view(-1, 1, 1) for i, axis in enumerate(_axes()))
+    corners = torch.tensor([0, 4, 3])[kind]  # sides of a polygon; a disc has none
+    inradius = radius * torch.tensor([1.0, 0.84, 0.64])[kind]  # like areas
+    distance = torch.where(
+        (corners == 0).view(-1, 1, 1),
+        torch.hypot(rows, columns),
+        _polygon_distance(rows, columns, turn, corners.clamp(min=3)),
+    )
+    return (inradius.view(-1, 1, 1) - distance + 0.5).clamp(0, 1).unsqueeze(1)
+
+
+def _polygon_distance(rows: Tensor, columns: Tensor, turn: Tensor, corners: Tensor) -> Tensor:
+    """How far out a pixel lies in a regular polygon, measured along the normal of the nearest side."""
+    step = (2 * torch.pi / corners).view(-1, 1, 1)
+    angle = torch.atan2(rows, columns) + turn.view(-1, 1, 1)
+    return torch.hypot(rows, columns) * torch.cos(torch.remainder(angle, step) - step / 2)
+
+
+def _ramp(num: int, height: float, generator: torch.Generator) -> Tensor:
+    """Planes that rise by about `height` across a picture in any direction, (num, 1, 32, 32), mean 0."""
+    turn = _uniform((0.0, 2 * torch.pi), num, generator).view(-1, 1, 1)
+    rows, columns = (axis - (_SIZE - 1) / 2 for axis in _axes())
+    return (height / _SIZE * (rows * torch.sin(turn) + columns * torch.cos(turn))).unsqueeze(1)
+
+
+def _axes() -> tuple[Tensor, Tensor]:
+    """Row and column of every pixel, broadcast over a batch."""
+    axis = torch.arange(_SIZE, dtype=torch.float32)
+    return axis.view(1, -1, 1), axis.view(1, 1, -1)
+
+
+def _flat(colour: Tensor) -> Tensor:
+    return colour.view(-1, 2, 1, 1).expand(-1, -1, _SIZE, _SIZE)
+
+
+def _uniform(between: tuple[float, float], num: int, generator: torch.Generator) -> Tensor:
+    low, high = between
+    return low + (high - low) * torch.rand(num, generator=generator)
