@@ -24,7 +24,7 @@ class CNNConfig:
     num_in_channels: int = 1
     """Channels of the input (NIC); 1 is grey."""
     convolution: Literal["torch", "unfold"] = "torch"
-    """How MyConv2d computes: torch's kernel, or the written-out matrix product; equal in value and gradient."""
+    """MyConv2d on torch's kernel, or as the written-out matrix product; equal in value and gradient."""
 
     def __post_init__(self) -> None:
         _require(self.kernel % 2 == 1 and self.kernel > 0, "kernel", self.kernel, "odd and positive")
@@ -55,13 +55,15 @@ class TrainConfig:
     warmup_frac: float = 0.2
     """Share of the steps that the one-cycle schedule climbs."""
     optimiser: Literal["adam", "muon"] = "adam"
-    """Adam (fused), or Muon for the convolutions with Adam for the rest."""
+    """Adam (fused) for everything, or Muon for the convolutions' weights and Adam for the rest."""
+    muon_rate: float = 0.15
+    """Learning rate of Muon, which follows the same schedule; without effect on Adam."""
+    momentum: float = 0.8
+    """Momentum of Muon; without effect on Adam."""
     weight_decay: float = 0.0
-    """Decoupled, per step and unit of learning rate."""
-    average_frac: float = 0.0
-    """Share of the last steps whose weights are averaged for evaluation and for the model that is kept; 0: none."""
-    half_size_frac: float = 0.0
-    """Share of the first steps trained at half the height and width, a quarter of the work."""
+    """Decoupled from the gradient: weights shrink by this times the learning rate each step."""
+    crop_frac: float = 0.0
+    """Share of the first steps that see a random quarter of each picture (half the height and width)."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
     reshuffle: bool = True
@@ -74,8 +76,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.epochs > 0, "epochs", self.epochs, "at least 1")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        for name in ("warmup_frac", "average_frac", "half_size_frac"):
+        for name in ("learning_rate", "muon_rate"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        for name in ("warmup_frac", "crop_frac", "momentum"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2^63 - 1")
 
@@ -128,7 +131,9 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
         raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r}")
     known = {f.name for f in fields(NET_CONFIGS[name])}
     if unknown := set(values) - known:
-        raise ConfigError(f"the network {name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"the network {name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
     return NET_CONFIGS[name](**values)
 
 

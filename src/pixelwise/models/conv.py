@@ -34,7 +34,9 @@ class UnfoldedConvolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         columns = F.unfold(x, weight.shape[-2:], padding=padding)
-        height, width = (size + 2 * padding - k + 1 for size, k in zip(x.shape[-2:], weight.shape[-2:], strict=True))
+        height, width = (
+            size + 2 * padding - k + 1 for size, k in zip(x.shape[-2:], weight.shape[-2:], strict=True)
+        )
         out = weight.flatten(1) @ columns + bias[:, None]
         return out.unflatten(-1, (height, width))
 
@@ -62,10 +64,12 @@ class MyConv2d(nn.Module):
         num_in: channels of the input.
         num_out: filters, the channels of the output.
         kernel: side of the window in pixels; odd, so that the output has the input's size.
-        how: "torch" computes on torch's kernel, "unfold" by `UnfoldedConvolution`; equal in value and gradient.
+        how: "torch" is torch's kernel, "unfold" is `UnfoldedConvolution`: equal in value and gradient.
     """
 
-    def __init__(self, num_in: int, num_out: int, kernel: int, how: Literal["torch", "unfold"] = "torch") -> None:
+    def __init__(
+        self, num_in: int, num_out: int, kernel: int, how: Literal["torch", "unfold"] = "torch"
+    ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(num_in * kernel * kernel)
         self.weight = nn.Parameter(torch.empty(num_out, num_in, kernel, kernel).uniform_(-bound, bound))

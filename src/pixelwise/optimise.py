@@ -1,0 +1,70 @@
+"""How weights move: the optimiser and its schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pixelwise.config import TrainConfig
+from pixelwise.runs import flatten_state, unflatten_state
+
+
+class Optimiser:
+    """Adam for every weight, or Muon for the convolutions' and Adam for the rest, on one schedule.
+
+    Muon moves each weight matrix along its momentum made orthogonal, so that every direction of the matrix
+    learns at the same pace. A convolution's weight (O, I, k, k) is the matrix (O, I k k) of its unfolded
+    product; torch's Muon takes matrices only, so it is handed views of that shape.
+
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024;
+    D. Kingma, J. Ba, arXiv:1412.6980; the schedule after L. Smith, N. Topin, arXiv:1708.07120.
+    """
+
+    def __init__(self, net: nn.Module, config: TrainConfig, num_steps: int) -> None:
+        self.config, self.num_steps = config, num_steps
+        self.net = net
+        weights = [p for p in net.parameters() if p.ndim == 4] if config.optimiser == "muon" else []
+        rest = [p for p in net.parameters() if not any(p is w for w in weights)]
+        self._views = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in weights]
+        adam = torch.optim.AdamW(rest, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self._parts: list[tuple[torch.optim.Optimizer, float]] = [(adam, config.learning_rate)]
+        if weights:
+            muon = torch.optim.Muon(
+                [view for _, view in self._views],
+                lr=config.muon_rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+            )
+            self._parts.append((muon, config.muon_rate))
+
+    def step(self, loss: Tensor, step: int) -> None:
+        """Move the weights one step down the gradient of `loss`; `step` counts from 0 and sets the rate."""
+        self.net.zero_grad()
+        loss.backward()
+        for weight, view in self._views:
+            assert weight.grad is not None
+            view.grad = weight.grad.flatten(1)
+        for part, rate in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate * self.rate_frac(step)
+            part.step()
+
+    def rate_frac(self, step: int) -> float:
+        """Share of the peak learning rate at a step."""
+        if self.config.schedule == "constant":
+            return 1.0
+        done, climb = (step + 1) / (self.num_steps + 1), self.config.warmup_frac
+        return done / climb if done < climb else (1 - done) / (1 - climb)
+
+    def state(self) -> dict[str, Tensor]:
+        """Momenta and counts, by name."""
+        parts = enumerate(part.state_dict()["state"] for part, _ in self._parts)
+        return {
+            name: value for i, state in parts for name, value in flatten_state(state, f"optimiser{i}").items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave; momenta that are not there start at nothing."""
+        for i, (part, _) in enumerate(self._parts):
+            groups = part.state_dict()["param_groups"]
+            part.load_state_dict({"state": unflatten_state(tensors, f"optimiser{i}"), "param_groups": groups})

@@ -1,0 +1,93 @@
+"""Named, complete run configurations; each says where it comes from, its command, and what to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pixelwise.config import NET_CONFIGS, RunConfig, TrainConfig
+from pixelwise.errors import ConfigError
+
+
+def handout(net: str, source: str) -> RunConfig:
+    """The assignment's own hyper-parameters, with the batches reshuffled each epoch.
+
+    The learning rates are the original's: 0.3 for the CNN and 0.001 for the U-Net, which confounds the two;
+    give --learning-rate to compare them fairly. Arithmetic is fp32, as it was.
+
+    Command: pixelwise train unet cifar10:horse --recipe handout
+    Expect:  see docs/log.md for loss, accuracy and seconds, with and without reshuffling
+    Source:  CSC413/2516, winter 2020, programming assignment 2
+    """
+    train = TrainConfig(learning_rate=0.3 if net == "cnn" else 0.001, precision="fp32")
+    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+
+
+def fast(net: str, source: str) -> RunConfig:
+    """Soonest to the quality of `handout`: one pass, mostly over quarters of the pictures.
+
+    Small batches make many steps of one pass, Muon makes each of them count, and a quarter of a picture
+    costs a quarter of the time while the pixels seen stay as varied. The last fifth sees whole pictures, so
+    that the batch-norm statistics are those of whole pictures.
+
+    Command: pixelwise train unet cifar10:horse --recipe fast
+    Expect:  benchmarks/time_to_quality.py prints accuracy and time against `handout`
+    Source:  ours; docs/log.md has what was tried
+    """
+    train = TrainConfig(
+        epochs=1,
+        batch_size=16,
+        learning_rate=0.03,
+        schedule="one-cycle",
+        optimiser="muon",
+        muon_rate=0.25,
+        crop_frac=0.8,
+        flip=True,
+    )
+    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+
+
+def best(net: str, source: str) -> RunConfig:
+    """Most accurate within the time of `handout`: many cheap passes, then a few over whole pictures.
+
+    Command: pixelwise train unet cifar10:horse --recipe best
+    Expect:  benchmarks/time_to_quality.py prints accuracy and time against `handout`
+    Source:  ours; docs/log.md has what was tried
+    """
+    train = TrainConfig(
+        epochs=75,
+        batch_size=25,
+        learning_rate=0.02,
+        schedule="one-cycle",
+        optimiser="muon",
+        muon_rate=0.1,
+        momentum=0.9,
+        crop_frac=0.93,
+        flip=True,
+    )
+    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+
+
+RECIPES: dict[str, Callable[[str, str], RunConfig]] = {"handout": handout, "fast": fast, "best": best}
+
+
+def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
+    """A named recipe for a network and a source, with some values changed; None changes nothing.
+
+    Raises:
+        ConfigError: no such recipe or network, or a value out of range.
+    """
+    if name not in RECIPES:
+        raise ConfigError(f"needed one of the recipes {', '.join(RECIPES)}, got {name!r}")
+    if net not in NET_CONFIGS:
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {net!r}")
+    config = RECIPES[name](net, source)
+    given = {key: value for key, value in changes.items() if value is not None}
+    in_net, in_train = (
+        {key: given.pop(key) for key in list(given) if hasattr(part, key)}
+        for part in (config.net, config.train)
+    )
+    return replace(
+        config, net=replace(config.net, **in_net), train=replace(config.train, **in_train), **given
+    )

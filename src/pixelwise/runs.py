@@ -1,0 +1,308 @@
+"""Run folders, checkpoints and models on disk: safetensors and JSON, never pickle.
+
+A run folder holds
+
+* ``run.json``: configuration, versions, data checksum, and the reasons for what was chosen automatically;
+* ``metrics.jsonl``: one line per epoch;
+* ``checkpoint.safetensors``: weights and optimiser state, from which a run goes on bit for bit;
+* ``samples.safetensors``: a few validation pictures, so that the run can be looked at without its data;
+* ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pixelwise.cards import SHIPPED, check_weights, shipped_models, weights_path
+from pixelwise.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
+from pixelwise.errors import CheckpointError, ConfigError, LabelError
+from pixelwise.files import checksum, whole_file, write_text
+from pixelwise.labelspace import Palette
+from pixelwise.models import Network, build
+
+MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "samples.safetensors",
+    "run.json",
+    "metrics.jsonl",
+)
+DEFAULT_MODEL = "cifar-ab"
+_FORMAT = 1
+_NUM_SAMPLES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network with its label space, ready to predict."""
+
+    name: str
+    """A shipped model's name, or the path it was read from."""
+    net: Network
+    """In evaluation mode."""
+    config: NetConfig
+    """What the network was built from."""
+    palette: Palette
+    """What its classes mean."""
+    size: int
+    """Short side in pixels at which the network reads a photo."""
+    checksum: str
+    """SHA-256 of the file."""
+
+
+def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
+    """Write a model as one file that describes itself.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {
+        "net": {"name": NET_NAMES[type(config)]} | asdict(config),
+        "palette": palette.to_dict(),
+        "size": size,
+    }
+    _write_tensors(path, dict(net.state_dict()), about)
+
+
+def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
+    """A shipped model by its name, or a run folder or model file by its path.
+
+    Raises:
+        CheckpointError: there is no such model, or the file is damaged or foreign.
+    """
+    path = _find_model(str(name_or_path))
+    sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
+    tensors, about = _read_tensors(path)
+    try:
+        config = net_from_dict(about["net"])
+        palette, size = Palette.from_dict(about["palette"]), int(about["size"])
+        net = build(config)
+        net.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, LabelError) as error:
+        raise CheckpointError(
+            f"{path} holds no model of ours ({_first_line(error)}); give a run, a model file or one of "
+            f"{', '.join(shipped_models())}"
+        ) from error
+    net.eval().requires_grad_(False)
+    return Model(
+        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
+    )
+
+
+def _find_model(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    for candidate in (weights_path(name_or_path), path / MODEL, path):
+        if candidate.is_file():
+            return candidate
+    if (path / CHECKPOINT).is_file():
+        raise CheckpointError(f"{path} holds an unfinished run; finish it with: pixelwise train ... --resume")
+    raise CheckpointError(
+        f"needed a model, but {name_or_path} is neither a run folder, a model file, nor one of: "
+        f"{', '.join(shipped_models())}"
+    )
+
+
+@dataclass(kw_only=True)
+class Checkpoint:
+    """The state between two steps of a run."""
+
+    config: RunConfig
+    digest: str
+    """Checksum of the training data."""
+    step: int
+    """Steps done."""
+    train_seconds: float
+    """Training time so far."""
+    epoch_loss_sum: float
+    """Sum of the current epoch's batch losses so far, each weighted by its images."""
+    precision: Precision
+    """Precision of the convolutions, kept since another would not go on bit for bit."""
+    tensors: dict[str, Tensor]
+    """Weights and optimiser state by name."""
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the state of a run in one atomic step.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {name: value for name, value in vars(checkpoint).items() if name not in ("tensors", "config")}
+    _write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the state of a run.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or foreign.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise CheckpointError(
+            f"needed an interrupted run to resume, but {folder} has no {CHECKPOINT}; leave out --resume"
+        )
+    tensors, about = _read_tensors(path)
+    try:
+        return Checkpoint(**(about | {"config": RunConfig.from_dict(about["config"]), "tensors": tensors}))
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint of ours ({_first_line(error)}); start the run anew"
+        ) from error
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with whole_file(path) as temporary:
+        save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({_first_line(error)}); it is damaged or of another kind"
+        ) from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of a network")
+    if (found := about.pop("format", None)) != _FORMAT:
+        raise CheckpointError(f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise")
+    return tensors, about
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
+
+
+def flatten_state(state: dict[int, dict[str, Any]], prefix: str) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors."""
+    return {
+        f"{prefix}.{index}.{key}": torch.as_tensor(value)
+        for index, values in state.items()
+        for key, value in values.items()
+    }
+
+
+def unflatten_state(tensors: dict[str, Tensor], prefix: str) -> dict[int, dict[str, Tensor]]:
+    """What `flatten_state` wrote, back as the optimiser had it."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in with_prefix(tensors, prefix).items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    return state
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose name starts with `prefix` and a dot, without it."""
+    return {
+        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }
+
+
+def write_manifest(folder: Path, config: RunConfig, digest: str, reasons: dict[str, str]) -> None:
+    """Write run.json: all it takes to repeat the run, and why what was automatic came out as it did."""
+    manifest = {
+        "config": config.to_dict(),
+        "data_sha256": digest,
+        "reasons": reasons,
+        "versions": {name: version(name) for name in ("pixelwise", "torch", "numpy")},
+        "machine": {
+            "processor": processor_name(),
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+        },
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def write_samples(folder: Path, images: Tensor) -> None:
+    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
+    _write_tensors(folder / SAMPLES, {"images": images[index]}, {})
+
+
+def read_samples(folder: Path) -> Tensor:
+    """The pictures that `write_samples` kept, uint8 (n, 3, H, W).
+
+    Raises:
+        CheckpointError: there are none, or the file is damaged or foreign.
+    """
+    tensors, _ = _read_tensors(folder / SAMPLES)
+    if "images" not in tensors:
+        raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")
+    return tensors["images"]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `write_manifest` wrote.
+
+    Raises:
+        CheckpointError: the folder holds no run, or its file is damaged.
+    """
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder} holds no run: {MANIFEST} is missing or damaged; give the folder that --out named"
+        ) from error
+
+
+def processor_name() -> str:
+    """What the processor calls itself, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def append_metrics(folder: Path, row: dict[str, float]) -> None:
+    """Add one epoch's line to metrics.jsonl."""
+    with (folder / METRICS).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The epochs of a run so far.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+    """
+    try:
+        return list(_rows(folder / METRICS))
+    except OSError as error:
+        raise CheckpointError(f"{folder} holds no run: {METRICS} is missing") from error
+
+
+def _rows(path: Path) -> Iterator[dict[str, float]]:
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # a line cut off by a kill; the epoch is done again
+
+
+def cut_metrics(folder: Path, num_epochs: int) -> None:
+    """Drop the lines of epochs after the first `num_epochs`, which a resumed run does again."""
+    rows = read_metrics(folder)[:num_epochs] if (folder / METRICS).is_file() else []
+    write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,57 @@
+"""Stopping between two steps, and counting only the seconds that count."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+_POLITE = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def finish_step_first() -> Iterator[Callable[[], bool]]:
+    """Hold back the first Ctrl-C or polite kill until the loop asks for it; a second one stops at once.
+
+    Yields a function that says whether one came. Signals reach the main thread only: in another thread
+    nothing is held back.
+    """
+    came = False
+
+    def note(_number: int, _frame: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = {number: signal.signal(number, note) for number in _POLITE}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Stopwatch:
+    """Seconds of work; what happens while paused does not count."""
+
+    def __init__(self, already_s: float = 0.0) -> None:
+        self._start_s = time.perf_counter() - already_s
+
+    def seconds(self) -> float:
+        """Seconds counted so far."""
+        return time.perf_counter() - self._start_s
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what happens inside."""
+        at_s = self.seconds()
+        try:
+            yield
+        finally:
+            self._start_s = time.perf_counter() - at_s

@@ -1,0 +1,312 @@
+"""One visible loop that trains a network on pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pixelwise.config import Device, RunConfig, TrainConfig
+from pixelwise.data import Pictures, load_pictures
+from pixelwise.data.batches import Batches
+from pixelwise.errors import CheckpointError, ConfigError, Interrupted
+from pixelwise.evaluate import score
+from pixelwise.labelspace import Palette
+from pixelwise.losses import cross_entropy
+from pixelwise.models import Network, build
+from pixelwise.optimise import Optimiser
+from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
+from pixelwise.progress import progress
+from pixelwise.runs import (
+    CHECKPOINT,
+    MODEL,
+    Checkpoint,
+    append_metrics,
+    cut_metrics,
+    read_checkpoint,
+    read_metrics,
+    with_prefix,
+    write_checkpoint,
+    write_manifest,
+    write_model,
+    write_samples,
+)
+from pixelwise.stopping import Stopwatch, finish_step_first
+
+_CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a finished run came to; the keys of `pixelwise train --json`."""
+
+    run: str
+    """The run's folder."""
+    epochs: int
+    """Passes over the training images."""
+    steps: int
+    """Updates of the weights."""
+    train_loss: float
+    """Mean over the last epoch's batches, in nats."""
+    val_loss: float
+    """On the validation images, in nats."""
+    val_accuracy: float
+    """Share of right pixels on the validation images, in per cent."""
+    train_seconds: float
+    """Everything after the data is in memory, validation left out."""
+    peak_memory_bytes: int
+    """The most memory the process (on a GPU: the device) ever held."""
+
+
+def train(
+    config: RunConfig, pictures: Pictures, folder: Path, *, device: Device = "auto", resume: bool = False
+) -> TrainResult:
+    """Train a network and leave it, its scores and its state in `folder`.
+
+    The same configuration and pictures give the same weights on the same machine, interrupted or not.
+
+    Raises:
+        ConfigError: the size of the pictures does not suit the network.
+        CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
+            a run and `resume` is off.
+        Interrupted: Ctrl-C or a polite kill came; the state between two steps is saved in the folder.
+        OutputError: the folder cannot be written.
+    """
+    run = _Run(
+        config, pictures, folder, choose_device(device), _saved(config, pictures, folder, resume=resume)
+    )
+    with progress(f"training on {pictures.name}", run.num_steps) as advance, finish_step_first() as stop:
+        advance(run.step, "")
+        while run.step < run.num_steps:
+            batch = run.next_batch()
+            with compute_in(run.precision, run.device):
+                logits = run.net(batch.grey.contiguous(memory_format=torch.channels_last))
+            loss = cross_entropy(logits, batch.labels)
+            run.optimiser.step(loss, run.step)
+            run.count(loss.item(), len(batch))
+            if run.step % run.steps_per_epoch == 0:
+                run.validate()
+            if stop() or run.save_is_due():
+                run.save()
+            if stop() and run.step < run.num_steps:
+                raise Interrupted(
+                    f"{run.step} of {run.num_steps} steps are saved in {folder}; go on with --resume", folder
+                )
+            advance(1, f"loss {loss.item():.3f}{run.last_score}")
+    return run.finish()
+
+
+def train_source(
+    config: RunConfig,
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    device: Device = "auto",
+    resume: bool = False,
+) -> TrainResult:
+    """Load the pictures that a configuration names, give the network its palette's number of classes, train.
+
+    Raises:
+        DataError: the pictures are not to be had.
+        PixelwiseError: as `train`.
+    """
+    num_colours = Palette.read(config.palette).num_classes
+    config = replace(config, net=replace(config.net, num_colours=num_colours))
+    pictures = load_pictures(config.source, data_dir, config.train.seed)
+    return train(config, pictures, folder, device=device, resume=resume)
+
+
+class _Run:
+    """Everything that a step changes, and how it is saved."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        pictures: Pictures,
+        folder: Path,
+        device: torch.device,
+        saved: Checkpoint | None,
+    ) -> None:
+        self.config, self.folder, self.device, self.digest = config, folder, device, pictures.digest
+        self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
+        self.precision, reason = choose_precision(
+            saved.precision if saved else config.train.precision, device
+        )
+        torch.manual_seed(config.train.seed)
+        self.net = build(config.net)
+        self.palette = Palette.read(config.palette)
+        _check_fit(self.net, config, self.palette, pictures)
+        self.net.to(device)
+        self.size = pictures.train.shape[-2]
+        self.data = Batches.of(pictures.train, self.palette, device)
+        self.val = Batches.of(pictures.val, self.palette, device)
+        self.steps_per_epoch = -(-len(self.data) // config.train.batch_size)
+        self.num_steps = config.train.epochs * self.steps_per_epoch
+        self.optimiser = Optimiser(self.net, config.train, self.num_steps)
+        self.step, self.epoch_loss_sum, self.last_score = 0, 0.0, ""
+        self._order: torch.Tensor | None = None
+        if saved:
+            self._restore(saved)
+        else:
+            write_manifest(folder, config, pictures.digest, {"precision": reason, "device": str(device)})
+            write_samples(folder, pictures.val)
+        cut_metrics(folder, self.step // self.steps_per_epoch)
+        self._saved_at_s = self.clock.seconds()
+
+    def next_batch(self) -> Batches:
+        """The pictures of this step: which, mirrored or not, and cropped, all follow from seed and step."""
+        epoch, batch = divmod(self.step, self.steps_per_epoch)
+        if batch == 0:
+            self.epoch_loss_sum = 0.0
+        self.net.train()
+        train = self.config.train
+        if self._order is None or batch == 0:
+            self._order = _epoch_order(train, epoch, len(self.data))
+        index = self._order[batch * train.batch_size : (batch + 1) * train.batch_size]
+        return _vary(
+            self.data.take(index), train, self.step, crop=self.step < train.crop_frac * self.num_steps
+        )
+
+    def count(self, loss: float, num_images: int) -> None:
+        """One more step is done."""
+        self.step += 1
+        self.epoch_loss_sum += loss * num_images
+
+    def validate(self) -> None:
+        """Score the validation pictures at the end of an epoch and note it."""
+        with self.clock.paused():
+            val = score(self.net, self.val)
+        row = {
+            "epoch": self.step // self.steps_per_epoch,
+            "step": self.step,
+            "train_loss": self.epoch_loss_sum / len(self.data),
+            "val_loss": val.loss,
+            "val_accuracy": val.accuracy,
+            "train_seconds": round(self.clock.seconds(), 3),
+        }
+        append_metrics(self.folder, row)
+        self.last_score = f", val accuracy {val.accuracy:.1f} %"
+
+    def save_is_due(self) -> bool:
+        """Whether enough work has piled up since the last checkpoint."""
+        return self.clock.seconds() - self._saved_at_s > _CHECKPOINT_EVERY_S
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        checkpoint = Checkpoint(
+            config=self.config,
+            digest=self.digest,
+            step=self.step,
+            train_seconds=self.clock.seconds(),
+            epoch_loss_sum=self.epoch_loss_sum,
+            precision=self.precision,
+            tensors=weights | self.optimiser.state(),
+        )
+        write_checkpoint(self.folder, checkpoint)
+        self._saved_at_s = self.clock.seconds()
+
+    def _restore(self, saved: Checkpoint) -> None:
+        try:
+            self.net.load_state_dict(with_prefix(saved.tensors, "net"))
+            self.optimiser.restore(saved.tensors)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{self.folder / CHECKPOINT} does not fit the network; start the run anew"
+            ) from error
+        self.step, self.epoch_loss_sum = saved.step, saved.epoch_loss_sum
+
+    def finish(self) -> TrainResult:
+        """Leave the model and the final state, and say what the run came to."""
+        seconds = self.clock.seconds()
+        write_model(self.folder / MODEL, self.net, self.config.net, self.palette, self.size)
+        self.save()
+        last = read_metrics(self.folder)[-1]
+        return TrainResult(
+            run=str(self.folder),
+            epochs=self.config.train.epochs,
+            steps=self.num_steps,
+            train_loss=last["train_loss"],
+            val_loss=last["val_loss"],
+            val_accuracy=last["val_accuracy"],
+            train_seconds=seconds,
+            peak_memory_bytes=peak_memory_bytes(self.device),
+        )
+
+
+def _epoch_order(train: TrainConfig, epoch: int, num_images: int) -> torch.Tensor:
+    """The order in which an epoch meets the pictures: the files' own, or one drawn from seed and epoch."""
+    if not train.reshuffle:
+        return torch.arange(num_images)
+    return torch.randperm(num_images, generator=_randomness(train.seed, epoch, 0))
+
+
+def _vary(batch: Batches, train: TrainConfig, step: int, *, crop: bool) -> Batches:
+    """Mirror some pictures, and cut a quarter of their area out, as the recipe asks."""
+    randomness = _randomness(train.seed, step, 1)
+    if train.flip:
+        which = torch.rand(len(batch), generator=randomness) < 0.5
+        batch = batch.mirror(which.to(batch.grey.device))
+    if crop:
+        height, width = (size // 2 for size in batch.grey.shape[-2:])
+        row, column = (int(torch.randint(size + 1, (), generator=randomness)) for size in (height, width))
+        batch = batch.crop(row, column, height, width)
+    return batch
+
+
+def _randomness(seed: int, count: int, stream: int) -> torch.Generator:
+    """A generator that follows from seed and place in the run, so that a resumed run draws the same."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + count) * 2 + stream)
+
+
+def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, when resuming."""
+    if not resume:
+        if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
+            raise CheckpointError(
+                f"{folder} already holds a run; go on with --resume or choose another --out"
+            )
+        return None
+    saved = read_checkpoint(folder)
+    if saved.config != config:
+        raise CheckpointError(
+            f"{folder} holds a run of another configuration ({_difference(saved.config, config)}); "
+            "repeat the options it was started with, or choose another --out"
+        )
+    if saved.digest != pictures.digest:
+        raise CheckpointError(
+            f"{folder} was trained on other pictures than {pictures.name} holds now; start anew"
+        )
+    return saved
+
+
+def _difference(saved: RunConfig, asked: RunConfig) -> str:
+    """The first few values that differ."""
+    was, now = _flat(asdict(saved)), _flat(asdict(asked))
+    return ", ".join(
+        f"{key} was {was.get(key)}, now {now.get(key)}" for key in was if was.get(key) != now.get(key)
+    )
+
+
+def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _check_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:
+    """Refuse pictures that the network cannot halve as often as it wants to, and classes without a colour."""
+    if config.net.num_colours != palette.num_classes:
+        raise ConfigError(
+            f"the palette {config.palette} has {palette.num_classes} colours, "
+            f"the network {config.net.num_colours}; make them equal"
+        )
+    stride = net.stride
+    height, width = pictures.train.shape[-2:]
+    if height % stride or width % stride:
+        raise ConfigError(
+            f"the network needs height and width divisible by {stride}, got {height}x{width}; "
+            f"crop to {height - height % stride}x{width - width % stride}"
+        )

@@ -1,0 +1,118 @@
+"""The verb train, through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
+KEYS = {
+    "run",
+    "epochs",
+    "steps",
+    "train_loss",
+    "val_loss",
+    "val_accuracy",
+    "train_seconds",
+    "peak_memory_bytes",
+}
+
+
+def pixelwise(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PIXELWISE, *map(str, args)], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_training_prints_one_json_object_and_leaves_a_run(tmp_path):
+    done = pixelwise(
+        "train", "unet", "synthetic:shapes", "--recipe", "fast", "--out", tmp_path / "run", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert set(result) == KEYS
+    assert result["val_accuracy"] > 30
+    assert {
+        "run.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "curves.png",
+        "pictures.png",
+    } <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_resume_finishes(tmp_path):
+    args = ["train", "cnn", "synthetic:shapes", "--epochs", "500", "--out", str(tmp_path / "run"), "--json"]
+    running = subprocess.Popen([*PIXELWISE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.kill(running.pid, signal.SIGINT)
+    _, messages = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "are saved in" in messages
+    assert "--resume" in messages
+    assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
+    other = pixelwise(*args[:3], "--epochs", "400", *args[5:], "--resume")
+    assert other.returncode == 2
+    assert "train.epochs was 500, now 400" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "unet"], "parameter --source requires an argument"),
+        (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, got 'vgg'"),
+        (
+            ["train", "unet", "synthetic:shapes", "--recipe", "none"],
+            "needed one of the recipes handout, fast, best",
+        ),
+        (["train", "unet", "synthetic:shapes", "--epochs", "0"], "epochs needs to be at least 1, got 0"),
+        (["train", "unet", "synthetic:shapes", "--epochs", "many"], 'unable to convert "many" into int'),
+        (
+            ["train", "unet", "synthetic:shapes", "--kernel", "4"],
+            "kernel needs to be odd and positive, got 4",
+        ),
+        (["train", "unet", "synthetic:shapes", "--epoch", "3"], "Did you mean --epochs?"),
+        (["train", "unet", "synthetic:shapes", "--resume"], "needed an interrupted run to resume"),
+        (["train", "unet", "synthetic:shapes", "--palette", "none"], "none"),
+        (["train", "unet", "nowhere:all"], "nowhere"),
+        (["trian"], "trian"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_exit_code_2(tmp_path, args, message):
+    done = pixelwise(*args, "--out", tmp_path / "run") if args[0] == "train" else pixelwise(*args)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("pixelwise: ")
+    assert message in line
+
+
+def test_the_same_seed_gives_the_same_numbers_through_the_command_line(tmp_path):
+    results = [
+        json.loads(
+            pixelwise(
+                "train",
+                "cnn",
+                "synthetic:shapes",
+                "--recipe",
+                "fast",
+                "--seed",
+                seed,
+                "--out",
+                tmp_path / name,
+                "--json",
+            ).stdout
+        )
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    ]
+    assert results[0]["val_loss"] == results[1]["val_loss"] != results[2]["val_loss"]

@@ -1,0 +1,68 @@
+"""Files appear whole or not at all."""
+
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from pixelwise.errors import OutputError
+from pixelwise.files import checksum, whole_file, write_bytes, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "grün\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == "grün\n".encode()
+    assert names(tmp_path / "new") == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
+        temporary.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_temporary_name_keeps_the_suffix_and_lies_in_the_same_folder(tmp_path):
+    with whole_file(tmp_path / "photo.png") as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+
+
+def test_a_new_file_has_the_permissions_any_new_file_has(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_bytes(tmp_path / "ours", b"")
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "plain").stat().st_mode
+    )
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*file/a.txt: .*; choose another folder with -o"):
+        write_text(tmp_path / "file" / "a.txt", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
+def test_a_full_disk_is_an_output_error(tmp_path):
+    with (
+        pytest.raises(OutputError, match="no space left on device"),
+        whole_file(tmp_path / "a"),
+        Path("/dev/full").open("wb") as f,
+    ):
+        f.write(b"x" * 100_000)
+    assert names(tmp_path) == []
+
+
+def test_checksums_are_those_of_hashlib(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert checksum(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+    assert checksum(tmp_path / "a", "md5") == hashlib.md5(b"abc").hexdigest()

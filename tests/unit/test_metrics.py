@@ -1,0 +1,57 @@
+"""Scores and losses: ignored pixels count for nothing, and parts add up to the whole."""
+
+import math
+
+import pytest
+import torch
+
+from pixelwise.labelspace import IGNORE
+from pixelwise.losses import cross_entropy
+from pixelwise.metrics import PixelScore
+
+
+def some(num: int = 4, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(num, classes, 6, 7, generator=generator)
+    labels = torch.randint(0, classes, (num, 6, 7), generator=generator)
+    labels[:, 0] = IGNORE
+    return logits, labels
+
+
+def test_cross_entropy_is_the_mean_minus_log_probability_of_labelled_pixels():
+    logits, labels = some()
+    log_p = logits.double().log_softmax(1)
+    known = labels != IGNORE
+    expected = -log_p.gather(1, labels.where(known, 0)[:, None])[:, 0][known].mean()
+    assert cross_entropy(logits, labels).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert cross_entropy(logits, labels.to(torch.uint8)).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_uniform_logits_cost_the_log_of_the_number_of_classes():
+    assert cross_entropy(torch.zeros(1, 24, 3, 3), torch.ones(1, 3, 3).long()).item() == pytest.approx(
+        math.log(24)
+    )
+
+
+def test_the_score_of_two_parts_is_the_sum_of_their_counts():
+    logits, labels = some(num=6)
+    whole, parts = (
+        PixelScore.of(logits, labels),
+        PixelScore.of(logits[:2], labels[:2]) + PixelScore.of(logits[2:], labels[2:]),
+    )
+    assert (parts.num_pixels, parts.num_right) == (whole.num_pixels, whole.num_right)
+    assert parts.loss == pytest.approx(whole.loss)
+    assert whole.num_pixels == 6 * 5 * 7
+    assert whole.loss == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+def test_accuracy_is_the_share_of_right_pixels_in_per_cent():
+    labels = torch.tensor([[[0, 1], [1, IGNORE]]])
+    logits = torch.zeros(1, 2, 2, 2)
+    logits[:, 1] = 1
+    assert PixelScore.of(logits, labels).accuracy == pytest.approx(200 / 3)
+
+
+def test_nothing_seen_has_no_score():
+    assert math.isnan(PixelScore().accuracy)
+    assert math.isnan(PixelScore().loss)
