@@ -1,0 +1,97 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixelwise import colour
+from pixelwise.labelspace import IGNORE, Palette
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_palette(seed, space, num, spread):
+    """Colours from crowded (spread near 0) to all over the space."""
+    generator = torch.Generator().manual_seed(seed)
+    if space == "ab":
+        return Palette(
+            120 * spread * (2 * torch.rand(num, 2, dtype=torch.float64, generator=generator) - 1), "ab"
+        )
+    middle = torch.rand(3, dtype=torch.float64, generator=generator)
+    around = torch.rand(num, 3, dtype=torch.float64, generator=generator) - 0.5
+    return Palette((middle + spread * around).clamp(0, 1), "rgb")
+
+
+def brute_force(palette, images):
+    """Every distance, in float64; numpy's argmin takes the first of equals."""
+    values = images.double() / 255
+    points = colour.srgb_to_lab(values)[:, 1:] if palette.space == "ab" else values
+    squared = (points[:, None] - palette.colours[None, :, :, None, None]).square().sum(dim=2)
+    return squared.numpy().argmin(axis=1)
+
+
+def random_images(seed, side=128):
+    return torch.randint(
+        0, 256, (1, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(SEEDS, st.sampled_from(["rgb", "ab"]), st.integers(1, 255), st.floats(0.01, 1))
+def test_encoding_is_the_nearest_colour(seed, space, num, spread):
+    palette, images = random_palette(seed, space, num, spread), random_images(seed)
+    assert np.array_equal(palette.encode(images), brute_force(palette, images))
+
+
+@settings(max_examples=8, deadline=None)
+@given(SEEDS, st.integers(2, 40), st.sampled_from([2, 8, 64]))
+def test_ties_go_to_the_lowest_class(seed, num, step):
+    """Colours on a coarse lattice of codes: many pixels lie exactly half way, and some colours come twice."""
+    generator = torch.Generator().manual_seed(seed)
+    codes = step * torch.randint(0, 256 // step, (num, 3), generator=generator)
+    images = random_images(seed, side=96)
+    squared = (images.long()[:, None] - codes[None, :, :, None, None]).square().sum(dim=2)  # exact integers
+    palette = Palette(codes.double() / 255, "rgb")
+    assert np.array_equal(palette.encode(images), squared.numpy().argmin(axis=1))
+
+
+@settings(max_examples=8, deadline=None)
+@given(SEEDS, st.integers(1, 60))
+def test_painting_and_encoding_again_changes_nothing(seed, num):
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randint(0, 256, (256, 3), generator=generator).unique(dim=0)
+    codes = codes[torch.randperm(len(codes), generator=generator)[:num]]
+    palette = Palette(codes.double() / 255, "rgb")
+    labels = torch.randint(0, len(codes), (2, 5, 4), generator=generator)
+    painted = (palette.decode(labels) * 255).round().to(torch.uint8)
+    assert torch.equal(palette.encode(painted).long(), labels)
+
+
+@settings(deadline=None)
+@given(SEEDS, st.sampled_from(["rgb", "ab"]), st.integers(1, 30))
+def test_renaming_the_classes_renames_the_labels_and_moves_no_colour(seed, space, num):
+    generator = torch.Generator().manual_seed(seed)
+    palette, order = random_palette(seed, space, num, 1.0), torch.randperm(num, generator=generator)
+    renamed = Palette(palette.colours[order], space)
+    labels = torch.randint(0, num, (1, 6, 6), generator=generator)
+    assert torch.equal(renamed.decode(labels), palette.decode(order[labels]))
+    logits = torch.randn(1, num, 6, 6, generator=generator)
+    torch.testing.assert_close(
+        renamed.chroma(logits[:, order], 0.5), palette.chroma(logits, 0.5), rtol=0, atol=1e-3
+    )
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(2, 30))
+def test_a_low_temperature_paints_the_likeliest_class(seed, num):
+    palette = random_palette(seed, "ab", num, 1.0)
+    logits = torch.stack(
+        [torch.randperm(num, generator=torch.Generator().manual_seed(seed + i)) for i in range(9)]
+    )
+    logits = logits.T.reshape(1, num, 3, 3).float()
+    torch.testing.assert_close(palette.chroma(logits, 0.01), palette.decode(logits.argmax(dim=1)))
+
+
+@given(SEEDS)
+def test_what_is_ignored_stays_without_colour(seed):
+    palette = random_palette(seed, "rgb", 5, 1.0)
+    assert not palette.decode(torch.full((1, 2, 2), IGNORE)).any()
