@@ -1,0 +1,87 @@
+"""Cards of the shipped models: what each is for, where it comes from, and the checksum its file must have.
+
+A model NAME is two files, `weights/NAME.safetensors` and its card `weights/NAME.md`. The card opens with one
+`key: value` a line between two lines of dashes, as model cards do, and goes on as text for people. What the
+program lists and checks is read from those lines, so that the card and the listing cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pixelwise.errors import CheckpointError
+from pixelwise.files import checksum
+
+SHIPPED = Path(__file__).parent / "weights"
+_FENCE = "---"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The facts about a shipped model."""
+
+    purpose: str
+    """What it is for, in a few words."""
+    source: str
+    """The data it was trained on, and whose they are."""
+    licence: str
+    """Under which its weights may be used."""
+    command: str
+    """What trained it."""
+    score: str
+    """What it reached, on what."""
+    checksum: str
+    """SHA-256 of the weights' file."""
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def weights_path(name: str) -> Path:
+    """Where the weights of a shipped model lie."""
+    return SHIPPED / f"{name}.safetensors"
+
+
+def card_path(name: str) -> Path:
+    """Where the card of a shipped model lies."""
+    return SHIPPED / f"{name}.md"
+
+
+def read_card(name: str) -> Card:
+    """The facts on the card of a shipped model.
+
+    Raises:
+        CheckpointError: there is no card, or a line that it needs is missing.
+    """
+    path = card_path(name)
+    try:
+        opening, _, rest = path.read_text().partition(f"{_FENCE}\n")
+    except OSError as error:
+        raise CheckpointError(f"the model {name} has no card at {path}; install pixelwise again") from error
+    facts, fence, _ = rest.partition(f"\n{_FENCE}\n")
+    found = dict(line.split(": ", 1) for line in facts.splitlines() if ": " in line)
+    needed = [field.name for field in fields(Card)]
+    if opening or not fence or set(found) != set(needed):
+        raise CheckpointError(
+            f"{path} needs to open with one line each of {', '.join(needed)} between two lines {_FENCE}; "
+            f"it has {', '.join(found) or 'none'}"
+        )
+    return Card(**found)
+
+
+def check_weights(name: str) -> str:
+    """Checksum of a shipped model's weights, which is the one on its card.
+
+    Raises:
+        CheckpointError: the file has changed since it was shipped, or its card is missing.
+    """
+    found, needed = checksum(weights_path(name)), read_card(name).checksum
+    if found != needed:
+        raise CheckpointError(
+            f"the weights of {name} are damaged: {weights_path(name)} has the SHA-256 {found}, "
+            f"its card says {needed}; install pixelwise again"
+        )
+    return found

@@ -1,0 +1,42 @@
+"""Verbs to look at things: report, models, demo."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pixelwise.cli.common import Common, Outcome
+
+
+def report(run: Path, *, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
+    """Show a run as one self-contained page, with its curves and pictures.
+
+    Parameters
+    ----------
+    run
+        The folder that `pixelwise train` wrote; an interrupted run will do.
+    """
+    from pixelwise.report import write_report
+
+    page = write_report(run)
+    return Outcome(values={"page": str(page)}, message=f"wrote {page}")
+
+
+def models(*, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
+    """List the models that are shipped: what for, from which data, licence, size and checksum."""
+    from pixelwise.cards import card_path, check_weights, read_card, shipped_models, weights_path
+
+    found = []
+    for name in shipped_models():
+        check_weights(name)
+        size = weights_path(name).stat().st_size
+        found.append(
+            {"name": name, "size_bytes": size} | asdict(read_card(name)) | {"card": str(card_path(name))}
+        )
+    return Outcome(values={"models": found}, message="\n\n".join(_described(model) for model in found))
+
+
+def _described(model: dict[str, object]) -> str:
+    """One model for people to read."""
+    facts = [f"  {key:<11}{value}" for key, value in model.items() if key != "name"]
+    return "\n".join([str(model["name"]), *facts])
