@@ -96,3 +96,41 @@ def train(
         f"after {result.train_seconds:.1f} s of training; look at {page}"
     )
     return Outcome(values=asdict(result), message=message)
+
+
+def evaluate(
+    model: str,
+    source: str,
+    *,
+    data_dir: DataDir = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Score a model on the validation part of a source, beside baselines that need no network.
+
+    Parameters
+    ----------
+    model
+        A run's folder, a model file, or the name of a shipped model.
+    source
+        The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
+    data_dir
+        Where the data sets lie or are downloaded to.
+    """
+    from pixelwise.data import load_pictures
+    from pixelwise.evaluate import evaluate as evaluate_model
+    from pixelwise.runs import open_model
+
+    opened = open_model(model)
+    scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed)
+    values = {
+        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
+    }
+    rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
+    for name, kinds in scores.items():
+        right, loss = kinds["accuracy"], kinds["loss"]
+        rows.append(
+            f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
+            f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
+        )
+    model_scores = values.pop("model")
+    return Outcome(values=model_scores | {"baselines": values}, message="\n".join(rows))
