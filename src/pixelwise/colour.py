@@ -2,15 +2,30 @@
 
 * sRGB: IEC 61966-2-1, values in [0, 1] (beyond, where a function says so).
 * linear: light, proportional to energy; sRGB's transfer curve undone.
+* luminance: CIE Y of the linear colour, 0 for black to 1 for white; L is a function of it alone.
 * Lab: CIE 1976, D65 white, 2 degree observer; L in [0, 100], a and b about -110 to 110.
 
-Channels come first: every function takes tensors of shape (..., 3, H, W).
+Images are tensors of shape (..., 3, H, W): channels come first.
 """
 
 from __future__ import annotations
 
 import kornia.color
+import torch
 from torch import Tensor
+
+_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+"""Linear sRGB to XYZ, as kornia has it. Source: ITU-R BT.709 primaries, D65 white."""
+
+LUMINANCE_WEIGHTS = _TO_XYZ[1]
+"""Share of linear red, green and blue in luminance; they add up to 1."""
+
+_KNEE = 6 / 29
+"""Where Lab's cube root becomes a straight line. Source: CIE 15:2004, 8.2.1.1."""
 
 
 def srgb_to_lab(image: Tensor) -> Tensor:
@@ -19,7 +34,7 @@ def srgb_to_lab(image: Tensor) -> Tensor:
 
 
 def lab_to_srgb(lab: Tensor, *, clip: bool = True) -> Tensor:
-    """sRGB of a Lab image; `clip` cuts each channel to [0, 1], which changes L where a colour is out of gamut."""
+    """Colours of a Lab image in sRGB; `clip` cuts channels to [0, 1], which changes L where out of gamut."""
     return kornia.color.lab_to_rgb(lab, clip=clip)
 
 
@@ -33,4 +48,68 @@ def lightness(image: Tensor) -> Tensor:
     return srgb_to_lab(image)[..., :1, :, :]
 
 
-__all__ = ["lab_to_srgb", "lightness", "mean_grey", "srgb_to_lab"]
+def luminance_to_lightness(luminance: Tensor) -> Tensor:
+    """CIE lightness L in [0, 100] of luminance in [0, 1], any shape."""
+    return 116 * _cube_root(luminance) - 16
+
+
+def srgb_to_linear(values: Tensor) -> Tensor:
+    """Linear light of sRGB values in [0, 1], any shape. Source: IEC 61966-2-1."""
+    return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(values: Tensor) -> Tensor:
+    """Values of linear light in [0, 1] in sRGB, any shape. Source: IEC 61966-2-1."""
+    return torch.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Colours of exactly this luminance and, where the gamut allows, these Lab a and b; sRGB in [0, 1].
+
+    A colour out of gamut is drawn along a straight line in linear light toward the grey of its own
+    luminance until it just fits: luminance, and with it L, stays; only chroma gives way. Unlike a search
+    along the line of constant hue in Lab this has a closed form. a = b = 0 gives R = G = B.
+
+    The three shapes broadcast; the result has one more axis in front, of length 3.
+    """
+    root = _cube_root(luminance)
+    x, z = _cube(root + a / 500), _cube(root - b / 200)
+    # Each row adds up to 1, so what is left beside the luminance vanishes for a grey.
+    rows = _from_white_xyz()
+    chroma = torch.stack([rx * (x - luminance) + rz * (z - luminance) for rx, _, rz in rows])
+    tiny = torch.finfo(chroma.dtype).tiny
+    room_above = (1 - luminance) / chroma.amax(0).clamp_min(tiny)
+    room_below = luminance / (-chroma.amin(0)).clamp_min(tiny)
+    kept = torch.minimum(room_above, room_below).clamp_(0, 1)
+    return linear_to_srgb(chroma.mul_(kept).add_(luminance).clamp_(0, 1))
+
+
+def _from_white_xyz() -> list[list[float]]:
+    """Linear sRGB of XYZ given in units of white's X, Y and Z: the rows' factors."""
+    matrix = torch.tensor(_TO_XYZ, dtype=torch.float64)
+    rows: list[list[float]] = (torch.linalg.inv(matrix) * matrix.sum(1)).tolist()
+    return rows
+
+
+def _cube_root(values: Tensor) -> Tensor:
+    """Lab's compression: the cube root, and its tangent near black."""
+    line = values / (3 * _KNEE**2) + 4 / 29
+    return torch.where(values > _KNEE**3, values.clamp_min(0) ** (1 / 3), line)
+
+
+def _cube(values: Tensor) -> Tensor:
+    """Lab's compression undone."""
+    return torch.where(values > _KNEE, values**3, 3 * _KNEE**2 * (values - 4 / 29))
+
+
+__all__ = [
+    "LUMINANCE_WEIGHTS",
+    "lab_to_srgb",
+    "lightness",
+    "linear_to_srgb",
+    "luminance_to_lightness",
+    "mean_grey",
+    "recolour",
+    "srgb_to_lab",
+    "srgb_to_linear",
+]

@@ -1,0 +1,216 @@
+"""Strips of a photo and a small map of chroma to strips of the coloured photo, as fast as a JPEG is written.
+
+A strip is an array (rows, W, bands) of 8- or 16-bit codes. Before painting it has 1 or 2 bands, grey and
+perhaps alpha, or 4, red, green, blue and alpha (opaque where the photo has none: pixels of 32 bits are quick
+to take apart). After painting it has 3 bands, or 4 with the alpha as it was.
+
+Why not kornia or libvips here: for 24 megapixels on one core kornia's way to Lab and back takes 4.3 s and
+libvips' 0.9 s, where a JPEG of that size is decoded and encoded in 0.2 s. The table below takes 0.15 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixelwise.colour import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
+
+Strip = NDArray[Any]
+"""Codes of some rows, (rows, W, bands), uint8 or uint16."""
+
+_TABLE_PAYS_FROM = 2**21  # pixels; smaller photos are painted exactly in the time the table takes to fill
+_NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
+_NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, filled in 0.03 s
+_FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
+_NUM_SAMPLED_ROWS = 64
+
+
+@dataclass
+class LightnessDrift:
+    """How far L moved from the photo to the coloured one, before the file format's own losses.
+
+    Counted on 64 rows spread evenly over the photo, or on all where there are fewer.
+    """
+
+    total: float = field(default=0.0, init=False)
+    num_pixels: int = field(default=0, init=False)
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute difference of L, in units of L (0 to 100)."""
+        return self.total / max(self.num_pixels, 1)
+
+    def add(self, before: Tensor, after: Tensor) -> None:
+        """Count pixels by their luminance before and after, in the same order."""
+        difference = luminance_to_lightness(after) - luminance_to_lightness(before)
+        self.total += float(difference.abs().sum())
+        self.num_pixels += before.numel()
+
+
+def paint(
+    strips: Iterator[Strip], chroma: Tensor, size: tuple[int, int], alpha: bool, drift: LightnessDrift
+) -> Iterator[Strip]:
+    """Colour the strips of a photo of `size` (height, width), from the top.
+
+    `chroma` (2, h, w) holds Lab a and b; it is enlarged bicubically to the photo. With `alpha` the strips'
+    last band is handed through. `drift` is filled on the way.
+    """
+    height, width = size
+    brush: _Table | _Exact | None = None
+    every = max(1, height // _NUM_SAMPLED_ROWS)
+    row = 0
+    for strip in strips:
+        if brush is None:
+            by_table = strip.dtype == np.uint8 and height * width >= _TABLE_PAYS_FROM
+            brush = _Table(chroma, size) if by_table else _Exact(chroma, size, strip.dtype)
+        luminance = strip_luminance(strip)
+        painted = np.empty((len(strip), width, 3 + alpha), strip.dtype)
+        # Channel by channel is five times as fast as one copy of three of four.
+        for channel, codes in enumerate(brush.paint(luminance, row)):
+            painted[..., channel] = codes
+        if alpha:
+            painted[..., 3] = strip[..., -1]
+        sampled = slice(-row % every, None, every)
+        drift.add(luminance[sampled], _luminance_by_channel(painted[sampled]))
+        row += len(strip)
+        yield painted
+
+
+def strip_luminance(strip: Strip) -> Tensor:
+    """CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; 1, 2 or 4 bands."""
+    if strip.shape[-1] <= 2:
+        return _look_up(_linear(strip.dtype), torch.from_numpy(strip[..., 0]))
+    if strip.dtype == np.uint8:
+        pixels = torch.from_numpy(strip.view("<i4")[..., 0])
+        # Red and green are looked up together: two look-ups a pixel instead of three.
+        red_green, blue = _luminance_tables()
+        return _look_up(red_green, pixels & 0xFFFF).add_(
+            _look_up(blue, pixels.bitwise_right_shift(16) & 0xFF)
+        )
+    return _luminance_by_channel(strip)
+
+
+def _luminance_by_channel(strip: Strip) -> Tensor:
+    linear = _linear(strip.dtype)
+    channels = [_look_up(linear, torch.from_numpy(strip[..., channel])) for channel in range(3)]
+    return sum((w * c for w, c in zip(LUMINANCE_WEIGHTS, channels, strict=True)), torch.zeros(()))
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`, by the call that is ten times as fast."""
+    return torch.index_select(table, 0, index.int().flatten()).view(index.shape)
+
+
+@cache
+def _linear(dtype: np.dtype[Any]) -> Tensor:
+    """Linear light of every code."""
+    largest = np.iinfo(dtype).max
+    return srgb_to_linear(torch.arange(largest + 1, dtype=torch.float64) / largest).float()
+
+
+@cache
+def _luminance_tables() -> tuple[Tensor, Tensor]:
+    """Luminance that red and green bring, by red + 256 green, and luminance that blue brings."""
+    red, green, blue = (weight * _linear(np.dtype(np.uint8)) for weight in LUMINANCE_WEIGHTS)
+    return (green[:, None] + red[None, :]).flatten(), blue
+
+
+class _Enlarged:
+    """Rows of a small map (2, h, w) as if enlarged bicubically to (2, H, W), without holding all of them."""
+
+    def __init__(self, small: Tensor, size: tuple[int, int]) -> None:
+        height, width = size
+        index, weights = _taps(small.shape[2], width)
+        columns = small.permute(2, 0, 1).contiguous()  # so that whole columns are copied, not single values
+        wide = torch.zeros(width, *small.shape[:2])
+        for tap in range(4):
+            wide.addcmul_(columns[index[:, tap]], weights[:, tap, None, None])
+        self.wide = wide.permute(1, 2, 0).contiguous()
+        self.index, self.weights = _taps(small.shape[1], height)
+
+    def rows(self, first: int, num: int) -> Tensor:
+        """Rows `first` to `first + num`, (2, num, W)."""
+        index, weights = self.index[first : first + num], self.weights[first : first + num]
+        low, high = int(index[0, 0]), int(index[-1, -1]) + 1
+        matrix = torch.zeros(num, high - low).scatter_add_(1, index - low, weights)
+        return matrix @ self.wide[:, low:high]
+
+
+def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
+    """Four neighbours (num_large, 4) of each enlarged pixel and their weights, adding up to 1; edges repeat.
+
+    Source: Keys 1981, cubic convolution, a = -0.5 (third order).
+    """
+    at = (torch.arange(num_large, dtype=torch.float64) + 0.5) * num_small / num_large - 0.5
+    start = at.floor()
+    t = at - start
+    weights = torch.stack(
+        [
+            ((-0.5 * t + 1) * t - 0.5) * t,
+            (1.5 * t - 2.5) * t * t + 1,
+            ((-1.5 * t + 2) * t + 0.5) * t,
+            (0.5 * t - 0.5) * t * t,
+        ],
+        dim=1,
+    )
+    index = (start[:, None] + torch.arange(-1, 3)).clamp_(0, num_small - 1).long()
+    return index, weights.float()
+
+
+class _Exact:
+    """Paints each pixel by the formula, in 8 or 16 bit."""
+
+    def __init__(self, chroma: Tensor, size: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.chroma = _Enlarged(chroma, size)
+        self.dtype = dtype
+
+    def paint(self, luminance: Tensor, row: int) -> Strip:
+        """Codes (3, rows, W) of the strip whose luminance this is and whose first row is `row`."""
+        a, b = self.chroma.rows(row, len(luminance))
+        return _codes(recolour(luminance, a, b), self.dtype)
+
+
+def _codes(srgb: Tensor, dtype: np.dtype[Any]) -> Strip:
+    return srgb.mul_(np.iinfo(dtype).max).round_().numpy().astype(dtype)
+
+
+class _Table:
+    """Paints 8-bit pixels by one look-up each, in a table over luminance, a and b that the formula fills.
+
+    L comes out within half a step of 8 bit. The map's own range of a and b is divided into about 2,048 cells,
+    so that chroma is right to 0.25 for muted maps and to 1.3 for the most vivid: less than the eye sees.
+    """
+
+    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
+        low, high = chroma.amin((1, 2)), chroma.amax((1, 2))
+        step = max(_FINEST_STEP, math.sqrt(float((high - low).prod()) / _NUM_CHROMAS))
+        num_a, num_b = (int(n) + 2 for n in (high - low) / step)
+        self.num_a, self.num_b = num_a, num_b
+        self.cells = _Enlarged((chroma - low[:, None, None]) / step, size)
+        luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
+        a, b = low[0] + step * torch.arange(num_a), low[1] + step * torch.arange(num_b)
+        pixels = torch.zeros(num_a, num_b, _NUM_LUMINANCES, 4, dtype=torch.uint8)
+        for cell in range(num_a):  # one row at a time stays in the processor's cache
+            srgb = recolour(luminance, a[cell], b[:, None])
+            for channel, codes in enumerate(_codes(srgb, np.dtype(np.uint8))):
+                pixels[cell, ..., channel] = torch.from_numpy(codes)
+        self.table = pixels.view(torch.int32).flatten()
+
+    def paint(self, luminance: Tensor, row: int) -> Strip:
+        """As `_Exact.paint`."""
+        a, b = self.cells.rows(row, len(luminance)).round_()
+        a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
+        b.clamp_(0, self.num_b - 1)
+        shade = luminance.sqrt().mul_(_NUM_LUMINANCES - 1).round_()
+        # Below 2^24 a float32 counts exactly.
+        index = shade.add_(b.add_(a, alpha=self.num_b), alpha=_NUM_LUMINANCES)
+        pixels: Strip = _look_up(self.table, index).numpy().view(np.uint8).reshape(*luminance.shape, 4)
+        return np.moveaxis(pixels, -1, 0)[:3]

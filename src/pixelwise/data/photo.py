@@ -1,0 +1,147 @@
+"""Photos of any size, read in strips: 8 or 16 bit, grey or colour, with or without alpha."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyvips
+import torch
+from torch import Tensor
+
+from pixelwise.data.formats import field, opener, reading
+from pixelwise.data.paint import Strip
+from pixelwise.data.profiles import conversion
+from pixelwise.errors import PhotoError
+
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
+
+_STRIP_PIXELS = 2**17  # the arrays of a strip fit the processor's cache
+_READ_AHEAD = 4  # strips that may wait between two stages
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo's size and kind, known from its header; pixels are read when asked for."""
+
+    path: Path
+    width: int
+    """Of the rows as stored; `orientation` may turn them on display."""
+    height: int
+    bits: int
+    """Per sample, 8 or 16."""
+    colour: bool
+    """Whether it has red, green and blue."""
+    alpha: bool
+    orientation: int
+    """EXIF's, 1 to 8; 1 shows the rows as they are stored."""
+    format: str
+    """A key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`."""
+    metadata: dict[str, tuple[int, Any]]
+    """Type and value of what the file says beside its pixels, by libvips' names."""
+    profile: bytes | None
+    """ICC profile that a coloured copy carries; None: sRGB is understood."""
+    into_profile: bool
+    """Whether a copy coloured in sRGB has to be converted into `profile`."""
+    notes: tuple[str, ...]
+    """Remarks for the user on what was read, and how."""
+    develop: Callable[[int], pyvips.Image]
+    """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
+
+    @property
+    def megapixels(self) -> float:
+        """Width times height, in millions."""
+        return self.width * self.height / 1e6
+
+    def thumbnail(self, height: int, width: int) -> Tensor:
+        """The whole photo squeezed to (3, height, width), uint8 sRGB, rows as stored.
+
+        Raises:
+            PhotoError: the file is damaged or cut short.
+        """
+        shrink = min(self.height // (2 * height), self.width // (2 * width))
+        with reading(self.path):
+            image = self.develop(shrink).thumbnail_image(width, height=height, size="force", no_rotate=True)
+            small = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
+        return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
+
+    def strips(self) -> Iterator[Strip]:
+        """All rows from the top, as `data.paint` takes them; a few are read ahead.
+
+        Raises:
+            PhotoError: the file is damaged or cut short.
+        """
+        return ahead(self._strips())
+
+    def _strips(self) -> Iterator[Strip]:
+        dtype = np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+        rows = max(1, _STRIP_PIXELS // self.width)
+        with reading(self.path):
+            image = self.develop(1)
+            if self.colour and not self.alpha:
+                image = image.bandjoin(2**self.bits - 1)
+            region = pyvips.Region.new(image)
+            for row in range(0, self.height, rows):
+                num = min(rows, self.height - row)
+                codes = region.fetch(0, row, self.width, num)
+                yield np.frombuffer(codes, dtype).reshape(num, self.width, -1)
+
+
+def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
+    """The photo in a file; only its header is read now, unless it holds floats.
+
+    Raises:
+        PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.
+    """
+    load, name = opener(path)
+    with reading(path):
+        image = load(1)
+    megapixels = image.width * image.height / 1e6
+    if megapixels > max_megapixels:
+        raise PhotoError(
+            f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
+            f" ({image.width} x {image.height}); raise --max-megapixels if you trust the file"
+        )
+    if image.bands > 4:
+        raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
+    way = conversion(path, image)
+    with reading(path):
+        plain = way.convert(image)
+    num_pictures = field(image, "n-pages", 1)
+    first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
+    return Photo(
+        path=path,
+        width=plain.width,
+        height=plain.height,
+        bits=8 if plain.format == "uchar" else 16,
+        colour=plain.bands >= 3,
+        alpha=plain.bands in (2, 4),
+        orientation=field(image, "orientation", 1),
+        format=name,
+        metadata={name: (image.get_typeof(name), image.get(name)) for name in image.get_fields()},
+        profile=way.profile,
+        into_profile=way.into_profile,
+        notes=tuple(note for note in (way.note, first) if note),
+        develop=lambda shrink: way.convert(load(shrink)),
+    )
+
+
+T = TypeVar("T")
+
+
+def ahead(
+    items: Iterator[T], depth: int = _READ_AHEAD, prepare: Callable[[], None] | None = None
+) -> Iterator[T]:
+    """The same items, made ahead of their use by another thread, which runs `prepare` first."""
+    end = object()
+    with ThreadPoolExecutor(1, initializer=prepare) as pool:
+        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item  # type: ignore[misc] # mypy cannot tell the mark from an item

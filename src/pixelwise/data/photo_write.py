@@ -1,0 +1,253 @@
+"""Coloured strips to a file with the photo's own metadata, streamed: only a few strips are held at a time.
+
+libvips pulls what it encodes, and its Python binding cannot hand it pixels piece by piece. So the strips are
+put behind a TIFF header and offered as a file to read: uncompressed TIFF is plain rows, and costs one copy.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from torch import Tensor
+
+from pixelwise.data.formats import VIPS_FORMATS, vips_reason
+from pixelwise.data.paint import Strip
+from pixelwise.data.photo import Photo
+from pixelwise.errors import OutputError
+from pixelwise.files import whole_file
+
+_KEPT = (
+    "exif-",
+    "xmp-data",
+    "iptc-data",
+    "orientation",
+    "resolution-unit",
+    "image-description",
+    "png-comment-",
+)
+"""Beginnings of libvips' names for what is said of the photo; the rest describes the old file's encoding."""
+
+_STALE = "exif-ifd1-"
+"""EXIF's second directory describes a thumbnail, which would show the photo as it was."""
+
+
+def output_suffix(photo: Photo) -> tuple[str, str]:
+    """The suffix of the coloured photo's file, and a remark where its format has to change, else blank.
+
+    Format and suffix stay as they are; a suffix that belongs to another format is put right.
+    """
+    suffix = photo.path.suffix
+    if _encoder(photo) is _encode_png and photo.format != "pngload":
+        return ".png", f"{photo.path}: written as PNG, since its own format cannot be written here"
+    ours = VIPS_FORMATS[photo.format]
+    if suffix.lower() in ours:
+        return suffix, ""
+    return ours[0], f"{photo.path}: written as {ours[0]}, which is what it holds"
+
+
+def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
+    """Write the strips of a coloured copy of `photo` in its format, with its metadata; whole or not at all.
+
+    Quality is 95 where the format takes one. EXIF (but for the thumbnail in it), XMP, IPTC, orientation,
+    resolution and colour profile are the photo's. (TIFF holds EXIF in a form that libvips does not copy.)
+
+    Raises:
+        OutputError: the file cannot be written.
+        PixelwiseError: whatever `strips` raises, as it is.
+    """
+    stream = _Stream(iter(strips), photo)
+    with whole_file(path) as temporary:
+        _run(lambda: _encoder(photo)(_dressed(stream.image(), photo), photo, temporary), stream, path)
+
+
+def write_map(path: Path, small: Tensor, photo: Photo) -> None:
+    """Write a map (h, w) of values in [0, 1] as an 8-bit grey PNG of the photo's size and orientation.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    image = pyvips.Image.new_from_array(small.mul(255).numpy())
+    scales = photo.width / image.width, photo.height / image.height
+    image = (
+        image.resize(scales[0], vscale=scales[1], kernel="linear")
+        .rint()
+        .cast("uchar")
+        .copy(interpretation="b-w")
+    )
+    image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)
+    with whole_file(path) as temporary:
+        try:
+            image.pngsave(str(temporary))
+        except pyvips.Error as error:
+            raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
+
+
+def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
+    """Encode in another thread, so that Ctrl-C reaches this one; tell the strips' failures from its own."""
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            work = pool.submit(encode)
+            try:
+                work.result()
+            except KeyboardInterrupt:
+                stream.stop()
+                raise
+    except pyvips.Error as error:
+        if stream.failure is not None:
+            raise stream.failure from None
+        raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
+    finally:
+        stream.stop()
+
+
+class _Stream:
+    """Strips behind the header of a TIFF, read like a file, forward."""
+
+    def __init__(self, strips: Iterator[Strip], photo: Photo) -> None:
+        first = next(strips)
+        self.header = _tiff_header(photo.width, photo.height, first)
+        self.length = len(self.header) + photo.height * first[0].nbytes
+        self.strips = itertools.chain([first], strips)
+        self.source = strips
+        self.waiting = memoryview(b"")
+        self.position = 0
+        self.stopped = False
+        self.failure: BaseException | None = None
+
+    def image(self) -> pyvips.Image:
+        """The picture as libvips reads it."""
+        source = pyvips.SourceCustom()
+        source.on_read(self.read)
+        source.on_seek(self.seek)
+        # A strip that fails ends the file early, which libvips has to take for an error.
+        return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+
+    def read(self, most: int) -> bytes | memoryview | None:
+        """The next bytes, None at the end; called by libvips from its own threads, one at a time."""
+        if self.position < len(self.header):
+            chunk: bytes | memoryview = self.header[self.position : self.position + most]
+        else:
+            if not self.waiting:
+                self.waiting = self._next()
+            chunk, self.waiting = self.waiting[:most], self.waiting[most:]
+        self.position += len(chunk)
+        return chunk or None
+
+    def _next(self) -> memoryview:
+        try:
+            if not self.stopped:
+                return next(self.strips).data.cast("B")
+        except StopIteration:
+            pass
+        except BaseException as error:  # libvips is written in C and would lose it
+            self.failure = error
+        return memoryview(b"")
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Go to a place in the header, or on to where the pixels are; `whence` as for `io.IOBase.seek`."""
+        self.position = offset + (0, self.position, self.length)[whence]
+        return self.position
+
+    def stop(self) -> None:
+        """Give no more strips, and let those who make them finish."""
+        self.stopped = True
+        if isinstance(self.source, Generator):
+            self.source.close()
+
+
+def _tiff_header(width: int, height: int, first: Strip) -> bytes:
+    """All of a BigTIFF but its pixels, for strips as long as the first, one after the other.
+
+    Source: TIFF 6.0, section 8; BigTIFF as libtiff defines it.
+    """
+    bands, row_bytes = first.shape[2], first[0].nbytes
+    starts = np.arange(0, height, len(first))
+    directory_at, num_tags = 16, 11 if bands == 4 else 10
+    tables_at = directory_at + 8 + 20 * num_tags + 8  # where the values lie that do not fit into their tags
+    pixels_at = tables_at + 2 * max(8, 8 * len(starts))
+    short, long, long8 = (3, "H"), (4, "I"), (16, "Q")
+    tags: list[tuple[int, tuple[int, str], list[int]]] = [
+        (256, long, [width]),
+        (257, long, [height]),
+        (258, short, [8 * first.itemsize] * bands),
+        (259, short, [1]),  # no compression
+        (262, short, [2]),  # RGB
+        (273, long8, (pixels_at + starts * row_bytes).tolist()),
+        (277, short, [bands]),
+        (278, long, [len(first)]),
+        (279, long8, (np.minimum(height - starts, len(first)) * row_bytes).tolist()),
+        (284, short, [1]),  # the bands of a pixel together
+        (338, short, [2]),  # alpha, not multiplied into the colours
+    ]
+    directory, tables = struct.pack("<Q", num_tags), b""
+    for number, (code, letter), values in tags[:num_tags]:
+        packed = struct.pack(f"<{len(values)}{letter}", *values)
+        if len(packed) > 8:
+            tables, packed = tables + packed, struct.pack("<Q", tables_at + len(tables))
+        directory += struct.pack("<HHQ", number, code, len(values)) + packed.ljust(8, b"\0")
+    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, directory_at) + directory + bytes(8) + tables
+    return head.ljust(pixels_at, b"\0")
+
+
+def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:
+    """The coloured picture in the photo's colour space, with its metadata."""
+    resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
+    image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
+    for name, (kind, value) in photo.metadata.items():
+        if name.startswith(_KEPT) and not name.startswith(_STALE):
+            image.set_type(kind, name, value)
+    if photo.into_profile:
+        image = image.icc_import(input_profile="srgb", intent="relative")
+    if photo.profile is not None:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", photo.profile)
+    return image.icc_export(depth=photo.bits, intent="relative") if photo.into_profile else image
+
+
+Encode = Callable[[pyvips.Image, Photo, Path], None]
+
+
+def _encoder(photo: Photo) -> Encode:
+    if photo.format == "heifload" and photo.metadata["heif-compression"][1] != "av1":
+        return _encode_png  # the wheel reads no HEVC patents' licence either, and writes AV1 alone
+    return _ENCODERS.get(photo.format, _encode_png)
+
+
+def _encode_jpeg(image: pyvips.Image, photo: Photo, file: Path) -> None:
+    # Chroma as fine as the photo had it; predicted chroma is coarser than either.
+    full = photo.metadata.get("jpeg-chroma-subsample", (0, ""))[1] == "4:4:4"
+    image.jpegsave(str(file), Q=95, subsample_mode="off" if full else "on")
+
+
+def _encode_png(image: pyvips.Image, _photo: Photo, file: Path) -> None:
+    image.pngsave(str(file))
+
+
+def _encode_tiff(image: pyvips.Image, photo: Photo, file: Path) -> None:
+    num_bytes = photo.width * photo.height * image.bands * photo.bits // 8
+    plain = photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
+    compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
+    image.tiffsave(str(file), bigtiff=num_bytes > 2**32 - 2**20, **compression)
+
+
+def _encode_webp(image: pyvips.Image, _photo: Photo, file: Path) -> None:
+    image.webpsave(str(file), Q=95)
+
+
+def _encode_avif(image: pyvips.Image, photo: Photo, file: Path) -> None:
+    bits = {"bitdepth": photo.metadata["bits-per-sample"][1]} if photo.bits == 16 else {}
+    image.heifsave(str(file), Q=95, compression="av1", subsample_mode="off", **bits)
+
+
+_ENCODERS: dict[str, Encode] = {
+    "jpegload": _encode_jpeg,
+    "pngload": _encode_png,
+    "tiffload": _encode_tiff,
+    "webpload": _encode_webp,
+    "heifload": _encode_avif,
+}

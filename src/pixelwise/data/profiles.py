@@ -1,0 +1,109 @@
+"""Whatever numbers a photo is stored in, to sRGB or grey in 8 or 16 bit, and the colour profile to write.
+
+RGB with sRGB's profile             as it is; the profile is kept
+RGB with another profile            to sRGB through it; the result is converted back and keeps it
+grey with a grey profile            to sRGB through it; the result carries sRGB's profile,
+                                    since a grey profile says nothing about colours
+CMYK                                to sRGB through its profile or, without one, a common press's
+Lab, XYZ and the like               to sRGB
+float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that no value exceeds
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyvips
+from PIL import ImageCms
+
+from pixelwise.data.formats import field, reading
+from pixelwise.errors import PhotoError
+
+Convert = Callable[[pyvips.Image], pyvips.Image]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """From a photo's own numbers to sRGB or grey of 8 or 16 bit, and what the result carries."""
+
+    convert: Convert
+    profile: bytes | None = None
+    """ICC profile of the result; None: sRGB is understood."""
+    into_profile: bool = False
+    """Whether the result, in sRGB, has to be converted into `profile`."""
+    note: str = ""
+    """A remark for the user."""
+
+
+def conversion(path: Path, image: pyvips.Image) -> Conversion:
+    """What has to be done with the photo `image`; only floats and 32-bit integers are read for it.
+
+    Raises:
+        PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
+    """
+    if image.format not in ("uchar", "ushort"):
+        return _from_range(path, image)
+    profile: bytes | None = field(image, "icc-profile-data", None)
+    kind, name = _describe(profile)
+    depth = 8 if image.format == "uchar" else 16
+
+    def to_srgb(pixels: pyvips.Image) -> pyvips.Image:
+        options = {"input_profile": "cmyk"} if pixels.interpretation == "cmyk" else {}
+        return pixels.icc_transform("srgb", embedded=True, intent="relative", depth=depth, **options)
+
+    if image.interpretation == "cmyk" or (kind == "GRAY" and image.bands <= 2):
+        return Conversion(to_srgb, srgb_profile())
+    if kind == "RGB" and "srgb" in name.lower():
+        return Conversion(_plain, profile)
+    if kind == "RGB" and image.bands >= 3:
+        return Conversion(to_srgb, profile, into_profile=True)
+    note = f"{path}: its colour profile does not fit its pixels and was left out" if profile else ""
+    return Conversion(_plain, note=note)
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The small sRGB profile that comes with libvips."""
+    black = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb")
+    return bytes(black.icc_transform("srgb", input_profile="srgb").get("icc-profile-data"))
+
+
+def _describe(profile: bytes | None) -> tuple[str, str]:
+    """What space a profile is for, RGB, GRAY or CMYK, and its name; blank where it cannot be read."""
+    if profile is None:
+        return "", ""
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+    except OSError:
+        return "", ""
+    return opened.xcolor_space.strip(), opened.profile_description or ""
+
+
+def _plain(image: pyvips.Image) -> pyvips.Image:
+    known = image.interpretation in ("b-w", "grey16", "srgb", "rgb16", "rgb", "multiband")
+    return image if known else image.colourspace("srgb")
+
+
+def _from_range(path: Path, image: pyvips.Image) -> Conversion:
+    """Scale to 16 bit by the first customary white that holds every value."""
+    with reading(path):
+        whole = image.copy_memory()
+        # NaN * 0 and infinity * 0 are NaN, which equals nothing.
+        if (whole * 0 == 0).min() == 0:
+            raise PhotoError(
+                f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
+            )
+        low, high = whole.min(), whole.max()
+    white = next((white for white in (1, 255, 65535) if high <= white), None)
+    if low < 0 or white is None:
+        raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
+
+    def scale(pixels: pyvips.Image) -> pyvips.Image:
+        codes = (pixels * (65535 / white)).rint().cast("ushort")
+        return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
+
+    return Conversion(scale)

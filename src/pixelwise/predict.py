@@ -1,0 +1,243 @@
+"""Photos of any size and kind, coloured: the network looks at a small picture, the photo keeps its luminance.
+
+A network reads the photo at the size it was trained for. What it says there, the chances of every class, is
+kept in a `Prediction`: temperature and saturation can be chosen anew without running the network. Chroma
+is then enlarged and joined with the photo's own luminance, strip by strip.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelwise.data.find import Failure, Found, Targets, find_photos
+from pixelwise.data.formats import VIPS_FORMATS
+from pixelwise.data.paint import LightnessDrift, paint
+from pixelwise.data.photo import MAX_MEGAPIXELS, Photo, ahead, open_photo
+from pixelwise.data.photo_write import output_suffix, write_map, write_photo
+from pixelwise.errors import ConfigError, OutputError, PixelwiseError
+from pixelwise.labelspace import Palette
+from pixelwise.progress import progress
+from pixelwise.runs import Model
+
+_LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
+
+_UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
+    1: (False, ()),
+    2: (False, (-1,)),
+    3: (False, (-2, -1)),
+    4: (False, (-2,)),
+    5: (True, ()),
+    6: (True, (-1,)),
+    7: (True, (-2, -1)),
+    8: (True, (-2,)),
+}
+"""By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColouriseOptions:
+    """How photos are coloured."""
+
+    temperature: float = 1.0
+    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
+    saturation: float = 1.0
+    """Factor on chroma; 0 gives a grey picture."""
+    confidence: bool = False
+    """Whether to write a map of how sure the network is beside each photo."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Larger photos are refused."""
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ConfigError(f"temperature needs to be above 0, got {self.temperature:g}")
+        if not (self.saturation >= 0 and math.isfinite(self.saturation)):
+            raise ConfigError(f"saturation needs to be 0 or above, got {self.saturation:g}")
+        if not self.max_megapixels > 0:
+            raise ConfigError(f"max-megapixels needs to be above 0, got {self.max_megapixels:g}")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one photo, rows and columns as the photo's file has them."""
+
+    logits: Float[Tensor, "K h w"]
+    palette: Palette
+
+    def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 h w"]:
+        """Lab a and b at the network's size."""
+        return self.palette.chroma(self.logits[None], temperature)[0] * saturation
+
+    def confidence(self) -> Float[Tensor, "h w"]:
+        """How sure the network is: 1 when one class has all the chances, 0 when all classes have the same.
+
+        One minus the entropy of the chances over that of even chances.
+        """
+        if len(self.logits) == 1:
+            return torch.ones_like(self.logits[0])
+        logs = self.logits.log_softmax(0)
+        return (1 + (logs.exp() * logs).sum(0) / math.log(len(logs))).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """One photo that was coloured."""
+
+    path: Path
+    """The coloured copy."""
+    megapixels: float
+    lightness_difference: float
+    """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Colourised:
+    """What came of a batch."""
+
+    written: list[Coloured] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def megapixels(self) -> float:
+        """Of all written photos together."""
+        return sum(one.megapixels for one in self.written)
+
+    @property
+    def lightness_difference(self) -> float:
+        """Mean absolute difference of L over all pixels written."""
+        return sum(one.lightness_difference * one.megapixels for one in self.written) / max(
+            self.megapixels, 1e-9
+        )
+
+
+def predict(photo: Photo, model: Model) -> Prediction:
+    """What the network says of a photo, seen upright and at the network's size.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size))
+    swaps, mirrored = _UPRIGHT[photo.orientation]
+    upright = (small.mT if swaps else small).flip(mirrored)
+    logits = _run(model, model.palette.read_grey(upright[None]))[0].flip(mirrored)
+    return Prediction(logits.mT if swaps else logits, model.palette)
+
+
+def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width at which a network reads a photo: never enlarged, at most 8 short sides long."""
+    scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _run(model: Model, grey: Tensor) -> Tensor:
+    """Logits of a grey picture of any size; its edges repeat up to a multiple of the network's stride."""
+    device = next(model.net.parameters()).device
+    height, width = grey.shape[-2:]
+    below, right = -height % model.net.stride, -width % model.net.stride
+    with torch.inference_mode():
+        logits: Tensor = model.net(F.pad(grey.to(device), (0, right, 0, below), mode="replicate"))
+    return logits[..., :height, :width].float().cpu()
+
+
+def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:
+    """Write a coloured copy of a photo; gives the mean absolute difference of L between the two.
+
+    `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape.
+
+    Raises:
+        PhotoError: the photo is damaged or cut short.
+        OutputError: the copy cannot be written.
+    """
+    drift = LightnessDrift()
+    with _one_thread_each():
+        painted = paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift)
+        write_photo(target, ahead(painted, prepare=_use_one_thread), photo)
+    return drift.mean
+
+
+def colourise(
+    inputs: list[str],
+    out: Path,
+    model: Model,
+    options: ColouriseOptions = ColouriseOptions(),
+    recursive: bool = False,
+) -> Colourised:
+    """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
+
+    A single photo may go to a file: `out` is one if it ends like a photo and is no folder.
+
+    Raises:
+        OutputError: `out` cannot be a folder or cannot be written to.
+    """
+    start_s = time.perf_counter()
+    photos, failed = find_photos(inputs, recursive, leave_out=out)
+    single_file = len(photos) == 1 == len(inputs) and _names_photo(out) and not Path(inputs[0]).is_dir()
+    if photos:
+        _make_folder(out.parent if single_file else out)
+    targets = Targets(out, photos, single_file)
+    result = Colourised(failed=failed)
+    with progress("colouring", len(photos)) as advance:
+        for found in photos:
+            try:
+                result.written.append(_colourise_found(found, targets, model, options))
+            except PixelwiseError as error:
+                result.failed.append(Failure(found.path, str(error)))
+            except MemoryError:
+                result.failed.append(Failure(found.path, f"{found.path}: needed more memory than there is"))
+            advance(1, found.path.name)
+    result.seconds = time.perf_counter() - start_s
+    return result
+
+
+def _colourise_found(found: Found, targets: Targets, model: Model, options: ColouriseOptions) -> Coloured:
+    photo = open_photo(found.path, options.max_megapixels)
+    suffix, note = output_suffix(photo)
+    target = targets.claim(found, suffix)
+    prediction = predict(photo, model)
+    if options.confidence:
+        write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
+    difference = colourise_photo(photo, target, prediction.chroma(options.temperature, options.saturation))
+    return Coloured(target, photo.megapixels, difference, (*photo.notes, *([note] if note else [])))
+
+
+def _names_photo(out: Path) -> bool:
+    return not out.is_dir() and any(out.suffix.lower() in suffixes for suffixes in VIPS_FORMATS.values())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (
+            "it is a file" if isinstance(error, FileExistsError) else (error.strerror or str(error)).lower()
+        )
+        raise OutputError(f"cannot write into {folder}: {reason}; choose another folder with -o") from error
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the painting thread compute alone, and later threads as this one does.
+
+    Reading, painting and encoding already keep three threads busy; painting's single steps are a tenth of a
+    millisecond, and sharing one among threads has been seen to cost 8 ms when others use the machine.
+    """
+    try:
+        yield
+    finally:
+        # What one thread sets is also what all later ones start with: put that back to what this one has.
+        torch.set_num_threads(torch.get_num_threads())
