@@ -95,7 +95,7 @@ def unpack(archive: Path, target: Path) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(temporary, filter="data")
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"cannot unpack {archive}: {error}; {remedy}") from error
+            raise DataError(f"cannot unpack {archive}: {str(error).splitlines()[0]}; {remedy}") from error
         unpacked = Path(temporary) / target.name
         if not unpacked.is_dir():
             raise DataError(f"needed a folder {target.name} in {archive}, got none; {remedy}")

@@ -31,7 +31,8 @@ def load_folder(folder: Path, size: int) -> Pictures:
 
     A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
     so copies stay together, and a photo stays where it is when others come or its name changes. The order is
-    that of the paths. What cannot be read is left out and named in the notes; links to folders are not followed.
+    that of the paths. What cannot be read is left out and named in the notes. Links to folders are not
+    followed.
 
     Raises:
         ConfigError: the size is not positive.
@@ -94,10 +95,13 @@ def _try_photo(path: Path, size: int) -> _Photo | str:
 
 def _read_square(path: Path, size: int) -> Tensor:
     try:
-        image = pyvips.Image.thumbnail(str(path), size, height=size, crop="centre", fail_on="truncated")
-        if image.get_typeof("icc-profile-data"):
-            image = image.icc_transform("srgb", embedded=True)  # a few pixels by now, so it costs nothing
-        image = image.colourspace("srgb")
+        header = pyvips.Image.new_from_file(str(path))
+        # Converting colours costs as much as all the rest: only where they are not sRGB to begin with.
+        converted = header.get_typeof("icc-profile-data") or header.interpretation == "cmyk"
+        into = {"output_profile": "srgb"} if converted else {}
+        image = pyvips.Image.thumbnail(
+            str(path), size, height=size, crop="centre", fail_on="truncated", **into
+        ).colourspace("srgb")
         if image.hasalpha():
             image = image.flatten(background=255)
         pixels = torch.from_numpy(image[:3].numpy().copy())

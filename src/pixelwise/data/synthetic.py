@@ -1,12 +1,13 @@
 """Drawn pictures whose colours follow from their shapes, so that learning can be seen within seconds.
 
 Each kind of shape and each pattern of the background has a colour of its own, given as Lab a and b; lightness
-is drawn from the same range for all. A grey picture therefore shows what everything is, but a grey value alone
-tells nothing of its colour: a network has to look around each pixel.
+is drawn from the same range for all. So a grey picture shows what everything is, but a grey value alone tells
+nothing of its colour: a network has to look around each pixel.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import torch
@@ -89,32 +90,29 @@ def _contrasting(lightness: Tensor, generator: torch.Generator) -> Tensor:
 def _cover(kind: Tensor, generator: torch.Generator) -> Tensor:
     """Share of each pixel that a shape covers, (N, 1, 32, 32): 1 inside, 0 outside, between on its edge."""
     num = len(kind)
-    radius = _uniform(_RADIUS, num, generator)
+    radius = _uniform(_RADIUS, num, generator) * torch.tensor([1.0, 0.886, 0.778])[kind]  # equal areas
     centre = torch.rand(num, 2, generator=generator) * (_SIZE - 12) + 6
     turn = _uniform((0.0, 2 * torch.pi), num, generator)
+    num_sides = torch.tensor([4, 4, 3])[kind]
     rows, columns = (axis - centre[:, i].view(-1, 1, 1) for i, axis in enumerate(_axes()))
-    corners = torch.tensor([0, 4, 3])[kind]  # sides of a polygon; a disc has none
-    inradius = radius * torch.tensor([1.0, 0.84, 0.64])[kind]  # like areas
-    distance = torch.where(
-        (corners == 0).view(-1, 1, 1),
-        torch.hypot(rows, columns),
-        _polygon_distance(rows, columns, turn, corners.clamp(min=3)),
-    )
-    return (inradius.view(-1, 1, 1) - distance + 0.5).clamp(0, 1).unsqueeze(1)
-
-
-def _polygon_distance(rows: Tensor, columns: Tensor, turn: Tensor, corners: Tensor) -> Tensor:
-    """How far out a pixel lies in a regular polygon, measured along the normal of the nearest side."""
-    step = (2 * torch.pi / corners).view(-1, 1, 1)
-    angle = torch.atan2(rows, columns) + turn.view(-1, 1, 1)
-    return torch.hypot(rows, columns) * torch.cos(torch.remainder(angle, step) - step / 2)
+    disc = torch.hypot(rows, columns)
+    # How far out a pixel lies in a regular polygon: the largest of its distances along the sides' normals.
+    along = (_along(turn + side * 2 * torch.pi / num_sides, rows, columns) for side in range(4))
+    polygon = functools.reduce(torch.maximum, along)
+    distance = torch.where((kind == 0).view(-1, 1, 1), disc, polygon)
+    return (radius.view(-1, 1, 1) - distance + 0.5).clamp(0, 1).unsqueeze(1)
 
 
 def _ramp(num: int, height: float, generator: torch.Generator) -> Tensor:
     """Planes that rise by about `height` across a picture in any direction, (num, 1, 32, 32), mean 0."""
-    turn = _uniform((0.0, 2 * torch.pi), num, generator).view(-1, 1, 1)
+    turn = _uniform((0.0, 2 * torch.pi), num, generator)
     rows, columns = (axis - (_SIZE - 1) / 2 for axis in _axes())
-    return (height / _SIZE * (rows * torch.sin(turn) + columns * torch.cos(turn))).unsqueeze(1)
+    return (height / _SIZE) * _along(turn, rows, columns).unsqueeze(1)
+
+
+def _along(turn: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Each pixel's distance from the origin along one direction per picture, (N, 32, 32)."""
+    return torch.sin(turn).view(-1, 1, 1) * rows + torch.cos(turn).view(-1, 1, 1) * columns
 
 
 def _axes() -> tuple[Tensor, Tensor]:

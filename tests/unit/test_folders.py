@@ -1,0 +1,215 @@
+"""Folders of photos: cut to one size, split by content, with what cannot be read left out and named."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from pixelwise.data.folders import load_folder
+from pixelwise.errors import ConfigError, DataError
+
+
+def photo(path, seed=0, size=(40, 30), **options):
+    """A noisy photo of (width, height) whose bytes follow from the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(12):
+        photo(tmp_path / "photos" / f"day{seed % 3}" / f"{seed:02}.png", seed)
+    return tmp_path / "photos"
+
+
+def rows(images):
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_photos_come_in_two_parts_of_one_size(folder):
+    pictures = load_folder(folder, 16)
+    assert pictures.name == f"folder:{folder}"
+    assert len(pictures.train) + len(pictures.val) == 12
+    assert pictures.train.shape[1:] == pictures.val.shape[1:] == (3, 16, 16)
+    assert pictures.train.dtype == torch.uint8
+    assert pictures.train.is_contiguous()
+    assert pictures.notes == ()
+    assert load_folder(folder, 16).digest == pictures.digest
+
+
+def test_a_tenth_is_kept_apart(tmp_path):
+    for seed in range(300):
+        photo(tmp_path / f"{seed}.png", seed, (2, 2))
+    pictures = load_folder(tmp_path, 2)
+    assert 15 <= len(pictures.val) <= 45  # within 3 standard deviations of 30
+    assert not rows(pictures.train) & rows(pictures.val)
+
+
+def test_a_photo_stays_in_its_part_when_it_moves_and_others_come(tmp_path):
+    for seed in range(60):
+        photo(tmp_path / f"{seed}.png", seed, (8, 8))
+    before = load_folder(tmp_path, 8)
+    for path in list(tmp_path.iterdir()):
+        path.rename(tmp_path / f"renamed-{path.name}")
+    for seed in range(60, 80):
+        photo(tmp_path / "more" / f"{seed}.png", seed, (8, 8))
+    after = load_folder(tmp_path, 8)
+    assert rows(before.train) < rows(after.train)
+    assert rows(before.val) <= rows(after.val)
+
+
+def test_copies_stay_together(folder):
+    for path in list(folder.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    pictures = load_folder(folder, 16)
+    assert len(pictures.train) + len(pictures.val) == 24
+    assert not rows(pictures.train) & rows(pictures.val)
+
+
+@pytest.mark.parametrize("seeds", [(0, 1), (2, 3), (4, 5), (6, 7)])
+def test_two_photos_are_enough(tmp_path, seeds):
+    for seed in seeds:
+        photo(tmp_path / f"{seed}.png", seed)
+    pictures = load_folder(tmp_path, 8)
+    assert [len(pictures.train), len(pictures.val)] == [1, 1]
+
+
+def test_a_photo_covers_the_square_and_is_cut_around_its_centre(tmp_path):
+    stripes = np.zeros((20, 60, 3), np.uint8)
+    stripes[:, :20, 0] = stripes[:, 20:40, 1] = stripes[:, 40:, 2] = 255
+    Image.fromarray(stripes).save(tmp_path / "wide.png")
+    Image.fromarray(stripes.transpose(1, 0, 2)).save(tmp_path / "tall.png")
+    pictures = load_folder(tmp_path, 20)
+    for image in (pictures.train[0], pictures.val[0]):
+        assert image[1, 4:-4, 4:-4].min() > 250  # the green third
+        assert image[0, 4:-4, 4:-4].max() < 5
+
+
+def test_a_small_photo_is_enlarged(tmp_path):
+    photo(tmp_path / "a.png", 0, (3, 2))
+    photo(tmp_path / "b.png", 1, (1, 1))
+    assert load_folder(tmp_path, 32).train.shape == (1, 3, 32, 32)
+
+
+def test_orientation_is_followed(tmp_path):
+    halves = np.zeros((20, 20, 3), np.uint8)
+    halves[:10] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 3  # half a turn
+    for name in ("a", "b"):
+        Image.fromarray(halves).save(tmp_path / f"{name}.jpg", exif=turned, comment=name)
+    pictures = load_folder(tmp_path, 20)
+    assert pictures.train[0, :, :7].max() < 20
+    assert pictures.train[0, :, 13:].min() > 235
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "near"),
+    [
+        ("a.png", "L", 1),
+        ("a.png", "LA", 1),
+        ("a.png", "RGBA", 1),
+        ("a.png", "P", 1),
+        ("a.png", "I;16", 1),
+        ("a.png", "1", 6),  # black and white, dithered
+        ("a.jpg", "L", 2),
+        ("a.jpg", "CMYK", 20),  # inks on paper
+        ("a.gif", "L", 1),
+        ("a.webp", "RGB", 2),
+        ("a.tif", "L", 1),
+    ],
+)
+def test_every_kind_of_photo_becomes_three_bytes_a_pixel(tmp_path, name, mode, near):
+    grey = Image.new("L", (10, 10), 180)
+    if mode == "I;16":
+        kind = Image.new(mode, grey.size, 180 * 257)
+    elif mode == "P":
+        kind = grey.quantize(2)
+    else:
+        kind = grey.convert("RGB").convert(mode)
+    kind.save(tmp_path / name)
+    photo(tmp_path / "noise.png", 1)
+    pictures = load_folder(tmp_path, 10)
+    assert pictures.notes == ()
+    both = torch.cat([pictures.train, pictures.val]).float()
+    plain, noise = sorted(both, key=lambda image: image.std(dim=0).mean())
+    assert abs(float(plain.mean()) - 180) <= near
+    assert noise.std(dim=0).mean() > 10
+
+
+def test_colour_profiles_are_followed(tmp_path):
+    """A profile whose red is green: pixels stored as red have to come out green."""
+    red = Image.new("RGB", (8, 8), (255, 0, 0))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = {srgb[at : at + 4]: at for at in range(132, 132 + 12 * 20, 12)}
+    swapped = bytearray(srgb)
+    for mine, other in ((b"rXYZ", b"gXYZ"), (b"gXYZ", b"rXYZ")):
+        swapped[tags[mine] + 4 : tags[mine] + 12] = srgb[tags[other] + 4 : tags[other] + 12]
+    red.save(tmp_path / "plain.png")
+    red.save(tmp_path / "swapped.png", icc_profile=bytes(swapped))
+    pictures = load_folder(tmp_path, 8)
+    colours = torch.cat([pictures.train, pictures.val])[:, :, 4, 4].tolist()
+    assert [255, 0, 0] in colours
+    assert any(green > 240 and red < 15 for red, green, _ in colours)
+
+
+def test_what_cannot_be_read_is_left_out_and_named(folder):
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("a letter, no photo")
+    whole = photo(folder / "whole.jpg", 99, (200, 200), quality=95).read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+    (folder / "list.txt").write_text("names")
+    (folder / ".hidden.jpg").write_text("a system's own")
+    pictures = load_folder(folder, 16)
+    assert len(pictures.train) + len(pictures.val) == 13
+    assert pictures.notes[0] == "left out 1 files whose names do not end like a photo's"
+    named = [note.removeprefix("left out ").split(": ")[0] for note in pictures.notes[1:]]
+    assert named == [str(folder / name) for name in ("cut.jpg", "dangling.png", "empty.jpg", "text.jpg")]
+    assert "no such file" in pictures.notes[2]
+    assert all(note.count("\n") == 0 for note in pictures.notes)
+
+
+def test_links_in_a_circle_end(folder):
+    (folder / "day0" / "again").symlink_to(folder, target_is_directory=True)
+    pictures = load_folder(folder, 16)
+    assert len(pictures.train) + len(pictures.val) == 12
+
+
+def test_only_unreadable_photos_is_an_error(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.jpg").write_text(f"no photo {number}")
+    message = (
+        r"needed at least 2 different photos in .*, got 0 that could be read: left out .*0\.jpg: .*; \.\.\."
+    )
+    with pytest.raises(DataError, match=message):
+        load_folder(tmp_path, 16)
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(
+        DataError, match=r"needed at least 2 different photos in .*, got 0 that could be read"
+    ):
+        load_folder(tmp_path, 16)
+
+
+def test_copies_of_one_photo_are_an_error(tmp_path):
+    shutil.copy(photo(tmp_path / "a.png"), tmp_path / "b.png")
+    with pytest.raises(DataError, match=r"got 2 that could be read \(all the same\)"):
+        load_folder(tmp_path, 16)
+
+
+def test_a_folder_that_is_none_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"needed a folder of photos, .*nowhere is not there"):
+        load_folder(tmp_path / "nowhere", 16)
+    with pytest.raises(DataError, match=r"needed a folder of photos, .*a\.png is a file"):
+        load_folder(photo(tmp_path / "a.png"), 16)
+
+
+def test_a_size_has_to_be_positive(folder):
+    with pytest.raises(ConfigError, match="size needs to be at least 1 pixel, got 0"):
+        load_folder(folder, 0)

@@ -1,0 +1,123 @@
+"""Sources as users write them, and the guesses for those who wrote them wrong."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise.data import Pictures, load_pictures
+from pixelwise.data.pictures import gather
+from pixelwise.data.sources import default_data_dir
+from pixelwise.errors import ConfigError, DataError
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos: mine"
+    folder.mkdir()
+    for seed in range(4):
+        pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{seed}.png")
+    return folder
+
+
+def test_each_kind_of_source_gives_pictures(tmp_path, photos):
+    make["write_cifar10"](tmp_path)
+    for source in ("cifar10:horse", "cifar10:all", "synthetic:shapes", f"folder:{photos}"):
+        pictures = load_pictures(source, tmp_path, seed=1)
+        assert isinstance(pictures, Pictures)
+        assert pictures.name == source
+        assert len(pictures.digest) == 64
+
+
+def test_the_seed_draws_synthetic_pictures():
+    assert load_pictures("synthetic:shapes", seed=1).digest != load_pictures("synthetic:shapes").digest
+
+
+def test_size_is_that_of_a_folders_pictures(photos):
+    assert load_pictures(f"folder:{photos}").train.shape[1:] == (3, 64, 64)
+    assert load_pictures(f"folder:{photos}", size=24).train.shape[1:] == (3, 24, 24)
+
+
+def test_the_home_folder_may_be_a_tilde(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos.parent))
+    assert len(load_pictures("folder:~/photos: mine").train) > 0
+
+
+def test_data_lies_where_the_environment_says(tmp_path, monkeypatch):
+    make["write_cifar10"](tmp_path)
+    monkeypatch.setenv("PIXELWISE_DATA", str(tmp_path))
+    assert len(load_pictures("cifar10:bird").train) == 10
+
+
+def test_without_a_word_data_lies_in_the_users_cache(monkeypatch):
+    monkeypatch.delenv("PIXELWISE_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert default_data_dir() == Path("/cache/pixelwise")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert default_data_dir() == Path("/home/me/.cache/pixelwise")
+
+
+@pytest.mark.parametrize(
+    "source", ["", "nothing", "cifar100:horse", "folder", "folder:", "synthetic:", "imagenet:cat"]
+)
+def test_unknown_sources_are_told_what_there_is(source):
+    there_is = r"there is cifar10:airplane, .*, cifar10:all, synthetic:shapes, or folder:PATH"
+    with pytest.raises(ConfigError, match=f"needed a source of pictures, got '{source}'; {there_is}"):
+        load_pictures(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("horse", "cifar10:horse"),
+        ("Horse", "cifar10:horse"),
+        ("cifar10:Horse", "cifar10:horse"),
+        ("cifar10:horses", "cifar10:horse"),
+        ("CIFAR-10:all", "cifar10:all"),
+        ("shapes", "synthetic:shapes"),
+        ("synthetic:shape", "synthetic:shapes"),
+        ("synthetic", "synthetic:shapes"),
+    ],
+)
+def test_a_near_miss_gets_a_guess(source, meant):
+    with pytest.raises(ConfigError, match=f"; perhaps you meant {meant}$"):
+        load_pictures(source)
+
+
+def test_a_bare_folder_gets_a_guess(photos):
+    with pytest.raises(ConfigError, match=f"; perhaps you meant folder:{photos}$"):
+        load_pictures(str(photos))
+
+
+def test_the_digest_follows_content_and_order():
+    one = torch.arange(2 * 3 * 4 * 4).remainder(256).to(torch.uint8).view(2, 3, 4, 4)
+    digests = {
+        gather("a", one, one).digest,
+        gather("b", one.clone(), one).digest,  # the name does not count
+        gather("a", one.flip(0), one).digest,
+        gather("a", one.flip(3), one).digest,  # nor does the layout in memory hide a difference
+        gather("a", one[:1], one[1:]).digest,
+    }
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4).byte(), torch.zeros(0, 3, 4, 4).byte()]
+)
+def test_parts_are_checked(wrong):
+    good = torch.zeros(2, 3, 4, 4).byte()
+    with pytest.raises(
+        DataError, match=r"set needs its part val as torch\.uint8 \(N, 3, H, W\), N > 0; got torch\."
+    ):
+        gather("set", good, wrong)
+    with pytest.raises(
+        DataError, match="set needs pictures of one height and width in both parts, got 4x4 and 4x5"
+    ):
+        gather("set", good, torch.zeros(2, 3, 4, 5).byte())
