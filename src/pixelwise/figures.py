@@ -20,11 +20,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.colour import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
+from pixelwise.predict import ColouriseOptions
 from pixelwise.runs import Model
 from pixelwise.shapes import Bytes
-
-TEMPERATURE = 0.38
-"""Sharpness at which an ab palette's classes are averaged. Source: arXiv:1603.08511, section 2.3."""
 
 _DPI = 160
 
@@ -42,34 +40,57 @@ class Ink:
 ON_LIGHT = Ink(text="#1d1d1f", grid="#dcdce0", train="#d55e00", val="#0072b2")
 ON_DARK = Ink(text="#e6e6ea", grid="#3a3a40", train="#e69f00", val="#56b4e9")
 
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure."""
+
+    figure: Figure
+    ink: Ink
+
+    def png(self) -> bytes:
+        """As PNG on white."""
+        return self._saved(format="png", dpi=_DPI, facecolor="white")
+
+    def svg(self) -> str:
+        """As SVG on nothing, letters as outlines; equal figures give equal text."""
+        return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode()
+
+    def _saved(self, **options: Any) -> bytes:
+        content = io.BytesIO()
+        with _settings(self.ink):  # places are settled while saving
+            self.figure.savefig(content, **options)
+        return content.getvalue()
+
+
 Row = dict[str, float]
 """One epoch's line of metrics.jsonl."""
 
 
-def draw_curves(rows: Sequence[Row]) -> Figure:
+def draw_curves(rows: Sequence[Row]) -> Drawing:
     """Loss and accuracy by epoch, beside each other."""
-    with _style(ON_LIGHT):
+    with _settings(ON_LIGHT):
         figure = _figure(10, 3.8)
         left, right = figure.subplots(1, 2)
         _draw_loss(left, rows, ON_LIGHT)
         _draw_accuracy(right, rows, ON_LIGHT)
-    return figure
+    return Drawing(figure, ON_LIGHT)
 
 
-def draw_loss(rows: Sequence[Row], ink: Ink) -> Figure:
+def draw_loss(rows: Sequence[Row], ink: Ink) -> Drawing:
     """Loss by epoch alone."""
-    with _style(ink):
+    with _settings(ink):
         figure = _figure(5, 3.4)
         _draw_loss(figure.subplots(), rows, ink)
-    return figure
+    return Drawing(figure, ink)
 
 
-def draw_accuracy(rows: Sequence[Row], ink: Ink) -> Figure:
+def draw_accuracy(rows: Sequence[Row], ink: Ink) -> Drawing:
     """Accuracy by epoch alone."""
-    with _style(ink):
+    with _settings(ink):
         figure = _figure(5, 3.4)
         _draw_accuracy(figure.subplots(), rows, ink)
-    return figure
+    return Drawing(figure, ink)
 
 
 def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
@@ -116,8 +137,9 @@ def compare(model: Model, images: Bytes) -> list[Strip]:
     with torch.inference_mode():
         logits = model.net(grey)
     if palette.space == "ab":
+        temperature = ColouriseOptions().temperature  # as photos are coloured
         luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
-        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), palette.chroma(logits, TEMPERATURE))
+        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), palette.chroma(logits, temperature))
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
@@ -141,44 +163,27 @@ def _beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
     return row
 
 
-def draw_strips(strips: Sequence[Strip]) -> Figure:
+def draw_strips(strips: Sequence[Strip]) -> Drawing:
     """Strips below each other with their titles, enlarged so that single pixels are seen."""
     height, width = strips[0].pixels.shape[:2]
-    with _style(ON_LIGHT):
+    with _settings(ON_LIGHT):
         figure = _figure(10, len(strips) * (10 * height / width + 0.35))
         for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
             axes.imshow(strip.pixels, interpolation="nearest")
             axes.set_title(strip.title, loc="left")
             axes.set_axis_off()
-    return figure
-
-
-def to_png(figure: Figure) -> bytes:
-    """A figure as PNG on white."""
-    return _saved(figure, format="png", dpi=_DPI, facecolor="white")
-
-
-def to_svg(figure: Figure) -> str:
-    """A figure as SVG on nothing, letters as outlines, equal for equal figures."""
-    with matplotlib.rc_context({"svg.hashsalt": "pixelwise"}):
-        return _saved(figure, format="svg", transparent=True, metadata={"Date": None}).decode()
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, **options)
-    return content.getvalue()
+    return Drawing(figure, ON_LIGHT)
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, in inches, that no global state of matplotlib knows of."""
+    """A figure in inches that no global state of matplotlib knows of."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _style(ink: Ink) -> contextlib.AbstractContextManager[None]:
-    """Readable letters, no box, a faint grid; whatever the user's own matplotlib settings are."""
+def _settings(ink: Ink) -> contextlib.AbstractContextManager[None]:
+    """Readable letters, no box, a faint grid; whatever the user's own settings of matplotlib are."""
     settings = matplotlib.rcParamsDefault | {
         "font.size": 11,
         "axes.titlesize": 12,
@@ -187,7 +192,8 @@ def _style(ink: Ink) -> contextlib.AbstractContextManager[None]:
         "axes.grid": True,
         "grid.color": ink.grid,
         "axes.edgecolor": ink.grid,
+        "svg.hashsalt": "pixelwise",  # equal drawings give equal files
     }
     settings |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink.text)
-    settings.pop("backend")  # figures here have their own canvas; another program's window stays as it is
+    settings.pop("backend")  # another program's windows stay as they are
     return matplotlib.rc_context(settings)

@@ -31,9 +31,9 @@ def write_report(folder: Path) -> Path:
     finished = (folder / MODEL).is_file()
     strips = figures.compare(open_model(folder), read_samples(folder)) if finished else []
     if rows:
-        write_bytes(folder / CURVES, figures.to_png(figures.draw_curves(rows)))
+        write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
-        write_bytes(folder / PICTURES, figures.to_png(figures.draw_strips(strips)))
+        write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
     sections = [
         *([page.section("How it went", final_scores(rows), curves(rows))] if rows else []),
         *(
@@ -66,9 +66,7 @@ def curves(rows: Sequence[figures.Row]) -> str:
     drawings = {"loss by epoch": figures.draw_loss, "validation accuracy by epoch": figures.draw_accuracy}
     drawn = []
     for alt, draw in drawings.items():
-        light, dark = (
-            page.svg_uri(figures.to_svg(draw(rows, ink))) for ink in (figures.ON_LIGHT, figures.ON_DARK)
-        )
+        light, dark = (page.svg_uri(draw(rows, ink).svg()) for ink in (figures.ON_LIGHT, figures.ON_DARK))
         drawn.append(page.light_or_dark(light, dark, alt))
     return page.row([f"<figure>{drawing}</figure>" for drawing in drawn], least="20rem")
 

@@ -1,0 +1,113 @@
+"""Figures: curves of any length, and strips that show the very pixels."""
+
+import io
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise import figures
+from pixelwise.config import UNetConfig
+from pixelwise.data.synthetic import draw_shapes
+from pixelwise.labelspace import Palette
+from pixelwise.models import build
+from pixelwise.runs import Model
+
+ROWS = [
+    {"epoch": e, "train_loss": 3 / e, "val_loss": 3.2 / e, "val_accuracy": 10.0 * e, "train_seconds": e}
+    for e in (1, 2, 3)
+]
+AB = Palette(
+    torch.tensor([[44.0, 30.0], [14.0, -42.0], [-36.0, 34.0], [4.0, 20.0], [-16.0, -10.0]]).double(), "ab"
+)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return draw_shapes(3, torch.Generator().manual_seed(0))
+
+
+def model(palette) -> Model:
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=4, num_colours=palette.num_classes)
+    return Model(
+        name="tiny", net=build(config).eval(), config=config, palette=palette, size=32, checksum="0" * 64
+    )
+
+
+def colours(drawing) -> dict[str, tuple[list[float], list[float]]]:
+    return {
+        line.get_color(): (list(line.get_xdata()), list(line.get_ydata()))
+        for axes in drawing.figure.axes
+        for line in axes.lines
+    }
+
+
+def test_the_loss_curves_are_the_rows():
+    drawn = colours(figures.draw_loss(ROWS, figures.ON_DARK))
+    epochs = [1, 2, 3]
+    assert drawn == {
+        figures.ON_DARK.train: (epochs, [row["train_loss"] for row in ROWS]),
+        figures.ON_DARK.val: (epochs, [row["val_loss"] for row in ROWS]),
+    }
+
+
+def test_the_accuracy_curve_is_the_rows():
+    assert colours(figures.draw_accuracy(ROWS, figures.ON_LIGHT)) == {
+        figures.ON_LIGHT.val: ([1, 2, 3], [10.0, 20.0, 30.0])
+    }
+
+
+def test_a_single_epoch_is_a_point_with_its_value():
+    drawing = figures.draw_curves(ROWS[:1])
+    assert all(line.get_marker() == "o" for axes in drawing.figure.axes for line in axes.lines)
+    assert [text.get_text() for axes in drawing.figure.axes for text in axes.texts] == ["3", "3.2", "10"]
+
+
+def test_drawings_leave_matplotlibs_settings_alone_and_ignore_them():
+    with matplotlib.rc_context({"font.size": 33, "axes.grid": False}):
+        before = dict(matplotlib.rcParams)
+        svg = figures.draw_loss(ROWS, figures.ON_LIGHT).svg()
+        assert dict(matplotlib.rcParams) == before
+    assert svg == figures.draw_loss(ROWS, figures.ON_LIGHT).svg()
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_png_holds_both_curves():
+    png = Image.open(io.BytesIO(figures.draw_curves(ROWS).png()))
+    present = {f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in png.convert("RGBA").get_flattened_data()}
+    assert {figures.ON_LIGHT.train, figures.ON_LIGHT.val, "#ffffff"} <= present
+
+
+@pytest.mark.parametrize("palette", [Palette.read("handout24"), AB], ids=["rgb", "ab"])
+def test_strips_show_the_pictures_themselves(images, palette):
+    strips = figures.compare(model(palette), images)
+    assert [strip.title.split()[0] for strip in strips] == ["Grey,", "Truth", "Truth", "Prediction"]
+    grey, truth, classes, predicted = (strip.pixels for strip in strips)
+    assert np.array_equal(truth[:, :32, :3], images[0].permute(1, 2, 0).numpy())
+    assert np.array_equal(truth[:, 34:66, :3], images[1].permute(1, 2, 0).numpy())
+    assert not truth[:, 32:34].any()
+    assert np.ptp(grey[..., :3].astype(int), axis=-1).max() <= 1
+    assert classes.shape == predicted.shape == truth.shape
+
+
+def test_colours_of_an_rgb_palette_are_shown_as_they_are(images):
+    palette = Palette.read("handout24")
+    wanted = {tuple(row) for row in (palette.colours * 255).round().int().tolist()}
+    for strip in figures.compare(model(palette), images)[2:]:
+        shown = {tuple(pixel) for pixel in strip.pixels[:, :32, :3].reshape(-1, 3).tolist()}
+        assert shown <= wanted
+
+
+def test_an_ab_prediction_keeps_the_lightness_of_the_truth(images):
+    from pixelwise.colour import lightness
+
+    def l_of(strip):
+        return lightness(torch.from_numpy(strip.pixels[:, :32, :3]).movedim(-1, 0).float() / 255)
+
+    grey, truth, classes, predicted = figures.compare(model(AB), images)
+    for strip in (grey, classes, predicted):
+        assert (l_of(strip) - l_of(truth)).abs().mean() < 0.3
