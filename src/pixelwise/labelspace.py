@@ -79,8 +79,8 @@ class Palette:
         *batch, channels, height, width = images.shape
         if channels != 3:
             raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
-        labels = look_up(self._table().to(images.device), images.reshape(-1, 3, height, width))
-        return labels.reshape(*batch, height, width)
+        labels = look_up(self._table(), images.cpu().numpy().reshape(math.prod(batch), 3, height, width))
+        return torch.from_numpy(labels).reshape(*batch, height, width).to(images.device)
 
     def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
         """Each pixel's class as its colour: sRGB in [0, 1], or a and b; IGNORE is black, or no chroma.
@@ -128,7 +128,7 @@ class Palette:
             part.copy_(mean_grey(values) / 256 if self.space == "rgb" else lightness(values / 255) / 100)
         return grey
 
-    def _table(self) -> UInt8[Tensor, " colours"]:
+    def _table(self) -> UInt8[ndarray, " colours"]:
         return _table(self.space, tuple(self.colours.flatten().tolist()))
 
     @staticmethod
@@ -153,7 +153,7 @@ class Palette:
         if distinct < num_colours:
             raise _too_few(num_colours, distinct, space)
         centres = _k_means(points, counts, num_colours, seed)
-        labels = nearest_table(centres, space).numpy()[index]
+        labels = nearest_table(centres, space)[index]
         sizes = np.bincount(labels, weights=counts, minlength=num_colours)
         if not sizes.all():
             raise _too_few(num_colours, int(np.count_nonzero(sizes)), space)
@@ -208,19 +208,19 @@ class Palette:
 
 
 @functools.lru_cache(maxsize=4)  # of 16 MiB each
-def _table(space: Space, colours: tuple[float, ...]) -> UInt8[Tensor, " colours"]:
+def _table(space: Space, colours: tuple[float, ...]) -> UInt8[ndarray, " colours"]:
     """The table of a palette's colours, which all palettes of the same colours share."""
     return nearest_table(np.array(colours).reshape(-1, _AXES[space]) * _SCALES[space], space)
 
 
 def _histogram(images: UInt8[Tensor, "N 3 H W"]) -> tuple[Int64[ndarray, " n"], Int64[ndarray, " n"]]:
     """Which colours occur in the images, as positions in a table, and how many pixels have each."""
-    counts = torch.zeros(NUM_COLOURS, dtype=torch.int64)
+    counts = np.zeros(NUM_COLOURS, dtype=np.int64)
     _, _, height, width = images.shape
-    for part in torch.split(images.flatten(2), max(1, NUM_COLOURS // max(1, height * width))):
-        counts += torch.bincount(colour_index(part).flatten(), minlength=NUM_COLOURS)
-    index = counts.nonzero().squeeze(1)
-    return index.numpy(), counts[index].numpy()
+    for part in torch.split(images.cpu(), max(1, NUM_COLOURS // max(1, height * width))):
+        counts += np.bincount(colour_index(part.numpy().swapaxes(0, 1)).ravel(), minlength=NUM_COLOURS)
+    index = np.flatnonzero(counts)
+    return index, counts[index]
 
 
 def _k_means(

@@ -28,7 +28,6 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt8
 from kornia.color import rgb_to_linear_rgb, rgb_to_xyz
 from numpy import ndarray
-from torch import Tensor
 
 Space = Literal["rgb", "ab"]
 
@@ -37,7 +36,7 @@ NUM_COLOURS = _NUM_CODES**3
 _UNDECIDED = 255  # no class: a table serves at most 255 of them
 _ROUNDING = 1e-6  # of squared distances up to 2e5, in float64: far more than they can be off
 _PART = 2**16  # colours compared at once: they stay in the processor's cache
-_PIXELS = 2**18  # pixels looked up at once: so does their index
+_PIXELS = 2**17  # pixels looked up at once: so does their index
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +85,7 @@ class _Contenders:
     """The only contender, or `_UNDECIDED`."""
 
 
-def nearest_table(centres: Float64[ndarray, "K D"], space: Space) -> UInt8[Tensor, " colours"]:
+def nearest_table(centres: Float64[ndarray, "K D"], space: Space) -> UInt8[ndarray, " colours"]:
     """Index of the nearest centre for each colour, at position r * 65536 + g * 256 + b.
 
     `centres` are codes (0 to 255) in `rgb`, Lab's a and b in `ab`; at most 255 of them.
@@ -107,7 +106,7 @@ def nearest_table(centres: Float64[ndarray, "K D"], space: Space) -> UInt8[Tenso
         part = slice(start, start + _PART)
         points = coordinates(codes_of(index[part]), space)
         flat[index[part]] = _nearest_contender(points, boxes[part], contenders, centres)
-    return torch.from_numpy(flat)
+    return flat
 
 
 def coordinates(codes: UInt8[ndarray, "3 n"], space: Space) -> Float64[ndarray, "D n"]:
@@ -158,24 +157,33 @@ def codes_of(index: Int64[ndarray, " n"]) -> UInt8[ndarray, "3 n"]:
     return np.stack((index >> 16, index >> 8 & 255, index & 255)).astype(np.uint8)
 
 
-def look_up(table: UInt8[Tensor, " colours"], images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N H W"]:
-    """Entry of the table for each pixel, in parts whose index stays in the processor's cache."""
+def look_up(table: UInt8[ndarray, " colours"], images: UInt8[ndarray, "N 3 H W"]) -> UInt8[ndarray, "N H W"]:
+    """Entry of the table for each pixel, in parts whose index stays in the processor's cache.
+
+    One thread does it: memory is the limit, and threads that wait for each other lose more on a busy machine
+    than they gain on an idle one.
+    """
     num_images, _, height, width = images.shape
-    labels = torch.empty((num_images, height, width), dtype=torch.uint8, device=images.device)
-    flat, start = labels.view(-1), 0
-    for batch in torch.split(images.flatten(2), max(1, _PIXELS // max(1, height * width))):
-        for part in torch.split(batch, _PIXELS, dim=2):
-            index = colour_index(part).view(-1)
-            torch.index_select(table, 0, index, out=flat[start : start + index.numel()])
-            start += index.numel()
-    return labels
+    pixels = images.reshape(num_images, 3, height * width)
+    labels = np.empty((num_images, height * width), dtype=np.uint8)
+    step = max(1, _PIXELS // max(1, height * width))
+    for first in range(0, num_images, step):
+        for start in range(0, height * width, _PIXELS):
+            part = np.s_[first : first + step, start : start + _PIXELS]
+            index = colour_index(pixels.swapaxes(0, 1)[:, *part])
+            table.take(index.astype(np.intp), out=labels[part], mode="wrap")  # none is out of range: no check
+    return labels.reshape(num_images, height, width)
 
 
-def colour_index(codes: UInt8[Tensor, "N 3 n"]) -> Int32[Tensor, "N n"]:
+def colour_index(codes: UInt8[ndarray, "3 *n"]) -> Int32[ndarray, "*n"]:
     """Position of each colour in a table: r * 65536 + g * 256 + b."""
-    red, green, blue = codes.unbind(1)
-    index = red.int()
-    return index.bitwise_left_shift_(8).bitwise_or_(green).bitwise_left_shift_(8).bitwise_or_(blue)
+    red, green, blue = codes
+    index: Int32[ndarray, "*n"] = red.astype(np.int32)
+    index <<= 8
+    index |= green
+    index <<= 8
+    index |= blue
+    return index
 
 
 def _contenders(grid: _Grid, centres: Float64[ndarray, "K D"]) -> _Contenders:
