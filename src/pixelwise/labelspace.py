@@ -21,7 +21,7 @@ from jaxtyping import Float, Float32, Float64, Int64, Integer, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from pixelwise.colour import lightness, mean_grey, srgb_to_lab
+from pixelwise.colour import lightness, mean_grey, recolour, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
 from pixelwise.nearest import NUM_COLOURS, Space, codes_of, colour_index, coordinates, look_up, nearest_table
@@ -32,6 +32,9 @@ IGNORE = 255
 _AXES: dict[Space, int] = {"rgb": 3, "ab": 2}
 _UNITS: dict[Space, str] = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _LIMITS: dict[Space, tuple[float, float]] = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
+_SWATCH_LUMINANCE = torch.tensor(
+    ((65 + 16) / 116) ** 3, dtype=torch.float64
+)  # of L = 65: CIE 15:2004, 8.2.1.1
 _PIXELS = 2**20  # made grey at once, to spare memory
 _SCALES: dict[Space, float] = {"rgb": 255.0, "ab": 1.0}  # from a palette's units to those of `nearest`
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
@@ -127,6 +130,17 @@ class Palette:
             values = codes.float()
             part.copy_(mean_grey(values) / 256 if self.space == "rgb" else lightness(values / 255) / 100)
         return grey
+
+    def swatches(self, side: int = 32, num_columns: int = 8) -> UInt8[Tensor, "3 H W"]:
+        """A picture of the palette: one square for each class, row by row, on white; `ab` at lightness 65."""
+        num_rows = -(-self.num_classes // num_columns)
+        squares = torch.ones(3, num_rows * num_columns, dtype=torch.float64)
+        colours = self.colours.T
+        squares[:, : self.num_classes] = (
+            recolour(_SWATCH_LUMINANCE, *colours) if self.space == "ab" else colours
+        )
+        rows = squares.view(3, num_rows, num_columns)
+        return (rows * 255).round().byte().repeat_interleave(side, dim=1).repeat_interleave(side, dim=2)
 
     def _table(self) -> UInt8[ndarray, " colours"]:
         return _table(self.space, tuple(self.colours.flatten().tolist()))

@@ -231,3 +231,19 @@ def test_colours_are_placed_in_ab_boxes_within_the_boxes_slack():
             index = torch.arange(65536).numpy() + 65536 * red
             error = abs(plane - nearest.coordinates(nearest.codes_of(index), "ab")).max()
             assert error < 0.001
+
+
+def test_swatches_show_each_class_once_row_by_row():
+    picture = RED_GREEN_BLUE.swatches(side=2, num_columns=2)
+    assert picture.shape == (3, 4, 4)
+    assert picture[:, ::2, ::2].flatten(1).T.tolist() == [
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 255],
+    ]
+
+
+def test_swatches_of_chroma_encode_to_their_classes():
+    picture = WARM_COLD.swatches(side=1, num_columns=2)
+    assert WARM_COLD.encode(picture).tolist() == [[0, 1]]
