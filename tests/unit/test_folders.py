@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from pixelwise.data.folders import load_folder
 from pixelwise.errors import ConfigError, DataError
@@ -95,16 +95,16 @@ def test_a_small_photo_is_enlarged(tmp_path):
     assert load_folder(tmp_path, 32).train.shape == (1, 3, 32, 32)
 
 
-def test_orientation_is_followed(tmp_path):
-    halves = np.zeros((20, 20, 3), np.uint8)
-    halves[:10] = 255
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_stand_upright(tmp_path, orientation):
+    corners = np.kron(np.array([[250, 170], [90, 10]], np.uint8), np.ones((10, 10), np.uint8))
     turned = Image.Exif()
-    turned[0x0112] = 3  # half a turn
+    turned[0x0112] = orientation
     for name in ("a", "b"):
-        Image.fromarray(halves).save(tmp_path / f"{name}.jpg", exif=turned, comment=name)
+        Image.fromarray(corners).save(tmp_path / f"{name}.png", exif=turned, compress_level=ord(name) % 2 * 9)
     pictures = load_folder(tmp_path, 20)
-    assert pictures.train[0, :, :7].max() < 20
-    assert pictures.train[0, :, 13:].min() > 235
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
+    assert np.array_equal(pictures.train[0, 0].numpy(), np.asarray(shown))
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,9 @@ def test_colour_profiles_are_followed(tmp_path):
     swapped = bytearray(srgb)
     for mine, other in ((b"rXYZ", b"gXYZ"), (b"gXYZ", b"rXYZ")):
         swapped[tags[mine] + 4 : tags[mine] + 12] = srgb[tags[other] + 4 : tags[other] + 12]
+    renamed = bytes(swapped).replace("sRGB".encode("utf-16-be"), "GRGB".encode("utf-16-be"))
     red.save(tmp_path / "plain.png")
-    red.save(tmp_path / "swapped.png", icc_profile=bytes(swapped))
+    red.save(tmp_path / "swapped.png", icc_profile=renamed)
     pictures = load_folder(tmp_path, 8)
     colours = torch.cat([pictures.train, pictures.val])[:, :, 4, 4].tolist()
     assert [255, 0, 0] in colours
@@ -167,11 +168,16 @@ def test_what_cannot_be_read_is_left_out_and_named(folder):
     (folder / ".hidden.jpg").write_text("a system's own")
     pictures = load_folder(folder, 16)
     assert len(pictures.train) + len(pictures.val) == 13
-    assert pictures.notes[0] == "left out 1 files whose names do not end like a photo's"
-    named = [note.removeprefix("left out ").split(": ")[0] for note in pictures.notes[1:]]
+    named = [note.removeprefix("left out ").split(": ")[0] for note in pictures.notes]
     assert named == [str(folder / name) for name in ("cut.jpg", "dangling.png", "empty.jpg", "text.jpg")]
-    assert "no such file" in pictures.notes[2]
+    assert "no such file" in pictures.notes[1]
     assert all(note.count("\n") == 0 for note in pictures.notes)
+
+
+def test_a_strip_is_left_out(folder):
+    photo(folder / "strip.png", 50, (300, 2))
+    message = "strip.png: needed a photo at most 20 times as long as wide, got 300 x 2"
+    assert load_folder(folder, 16).notes == (f"left out {folder}/{message}",)
 
 
 def test_links_in_a_circle_end(folder):

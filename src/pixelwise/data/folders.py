@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import pyvips
 import torch
 from torch import Tensor
 
+from pixelwise.data.find import find_photos
+from pixelwise.data.photo import open_photo
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.progress import progress
 
-SUFFIXES: Final = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"),
-    *(".tif", ".tiff", ".heic", ".heif", ".avif"),
-)
-"""Endings, in small letters, of the files that are tried; others are left out with a note."""
-
 _VAL_FRAC = 0.1
+_LONGEST = (
+    20  # times the short side; the centre of a longer strip says little, and covering takes much memory
+)
 
 
 def load_folder(folder: Path, size: int) -> Pictures:
@@ -31,8 +27,7 @@ def load_folder(folder: Path, size: int) -> Pictures:
 
     A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
     so copies stay together, and a photo stays where it is when others come or its name changes. The order is
-    that of the paths. What cannot be read is left out and named in the notes. Links to folders are not
-    followed.
+    that of the paths. What cannot be read is left out and named in the notes.
 
     Raises:
         ConfigError: the size is not positive.
@@ -40,15 +35,12 @@ def load_folder(folder: Path, size: int) -> Pictures:
     """
     if size < 1:
         raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
-    paths, notes = _find(folder)
-    photos = []
-    with progress("reading photos", len(paths)) as advance, ThreadPoolExecutor() as pool:
-        for found in pool.map(lambda path: _try_photo(path, size), paths):
-            advance(1, "")
-            if isinstance(found, _Photo):
-                photos.append(found)
-            else:
-                notes.append(found)
+    if not folder.is_dir():
+        raise DataError(
+            f"needed a folder of photos, {folder} is {'a file' if folder.exists() else 'not there'}"
+        )
+    found, _ = find_photos([str(folder)], recursive=True)
+    photos, notes = _read_photos(sorted(one.path for one in found), size)
     held_out = _hold_out({photo.checksum for photo in photos})
     train = [photo.pixels for photo in photos if photo.checksum not in held_out]
     val = [photo.pixels for photo in photos if photo.checksum in held_out]
@@ -64,50 +56,48 @@ class _Photo:
     """uint8 (3, size, size)."""
 
 
-def _find(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files to try, sorted, and notes on what is not tried."""
-    if not folder.is_dir():
-        raise DataError(
-            f"needed a folder of photos, {folder} is {'a file' if folder.exists() else 'not there'}"
-        )
-    paths, notes, others = [], [], 0
-    closed: list[OSError] = []
-    for place, _, files in os.walk(folder, onerror=closed.append):
-        visible = [Path(place, file) for file in files if not file.startswith(".")]
-        chosen = [path for path in visible if path.suffix.lower() in SUFFIXES]
-        paths += chosen
-        others += len(visible) - len(chosen)
-    notes += [f"left out {error.filename}: {(error.strerror or '').lower()}" for error in closed]
-    if others:
-        notes.append(f"left out {others} files whose names do not end like a photo's")
-    return sorted(paths), notes
+def _read_photos(paths: list[Path], size: int) -> tuple[list[_Photo], list[str]]:
+    """The photos that can be read, and a note on each that cannot."""
+    photos, notes = [], []
+    with progress("reading photos", len(paths)) as advance, ThreadPoolExecutor() as pool:
+        for read in pool.map(lambda path: _try_photo(path, size), paths):
+            advance(1, "")
+            if isinstance(read, _Photo):
+                photos.append(read)
+            else:
+                notes.append(f"left out {read}")
+    return photos, notes
 
 
-def _try_photo(path: Path, size: int) -> _Photo | str:
-    """A photo, or the note why there is none."""
+def _try_photo(path: Path, size: int) -> _Photo | PhotoError:
     try:
         return _Photo(checksum(path), _read_square(path, size))
     except OSError as error:
-        return f"left out {path}: {(error.strerror or str(error)).lower()}"
+        return PhotoError(f"{path}: {(error.strerror or str(error)).lower()}")
     except PhotoError as error:
-        return f"left out {path}: {error}"
+        return error
 
 
 def _read_square(path: Path, size: int) -> Tensor:
-    try:
-        header = pyvips.Image.new_from_file(str(path))
-        # Converting colours costs as much as all the rest: only where they are not sRGB to begin with.
-        converted = header.get_typeof("icc-profile-data") or header.interpretation == "cmyk"
-        into = {"output_profile": "srgb"} if converted else {}
-        image = pyvips.Image.thumbnail(
-            str(path), size, height=size, crop="centre", fail_on="truncated", **into
-        ).colourspace("srgb")
-        if image.hasalpha():
-            image = image.flatten(background=255)
-        pixels = torch.from_numpy(image[:3].numpy().copy())
-    except pyvips.Error as error:
-        raise PhotoError(str(error.detail or error).strip().splitlines()[-1]) from error
-    return pixels.permute(2, 0, 1).contiguous()
+    photo = open_photo(path)
+    short, long = sorted((photo.height, photo.width))
+    if long > _LONGEST * short:
+        found = f"{photo.width} x {photo.height}"
+        raise PhotoError(f"{path}: needed a photo at most {_LONGEST} times as long as wide, got {found}")
+    height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
+    row, column = (height - size) // 2, (width - size) // 2
+    square = photo.thumbnail(height, width)[:, row : row + size, column : column + size]
+    return _upright(square, photo.orientation).contiguous()
+
+
+def _upright(square: Tensor, orientation: int) -> Tensor:
+    """The rows and columns as they are displayed.
+
+    Source: EXIF 2.3, tag 274: 5 to 8 are 1 to 4 with rows and columns exchanged.
+    """
+    if orientation > 4:
+        square = square.transpose(1, 2)
+    return square.flip(((), (2,), (1, 2), (1,))[(orientation - 1) % 4])
 
 
 def _hold_out(checksums: set[str]) -> set[str]:

@@ -28,7 +28,6 @@ GROUND_CHROMA: Final = {"plain": (4.0, 20.0), "waves": (-16.0, -10.0)}
 
 _SIZE = 32
 _NUM_TRAIN, _NUM_VAL = 2000, 400
-_BATCH = 400  # pictures drawn at once: few enough to stay in the processor's cache
 _SHAPES_PER_PICTURE = 2
 _LIGHTNESS = (38.0, 78.0)  # where all five colours are in gamut
 _CONTRAST = (12.0, 20.0)  # of a shape against its background, in L; at most half the range
@@ -43,18 +42,12 @@ def load_synthetic(name: str, seed: int) -> Pictures:
     """
     if name not in NAMES:
         raise ConfigError(f"needed one of the synthetic pictures {', '.join(NAMES)}; got {name!r}")
-    generator = torch.Generator().manual_seed(seed)
-    train, val = (draw_shapes(num, generator) for num in (_NUM_TRAIN, _NUM_VAL))
-    return gather(f"synthetic:{name}", train, val)
+    images = draw_shapes(_NUM_TRAIN + _NUM_VAL, torch.Generator().manual_seed(seed))
+    return gather(f"synthetic:{name}", images[:_NUM_TRAIN], images[_NUM_TRAIN:])
 
 
 def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
     """Pictures of two shapes, the second over the first, on a patterned ground; uint8 (num, 3, 32, 32)."""
-    sizes = [min(_BATCH, num - start) for start in range(0, num, _BATCH)]
-    return torch.cat([_draw_batch(size, generator) for size in sizes])
-
-
-def _draw_batch(num: int, generator: torch.Generator) -> Tensor:
     lab, ground_lightness = _draw_ground(num, generator)
     for _ in range(_SHAPES_PER_PICTURE):
         kind = torch.randint(len(SHAPE_CHROMA), (num,), generator=generator)
