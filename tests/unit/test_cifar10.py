@@ -205,9 +205,8 @@ def test_a_damaged_archive_is_refused_and_kept(data_dir):
 
 
 @pytest.mark.real
-@pytest.mark.skipif("PIXELWISE_DATA" not in os.environ, reason="PIXELWISE_DATA names no data")
-def test_the_real_horses():
-    pictures = load_cifar10("horse", Path(os.environ["PIXELWISE_DATA"]))
+def test_the_real_horses(real_data_dir):
+    pictures = load_cifar10("horse", real_data_dir)
     assert pictures.train.shape == (5000, 3, 32, 32)
     assert pictures.val.shape == (1000, 3, 32, 32)
     assert 100 < pictures.train.float().mean() < 140

@@ -1,5 +1,6 @@
 """Downloads from a real server on this machine that can drop, refuse, lie and forget how to continue."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -54,7 +55,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         stop = server.drop_after.pop(0) if server.drop_after else len(body)
-        self.wfile.write(body[:stop])
+        with contextlib.suppress(ConnectionError):  # the other side had enough
+            self.wfile.write(body[:stop])
         if stop < len(body) and server.after_dropping:
             server.after_dropping()
 

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import DataError
-from pixelwise.shapes import Bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,10 +18,10 @@ class Pictures:
 
     name: str
     """The source it was loaded from, such as `cifar10:horse`."""
-    train: Bytes
-    """Pictures to learn from, (N, 3, H, W)."""
-    val: Bytes
-    """Pictures to measure on, never learnt from, (M, 3, H, W)."""
+    train: UInt8[Tensor, "N 3 H W"]
+    """Pictures to learn from."""
+    val: UInt8[Tensor, "M 3 H W"]
+    """Pictures to measure on, never learnt from."""
     digest: str
     """SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order."""
     notes: tuple[str, ...] = ()
