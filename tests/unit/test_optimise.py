@@ -1,0 +1,78 @@
+"""The optimiser: its schedule, its matrices, its state."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pixelwise.config import CNNConfig, TrainConfig
+from pixelwise.models import MyConv2d, build
+from pixelwise.optimise import Optimiser
+
+MUON = TrainConfig(optimiser="muon", schedule="one-cycle", warmup_frac=0.25, learning_rate=0.1)
+
+
+def loss_of(net) -> torch.Tensor:
+    return net(torch.linspace(0, 1, 2 * 64).view(2, 1, 8, 8)).square().mean()
+
+
+def test_one_cycle_climbs_and_falls_along_straight_lines():
+    optimiser = Optimiser(build(CNNConfig(num_filters=2)), MUON, num_steps=39)
+    fracs = [optimiser.rate_frac(step) for step in range(39)]
+    assert fracs[9] == pytest.approx(1.0)
+    assert fracs[4] == pytest.approx(0.5)
+    assert fracs[24] == pytest.approx(0.5)
+    assert 0 < fracs[-1] < 0.05
+    assert max(fracs) <= 1
+
+
+def test_a_constant_schedule_is_constant():
+    optimiser = Optimiser(build(CNNConfig(num_filters=2)), TrainConfig(), num_steps=10)
+    assert {optimiser.rate_frac(step) for step in range(10)} == {1.0}
+
+
+def plain() -> nn.Module:
+    """Without batch norm, under which a bias gets nothing but rounding for a gradient."""
+    return nn.Sequential(MyConv2d(1, 3, 3), nn.ReLU(), MyConv2d(3, 2, 3))
+
+
+def test_muon_moves_each_convolution_as_the_matrix_of_its_unfolded_product():
+    net = plain()
+    start = net[2].weight.detach().clone()
+    optimiser = Optimiser(net, TrainConfig(optimiser="muon", muon_rate=0.1, momentum=0.9), num_steps=10)
+    optimiser.step(loss_of(net), 0)
+    matrix = nn.Parameter(start.flatten(1))
+    matrix.grad = net[2].weight.grad.flatten(1)
+    torch.optim.Muon([matrix], lr=0.1, momentum=0.9, weight_decay=0.0).step()
+    assert torch.equal(net[2].weight.detach().flatten(1), matrix.detach())
+    assert (net[2].weight - start).norm() > 0.05
+
+
+def test_adam_is_torchs_adam():
+    net = plain()
+    reference = copy.deepcopy(net)
+    optimiser = Optimiser(net, TrainConfig(learning_rate=0.01), 10)
+    adam = torch.optim.Adam(reference.parameters(), 0.01)
+    for step in range(3):
+        optimiser.step(loss_of(net), step)
+        adam.zero_grad()
+        loss_of(reference).backward()
+        adam.step()
+    for ours, theirs in zip(net.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("config", [MUON, TrainConfig()], ids=["muon", "adam"])
+def test_a_restored_optimiser_goes_on_as_the_first(config):
+    net = build(CNNConfig(num_filters=2))
+    optimiser = Optimiser(net, config, 10)
+    for step in range(3):
+        optimiser.step(loss_of(net), step)
+    twin = copy.deepcopy(net)
+    other = Optimiser(twin, config, 10)
+    other.restore({name: tensor.clone() for name, tensor in optimiser.state().items()})
+    optimiser.step(loss_of(net), 3)
+    other.step(loss_of(twin), 3)
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -1,0 +1,40 @@
+"""Device and precision: chosen with a reason."""
+
+import pytest
+import torch
+
+from pixelwise.errors import ConfigError
+from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
+
+CPU = torch.device("cpu")
+
+
+def test_a_precision_asked_for_is_taken():
+    assert choose_precision("fp32", CPU) == ("fp32", "fp32: as asked")
+    assert choose_precision("bf16", CPU) == ("bf16", "bf16: as asked")
+
+
+def test_auto_measures_and_says_what_it_found():
+    choice, reason = choose_precision("auto", CPU)
+    assert choice in ("fp32", "bf16")
+    assert reason.startswith(f"{choice}: a 64-filter convolution takes ")
+
+
+def test_convolutions_run_in_the_precision_chosen():
+    x, weight = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 3, 3)
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        with compute_in(precision, CPU):
+            assert torch.conv2d(x, weight).dtype == dtype
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing():
+    assert choose_device("auto") == CPU
+    with pytest.raises(ConfigError, match=r"device cuda needs a GPU .* use --device cpu"):
+        choose_device("cuda")
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory_bytes(CPU)
+    held = torch.ones(300_000_000, dtype=torch.uint8)
+    assert peak_memory_bytes(CPU) >= max(before, held.numel())
