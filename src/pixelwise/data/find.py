@@ -33,7 +33,7 @@ def find_photos(
 ) -> tuple[list[Found], list[Failure]]:
     """The photos that `inputs` name, each once, and the inputs that name none.
 
-    An input is a file of any name, a folder (its photos by suffix; if `recursive`, those of its subfolders too)
+    An input is a file of any name, a folder (its photos by suffix; with `recursive` its subfolders, too)
     or a pattern such as `scans/*.tif`. Below folders `leave_out` is passed over, and links to folders are not
     followed, so that a loop of links ends.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -39,6 +40,9 @@ SUFFIXES = frozenset(
     suffix for group in (*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()) for suffix in group
 )
 """What counts as a photo when a folder is searched."""
+
+# What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
+logging.getLogger("pyvips").setLevel(logging.ERROR)
 
 Load = Callable[[int], pyvips.Image]
 """Opens a photo, shrunk up to the given number of times where that is cheap."""
@@ -122,14 +126,15 @@ def _load_vips(path: Path, shrink: int) -> pyvips.Image:
 def _load_pillow(path: Path) -> tuple[pyvips.Image, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we have a limit of our own
-        photo = Pillow.open(path, formats=list(PILLOW_FORMATS))
-    name, profile = str(photo.format), photo.info.get("icc_profile")
-    if photo.mode == "I" or photo.mode.startswith("I;16"):
-        pixels = np.asarray(photo).astype(np.uint16)
-    elif photo.mode in ("L", "LA", "RGB", "RGBA"):
-        pixels = np.asarray(photo)
-    else:
-        pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))
+        opened = Pillow.open(path, formats=list(PILLOW_FORMATS))
+    with opened as photo:
+        name, profile = str(photo.format), photo.info.get("icc_profile")
+        if photo.mode == "I" or photo.mode.startswith("I;16"):
+            pixels = np.asarray(photo).astype(np.uint16)
+        elif photo.mode in ("L", "LA", "RGB", "RGBA"):
+            pixels = np.asarray(photo)
+        else:
+            pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))
     image = pyvips.Image.new_from_array(pixels)
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)

@@ -33,8 +33,8 @@ _KEPT = (
 )
 """Beginnings of libvips' names for what is said of the photo; the rest describes the old file's encoding."""
 
-_STALE = "exif-ifd1-"
-"""EXIF's second directory describes a thumbnail, which would show the photo as it was."""
+_THUMBNAIL, _OF_THUMBNAIL = "jpeg-thumbnail-data", "exif-ifd1-"
+"""The picture inside EXIF, which would go on showing the photo as it was, and what EXIF says of it."""
 
 
 def output_suffix(photo: Photo) -> tuple[str, str]:
@@ -200,8 +200,10 @@ def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:
     resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
     image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
     for name, (kind, value) in photo.metadata.items():
-        if name.startswith(_KEPT) and not name.startswith(_STALE):
+        if name.startswith(_KEPT) and not name.startswith(_OF_THUMBNAIL):
             image.set_type(kind, name, value)
+        elif name == _THUMBNAIL:  # libvips leaves it in unless told that it is empty
+            image.set_type(kind, name, b"")
     if photo.into_profile:
         image = image.icc_import(input_profile="srgb", intent="relative")
     if photo.profile is not None:

@@ -1,0 +1,77 @@
+"""The verb that colours photos: colourise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, Outcome, say
+
+
+def colourise(
+    inputs: list[str],
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    model: str | None = None,
+    temperature: float = 1.0,
+    saturation: float = 1.0,
+    confidence: Annotated[bool, Parameter(negative="")] = False,
+    recursive: Annotated[bool, Parameter(negative="")] = False,
+    max_megapixels: float = 500.0,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Colour photos: same size, same name, same metadata, same lightness.
+
+    JPEG, PNG, TIFF, WebP and AVIF keep their format, 8 or 16 bit and alpha; GIF, HEIC, BMP and others become
+    PNG. What cannot be coloured is named, and the rest is done.
+
+    Parameters
+    ----------
+    inputs
+        Photos, folders of photos, or patterns such as 'scans/*.tif'.
+    out
+        Folder for the coloured photos; for a single photo also a file.
+    model
+        A shipped model's name, a run's folder or a model file; the shipped default if not given.
+    temperature
+        Below 1 bolder colours, above 1 duller ones.
+    saturation
+        Factor on the colours' strength; 0 is grey.
+    confidence
+        Beside each photo write NAME.confidence.png: white where the model is sure.
+    recursive
+        Look into folders' subfolders, too, and keep them below OUT.
+    max_megapixels
+        Refuse larger photos.
+    """
+    from pixelwise.predict import ColouriseOptions
+    from pixelwise.predict import colourise as colourise_photos
+    from pixelwise.processor import choose_device
+    from pixelwise.runs import DEFAULT_MODEL, open_model
+
+    options = ColouriseOptions(
+        temperature=temperature, saturation=saturation, confidence=confidence, max_megapixels=max_megapixels
+    )
+    opened = open_model(model or DEFAULT_MODEL)
+    opened.net.to(choose_device(common.device))
+    result = colourise_photos(inputs, out, opened, options, recursive)
+    for note in (note for one in result.written for note in one.notes):
+        say(note, quiet=common.quiet)
+    for failure in result.failed:
+        say(failure.error, always=True)
+    values = {
+        "written": [str(one.path) for one in result.written],
+        "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
+        "megapixels": result.megapixels,
+        "seconds": result.seconds,
+        "lightness_difference": result.lightness_difference,
+    }
+    num = len(result.written)
+    message = (
+        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {out}; "
+        f"L moved by {result.lightness_difference:.2f} of 100 on average"
+    )
+    return Outcome(values=values, message=message, num_failed=len(result.failed))

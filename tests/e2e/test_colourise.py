@@ -1,0 +1,139 @@
+"""The verb colourise, through the command line, with a small network of random weights."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise import models
+from pixelwise.cli.app import run
+from pixelwise.config import UNetConfig
+from pixelwise.labelspace import Palette
+from pixelwise.progress import show_progress
+from pixelwise.runs import write_model
+
+PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS, BAD = make["PHOTOS"], make["BAD"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=8, num_colours=4)
+    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_model(path, models.build(config), config, palette, size=32)
+    return path
+
+
+@pytest.fixture
+def colourise(capsys):
+    """The verb in this process, where torch is loaded already: exit code, standard output, standard error."""
+
+    def run_verb(*args: object) -> tuple[int, str, str]:
+        code = run(["colourise", *map(str, args)])
+        return code, *capsys.readouterr()
+
+    yield run_verb
+    show_progress(False)
+
+
+def test_a_folder_of_everything(model, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, (write, _) in BAD.items():
+        write(folder / name)
+    for name, write in PHOTOS.items():
+        write(folder / name)
+    command = [
+        "colourise",
+        folder,
+        tmp_path / "missing.jpg",
+        "-o",
+        tmp_path / "out",
+        "--model",
+        model,
+        "--json",
+    ]
+    done = subprocess.run([*PIXELWISE, *map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stdout.splitlines()
+    result = json.loads(line)
+    assert set(result) == {"written", "failed", "megapixels", "seconds", "lightness_difference"}
+    # A folder of that name is no file in the folder; photo.ppm and animation.webp meet others of their stem.
+    failed = {Path(failure["path"]).name for failure in result["failed"]}
+    assert failed == set(BAD) - {"folder.jpg"} | {"missing.jpg", "photo.ppm"}
+    assert len(result["written"]) == len(PHOTOS) - 1
+    assert sorted(result["written"]) == sorted(str(path) for path in (tmp_path / "out").iterdir())
+    assert 0 < result["lightness_difference"] < 0.25
+    for failure in result["failed"]:
+        assert failure["error"] in done.stderr
+    assert "animation.gif: took the first of 3 pictures" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_colour_arrives_and_saturation_takes_it_away(colourise, model, tmp_path):
+    Image.fromarray(np.full((40, 40), 128, np.uint8)).save(tmp_path / "grey.png")
+    spreads = []
+    for saturation in ("1", "0"):
+        args = ["--model", model, "--saturation", saturation, "--quiet"]
+        code, out, err = colourise(tmp_path / "grey.png", "-o", tmp_path / saturation / "grey.png", *args)
+        assert (code, err) == (0, "")
+        assert "1 photo coloured" in out
+        with Image.open(tmp_path / saturation / "grey.png") as coloured:
+            codes = np.asarray(coloured).astype(int)
+        spreads.append(np.ptp(codes, axis=2).max())
+    assert spreads[0] > 10
+    assert spreads[1] == 0
+
+
+def test_patterns_and_confidence(colourise, model, tmp_path):
+    for name in ("colour.png", "camera.jpg"):
+        PHOTOS[name](tmp_path / name)
+    code, _, err = colourise(tmp_path / "*.png", "-o", tmp_path / "out", "--model", model, "--confidence")
+    assert code == 0, err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"colour.png", "colour.confidence.png"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-o", "out", "--temperature", "0"], "temperature needs to be above 0, got 0"),
+        (["-o", "out", "--saturation", "much"], "saturation"),
+        (["-o", "out", "--model", "no-such-model"], "needed a model, but no-such-model is neither"),
+        ([], "--out"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(colourise, args, message, model, tmp_path):
+    PHOTOS["colour.png"](tmp_path / "colour.png")
+    default = [] if "--model" in args else ["--model", str(model)]
+    code, out, err = colourise(tmp_path / "colour.png", *default, *args)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert message in line
+    assert out == ""
+
+
+def test_an_output_folder_that_cannot_be(colourise, model, tmp_path):
+    PHOTOS["colour.png"](tmp_path / "colour.png")
+    below = tmp_path / "colour.png" / "below"
+    code, _, err = colourise(tmp_path / "colour.png", "-o", below, "--model", model)
+    assert code == 2
+    assert f"cannot write into {below}: " in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_without_permission(colourise, model, tmp_path):
+    PHOTOS["colour.png"](tmp_path / "colour.png")
+    (tmp_path / "out").mkdir(mode=0o500)
+    code, _, err = colourise(tmp_path / "colour.png", "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    assert "permission denied" in err

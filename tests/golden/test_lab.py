@@ -1,0 +1,44 @@
+"""Lab against published values, and against an independent implementation."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2lab
+
+from pixelwise import colour
+
+# Source: Bruce Lindbloom, CIE Color Calculator (sRGB, D65, no adaptation), primaries, secondaries and greys.
+PUBLISHED = {
+    (255, 0, 0): (53.2408, 80.0925, 67.2032),
+    (0, 255, 0): (87.7347, -86.1827, 83.1793),
+    (0, 0, 255): (32.2970, 79.1875, -107.8602),
+    (0, 255, 255): (91.1132, -48.0875, -14.1312),
+    (255, 0, 255): (60.3242, 98.2343, -60.8249),
+    (255, 255, 0): (97.1393, -21.5537, 94.4780),
+    (255, 255, 255): (100.0, 0.0, 0.0),
+    (0, 0, 0): (0.0, 0.0, 0.0),
+    (128, 128, 128): (53.5850, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize(("code", "lab"), PUBLISHED.items())
+def test_published_values(code, lab):
+    srgb = torch.tensor(code, dtype=torch.float64)[:, None, None] / 255
+    found = colour.srgb_to_lab(srgb).flatten()
+    torch.testing.assert_close(found, torch.tensor(lab, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("code", "lab"), PUBLISHED.items())
+def test_recolour_finds_published_colours_again(code, lab):
+    lightness, a, b = (torch.tensor(value, dtype=torch.float64) for value in lab)
+    root = (lightness + 16) / 116
+    luminance = root**3 if lightness > 8 else lightness / 903.2963
+    found = colour.recolour(luminance.clamp(0, 1), a, b) * 255
+    torch.testing.assert_close(found, torch.tensor(code, dtype=torch.float64), atol=1.0, rtol=0)
+
+
+def test_agrees_with_scikit_image():
+    rng = np.random.default_rng(0)
+    image = rng.random((30, 40, 3))
+    ours = colour.srgb_to_lab(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    assert np.abs(ours - rgb2lab(image)).max() < 0.02

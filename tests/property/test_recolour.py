@@ -1,0 +1,44 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixelwise import colour
+
+unit = st.floats(0, 1, width=32)
+axis = st.floats(-128, 128, width=32)
+
+
+def lightness(srgb: torch.Tensor) -> float:
+    linear = colour.srgb_to_linear(srgb)
+    return float(
+        colour.luminance_to_lightness(
+            sum(w * c for w, c in zip(colour.LUMINANCE_WEIGHTS, linear, strict=True))
+        )
+    )
+
+
+@given(luminance=unit, a=axis, b=axis)
+def test_lightness_stays_and_colour_is_in_gamut(luminance, a, b):
+    shade = torch.tensor(luminance, dtype=torch.float64)
+    srgb = colour.recolour(shade, torch.tensor(a).double(), torch.tensor(b).double())
+    assert 0 <= float(srgb.min()) <= float(srgb.max()) <= 1
+    assert abs(lightness(srgb) - float(colour.luminance_to_lightness(shade))) < 1e-3
+
+
+@given(red=unit, green=unit, blue=unit)
+def test_a_colours_own_chroma_brings_it_back(red, green, blue):
+    srgb = torch.tensor([red, green, blue], dtype=torch.float64)
+    _, a, b = colour.srgb_to_lab(srgb[:, None, None])[:, 0, 0]
+    linear = colour.srgb_to_linear(srgb)
+    luminance = sum(w * c for w, c in zip(colour.LUMINANCE_WEIGHTS, linear, strict=True))
+    assert (colour.recolour(luminance, a, b) - srgb).abs().max() < 2e-3
+
+
+@given(luminance=unit, a=axis, b=axis, factor=st.floats(0, 1))
+def test_less_chroma_is_never_more_vivid(luminance, a, b, factor):
+    def spread(scale: float) -> float:
+        values = (torch.tensor(x, dtype=torch.float64) for x in (luminance, a * scale, b * scale))
+        srgb = colour.recolour(*values)
+        return float(srgb.max() - srgb.min())
+
+    assert spread(factor) <= spread(1.0) + 0.05

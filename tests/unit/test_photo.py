@@ -1,0 +1,335 @@
+import io
+import os
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import torch
+from PIL import Image
+
+from pixelwise.colour import lightness
+from pixelwise.data.find import Failure, find_photos
+from pixelwise.data.paint import LightnessDrift, paint
+from pixelwise.data.photo import Photo, ahead, open_photo
+from pixelwise.data.photo_write import output_suffix, write_map, write_photo
+from pixelwise.errors import OutputError, PhotoError
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
+GREY = torch.zeros(2, 3, 4)
+VIVID = torch.tensor([[[40.0, -30.0], [10.0, 0.0]], [[-50.0, 20.0], [30.0, 60.0]]])
+
+
+def made(folder: Path, name: str) -> Photo:
+    PHOTOS[name](folder / name)
+    return open_photo(folder / name)
+
+
+def copy(photo: Photo, target: Path, chroma: torch.Tensor = VIVID) -> float:
+    drift = LightnessDrift()
+    write_photo(target, paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift), photo)
+    return drift.mean
+
+
+def read(path: Path) -> torch.Tensor:
+    """A file's first three bands in sRGB from 0 to 1, through its profile, by another way than ours."""
+    image = vips(path)
+    largest = 65535 if image.format == "ushort" else 255
+    if image.get_typeof("icc-profile-data"):
+        image = image.icc_transform("srgb", embedded=True, depth=16 if largest > 255 else 8)
+    colours = image.colourspace("rgb16" if largest > 255 else "srgb").extract_band(0, n=3)
+    return torch.from_numpy(colours.numpy().astype(np.float64) / largest).permute(2, 0, 1)
+
+
+def pillow_read(path: Path) -> torch.Tensor:
+    codes = np.asarray(pillow(path).convert("RGB")) / 255.0
+    return torch.from_numpy(codes).permute(2, 0, 1)
+
+
+def vips(path: Path) -> pyvips.Image:
+    return pyvips.Image.new_from_buffer(path.read_bytes(), "")
+
+
+def pillow(path: Path) -> Image.Image:
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_every_photo_is_coloured_at_its_size_and_keeps_its_lightness(name, tmp_path):
+    photo = made(tmp_path, name)
+    target = tmp_path / ("coloured" + output_suffix(photo)[0])
+    assert copy(photo, target) < 0.25
+    coloured = vips(target)
+    assert (coloured.width, coloured.height) == (photo.width, photo.height)
+    assert coloured.format == ("uchar" if photo.bits == 8 else "ushort")
+    assert coloured.bands == 3 + photo.alpha
+    if "float" not in name and "animation" not in name:
+        before = read(photo.path) if name in ("cmyk.jpg", "grey16.png") else pillow_read(photo.path)
+        difference = (lightness(read(target)) - lightness(before)).abs().mean()
+        assert float(difference) < (1.0 if name.endswith((".webp", ".avif", ".jpg")) else 0.5)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_refused_by_name(name, tmp_path):
+    write, message = BAD[name]
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(PhotoError, match=re.escape(str(path)) + ".*" + message):
+        copy(open_photo(path), tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(PhotoError, match=r"nowhere\.jpg: cannot be read: no such file"):
+        open_photo(tmp_path / "nowhere.jpg")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    path = tmp_path / "mine.png"
+    PHOTOS["colour.png"](path)
+    path.chmod(0)
+    with pytest.raises(PhotoError, match="permission denied"):
+        open_photo(path)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(make["bomb"]())
+    assert path.stat().st_size < 100_000
+    with pytest.raises(
+        PhotoError, match=r"at most 30 megapixels, got 36 \(6000 x 6000\); raise --max-megapixels"
+    ):
+        open_photo(path, max_megapixels=30.0)
+
+
+def test_camera_metadata_comes_along(tmp_path):
+    photo = made(tmp_path, "camera.jpg")
+    copy(photo, tmp_path / "out.jpg")
+    before, after = pillow(photo.path), pillow(tmp_path / "out.jpg")
+    assert dict(after.getexif()) | dict(before.getexif()) == dict(after.getexif())
+    assert after.getexif()[0x010F] == "Pixel Works"
+    assert after.info["icc_profile"] == before.info["icc_profile"]
+    assert make["XMP"] in after.info["xmp"]
+    assert after.info["dpi"] == pytest.approx((240, 240), abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["photo.webp", "camera.jpg"])
+def test_exif_survives(name, tmp_path):
+    photo = made(tmp_path, name)
+    target = tmp_path / ("out" + photo.path.suffix)
+    copy(photo, target)
+    assert pillow(target).getexif()[0x0132] == "2024:05:06 07:08:09"
+
+
+def test_a_stale_thumbnail_goes(tmp_path):
+    path = tmp_path / "thumb.jpg"
+    image = pyvips.Image.new_from_array(scene())
+    image.set_type(
+        pyvips.GValue.gstr_type, "exif-ifd0-Make", "Pixel Works (Pixel Works, ASCII, 12 components, 12 bytes)"
+    )
+    image.set_type(
+        pyvips.GValue.blob_type, "jpeg-thumbnail-data", image.thumbnail_image(16).jpegsave_buffer()
+    )
+    image.jpegsave(str(path))
+    assert vips(path).get_typeof("jpeg-thumbnail-data")
+    copy(open_photo(path), tmp_path / "out.jpg")
+    coloured = vips(tmp_path / "out.jpg")
+    assert not coloured.get_typeof("jpeg-thumbnail-data")
+    assert "Pixel Works" in coloured.get("exif-ifd0-Make")
+
+
+def test_another_profile_is_kept_and_right(tmp_path):
+    photo = made(tmp_path, "p3.png")
+    copy(photo, tmp_path / "out.png", torch.zeros(2, 1, 1))
+    coloured = vips(tmp_path / "out.png")
+    assert coloured.get("icc-profile-data") == make["profile_of"]("p3")
+    red, green, blue = read(tmp_path / "out.png")
+    assert float((red - green).abs().max()) < 0.02
+    assert float((red - blue).abs().max()) < 0.02
+
+
+def test_cmyk_becomes_srgb_with_its_profile(tmp_path):
+    photo = made(tmp_path, "cmyk.jpg")
+    copy(photo, tmp_path / "out.jpg")
+    coloured = vips(tmp_path / "out.jpg")
+    assert coloured.interpretation == "srgb"
+    assert b"sRGB" in coloured.get("icc-profile-data").replace(b"\0", b"")
+
+
+def test_alpha_is_untouched(tmp_path):
+    photo = made(tmp_path, "rgba.png")
+    copy(photo, tmp_path / "out.png")
+    before, after = (np.asarray(Image.open(path)) for path in (photo.path, tmp_path / "out.png"))
+    assert (before[..., 3] == after[..., 3]).all()
+    assert (before[..., :3] != after[..., :3]).any()
+
+
+def test_sixteen_bits_use_codes_between_those_of_eight(tmp_path):
+    photo = made(tmp_path, "colour16.png")
+    copy(photo, tmp_path / "out.png")
+    codes = vips(tmp_path / "out.png").numpy()
+    assert len(np.unique(codes)) > 1000
+    assert (codes % 257 != 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["animation.gif", "animation.webp"])
+def test_animations_give_their_first_picture_and_say_so(name, tmp_path):
+    photo = made(tmp_path, name)
+    assert photo.notes == (f"{photo.path}: took the first of 3 pictures",)
+
+
+@pytest.mark.parametrize("name", ["animation.gif", "photo.bmp", "photo.ppm"])
+def test_formats_that_cannot_be_written_become_png(name, tmp_path):
+    photo = made(tmp_path, name)
+    note = f"{photo.path}: written as PNG, since its own format cannot be written here"
+    assert output_suffix(photo) == (".png", note)
+
+
+def test_a_wrong_suffix_is_put_right(tmp_path):
+    photo = made(tmp_path, "named[wrong].jpg")
+    assert output_suffix(photo) == (".png", f"{photo.path}: written as .png, which is what it holds")
+
+
+def test_a_profile_that_cannot_be_read_is_left_out_with_a_note(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "odd.jpg", icc_profile=b"no profile at all" * 20)
+    photo = open_photo(tmp_path / "odd.jpg")
+    assert photo.profile is None
+    assert photo.notes == (f"{photo.path}: its colour profile does not fit its pixels and was left out",)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+def test_the_table_paints_what_the_formula_paints(alpha, grey, monkeypatch):
+    rng = np.random.default_rng(0)
+    bands = (1 + alpha) if grey else 4
+    strips = [rng.integers(0, 256, (rows, 50, bands), dtype=np.uint8) for rows in (7, 7, 3)]
+    painted = []
+    for pays_from in (0, 10**9):
+        monkeypatch.setattr("pixelwise.data.paint._TABLE_PAYS_FROM", pays_from)
+        drift = LightnessDrift()
+        chroma = VIVID / 2
+        painted.append(np.concatenate(list(paint(iter(strips), chroma, (17, 50), alpha, drift))).astype(int))
+        assert 0 < drift.mean < 0.2
+    by_table, exact = painted
+    assert by_table.shape == (17, 50, 3 + alpha)
+    assert np.abs(by_table - exact).mean() < 1.0
+    assert np.abs(by_table - exact).max() < 12
+
+
+def test_strips_of_any_height_give_the_same_picture():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (90, 30, 1), dtype=np.uint8)
+    whole, parts = (
+        np.concatenate(list(paint(iter(np.split(codes, cuts)), VIVID, (90, 30), False, LightnessDrift())))
+        for cuts in ([], [1, 2, 40, 77])
+    )
+    assert (whole == parts).all()
+
+
+def test_enlarged_chroma_follows_the_map():
+    chroma = torch.tensor([[[-40.0, 40.0]], [[0.0, 0.0]]])
+    codes = np.full((4, 100, 1), 128, np.uint8)
+    (painted,) = paint(iter([codes]), chroma, (4, 100), False, LightnessDrift())
+    left, right = painted[0, 5].astype(int), painted[0, 95].astype(int)
+    assert left[1] > left[0] + 40  # green
+    assert right[0] > right[1] + 40  # red
+
+
+def test_lightness_drift_is_measured_on_what_was_painted():
+    drift = LightnessDrift()
+    drift.add(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]))
+    assert drift.mean == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_thin_photos(shape, suffix, tmp_path):
+    path = tmp_path / f"thin{suffix}"
+    Image.fromarray(scene(*shape)).save(path)
+    copy(open_photo(path), tmp_path / f"out{suffix}")
+    assert pillow(tmp_path / f"out{suffix}").size == shape[::-1]
+
+
+def test_many_strips_are_written_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("pixelwise.data.photo._STRIP_PIXELS", 500)
+    Image.fromarray(scene(203, 91)).save(tmp_path / "in.png")
+    copy(open_photo(tmp_path / "in.png"), tmp_path / "out.png")
+    difference = lightness(read(tmp_path / "out.png")) - lightness(read(tmp_path / "in.png"))
+    assert float(difference.abs().mean()) < 0.25
+
+
+def test_a_failure_among_the_strips_is_told_as_it_is_and_leaves_nothing(tmp_path):
+    photo = made(tmp_path, "colour.png")
+
+    def strips():
+        yield np.zeros((8, photo.width, 3), np.uint8)
+        raise PhotoError("the third strip is missing")
+
+    with pytest.raises(PhotoError, match="third strip"):
+        write_photo(tmp_path / "out.png", strips(), photo)
+    assert [path.name for path in tmp_path.iterdir()] == ["colour.png"]
+
+
+def test_an_output_folder_that_is_none(tmp_path):
+    photo = made(tmp_path, "colour.png")
+    with pytest.raises(OutputError, match=r"cannot write /dev/full/out\.png: (file exists|not a dir)"):
+        copy(photo, Path("/dev/full/out.png"))
+
+
+def test_a_map_has_the_photos_size_and_orientation(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "turned.jpg", exif=make["exif"](6))
+    photo = open_photo(tmp_path / "turned.jpg")
+    write_map(tmp_path / "map.png", torch.tensor([[0.0, 1.0]]), photo)
+    image = vips(tmp_path / "map.png")
+    assert (image.width, image.height, image.bands, image.format) == (56, 40, 1, "uchar")
+    assert image.get("orientation") == photo.orientation == 6
+    assert image.numpy()[:, 0].max() == 0
+    assert image.numpy()[:, -1].min() == 255
+
+
+def test_ahead_gives_everything_in_order_and_passes_failures_on():
+    assert list(ahead(iter(range(20)))) == list(range(20))
+
+    def fails():
+        yield 1
+        raise PhotoError("no more")
+
+    items = ahead(fails())
+    assert next(items) == 1
+    with pytest.raises(PhotoError, match="no more"):
+        next(items)
+
+
+def test_finding_photos(tmp_path):
+    for name in ("b.png", "a.jpg", "notes.txt", ".hidden.png", "sub/c.tif", "out/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "sub" / "round").symlink_to(tmp_path)
+    flat, _ = find_photos([str(tmp_path), str(tmp_path / "a.jpg")])
+    assert [found.path.name for found in flat] == ["a.jpg", "b.png"]
+    deep, _ = find_photos([str(tmp_path)], recursive=True, leave_out=tmp_path / "out")
+    assert [(found.path.name, str(found.folder)) for found in deep] == [
+        ("a.jpg", "."),
+        ("b.png", "."),
+        ("c.tif", "sub"),
+    ]
+    matching, _ = find_photos([str(tmp_path / "**" / "*.tif")])
+    assert [found.path.name for found in matching] == ["c.tif"]
+
+
+def test_inputs_without_photos_are_failures(tmp_path):
+    (tmp_path / "empty").mkdir()
+    found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
+    assert found == []
+    assert failures == [
+        Failure(
+            tmp_path / "empty",
+            f"{tmp_path}/empty: needed photos in this folder, found none; "
+            "look into its subfolders with --recursive",
+        ),
+        Failure(tmp_path / "*.png", f"{tmp_path}/*.png: needed photos, but no file matches this pattern"),
+    ]

@@ -1,0 +1,255 @@
+import math
+import resource
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pyvips
+import torch
+from PIL import Image
+
+from pixelwise import models
+from pixelwise.config import UNetConfig
+from pixelwise.data.paint import paint
+from pixelwise.data.photo import open_photo
+from pixelwise.errors import ConfigError, OutputError
+from pixelwise.labelspace import Palette
+from pixelwise.predict import ColouriseOptions, Prediction, colourise, colourise_photo, predict, reading_size
+from pixelwise.runs import Model
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=8, num_colours=6)
+    angles = torch.arange(6, dtype=torch.float64) * math.pi / 3
+    palette = Palette(torch.stack([angles.cos(), angles.sin()], dim=1) * 60, "ab", "ring")
+    net = models.build(config).eval()
+    return Model(name="random", net=net, config=config, palette=palette, size=32, checksum="")
+
+
+def write(folder: Path, *names: str) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (PHOTOS[name] if name in PHOTOS else BAD[name][0])(folder / name)
+    return [str(folder / name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("photo", "short_side", "expected"),
+    [
+        ((4000, 6000), 32, (32, 48)),
+        ((6000, 4000), 32, (48, 32)),
+        ((20, 30), 32, (20, 30)),
+        ((1, 1), 32, (1, 1)),
+        ((100, 100_000), 32, (1, 256)),
+    ],
+)
+def test_reading_size(photo, short_side, expected):
+    assert reading_size(*photo, short_side) == expected
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_network_sees_photos_upright(orientation, model, tmp_path):
+    upright = Image.fromarray(scene())
+    # What turns the upright picture into the rows that a camera held this way stores.
+    turns = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    upright.save(tmp_path / "upright.png")
+    stored = upright
+    for turn in turns.get(orientation, []):
+        stored = stored.transpose(turn)
+    stored.save(tmp_path / "stored.png", exif=make["exif"](orientation))
+    written = tmp_path / "out.png"
+    photo = open_photo(tmp_path / "stored.png")
+    assert photo.orientation == orientation
+    colourise_photo(photo, written, predict(photo, model).chroma())
+    expected = tmp_path / "expected.png"
+    straight = open_photo(tmp_path / "upright.png")
+    colourise_photo(straight, expected, predict(straight, model).chroma())
+    turned = pyvips.Image.new_from_file(str(written)).autorot().numpy().astype(int)
+    difference = abs(turned - pyvips.Image.new_from_file(str(expected)).numpy())
+    assert turned.shape == (40, 56, 3)
+    assert difference.mean() < 0.1  # resampling rounds differently on turned rows
+
+
+def test_temperature_and_saturation_need_no_network(model, tmp_path):
+    photo = open_photo(Path(write(tmp_path, "colour.png")[0]))
+    prediction = predict(photo, model)
+    dull, bold = prediction.chroma(temperature=5.0), prediction.chroma(temperature=0.1)
+    assert float(bold.norm(dim=0).mean()) > float(dull.norm(dim=0).mean())
+    torch.testing.assert_close(prediction.chroma(saturation=2.0), 2 * prediction.chroma())
+
+
+def test_confidence_is_one_when_sure_and_zero_when_even():
+    palette = Palette(torch.eye(4, 2, dtype=torch.float64) * 50, "ab", "four")
+    logits = torch.zeros(4, 1, 3)
+    logits[2, 0, 0] = 100.0
+    logits[:2, 0, 2] = 50.0
+    confidence = Prediction(logits, palette).confidence()
+    torch.testing.assert_close(confidence, torch.tensor([[1.0, 0.0, 0.5]]), atol=1e-5, rtol=0)
+    assert Prediction(torch.randn(1, 2, 2), palette).confidence().tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature": 0.0}, "temperature needs to be above 0, got 0"),
+        ({"temperature": math.inf}, "temperature needs to be above 0, got inf"),
+        ({"saturation": -1.0}, "saturation needs to be 0 or above, got -1"),
+        ({"saturation": math.nan}, "saturation needs to be 0 or above, got nan"),
+        ({"max_megapixels": 0.0}, "max-megapixels needs to be above 0, got 0"),
+    ],
+)
+def test_wrong_options(values, message):
+    with pytest.raises(ConfigError, match=message):
+        ColouriseOptions(**values)
+
+
+def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
+    inputs = write(tmp_path / "in", "camera.jpg", "cut.jpg", "rgba.png", "text.jpg", "animation.gif")
+    result = colourise([*inputs, str(tmp_path / "nothing.jpg")], tmp_path / "out", model)
+    assert [one.path.name for one in result.written] == ["camera.jpg", "rgba.png", "animation.png"]
+    assert [failure.path.name for failure in result.failed] == ["cut.jpg", "text.jpg", "nothing.jpg"]
+    assert result.megapixels == pytest.approx(3 * 40 * 56 / 1e6)
+    assert 0 < result.lightness_difference < 0.25
+    assert result.seconds > 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "animation.png",
+        "camera.jpg",
+        "rgba.png",
+    ]
+
+
+def test_confidence_maps_lie_beside(model, tmp_path):
+    inputs = write(tmp_path / "in", "camera.jpg")
+    colourise(inputs, tmp_path / "out", model, ColouriseOptions(confidence=True))
+    confidence = Image.open(tmp_path / "out" / "camera.confidence.png")
+    with confidence:
+        assert (confidence.size, confidence.mode) == ((56, 40), "L")
+
+
+def test_two_inputs_of_one_name(model, tmp_path):
+    inputs = write(tmp_path / "a", "colour.png") + write(tmp_path / "b", "colour.png")
+    result = colourise(inputs, tmp_path / "out", model)
+    assert len(result.written) == 1
+    (failure,) = result.failed
+    assert failure.error == (
+        f"{inputs[1]}: its result would be {tmp_path}/out/colour.png, which {inputs[0]} has taken; "
+        "rename one of them"
+    )
+
+
+def test_a_recursive_search_keeps_its_folders_apart(model, tmp_path):
+    write(tmp_path / "in" / "a", "colour.png")
+    write(tmp_path / "in" / "b", "colour.png")
+    result = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    assert [one.path.relative_to(tmp_path) for one in result.written] == [
+        Path("in/out/a/colour.png"),
+        Path("in/out/b/colour.png"),
+    ]
+    again = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    assert len(again.written) == 2
+
+
+def test_inputs_are_never_replaced(model, tmp_path):
+    inputs = write(tmp_path / "in", "colour.png")
+    before = Path(inputs[0]).read_bytes()
+    result = colourise(inputs, tmp_path / "in", model)
+    assert [failure.error for failure in result.failed] == [
+        f"{inputs[0]}: its result would replace the input {inputs[0]}; choose another -o"
+    ]
+    assert Path(inputs[0]).read_bytes() == before
+
+
+def test_a_single_photo_may_go_to_a_file(model, tmp_path):
+    (photo,) = write(tmp_path, "colour.png")
+    result = colourise([photo], tmp_path / "new" / "name.png", model)
+    assert [one.path for one in result.written] == [tmp_path / "new" / "name.png"]
+
+
+def test_existing_results_are_replaced(model, tmp_path):
+    inputs = write(tmp_path / "in", "colour.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "colour.png").write_text("old")
+    colourise(inputs, tmp_path / "out", model)
+    assert (tmp_path / "out" / "colour.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_output_folder_that_is_a_file(model, tmp_path):
+    inputs = write(tmp_path / "in", "colour.png")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(
+        OutputError, match=r"cannot write into .*out: it is a file; choose another folder with -o"
+    ):
+        colourise(inputs, tmp_path / "out", model)
+
+
+@pytest.mark.parametrize("name", ["colour.png", "scan.tif", "camera.jpg", "photo.webp"])
+def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(name, model, tmp_path):
+    inputs = write(tmp_path / "in", name)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
+        result = colourise(inputs, tmp_path / "out", model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert result.written == []
+    assert f"cannot write {tmp_path}/out/{name}: " in result.failed[0].error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_too_little_memory_fails_that_photo_alone(model, tmp_path, monkeypatch):
+    inputs = write(tmp_path / "in", "colour.png", "rgba.png")
+
+    def short_of_memory(strips, chroma, size, alpha, drift):
+        if not alpha:
+            raise MemoryError
+        return paint(strips, chroma, size, alpha, drift)
+
+    monkeypatch.setattr("pixelwise.predict.paint", short_of_memory)
+    result = colourise(inputs, tmp_path / "out", model)
+    assert [failure.error for failure in result.failed] == [f"{inputs[0]}: needed more memory than there is"]
+    assert [one.path.name for one in result.written] == ["rgba.png"]
+
+
+def test_painting_leaves_torchs_threads_as_they_were(model, tmp_path):
+    inputs = write(tmp_path / "in", "colour.png")
+    before = torch.get_num_threads()
+    colourise(inputs, tmp_path / "out", model)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_photo(model, tmp_path):
+    image = pyvips.Image.gaussnoise(6000, 100, mean=128, sigma=20).cast("uchar")
+    peaks = []
+    for height in (1000, 6000):
+        image.replicate(1, height // 100).tiffsave(str(tmp_path / f"{height}.tif"))
+        code = f"""
+import resource, torch
+from pathlib import Path
+from pixelwise.data.photo import open_photo
+from pixelwise.predict import colourise_photo
+photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
+colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] < peaks[0] + 60  # MB, where the larger photo has 90 MB more pixels
