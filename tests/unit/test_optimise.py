@@ -43,7 +43,7 @@ def test_muon_moves_each_convolution_as_the_matrix_of_its_unfolded_product():
     start = net[2].weight.detach().clone()
     optimiser = Optimiser(net, TrainConfig(optimiser="muon", muon_rate=0.1, momentum=0.9), num_steps=10)
     optimiser.step(loss_of(net), 0)
-    matrix = nn.Parameter(start.flatten(1))
+    matrix = nn.Parameter(start.flatten(1).clone())
     matrix.grad = net[2].weight.grad.flatten(1)
     torch.optim.Muon([matrix], lr=0.1, momentum=0.9, weight_decay=0.0).step()
     assert torch.equal(net[2].weight.detach().flatten(1), matrix.detach())
