@@ -55,6 +55,7 @@ def test_encoding_takes_views_that_are_not_contiguous():
     assert torch.equal(RED_GREEN_BLUE.encode(turned), RED_GREEN_BLUE.encode(turned.contiguous()))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_encoding_refuses_grey_images():
     with pytest.raises(ShapeError, match=r"needed images of 3 channels .*, got \(2, 1, 8, 8\)"):
         RED_GREEN_BLUE.encode(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
@@ -136,6 +137,7 @@ def test_a_palette_that_cannot_be_written_says_where(tmp_path):
     "content",
     [b"", b"{", b"\xff\xfe", b"[1, 2]", b'{"space": "rgb"}', b'{"space": "rgb", "colours": [[0, 1], [2]]}'],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_damaged_palette_file_is_refused(tmp_path, content):
     (tmp_path / "p.json").write_bytes(content)
     with pytest.raises(LabelError, match="needed"):
@@ -159,6 +161,7 @@ def test_an_unknown_palette_is_met_with_those_that_ship():
         ([[0.0, 0.0, 0.0]], "hsv", "needed a palette in rgb or ab, got space 'hsv'"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_no_palette_is_refused(colours, space, message):
     with pytest.raises(LabelError, match=message):
         Palette.from_dict({"colours": colours, "space": space})

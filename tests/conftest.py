@@ -1,0 +1,39 @@
+"""What holds for every test: checked shapes, one thread per worker, real data only where it is named."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers and the programs they start share the cores: threads that wait for each other would only fight.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# From here on, each function of the package checks the types and shapes of its arguments and of what it
+# returns; an int will do where a float is asked for, as type checkers have it (PEP 484).
+jaxtyping.install_import_hook(
+    "pixelwise", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+)
+
+# A slow machine is no failure; and a run of CI says something about the commit, not about its luck.
+settings.register_profile("pixelwise", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("pixelwise")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No type or shape is checked, as outside the tests: what is left is what the package itself refuses."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    """The directory with the real data sets; the test is skipped, saying so, where none is named."""
+    if not (named := os.environ.get("PIXELWISE_DATA")):
+        pytest.skip("PIXELWISE_DATA is not set: no real data here")
+    return Path(named)
