@@ -1,0 +1,55 @@
+# Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check golden bench
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+# `--python` lets the pip that runs here install there, so that the environment needs no pip of its own
+INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
+
+help:  ## Say what there is to make
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.package  ## Put the package and what it needs into .venv
+	@echo "made $(VENV); the program is $(BIN)/pixelwise, and $(BIN)/pixelwise --help says what it does"
+
+demo: $(VENV)/.package  ## Colour photographs and train a small network; one page to look at
+	@$(BIN)/pixelwise demo -o out/demo
+
+test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA names it
+	@$(BIN)/pytest -n 2 tests
+	@echo "every test passed, in $(VENV); PIXELWISE_DATA=$${PIXELWISE_DATA:-(unset: tests on real data were skipped)}"
+
+check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floors, spelling, the fast tests
+	@$(BIN)/pre-commit run --all-files
+	@$(BIN)/pytest -n 2 -m "not slow and not real" tests
+	@echo "checked format, lint, types, floors, spelling and the fast tests"
+
+golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
+	@$(BIN)/pytest -n 2 tests/golden
+
+bench: $(VENV)/.tools  ## Measure what the README claims (about half an hour)
+	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "pixelwise needs Python 3.11 or newer, found $$(python3 --version 2>&1);" \
+		"install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -m pip --version > /dev/null || { echo "pixelwise needs pip for $(PYTHON), found none;" \
+		"install it (Debian: apt-get install python3-pip) and call make again" >&2; exit 1; }
+	@$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.package: pyproject.toml | $(BIN)/python
+	@echo "installing pixelwise and what it needs into $(VENV); torch is large, so this can take minutes"
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.tools: pyproject.toml | $(VENV)/.package
+	@echo "installing what the tests need into $(VENV)"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
