@@ -64,6 +64,8 @@ class TrainConfig:
     """Decoupled from the gradient: weights shrink by this times the learning rate each step."""
     crop_frac: float = 0.0
     """Share of the first steps that see a random quarter of each picture (half the height and width)."""
+    rebalance: float = 0.0
+    """Weight rare classes up: 0 not at all, 1 until all weigh the same; 0.5 keeps colours from going grey."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
     reshuffle: bool = True
@@ -78,7 +80,7 @@ class TrainConfig:
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
         for name in ("learning_rate", "muon_rate"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
-        for name in ("warmup_frac", "crop_frac", "momentum"):
+        for name in ("warmup_frac", "crop_frac", "momentum", "rebalance"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
         _require(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2^63 - 1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -11,12 +12,36 @@ from pixelwise.shapes import Labels, Logits
 
 
 def cross_entropy(
-    logits: Logits, labels: Labels | UInt8[Tensor, "N H W"], *, reduction: str = "mean"
+    logits: Logits,
+    labels: Labels | UInt8[Tensor, "N H W"],
+    *,
+    weights: Float[Tensor, " K"] | None = None,
+    reduction: str = "mean",
 ) -> Float[Tensor, ""]:
     """Mean (or sum) over the labelled pixels of minus the log probability of each pixel's class, in nats.
 
-    Pixels labelled IGNORE count for nothing. The classes are brought last before the softmax: beside each
-    other in memory they are summed several times as fast, and with channels-last logits that costs no copy.
+    Pixels labelled IGNORE count for nothing, others as much as the `weights` of their classes say. The
+    classes are brought last before the softmax: beside each other in memory they are summed several times
+    as fast, and with channels-last logits that costs no copy.
     """
     flat = logits.permute(0, 2, 3, 1).flatten(0, 2).float()
-    return F.cross_entropy(flat, labels.flatten().long(), ignore_index=IGNORE, reduction=reduction)
+    target = labels.flatten().long()
+    return F.cross_entropy(flat, target, weights, ignore_index=IGNORE, reduction=reduction)
+
+
+def class_weights(
+    labels: UInt8[Tensor, "N H W"], num_classes: int, rebalance: float
+) -> Float[Tensor, " K"] | None:
+    """Weights that make rare classes count more, of mean 1 over the labelled pixels; None for all equal.
+
+    With p the shares of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
+    `rebalance`. Left alone, most pixels of photographs are nearly grey, and so is the safest guess.
+
+    Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, equation 4, whose lambda is 1 - r.
+    """
+    if rebalance == 0:
+        return None
+    counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:num_classes].double()
+    shares = counts / counts.sum()
+    weights = 1 / ((1 - rebalance) / num_classes + rebalance * shares).clamp_min(1e-9)
+    return (weights / (shares * weights).sum()).float()

@@ -13,7 +13,7 @@ from pixelwise.data.batches import Batches
 from pixelwise.errors import CheckpointError, ConfigError, Interrupted
 from pixelwise.evaluate import score
 from pixelwise.labelspace import Palette
-from pixelwise.losses import cross_entropy
+from pixelwise.losses import class_weights, cross_entropy
 from pixelwise.models import Network, build
 from pixelwise.optimise import Optimiser
 from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
@@ -82,7 +82,7 @@ def train(
             batch = run.next_batch()
             with compute_in(run.precision, run.device):
                 logits = run.net(batch.grey.contiguous(memory_format=torch.channels_last))
-            loss = cross_entropy(logits, batch.labels)
+            loss = cross_entropy(logits, batch.labels, weights=run.class_weights)
             run.optimiser.step(loss, run.step)
             run.count(loss.item(), len(batch))
             if run.step % run.steps_per_epoch == 0:
@@ -141,6 +141,7 @@ class _Run:
         self.size = pictures.train.shape[-2]
         self.data = Batches.of(pictures.train, self.palette, device)
         self.val = Batches.of(pictures.val, self.palette, device)
+        self.class_weights = class_weights(self.data.labels, config.net.num_colours, config.train.rebalance)
         self.steps_per_epoch = -(-len(self.data) // config.train.batch_size)
         self.num_steps = config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.labelspace import IGNORE
-from pixelwise.losses import cross_entropy
+from pixelwise.losses import class_weights, cross_entropy
 from pixelwise.metrics import PixelScore
 
 
@@ -55,3 +55,22 @@ def test_accuracy_is_the_share_of_right_pixels_in_per_cent():
 def test_nothing_seen_has_no_score():
     assert math.isnan(PixelScore().accuracy)
     assert math.isnan(PixelScore().loss)
+
+
+def test_rebalanced_classes_weigh_what_the_formula_says_and_one_on_average():
+    labels = torch.zeros(1, 10, 10, dtype=torch.uint8)
+    labels[0, 0, :5], labels[0, 1], labels[0, 9] = 1, 2, IGNORE
+    shares = torch.tensor([75, 5, 10]) / 90
+    weights = class_weights(labels, 3, 0.5)
+    assert weights is not None
+    assert (weights * shares).sum().item() == pytest.approx(1)
+    expected = 1 / (0.5 / 3 + 0.5 * shares)
+    torch.testing.assert_close(weights / weights[0], expected / expected[0])
+    assert class_weights(labels, 3, 0.0) is None
+
+
+def test_weights_of_two_make_a_pixel_count_twice():
+    logits, labels = torch.tensor([[[[0.3]], [[0.1]]], [[[0.9]], [[-1.0]]]]), torch.tensor([[[0]], [[1]]])
+    twice = torch.cat([logits, logits[1:]]), torch.cat([labels, labels[1:]])
+    weighted = cross_entropy(logits, labels, weights=torch.tensor([1.0, 2.0]))
+    assert weighted.item() == pytest.approx(cross_entropy(*twice).item())

@@ -33,7 +33,7 @@ def test_every_recipe_says_its_command_expectation_and_source():
 @pytest.mark.parametrize(
     ("name", "net", "message"),
     [
-        ("quick", "unet", "needed one of the recipes handout, fast, best, got 'quick'"),
+        ("quick", "unet", "needed one of the recipes handout, fast, best, embedded, got 'quick'"),
         ("fast", "resnet", "needed one of the networks cnn, unet, got 'resnet'"),
     ],
 )
