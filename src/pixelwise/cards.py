@@ -31,6 +31,8 @@ class Card:
     """What trained it."""
     score: str
     """What it reached, on what."""
+    limits: str
+    """What it cannot do, in plain words."""
     checksum: str
     """SHA-256 of the weights' file."""
 

@@ -50,9 +50,10 @@ details summary { cursor: pointer; color: var(--accent); margin: 1rem 0 .5rem; }
 .row figure { margin: .5rem 0; }
 .row img { width: 100%; border-radius: .25rem; }
 .pixels img { width: 100%; image-rendering: pixelated; }
-.compare { position: relative; --cut: 50%; border-radius: .5rem; overflow: hidden; max-width: 42rem; }
-.compare img { width: 100%; }
-.compare img + img { position: absolute; inset: 0; clip-path: inset(0 0 0 var(--cut)); }
+.compare { position: relative; --cut: 50%; border-radius: .5rem; overflow: hidden; width: fit-content; }
+.compare img { max-height: 32rem; }
+.compare img + img { position: absolute; inset: 0; width: 100%; height: 100%;
+  clip-path: inset(0 0 0 var(--cut)); }
 .compare::after { content: ""; position: absolute; top: 0; bottom: 0; left: var(--cut); width: 3px;
   margin-left: -1.5px; background: #fff; box-shadow: 0 0 4px #0008; pointer-events: none; }
 .compare input { position: absolute; inset: 0; z-index: 1; width: 100%; height: 100%; margin: 0; opacity: 0;

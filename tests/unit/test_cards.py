@@ -13,6 +13,7 @@ FACTS = {
     "licence": "MIT",
     "command": "pixelwise train unet cifar10:all",
     "score": "60 % of the pixels",
+    "limits": "knows horses only",
 }
 
 
@@ -55,7 +56,7 @@ def test_a_card_that_lacks_a_fact_or_its_fence_is_refused(shipped, closing):
     facts = dict(FACTS) if closing else FACTS | {"checksum": "0"}
     write_card(shipped, facts, closing)
     with pytest.raises(
-        CheckpointError, match="one line each of purpose, source, licence, command, score, checksum"
+        CheckpointError, match="one line each of purpose, source, licence, command, score, limits, checksum"
     ):
         read_card("tiny")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome
 
@@ -40,3 +43,30 @@ def _described(model: dict[str, object]) -> str:
     """One model for people to read."""
     facts = [f"  {key:<11}{value}" for key, value in model.items() if key != "name"]
     return "\n".join([str(model["name"]), *facts])
+
+
+def demo(
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("out/demo"),
+    model: str | None = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Do the main jobs on what is embedded, and show them on one page; works offline.
+
+    Parameters
+    ----------
+    out
+        The folder for the page and the coloured photographs; an earlier demonstration there is replaced.
+    model
+        A shipped model, a run folder or a model file; the model that `colourise` takes if not given.
+    """
+    from pixelwise.demo import write_demo
+    from pixelwise.runs import DEFAULT_MODEL, open_model
+
+    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.device)
+    photos = [str(path) for path in made.photos]
+    lines = [f"{made.page}  the page: open it in a browser", *(f"{path}  coloured" for path in photos)]
+    return Outcome(
+        values={"page": str(made.page), "photos": photos, "seconds": made.seconds},
+        message=f"made in {made.seconds:.0f} s:\n" + "\n".join(lines),
+    )

@@ -1,0 +1,262 @@
+"""The main jobs on what is embedded, offline, shown on one page."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from matplotlib import colormaps
+from numpy import ndarray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from pixelwise import page
+from pixelwise.cards import read_card, shipped_models
+from pixelwise.colour import srgb_to_lab
+from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
+from pixelwise.data import load_pictures
+from pixelwise.data.photo import Photo, open_photo
+from pixelwise.errors import DataError
+from pixelwise.evaluate import evaluate
+from pixelwise.figures import compare
+from pixelwise.files import write_text
+from pixelwise.labelspace import Palette
+from pixelwise.predict import Prediction, colourise_photo, predict
+from pixelwise.progress import progress
+from pixelwise.report import curves, final_scores, pictures
+from pixelwise.runs import Model, open_model, read_metrics, read_samples
+from pixelwise.train import train
+
+PAGE = "index.html"
+_LARGE, _SMALL = 640, 360  # longer side of a photo on the page, in pixels, before and after and in a row
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A colour photograph that comes with a package we need anyway."""
+
+    name: str
+    title: str
+    package: str
+    path: str
+    """Within the package."""
+    credit: str
+
+    def find(self) -> Path | None:
+        """Where it lies, if this installation has it."""
+        path = Path(str(resources.files(self.package))) / self.path
+        return path if path.is_file() else None
+
+
+SUBJECTS = (
+    Subject("china", "A temple", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0"),
+    Subject("flower", "A flower", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0"),
+    Subject(
+        "grace_hopper",
+        "Grace Hopper",
+        "matplotlib",
+        "mpl-data/sample_data/grace_hopper.jpg",
+        "US Navy, public domain",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demonstration left behind."""
+
+    page: Path
+    photos: list[Path]
+    """The coloured ones."""
+    seconds: float
+
+
+def write_demo(folder: Path, model: Model, device: Device = "auto") -> Demo:
+    """Colour photographs, train a small network, and show both on `folder/index.html`.
+
+    The grey and the coloured photographs are left in the folder too; an earlier demonstration is replaced.
+
+    Raises:
+        DataError: none of the photographs is installed.
+        OutputError: the folder cannot be written.
+    """
+    start_s = time.perf_counter()
+    coloured = _colour_all(folder, model)
+    sections = [_colour_section(coloured, model), _training_section(device), _next_section()]
+    seconds = time.perf_counter() - start_s
+    lead = (
+        "Grey photographs coloured, and a network trained from nothing: made on this machine, offline, in "
+        f"{seconds:.0f} seconds."
+    )
+    write_text(folder / PAGE, page.frame("A class for every pixel", lead, *sections))
+    return Demo(folder / PAGE, [one.path for one in coloured], seconds)
+
+
+@dataclass(frozen=True)
+class _Coloured:
+    """One photograph: as it was taken, as the network got it, as the network coloured it."""
+
+    subject: Subject
+    original: Photo
+    grey: Photo
+    path: Path
+    prediction: Prediction
+
+
+def _colour_all(folder: Path, model: Model) -> list[_Coloured]:
+    """Make each photograph grey, and colour the grey one as any other."""
+    found = [(subject, path) for subject in SUBJECTS if (path := subject.find())]
+    if not found:
+        packages = " and ".join(sorted({subject.package for subject in SUBJECTS}))
+        raise DataError(f"the photographs of {packages} are not installed; install them from their wheels")
+    coloured = []
+    with progress("colouring photographs", len(found)) as advance:
+        for subject, path in found:
+            coloured.append(_colour(subject, open_photo(path), folder, model))
+            advance(1, subject.title)
+    return coloured
+
+
+def _colour(subject: Subject, original: Photo, folder: Path, model: Model) -> _Coloured:
+    grey_path, path = (folder / f"{subject.name}-{what}.jpg" for what in ("grey", "coloured"))
+    colourise_photo(original, grey_path, torch.zeros(2, 1, 1))  # no chroma leaves luminance alone
+    grey = open_photo(grey_path)
+    prediction = predict(grey, model)
+    colourise_photo(grey, path, prediction.chroma())
+    return _Coloured(subject, original, grey, path, prediction)
+
+
+def _colour_section(coloured: list[_Coloured], model: Model) -> str:
+    """What the model is, then each photograph."""
+    about = [
+        page.paragraph(f"Coloured by the model {model.name}. Every photograph keeps its own brightness.")
+    ]
+    if model.name in shipped_models():
+        card = read_card(model.name)
+        facts = {"made for": card.purpose, "learnt from": card.source, "score": card.score}
+        about.append(page.table(facts | {"cannot": card.limits}))
+    return page.section(
+        "Grey photographs, coloured",
+        *about,
+        page.paragraph("Drag across a photograph to compare."),
+        *(_photo_part(one) for one in coloured),
+    )
+
+
+def _photo_part(one: _Coloured) -> str:
+    """One photograph: before and after, then grey, coloured, how sure the network is, and the truth."""
+    after, title = open_photo(one.path), one.subject.title
+    confidence = one.prediction.confidence()
+    low, high = float(confidence.min()), float(confidence.max())
+    row = {
+        "Grey: all that the network gets": _shown(one.grey, _SMALL),
+        "Coloured": _shown(after, _SMALL),
+        f"How sure it is: {low:.0%} where dark, {high:.0%} where bright": _heat(confidence, one.original),
+        f"As taken. Photo: {one.subject.credit}": _shown(one.original, _SMALL),
+    }
+    return "".join(
+        [
+            page.heading(title),
+            page.slider(_shown(one.grey, _LARGE), _shown(after, _LARGE), title),
+            page.paragraph(_distance_in_words(one)),
+            page.row(
+                [page.figure(page.image(uri, f"{title}: {says}"), says) for says, uri in row.items()],
+                least="9rem",
+            ),
+        ]
+    )
+
+
+def _distance_in_words(one: _Coloured) -> str:
+    """How far the colours are from the true ones, and how far grey is."""
+    predicted = one.prediction.chroma()
+    true = srgb_to_lab(one.original.thumbnail(*predicted.shape[1:]) / 255)[1:]
+    off, grey_off = (float((ab - true).norm(dim=0).mean()) for ab in (predicted, torch.zeros_like(true)))
+    return (
+        f"On average its colours are {off:.1f} away from the true ones in Lab's a and b; "
+        f"left grey, they would be {grey_off:.1f} away."
+    )
+
+
+def _shown(photo: Photo, longest: int) -> str:
+    """A photo at a size for the page."""
+    return page.jpeg_uri(photo.thumbnail(*_fit(photo, longest)).permute(1, 2, 0).numpy())
+
+
+def _fit(photo: Photo, longest: int) -> tuple[int, int]:
+    """Height and width with the longer side at most so long."""
+    scale = min(1.0, longest / max(photo.height, photo.width))
+    return round(photo.height * scale), round(photo.width * scale)
+
+
+def _heat(values: Float[Tensor, "h w"], photo: Photo) -> str:
+    """A map from its lowest value, dark, to its highest, bright, at the page's size."""
+    spread = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
+    large = interpolate(spread[None, None], _fit(photo, _SMALL), mode="bilinear")[0, 0]
+    codes: UInt8[ndarray, "H W 4"] = colormaps["cividis"](large.numpy(), bytes=True)
+    return page.jpeg_uri(codes[..., :3])
+
+
+def _training_section(device: Device) -> str:
+    """Train a small network on drawn shapes, and show how it went."""
+    drawn = load_pictures("synthetic:shapes")
+    with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
+        palette_path, run = Path(name) / "palette.json", Path(name) / "run"
+        palette, _ = Palette.learn(drawn.train[:300], 5, "ab")
+        palette.write(palette_path)
+        train(_small(str(palette_path), palette.num_classes), drawn, run, device=device)
+        model, rows, samples = open_model(run), read_metrics(run), read_samples(run)
+    by_grey = evaluate(model, drawn)["grey level"]["accuracy"].value
+    return page.section(
+        "A network, trained from nothing",
+        page.paragraph(
+            f"{len(drawn.train):,} drawn pictures, in which discs, squares, triangles and two grounds "
+            "each have a colour of their own. Brightness gives nothing away, so the network has to see the "
+            f"shapes: choosing by brightness alone is right on {by_grey:.0f} % of the pixels."
+        ),
+        final_scores(rows),
+        curves(rows),
+        pictures(compare(model, samples)),
+    )
+
+
+def _small(palette: str, num_colours: int) -> RunConfig:
+    """A quarter of the handout's U-Net and five quick passes: seconds on a laptop."""
+    return RunConfig(
+        net=UNetConfig(num_filters=16, num_colours=num_colours),
+        source="synthetic:shapes",
+        palette=palette,
+        train=TrainConfig(
+            epochs=5,
+            batch_size=32,
+            learning_rate=0.01,
+            schedule="one-cycle",
+            optimiser="muon",
+            muon_rate=0.05,
+            momentum=0.9,
+            flip=True,
+        ),
+    )
+
+
+def _next_section() -> str:
+    """What to type next."""
+    return page.section(
+        "Your turn",
+        page.paragraph("Colour a photo, or a folder of them with everything below it:"),
+        page.commands(
+            "pixelwise colourise grandmother.jpg -o coloured",
+            "pixelwise colourise album -o coloured --recursive --confidence",
+        ),
+        page.paragraph("Train on a folder of your own photos, and colour with what came out:"),
+        page.commands(
+            "pixelwise palette folder:photos -k 32 --space ab -o mine.json",
+            "pixelwise train unet folder:photos --recipe best --palette mine.json --out mine",
+            "pixelwise colourise album -o coloured --model mine",
+        ),
+    )

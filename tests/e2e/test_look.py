@@ -1,0 +1,99 @@
+"""The verbs report, models and demo, through the command line."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pixelwise.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.data import load_pictures
+from pixelwise.runs import read_metrics
+from pixelwise.train import train
+
+Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
+PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
+
+
+def pixelwise(*args):
+    return subprocess.run(
+        [*PIXELWISE, *map(str, args)], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    whole = load_pictures("synthetic:shapes")
+    pictures = replace(whole, train=whole.train[:40], val=whole.val[:10])
+    config = RunConfig(
+        net=UNetConfig(num_filters=4),
+        source="synthetic:shapes",
+        train=TrainConfig(epochs=2, batch_size=20, precision="fp32"),
+    )
+    train(config, pictures, folder, device="cpu")
+    return folder
+
+
+def test_report_prints_one_json_object_with_the_page(run):
+    done = pixelwise("report", run, "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line) == {"page": str(run / "report.html")}
+    read = Page((run / "report.html").read_text())
+    assert read.faults == []
+    assert f"{read_metrics(run)[-1]['val_loss']:.4f}" in read.text
+
+
+def test_report_on_no_run_is_one_clear_line(tmp_path):
+    done = pixelwise("report", tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "holds no run" in line
+
+
+def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(run):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    run.chmod(0o500)
+    try:
+        done = pixelwise("report", run)
+    finally:
+        run.chmod(0o700)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+
+
+def test_models_lists_where_each_comes_from_and_its_checksum():
+    done = pixelwise("models", "--json")
+    assert done.returncode == 0, done.stderr
+    for model in json.loads(done.stdout)["models"]:
+        needed = {
+            "name",
+            "size_bytes",
+            "purpose",
+            "source",
+            "licence",
+            "checksum",
+            "command",
+            "score",
+            "limits",
+        }
+        assert needed <= set(model)
+        assert model["size_bytes"] < 2_000_000
+
+
+@pytest.mark.slow
+def test_demo_makes_its_page_and_says_where(run, tmp_path):
+    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", run, "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    made = json.loads(line)
+    assert made["page"] == str(tmp_path / "demo" / "index.html")
+    read = Page(Path(made["page"]).read_text())
+    assert read.faults == []
+    assert all(Path(photo).is_file() for photo in made["photos"])
