@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,9 +32,7 @@ IGNORE = 255
 _AXES: dict[Space, int] = {"rgb": 3, "ab": 2}
 _UNITS: dict[Space, str] = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _LIMITS: dict[Space, tuple[float, float]] = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
-_SWATCH_LUMINANCE = torch.tensor(
-    ((65 + 16) / 116) ** 3, dtype=torch.float64
-)  # of L = 65: CIE 15:2004, 8.2.1.1
+_SWATCH_LUMINANCE = ((65 + 16) / 116) ** 3  # of L = 65. Source: CIE 15:2004, 8.2.1.1
 _PIXELS = 2**20  # made grey at once, to spare memory
 _SCALES: dict[Space, float] = {"rgb": 255.0, "ab": 1.0}  # from a palette's units to those of `nearest`
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
@@ -58,10 +56,10 @@ class Palette:
     def __post_init__(self) -> None:
         if self.space not in _AXES:
             raise LabelError(f"needed a palette in rgb or ab, got space {self.space!r}")
-        num, axes = self.colours.shape
-        if not 1 <= num <= IGNORE or axes != _AXES[self.space]:
+        shape = tuple(self.colours.shape)
+        if len(shape) != 2 or not 1 <= shape[0] <= IGNORE or shape[1] != _AXES[self.space]:
             needed = f"1 to {IGNORE} colours of {_AXES[self.space]} numbers"
-            raise LabelError(f"needed {needed} for a palette in {self.space}, got {num} of {axes}")
+            raise LabelError(f"needed {needed} for a palette in {self.space}, got shape {shape}")
         low, high = _LIMITS[self.space]
         if not bool(((self.colours >= low) & (self.colours <= high)).all()):
             raise LabelError(
@@ -136,9 +134,9 @@ class Palette:
         num_rows = -(-self.num_classes // num_columns)
         squares = torch.ones(3, num_rows * num_columns, dtype=torch.float64)
         colours = self.colours.T
-        squares[:, : self.num_classes] = (
-            recolour(_SWATCH_LUMINANCE, *colours) if self.space == "ab" else colours
-        )
+        if self.space == "ab":
+            colours = recolour(torch.full_like(colours[0], _SWATCH_LUMINANCE), *colours)
+        squares[:, : self.num_classes] = colours
         rows = squares.view(3, num_rows, num_columns)
         return (rows * 255).round().byte().repeat_interleave(side, dim=1).repeat_interleave(side, dim=2)
 
@@ -161,12 +159,12 @@ class Palette:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
         index, counts = _histogram(images)
         points = coordinates(codes_of(index), space)
-        distinct = np.unique(np.round(points), axis=1).shape[
-            1
-        ]  # to a code, or a unit of Lab: none can see less
+        # colours closer than a code, or a unit of Lab, look the same
+        distinct = np.unique(np.round(points), axis=1).shape[1]
         if distinct < num_colours:
             raise _too_few(num_colours, distinct, space)
-        centres = _k_means(points, counts, num_colours, seed)
+        low, high = (limit * _SCALES[space] for limit in _LIMITS[space])
+        centres = _k_means(points, counts, num_colours, seed).clip(low, high)  # means round beyond the ends
         labels = nearest_table(centres, space)[index]
         sizes = np.bincount(labels, weights=counts, minlength=num_colours)
         if not sizes.all():
@@ -213,12 +211,12 @@ class Palette:
         """
         try:
             colours = torch.tensor(values["colours"], dtype=torch.float64)
-            space, name = values["space"], str(values.get("name", "unnamed"))
+            space, name = str(values["space"]), str(values.get("name", "unnamed"))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise LabelError(
                 f"needed a palette's space and rows of colours, got {_short(values)} ({error!r})"
             ) from error
-        return Palette(colours, space, name)
+        return Palette(colours, cast(Space, space), name)
 
 
 @functools.lru_cache(maxsize=4)  # of 16 MiB each
@@ -252,9 +250,8 @@ def _k_means(
         points, weights = points[:, drawn], np.ones(_NUM_SAMPLED)
     k_means = KMeans(num_centres, n_init=1, random_state=int(rng.integers(2**32)))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # of clusters that coincide: `learn` says so itself
+        # of clusters that coincide, of which `learn` makes an error
+        warnings.simplefilter("ignore", ConvergenceWarning)
         centres: ndarray = k_means.fit(points.T, sample_weight=weights).cluster_centers_
     return centres
 
