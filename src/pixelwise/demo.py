@@ -226,19 +226,18 @@ def _training_section(device: Device) -> str:
 
 
 def _small(palette: str, num_colours: int) -> RunConfig:
-    """A quarter of the handout's U-Net and five quick passes: seconds on a laptop."""
+    """A quarter of the handout's U-Net and four quick passes: seconds on a laptop."""
     return RunConfig(
         net=UNetConfig(num_filters=16, num_colours=num_colours),
         source="synthetic:shapes",
         palette=palette,
         train=TrainConfig(
-            epochs=5,
+            epochs=4,
             batch_size=32,
             learning_rate=0.01,
             schedule="one-cycle",
             optimiser="muon",
             muon_rate=0.05,
-            momentum=0.9,
             flip=True,
         ),
     )

@@ -58,7 +58,7 @@ details summary { cursor: pointer; color: var(--accent); margin: 1rem 0 .5rem; }
   margin-left: -1.5px; background: #fff; box-shadow: 0 0 4px #0008; pointer-events: none; }
 .compare input { position: absolute; inset: 0; z-index: 1; width: 100%; height: 100%; margin: 0; opacity: 0;
   cursor: ew-resize; touch-action: pan-y; }
-.compare:focus-within { outline: 3px solid var(--accent); outline-offset: 2px; }
+.compare:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: 2px; }
 """
 
 

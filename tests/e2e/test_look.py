@@ -21,7 +21,12 @@ PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
 
 def pixelwise(*args):
     return subprocess.run(
-        [*PIXELWISE, *map(str, args)], capture_output=True, text=True, timeout=300, check=False
+        [*PIXELWISE, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # tests run beside each other
     )
 
 
