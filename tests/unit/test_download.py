@@ -287,7 +287,7 @@ def test_an_archive_whose_links_lead_outside_is_refused(tmp_path):
         link = tarfile.TarInfo("set/link")
         link.type, link.linkname = tarfile.SYMTYPE, "../../../etc"
         tar.addfile(link)
-    with pytest.raises(DataError, match=r"cannot unpack .*a\.tar: .*outside the destination"):
+    with pytest.raises(DataError, match=r"cannot unpack .*a\.tar: set/link is neither a file nor a folder"):
         unpack(tmp_path / "a.tar", tmp_path / "set")
 
 

@@ -14,7 +14,7 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pixelwise import __version__
@@ -83,7 +83,7 @@ def fetch(
 def unpack(archive: Path, target: Path) -> None:
     """Unpack the folder named like `target` out of a tar archive; `target` appears whole or not at all.
 
-    Links and names that lead outside are refused (tarfile's filter "data").
+    Data sets are files in folders: links, and names that lead outside, are refused.
 
     Raises:
         DataError: the archive is damaged, hostile, or holds no such folder.
@@ -93,7 +93,8 @@ def unpack(archive: Path, target: Path) -> None:
     with _disk(target), tempfile.TemporaryDirectory(prefix=".unpacking.", dir=target.parent) as temporary:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
+                tar.extraction_filter = getattr(tarfile, "data_filter", _as_it_is)  # new in Python 3.11.4
+                tar.extractall(temporary, members=map(_harmless, tar))
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"cannot unpack {archive}: {str(error).splitlines()[0]}; {remedy}") from error
         unpacked = Path(temporary) / target.name
@@ -104,6 +105,19 @@ def unpack(archive: Path, target: Path) -> None:
         except OSError:
             if not target.is_dir():  # where it is, another process was faster and brought the same
                 raise
+
+
+def _harmless(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise tarfile.TarError(f"{member.name} would be outside the destination")
+    if not (member.isfile() or member.isdir()):
+        raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+    return member
+
+
+def _as_it_is(member: tarfile.TarInfo, _folder: str) -> tarfile.TarInfo:
+    return member
 
 
 def _verify(remote: Remote, path: Path, remedy: str) -> None:
