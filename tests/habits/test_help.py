@@ -3,13 +3,16 @@
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pixelwise.cli.app import app
 
+ROOT = Path(__file__).parents[2]
 HEAVY = [
     "torch",
     "torchvision",
@@ -49,3 +52,15 @@ def test_every_option_says_what_it_does(verb):
     function = app[verb].default_command
     explained = re.findall(r"^(\w+)\n {4}\S", inspect.getdoc(function), re.MULTILINE)
     assert [*explained, "common"] == list(inspect.signature(function).parameters)
+
+
+def commands_told():
+    """Each command line with our program in a code block of a page that users read."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [line.strip() for page in pages for line in page.read_text().splitlines()]
+    return [line for line in lines if re.match(r"(\.venv/bin/)?pixelwise ", line)]
+
+
+@pytest.mark.parametrize("line", commands_told())
+def test_commands_that_the_pages_tell_are_understood(line):
+    app.parse_args(shlex.split(line, comments=True)[1:], exit_on_error=False, print_error=False)

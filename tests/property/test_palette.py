@@ -35,14 +35,14 @@ def random_images(seed, side=128):
     )
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(SEEDS, st.sampled_from(["rgb", "ab"]), st.integers(1, 255), st.floats(0.01, 1))
 def test_encoding_is_the_nearest_colour(seed, space, num, spread):
     palette, images = random_palette(seed, space, num, spread), random_images(seed)
     assert np.array_equal(palette.encode(images), brute_force(palette, images))
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(SEEDS, st.integers(2, 40), st.sampled_from([2, 8, 64]))
 def test_ties_go_to_the_lowest_class(seed, num, step):
     """Colours on a coarse lattice of codes: many pixels lie exactly half way, and some colours come twice."""
@@ -54,7 +54,7 @@ def test_ties_go_to_the_lowest_class(seed, num, step):
     assert np.array_equal(palette.encode(images), squared.numpy().argmin(axis=1))
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(SEEDS, st.integers(1, 60))
 def test_painting_and_encoding_again_changes_nothing(seed, num):
     generator = torch.Generator().manual_seed(seed)
