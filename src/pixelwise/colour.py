@@ -10,6 +10,8 @@ Images are tensors of shape (..., 3, H, W): channels come first.
 
 from __future__ import annotations
 
+from functools import cache
+
 import kornia.color
 import torch
 from torch import Tensor
@@ -60,7 +62,8 @@ def srgb_to_linear(values: Tensor) -> Tensor:
 
 def linear_to_srgb(values: Tensor) -> Tensor:
     """Values of linear light in [0, 1] in sRGB, any shape. Source: IEC 61966-2-1."""
-    return torch.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
+    curve = values.pow(1 / 2.4).mul_(1.055).sub_(0.055)
+    return torch.where(values <= 0.0031308, values * 12.92, curve)
 
 
 def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -73,17 +76,17 @@ def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
     The three shapes broadcast; the result has one more axis in front, of length 3.
     """
     root = _cube_root(luminance)
-    x, z = _cube(root + a / 500), _cube(root - b / 200)
+    x, z = _cube(root + a / 500) - luminance, _cube(root - b / 200) - luminance
     # Each row adds up to 1, so what is left beside the luminance vanishes for a grey.
-    rows = _from_white_xyz()
-    chroma = torch.stack([rx * (x - luminance) + rz * (z - luminance) for rx, _, rz in rows])
+    chroma = torch.stack([rx * x + rz * z for rx, _, rz in _from_white_xyz()])
     tiny = torch.finfo(chroma.dtype).tiny
-    room_above = (1 - luminance) / chroma.amax(0).clamp_min(tiny)
-    room_below = luminance / (-chroma.amin(0)).clamp_min(tiny)
+    room_above = (1 - luminance) / chroma.amax(0).clamp_min_(tiny)
+    room_below = luminance / chroma.amin(0).neg_().clamp_min_(tiny)
     kept = torch.minimum(room_above, room_below).clamp_(0, 1)
     return linear_to_srgb(chroma.mul_(kept).add_(luminance).clamp_(0, 1))
 
 
+@cache
 def _from_white_xyz() -> list[list[float]]:
     """Linear sRGB of XYZ given in units of white's X, Y and Z: the rows' factors."""
     matrix = torch.tensor(_TO_XYZ, dtype=torch.float64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from pixelwise.progress import progress
 from pixelwise.runs import Model
 
 _LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
+_SMALL = 128 * 128  # pixels that a network reads in one thread
 
 _UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
     1: (False, ()),
@@ -145,8 +146,10 @@ def _run(model: Model, grey: Tensor) -> Tensor:
     device = next(model.net.parameters()).device
     height, width = grey.shape[-2:]
     below, right = -height % model.net.stride, -width % model.net.stride
-    with torch.inference_mode():
-        logits: Tensor = model.net(F.pad(grey.to(device), (0, right, 0, below), mode="replicate"))
+    padded = F.pad(grey.to(device), (0, right, 0, below), mode="replicate")
+    alone = _one_thread() if padded[0, 0].numel() <= _SMALL else nullcontext()
+    with alone, torch.inference_mode():
+        logits: Tensor = model.net(padded)
     return logits[..., :height, :width].float().cpu()
 
 
@@ -160,9 +163,9 @@ def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:
         OutputError: the copy cannot be written.
     """
     drift = LightnessDrift()
-    with _one_thread_each():
+    with _one_thread():
         painted = paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift)
-        write_photo(target, ahead(painted, prepare=_use_one_thread), photo)
+        write_photo(target, ahead(painted), photo)
     return drift.mean
 
 
@@ -225,19 +228,16 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"cannot write into {folder}: {reason}; choose another folder with -o") from error
 
 
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let the painting thread compute alone, and later threads as this one does.
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in one thread inside, and in later threads; afterwards as before.
 
-    Reading, painting and encoding already keep three threads busy; painting's single steps are a tenth of a
-    millisecond, and sharing one among threads has been seen to cost 8 ms when others use the machine.
+    Reading, painting and encoding keep three threads busy by themselves. Painting and small networks take
+    steps of a tenth of a millisecond; sharing one among threads costs up to 8 ms on a busy machine.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        # What one thread sets is also what all later ones start with: put that back to what this one has.
-        torch.set_num_threads(torch.get_num_threads())
+        torch.set_num_threads(before)

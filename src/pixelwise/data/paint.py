@@ -30,14 +30,15 @@ _TABLE_PAYS_FROM = 2**21  # pixels; smaller photos are painted exactly in the ti
 _NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
 _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, filled in 0.03 s
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
-_NUM_SAMPLED_ROWS = 64
+_ROWS_TOGETHER = 4
+_NUM_SAMPLED_ROWS = 16
 
 
 @dataclass
 class LightnessDrift:
     """How far L moved from the photo to the coloured one, before the file format's own losses.
 
-    Counted on 64 rows spread evenly over the photo, or on all where there are fewer.
+    Counted on every n-th row, so that 16 to 31 are, or on all where there are fewer.
     """
 
     total: float = field(default=0.0, init=False)
@@ -70,43 +71,33 @@ def paint(
     for strip in strips:
         if brush is None:
             by_table = strip.dtype == np.uint8 and height * width >= _TABLE_PAYS_FROM
-            brush = _Table(chroma, size) if by_table else _Exact(chroma, size, strip.dtype)
-        luminance = strip_luminance(strip)
+            brush = _Table(chroma, size, len(strip)) if by_table else _Exact(chroma, size)
         painted = np.empty((len(strip), width, 3 + alpha), strip.dtype)
         # Channel by channel is five times as fast as one copy of three of four.
-        for channel, codes in enumerate(brush.paint(luminance, row)):
+        for channel, codes in enumerate(brush.paint(strip, row)):
             painted[..., channel] = codes
         if alpha:
             painted[..., 3] = strip[..., -1]
-        sampled = slice(-row % every, None, every)
-        drift.add(luminance[sampled], _luminance_by_channel(painted[sampled]))
+        if -row % every < len(strip):
+            sampled = slice(-row % every, None, every)
+            drift.add(_luminance(strip[sampled]), _luminance(painted[sampled]))
         row += len(strip)
         yield painted
 
 
-def strip_luminance(strip: Strip) -> Tensor:
-    """CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; 1, 2 or 4 bands."""
-    if strip.shape[-1] <= 2:
-        return _look_up(_linear(strip.dtype), torch.from_numpy(strip[..., 0]))
-    if strip.dtype == np.uint8:
-        pixels = torch.from_numpy(strip.view("<i4")[..., 0])
-        # Red and green are looked up together: two look-ups a pixel instead of three.
-        red_green, blue = _luminance_tables()
-        return _look_up(red_green, pixels & 0xFFFF).add_(
-            _look_up(blue, pixels.bitwise_right_shift(16) & 0xFF)
-        )
-    return _luminance_by_channel(strip)
-
-
-def _luminance_by_channel(strip: Strip) -> Tensor:
+def _luminance(strip: Strip) -> Tensor:
+    """CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; any number of bands."""
     linear = _linear(strip.dtype)
-    channels = [_look_up(linear, torch.from_numpy(strip[..., channel])) for channel in range(3)]
+    if strip.shape[-1] <= 2:
+        return _look_up(linear, strip[..., 0])
+    channels = (_look_up(linear, strip[..., channel]) for channel in range(3))
     return sum((w * c for w, c in zip(LUMINANCE_WEIGHTS, channels, strict=True)), torch.zeros(()))
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]`, by the call that is ten times as fast."""
-    return torch.index_select(table, 0, index.int().flatten()).view(index.shape)
+def _look_up(table: Tensor, codes: Strip) -> Tensor:
+    """What `table[codes]` is, by the call that is ten times as fast."""
+    flat = torch.from_numpy(codes.astype(np.int32).reshape(-1))
+    return torch.index_select(table, 0, flat).view(codes.shape)
 
 
 @cache
@@ -114,13 +105,6 @@ def _linear(dtype: np.dtype[Any]) -> Tensor:
     """Linear light of every code."""
     largest = np.iinfo(dtype).max
     return srgb_to_linear(torch.arange(largest + 1, dtype=torch.float64) / largest).float()
-
-
-@cache
-def _luminance_tables() -> tuple[Tensor, Tensor]:
-    """Luminance that red and green bring, by red + 256 green, and luminance that blue brings."""
-    red, green, blue = (weight * _linear(np.dtype(np.uint8)) for weight in LUMINANCE_WEIGHTS)
-    return (green[:, None] + red[None, :]).flatten(), blue
 
 
 class _Enlarged:
@@ -136,11 +120,12 @@ class _Enlarged:
         self.wide = wide.permute(1, 2, 0).contiguous()
         self.index, self.weights = _taps(small.shape[1], height)
 
-    def rows(self, first: int, num: int) -> Tensor:
-        """Rows `first` to `first + num`, (2, num, W)."""
-        index, weights = self.index[first : first + num], self.weights[first : first + num]
+    def rows(self, first: int, num: int, step: int = 1) -> Tensor:
+        """Every `step`-th of the rows `first` to `first + num`, (2, ceil(num / step), W)."""
+        wanted = slice(first, first + num, step)
+        index, weights = self.index[wanted], self.weights[wanted]
         low, high = int(index[0, 0]), int(index[-1, -1]) + 1
-        matrix = torch.zeros(num, high - low).scatter_add_(1, index - low, weights)
+        matrix = torch.zeros(len(index), high - low).scatter_add_(1, index - low, weights)
         return matrix @ self.wide[:, low:high]
 
 
@@ -168,14 +153,13 @@ def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
 class _Exact:
     """Paints each pixel by the formula, in 8 or 16 bit."""
 
-    def __init__(self, chroma: Tensor, size: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
         self.chroma = _Enlarged(chroma, size)
-        self.dtype = dtype
 
-    def paint(self, luminance: Tensor, row: int) -> Strip:
-        """Codes (3, rows, W) of the strip whose luminance this is and whose first row is `row`."""
-        a, b = self.chroma.rows(row, len(luminance))
-        return _codes(recolour(luminance, a, b), self.dtype)
+    def paint(self, strip: Strip, row: int) -> Strip:
+        """Codes (3, rows, W) of a strip whose first row is the photo's `row`."""
+        a, b = self.chroma.rows(row, len(strip))
+        return _codes(recolour(_luminance(strip), a, b), strip.dtype)
 
 
 def _codes(srgb: Tensor, dtype: np.dtype[Any]) -> Strip:
@@ -187,30 +171,67 @@ class _Table:
 
     L comes out within half a step of 8 bit. The map's own range of a and b is divided into about 2,048 cells,
     so that chroma is right to 0.25 for muted maps and to 1.3 for the most vivid: less than the eye sees.
+
+    Its arithmetic is numpy's, into arrays that stay: torch's, with new ones, takes twice as long.
     """
 
-    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
+    def __init__(self, chroma: Tensor, size: tuple[int, int], num_rows: int) -> None:
         low, high = chroma.amin((1, 2)), chroma.amax((1, 2))
         step = max(_FINEST_STEP, math.sqrt(float((high - low).prod()) / _NUM_CHROMAS))
-        num_a, num_b = (int(n) + 2 for n in (high - low) / step)
-        self.num_a, self.num_b = num_a, num_b
+        self.num_a, self.num_b = (int(n) + 2 for n in (high - low) / step)
+        self.table = _fill(low[0] + step * torch.arange(self.num_a), low[1] + step * torch.arange(self.num_b))
         self.cells = _Enlarged((chroma - low[:, None, None]) / step, size)
-        luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
-        a, b = low[0] + step * torch.arange(num_a), low[1] + step * torch.arange(num_b)
-        pixels = torch.zeros(num_a, num_b, _NUM_LUMINANCES, 4, dtype=torch.uint8)
-        for cell in range(num_a):  # one row at a time stays in the processor's cache
-            srgb = recolour(luminance, a[cell], b[:, None])
-            for channel, codes in enumerate(_codes(srgb, np.dtype(np.uint8))):
-                pixels[cell, ..., channel] = torch.from_numpy(codes)
-        self.table = pixels.view(torch.int32).flatten()
+        # Within a 16th of the map's own pixel chroma hardly moves: such rows share their cells.
+        self.rows_together = min(max(1, size[0] // (16 * chroma.shape[1])), _ROWS_TOGETHER)
+        # Luminance that red and green bring, by red + 256 green: two look-ups a pixel instead of three.
+        linear = _linear(np.dtype(np.uint8)) * (_NUM_LUMINANCES - 1) ** 2
+        red, green, self.blue = (weight * linear for weight in LUMINANCE_WEIGHTS)
+        self.red_green = (green[:, None] + red[None, :]).flatten()
+        self.grey = linear.sqrt()
+        self.floats = [np.empty((num_rows, size[1]), np.float32) for _ in range(2)]
+        self.ints = [np.empty((num_rows, size[1]), np.int32) for _ in range(2)]
 
-    def paint(self, luminance: Tensor, row: int) -> Strip:
-        """As `_Exact.paint`."""
-        a, b = self.cells.rows(row, len(luminance)).round_()
+    def paint(self, strip: Strip, row: int) -> Strip:
+        """As `_Exact.paint`; the codes hold until the next call."""
+        place, pixels = (array[: len(strip)] for array in self.ints)
+        index = self._shade(strip, place)
+        a, b = self.cells.rows(row, len(strip), self.rows_together).round_()
         a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
         b.clamp_(0, self.num_b - 1)
-        shade = luminance.sqrt().mul_(_NUM_LUMINANCES - 1).round_()
-        # Below 2^24 a float32 counts exactly.
-        index = shade.add_(b.add_(a, alpha=self.num_b), alpha=_NUM_LUMINANCES)
-        pixels: Strip = _look_up(self.table, index).numpy().view(np.uint8).reshape(*luminance.shape, 4)
-        return np.moveaxis(pixels, -1, 0)[:3]
+        # Numbers stay below 2^24, where a float32 counts exactly; with the half, cutting off rounds.
+        cells = b.add_(a, alpha=self.num_b).mul_(_NUM_LUMINANCES).add_(0.5).numpy()
+        for first, cell in zip(range(0, len(strip), self.rows_together), cells, strict=True):
+            index[first : first + self.rows_together] += cell
+        np.copyto(place, index, casting="unsafe")
+        _gather(self.table, place, pixels)
+        return np.moveaxis(pixels.view(np.uint8).reshape(*pixels.shape, 4), -1, 0)[:3]
+
+    def _shade(self, strip: Strip, place: Strip) -> Strip:
+        """Which of the table's luminances each pixel has, with a fraction; `place` is overwritten."""
+        shade, blue = (array[: len(strip)] for array in self.floats)
+        if strip.shape[-1] <= 2:
+            np.copyto(place, strip[..., 0])
+            _gather(self.grey, place, shade)
+            return shade
+        words = strip.view("<i4")[..., 0]
+        np.bitwise_and(words, 0xFFFF, out=place)
+        _gather(self.red_green, place, shade)
+        np.bitwise_and(np.right_shift(words, 16, out=place), 0xFF, out=place)
+        _gather(self.blue, place, blue)
+        return np.sqrt(np.add(shade, blue, out=shade), out=shade)
+
+
+def _fill(a: Tensor, b: Tensor) -> Tensor:
+    """The table: by a, by b, by luminance, four bytes a colour."""
+    luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
+    pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)
+    for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
+        for channel, codes in enumerate(_codes(recolour(luminance, value, b[:, None]), pixels.dtype)):
+            cell[..., channel] = codes
+    return torch.from_numpy(pixels.view(np.int32).reshape(-1))
+
+
+def _gather(table: Tensor, index: Strip, out: Strip) -> None:
+    """Put `table[index]` into `out`; numpy's own way takes a third longer."""
+    flat = torch.from_numpy(index).view(-1)
+    torch.index_select(table, 0, flat, out=torch.from_numpy(out).view(-1))

@@ -22,7 +22,7 @@ from pixelwise.errors import PhotoError
 MAX_MEGAPIXELS = 500.0
 """Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 
-_STRIP_PIXELS = 2**17  # the arrays of a strip fit the processor's cache
+_STRIP_PIXELS = 2**17  # fewer make Python's own time felt, more leave the processor's cache
 _READ_AHEAD = 4  # strips that may wait between two stages
 
 
@@ -81,7 +81,7 @@ class Photo:
 
     def _strips(self) -> Iterator[Strip]:
         dtype = np.dtype(np.uint8 if self.bits == 8 else np.uint16)
-        rows = max(1, _STRIP_PIXELS // self.width)
+        rows = max(4, _STRIP_PIXELS // self.width // 4 * 4)
         with reading(self.path):
             image = self.develop(1)
             if self.colour and not self.alpha:
@@ -135,12 +135,10 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
 T = TypeVar("T")
 
 
-def ahead(
-    items: Iterator[T], depth: int = _READ_AHEAD, prepare: Callable[[], None] | None = None
-) -> Iterator[T]:
-    """The same items, made ahead of their use by another thread, which runs `prepare` first."""
+def ahead(items: Iterator[T], depth: int = _READ_AHEAD) -> Iterator[T]:
+    """The same items, made ahead of their use by another thread."""
     end = object()
-    with ThreadPoolExecutor(1, initializer=prepare) as pool:
+    with ThreadPoolExecutor(1) as pool:
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
         while (item := waiting.popleft().result()) is not end:
             waiting.append(pool.submit(next, items, end))
