@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+_logger = logging.getLogger(__name__)
 _POLITE = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,6 +27,7 @@ def finish_step_first() -> Iterator[Callable[[], bool]]:
         if came:
             raise KeyboardInterrupt
         came = True
+        _logger.warning("stopping after this step and saving; once more stops at once")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
