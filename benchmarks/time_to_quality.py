@@ -57,9 +57,8 @@ def main() -> None:
     parser.add_argument("--net", default="unet")
     parser.add_argument("--data-dir")
     options = parser.parse_args()
-    print(
-        f"{processor_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}, n = {options.repeats}"
-    )
+    threads = torch.get_num_threads()
+    print(f"{processor_name()}, {threads} threads, torch {torch.__version__}, n = {options.repeats}")
     runs: dict[str, list[dict[str, float]]] = {recipe: [] for recipe in RECIPES}
     for seed in range(options.repeats):
         for recipe, done in runs.items():
@@ -69,9 +68,7 @@ def main() -> None:
                 f"  {recipe:8} seed {seed}: {last['val_accuracy']:.2f} %, {last['train_seconds']:.2f} s",
                 flush=True,
             )
-    print(
-        "recipe    accuracy, %               loss                        seconds                   handout / own"
-    )
+    print(f"{'recipe':8}  {'accuracy, %':24}  {'loss':26}  {'seconds':24}  handout / own")
     for recipe, done in runs.items():
         ratios = [h["train_seconds"] / d["train_seconds"] for h, d in zip(runs["handout"], done, strict=True)]
         cells = (

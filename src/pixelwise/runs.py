@@ -95,9 +95,7 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
             f"{', '.join(shipped_models())}"
         ) from error
     net.eval().requires_grad_(False)
-    return Model(
-        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
-    )
+    return Model(name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256)
 
 
 def _find_model(name_or_path: str) -> Path:
