@@ -51,9 +51,10 @@ def test_a_baseline_learns_from_the_training_part_only(pictures):
 
 def test_intervals_hold_the_value_repeat_by_seed_and_shrink_with_more_pictures(pictures):
     net = model(build(UNetConfig(num_filters=2)).eval())
-    few = evaluate(net, replace(pictures, val=pictures.val[:5]), seed=1)["majority"]["accuracy"]
-    many = evaluate(net, pictures, seed=1)["majority"]["accuracy"]
-    assert many == evaluate(net, pictures, seed=1)["majority"]["accuracy"]
+    five, thirty = (replace(pictures, val=pictures.val[:5].repeat(times, 1, 1, 1)) for times in (1, 6))
+    few = evaluate(net, five, seed=1)["majority"]["accuracy"]
+    many = evaluate(net, thirty, seed=1)["majority"]["accuracy"]  # as varied, and six times as many
+    assert many == evaluate(net, thirty, seed=1)["majority"]["accuracy"]
     assert few.low <= few.value <= few.high
     assert many.low <= many.value <= many.high
     assert many.high - many.low < few.high - few.low
