@@ -22,7 +22,7 @@ from torch import Tensor
 from pixelwise.data.find import Failure, Found, Targets, find_photos
 from pixelwise.data.formats import VIPS_FORMATS
 from pixelwise.data.paint import LightnessDrift, paint
-from pixelwise.data.photo import MAX_MEGAPIXELS, Photo, ahead, open_photo
+from pixelwise.data.photo import MAX_MEGAPIXELS, Photo, open_photo
 from pixelwise.data.photo_write import output_suffix, write_map, write_photo
 from pixelwise.errors import ConfigError, OutputError, PixelwiseError
 from pixelwise.labelspace import Palette
@@ -165,7 +165,7 @@ def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:
     drift = LightnessDrift()
     with _one_thread():
         painted = paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift)
-        write_photo(target, ahead(painted), photo)
+        write_photo(target, painted, photo)
     return drift.mean
 
 

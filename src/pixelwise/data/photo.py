@@ -22,8 +22,8 @@ from pixelwise.errors import PhotoError
 MAX_MEGAPIXELS = 500.0
 """Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 
-_STRIP_PIXELS = 2**17  # fewer make Python's own time felt, more leave the processor's cache
-_READ_AHEAD = 4  # strips that may wait between two stages
+_STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
+_READ_AHEAD = 4  # strips that may wait to be worked on
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 libvips pulls what it encodes, and its Python binding cannot hand it pixels piece by piece. So the strips are
 put behind a TIFF header and offered as a file to read: uncompressed TIFF is plain rows, and costs one copy.
+They are made when libvips asks for them, in one of its threads, while another encodes the ones before.
 """
 
 from __future__ import annotations
