@@ -1,22 +1,12 @@
 """The verb evaluate, through the command line."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
-
-
-def pixelwise(*args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PIXELWISE, *map(str, args)], capture_output=True, text=True, timeout=120, check=False
-    )
-
 
 @pytest.mark.slow
-def test_a_trained_network_scores_above_its_baselines(tmp_path):
+def test_a_trained_network_scores_above_its_baselines(pixelwise, tmp_path):
     trained = pixelwise(
         "train", "unet", "synthetic:shapes", "--recipe", "fast", "--epochs", 2, "--out", tmp_path / "run"
     )
@@ -31,7 +21,7 @@ def test_a_trained_network_scores_above_its_baselines(tmp_path):
     assert f"{values['accuracy']['value']:.2f}" in shown
 
 
-def test_a_model_that_is_not_there_is_one_clear_line(tmp_path):
+def test_a_model_that_is_not_there_is_one_clear_line(pixelwise, tmp_path):
     done = pixelwise("evaluate", tmp_path / "none", "synthetic:shapes", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "neither a run folder, a model file, nor one of" in done.stderr

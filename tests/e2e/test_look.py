@@ -3,8 +3,6 @@
 import json
 import os
 import runpy
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,18 +14,6 @@ from pixelwise.runs import read_metrics
 from pixelwise.train import train
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
-PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
-
-
-def pixelwise(*args):
-    return subprocess.run(
-        [*PIXELWISE, *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # tests run beside each other
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +30,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_report_prints_one_json_object_with_the_page(run):
+def test_report_prints_one_json_object_with_the_page(pixelwise, run):
     done = pixelwise("report", run, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -54,14 +40,14 @@ def test_report_prints_one_json_object_with_the_page(run):
     assert f"{read_metrics(run)[-1]['val_loss']:.4f}" in read.text
 
 
-def test_report_on_no_run_is_one_clear_line(tmp_path):
+def test_report_on_no_run_is_one_clear_line(pixelwise, tmp_path):
     done = pixelwise("report", tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "holds no run" in line
 
 
-def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(run):
+def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(pixelwise, run):
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     run.chmod(0o500)
@@ -73,7 +59,7 @@ def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(run):
     assert "cannot write" in done.stderr
 
 
-def test_models_lists_where_each_comes_from_and_its_checksum():
+def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
     done = pixelwise("models", "--json")
     assert done.returncode == 0, done.stderr
     for model in json.loads(done.stdout)["models"]:
@@ -93,7 +79,7 @@ def test_models_lists_where_each_comes_from_and_its_checksum():
 
 
 @pytest.mark.slow
-def test_demo_makes_its_page_and_says_where(run, tmp_path):
+def test_demo_makes_its_page_and_says_where(pixelwise, run, tmp_path):
     done = pixelwise("demo", "-o", tmp_path / "demo", "--model", run, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
