@@ -9,6 +9,7 @@
     ├── CheckpointError   a model or run file that is damaged, foreign or of another version
     ├── LabelError        a label that is neither a class nor IGNORE, a palette that is no palette
     ├── ShapeError        an array of the wrong shape
+    ├── DivergedError     training whose loss is no longer a number
     └── Interrupted       stopped by the user; the state is saved where `path` says
 
 The library raises; only the command line exits.
@@ -53,6 +54,10 @@ class LabelError(PixelwiseError):
 
 class ShapeError(PixelwiseError):
     """An array whose shape the function cannot take."""
+
+
+class DivergedError(PixelwiseError):
+    """Training whose loss is no longer a number; its weights are lost for good."""
 
 
 class Interrupted(PixelwiseError):

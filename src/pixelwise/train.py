@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 from pixelwise.config import Device, RunConfig, TrainConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.data.batches import Batches
-from pixelwise.errors import CheckpointError, ConfigError, Interrupted
+from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.evaluate import score
 from pixelwise.labelspace import Palette
 from pixelwise.losses import class_weights, cross_entropy
@@ -34,6 +36,7 @@ from pixelwise.runs import (
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
 
+_PHOTO_SCALE = 2  # photos show more than the pictures learned from: docs/log.md has what other sizes gave
 _CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
 
 
@@ -64,12 +67,14 @@ def train(
 ) -> TrainResult:
     """Train a network and leave it, its scores and its state in `folder`.
 
-    The same configuration and pictures give the same weights on the same machine, interrupted or not.
+    On a CPU the same configuration, pictures and number of threads give the same weights, interrupted or
+    not, as long as the precision is the same: "auto" measures it, and run.json says what came out.
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
         CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
             a run and `resume` is off.
+        DivergedError: the loss is no longer a number.
         Interrupted: Ctrl-C or a polite kill came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
     """
@@ -87,14 +92,15 @@ def train(
             run.count(loss.item(), len(batch))
             if run.step % run.steps_per_epoch == 0:
                 run.validate()
-            if stop() or run.save_is_due():
+            stopping = stop()
+            if stopping or run.save_is_due():
                 run.save()
-            if stop() and run.step < run.num_steps:
+            if stopping and run.step < run.num_steps:
                 raise Interrupted(
                     f"{run.step} of {run.num_steps} steps are saved in {folder}; go on with --resume", folder
                 )
             advance(1, f"loss {loss.item():.3f}{run.last_score}")
-    return run.finish()
+        return run.finish()
 
 
 def train_source(
@@ -128,7 +134,7 @@ class _Run:
         device: torch.device,
         saved: Checkpoint | None,
     ) -> None:
-        self.config, self.folder, self.device, self.digest = config, folder, device, pictures.digest
+        self.config, self.folder, self.device, self.digest = config, folder, device, _digest(config, pictures)
         self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
         self.precision, reason = choose_precision(
             saved.precision if saved else config.train.precision, device
@@ -138,7 +144,7 @@ class _Run:
         self.palette = Palette.read(config.palette)
         _check_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
-        self.size = pictures.train.shape[-2]
+        self.size = _PHOTO_SCALE * pictures.train.shape[-2]
         self.data = Batches.of(pictures.train, self.palette, device)
         self.val = Batches.of(pictures.val, self.palette, device)
         self.class_weights = class_weights(self.data.labels, config.net.num_colours, config.train.rebalance)
@@ -170,7 +176,15 @@ class _Run:
         )
 
     def count(self, loss: float, num_images: int) -> None:
-        """One more step is done."""
+        """One more step is done.
+
+        Raises:
+            DivergedError: its loss is no number.
+        """
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged: the loss of step {self.step + 1} is {loss}; lower the learning rate"
+            )
         self.step += 1
         self.epoch_loss_sum += loss * num_images
 
@@ -221,8 +235,8 @@ class _Run:
     def finish(self) -> TrainResult:
         """Leave the model and the final state, and say what the run came to."""
         seconds = self.clock.seconds()
+        self.save()  # first: a folder with a model and no checkpoint could neither go on nor start anew
         write_model(self.folder / MODEL, self.net, self.config.net, self.palette, self.size)
-        self.save()
         last = read_metrics(self.folder)[-1]
         return TrainResult(
             run=str(self.folder),
@@ -261,6 +275,12 @@ def _randomness(seed: int, count: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + count) * 2 + stream)
 
 
+def _digest(config: RunConfig, pictures: Pictures) -> str:
+    """SHA-256 of all that was learned from: the pictures, and the colours that class their pixels."""
+    colours = Palette.read(config.palette).to_dict()["colours"]
+    return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
+
+
 def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
     """The checkpoint to go on from, when resuming."""
     if not resume:
@@ -275,9 +295,9 @@ def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool)
             f"{folder} holds a run of another configuration ({_difference(saved.config, config)}); "
             "repeat the options it was started with, or choose another --out"
         )
-    if saved.digest != pictures.digest:
+    if saved.digest != _digest(config, pictures):
         raise CheckpointError(
-            f"{folder} was trained on other pictures than {pictures.name} holds now; start anew"
+            f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
         )
     return saved
 

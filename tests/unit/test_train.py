@@ -10,7 +10,8 @@ import torch
 
 from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import Pictures, load_pictures
-from pixelwise.errors import CheckpointError, ConfigError, Interrupted
+from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from pixelwise.labelspace import Palette
 from pixelwise.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
 from pixelwise.train import train
 
@@ -170,3 +171,27 @@ def test_a_network_with_another_number_of_classes_than_the_palette_is_refused(tm
     config = replace(CONFIG, net=UNetConfig(num_colours=9))
     with pytest.raises(ConfigError, match="palette handout24 has 24 colours, the network 9"):
         train(config, pictures, tmp_path, device="cpu")
+
+
+def test_training_that_diverges_says_so(tmp_path, pictures):
+    config = replace(CONFIG, train=replace(CONFIG.train, learning_rate=1e30))
+    with pytest.raises(DivergedError, match=r"the loss of step \d+ is (nan|inf); lower the learning rate"):
+        train(config, pictures, tmp_path, device="cpu")
+
+
+def test_a_palette_that_changed_under_its_name_is_noticed(tmp_path, pictures):
+    colours = Palette.read("handout24").colours
+    path = tmp_path / "mine.json"
+    Palette(colours, "rgb", "mine").write(path)
+    config = replace(CONFIG, palette=str(path))
+    train(config, pictures, tmp_path / "run", device="cpu")
+    Palette(colours.flip(0), "rgb", "mine").write(path)
+    with pytest.raises(CheckpointError, match="was trained on other pictures or colours"):
+        train(config, pictures, tmp_path / "run", device="cpu", resume=True)
+
+
+def test_a_kill_between_state_and_model_leaves_a_run_that_goes_on(tmp_path, pictures):
+    train(CONFIG, pictures, tmp_path, device="cpu")
+    (tmp_path / MODEL).unlink()
+    train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
+    assert (tmp_path / MODEL).is_file()
