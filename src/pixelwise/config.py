@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pixelwise.errors import ConfigError
 
@@ -27,6 +27,7 @@ class CNNConfig:
     """MyConv2d on torch's kernel, or as the written-out matrix product; equal in value and gradient."""
 
     def __post_init__(self) -> None:
+        _require_kinds(self)
         _require(self.kernel % 2 == 1 and self.kernel > 0, "kernel", self.kernel, "odd and positive")
         for name in ("num_filters", "num_colours", "num_in_channels"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
@@ -76,13 +77,15 @@ class TrainConfig:
     """Decides the initial weights, the order of batches and the flips."""
 
     def __post_init__(self) -> None:
+        _require_kinds(self)
         _require(self.epochs > 0, "epochs", self.epochs, "at least 1")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
         for name in ("learning_rate", "muon_rate"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+            _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "above 0")
         for name in ("warmup_frac", "crop_frac", "momentum", "rebalance"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "between 0 and 2^63 - 1")
+        _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")
+        require_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +98,10 @@ class RunConfig:
     palette: str = "handout24"
     """Name of a palette in the package or path of a palette file."""
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("source", "palette"):
+            _require(isinstance(getattr(self, name), str), name, getattr(self, name), "text")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, for run.json; `from_dict` reads them back."""
@@ -114,7 +121,7 @@ class RunConfig:
             train = TrainConfig(**nested["train"])
             return RunConfig(net=net, source=nested["source"], palette=nested["palette"], train=train)
         except (KeyError, TypeError) as error:
-            raise ConfigError(f"needed a run's configuration, got {nested!r} ({error})") from error
+            raise ConfigError(f"needed a run's configuration, got {_short(nested)} ({error!r})") from error
 
 
 NET_CONFIGS: dict[str, type[NetConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
@@ -127,10 +134,12 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
     Raises:
         ConfigError: the name is no network of ours, or a value does not fit.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"needed a network's name and settings, got {_short(values)}")
     values = dict(values)
     name = values.pop("name", None)
-    if name not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r}")
+    if not isinstance(name, str) or name not in NET_CONFIGS:
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {_short(repr(name))}")
     known = {f.name for f in fields(NET_CONFIGS[name])}
     if unknown := set(values) - known:
         raise ConfigError(
@@ -139,6 +148,40 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
     return NET_CONFIGS[name](**values)
 
 
+def require_seed(seed: int) -> None:
+    """Refuse a seed that one of the generators behind it does not take.
+
+    Raises:
+        ConfigError: it is below 0 or has more than 32 bits.
+    """
+    _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
+
+
+def _require_kinds(config: NetConfig | TrainConfig) -> None:
+    """Refuse values of another kind than their fields', such as text for a number; files hold anything."""
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal:
+            choices = get_args(kind)
+            _require(any(value == one for one in choices), name, value, "one of " + ", ".join(choices))
+        elif kind is float:
+            _require(type(value) is float or _is_whole(value), name, value, "a number")
+        elif kind is int:
+            _require(_is_whole(value), name, value, "a whole number")
+        else:
+            _require(type(value) is kind, name, value, "yes or no")
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number of at most 64 bits."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
 def _require(good: bool, name: str, value: object, needed: str) -> None:
     if not good:
-        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {value}")
+        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {_short(value)}")
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."

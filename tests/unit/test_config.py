@@ -18,7 +18,8 @@ from pixelwise.errors import ConfigError
         (TrainConfig, {"batch_size": -5}, "batch-size needs to be at least 1, got -5"),
         (TrainConfig, {"learning_rate": float("nan")}, "learning-rate needs to be above 0, got nan"),
         (TrainConfig, {"crop_frac": 1.5}, "crop-frac needs to be between 0 and 1, got 1.5"),
-        (TrainConfig, {"seed": -1}, "seed needs to be"),
+        (TrainConfig, {"seed": -1}, "seed needs to be between 0 and 2\\^32 - 1, got -1"),
+        (TrainConfig, {"weight_decay": -0.1}, "weight-decay needs to be at least 0, got -0.1"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_needed(kind, values, message):
@@ -44,3 +45,29 @@ def test_an_unknown_field_is_named_with_those_that_exist():
 def test_a_foreign_dictionary_is_refused():
     with pytest.raises(ConfigError, match="needed a run's configuration"):
         RunConfig.from_dict({"net": {"name": "cnn"}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"net": "unet"}, "needed a network's name and settings, got unet"),
+        ({"net": {"name": []}}, r"needed one of the networks cnn, unet, got \[\]"),
+        ({"net": {"name": "cnn", "kernel": "3"}}, "kernel needs to be a whole number, got 3"),
+        (
+            {"net": {"name": "cnn", "convolution": "fft"}},
+            "convolution needs to be one of torch, unfold, got fft",
+        ),
+        ({"train": {"epochs": 1.5}}, "epochs needs to be a whole number, got 1.5"),
+        ({"train": {"flip": 1}}, "flip needs to be yes or no, got 1"),
+        ({"train": {"learning_rate": "fast"}}, "learning-rate needs to be a number, got fast"),
+        ({"train": {"precision": "fp8"}}, "precision needs to be one of auto, fp32, bf16, got fp8"),
+        ({"train": {"learning_rate": 10**400}}, "learning-rate needs to be a number, got 1000"),
+        ({"train": 3}, "needed a run's configuration"),
+        ({"source": None}, "source needs to be text, got None"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_values_of_another_kind_are_named(changes, message):
+    good = {"net": {"name": "cnn"}, "train": {}, "source": "synthetic:shapes", "palette": "handout24"}
+    with pytest.raises(ConfigError, match=message):
+        RunConfig.from_dict(good | changes)
