@@ -23,12 +23,11 @@ from pixelwise.data import load_pictures
 from pixelwise.data.photo import Photo, open_photo
 from pixelwise.errors import DataError
 from pixelwise.evaluate import evaluate
-from pixelwise.figures import compare
 from pixelwise.files import write_text
 from pixelwise.labelspace import Palette
 from pixelwise.predict import Prediction, colourise_photo, predict
 from pixelwise.progress import progress
-from pixelwise.report import curves, final_scores, pictures
+from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples
 from pixelwise.train import train
 
@@ -76,10 +75,11 @@ class Demo:
     seconds: float
 
 
-def write_demo(folder: Path, model: Model, device: Device = "auto") -> Demo:
+def write_demo(folder: Path, model: Model, device: Device = "auto", seed: int = 0) -> Demo:
     """Colour photographs, train a small network, and show both on `folder/index.html`.
 
     The grey and the coloured photographs are left in the folder too; an earlier demonstration is replaced.
+    The seed decides what is drawn and how the small network starts.
 
     Raises:
         DataError: none of the photographs is installed.
@@ -87,7 +87,7 @@ def write_demo(folder: Path, model: Model, device: Device = "auto") -> Demo:
     """
     start_s = time.perf_counter()
     coloured = _colour_all(folder, model)
-    sections = [_colour_section(coloured, model), _training_section(device), _next_section()]
+    sections = [_colour_section(coloured, model), _training_section(device, seed), _next_section()]
     seconds = time.perf_counter() - start_s
     lead = (
         "Grey photographs coloured, and a network trained from nothing: made on this machine, offline, in "
@@ -202,16 +202,16 @@ def _heat(values: Float[Tensor, "h w"], photo: Photo) -> str:
     return page.jpeg_uri(codes[..., :3])
 
 
-def _training_section(device: Device) -> str:
+def _training_section(device: Device, seed: int) -> str:
     """Train a small network on drawn shapes, and show how it went."""
-    drawn = load_pictures("synthetic:shapes")
+    drawn = load_pictures("synthetic:shapes", seed=seed)
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
         palette_path, run = Path(name) / "palette.json", Path(name) / "run"
-        palette, _ = Palette.learn(drawn.train[:300], 5, "ab")
+        palette, _ = Palette.learn(drawn.train[:300], 5, "ab", seed)
         palette.write(palette_path)
-        train(_small(str(palette_path), palette.num_classes), drawn, run, device=device)
+        train(_small(str(palette_path), palette.num_classes, seed), drawn, run, device=device)
         model, rows, samples = open_model(run), read_metrics(run), read_samples(run)
-    by_grey = evaluate(model, drawn)["grey level"]["accuracy"].value
+    by_grey = evaluate(model, drawn, seed)["grey level"]["accuracy"].value
     return page.section(
         "A network, trained from nothing",
         page.paragraph(
@@ -225,7 +225,7 @@ def _training_section(device: Device) -> str:
     )
 
 
-def _small(palette: str, num_colours: int) -> RunConfig:
+def _small(palette: str, num_colours: int, seed: int) -> RunConfig:
     """A quarter of the handout's U-Net and four quick passes: seconds on a laptop."""
     return RunConfig(
         net=UNetConfig(num_filters=16, num_colours=num_colours),
@@ -239,6 +239,7 @@ def _small(palette: str, num_colours: int) -> RunConfig:
             optimiser="muon",
             muon_rate=0.05,
             flip=True,
+            seed=seed,
         ),
     )
 

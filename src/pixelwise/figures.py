@@ -20,9 +20,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.colour import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
-from pixelwise.predict import ColouriseOptions
-from pixelwise.runs import Model
-from pixelwise.shapes import Bytes
+from pixelwise.labelspace import Palette
+from pixelwise.shapes import Bytes, Logits
 
 _DPI = 160
 
@@ -127,17 +126,14 @@ class Strip:
     pixels: UInt8[ndarray, "H W 4"]
 
 
-def compare(model: Model, images: Bytes) -> list[Strip]:
+def compare(palette: Palette, images: Bytes, logits: Logits, temperature: float) -> list[Strip]:
     """Rows grey, truth, truth in the classes' own colours, prediction; one column per picture.
 
-    What the classes can show at best is there too: no network over them does better.
+    What the classes can show at best is there too: no network over them does better. The temperature is that
+    of `Palette.chroma`; a palette in `rgb` shows each pixel's likeliest class instead.
     """
-    palette = model.palette
     grey, labels = palette.read_grey(images), palette.encode(images)
-    with torch.inference_mode():
-        logits = model.net(grey)
     if palette.space == "ab":
-        temperature = ColouriseOptions().temperature  # as photos are coloured
         luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
         chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), palette.chroma(logits, temperature))
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)

@@ -185,7 +185,7 @@ class Palette:
         file = shipped / f"{name_or_path}.json" if str(name_or_path) in names else Path(name_or_path)
         try:
             return Palette.from_dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             needed = f"the name of a palette ({', '.join(names)}) or a palette file"
             raise LabelError(f"needed {needed}, got {name_or_path} ({error})") from error
 
@@ -212,7 +212,7 @@ class Palette:
         try:
             colours = torch.tensor(values["colours"], dtype=torch.float64)
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
             raise LabelError(
                 f"needed a palette's space and rows of colours, got {_short(values)} ({error!r})"
             ) from error

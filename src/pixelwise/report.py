@@ -10,9 +10,21 @@ from typing import Any
 
 from pixelwise import figures, page
 from pixelwise.config import NET_NAMES, RunConfig
+from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
+from pixelwise.predict import ColouriseOptions
 from pixelwise.recipes import RECIPES, recipe
-from pixelwise.runs import MODEL, open_model, read_manifest, read_metrics, read_samples
+from pixelwise.runs import (
+    METRICS,
+    MODEL,
+    Manifest,
+    Model,
+    open_model,
+    read_manifest,
+    read_metrics,
+    read_samples,
+)
+from pixelwise.shapes import Bytes
 
 PAGE, CURVES, PICTURES = "report.html", "curves.png", "pictures.png"
 
@@ -27,9 +39,11 @@ def write_report(folder: Path) -> Path:
         OutputError: the folder cannot be written.
     """
     manifest, rows = read_manifest(folder), read_metrics(folder)
-    config = RunConfig.from_dict(manifest["config"])
+    config = manifest.config
     finished = (folder / MODEL).is_file()
-    strips = figures.compare(open_model(folder), read_samples(folder)) if finished else []
+    if finished and not rows:
+        raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
+    strips = compare(open_model(folder), read_samples(folder)) if finished else []
     if rows:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
@@ -46,6 +60,12 @@ def write_report(folder: Path) -> Path:
     ]
     write_text(folder / PAGE, page.frame(_title(config), _summary(config, rows, finished), *sections))
     return folder / PAGE
+
+
+def compare(model: Model, images: Bytes) -> list[figures.Strip]:
+    """Pictures beside what a model makes of them, as it colours photos."""
+    logits = model.logits(model.palette.read_grey(images))
+    return figures.compare(model.palette, images, logits, ColouriseOptions().temperature)
 
 
 def final_scores(rows: Sequence[figures.Row]) -> str:
@@ -143,17 +163,18 @@ def _summary(config: RunConfig, rows: Sequence[figures.Row], finished: bool) -> 
     return f"A network that gives every pixel one of {palette}. {state}"
 
 
-def _settings(config: RunConfig, manifest: dict[str, Any]) -> list[str]:
+def _settings(config: RunConfig, manifest: Manifest) -> list[str]:
     """Reasons in sight; every value, version and checksum folded away."""
     nested = config.to_dict()
     values = {"source": config.source, "palette": config.palette} | nested["net"] | nested["train"]
-    made_by = manifest["versions"] | manifest["machine"] | {"data SHA-256": manifest["data_sha256"]}
+    made_by = manifest.versions | manifest.machine | {"data SHA-256": manifest.data_sha256}
     return [
-        page.table(manifest["reasons"]),
+        page.table(manifest.reasons),
+        *(page.paragraph(note) for note in manifest.notes),
         page.details(
             "Every setting", page.table({name.replace("_", " "): str(v) for name, v in values.items()})
         ),
-        page.details("Versions, machine and data", page.table({name: str(v) for name, v in made_by.items()})),
+        page.details("Versions, machine and data", page.table(made_by)),
     ]
 
 

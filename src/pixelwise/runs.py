@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
+from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import pad
 
 from pixelwise.cards import SHIPPED, check_weights, shipped_models, weights_path
 from pixelwise.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
@@ -30,6 +32,7 @@ from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, whole_file, write_text
 from pixelwise.labelspace import Palette
 from pixelwise.models import Network, build
+from pixelwise.shapes import Grey
 
 MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
     "model.safetensors",
@@ -39,8 +42,11 @@ MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
     "metrics.jsonl",
 )
 DEFAULT_MODEL = "cifar-ab"
+SIZES = range(8, 1025)
+"""Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
 _FORMAT = 1
 _NUM_SAMPLES = 8
+_METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "train_seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,18 @@ class Model:
     """Short side in pixels at which the network reads a photo."""
     checksum: str
     """SHA-256 of the file."""
+
+    @torch.inference_mode()
+    def logits(self, grey: Grey) -> Float32[Tensor, "N K H W"]:
+        """What the network says of grey pictures of any size, on the CPU.
+
+        At the lower and right border pixels repeat until the network's stride divides height and width.
+        """
+        height, width = grey.shape[-2:]
+        padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
+        device = next(self.net.parameters()).device
+        logits: Tensor = self.net(pad(grey.to(device), padding, mode="replicate"))
+        return logits[..., :height, :width].float().cpu()
 
 
 def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
@@ -86,16 +104,39 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     tensors, about = _read_tensors(path)
     try:
         config = net_from_dict(about["net"])
-        palette, size = Palette.from_dict(about["palette"]), int(about["size"])
-        net = build(config)
-        net.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, LabelError) as error:
+        palette, size = Palette.from_dict(about["palette"]), about["size"]
+        _require_agreement(config, palette, size)
+        net = _load(config, tensors)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, ConfigError, LabelError) as error:
         raise CheckpointError(
             f"{path} holds no model of ours ({_first_line(error)}); give a run, a model file or one of "
             f"{', '.join(shipped_models())}"
         ) from error
     net.eval().requires_grad_(False)
     return Model(name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256)
+
+
+def _require_agreement(config: NetConfig, palette: Palette, size: object) -> None:
+    """Refuse parts that are each right and do not belong together."""
+    if config.num_colours != palette.num_classes:
+        raise ConfigError(
+            f"its network has {config.num_colours} classes, its palette {palette.num_classes} colours"
+        )
+    if config.num_in_channels != 1:
+        raise ConfigError(f"its network reads {config.num_in_channels} channels, a grey picture has 1")
+    if type(size) is not int or size not in SIZES:
+        raise ConfigError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
+
+
+def _load(config: NetConfig, tensors: dict[str, Tensor]) -> Network:
+    """The network with its weights; memory is taken only once the weights are known to fit."""
+    with torch.device("meta"):
+        net = build(config)
+    needed, found = ({name: (t.shape, t.dtype) for name, t in d.items()} for d in (net.state_dict(), tensors))
+    if wrong := sorted(name for name in needed | found if needed.get(name) != found.get(name)):
+        raise ConfigError(f"its weights do not fit its network: {', '.join(wrong[:3])}")
+    net.to_empty(device="cpu").load_state_dict(tensors)
+    return net
 
 
 def _find_model(name_or_path: str) -> Path:
@@ -129,6 +170,12 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     """Weights and optimiser state by name."""
 
+    def __post_init__(self) -> None:
+        numbers = _is_number(self.train_seconds) and _is_number(self.epoch_loss_sum)
+        step = type(self.step) is int and 0 <= self.step < 2**63
+        if not (numbers and step and isinstance(self.digest, str) and self.precision in get_args(Precision)):
+            raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
+
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the state of a run in one atomic step.
@@ -154,7 +201,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     tensors, about = _read_tensors(path)
     try:
         return Checkpoint(**(about | {"config": RunConfig.from_dict(about["config"]), "tensors": tensors}))
-    except (KeyError, TypeError, ConfigError) as error:
+    except (KeyError, TypeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint of ours ({_first_line(error)}); start the run anew"
         ) from error
@@ -171,7 +218,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({_first_line(error)}); it is damaged or of another kind"
         ) from error
@@ -211,11 +258,30 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def write_manifest(folder: Path, config: RunConfig, digest: str, reasons: dict[str, str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What run.json holds."""
+
+    config: RunConfig
+    data_sha256: str
+    """Checksum of the training data."""
+    reasons: dict[str, str]
+    """Why what was automatic came out as it did."""
+    versions: dict[str, str]
+    machine: dict[str, str]
+    """Processor, threads, Python."""
+    notes: tuple[str, ...] = ()
+    """What is to be known about the pictures, such as files left out."""
+
+
+def write_manifest(
+    folder: Path, config: RunConfig, digest: str, reasons: dict[str, str], notes: Sequence[str] = ()
+) -> None:
     """Write run.json: all it takes to repeat the run, and why what was automatic came out as it did."""
     manifest = {
         "config": config.to_dict(),
         "data_sha256": digest,
+        "notes": list(notes),
         "reasons": reasons,
         "versions": {name: version(name) for name in ("pixelwise", "torch", "numpy")},
         "machine": {
@@ -244,23 +310,36 @@ def read_samples(folder: Path) -> Tensor:
         CheckpointError: there are none, or the file is damaged or foreign.
     """
     tensors, _ = _read_tensors(folder / SAMPLES)
-    if "images" not in tensors:
+    images = tensors.get("images", torch.empty(0))
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")
-    return tensors["images"]
+    return images
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """What `write_manifest` wrote.
 
     Raises:
         CheckpointError: the folder holds no run, or its file is damaged.
     """
     try:
-        return dict(json.loads((folder / MANIFEST).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tables = {name: _table(values[name]) for name in ("reasons", "versions", "machine")}
+        return Manifest(
+            config=RunConfig.from_dict(values["config"]),
+            data_sha256=str(values["data_sha256"]),
+            notes=tuple(str(note) for note in values.get("notes", [])),
+            **tables,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise CheckpointError(
             f"{folder} holds no run: {MANIFEST} is missing or damaged; give the folder that --out named"
         ) from error
+
+
+def _table(values: dict[str, Any]) -> dict[str, str]:
+    """Names and values as text."""
+    return {str(name): str(value) for name, value in values.items()}
 
 
 def processor_name() -> str:
@@ -284,20 +363,29 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The epochs of a run so far.
 
     Raises:
-        CheckpointError: the folder holds no run.
+        CheckpointError: the folder holds no run, or its file is damaged.
     """
     try:
         return list(_rows(folder / METRICS))
-    except OSError as error:
-        raise CheckpointError(f"{folder} holds no run: {METRICS} is missing") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder} holds no run: {METRICS} is missing or no text") from error
 
 
 def _rows(path: Path) -> Iterator[dict[str, float]]:
-    for line in path.read_text().splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            yield json.loads(line)
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             return  # a line cut off by a kill; the epoch is done again
+        if not (isinstance(row, dict) and all(_is_number(row.get(key)) for key in _METRICS_KEYS)):
+            needed = f"the numbers {', '.join(_METRICS_KEYS)}"
+            raise CheckpointError(f"{path} is damaged: line {number} needs {needed}; start the run anew")
+        yield row
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value from JSON is a number, and none of more digits than a float takes."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def cut_metrics(folder: Path, num_epochs: int) -> None:

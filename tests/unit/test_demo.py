@@ -34,10 +34,11 @@ def model():
 
 @pytest.fixture(scope="module")
 def made(model, tmp_path_factory):
-    whole = demo._small
+    whole, seeds = demo._small, []
 
-    def smaller(palette, num_colours):
-        config = whole(palette, num_colours)
+    def smaller(palette, num_colours, seed):
+        seeds.append(seed)
+        config = whole(palette, num_colours, seed)
         return replace(
             config,
             net=replace(config.net, num_filters=4),
@@ -48,7 +49,9 @@ def made(model, tmp_path_factory):
     (folder / "index.html").write_text("an earlier demonstration")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "_small", smaller)
-        return write_demo(folder, model, "cpu")
+        made = write_demo(folder, model, "cpu", seed=5)
+    assert seeds == [5]
+    return made
 
 
 def pixels(path):

@@ -14,7 +14,6 @@ from pixelwise.config import UNetConfig
 from pixelwise.data.synthetic import draw_shapes
 from pixelwise.labelspace import Palette
 from pixelwise.models import build
-from pixelwise.runs import Model
 
 ROWS = [
     {"epoch": e, "train_loss": 3 / e, "val_loss": 3.2 / e, "val_accuracy": 10.0 * e, "train_seconds": e}
@@ -30,12 +29,12 @@ def images():
     return draw_shapes(3, torch.Generator().manual_seed(0))
 
 
-def model(palette) -> Model:
+def compare(palette, images) -> list[figures.Strip]:
+    """The strips of an untrained network."""
     torch.manual_seed(0)
-    config = UNetConfig(num_filters=4, num_colours=palette.num_classes)
-    return Model(
-        name="tiny", net=build(config).eval(), config=config, palette=palette, size=32, checksum="0" * 64
-    )
+    net = build(UNetConfig(num_filters=4, num_colours=palette.num_classes)).eval()
+    with torch.inference_mode():
+        return figures.compare(palette, images, net(palette.read_grey(images)), temperature=1.0)
 
 
 def colours(drawing) -> dict[str, tuple[list[float], list[float]]]:
@@ -84,7 +83,7 @@ def test_a_png_holds_both_curves():
 
 @pytest.mark.parametrize("palette", [Palette.read("handout24"), AB], ids=["rgb", "ab"])
 def test_strips_show_the_pictures_themselves(images, palette):
-    strips = figures.compare(model(palette), images)
+    strips = compare(palette, images)
     assert [strip.title.split()[0] for strip in strips] == ["Grey,", "Truth", "Truth", "Prediction"]
     grey, truth, classes, predicted = (strip.pixels for strip in strips)
     assert np.array_equal(truth[:, :32, :3], images[0].permute(1, 2, 0).numpy())
@@ -97,7 +96,7 @@ def test_strips_show_the_pictures_themselves(images, palette):
 def test_colours_of_an_rgb_palette_are_shown_as_they_are(images):
     palette = Palette.read("handout24")
     wanted = {tuple(row) for row in (palette.colours * 255).round().int().tolist()}
-    for strip in figures.compare(model(palette), images)[2:]:
+    for strip in compare(palette, images)[2:]:
         shown = {tuple(pixel) for pixel in strip.pixels[:, :32, :3].reshape(-1, 3).tolist()}
         assert shown <= wanted
 
@@ -108,6 +107,6 @@ def test_an_ab_prediction_keeps_the_lightness_of_the_truth(images):
     def l_of(strip):
         return lightness(torch.from_numpy(strip.pixels[:, :32, :3]).movedim(-1, 0).float() / 255)
 
-    grey, truth, classes, predicted = figures.compare(model(AB), images)
+    grey, truth, classes, predicted = compare(AB, images)
     for strip in (grey, classes, predicted):
         assert (l_of(strip) - l_of(truth)).abs().mean() < 0.3

@@ -87,6 +87,18 @@ def test_a_run_stopped_within_its_first_epoch_still_has_a_page(run):
     assert read.pictures == {}
 
 
+def test_a_model_without_its_scores_is_named(run):
+    (run / "metrics.jsonl").write_text("")
+    with pytest.raises(CheckpointError, match=r"holds a model but no scores: metrics.jsonl is empty"):
+        write_report(run)
+
+
+def test_the_page_tells_what_was_left_out_of_the_pictures(run):
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(manifest | {"notes": ["left out a.png: cut short"]}))
+    assert "left out a.png: cut short" in Page(write_report(run).read_text()).text
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(
         CheckpointError, match=r"holds no run: run.json is missing or damaged; give the folder"

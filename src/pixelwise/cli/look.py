@@ -63,7 +63,7 @@ def demo(
     from pixelwise.demo import write_demo
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
-    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.device)
+    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.device, common.seed)
     photos = [str(path) for path in made.photos]
     lines = [f"{made.page}  the page: open it in a browser", *(f"{path}  coloured" for path in photos)]
     return Outcome(

@@ -1,0 +1,153 @@
+"""Whatever a file holds, reading it gives what was asked for or an error of ours, and never another."""
+
+import contextlib
+import json
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixelwise.config import CNNConfig, RunConfig, TrainConfig
+from pixelwise.errors import PixelwiseError
+from pixelwise.labelspace import Palette
+from pixelwise.models import build
+from pixelwise.runs import (
+    Checkpoint,
+    open_model,
+    read_checkpoint,
+    read_manifest,
+    read_metrics,
+    read_samples,
+    write_checkpoint,
+    write_model,
+)
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+many = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # each example writes its own file
+
+CONFIG = CNNConfig(num_filters=1, num_colours=2)
+PALETTE = Palette.from_dict({"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]})
+RUN = RunConfig(net=CONFIG, source="synthetic:shapes", train=TrainConfig(epochs=1))
+MANIFEST = {"config": RUN.to_dict(), "data_sha256": "0", "reasons": {}, "versions": {}, "machine": {}}
+
+atoms = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 40)
+    | st.just(10**400)
+    | st.floats()
+    | st.sampled_from(["cnn", "unet", "rgb", "ab", "torch", "fp32", ""])
+    | st.text(max_size=5)
+)
+keys = st.sampled_from(["net", "train", "config", "name", "space", "colours", "size", "palette"]) | st.text(
+    max_size=3
+)
+plain = st.recursive(
+    atoms, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=10
+)
+
+
+@st.composite
+def spoilt(draw, whole):
+    """A nested dictionary in which one value, at any depth, is another one or is missing."""
+    spoiled = json.loads(json.dumps(whole))
+    inner = spoiled
+    while True:
+        key = draw(st.sampled_from(sorted(inner)))
+        if not (isinstance(inner[key], dict) and inner[key] and draw(st.booleans())):
+            break
+        inner = inner[key]
+    if draw(st.booleans()):
+        inner[key] = draw(plain)
+    else:
+        del inner[key]
+    return spoiled
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "model.safetensors"
+    write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    weights = {f"net.{name}": tensor for name, tensor in build(CONFIG).state_dict().items()}
+    state = {"digest": "0", "step": 1, "train_seconds": 1.0, "epoch_loss_sum": 1.0, "precision": "fp32"}
+    write_checkpoint(folder, Checkpoint(config=RUN, tensors=weights, **state))
+    return (folder / "checkpoint.safetensors").read_bytes()
+
+
+def about(content) -> dict:
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["pixelwise"])
+
+
+def with_about(content, changed) -> bytes:
+    """The same tensors under a changed description."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["pixelwise"] = json.dumps(changed)
+    encoded = json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded)) + encoded + content[8 + length :]
+
+
+def read_all(folder, content) -> None:
+    """Give the content to every reader of a run's files."""
+    readers = {
+        "model.safetensors": open_model,
+        "checkpoint.safetensors": read_checkpoint,
+        "samples.safetensors": read_samples,
+        "run.json": read_manifest,
+        "metrics.jsonl": read_metrics,
+        "palette.json": lambda folder: Palette.read(folder / "palette.json"),
+    }
+    for name, reader in readers.items():
+        (folder / name).write_bytes(content)
+        with contextlib.suppress(PixelwiseError):
+            reader(folder)
+
+
+@many
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path, content):
+    read_all(tmp_path, content)
+
+
+@many
+@given(plain)
+def test_any_json_is_read_or_refused(tmp_path, value):
+    read_all(tmp_path, json.dumps(value).encode())
+    for read in (RunConfig.from_dict, Palette.from_dict):
+        with contextlib.suppress(PixelwiseError):
+            read(value)
+
+
+@many
+@given(st.data())
+def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
+    with contextlib.suppress(PixelwiseError):
+        RunConfig.from_dict(data.draw(spoilt(RUN.to_dict())))
+    with contextlib.suppress(PixelwiseError):
+        Palette.from_dict(data.draw(spoilt(PALETTE.to_dict())))
+    read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST))).encode())
+
+
+@many
+@given(st.data())
+def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, data):
+    for whole in (model, checkpoint):
+        read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole)))))
+
+
+@many
+@given(st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
+def test_spoilt_and_cut_files_are_read_or_refused(tmp_path, model, checkpoint, at, other, cut):
+    for whole in (model, checkpoint):
+        where = at % len(whole)
+        read_all(tmp_path, whole[:where] + other + (b"" if cut else whole[where + len(other) :]))
