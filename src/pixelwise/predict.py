@@ -19,30 +19,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.data.find import Failure, Found, Targets, find_photos
-from pixelwise.data.formats import VIPS_FORMATS
+from pixelwise.data.find import Failure, Found, Targets, find_photos, is_folder
+from pixelwise.data.formats import MAX_MEGAPIXELS, VIPS_FORMATS
 from pixelwise.data.paint import LightnessDrift, paint
-from pixelwise.data.photo import MAX_MEGAPIXELS, Photo, open_photo
+from pixelwise.data.photo import Photo, open_photo
 from pixelwise.data.photo_write import output_suffix, write_map, write_photo
-from pixelwise.errors import ConfigError, OutputError, PixelwiseError
+from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
 from pixelwise.progress import progress
 from pixelwise.runs import Model
 
 _LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 _SMALL = 128 * 128  # pixels that a network reads in one thread
-
-_UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
-    1: (False, ()),
-    2: (False, (-1,)),
-    3: (False, (-2, -1)),
-    4: (False, (-2,)),
-    5: (True, ()),
-    6: (True, (-1,)),
-    7: (True, (-2, -1)),
-    8: (True, (-2,)),
-}
-"""By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +117,8 @@ def predict(photo: Photo, model: Model) -> Prediction:
         PhotoError: the file is damaged or cut short.
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size))
-    swaps, mirrored = _UPRIGHT[photo.orientation]
-    upright = (small.mT if swaps else small).flip(mirrored)
-    logits = _run(model, model.palette.read_grey(upright[None]))[0].flip(mirrored)
-    return Prediction(logits.mT if swaps else logits, model.palette)
+    grey = model.palette.read_grey(photo.upright(small)[None])
+    return Prediction(photo.as_stored(_run(model, grey)[0]), model.palette)
 
 
 def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -185,7 +171,7 @@ def colourise(
     """
     start_s = time.perf_counter()
     photos, failed = find_photos(inputs, recursive, leave_out=out)
-    single_file = len(photos) == 1 == len(inputs) and _names_photo(out) and not Path(inputs[0]).is_dir()
+    single_file = len(photos) == 1 == len(inputs) and _names_photo(out) and not is_folder(inputs[0])
     if photos:
         _make_folder(out.parent if single_file else out)
     targets = Targets(out, photos, single_file)
@@ -194,10 +180,8 @@ def colourise(
         for found in photos:
             try:
                 result.written.append(_colourise_found(found, targets, model, options))
-            except PixelwiseError as error:
-                result.failed.append(Failure(found.path, str(error)))
-            except MemoryError:
-                result.failed.append(Failure(found.path, f"{found.path}: needed more memory than there is"))
+            except Exception as error:  # whatever one photo does to a library, the others are done
+                result.failed.append(Failure.of(found.path, error))
             advance(1, found.path.name)
     result.seconds = time.perf_counter() - start_s
     return result
@@ -215,7 +199,7 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
 
 
 def _names_photo(out: Path) -> bool:
-    return not out.is_dir() and any(out.suffix.lower() in suffixes for suffixes in VIPS_FORMATS.values())
+    return not is_folder(out) and any(out.suffix.lower() in suffixes for suffixes in VIPS_FORMATS.values())
 
 
 def _make_folder(folder: Path) -> None:

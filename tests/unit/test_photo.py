@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from pixelwise.colour import lightness
-from pixelwise.data.find import Failure, find_photos
 from pixelwise.data.paint import LightnessDrift, paint
 from pixelwise.data.photo import Photo, ahead, open_photo
 from pixelwise.data.photo_write import output_suffix, write_map, write_photo
@@ -302,34 +301,3 @@ def test_ahead_gives_everything_in_order_and_passes_failures_on():
     assert next(items) == 1
     with pytest.raises(PhotoError, match="no more"):
         next(items)
-
-
-def test_finding_photos(tmp_path):
-    for name in ("b.png", "a.jpg", "notes.txt", ".hidden.png", "sub/c.tif", "out/d.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "sub" / "round").symlink_to(tmp_path)
-    flat, _ = find_photos([str(tmp_path), str(tmp_path / "a.jpg")])
-    assert [found.path.name for found in flat] == ["a.jpg", "b.png"]
-    deep, _ = find_photos([str(tmp_path)], recursive=True, leave_out=tmp_path / "out")
-    assert [(found.path.name, str(found.folder)) for found in deep] == [
-        ("a.jpg", "."),
-        ("b.png", "."),
-        ("c.tif", "sub"),
-    ]
-    matching, _ = find_photos([str(tmp_path / "**" / "*.tif")])
-    assert [found.path.name for found in matching] == ["c.tif"]
-
-
-def test_inputs_without_photos_are_failures(tmp_path):
-    (tmp_path / "empty").mkdir()
-    found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
-    assert found == []
-    assert failures == [
-        Failure(
-            tmp_path / "empty",
-            f"{tmp_path}/empty: needed photos in this folder, found none; "
-            "look into its subfolders with --recursive",
-        ),
-        Failure(tmp_path / "*.png", f"{tmp_path}/*.png: needed photos, but no file matches this pattern"),
-    ]

@@ -214,17 +214,25 @@ def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(name, model, t
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_too_little_memory_fails_that_photo_alone(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), "needed more memory than there is"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "needed more memory than there is"),
+        (ZeroDivisionError("by zero"), "could not be done: ZeroDivisionError: by zero"),
+    ],
+)
+def test_whatever_one_photo_does_the_others_are_coloured(error, told, model, tmp_path, monkeypatch):
     inputs = write(tmp_path / "in", "colour.png", "rgba.png")
 
-    def short_of_memory(strips, chroma, size, alpha, drift):
+    def fail_without_alpha(strips, chroma, size, alpha, drift):
         if not alpha:
-            raise MemoryError
+            raise error
         return paint(strips, chroma, size, alpha, drift)
 
-    monkeypatch.setattr("pixelwise.predict.paint", short_of_memory)
+    monkeypatch.setattr("pixelwise.predict.paint", fail_without_alpha)
     result = colourise(inputs, tmp_path / "out", model)
-    assert [failure.error for failure in result.failed] == [f"{inputs[0]}: needed more memory than there is"]
+    assert [failure.error for failure in result.failed] == [f"{inputs[0]}: {told}"]
     assert [one.path.name for one in result.written] == ["rgba.png"]
 
 

@@ -71,7 +71,12 @@ def colourise(
     }
     num = len(result.written)
     message = (
-        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {out}; "
+        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {_printable(out)}; "
         f"L moved by {result.lightness_difference:.2f} of 100 on average"
     )
     return Outcome(values=values, message=message, num_failed=len(result.failed))
+
+
+def _printable(path: Path) -> str:
+    """A path as standard output takes it: names of other times may not be UTF-8."""
+    return str(path).encode(errors="backslashreplace").decode()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.data.formats import SUFFIXES
-from pixelwise.errors import OutputError, PhotoError
+from pixelwise.errors import OutputError, PixelwiseError
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,17 @@ class Failure:
 
     path: Path
     error: str
+
+    @classmethod
+    def of(cls, path: Path, error: Exception) -> Failure:
+        """What went wrong with one photo in a sentence that names it, whatever a library raised."""
+        if isinstance(error, PixelwiseError):
+            return cls(path, str(error))
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's is a RuntimeError
+            return cls(path, f"{path}: needed more memory than there is")
+        if isinstance(error, OSError):
+            return cls(path, f"{path}: {(error.strerror or str(error)).lower()}")
+        return cls(path, f"{path}: could not be done: {type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)
@@ -31,57 +43,72 @@ class Found:
 def find_photos(
     inputs: list[str], recursive: bool = False, leave_out: Path | None = None
 ) -> tuple[list[Found], list[Failure]]:
-    """The photos that `inputs` name, each once, and the inputs that name none.
+    """The photos that `inputs` name, each once; inputs that name none, and folders that cannot be searched.
 
     An input is a file of any name, a folder (its photos by suffix; with `recursive` its subfolders, too)
     or a pattern such as `scans/*.tif`. Below folders `leave_out` is passed over, and links to folders are not
     followed, so that a loop of links ends.
     """
     found: dict[Path, Found] = {}
-    failures = []
+    failures: list[Failure] = []
     for given in inputs:
-        try:
-            for one in _expand(given, recursive, leave_out):
-                found.setdefault(_identity(one.path), one)
-        except PhotoError as error:
-            failures.append(Failure(Path(given), str(error)))
+        photos, failed = _expand(given, recursive, leave_out)
+        failures += failed
+        for one in photos:
+            found.setdefault(_identity(one.path), one)
     return list(found.values()), failures
 
 
-def _expand(given: str, recursive: bool, leave_out: Path | None) -> list[Found]:
-    """What one input names.
-
-    Raises:
-        PhotoError: it is a folder or a pattern, and no photo is in it.
-    """
-    path = Path(given)
-    if path.is_dir():
-        photos = _walk(path, recursive, leave_out)
-        if not photos:
-            further = "" if recursive else "; look into its subfolders with --recursive"
-            raise PhotoError(f"{path}: needed photos in this folder, found none{further}")
-        return photos
-    if not os.path.lexists(path) and glob.has_magic(given):
-        matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - may be absolute
-        files = [match for match in matches if not match.is_dir()]
-        if not files:
-            raise PhotoError(f"{given}: needed photos, but no file matches this pattern")
-        return [Found(file, Path()) for file in files]
-    return [Found(path, Path())]
+def is_folder(path: str | Path) -> bool:
+    """Whether this is a folder; no, where its name is too long or a folder above it is closed to us."""
+    return os.path.isdir(path)  # noqa: PTH112 - pathlib raises there
 
 
-def _walk(top: Path, recursive: bool, leave_out: Path | None) -> list[Found]:
-    skipped = leave_out.resolve() if leave_out is not None else None
+def _expand(given: str, recursive: bool, leave_out: Path | None) -> tuple[list[Found], list[Failure]]:
+    """What one input names, and what kept more from being found."""
+    if is_folder(given):
+        return _walk(Path(given), recursive, leave_out)
+    if os.path.lexists(given) or not glob.has_magic(given):
+        return [Found(Path(given), Path())], []
+    matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - may be absolute
+    files = [Found(Path(match), Path()) for match in matches if not is_folder(match)]
+    return files, [] if files else [_no_match(given)]
+
+
+def _no_match(pattern: str) -> Failure:
+    """Why a pattern names no photo: its folder may be closed, which `glob` does not tell."""
+    parts = Path(pattern).parts
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    try:
+        os.scandir(Path(*plain)).close()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        return _closed(error, Path(*plain))
+    return Failure(Path(pattern), f"{pattern}: needed photos, but no file matches this pattern")
+
+
+def _closed(error: OSError, folder: Path) -> Failure:
+    return Failure(folder, f"{folder}: cannot be searched: {(error.strerror or str(error)).lower()}")
+
+
+def _walk(top: Path, recursive: bool, leave_out: Path | None) -> tuple[list[Found], list[Failure]]:
+    skipped = _identity(leave_out) if leave_out is not None else None
     photos = []
-    for place, folders, files in os.walk(top):
+    errors: list[OSError] = []
+    for place, folders, files in os.walk(top, onerror=errors.append):
         here = Path(place)
-        folders[:] = sorted(f for f in folders if recursive and (here / f).resolve() != skipped)
+        folders[:] = sorted(f for f in folders if recursive and _identity(here / f) != skipped)
         photos += [
             Found(here / file, here.relative_to(top))
             for file in sorted(files)
             if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
         ]
-    return photos
+    failures = [_closed(error, Path(error.filename)) for error in errors]
+    if not photos and not failures:
+        further = "" if recursive else "; look into its subfolders with --recursive"
+        failures = [Failure(top, f"{top}: needed photos in this folder, found none{further}")]
+    return photos, failures
 
 
 def _identity(path: Path) -> Path:

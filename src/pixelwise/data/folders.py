@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelwise.data.find import find_photos
+from pixelwise.data.find import Failure, find_photos
 from pixelwise.data.photo import open_photo
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError, PhotoError
@@ -39,8 +39,10 @@ def load_folder(folder: Path, size: int) -> Pictures:
         raise DataError(
             f"needed a folder of photos, {folder} is {'a file' if folder.exists() else 'not there'}"
         )
-    found, _ = find_photos([str(folder)], recursive=True)
+    found, closed = find_photos([str(folder)], recursive=True)
     photos, notes = _read_photos(sorted(one.path for one in found), size)
+    if found:
+        notes += [f"left out {failure.error}" for failure in closed]
     held_out = _hold_out({photo.checksum for photo in photos})
     train = [photo.pixels for photo in photos if photo.checksum not in held_out]
     val = [photo.pixels for photo in photos if photo.checksum in held_out]
@@ -65,17 +67,15 @@ def _read_photos(paths: list[Path], size: int) -> tuple[list[_Photo], list[str]]
             if isinstance(read, _Photo):
                 photos.append(read)
             else:
-                notes.append(f"left out {read}")
+                notes.append(f"left out {read.error}")
     return photos, notes
 
 
-def _try_photo(path: Path, size: int) -> _Photo | PhotoError:
+def _try_photo(path: Path, size: int) -> _Photo | Failure:
     try:
         return _Photo(checksum(path), _read_square(path, size))
-    except OSError as error:
-        return PhotoError(f"{path}: {(error.strerror or str(error)).lower()}")
-    except PhotoError as error:
-        return error
+    except Exception as error:  # whatever one photo does to a library, the others are read
+        return Failure.of(path, error)
 
 
 def _read_square(path: Path, size: int) -> Tensor:
@@ -87,17 +87,7 @@ def _read_square(path: Path, size: int) -> Tensor:
     height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
     row, column = (height - size) // 2, (width - size) // 2
     square = photo.thumbnail(height, width)[:, row : row + size, column : column + size]
-    return _upright(square, photo.orientation).contiguous()
-
-
-def _upright(square: Tensor, orientation: int) -> Tensor:
-    """The rows and columns as they are displayed.
-
-    Source: EXIF 2.3, tag 274: 5 to 8 are 1 to 4 with rows and columns exchanged.
-    """
-    if orientation > 4:
-        square = square.transpose(1, 2)
-    return square.flip(((), (2,), (1, 2), (1,))[(orientation - 1) % 4])
+    return photo.upright(square).contiguous()
 
 
 def _hold_out(checksums: set[str]) -> set[str]:

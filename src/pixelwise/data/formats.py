@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import warnings
+import re
+import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyvips
@@ -24,7 +25,7 @@ VIPS_FORMATS = {
     "heifload": (".avif", ".heic", ".heif"),
     "gifload": (".gif",),
 }
-"""Loaders of libvips that we take, and their files' suffixes. (It would also read drawings and tables.)"""
+"""Loaders of libvips that we take, and their files' suffixes."""
 
 PILLOW_FORMATS = {
     "BMP": (".bmp", ".dib"),
@@ -41,6 +42,23 @@ SUFFIXES = frozenset(
 )
 """What counts as a photo when a folder is searched."""
 
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
+
+_MAGIC = {
+    "jpegload": rb"\xff\xd8\xff",
+    "pngload": rb"\x89PNG\r\n\x1a\n",
+    "tiffload": rb"II[*+]\0|MM\0[*+]",
+    "webpload": rb"RIFF.{4}WEBP",
+    "heifload": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])",
+    "gifload": rb"GIF8[79]a",
+}
+"""How files begin. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
+
+_GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
+"""What a JPEG's header says of a second picture that holds the highlights. Source: ISO 21496-1, Ultra HDR."""
+_HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
+
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
@@ -48,28 +66,36 @@ Load = Callable[[int], pyvips.Image]
 """Opens a photo, shrunk up to the given number of times where that is cheap."""
 
 
-def opener(path: Path) -> tuple[Load, str]:
+def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     """What opens the photo in a file, and the format's key in VIPS_FORMATS or PILLOW_FORMATS.
 
+    How the file begins decides, whatever its name: libvips is never left to choose, since it would also try
+    its readers of drawings and tables on a file from anywhere.
+
     Raises:
-        PhotoError: there is no such file, it may not be read, or neither library knows its format.
+        PhotoError: there is no such file, it may not be read, its format is not known, or it is larger than
+            `max_megapixels`.
     """
-    _check_file(path)
+    head = _head(path)
+    loader = next((name for name, magic in _MAGIC.items() if re.match(magic, head, re.DOTALL)), None)
+    if loader is not None:
+        load = partial(_load_vips, path, loader)
+        with reading(path):
+            image = load(1)
+        _check_size(path, (image.width, image.height), max_megapixels)
+        return load, loader
     try:
-        loader = str(_load_vips(path, 1).get("vips-loader")).removesuffix("_source")
-        if loader in VIPS_FORMATS:
-            return partial(_load_vips, path), loader
-        reason = f"libvips would use {loader}"
-    except pyvips.Error as error:
-        reason = vips_reason(error)
-    try:
-        image, name = _load_pillow(path)
-    except Pillow.DecompressionBombError as error:
-        raise PhotoError(f"{path}: {error}") from error
+        image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
-        raise PhotoError(f"{path}: needed a whole photo in {names}; this file is none ({reason})") from error
+        raise PhotoError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
     return lambda _shrink: image, name
+
+
+def has_gain_map(path: Path) -> bool:
+    """Whether a JPEG brings a second picture for bright screens, as recent phones write them."""
+    with path.open("rb") as file:
+        return _GAIN_MAP.search(file.read(_HEADER_BYTES)) is not None
 
 
 @contextlib.contextmanager
@@ -98,37 +124,45 @@ def field(image: pyvips.Image, name: str, otherwise: Any) -> Any:
     return image.get(name) if image.get_typeof(name) else otherwise
 
 
-def _check_file(path: Path) -> None:
+def _head(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise PhotoError(f"{path}: needed a photo, got a folder")
+        if not stat.S_ISREG(mode := path.stat().st_mode):
+            raise PhotoError(f"{path}: needed a photo, got a {'folder' if stat.S_ISDIR(mode) else 'device'}")
         with path.open("rb") as file:
-            if not file.read(1):
-                raise PhotoError(f"{path}: needed a photo, got an empty file")
+            head = file.read(16)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if not head:
+        raise PhotoError(f"{path}: needed a photo, got an empty file")
+    return head
 
 
-def _load_vips(path: Path, shrink: int) -> pyvips.Image:
-    """Open by content, whatever the name; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
-    # Through a source, since libvips takes brackets in a name for options and remembers files by their names.
-    source = pyvips.Source.new_from_file(str(path))
+def _check_size(path: Path, size: tuple[int, int], max_megapixels: float) -> None:
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > max_megapixels:
+        raise PhotoError(
+            f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
+            f" ({size[0]} x {size[1]}); raise --max-megapixels if you trust the file"
+        )
+
+
+def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
+    """Open with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
     options: dict[str, Any] = {"access": "sequential", "fail_on": "truncated"}
-    image = pyvips.Image.new_from_source(source, "", **options)
-    if shrink < 2 or image.get("vips-loader") != "jpegload_source":
-        return image
-    source = pyvips.Source.new_from_file(str(path))
-    return pyvips.Image.new_from_source(
-        source, "", shrink=max(s for s in (2, 4, 8) if s <= shrink), **options
-    )
+    if shrink >= 2 and loader == "jpegload":
+        options["shrink"] = max(s for s in (2, 4, 8) if s <= shrink)
+    # Through a descriptor, which libvips copies: it takes brackets in a name for options, remembers files by
+    # their names, and its binding knows only names in UTF-8.
+    with path.open("rb") as file:
+        source = pyvips.Source.new_from_descriptor(file.fileno())
+    return getattr(pyvips.Image, f"{loader}_source")(source, **options)
 
 
-def _load_pillow(path: Path) -> tuple[pyvips.Image, str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # we have a limit of our own
-        opened = Pillow.open(path, formats=list(PILLOW_FORMATS))
-    with opened as photo:
-        name, profile = str(photo.format), photo.info.get("icc_profile")
+def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
+    with path.open("rb") as file:
+        photo, name = _open_pillow(file)
+        _check_size(path, photo.size, max_megapixels)
+        profile = photo.info.get("icc_profile")
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
         elif photo.mode in ("L", "LA", "RGB", "RGBA"):
@@ -139,3 +173,20 @@ def _load_pillow(path: Path) -> tuple[pyvips.Image, str]:
     if profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image, name
+
+
+def _open_pillow(file: IO[bytes]) -> tuple[Pillow.Image, str]:
+    """What `Image.open` does, but for its own limit of size, which no caller could lift for one file alone.
+
+    Raises:
+        SyntaxError: none of PILLOW_FORMATS; what Pillow raises for that.
+    """
+    Pillow.init()
+    head = file.read(16)
+    for name in PILLOW_FORMATS:
+        photo_of, accepts = Pillow.OPEN[name]
+        if accepts is None or accepts(head) is True:
+            file.seek(0)
+            with contextlib.suppress(SyntaxError):
+                return photo_of(file, ""), name
+    raise SyntaxError("no format begins like it")

@@ -14,16 +14,25 @@ import pyvips
 import torch
 from torch import Tensor
 
-from pixelwise.data.formats import field, opener, reading
+from pixelwise.data.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
 from pixelwise.data.paint import Strip
 from pixelwise.data.profiles import conversion
 from pixelwise.errors import PhotoError
 
-MAX_MEGAPIXELS = 500.0
-"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
-
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _READ_AHEAD = 4  # strips that may wait to be worked on
+
+_DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
+    1: (False, ()),
+    2: (False, (-1,)),
+    3: (False, (-2, -1)),
+    4: (False, (-2,)),
+    5: (True, ()),
+    6: (True, (-1,)),
+    7: (True, (-2, -1)),
+    8: (True, (-2,)),
+}
+"""By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,17 @@ class Photo:
     def megapixels(self) -> float:
         """Width times height, in millions."""
         return self.width * self.height / 1e6
+
+    def upright(self, stored: Tensor) -> Tensor:
+        """Rows as stored, (..., height, width), turned to how the photo is displayed."""
+        swaps, mirrored = _DISPLAY[self.orientation]
+        return (stored.mT if swaps else stored).flip(mirrored)
+
+    def as_stored(self, upright: Tensor) -> Tensor:
+        """What `upright` does, undone."""
+        swaps, mirrored = _DISPLAY[self.orientation]
+        mirrored_back = upright.flip(mirrored)
+        return mirrored_back.mT if swaps else mirrored_back
 
     def thumbnail(self, height: int, width: int) -> Tensor:
         """The whole photo squeezed to (3, height, width), uint8 sRGB, rows as stored.
@@ -99,22 +119,22 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     Raises:
         PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.
     """
-    load, name = opener(path)
+    load, name = opener(path, max_megapixels)
     with reading(path):
         image = load(1)
-    megapixels = image.width * image.height / 1e6
-    if megapixels > max_megapixels:
-        raise PhotoError(
-            f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
-            f" ({image.width} x {image.height}); raise --max-megapixels if you trust the file"
-        )
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
     way = conversion(path, image)
     with reading(path):
         plain = way.convert(image)
+    orientation = field(image, "orientation", 1)
     num_pictures = field(image, "n-pages", 1)
     first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
+    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
+    bright = ""
+    if name == "jpegload" and has_gain_map(path):
+        metadata.pop("xmp-data", None)  # it tells where in the file the second picture was
+        bright = f"{path}: its gain map for HDR screens, and the XMP that tells of it, were left out"
     return Photo(
         path=path,
         width=plain.width,
@@ -122,12 +142,12 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         bits=8 if plain.format == "uchar" else 16,
         colour=plain.bands >= 3,
         alpha=plain.bands in (2, 4),
-        orientation=field(image, "orientation", 1),
+        orientation=orientation if orientation in _DISPLAY else 1,
         format=name,
-        metadata={name: (image.get_typeof(name), image.get(name)) for name in image.get_fields()},
+        metadata=metadata,
         profile=way.profile,
         into_profile=way.into_profile,
-        notes=tuple(note for note in (way.note, first) if note),
+        notes=tuple(note for note in (way.note, first, bright) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
 

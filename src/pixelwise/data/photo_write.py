@@ -7,6 +7,7 @@ They are made when libvips asks for them, in one of its threads, while another e
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -63,8 +64,8 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
         PixelwiseError: whatever `strips` raises, as it is.
     """
     stream = _Stream(iter(strips), photo)
-    with whole_file(path) as temporary:
-        _run(lambda: _encoder(photo)(_dressed(stream.image(), photo), photo, temporary), stream, path)
+    with whole_file(path) as temporary, _target(temporary) as target:
+        _run(lambda: _encoder(photo)(_dressed(stream.image(), photo), photo, target), stream, path)
 
 
 def write_map(path: Path, small: Tensor, photo: Photo) -> None:
@@ -82,29 +83,37 @@ def write_map(path: Path, small: Tensor, photo: Photo) -> None:
         .copy(interpretation="b-w")
     )
     image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, _target(temporary) as target:
         try:
-            image.pngsave(str(temporary))
+            image.pngsave_target(target)
         except pyvips.Error as error:
             raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
 
 
+@contextlib.contextmanager
+def _target(file: Path) -> Iterator[pyvips.Target]:
+    """An empty file for libvips to write to, by descriptor: its binding knows only names in UTF-8."""
+    with file.open("rb+") as opened:
+        yield pyvips.Target.new_to_descriptor(opened.fileno())
+
+
 def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
     """Encode in another thread, so that Ctrl-C reaches this one; tell the strips' failures from its own."""
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            work = pool.submit(encode)
-            try:
-                work.result()
-            except KeyboardInterrupt:
-                stream.stop()
-                raise
-    except pyvips.Error as error:
-        if stream.failure is not None:
-            raise stream.failure from None
-        raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
-    finally:
-        stream.stop()
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(encode)
+        try:
+            work.result()
+        except KeyboardInterrupt:
+            stream.stopped = True
+            raise
+        except pyvips.Error as error:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
+        finally:
+            # Whoever asks for strips has to be done with them first, also when Ctrl-C came.
+            pool.shutdown()
+            stream.close()
 
 
 class _Stream:
@@ -118,7 +127,7 @@ class _Stream:
         self.source = strips
         self.waiting = memoryview(b"")
         self.position = 0
-        self.stopped = False
+        self.stopped = False  # whether whoever asks gets no more strips
         self.failure: BaseException | None = None
 
     def image(self) -> pyvips.Image:
@@ -155,9 +164,8 @@ class _Stream:
         self.position = offset + (0, self.position, self.length)[whence]
         return self.position
 
-    def stop(self) -> None:
-        """Give no more strips, and let those who make them finish."""
-        self.stopped = True
+    def close(self) -> None:
+        """Let those who make the strips finish; nobody may be asking for one."""
         if isinstance(self.source, Generator):
             self.source.close()
 
@@ -212,7 +220,7 @@ def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:
     return image.icc_export(depth=photo.bits, intent="relative") if photo.into_profile else image
 
 
-Encode = Callable[[pyvips.Image, Photo, Path], None]
+Encode = Callable[[pyvips.Image, Photo, pyvips.Target], None]
 
 
 def _encoder(photo: Photo) -> Encode:
@@ -221,30 +229,30 @@ def _encoder(photo: Photo) -> Encode:
     return _ENCODERS.get(photo.format, _encode_png)
 
 
-def _encode_jpeg(image: pyvips.Image, photo: Photo, file: Path) -> None:
+def _encode_jpeg(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     # Chroma as fine as the photo had it; predicted chroma is coarser than either.
     full = photo.metadata.get("jpeg-chroma-subsample", (0, ""))[1] == "4:4:4"
-    image.jpegsave(str(file), Q=95, subsample_mode="off" if full else "on")
+    image.jpegsave_target(target, Q=95, subsample_mode="off" if full else "on")
 
 
-def _encode_png(image: pyvips.Image, _photo: Photo, file: Path) -> None:
-    image.pngsave(str(file))
+def _encode_png(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> None:
+    image.pngsave_target(target)
 
 
-def _encode_tiff(image: pyvips.Image, photo: Photo, file: Path) -> None:
+def _encode_tiff(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     num_bytes = photo.width * photo.height * image.bands * photo.bits // 8
     plain = photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
     compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
-    image.tiffsave(str(file), bigtiff=num_bytes > 2**32 - 2**20, **compression)
+    image.tiffsave_target(target, bigtiff=num_bytes > 2**32 - 2**20, **compression)
 
 
-def _encode_webp(image: pyvips.Image, _photo: Photo, file: Path) -> None:
-    image.webpsave(str(file), Q=95)
+def _encode_webp(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> None:
+    image.webpsave_target(target, Q=95)
 
 
-def _encode_avif(image: pyvips.Image, photo: Photo, file: Path) -> None:
+def _encode_avif(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     bits = {"bitdepth": photo.metadata["bits-per-sample"][1]} if photo.bits == 16 else {}
-    image.heifsave(str(file), Q=95, compression="av1", subsample_mode="off", **bits)
+    image.heifsave_target(target, Q=95, compression="av1", subsample_mode="off", **bits)
 
 
 _ENCODERS: dict[str, Encode] = {

@@ -1,0 +1,65 @@
+"""The verb colourise as a process of its own: Ctrl-C, and file names of other times."""
+
+import os
+import runpy
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import pyvips
+import torch
+
+from pixelwise import models
+from pixelwise.config import UNetConfig
+from pixelwise.labelspace import Palette
+from pixelwise.runs import write_model
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS = make["PHOTOS"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=8, num_colours=4)
+    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_model(path, models.build(config), config, palette, size=32)
+    return path
+
+
+def test_an_interrupt_leaves_no_part_of_a_photo(program, model, tmp_path):
+    noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
+    noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)
+    (tmp_path / "out").mkdir()
+    command = [*program, "colourise", str(tmp_path / "large.png"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--model", str(model)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "pixelwise: interrupted; what was finished is kept\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_names_that_are_not_utf8(program, model, tmp_path):
+    folder = os.fsencode(tmp_path)
+    for name, content in (("camera.jpg", None), ("cut.jpg", b"\xff\xd8\xff\xe0")):
+        if content is None:
+            PHOTOS[name](tmp_path / name)
+        else:
+            (tmp_path / name).write_bytes(content)
+        os.rename(tmp_path / name, folder + b"/Gro\xdf [b] " + name.encode())  # noqa: PTH104 - bytes
+    command = [*program, "colourise", folder, "-o", folder + b"/out \xdf", "--model", model]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Gro\\udcdf [b] cut.jpg: damaged or cut short" in done.stderr
+    assert "1 photo coloured" in done.stdout
+    assert os.listdir(folder + b"/out \xdf") == [b"Gro\xdf [b] camera.jpg"]  # noqa: PTH208 - bytes

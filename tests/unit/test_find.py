@@ -1,0 +1,106 @@
+"""Which photos a command means, and what is said where they cannot be looked for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixelwise.data.find import Failure, find_photos
+from pixelwise.errors import PhotoError
+
+
+def test_finding_photos(tmp_path):
+    for name in ("b.png", "a.jpg", "notes.txt", ".hidden.png", "sub/c.tif", "out/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "sub" / "round").symlink_to(tmp_path)
+    flat, _ = find_photos([str(tmp_path), str(tmp_path / "a.jpg")])
+    assert [found.path.name for found in flat] == ["a.jpg", "b.png"]
+    deep, _ = find_photos([str(tmp_path)], recursive=True, leave_out=tmp_path / "out")
+    assert [(found.path.name, str(found.folder)) for found in deep] == [
+        ("a.jpg", "."),
+        ("b.png", "."),
+        ("c.tif", "sub"),
+    ]
+    matching, _ = find_photos([str(tmp_path / "**" / "*.tif")])
+    assert [found.path.name for found in matching] == ["c.tif"]
+
+
+def test_inputs_without_photos_are_failures(tmp_path):
+    (tmp_path / "empty").mkdir()
+    found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
+    assert found == []
+    assert failures == [
+        Failure(
+            tmp_path / "empty",
+            f"{tmp_path}/empty: needed photos in this folder, found none; "
+            "look into its subfolders with --recursive",
+        ),
+        Failure(tmp_path / "*.png", f"{tmp_path}/*.png: needed photos, but no file matches this pattern"),
+    ]
+
+
+def test_a_name_that_is_too_long_is_left_for_opening_to_refuse(tmp_path):
+    long = tmp_path / ("a" * 300 + ".jpg")
+    found, failures = find_photos([str(long), str(long.with_suffix(".*"))])
+    assert [one.path for one in found] == [long]
+    assert [failure.path for failure in failures] == [long.with_suffix(".*")]
+
+
+def find_as_nobody(*inputs: Path, recursive: bool = False) -> list[str]:
+    """Names found and failures, by a process without root's right to read everything."""
+    code = f"""
+import os
+from pixelwise.data.find import find_photos
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+found, failures = find_photos({[str(given) for given in inputs]!r}, {recursive})
+for one in found: print(one.path.name)
+for failure in failures: print(failure.error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder with a photo and a closed folder, which anybody may reach."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    (tmp_path / "locked").mkdir()
+    for name in ("a.jpg", "locked/b.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "locked").chmod(0)
+    yield tmp_path
+    (tmp_path / "locked").chmod(0o755)
+
+
+def test_closed_folders_are_failures_and_the_rest_is_found(album):
+    locked = album / "locked"
+    closed = f"{locked}: cannot be searched: permission denied"
+    assert find_as_nobody(album, recursive=True) == ["a.jpg", closed]
+    assert find_as_nobody(album) == ["a.jpg"]
+    assert find_as_nobody(locked, album / "a.jpg") == ["a.jpg", closed]
+    assert find_as_nobody(locked / "*.jpg", album / "*.jpg") == ["a.jpg", closed]
+    # A photo in it is found, as any name is, and opening it says why not.
+    assert find_as_nobody(locked / "b.jpg", album / "a.jpg") == ["b.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PhotoError("a.jpg: cut short"), "a.jpg: cut short"),
+        (MemoryError(), "a.jpg: needed more memory than there is"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "a.jpg: needed more memory than there is",
+        ),
+        (PermissionError(13, os.strerror(13)), "a.jpg: permission denied"),
+        (ValueError("not so"), "a.jpg: could not be done: ValueError: not so"),
+    ],
+)
+def test_every_exception_is_told_as_that_photos(error, told):
+    assert Failure.of(Path("a.jpg"), error) == Failure(Path("a.jpg"), told)

@@ -1,0 +1,110 @@
+"""Photos opened by how they begin, whatever they are called, and nothing else let in."""
+
+import os
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import torch
+from PIL import Image
+
+from pixelwise.data.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
+from pixelwise.data.paint import LightnessDrift, paint
+from pixelwise.data.photo import Photo, open_photo
+from pixelwise.data.photo_write import output_suffix, write_map, write_photo
+from pixelwise.errors import PhotoError
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS, scene = make["PHOTOS"], make["scene"]
+
+
+def copy(photo: Photo, target: Path) -> None:
+    strips = photo.strips()
+    chroma = torch.full((2, 1, 1), 20.0)
+    write_photo(
+        target, paint(strips, chroma, (photo.height, photo.width), photo.alpha, LightnessDrift()), photo
+    )
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_the_beginning_of_a_file_tells_its_format(name, tmp_path):
+    PHOTOS[name](tmp_path / name)
+    (tmp_path / name).rename(tmp_path / "without suffix")
+    _, told = opener(tmp_path / "without suffix", 1.0)
+    formats = VIPS_FORMATS | PILLOW_FORMATS
+    assert Path(name).suffix in formats[told] or name == "named[wrong].jpg"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>',
+        b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n",
+        b"2 2\n1 2\n3 4\n",  # a table, to libvips
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n\1\1\1\1",
+    ],
+)
+def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(PhotoError, match=r"photo\.jpg: needed a whole photo in JPEG, .*; this file is none"):
+        open_photo(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["camera.jpg", "colour.png", "scan.tif", "photo.webp", "photo.avif", "photo.bmp"]
+)
+def test_names_that_are_not_utf8(name, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gro\xdf " + name.encode()))
+    PHOTOS[name](tmp_path / name)
+    (tmp_path / name).rename(path)
+    photo = open_photo(path)
+    target = path.with_name(path.stem + " coloured" + output_suffix(photo)[0])
+    copy(photo, target)
+    write_map(path.with_name(path.stem + " sure.png"), torch.ones(1, 2), photo)
+    assert (open_photo(target).width, open_photo(target).height) == (56, 40)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(PhotoError, match=r"pipe\.jpg: needed a photo, got a device"):
+        open_photo(tmp_path / "pipe.jpg")
+
+
+def test_an_ultra_hdr_photo_is_read_as_the_jpeg_that_it_is(tmp_path):
+    bright = pyvips.Image.new_from_array(scene()).colourspace("scrgb") * 3
+    bright.copy(interpretation="scrgb").uhdrsave(str(tmp_path / "phone.jpg"))
+    photo = open_photo(tmp_path / "phone.jpg")
+    assert photo.format == "jpegload"
+    assert photo.notes == (
+        f"{photo.path}: its gain map for HDR screens, and the XMP that tells of it, were left out",
+    )
+    copy(photo, tmp_path / "out.jpg")
+    assert open_photo(tmp_path / "out.jpg").notes == ()
+
+
+@pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])
+def test_the_limit_of_size_holds_before_pillow_reads_pixels(name, tmp_path, monkeypatch):
+    Image.fromarray(scene(200, 300)).convert("RGB").save(tmp_path / name)
+
+    def read(*_):
+        raise AssertionError("pixels were read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.ImageFile.ImageFile.load", read)
+        with pytest.raises(PhotoError, match=r"at most 0\.05 megapixels, got 0 \(300 x 200\); raise --max"):
+            open_photo(tmp_path / name, max_megapixels=0.05)
+    # Pillow's own limit would refuse it even where ours was raised.
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    assert open_photo(tmp_path / name).megapixels == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])
+def test_turning_upright_and_back(orientation, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=make["exif"](orientation))
+    photo = open_photo(tmp_path / "turned.png")
+    stored = torch.from_numpy(np.arange(24).reshape(2, 3, 4))
+    upright = photo.upright(stored)
+    assert upright.shape == ((2, 4, 3) if 5 <= orientation <= 8 else (2, 3, 4))
+    assert torch.equal(photo.as_stored(upright), stored)
