@@ -1,7 +1,7 @@
 """Label spaces: what the K classes of a pixel mean.
 
-A `Palette` gives its classes colours. Everything between the picture and the label space (networks, losses,
-metrics, prediction) sees class numbers only.
+A `LabelSpace` makes class numbers of pictures, and that is all that networks, losses, scores and the training
+loop know of it. A `Palette` is one whose classes are colours, and can make colours of class numbers again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,28 @@ _SWATCH_LUMINANCE = ((65 + 16) / 116) ** 3  # of L = 65. Source: CIE 15:2004, 8.
 _PIXELS = 2**20  # made grey at once, to spare memory
 _SCALES: dict[Space, float] = {"rgb": 255.0, "ab": 1.0}  # from a palette's units to those of `nearest`
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
+
+
+@runtime_checkable
+class LabelSpace(Protocol):
+    """What training needs to know of K classes: how many, which one each pixel has, what a network reads."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    def encode(self, images: UInt8[Tensor, "*batch 3 H W"]) -> UInt8[Tensor, "*batch H W"]:
+        """Class of each pixel, or IGNORE."""
+
+    def read_grey(self, images: UInt8[Tensor, "N 3 H W"]) -> Float32[Tensor, "N 1 H W"]:
+        """What networks read, from 0 to 1."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that say what the classes mean, for JSON."""
 
 
 @dataclass(frozen=True, eq=False)

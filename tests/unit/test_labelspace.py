@@ -6,7 +6,7 @@ import torch
 
 from pixelwise import colour, nearest
 from pixelwise.errors import LabelError, OutputError, ShapeError
-from pixelwise.labelspace import IGNORE, Palette
+from pixelwise.labelspace import IGNORE, LabelSpace, Palette
 
 RED_GREEN_BLUE = Palette(torch.eye(3, dtype=torch.float64), "rgb", "primaries")
 WARM_COLD = Palette(torch.tensor([[60.0, 40.0], [-20.0, -40.0]], dtype=torch.float64), "ab", "warm-cold")
@@ -264,3 +264,7 @@ def test_swatches_show_each_class_once_row_by_row():
 def test_swatches_of_chroma_encode_to_their_classes():
     picture = WARM_COLD.swatches(side=1, num_columns=2)
     assert WARM_COLD.encode(picture).tolist() == [[0, 1]]
+
+
+def test_a_palette_is_a_label_space():
+    assert isinstance(Palette.read("handout24"), LabelSpace)

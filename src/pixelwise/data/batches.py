@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from pixelwise.labelspace import Palette
+from pixelwise.labelspace import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Batches:
     """The class of every pixel."""
 
     @staticmethod
-    def of(images: UInt8[Tensor, "N 3 H W"], palette: Palette, device: torch.device) -> Batches:
+    def of(images: UInt8[Tensor, "N 3 H W"], space: LabelSpace, device: torch.device) -> Batches:
         """Encode pictures in a label space."""
-        return Batches(palette.read_grey(images).to(device), palette.encode(images).to(device))
+        return Batches(space.read_grey(images).to(device), space.encode(images).to(device))
 
     def __len__(self) -> int:
         return len(self.grey)
