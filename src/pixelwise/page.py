@@ -27,7 +27,7 @@ main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .6rem; }
 h2 { font-size: 1.3rem; margin: 3rem 0 .5rem; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-p, ul { max-width: 42rem; margin: .5rem 0; }
+p { max-width: 42rem; margin: .5rem 0; }
 .lead { font-size: 1.15rem; color: var(--faint); }
 a { color: var(--accent); }
 img { display: block; max-width: 100%; height: auto; }
@@ -88,11 +88,6 @@ def heading(text: str) -> str:
 def paragraph(text: str) -> str:
     """Plain text."""
     return f"<p>{escape(text)}</p>"
-
-
-def bullets(lines: Sequence[str]) -> str:
-    """Plain text in short points."""
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def commands(*lines: str) -> str:

@@ -2,7 +2,6 @@
 
 Ranges are stated once, here:
 
-* `Image` and `Images`: sRGB, float in [0, 1];
 * `Bytes`: sRGB as stored, 0 to 255;
 * `Grey`: what a network reads, float, about [0, 1];
 * `Labels`: a class 0..K-1 or `pixelwise.labelspace.IGNORE`;
@@ -14,8 +13,6 @@ from __future__ import annotations
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-Image = Float[Tensor, "3 H W"]
-Images = Float[Tensor, "N 3 H W"]
 Bytes = UInt8[Tensor, "N 3 H W"]
 Grey = Float[Tensor, "N C H W"]
 Labels = Int64[Tensor, "N H W"]

@@ -19,7 +19,6 @@ RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
         page.paragraph(NASTY),
         page.heading(NASTY),
         page.section(NASTY),
-        page.bullets([NASTY]),
         page.commands(NASTY),
         page.scores({"score": NASTY}),
         page.table({"name": NASTY}),
