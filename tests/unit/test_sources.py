@@ -55,8 +55,25 @@ def test_data_lies_where_the_environment_says(tmp_path, monkeypatch):
     assert len(load_pictures("cifar10:bird").train) == 10
 
 
+def test_the_data_dir_may_be_below_a_tilde(tmp_path, monkeypatch):
+    make["write_cifar10"](tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(load_pictures("cifar10:bird", Path("~/data")).train) == 10
+    monkeypatch.setenv("PIXELWISE_DATA", "~/data")
+    assert default_data_dir() == tmp_path / "data"
+    with pytest.raises(DataError, match=r"~no\.such\.user/photos"):
+        load_pictures("folder:~no.such.user/photos")
+
+
+def test_what_is_to_be_known_about_pictures_is_logged(tmp_path, caplog):
+    make["write_cifar10"](tmp_path)
+    notes = load_pictures("cifar10:bird", tmp_path).notes
+    assert "other checksums" in notes[0]
+    assert caplog.messages == list(notes)
+
+
 def test_without_a_word_data_lies_in_the_users_cache(monkeypatch):
-    monkeypatch.delenv("PIXELWISE_DATA", raising=False)
+    monkeypatch.setenv("PIXELWISE_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert default_data_dir() == Path("/cache/pixelwise")
     monkeypatch.delenv("XDG_CACHE_HOME")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from pixelwise.data.pictures import Pictures
 from pixelwise.data.synthetic import load_synthetic
 from pixelwise.errors import ConfigError
 
+_logger = logging.getLogger(__name__)
+
 DEFAULT_SIZE: Final = 64
 """Height and width in pixels to which the photos of a folder are cut."""
 
@@ -24,30 +27,43 @@ def load_pictures(
     """The pictures of a source, in memory.
 
     `cifar10:CLASS` (or `cifar10:all`) lies in `data_dir` or is downloaded there; `synthetic:NAME` is drawn by
-    `seed`; `folder:PATH` holds photos, cut to `size` x `size`.
+    `seed`; `folder:PATH` holds photos, cut to `size` x `size`. What is to be known about the pictures, their
+    `notes`, is logged too.
 
     Raises:
         ConfigError: there is no such source; the message lists what there is.
         DataError: the source is missing, damaged or empty; `DownloadError` where a download fails.
         OutputError: a download cannot be written.
     """
+    pictures = _load(source, data_dir, seed, size)
+    for note in pictures.notes:
+        _logger.warning("%s", note)
+    return pictures
+
+
+def _load(source: str, data_dir: Path | None, seed: int, size: int) -> Pictures:
     kind, _, name = source.partition(":")
     match kind:
         case "cifar10" if name in (*cifar10.CLASSES, cifar10.ALL):
-            return load_cifar10(name, data_dir or default_data_dir())
+            return load_cifar10(name, _home_found(data_dir) if data_dir else default_data_dir())
         case "synthetic" if name in synthetic.NAMES:
             return load_synthetic(name, seed)
         case "folder" if name:
-            return load_folder(Path(name).expanduser(), size)
+            return load_folder(_home_found(name), size)
     raise ConfigError(_unknown(source))
 
 
 def default_data_dir() -> Path:
     """Where data sets lie unless told otherwise: PIXELWISE_DATA, or else a folder in the user's cache."""
     if chosen := os.environ.get("PIXELWISE_DATA"):
-        return Path(chosen).expanduser()
+        return _home_found(chosen)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
+
+
+def _home_found(path: str | Path) -> Path:
+    """The path with the user's home for a leading tilde; one of nobody's stays, and is then not found."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for nobody's
 
 
 def _unknown(source: str) -> str:
