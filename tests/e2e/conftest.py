@@ -1,5 +1,6 @@
 """The command line in this process, where torch is loaded; real processes are for signals and streams."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -11,6 +12,16 @@ from pixelwise.cli.app import run
 from pixelwise.progress import show_progress
 
 Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command sends what is logged to its own standard error, which is closed when its test is over."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ def run(tokens: Sequence[str]) -> int:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
         show_progress(not common.quiet)
+        logging.getLogger().setLevel(logging.ERROR if common.quiet else logging.WARNING)
         return _finish(command(*bound.args, **bound.kwargs), common)
     except CycloptsError as error:
         say(_one_line(error), always=True)
@@ -78,10 +80,20 @@ def _finish(result: Any, common: Common) -> int:
     if not isinstance(result, Outcome):
         return DONE
     if common.json:
-        print(json.dumps(result.values, ensure_ascii=False))
+        # Any reader takes it: ASCII whatever the terminal's encoding, and JSON has no word for NaN.
+        print(json.dumps(_finite(result.values), ensure_ascii=True, allow_nan=False))
     elif result.message:
         print(result.message)
     return SOME_FAILED if result.num_failed else DONE
+
+
+def _finite(value: Any) -> Any:
+    """The same values with null for every number that is none, as the loss over no pixels is."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _one_line(error: CycloptsError) -> str:

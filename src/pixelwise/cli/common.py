@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from pixelwise.config import Device
+from pixelwise.config import Device, require_seed
 
 
 @Parameter(name="*")
@@ -26,9 +26,12 @@ class Common:
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
 
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
-DataDir = Annotated[Path | None, Parameter(name="--data-dir", env_var="PIXELWISE_DATA")]
-"""Where the data sets lie or are downloaded to."""
+
+DataDir = Annotated[Path | None, Parameter(name="--data-dir")]
+"""Where the data sets lie or are downloaded to; if not given, `pixelwise.data.sources` decides."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,8 @@ def train(
     source
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
     recipe
-        handout (the assignment's own), fast (soonest to its quality) or best (most accurate in its time).
+        handout (the assignment's own), fast (soonest to its quality), best (most accurate in its time) or
+        embedded (the shipped model's).
     epochs
         Passes over the training images; the recipe's if not given.
     batch_size
@@ -68,7 +69,8 @@ def train(
     resume
         Go on with an interrupted run.
     data_dir
-        Where the data sets lie or are downloaded to.
+        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
+        else in the user's cache.
     """
     config = build_recipe(
         recipe,
@@ -114,7 +116,8 @@ def evaluate(
     source
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
     data_dir
-        Where the data sets lie or are downloaded to.
+        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
+        else in the user's cache.
     """
     from pixelwise.data import load_pictures
     from pixelwise.evaluate import evaluate as evaluate_model

@@ -33,7 +33,8 @@ def palette(
     out
         The palette's file; out/SOURCE-SPACE-K.json if not given. Its picture lies beside it as .png.
     data_dir
-        Where the data sets lie or are downloaded to.
+        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
+        else in the user's cache.
     """
     file = out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}-{space}-{num_colours}.json"
     picture = file.with_suffix(".png")

@@ -1,0 +1,79 @@
+"""What every verb shares: the seed, where data lies, remarks, the JSON line."""
+
+import json
+import math
+import runpy
+from pathlib import Path
+
+import pytest
+
+from pixelwise.cli import app
+from pixelwise.cli.common import Common, Outcome
+from pixelwise.recipes import RECIPES
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["palette", "synthetic:shapes"],
+        ["evaluate", "cifar-ab", "synthetic:shapes"],
+        ["train", "unet", "synthetic:shapes"],
+        ["demo"],
+        ["models"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_seed_that_no_generator_takes_is_one_clear_line(pixelwise, command, seed):
+    done = pixelwise(*command, "--seed", seed)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"pixelwise: seed needs to be between 0 and 2^32 - 1, got {seed}\n"
+
+
+def test_the_json_line_is_ascii_and_has_no_nan(capsys):
+    values = {"path": "Zo\u00eb.png", "rows": [{"loss": math.nan}, (math.inf, 1.5)]}
+    assert app._finish(Outcome(values=values), Common(json=True)) == 0
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert json.loads(printed, parse_constant=pytest.fail) == {
+        "path": "Zo\u00eb.png",
+        "rows": [{"loss": None}, [None, 1.5]],
+    }
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    make["write_cifar10"](tmp_path / "data")
+    return tmp_path / "data"
+
+
+PALETTE = ["palette", "cifar10:bird", "-k", 3]
+
+
+def test_remarks_about_pictures_are_told_unless_quiet(pixelwise, data_dir, tmp_path):
+    command = [*PALETTE, "--data-dir", data_dir, "-o", tmp_path / "p.json"]
+    told, quiet = pixelwise(*command), pixelwise(*command, "--quiet")
+    assert (told.returncode, quiet.returncode) == (0, 0)
+    remark = f"pixelwise: {data_dir / 'cifar-10-batches-py'} has other checksums than the official CIFAR-10"
+    assert sum(line.startswith(remark) for line in told.stderr.splitlines()) == 1
+    assert quiet.stderr == ""
+
+
+def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, tmp_path, monkeypatch):
+    out = ["-o", tmp_path / "p.json"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIXELWISE_DATA", "~/data")
+    assert pixelwise(*PALETTE, *out).returncode == 0
+    data_dir.rename(tmp_path / "cache-pixelwise")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache-pixelwise").rename(tmp_path / "cache" / "pixelwise")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIXELWISE_DATA", "")
+    assert pixelwise(*PALETTE, *out).returncode == 0
+
+
+def test_help_names_every_recipe_and_the_variable(pixelwise):
+    told = pixelwise("train", "--help").stdout
+    assert all(name in told for name in [*RECIPES, "PIXELWISE_DATA"])
