@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pixelwise.cards import weights_path
 from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
-from pixelwise.runs import read_metrics
+from pixelwise.files import checksum
+from pixelwise.runs import DEFAULT_MODEL, open_model, read_metrics
 from pixelwise.train import train
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
@@ -62,7 +64,9 @@ def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(pixelwise
 def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
     done = pixelwise("models", "--json")
     assert done.returncode == 0, done.stderr
-    for model in json.loads(done.stdout)["models"]:
+    listed = json.loads(done.stdout)["models"]
+    assert DEFAULT_MODEL in [model["name"] for model in listed]
+    for model in listed:
         needed = {
             "name",
             "size_bytes",
@@ -76,6 +80,9 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
         }
         assert needed <= set(model)
         assert model["size_bytes"] < 2_000_000
+        assert (
+            open_model(model["name"]).checksum == checksum(weights_path(model["name"])) == model["checksum"]
+        )
 
 
 @pytest.mark.slow
