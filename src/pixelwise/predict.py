@@ -8,9 +8,10 @@ is then enlarged and joined with the photo's own luminance, strip by strip.
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pixelwise.data.find import Failure, Found, Targets, find_photos, is_folder
-from pixelwise.data.formats import MAX_MEGAPIXELS, VIPS_FORMATS
+from pixelwise.data.formats import MAX_MEGAPIXELS, SUFFIXES
 from pixelwise.data.paint import LightnessDrift, paint
 from pixelwise.data.photo import Photo, open_photo
-from pixelwise.data.photo_write import output_suffix, write_map, write_photo
+from pixelwise.data.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
 from pixelwise.progress import progress
@@ -31,6 +32,7 @@ from pixelwise.runs import Model
 
 _LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 _SMALL = 128 * 128  # pixels that a network reads in one thread
+_BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,9 @@ class ColouriseOptions:
     """Larger photos are refused."""
 
     def __post_init__(self) -> None:
-        if not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise ConfigError(f"temperature needs to be above 0, got {self.temperature:g}")
-        if not (self.saturation >= 0 and math.isfinite(self.saturation)):
-            raise ConfigError(f"saturation needs to be 0 or above, got {self.saturation:g}")
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:  # NaN is not, either
+                raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
         if not self.max_megapixels > 0:
             raise ConfigError(f"max-megapixels needs to be above 0, got {self.max_megapixels:g}")
 
@@ -133,7 +134,7 @@ def _run(model: Model, grey: Tensor) -> Tensor:
     height, width = grey.shape[-2:]
     below, right = -height % model.net.stride, -width % model.net.stride
     padded = F.pad(grey.to(device), (0, right, 0, below), mode="replicate")
-    alone = _one_thread() if padded[0, 0].numel() <= _SMALL else nullcontext()
+    alone = _ONE_THREAD if padded[0, 0].numel() <= _SMALL else nullcontext()
     with alone, torch.inference_mode():
         logits: Tensor = model.net(padded)
     return logits[..., :height, :width].float().cpu()
@@ -149,7 +150,7 @@ def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:
         OutputError: the copy cannot be written.
     """
     drift = LightnessDrift()
-    with _one_thread():
+    with _ONE_THREAD:
         painted = paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift)
         write_photo(target, painted, photo)
     return drift.mean
@@ -161,45 +162,72 @@ def colourise(
     model: Model,
     options: ColouriseOptions = ColouriseOptions(),
     recursive: bool = False,
+    tell: Callable[[Coloured | Failure], None] = lambda _done: None,
 ) -> Colourised:
     """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
 
-    A single photo may go to a file: `out` is one if it ends like a photo and is no folder.
+    A single photo may go to a file, in the format that its name asks for: `out` is one if it ends like a
+    photo and is no folder. `tell` is called with each photo as soon as it is done or has failed.
 
     Raises:
+        ConfigError: `out` is a file of a format that cannot be written.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     start_s = time.perf_counter()
-    photos, failed = find_photos(inputs, recursive, leave_out=out)
+    photos, unfound = find_photos(inputs, recursive, leave_out=out)
     single_file = len(photos) == 1 == len(inputs) and _names_photo(out) and not is_folder(inputs[0])
     if photos:
         _make_folder(out.parent if single_file else out)
     targets = Targets(out, photos, single_file)
-    result = Colourised(failed=failed)
+    result = Colourised()
     with progress("colouring", len(photos)) as advance:
+        for failure in unfound:
+            result.failed.append(failure)
+            tell(failure)
         for found in photos:
-            try:
-                result.written.append(_colourise_found(found, targets, model, options))
-            except Exception as error:  # whatever one photo does to a library, the others are done
-                result.failed.append(Failure.of(found.path, error))
+            done = _try_colourise(found, targets, model, options)
+            if isinstance(done, Failure):
+                result.failed.append(done)
+            else:
+                result.written.append(done)
+            tell(done)
             advance(1, found.path.name)
     result.seconds = time.perf_counter() - start_s
     return result
 
 
+def _try_colourise(
+    found: Found, targets: Targets, model: Model, options: ColouriseOptions
+) -> Coloured | Failure:
+    try:
+        return _colourise_found(found, targets, model, options)
+    except Exception as error:  # whatever one photo does to a library, the others are done
+        return Failure.of(found.path, error)
+
+
 def _colourise_found(found: Found, targets: Targets, model: Model, options: ColouriseOptions) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
-    suffix, note = output_suffix(photo)
+    suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
+    notes = [*photo.notes, *([note] if note else []), *losses(photo, suffix)]
     target = targets.claim(found, suffix)
     prediction = predict(photo, model)
     if options.confidence:
         write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
     difference = colourise_photo(photo, target, prediction.chroma(options.temperature, options.saturation))
-    return Coloured(target, photo.megapixels, difference, (*photo.notes, *([note] if note else [])))
+    return Coloured(target, photo.megapixels, difference, tuple(notes))
 
 
 def _names_photo(out: Path) -> bool:
-    return not is_folder(out) and any(out.suffix.lower() in suffixes for suffixes in VIPS_FORMATS.values())
+    """Whether `out` means a file.
+
+    Raises:
+        ConfigError: it does, of a format that cannot be written.
+    """
+    if is_folder(out) or out.suffix.lower() not in SUFFIXES:
+        return False
+    if out.suffix.lower() not in WRITABLE:
+        raise ConfigError(f"needed an output that ends in one of {', '.join(WRITABLE)}, got {out}")
+    return True
 
 
 def _make_folder(folder: Path) -> None:
@@ -212,16 +240,32 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"cannot write into {folder}: {reason}; choose another folder with -o") from error
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute in one thread inside, and in later threads; afterwards as before.
+class _OneThread:
+    """Lets torch compute in one thread inside, and in later threads; afterwards as before.
 
     Reading, painting and encoding keep three threads busy by themselves. Painting and small networks take
     steps of a tenth of a millisecond; sharing one among threads costs up to 8 ms on a busy machine.
+
+    Callers in several threads may be inside together: the first to come notes what torch had, and each
+    gives its own thread that back.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.num_inside = 0
+        self.before = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.num_inside == 0:
+                self.before = torch.get_num_threads()
+            self.num_inside += 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.num_inside -= 1
+            torch.set_num_threads(self.before)
+
+
+_ONE_THREAD = _OneThread()

@@ -106,8 +106,9 @@ def test_patterns_and_confidence(colourise, model, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-o", "out", "--temperature", "0"], "temperature needs to be above 0, got 0"),
+        (["-o", "out", "--temperature", "0"], "temperature needs to be from 0.01 to 100, got 0"),
         (["-o", "out", "--saturation", "much"], "saturation"),
+        (["-o", "out.gif"], "needed an output that ends in one of .jpg, "),
         (["-o", "out", "--model", "no-such-model"], "needed a model, but no-such-model is neither"),
         ([], "--out"),
     ],

@@ -4,6 +4,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,20 @@ from PIL import Image
 
 from pixelwise import models
 from pixelwise.config import UNetConfig
+from pixelwise.data.formats import VIPS_FORMATS
 from pixelwise.data.paint import paint
 from pixelwise.data.photo import open_photo
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
-from pixelwise.predict import ColouriseOptions, Prediction, colourise, colourise_photo, predict, reading_size
+from pixelwise.predict import (
+    _ONE_THREAD,
+    ColouriseOptions,
+    Prediction,
+    colourise,
+    colourise_photo,
+    predict,
+    reading_size,
+)
 from pixelwise.runs import Model
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
@@ -107,10 +117,12 @@ def test_confidence_is_one_when_sure_and_zero_when_even():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"temperature": 0.0}, "temperature needs to be above 0, got 0"),
-        ({"temperature": math.inf}, "temperature needs to be above 0, got inf"),
-        ({"saturation": -1.0}, "saturation needs to be 0 or above, got -1"),
-        ({"saturation": math.nan}, "saturation needs to be 0 or above, got nan"),
+        ({"temperature": 0.0}, "temperature needs to be from 0.01 to 100, got 0"),
+        ({"temperature": 1e-40}, "temperature needs to be from 0.01 to 100, got 1e-40"),
+        ({"temperature": math.inf}, "temperature needs to be from 0.01 to 100, got inf"),
+        ({"saturation": -1.0}, "saturation needs to be from 0 to 10, got -1"),
+        ({"saturation": 1e39}, r"saturation needs to be from 0 to 10, got 1e\+39"),
+        ({"saturation": math.nan}, "saturation needs to be from 0 to 10, got nan"),
         ({"max_megapixels": 0.0}, "max-megapixels needs to be above 0, got 0"),
     ],
 )
@@ -181,6 +193,53 @@ def test_a_single_photo_may_go_to_a_file(model, tmp_path):
     assert [one.path for one in result.written] == [tmp_path / "new" / "name.png"]
 
 
+@pytest.mark.parametrize("source", ["camera.jpg", "rgba.png", "colour16.png", "scan.tif", "cmyk.jpg"])
+@pytest.mark.parametrize("suffix", [".JPG", ".png", ".tif", ".webp", ".avif"])
+def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path):
+    (photo,) = write(tmp_path, source)
+    out = tmp_path / ("new" + suffix)
+    result = colourise([photo], out, model, ColouriseOptions(confidence=True))
+    assert result.failed == []
+    (done,) = result.written
+    assert done.path == out
+    assert {path.name for path in tmp_path.iterdir()} == {source, out.name, "new.confidence.png"}
+    copy = open_photo(out)
+    assert suffix.lower() in VIPS_FORMATS[copy.format]
+    assert (copy.width, copy.height) == (56, 40)
+    lost = [note.removeprefix(f"{photo}: ") for note in done.notes]
+    flat, deep = suffix == ".JPG", suffix in (".JPG", ".webp")
+    assert lost == (
+        ["laid on white, since JPEG has no transparency"] * (flat and source == "rgba.png")
+        + [f"cut to 8 bit, since {suffix} holds no more"] * (deep and source == "colour16.png")
+    )
+    assert copy.alpha == (source == "rgba.png" and not flat)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.bmp", "out.heic"])
+def test_a_single_file_of_a_format_that_cannot_be_written(name, model, tmp_path):
+    (photo,) = write(tmp_path, "colour.png")
+    with pytest.raises(ConfigError, match=rf"needed an output that ends in one of \.jpg, .*, got .*{name}"):
+        colourise([photo], tmp_path / name, model)
+
+
+def test_each_photo_is_told_of_when_it_is_done(model, tmp_path):
+    inputs = write(tmp_path / "in", "camera.jpg", "text.jpg", "animation.gif")
+    told = []
+    result = colourise(
+        [str(tmp_path / "*.gif"), *inputs],
+        tmp_path / "out",
+        model,
+        tell=lambda done: told.append((done, len(list((tmp_path / "out").iterdir())))),
+    )
+    assert [num_written for _, num_written in told] == [0, 1, 1, 2]
+    assert [done for done, _ in told] == [
+        result.failed[0],
+        result.written[0],
+        result.failed[1],
+        result.written[1],
+    ]
+
+
 def test_existing_results_are_replaced(model, tmp_path):
     inputs = write(tmp_path / "in", "colour.png")
     (tmp_path / "out").mkdir()
@@ -241,6 +300,36 @@ def test_painting_leaves_torchs_threads_as_they_were(model, tmp_path):
     before = torch.get_num_threads()
     colourise(inputs, tmp_path / "out", model)
     assert torch.get_num_threads() == before
+
+
+def test_two_callers_at_once_leave_torchs_threads_as_they_were(model, tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    both_inside, one_out = threading.Barrier(2, timeout=60), threading.Event()
+    counts = []
+
+    def paint_first_in_last_out(first: bool) -> None:
+        with _ONE_THREAD:
+            both_inside.wait()
+            counts.append(torch.get_num_threads())
+            if not first:
+                one_out.wait(60)
+        one_out.set()
+
+    try:
+        callers = [threading.Thread(target=paint_first_in_last_out, args=(first,)) for first in (True, False)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert counts == [1, 1]
+        fresh = []
+        thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert [torch.get_num_threads(), *fresh] == [3, 3]
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

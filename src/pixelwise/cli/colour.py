@@ -33,13 +33,13 @@ def colourise(
     inputs
         Photos, folders of photos, or patterns such as 'scans/*.tif'.
     out
-        Folder for the coloured photos; for a single photo also a file.
+        Folder for the coloured photos; for a single photo also a file, whose name decides the format.
     model
         A shipped model's name, a run's folder or a model file; the shipped default if not given.
     temperature
-        Below 1 bolder colours, above 1 duller ones.
+        Below 1 bolder colours, above 1 duller ones; 0.01 to 100.
     saturation
-        Factor on the colours' strength; 0 is grey.
+        Factor on the colours' strength, 0 to 10; 0 is grey.
     confidence
         Beside each photo write NAME.confidence.png: white where the model is sure.
     recursive
@@ -47,7 +47,8 @@ def colourise(
     max_megapixels
         Refuse larger photos.
     """
-    from pixelwise.predict import ColouriseOptions
+    from pixelwise.data.find import Failure
+    from pixelwise.predict import Coloured, ColouriseOptions
     from pixelwise.predict import colourise as colourise_photos
     from pixelwise.processor import choose_device
     from pixelwise.runs import DEFAULT_MODEL, open_model
@@ -57,11 +58,15 @@ def colourise(
     )
     opened = open_model(model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))
-    result = colourise_photos(inputs, out, opened, options, recursive)
-    for note in (note for one in result.written for note in one.notes):
-        say(note, quiet=common.quiet)
-    for failure in result.failed:
-        say(failure.error, always=True)
+
+    def tell(done: Coloured | Failure) -> None:
+        if isinstance(done, Failure):
+            say(done.error, always=True)
+        else:
+            for note in done.notes:
+                say(note, quiet=common.quiet)
+
+    result = colourise_photos(inputs, out, opened, options, recursive, tell)
     values = {
         "written": [str(one.path) for one in result.written],
         "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
@@ -70,8 +75,9 @@ def colourise(
         "lightness_difference": result.lightness_difference,
     }
     num = len(result.written)
+    place = result.written[0].path if num == 1 else out
     message = (
-        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {_printable(out)}; "
+        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {_printable(place)}; "
         f"L moved by {result.lightness_difference:.2f} of 100 on average"
     )
     return Outcome(values=values, message=message, num_failed=len(result.failed))

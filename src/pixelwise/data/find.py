@@ -134,9 +134,10 @@ class Targets:
         Raises:
             OutputError: another input has this name already, or a file of that name is itself an input.
         """
-        target = self.out if self.single_file else self.out / photo.folder / (photo.path.stem + ending)
-        if self.single_file and ending != target.suffix:
-            target = target.with_name(target.stem + ending)
+        if self.single_file:
+            target = self.out.with_name(self.out.stem + ending)
+        else:
+            target = self.out / photo.folder / (photo.path.stem + ending)
         identity = _identity(target)
         if identity in self.inputs:
             raise OutputError(f"{photo.path}: its result would replace the input {target}; choose another -o")

@@ -45,16 +45,31 @@ def output_suffix(photo: Photo) -> tuple[str, str]:
     Format and suffix stay as they are; a suffix that belongs to another format is put right.
     """
     suffix = photo.path.suffix
-    if _encoder(photo) is _encode_png and photo.format != "pngload":
+    # The wheel reads no HEVC, patents' licence or not, and writes AV1 alone.
+    av1 = photo.metadata.get("heif-compression", (0, "av1"))[1] == "av1"
+    if photo.format not in _ENCODERS or not av1:
         return ".png", f"{photo.path}: written as PNG, since its own format cannot be written here"
-    ours = VIPS_FORMATS[photo.format]
+    ours = [suffix for suffix in VIPS_FORMATS[photo.format] if suffix in WRITABLE]
     if suffix.lower() in ours:
         return suffix, ""
     return ours[0], f"{photo.path}: written as {ours[0]}, which is what it holds"
 
 
+def losses(photo: Photo, suffix: str) -> list[str]:
+    """Remarks on what of a photo a file of this suffix cannot hold."""
+    loader = WRITABLE[suffix.lower()]
+    lost = []
+    if photo.alpha and loader == "jpegload":
+        lost.append(f"{photo.path}: laid on white, since JPEG has no transparency")
+    if photo.bits == 16 and loader in ("jpegload", "webpload"):
+        lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
+    return lost
+
+
 def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
-    """Write the strips of a coloured copy of `photo` in its format, with its metadata; whole or not at all.
+    """Write the strips of a coloured copy of `photo`, with its metadata; whole or not at all.
+
+    The suffix, one of WRITABLE, decides the format; `output_suffix` gives the photo's own.
 
     Quality is 95 where the format takes one. EXIF (but for the thumbnail in it), XMP, IPTC, orientation,
     resolution and colour profile are the photo's. (TIFF holds EXIF in a form that libvips does not copy.)
@@ -63,9 +78,10 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
         OutputError: the file cannot be written.
         PixelwiseError: whatever `strips` raises, as it is.
     """
+    encode = _ENCODERS[WRITABLE[path.suffix.lower()]]
     stream = _Stream(iter(strips), photo)
     with whole_file(path) as temporary, _target(temporary) as target:
-        _run(lambda: _encoder(photo)(_dressed(stream.image(), photo), photo, target), stream, path)
+        _run(lambda: encode(_dressed(stream.image(), photo), photo, target), stream, path)
 
 
 def write_map(path: Path, small: Tensor, photo: Photo) -> None:
@@ -223,15 +239,11 @@ def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:
 Encode = Callable[[pyvips.Image, Photo, pyvips.Target], None]
 
 
-def _encoder(photo: Photo) -> Encode:
-    if photo.format == "heifload" and photo.metadata["heif-compression"][1] != "av1":
-        return _encode_png  # the wheel reads no HEVC patents' licence either, and writes AV1 alone
-    return _ENCODERS.get(photo.format, _encode_png)
-
-
 def _encode_jpeg(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     # Chroma as fine as the photo had it; predicted chroma is coarser than either.
     full = photo.metadata.get("jpeg-chroma-subsample", (0, ""))[1] == "4:4:4"
+    if photo.alpha:
+        image = image.flatten(background=[2**photo.bits - 1])
     image.jpegsave_target(target, Q=95, subsample_mode="off" if full else "on")
 
 
@@ -241,7 +253,10 @@ def _encode_png(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> No
 
 def _encode_tiff(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     num_bytes = photo.width * photo.height * image.bands * photo.bits // 8
-    plain = photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
+    plain = (
+        photo.format == "tiffload"
+        and photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
+    )
     compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
     image.tiffsave_target(target, bigtiff=num_bytes > 2**32 - 2**20, **compression)
 
@@ -251,7 +266,7 @@ def _encode_webp(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> N
 
 
 def _encode_avif(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
-    bits = {"bitdepth": photo.metadata["bits-per-sample"][1]} if photo.bits == 16 else {}
+    bits = {"bitdepth": photo.metadata.get("bits-per-sample", (0, 12))[1]} if photo.bits == 16 else {}
     image.heifsave_target(target, Q=95, compression="av1", subsample_mode="off", **bits)
 
 
@@ -262,3 +277,6 @@ _ENCODERS: dict[str, Encode] = {
     "webpload": _encode_webp,
     "heifload": _encode_avif,
 }
+
+WRITABLE = {suffix: loader for loader in _ENCODERS for suffix in VIPS_FORMATS[loader] if suffix != ".heic"}
+"""Suffixes of the files that can be written (a .heic would have to be HEVC), each with its format's key."""
