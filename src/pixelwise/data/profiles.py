@@ -1,11 +1,12 @@
 """Whatever numbers a photo is stored in, to sRGB or grey in 8 or 16 bit, and the colour profile to write.
 
-RGB with sRGB's profile             as it is; the profile is kept
+RGB with a profile that does what   as it is; the profile is kept
+sRGB does, whatever its name
 RGB with another profile            to sRGB through it; the result is converted back and keeps it
 grey with a grey profile            to sRGB through it; the result carries sRGB's profile,
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
-Lab, XYZ and the like               to sRGB
+Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
 float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that no value exceeds
 """
 
@@ -14,14 +15,20 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyvips
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from pixelwise.data.formats import field, reading
 from pixelwise.errors import PhotoError
+
+_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
+"""libvips' names for colours as the eye has them; negative numbers are right there."""
+
+_SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
 Convert = Callable[[pyvips.Image], pyvips.Image]
 
@@ -45,10 +52,13 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
     Raises:
         PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
     """
+    if image.interpretation in _DEVICE_INDEPENDENT:
+        wide = "srgb" if image.interpretation == "labq" else "rgb16"
+        return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
         return _from_range(path, image)
     profile: bytes | None = field(image, "icc-profile-data", None)
-    kind, name = _describe(profile)
+    kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
 
     def to_srgb(pixels: pyvips.Image) -> pyvips.Image:
@@ -57,7 +67,7 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
 
     if image.interpretation == "cmyk" or (kind == "GRAY" and image.bands <= 2):
         return Conversion(to_srgb, srgb_profile())
-    if kind == "RGB" and "srgb" in name.lower():
+    if kind == "RGB" and _does_what_srgb_does(profile):
         return Conversion(_plain, profile)
     if kind == "RGB" and image.bands >= 3:
         return Conversion(to_srgb, profile, into_profile=True)
@@ -72,15 +82,36 @@ def srgb_profile() -> bytes:
     return bytes(black.icc_transform("srgb", input_profile="srgb").get("icc-profile-data"))
 
 
-def _describe(profile: bytes | None) -> tuple[str, str]:
-    """What space a profile is for, RGB, GRAY or CMYK, and its name; blank where it cannot be read."""
+def _space(profile: bytes | None) -> str:
+    """What space a profile is for, RGB, GRAY or CMYK; blank where it cannot be read."""
     if profile is None:
-        return "", ""
+        return ""
     try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
     except OSError:
-        return "", ""
-    return opened.xcolor_space.strip(), opened.profile_description or ""
+        return ""
+
+
+@lru_cache(maxsize=16)  # the photos of one camera share theirs
+def _does_what_srgb_does(profile: bytes | None) -> bool:
+    """Whether an RGB profile leaves greys and muted colours where sRGB has them.
+
+    Names do not tell: linear profiles, and those of wider gamuts, have sRGB in theirs.
+    """
+    greys = np.repeat(np.arange(16, 256, 16, dtype=np.uint8)[:, None], 3, axis=1)
+    # Muted, since vivid colours of a wider gamut are cut to sRGB's own.
+    muted = np.array([[200, 100, 100], [100, 200, 100], [100, 100, 200], [180, 180, 90]], np.uint8)
+    codes = np.concatenate([greys, muted])[None]
+    try:
+        seen = ImageCms.profileToProfile(
+            Image.fromarray(codes),
+            ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
+    except (OSError, ImageCms.PyCMSError):
+        return False
+    return bool(np.abs(np.asarray(seen).astype(int) - codes).max() <= _SRGB_TOLERANCE)
 
 
 def _plain(image: pyvips.Image) -> pyvips.Image:
