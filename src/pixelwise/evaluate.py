@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pixelwise.config import Device
 from pixelwise.data import Pictures
 from pixelwise.data.batches import Batches
-from pixelwise.labelspace import Palette
 from pixelwise.metrics import PixelScore
+from pixelwise.processor import choose_device
 from pixelwise.progress import progress
 from pixelwise.runs import Model
 
@@ -39,30 +40,33 @@ def score(net: nn.Module, data: Batches) -> PixelScore:
     """Cross-entropy and accuracy of a network in evaluation mode, in fp32; its mode is put back."""
     was_training = net.training
     net.eval()
-    total = sum((PixelScore.of(_logits(net, piece), piece.labels) for piece in _pieces(data)), PixelScore())
+    total = sum((PixelScore.of(net(piece.grey()), piece.labels) for piece in _pieces(data)), PixelScore())
     net.train(was_training)
     return total
 
 
 @torch.inference_mode()
-def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[str, Interval]]:
+def evaluate(
+    model: Model, pictures: Pictures, seed: int = 0, device: Device = "auto"
+) -> dict[str, dict[str, Interval]]:
     """Accuracy (per cent) and loss (nats a pixel) on the validation part, of a model and of two baselines.
 
     `majority` gives every pixel the shares that the classes have in the training part; `grey level` gives
     it the shares among the training pixels that are as bright. What a network scores above the second is
     what it reads in the neighbourhood.
     """
-    train = Batches.of(pictures.train, model.palette, torch.device("cpu"))
-    val = Batches.of(pictures.val, model.palette, torch.device("cpu"))
-    by_grey = _shares_by_grey(train, model.palette)
+    on = choose_device(device)
+    net = model.net.to(on)
+    train, val = (Batches.of(part, model.palette, on) for part in (pictures.train, pictures.val))
+    by_grey = _shares_by_grey(train, model.palette.num_classes)
     baselines = {"majority": by_grey.sum(0, keepdim=True).expand_as(by_grey), "grey level": by_grey}
     logits = {name: (counts + 1).log().log_softmax(-1) for name, counts in baselines.items()}
     scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in logits}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
         for piece in _pieces(val):
-            predictions = {"model": _logits(model.net, piece)}
+            predictions = {"model": net(piece.grey())}
             for name, table in logits.items():
-                predictions[name] = table[_grey_level(piece.grey[:, 0])].permute(0, 3, 1, 2)
+                predictions[name] = table[_grey_level(piece.grey()[:, 0])].permute(0, 3, 1, 2)
             for name, predicted in predictions.items():
                 scores[name] += [
                     PixelScore.of(predicted[i : i + 1], piece.labels[i : i + 1]) for i in range(len(piece))
@@ -77,20 +81,16 @@ def _pieces(data: Batches) -> Iterator[Batches]:
         yield data.take(index)
 
 
-def _logits(net: nn.Module, piece: Batches) -> Tensor:
-    return net(piece.grey.contiguous(memory_format=torch.channels_last))
-
-
 def _grey_level(grey: Tensor) -> Tensor:
     """Brightness in 256 steps."""
     return (grey * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
 
 
-def _shares_by_grey(train: Batches, palette: Palette) -> Tensor:
+def _shares_by_grey(train: Batches, num_classes: int) -> Tensor:
     """How many training pixels of each grey level have each class, (256, K)."""
-    joint = _grey_level(train.grey[:, 0]) * palette.num_classes + train.labels.long()
-    counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * palette.num_classes)
-    return counts.view(_NUM_GREYS, palette.num_classes).float()
+    joint = _grey_level(train.grey()[:, 0]) * num_classes + train.labels.long()
+    counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * num_classes)
+    return counts.view(_NUM_GREYS, num_classes).float()
 
 
 def _intervals(by_picture: list[PixelScore], seed: int) -> dict[str, Interval]:

@@ -22,7 +22,9 @@ from pixelwise.processor import choose_device, choose_precision, compute_in, pea
 from pixelwise.progress import progress
 from pixelwise.runs import (
     CHECKPOINT,
+    METRICS,
     MODEL,
+    SIZES,
     Checkpoint,
     append_metrics,
     cut_metrics,
@@ -86,7 +88,7 @@ def train(
         while run.step < run.num_steps:
             batch = run.next_batch()
             with compute_in(run.precision, run.device):
-                logits = run.net(batch.grey.contiguous(memory_format=torch.channels_last))
+                logits = run.net(batch.grey())
             loss = cross_entropy(logits, batch.labels, weights=run.class_weights)
             run.optimiser.step(loss, run.step)
             run.count(loss.item(), len(batch))
@@ -144,7 +146,7 @@ class _Run:
         self.palette = Palette.read(config.palette)
         _check_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
-        self.size = _PHOTO_SCALE * pictures.train.shape[-2]
+        self.size = min(_PHOTO_SCALE * pictures.train.shape[-2], SIZES[-1])
         self.data = Batches.of(pictures.train, self.palette, device)
         self.val = Batches.of(pictures.val, self.palette, device)
         self.class_weights = class_weights(self.data.labels, config.net.num_colours, config.train.rebalance)
@@ -156,7 +158,8 @@ class _Run:
         if saved:
             self._restore(saved)
         else:
-            write_manifest(folder, config, pictures.digest, {"precision": reason, "device": str(device)})
+            reasons = {"precision": reason, "device": str(device)}
+            write_manifest(folder, config, pictures.digest, reasons, pictures.notes)
             write_samples(folder, pictures.val)
         cut_metrics(folder, self.step // self.steps_per_epoch)
         self._saved_at_s = self.clock.seconds()
@@ -237,7 +240,9 @@ class _Run:
         seconds = self.clock.seconds()
         self.save()  # first: a folder with a model and no checkpoint could neither go on nor start anew
         write_model(self.folder / MODEL, self.net, self.config.net, self.palette, self.size)
-        last = read_metrics(self.folder)[-1]
+        last = next(reversed(read_metrics(self.folder)), None)
+        if last is None:
+            raise CheckpointError(f"{self.folder} has lost its {METRICS}; start the run anew")
         return TrainResult(
             run=str(self.folder),
             epochs=self.config.train.epochs,
@@ -262,9 +267,9 @@ def _vary(batch: Batches, train: TrainConfig, step: int, *, crop: bool) -> Batch
     randomness = _randomness(train.seed, step, 1)
     if train.flip:
         which = torch.rand(len(batch), generator=randomness) < 0.5
-        batch = batch.mirror(which.to(batch.grey.device))
+        batch = batch.mirror(which.to(batch.images.device))
     if crop:
-        height, width = (size // 2 for size in batch.grey.shape[-2:])
+        height, width = (size // 2 for size in batch.images.shape[-2:])
         row, column = (int(torch.randint(size + 1, (), generator=randomness)) for size in (height, width))
         batch = batch.crop(row, column, height, width)
     return batch

@@ -35,7 +35,7 @@ def test_score_is_that_of_all_pictures_at_once_and_leaves_the_mode(pictures):
     got = score(net, data)
     assert net.training
     with torch.inference_mode():
-        whole = PixelScore.of(net.eval()(data.grey), data.labels)
+        whole = PixelScore.of(net.eval()(data.grey()), data.labels)
     assert (got.num_pixels, got.num_right) == (whole.num_pixels, whole.num_right)
     assert got.loss == pytest.approx(whole.loss, rel=1e-5)
 

@@ -124,7 +124,7 @@ def evaluate(
     from pixelwise.runs import open_model
 
     opened = open_model(model)
-    scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed)
+    scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
     values = {
         name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
     }

@@ -1,11 +1,11 @@
-"""Pictures as a network meets them: what it reads and the labels, resident in memory."""
+"""Pictures as a network meets them: bytes and labels in memory, what it reads made batch by batch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from pixelwise.labelspace import LabelSpace
@@ -13,33 +13,36 @@ from pixelwise.labelspace import LabelSpace
 
 @dataclass(frozen=True)
 class Batches:
-    """A part of a data set, encoded once for a whole run; five bytes a pixel."""
+    """A part of a data set in a label space; four bytes a pixel, of which the pictures' three are shared."""
 
-    grey: Float[Tensor, "N 1 H W"]
-    """What the network reads."""
+    images: UInt8[Tensor, "N 3 H W"]
     labels: UInt8[Tensor, "N H W"]
     """The class of every pixel."""
+    space: LabelSpace
 
     @staticmethod
     def of(images: UInt8[Tensor, "N 3 H W"], space: LabelSpace, device: torch.device) -> Batches:
-        """Encode pictures in a label space."""
-        return Batches(space.read_grey(images).to(device), space.encode(images).to(device))
+        """Encode pictures in a label space, once for a whole run."""
+        return Batches(images.to(device), space.encode(images).to(device), space)
 
     def __len__(self) -> int:
-        return len(self.grey)
+        return len(self.images)
+
+    def grey(self) -> Float[Tensor, "N 1 H W"]:
+        """What a network reads, channels last."""
+        return self.space.read_grey(self.images).contiguous(memory_format=torch.channels_last)
 
     def take(self, index: Int[Tensor, " B"]) -> Batches:
         """The pictures and labels at some indices."""
-        return Batches(self.grey[index], self.labels[index])
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
-    def mirror(self, which: Tensor) -> Batches:
-        """Mirror left to right the pictures where `which` (N,) is true."""
-        return Batches(
-            torch.where(which[:, None, None, None], self.grey.flip(-1), self.grey),
-            torch.where(which[:, None, None], self.labels.flip(-1), self.labels),
-        )
+    def mirror(self, which: Bool[Tensor, " N"]) -> Batches:
+        """Mirror left to right the pictures where `which` is true."""
+        images = torch.where(which[:, None, None, None], self.images.flip(-1), self.images)
+        labels = torch.where(which[:, None, None], self.labels.flip(-1), self.labels)
+        return replace(self, images=images, labels=labels)
 
     def crop(self, row: int, column: int, height: int, width: int) -> Batches:
         """The same window of every picture."""
         rows, columns = slice(row, row + height), slice(column, column + width)
-        return Batches(self.grey[..., rows, columns], self.labels[..., rows, columns])
+        return replace(self, images=self.images[..., rows, columns], labels=self.labels[..., rows, columns])
