@@ -17,6 +17,7 @@ from torch import Tensor
 from pixelwise.data.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
 from pixelwise.data.paint import Strip
 from pixelwise.data.profiles import conversion
+from pixelwise.data.tiff_exif import read_exif
 from pixelwise.errors import PhotoError
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
@@ -131,10 +132,15 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     num_pictures = field(image, "n-pages", 1)
     first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
     metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
-    bright = ""
+    bright = exifless = ""
     if name == "jpegload" and has_gain_map(path):
         metadata.pop("xmp-data", None)  # it tells where in the file the second picture was
         bright = f"{path}: its gain map for HDR screens, and the XMP that tells of it, were left out"
+    if name == "tiffload":
+        try:
+            metadata |= read_exif(path)
+        except ValueError as error:
+            exifless = f"{path}: {error}; it was left out"
     return Photo(
         path=path,
         width=plain.width,
@@ -147,7 +153,7 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         metadata=metadata,
         profile=way.profile,
         into_profile=way.into_profile,
-        notes=tuple(note for note in (way.note, first, bright) if note),
+        notes=tuple(note for note in (way.note, first, bright, exifless) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
 

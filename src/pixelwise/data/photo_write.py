@@ -21,6 +21,7 @@ from torch import Tensor
 from pixelwise.data.formats import VIPS_FORMATS, vips_reason
 from pixelwise.data.paint import Strip
 from pixelwise.data.photo import Photo
+from pixelwise.data.tiff_exif import add_exif, check_exif
 from pixelwise.errors import OutputError
 from pixelwise.files import whole_file
 
@@ -63,6 +64,11 @@ def losses(photo: Photo, suffix: str) -> list[str]:
         lost.append(f"{photo.path}: laid on white, since JPEG has no transparency")
     if photo.bits == 16 and loader in ("jpegload", "webpload"):
         lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
+    if loader == "tiffload" and "exif-data" in photo.metadata:
+        try:
+            check_exif(photo.metadata["exif-data"][1])
+        except ValueError as error:
+            lost.append(f"{photo.path}: {error}; it was left out")
     return lost
 
 
@@ -72,16 +78,21 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
     The suffix, one of WRITABLE, decides the format; `output_suffix` gives the photo's own.
 
     Quality is 95 where the format takes one. EXIF (but for the thumbnail in it), XMP, IPTC, orientation,
-    resolution and colour profile are the photo's. (TIFF holds EXIF in a form that libvips does not copy.)
+    resolution and colour profile are the photo's.
 
     Raises:
         OutputError: the file cannot be written.
         PixelwiseError: whatever `strips` raises, as it is.
     """
-    encode = _ENCODERS[WRITABLE[path.suffix.lower()]]
+    loader = WRITABLE[path.suffix.lower()]
+    encode = _ENCODERS[loader]
     stream = _Stream(iter(strips), photo)
-    with whole_file(path) as temporary, _target(temporary) as target:
-        _run(lambda: encode(_dressed(stream.image(), photo), photo, target), stream, path)
+    with whole_file(path) as temporary:
+        with _target(temporary) as target:
+            _run(lambda: encode(_dressed(stream.image(), photo), photo, target), stream, path)
+        if loader == "tiffload" and "exif-data" in photo.metadata:
+            with contextlib.suppress(ValueError):  # `losses` says that it is damaged
+                add_exif(temporary, photo.metadata["exif-data"][1])
 
 
 def write_map(path: Path, small: Tensor, photo: Photo) -> None:
