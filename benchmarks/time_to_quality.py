@@ -24,7 +24,7 @@ from pixelwise.runs import processor_name
 RECIPES = ("handout", "fast", "best")
 
 
-def train(net: str, recipe: str, seed: int, data_dir: str | None) -> dict[str, float]:
+def train(net: str, recipe: str, seed: int, data_dir: str | None, *changes: str) -> dict[str, float]:
     """One run through the command line, as a user would."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -36,7 +36,7 @@ def train(net: str, recipe: str, seed: int, data_dir: str | None) -> dict[str, f
             "cifar10:horse",
         ]
         command += ["--recipe", recipe, "--seed", str(seed), "--out", str(Path(folder) / "run"), "--json"]
-        command += ["--data-dir", data_dir] if data_dir else []
+        command += [*(["--data-dir", data_dir] if data_dir else []), *changes]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
