@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.data.photo import open_photo
+from pixelwise.photos.photo import open_photo
 from pixelwise.predict import predict
 from pixelwise.runs import DEFAULT_MODEL, open_model
 

@@ -20,11 +20,11 @@ from pixelwise.cards import read_card, shipped_models
 from pixelwise.colour import srgb_to_lab
 from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
-from pixelwise.data.photo import Photo, open_photo
 from pixelwise.errors import DataError
 from pixelwise.evaluate import evaluate
 from pixelwise.files import write_text
 from pixelwise.labelspace import Palette
+from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.predict import Prediction, colourise_photo, predict
 from pixelwise.progress import progress
 from pixelwise.report import compare, curves, final_scores, pictures

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.data.find import Failure, Found, Targets, find_photos, is_folder
-from pixelwise.data.formats import MAX_MEGAPIXELS, SUFFIXES
-from pixelwise.data.paint import LightnessDrift, paint
-from pixelwise.data.photo import Photo, open_photo
-from pixelwise.data.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
+from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
+from pixelwise.photos.formats import MAX_MEGAPIXELS, SUFFIXES
+from pixelwise.photos.paint import LightnessDrift, paint
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.progress import progress
 from pixelwise.runs import Model
 

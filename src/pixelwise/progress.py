@@ -48,7 +48,7 @@ def _bar(console: object, what: str, total: int) -> Iterator[Advance]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),  # a file may be called [red]
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, note="")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.data.find import Failure, find_photos
 from pixelwise.errors import PhotoError
+from pixelwise.photos.find import Failure, find_photos
 
 
 def test_finding_photos(tmp_path):
@@ -53,7 +53,7 @@ def find_as_nobody(*inputs: Path, recursive: bool = False) -> list[str]:
     """Names found and failures, by a process without root's right to read everything."""
     code = f"""
 import os
-from pixelwise.data.find import find_photos
+from pixelwise.photos.find import find_photos
 if os.geteuid() == 0:
     os.setgid(65534); os.setuid(65534)
 found, failures = find_photos({[str(given) for given in inputs]!r}, {recursive})

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from pixelwise.colour import lightness
-from pixelwise.data.paint import LightnessDrift, paint
-from pixelwise.data.photo import Photo, ahead, open_photo
-from pixelwise.data.photo_write import output_suffix, write_map, write_photo
 from pixelwise.errors import OutputError, PhotoError
+from pixelwise.photos.paint import LightnessDrift, paint
+from pixelwise.photos.photo import Photo, ahead, open_photo
+from pixelwise.photos.photo_write import output_suffix, write_map, write_photo
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
@@ -208,7 +208,7 @@ def test_the_table_paints_what_the_formula_paints(alpha, grey, monkeypatch):
     strips = [rng.integers(0, 256, (rows, 50, bands), dtype=np.uint8) for rows in (7, 7, 3)]
     painted = []
     for pays_from in (0, 10**9):
-        monkeypatch.setattr("pixelwise.data.paint._TABLE_PAYS_FROM", pays_from)
+        monkeypatch.setattr("pixelwise.photos.paint._TABLE_PAYS_FROM", pays_from)
         drift = LightnessDrift()
         chroma = VIVID / 2
         painted.append(np.concatenate(list(paint(iter(strips), chroma, (17, 50), alpha, drift))).astype(int))
@@ -254,7 +254,7 @@ def test_thin_photos(shape, suffix, tmp_path):
 
 
 def test_many_strips_are_written_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("pixelwise.data.photo._STRIP_PIXELS", 500)
+    monkeypatch.setattr("pixelwise.photos.photo._STRIP_PIXELS", 500)
     Image.fromarray(scene(203, 91)).save(tmp_path / "in.png")
     copy(open_photo(tmp_path / "in.png"), tmp_path / "out.png")
     difference = lightness(read(tmp_path / "out.png")) - lightness(read(tmp_path / "in.png"))

@@ -14,11 +14,11 @@ from PIL import Image
 
 from pixelwise import models
 from pixelwise.config import UNetConfig
-from pixelwise.data.formats import VIPS_FORMATS
-from pixelwise.data.paint import paint
-from pixelwise.data.photo import open_photo
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
+from pixelwise.photos.formats import VIPS_FORMATS
+from pixelwise.photos.paint import paint
+from pixelwise.photos.photo import open_photo
 from pixelwise.predict import (
     _ONE_THREAD,
     ColouriseOptions,
@@ -341,7 +341,7 @@ def test_memory_does_not_grow_with_the_photo(model, tmp_path):
         code = f"""
 import resource, torch
 from pathlib import Path
-from pixelwise.data.photo import open_photo
+from pixelwise.photos.photo import open_photo
 from pixelwise.predict import colourise_photo
 photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
 colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))

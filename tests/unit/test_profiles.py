@@ -9,8 +9,8 @@ import pyvips
 import torch
 from PIL import Image, ImageCms
 
-from pixelwise.data.photo import open_photo
-from pixelwise.data.profiles import srgb_profile
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.profiles import srgb_profile
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 scene, profile_of = make["scene"], make["profile_of"]

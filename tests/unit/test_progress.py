@@ -1,7 +1,12 @@
 """Progress: silent in a library, on standard error once a door turns it on."""
 
+import io
+import re
+import sys
+
 import pytest
 
+from pixelwise.cli.common import say
 from pixelwise.progress import progress, show_progress
 
 
@@ -43,3 +48,22 @@ def test_short_work_off_a_terminal_says_nothing(capfd):
     show_progress(True)
     count(3)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_said_meanwhile_stands_above_the_bar_whole(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    show_progress(True)
+    with progress("colouring", 2) as advance:
+        advance(1, "[red] album/[b].jpg")
+        say("[red] album/[b].jpg: cut short", always=True)
+        advance(1, "")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
+    assert "pixelwise: [red] album/[b].jpg: cut short" in lines
+    assert any("[red] album/[b].jpg" in line for line in lines if line.startswith("colouring"))

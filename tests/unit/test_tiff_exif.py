@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from pixelwise.data.paint import LightnessDrift, paint
-from pixelwise.data.photo import open_photo
-from pixelwise.data.photo_write import losses, write_photo
-from pixelwise.data.tiff_exif import add_exif
+from pixelwise.photos.paint import LightnessDrift, paint
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.photo_write import losses, write_photo
+from pixelwise.photos.tiff_exif import add_exif
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 scene, PROFILE = make["scene"], make["srgb_profile"]()

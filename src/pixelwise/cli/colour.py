@@ -47,7 +47,7 @@ def colourise(
     max_megapixels
         Refuse larger photos.
     """
-    from pixelwise.data.find import Failure
+    from pixelwise.photos.find import Failure
     from pixelwise.predict import Coloured, ColouriseOptions
     from pixelwise.predict import colourise as colourise_photos
     from pixelwise.processor import choose_device

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pixelwise.data.find import Failure, find_photos
-from pixelwise.data.photo import open_photo
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError, PhotoError
 from pixelwise.files import checksum
+from pixelwise.photos.find import Failure, find_photos
+from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 
 _VAL_FRAC = 0.1

@@ -22,8 +22,8 @@ import numpy as np
 import pyvips
 from PIL import Image, ImageCms
 
-from pixelwise.data.formats import field, reading
 from pixelwise.errors import PhotoError
+from pixelwise.photos.formats import field, reading
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
 """libvips' names for colours as the eye has them; negative numbers are right there."""

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.data.formats import SUFFIXES
 from pixelwise.errors import OutputError, PixelwiseError
+from pixelwise.photos.formats import SUFFIXES
 
 
 @dataclass(frozen=True)

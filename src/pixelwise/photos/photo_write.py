@@ -18,12 +18,12 @@ import numpy as np
 import pyvips
 from torch import Tensor
 
-from pixelwise.data.formats import VIPS_FORMATS, vips_reason
-from pixelwise.data.paint import Strip
-from pixelwise.data.photo import Photo
-from pixelwise.data.tiff_exif import add_exif, check_exif
 from pixelwise.errors import OutputError
 from pixelwise.files import whole_file
+from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
+from pixelwise.photos.paint import Strip
+from pixelwise.photos.photo import Photo
+from pixelwise.photos.tiff_exif import add_exif, check_exif
 
 _KEPT = (
     "exif-",

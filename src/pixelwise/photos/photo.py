@@ -14,11 +14,11 @@ import pyvips
 import torch
 from torch import Tensor
 
-from pixelwise.data.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
-from pixelwise.data.paint import Strip
-from pixelwise.data.profiles import conversion
-from pixelwise.data.tiff_exif import read_exif
 from pixelwise.errors import PhotoError
+from pixelwise.photos.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
+from pixelwise.photos.paint import Strip
+from pixelwise.photos.profiles import conversion
+from pixelwise.photos.tiff_exif import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _READ_AHEAD = 4  # strips that may wait to be worked on
@@ -93,7 +93,7 @@ class Photo:
         return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
 
     def strips(self) -> Iterator[Strip]:
-        """All rows from the top, as `data.paint` takes them; a few are read ahead.
+        """All rows from the top, as `photos.paint` takes them; a few are read ahead.
 
         Raises:
             PhotoError: the file is damaged or cut short.
