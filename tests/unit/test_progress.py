@@ -61,9 +61,9 @@ def test_what_is_said_meanwhile_stands_above_the_bar_whole(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     show_progress(True)
     with progress("colouring", 2) as advance:
-        advance(1, "[red] album/[b].jpg")
-        say("[red] album/[b].jpg: cut short", always=True)
         advance(1, "")
+        say("[red] album/[b].jpg: cut short", always=True)
+        advance(1, "[red] album/[b].jpg")
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
     assert "pixelwise: [red] album/[b].jpg: cut short" in lines
     assert any("[red] album/[b].jpg" in line for line in lines if line.startswith("colouring"))
