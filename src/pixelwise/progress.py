@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 Advance = Callable[[int, str], None]
 """Called with the number of steps just done and a short note on how it goes."""
 
-_SHOW_AFTER_S = 0.5  # shorter work needs no bar
+_LINE_EVERY_S = 10.0  # off a terminal: often enough to see life, seldom enough for a log
 
 _shown = False
 
@@ -21,55 +22,48 @@ def show_progress(shown: bool) -> None:
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Advance]:
+def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show `what` with a bar, the note of the last step, time spent and time left.
 
-    On a terminal the bar moves in place; elsewhere a plain line appears about every ten seconds.
+    `done` steps of the `total` were done before, and tell nothing of the pace. On a terminal the bar moves in
+    place; elsewhere a plain line appears about every ten seconds.
     """
     if not _shown:
         yield lambda _num, _note: None
         return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    drawing = _bar(console, what, total) if console.is_terminal else _lines(console, what, total)
-    with drawing as advance:
+    with _bar(what, total, done) if sys.stderr.isatty() else _lines(what, total, done) as advance:
         yield advance
 
 
 @contextlib.contextmanager
-def _bar(console: object, what: str, total: int) -> Iterator[Advance]:
+def _bar(what: str, total: int, done: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    assert isinstance(console, Console)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a source may be called [red], a file :horse:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}", markup=False),  # a file may be called [red]
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=total, note="")
+    with Progress(*columns, console=Console(stderr=True, emoji=False)) as bar:
+        task = bar.add_task(what, total=total, completed=done, note="")
         yield lambda num, note: bar.update(task, advance=num, note=note)
 
 
 @contextlib.contextmanager
-def _lines(console: object, what: str, total: int, every_s: float = 10.0) -> Iterator[Advance]:
-    from rich.console import Console
-
-    assert isinstance(console, Console)
+def _lines(what: str, total: int, done: int, every_s: float = _LINE_EVERY_S) -> Iterator[Advance]:
     start = last = time.monotonic()
-    done = 0
+    new = 0
 
     def advance(num: int, note: str) -> None:
-        nonlocal done, last
-        done += num
+        nonlocal new, last
+        new += num
         now = time.monotonic()
         if now - last >= every_s:
             last = now
-            left_s = (now - start) / max(done, 1) * (total - done)
-            console.print(f"{what}: {done}/{total}, {left_s:.0f} s left {note}", highlight=False)
+            left_s = (now - start) / max(new, 1) * (total - done - new)
+            print(f"{what}: {done + new}/{total}, {left_s:.0f} s left, {note}", file=sys.stderr, flush=True)
 
     yield advance

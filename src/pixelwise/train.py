@@ -83,8 +83,8 @@ def train(
     run = _Run(
         config, pictures, folder, choose_device(device), _saved(config, pictures, folder, resume=resume)
     )
-    with progress(f"training on {pictures.name}", run.num_steps) as advance, finish_step_first() as stop:
-        advance(run.step, "")
+    showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
+    with showing as advance, finish_step_first() as stop:
         while run.step < run.num_steps:
             batch = run.next_batch()
             with compute_in(run.precision, run.device):

@@ -3,11 +3,12 @@
 import io
 import re
 import sys
+import time
 
 import pytest
 
 from pixelwise.cli.common import say
-from pixelwise.progress import progress, show_progress
+from pixelwise.progress import _lines, progress, show_progress
 
 
 @pytest.fixture(autouse=True)
@@ -27,21 +28,21 @@ def test_it_is_silent_until_turned_on(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_off_a_terminal_plain_lines_tell_time_left_on_standard_error(capfd, monkeypatch):
-    from pixelwise import progress as module
-
-    show_progress(True)
-    with module._lines(_console(), "counting", 4, every_s=0.0) as advance:
-        advance(1, "so far so good")
+def test_off_a_terminal_plain_lines_tell_time_left_on_standard_error(capfd):
+    with _lines("training on cifar10:horse", 100, done=90, every_s=0.01) as advance:
+        time.sleep(0.05)
+        advance(5, "so far so good")
     out, err = capfd.readouterr()
     assert out == ""
-    assert "counting: 1/4, 0 s left so far so good" in err
+    assert err == "training on cifar10:horse: 95/100, 0 s left, so far so good\n"
 
 
-def _console():
-    from rich.console import Console
-
-    return Console(stderr=True)
+def test_time_left_follows_from_the_pace_of_this_run_alone(capfd, monkeypatch):
+    now = iter([0.0, 60.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    with _lines("training", 1000, done=900, every_s=0.0) as advance:
+        advance(10, "")
+    assert "910/1000, 540 s left" in capfd.readouterr().err
 
 
 def test_short_work_off_a_terminal_says_nothing(capfd):
@@ -60,10 +61,10 @@ def test_what_is_said_meanwhile_stands_above_the_bar_whole(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     show_progress(True)
-    with progress("colouring", 2) as advance:
+    with progress("colouring :horse:", 2) as advance:
         advance(1, "")
         say("[red] album/[b].jpg: cut short", always=True)
         advance(1, "[red] album/[b].jpg")
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
     assert "pixelwise: [red] album/[b].jpg: cut short" in lines
-    assert any("[red] album/[b].jpg" in line for line in lines if line.startswith("colouring"))
+    assert any("[red] album/[b].jpg" in line for line in lines if line.startswith("colouring :horse:"))
