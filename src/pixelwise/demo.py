@@ -139,7 +139,7 @@ def _colour_section(coloured: list[_Coloured], model: Model) -> str:
     if model.name in shipped_models():
         card = read_card(model.name)
         facts = {"made for": card.purpose, "learnt from": card.source, "score": card.score}
-        about.append(page.table(facts | {"cannot": card.limits}))
+        about.append(page.table(facts | {"limits": card.limits}))
     return page.section(
         "Grey photographs, coloured",
         *about,
