@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch._dynamo  # what torch imports with its first optimiser: 2 s that are no training
 from torch import Tensor, nn
 
 from pixelwise.config import TrainConfig
 from pixelwise.runs import flatten_state, unflatten_state
+
+_MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no better: docs/log.md
 
 
 class Optimiser:
@@ -34,6 +37,7 @@ class Optimiser:
                 lr=config.muon_rate,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
+                ns_steps=_MUON_ITERATIONS,
             )
             self._parts.append((muon, config.muon_rate))
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -119,25 +118,15 @@ def predict(photo: Photo, model: Model) -> Prediction:
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size))
     grey = model.palette.read_grey(photo.upright(small)[None])
-    return Prediction(photo.as_stored(_run(model, grey)[0]), model.palette)
+    with _ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
+        logits = model.logits(grey)[0]
+    return Prediction(photo.as_stored(logits), model.palette)
 
 
 def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width at which a network reads a photo: never enlarged, at most 8 short sides long."""
     scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _run(model: Model, grey: Tensor) -> Tensor:
-    """Logits of a grey picture of any size; its edges repeat up to a multiple of the network's stride."""
-    device = next(model.net.parameters()).device
-    height, width = grey.shape[-2:]
-    below, right = -height % model.net.stride, -width % model.net.stride
-    padded = F.pad(grey.to(device), (0, right, 0, below), mode="replicate")
-    alone = _ONE_THREAD if padded[0, 0].numel() <= _SMALL else nullcontext()
-    with alone, torch.inference_mode():
-        logits: Tensor = model.net(padded)
-    return logits[..., :height, :width].float().cpu()
 
 
 def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:

@@ -37,7 +37,7 @@ def fast(net: str, source: str) -> RunConfig:
     """
     train = TrainConfig(
         epochs=1,
-        batch_size=16,
+        batch_size=24,
         learning_rate=0.03,
         schedule="one-cycle",
         optimiser="muon",
@@ -56,7 +56,7 @@ def best(net: str, source: str) -> RunConfig:
     Source:  ours; docs/log.md has what was tried
     """
     train = TrainConfig(
-        epochs=75,
+        epochs=45,
         batch_size=25,
         learning_rate=0.02,
         schedule="one-cycle",

@@ -45,7 +45,7 @@ def test_muon_moves_each_convolution_as_the_matrix_of_its_unfolded_product():
     optimiser.step(loss_of(net), 0)
     matrix = nn.Parameter(start.flatten(1).clone())
     matrix.grad = net[2].weight.grad.flatten(1)
-    torch.optim.Muon([matrix], lr=0.1, momentum=0.9, weight_decay=0.0).step()
+    torch.optim.Muon([matrix], lr=0.1, momentum=0.9, weight_decay=0.0, ns_steps=3).step()
     assert torch.equal(net[2].weight.detach().flatten(1), matrix.detach())
     assert (net[2].weight - start).norm() > 0.05
 
