@@ -56,7 +56,7 @@ def best(net: str, source: str) -> RunConfig:
     Source:  ours; docs/log.md has what was tried
     """
     train = TrainConfig(
-        epochs=45,
+        epochs=38,
         batch_size=25,
         learning_rate=0.02,
         schedule="one-cycle",
