@@ -17,7 +17,8 @@ def handout(net: str, source: str) -> RunConfig:
     give --learning-rate to compare them fairly. Arithmetic is fp32, as it was.
 
     Command: pixelwise train unet cifar10:horse --recipe handout
-    Expect:  see docs/log.md for loss, accuracy and seconds, with and without reshuffling
+    Expect:  47.9 % of pixels (45.9 to 49.8, n = 2) in 164 s on two cores of an AMD EPYC; in the original's
+             fixed order 47.8 % at loss 1.411; the CNN 28.8 % at rate 0.3 and 38.7 % at 0.001
     Source:  CSC413/2516, winter 2020, programming assignment 2
     """
     train = TrainConfig(learning_rate=0.3 if net == "cnn" else 0.001, precision="fp32")
@@ -32,7 +33,8 @@ def fast(net: str, source: str) -> RunConfig:
     that the batch-norm statistics are those of whole pictures.
 
     Command: pixelwise train unet cifar10:horse --recipe fast
-    Expect:  benchmarks/time_to_quality.py prints accuracy and time against `handout`
+    Expect:  50.2 % of pixels (49.9 to 50.4, n = 2) in 3.4 s on two cores of an AMD EPYC, 49 times sooner
+             than `handout`: benchmarks/time_to_quality.py
     Source:  ours; docs/log.md has what was tried
     """
     train = TrainConfig(
@@ -52,7 +54,8 @@ def best(net: str, source: str) -> RunConfig:
     """Most accurate within the time of `handout`: many cheap passes, then a few over whole pictures.
 
     Command: pixelwise train unet cifar10:horse --recipe best
-    Expect:  benchmarks/time_to_quality.py prints accuracy and time against `handout`
+    Expect:  60.2 % of pixels (60.1 to 60.3, n = 2) in 108 s on two cores of an AMD EPYC, two thirds of the
+             time of `handout`: benchmarks/time_to_quality.py
     Source:  ours; docs/log.md has what was tried
     """
     train = TrainConfig(
@@ -75,7 +78,7 @@ def embedded(net: str, source: str) -> RunConfig:
     Twice the handout's filters, which is 1.9 MB.
 
     Command: pixelwise train unet cifar10:all --recipe embedded
-    Expect:  the scores on the model's card; `pixelwise models` shows it
+    Expect:  loss 3.46 on the test pictures in some 20 minutes on one core; `pixelwise models` shows the card
     Source:  ours, with the rebalancing of R. Zhang et al., arXiv:1603.08511
     """
     train = replace(best(net, source).train, epochs=12, batch_size=50, rebalance=0.5)

@@ -1,5 +1,7 @@
 """Recipes: complete, changeable, and honest about what does not exist."""
 
+import re
+
 import pytest
 
 from pixelwise.config import CNNConfig, UNetConfig
@@ -28,6 +30,7 @@ def test_every_recipe_says_its_command_expectation_and_source():
         assert build.__doc__ is not None
         for part in ("Command:", "Expect:", "Source:"):
             assert part in build.__doc__, build.__name__
+        assert re.search(r"Expect:.*\d", build.__doc__), f"{build.__name__} promises no number"
 
 
 @pytest.mark.parametrize(
