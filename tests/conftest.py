@@ -1,6 +1,7 @@
 """What holds for every test: checked shapes, one thread per worker, real data only where it is named."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers and the programs they start share the cores: threads that wait for each other would only fight.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that runs this in the background has Ctrl-C ignored, by us and by the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # From here on, each function of the package checks the types and shapes of its arguments and of what it
 # returns; an int will do where a float is asked for, as type checkers have it (PEP 484).

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,17 @@ for failure in failures: print(failure.error)
 
 
 @pytest.fixture
-def album(tmp_path):
-    """A folder with a photo and a closed folder, which anybody may reach."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+def album():
+    """A folder with a photo and a closed folder, open to anybody; those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         folder.chmod(0o755)
-    (tmp_path / "locked").mkdir()
-    for name in ("a.jpg", "locked/b.jpg"):
-        (tmp_path / name).touch()
-    (tmp_path / "locked").chmod(0)
-    yield tmp_path
-    (tmp_path / "locked").chmod(0o755)
+        (folder / "locked").mkdir()
+        for photo in ("a.jpg", "locked/b.jpg"):
+            (folder / photo).touch()
+        (folder / "locked").chmod(0)
+        yield folder
+        (folder / "locked").chmod(0o755)
 
 
 def test_closed_folders_are_failures_and_the_rest_is_found(album):
