@@ -253,10 +253,10 @@ def _next_section() -> str:
             "pixelwise colourise grandmother.jpg -o coloured",
             "pixelwise colourise album -o coloured --recursive --confidence",
         ),
-        page.paragraph("Train on a folder of your own photos, and colour with what came out:"),
+        page.paragraph("Train on some thousands of your own colour photos, and colour with what came out:"),
         page.commands(
             "pixelwise palette folder:photos -k 32 --space ab -o mine.json",
             "pixelwise train unet folder:photos --recipe best --palette mine.json --out mine",
-            "pixelwise colourise album -o coloured --model mine",
+            "pixelwise colourise album -o coloured-by-mine --recursive --model mine",
         ),
     )

@@ -145,7 +145,7 @@ def _find_model(name_or_path: str) -> Path:
         if candidate.is_file():
             return candidate
     if (path / CHECKPOINT).is_file():
-        raise CheckpointError(f"{path} holds an unfinished run; finish it with: pixelwise train ... --resume")
+        raise CheckpointError(f"{path} holds an unfinished run; finish it: repeat its command with --resume")
     raise CheckpointError(
         f"needed a model, but {name_or_path} is neither a run folder, a model file, nor one of: "
         f"{', '.join(shipped_models())}"

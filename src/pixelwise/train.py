@@ -99,7 +99,8 @@ def train(
                 run.save()
             if stopping and run.step < run.num_steps:
                 raise Interrupted(
-                    f"{run.step} of {run.num_steps} steps are saved in {folder}; go on with --resume", folder
+                    f"{run.step} of {run.num_steps} steps are saved in {folder}; add --resume to go on",
+                    folder,
                 )
             advance(1, f"loss {loss.item():.3f}{run.last_score}")
         return run.finish()

@@ -138,3 +138,8 @@ def test_an_output_folder_without_permission(colourise, model, tmp_path):
     code, _, err = colourise(tmp_path / "colour.png", "-o", tmp_path / "out", "--model", model)
     assert code == 1
     assert "permission denied" in err
+
+
+def test_a_batch_of_which_nothing_came_is_not_called_coloured(colourise, model, tmp_path):
+    code, out, _ = colourise(tmp_path / "none.jpg", "-o", tmp_path / "out", "--model", model)
+    assert (code, out) == (1, "no photo was coloured; 1 failed\n")

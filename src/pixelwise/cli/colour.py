@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, say
+
+if TYPE_CHECKING:  # its module imports torch
+    from pixelwise.predict import Colourised
 
 
 def colourise(
@@ -74,13 +77,20 @@ def colourise(
         "seconds": result.seconds,
         "lightness_difference": result.lightness_difference,
     }
+    return Outcome(values=values, message=_summary(result, out), num_failed=len(result.failed))
+
+
+def _summary(result: Colourised, out: Path) -> str:
+    """What came of a batch, in a sentence."""
     num = len(result.written)
+    failed = f"; {len(result.failed)} failed" if result.failed else ""
+    if not num:
+        return f"no photo was coloured{failed}"
     place = result.written[0].path if num == 1 else out
-    message = (
+    return (
         f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {_printable(place)}; "
-        f"L moved by {result.lightness_difference:.2f} of 100 on average"
+        f"L moved by {result.lightness_difference:.2f} of 100 on average{failed}"
     )
-    return Outcome(values=values, message=message, num_failed=len(result.failed))
 
 
 def _printable(path: Path) -> str:
