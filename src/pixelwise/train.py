@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from pixelwise.runs import (
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
 
+_logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures learned from: docs/log.md has what other sizes gave
 _CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
 
@@ -244,6 +246,7 @@ class _Run:
         last = next(reversed(read_metrics(self.folder)), None)
         if last is None:
             raise CheckpointError(f"{self.folder} has lost its {METRICS}; start the run anew")
+        self._warn_of_no_use(last["val_accuracy"])
         return TrainResult(
             run=str(self.folder),
             epochs=self.config.train.epochs,
@@ -254,6 +257,16 @@ class _Run:
             train_seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(self.device),
         )
+
+    def _warn_of_no_use(self, val_accuracy: float) -> None:
+        """Say so when no network was needed for what came out: a few dozen pictures, or a few steps."""
+        counts = torch.bincount(self.val.labels.flatten())
+        commonest = 100 * counts.max().item() / counts.sum().item()
+        if val_accuracy <= commonest:
+            _logger.warning(
+                f"no better than always choosing the commonest class, right on {commonest:.1f} % of pixels: "
+                f"{self.num_steps} steps on {len(self.data)} pictures are too few, or the rate is wrong"
+            )
 
 
 def _epoch_order(train: TrainConfig, epoch: int, num_images: int) -> torch.Tensor:

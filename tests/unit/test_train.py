@@ -195,3 +195,14 @@ def test_a_kill_between_state_and_model_leaves_a_run_that_goes_on(tmp_path, pict
     (tmp_path / MODEL).unlink()
     train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
     assert (tmp_path / MODEL).is_file()
+
+
+def test_a_network_that_learned_nothing_is_said_to_be_of_no_use(tmp_path, pictures, caplog):
+    idle = replace(CONFIG, train=replace(CONFIG.train, epochs=1, learning_rate=1e-9))
+    train(idle, pictures, tmp_path / "idle", device="cpu")
+    assert "no better than always choosing the commonest class" in caplog.text
+    assert "6 steps on 40 pictures" in caplog.text
+    caplog.clear()
+    busy = replace(MUON, train=replace(MUON.train, epochs=15, crop_frac=0.0, batch_size=10))
+    train(busy, pictures, tmp_path / "busy", device="cpu")
+    assert caplog.text == ""
