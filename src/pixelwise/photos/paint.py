@@ -1,11 +1,11 @@
-"""Strips of a photo and a small map of chroma to strips of the coloured photo, in about a JPEG's own time.
+"""Strips of a photo and a small map of chroma to strips of the coloured photo, by table where it is large.
 
 A strip is an array (rows, W, bands) of 8- or 16-bit codes. Before painting it has 1 or 2 bands, grey and
 perhaps alpha, or 4, red, green, blue and alpha (opaque where the photo has none: pixels of 32 bits are quick
 to take apart). After painting it has 3 bands, or 4 with the alpha as it was.
 
-Why not kornia or libvips here: for 24 megapixels on one core kornia's way to Lab and back takes 4.3 s and
-libvips' 0.9 s, where a JPEG of that size is decoded and encoded in 0.16 s. The table below takes 0.15 s.
+Why not kornia or libvips here: their way to Lab and back takes several times as long as the file's decoding
+and encoding. `benchmarks/colourise_large.py` prints what this way takes; docs/log.md has what was tried.
 """
 
 from __future__ import annotations
