@@ -34,7 +34,8 @@ def test_the_seed_decides_the_palette(tmp_path):
     ("options", "message"),
     [
         (["-k", "256"], "needed 1 to 255 colours, got 256"),
-        (["-k", "two"], "two"),
+        (["-k", "two"], "-k needs a whole number, got two. See pixelwise palette --help."),
+        (["-k"], "-k needs a value. See pixelwise palette --help."),
         (["--space", "hsv"], "hsv"),
         (["-o", "palette.png"], "-o names the palette's file, such as palette.json, got palette.png"),
     ],

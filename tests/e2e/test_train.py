@@ -61,14 +61,17 @@ def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["train", "unet"], "parameter --source requires an argument"),
+        (["train", "unet"], "train needs SOURCE. See pixelwise train --help."),
         (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, got 'vgg'"),
         (
             ["train", "unet", "synthetic:shapes", "--recipe", "none"],
             "needed one of the recipes handout, fast, best",
         ),
         (["train", "unet", "synthetic:shapes", "--epochs", "0"], "epochs needs to be at least 1, got 0"),
-        (["train", "unet", "synthetic:shapes", "--epochs", "many"], 'unable to convert "many" into int'),
+        (
+            ["train", "unet", "synthetic:shapes", "--epochs", "many"],
+            "--epochs needs a whole number, got many.",
+        ),
         (
             ["train", "unet", "synthetic:shapes", "--kernel", "4"],
             "kernel needs to be odd and positive, got 4",
@@ -77,7 +80,8 @@ def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
         (["train", "unet", "synthetic:shapes", "--resume"], "needed an interrupted run to resume"),
         (["train", "unet", "synthetic:shapes", "--palette", "none"], "none"),
         (["train", "unet", "nowhere:all"], "nowhere"),
-        (["trian"], "trian"),
+        (["trian"], 'Unknown command "trian". Did you mean "train"?'),
+        (["models", "x"], "models has no use for x. See pixelwise models --help."),
     ],
 )
 def test_wrong_use_is_one_clear_line_and_exit_code_2(pixelwise, tmp_path, args, message):

@@ -15,7 +15,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import (
+    App,
+    Argument,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    Token,
+    UnusedCliTokensError,
+)
 
 from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
@@ -23,6 +31,7 @@ from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.progress import show_progress
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
     name="pixelwise",
@@ -59,7 +68,7 @@ def run(tokens: Sequence[str]) -> int:
         logging.getLogger().setLevel(logging.ERROR if common.quiet else logging.WARNING)
         return _finish(command(*bound.args, **bound.kwargs), common)
     except CycloptsError as error:
-        say(_one_line(error), always=True)
+        say(_misread(error), always=True)
         return WRONG
     except Interrupted as error:
         say(f"interrupted; {error}", always=True)
@@ -96,9 +105,21 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _one_line(error: CycloptsError) -> str:
-    """The parser's complaint without its frame, and where help is."""
-    return " ".join(str(error).split()) + " See pixelwise VERB --help."
+def _misread(error: CycloptsError) -> str:
+    """What is wrong with a command, in one line, and where help is."""
+    verb = error.command_chain[0] if error.command_chain else ""
+    match error:
+        case MissingArgumentError(keyword=str(option)):
+            wrong = f"{option} needs a value."
+        case MissingArgumentError(argument=Argument(names=names)):
+            wrong = f"{verb} needs {' or '.join(names)}."
+        case CoercionError(token=Token(value=value, keyword=str(option)), target_type=kind) if kind in _KINDS:
+            wrong = f"{option} needs {_KINDS[kind]}, got {value}."
+        case UnusedCliTokensError(unused_tokens=list(further)):
+            wrong = f"{verb} has no use for {' '.join(further)}."
+        case _:
+            wrong = " ".join(str(error).split())
+    return f"{wrong} See pixelwise {verb + ' ' if verb else ''}--help."
 
 
 def _terminate_like_ctrl_c() -> None:

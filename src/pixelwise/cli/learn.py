@@ -16,6 +16,7 @@ from pixelwise.recipes import recipe as build_recipe
 def train(
     net: str,
     source: str,
+    /,
     *,
     recipe: str = "handout",
     epochs: int | None = None,
@@ -103,6 +104,7 @@ def train(
 def evaluate(
     model: str,
     source: str,
+    /,
     *,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, Outcome
 
 
-def report(run: Path, *, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
+def report(run: Path, /, *, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
     """Show a run as one self-contained page, with its curves and pictures.
 
     Parameters

@@ -13,6 +13,7 @@ from pixelwise.errors import ConfigError
 
 def palette(
     source: str,
+    /,
     *,
     num_colours: Annotated[int, Parameter(name=["--num-colours", "-k"])] = 24,
     space: Literal["rgb", "ab"] = "ab",
