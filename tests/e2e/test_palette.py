@@ -6,20 +6,38 @@ import pytest
 from PIL import Image
 
 from pixelwise.cli.app import run
+from pixelwise.colour import srgb_to_lab
+from pixelwise.data import load_pictures
 from pixelwise.labelspace import Palette
 
 
-@pytest.mark.parametrize("space", ["rgb", "ab"])
-def test_a_palette_is_learned_written_and_shown(tmp_path, capsys, space):
+@pytest.mark.parametrize(("space", "unit"), [("rgb", "sRGB, 0 to 1"), ("ab", "CIE Lab a and b, D65")])
+def test_a_palette_is_learned_written_and_shown(tmp_path, capsys, space, unit):
     file = tmp_path / "new" / "four.json"
     assert run(["palette", "synthetic:shapes", "-k", "4", "--space", space, "-o", str(file), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert {"k": 4, "space": space}.items() <= result.items()
+    assert {"k": 4, "space": space, "unit": unit}.items() <= result.items()
     assert result["distortion"] > 0
     palette = Palette.read(file)
     assert (palette.num_classes, palette.space, palette.name) == (4, space, "four")
     with Image.open(result["picture"]) as picture:
         assert picture.size == (8 * 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("space", "axes", "told"),
+    [
+        ("rgb", lambda codes: codes, "is on average {:.1f} of sRGB's 255 codes away"),
+        ("ab", lambda codes: srgb_to_lab(codes / 255)[:, 1:], "is on average {:.1f} in Lab's a and b away"),
+    ],
+)
+def test_the_mean_distance_is_told_in_its_unit(tmp_path, capsys, space, axes, told):
+    """One colour is the mean of all pixels, so that the mean distance from it is known."""
+    options = ["-k", "1", "--space", space, "-o", str(tmp_path / "one.json")]
+    assert run(["palette", "synthetic:shapes", *options]) == 0
+    points = axes(load_pictures("synthetic:shapes").train.double()).movedim(1, -1).flatten(0, -2)
+    mean_distance = float((points - points.mean(0)).norm(dim=1).mean())
+    assert told.format(mean_distance) in capsys.readouterr().out
 
 
 def test_the_seed_decides_the_palette(tmp_path):

@@ -56,8 +56,17 @@ def palette(
         "k": num_colours,
         "space": space,
         "distortion": distortion,
+        "unit": learned.to_dict()["unit"],
         "palette": str(file),
         "picture": str(picture),
     }
-    message = f"{num_colours} colours in {file}, on average {distortion:.4g} from a pixel; look at {picture}"
+    off = (
+        f"{distortion:.1f} in Lab's a and b"
+        if space == "ab"
+        else f"{255 * distortion:.1f} of sRGB's 255 codes"
+    )
+    message = (
+        f"{num_colours} colours in {file}; a pixel's own colour is on average {off} away from the nearest of "
+        f"them; look at {picture}"
+    )
     return Outcome(values=values, message=message)
