@@ -27,8 +27,8 @@ def test_a_palette_is_learned_written_and_shown(tmp_path, capsys, space, unit):
 @pytest.mark.parametrize(
     ("space", "axes", "told"),
     [
-        ("rgb", lambda codes: codes, "is on average {:.1f} of sRGB's 255 codes away"),
-        ("ab", lambda codes: srgb_to_lab(codes / 255)[:, 1:], "is on average {:.1f} in Lab's a and b away"),
+        ("rgb", lambda codes: codes, "it is {:.1f} codes of sRGB on average"),
+        ("ab", lambda codes: srgb_to_lab(codes / 255)[:, 1:], "it is {:.1f} in Lab's a and b on average"),
     ],
 )
 def test_the_mean_distance_is_told_in_its_unit(tmp_path, capsys, space, axes, told):

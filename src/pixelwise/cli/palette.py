@@ -60,13 +60,9 @@ def palette(
         "palette": str(file),
         "picture": str(picture),
     }
-    off = (
-        f"{distortion:.1f} in Lab's a and b"
-        if space == "ab"
-        else f"{255 * distortion:.1f} of sRGB's 255 codes"
-    )
+    far = f"{distortion:.1f} in Lab's a and b" if space == "ab" else f"{255 * distortion:.1f} codes of sRGB"
     message = (
-        f"{num_colours} colours in {file}; a pixel's own colour is on average {off} away from the nearest of "
-        f"them; look at {picture}"
+        f"{num_colours} colours in {file}; from a pixel to the nearest of them it is {far} on average; "
+        f"look at {picture}"
     )
     return Outcome(values=values, message=message)
