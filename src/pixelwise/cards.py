@@ -29,8 +29,10 @@ class Card:
     """Under which its weights may be used."""
     command: str
     """What trained it."""
+    error: str
+    """How far its colours are from the true ones on photographs, in which unit, and how far grey is."""
     score: str
-    """What it reached, on what."""
+    """What it reached where it was trained, in which unit, and what is reached without a network."""
     limits: str
     """What it cannot do, in plain words."""
     checksum: str

@@ -138,8 +138,8 @@ def _colour_section(coloured: list[_Coloured], model: Model) -> str:
     ]
     if model.name in shipped_models():
         card = read_card(model.name)
-        facts = {"made for": card.purpose, "learnt from": card.source, "score": card.score}
-        about.append(page.table(facts | {"limits": card.limits}))
+        facts = {"made for": card.purpose, "learnt from": card.source, "error": card.error}
+        about.append(page.table(facts | {"score": card.score, "limits": card.limits}))
     return page.section(
         "Grey photographs, coloured",
         *about,

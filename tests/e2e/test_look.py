@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,7 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
             "licence",
             "checksum",
             "command",
+            "error",
             "score",
             "limits",
         }
@@ -83,6 +85,17 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
         assert (
             open_model(model["name"]).checksum == checksum(weights_path(model["name"])) == model["checksum"]
         )
+
+
+def test_models_tells_each_number_with_its_unit_and_what_it_is_to_be_held_against(pixelwise):
+    told = pixelwise("models").stdout
+    for number, unit, baseline in (
+        (r"18\.97", "root mean square error of Lab's a and b", r"left grey it is 21\.87"),
+        (r"3\.460", "cross-entropy .* nats a pixel", r"by grey level alone, .* it is 3\.600"),
+    ):
+        (line,) = [line for line in told.splitlines() if re.search(number, line)]
+        assert re.search(unit, line)
+        assert re.search(baseline, line)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ FACTS = {
     "source": "CIFAR-10: 60,000 pictures",
     "licence": "MIT",
     "command": "pixelwise train unet cifar10:all",
+    "error": "18 in Lab, left grey 22",
     "score": "60 % of the pixels",
     "limits": "knows horses only",
 }
@@ -56,7 +57,8 @@ def test_a_card_that_lacks_a_fact_or_its_fence_is_refused(shipped, closing):
     facts = dict(FACTS) if closing else FACTS | {"checksum": "0"}
     write_card(shipped, facts, closing)
     with pytest.raises(
-        CheckpointError, match="one line each of purpose, source, licence, command, score, limits, checksum"
+        CheckpointError,
+        match="one line each of purpose, source, licence, command, error, score, limits, checksum",
     ):
         read_card("tiny")
 
