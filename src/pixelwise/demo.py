@@ -143,7 +143,11 @@ def _colour_section(coloured: list[_Coloured], model: Model) -> str:
     return page.section(
         "Grey photographs, coloured",
         *about,
-        page.paragraph("Drag across a photograph to compare."),
+        page.paragraph(
+            "Drag across a photograph to compare. The maps of how sure the network is are stretched, each from its "
+            "own least to its own most; colourise --confidence writes them in grey as they are, black for 0 % and "
+            "white for 100 %."
+        ),
         *(_photo_part(one) for one in coloured),
     )
 
@@ -156,7 +160,9 @@ def _photo_part(one: _Coloured) -> str:
     row = {
         "Grey: all that the network gets": _shown(one.grey, _SMALL),
         "Coloured": _shown(after, _SMALL),
-        f"How sure it is: {low:.0%} where dark, {high:.0%} where bright": _heat(confidence, one.original),
+        f"How sure it is: {low:.0%} in dark blue, {high:.0%} in bright yellow": _heat(
+            confidence, one.original
+        ),
         f"As taken. Photo: {one.subject.credit}": _shown(one.original, _SMALL),
     }
     return "".join(
@@ -177,10 +183,18 @@ def _distance_in_words(one: _Coloured) -> str:
     predicted = one.prediction.chroma()
     true = srgb_to_lab(one.original.thumbnail(*predicted.shape[1:]) / 255)[1:]
     off, grey_off = (float((ab - true).norm(dim=0).mean()) for ab in (predicted, torch.zeros_like(true)))
-    return (
+    return _distances_told(off, grey_off)
+
+
+def _distances_told(off: float, grey_off: float) -> str:
+    """Two mean distances in a sentence, and in another what it means when grey is the nearer."""
+    told = (
         f"On average its colours are {off:.1f} away from the true ones in Lab's a and b; "
         f"left grey, they would be {grey_off:.1f} away."
     )
+    if off >= grey_off:
+        told += " So it guessed wrong here: by this measure the photograph was better left grey."
+    return told
 
 
 def _shown(photo: Photo, longest: int) -> str:

@@ -95,6 +95,17 @@ def test_grey_photographs_are_grey_and_coloured_ones_have_the_models_colour(made
         assert red > blue + 10
 
 
+def test_the_page_says_that_its_maps_are_stretched(made):
+    assert "in grey as they are, black for 0 % and white for 100 %" in Page(made.page.read_text()).text
+
+
+@pytest.mark.parametrize(("off", "worse"), [(21.0, False), (30.0, True)])
+def test_a_photograph_that_was_better_left_grey_is_told_so(off, worse):
+    told = demo._distances_told(off, 25.0)
+    assert f"{off} away from the true ones in Lab's a and b; left grey, they would be 25.0 away." in told
+    assert ("better left grey" in told) == worse
+
+
 def test_without_photographs_it_says_whose_are_missing(model, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SUBJECTS", (Subject("x", "X", "sklearn", "no/such.jpg", "nobody"),))
     with pytest.raises(DataError, match="the photographs of sklearn are not installed"):

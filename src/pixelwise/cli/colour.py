@@ -44,7 +44,8 @@ def colourise(
     saturation
         Factor on the colours' strength, 0 to 10; 0 is grey.
     confidence
-        Beside each photo write NAME.confidence.png: white where the model is sure.
+        Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
+        equally likely.
     recursive
         Look into folders' subfolders, too, and keep them below OUT.
     max_megapixels
