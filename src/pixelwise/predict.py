@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from torch import Tensor
 
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
+from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
 from pixelwise.photos.formats import MAX_MEGAPIXELS, SUFFIXES
-from pixelwise.photos.paint import LightnessDrift, paint
+from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.progress import progress
@@ -129,18 +130,19 @@ def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def colourise_photo(photo: Photo, target: Path, chroma: Tensor) -> float:
+def colourise_photo(photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None) -> float:
     """Write a coloured copy of a photo; gives the mean absolute difference of L between the two.
 
-    `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape.
+    `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape. `strips` are the
+    photo's own, where reading them has begun already.
 
     Raises:
         PhotoError: the photo is damaged or cut short.
         OutputError: the copy cannot be written.
     """
     drift = LightnessDrift()
-    with _ONE_THREAD:
-        painted = paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift)
+    with _ONE_THREAD, closing(photo.strips() if strips is None else strips) as read:
+        painted = paint(read, chroma, (photo.height, photo.width), photo.alpha, drift)
         write_photo(target, painted, photo)
     return drift.mean
 
@@ -199,10 +201,12 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
     suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
     notes = [*photo.notes, *([note] if note else []), *losses(photo, suffix)]
     target = targets.claim(found, suffix)
-    prediction = predict(photo, model)
-    if options.confidence:
-        write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
-    difference = colourise_photo(photo, target, prediction.chroma(options.temperature, options.saturation))
+    with closing(photo.strips()) as strips:  # read while the network looks at the photo
+        prediction = predict(photo, model)
+        if options.confidence:
+            write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
+        chroma = prediction.chroma(options.temperature, options.saturation)
+        difference = colourise_photo(photo, target, chroma, strips)
     return Coloured(target, photo.megapixels, difference, tuple(notes))
 
 

@@ -1,8 +1,7 @@
 """Strips of a photo and a small map of chroma to strips of the coloured photo, by table where it is large.
 
-A strip is an array (rows, W, bands) of 8- or 16-bit codes. Before painting it has 1 or 2 bands, grey and
-perhaps alpha, or 4, red, green, blue and alpha (opaque where the photo has none: pixels of 32 bits are quick
-to take apart). After painting it has 3 bands, or 4 with the alpha as it was.
+A strip is a contiguous array (rows, W, bands) of 8- or 16-bit codes: 1 band, grey, or 3, red, green and blue,
+and perhaps one more, alpha. After painting it has 3 bands, or 4 with the alpha as it was.
 
 Why not kornia or libvips here: their way to Lab and back takes several times as long as the file's decoding
 and encoding. `benchmarks/colourise_large.py` prints what this way takes; docs/log.md has what was tried.
@@ -11,9 +10,11 @@ and encoding. `benchmarks/colourise_large.py` prints what this way takes; docs/l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
+from pixelwise.photos.ahead import worked_ahead
 
 Strip = NDArray[Any]
 """Codes of some rows, (rows, W, bands), uint8 or uint16."""
@@ -32,6 +34,7 @@ _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB,
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
 _ROWS_TOGETHER = 4
 _NUM_SAMPLED_ROWS = 16
+_PAINTERS = 2  # threads; encoding, which has one, takes half as long as painting
 
 
 @dataclass
@@ -64,25 +67,32 @@ def paint(
     `chroma` (2, h, w) holds Lab a and b; it is enlarged bicubically to the photo. With `alpha` the strips'
     last band is handed through. `drift` is filled on the way.
     """
+    first = next(strips)
     height, width = size
-    brush: _Table | _Exact | None = None
+    by_table = first.dtype == np.uint8 and height * width >= _TABLE_PAYS_FROM
+    brush = _Table(chroma, size, len(first)) if by_table else _Exact(chroma, size)
     every = max(1, height // _NUM_SAMPLED_ROWS)
-    row = 0
-    for strip in strips:
-        if brush is None:
-            by_table = strip.dtype == np.uint8 and height * width >= _TABLE_PAYS_FROM
-            brush = _Table(chroma, size, len(strip)) if by_table else _Exact(chroma, size)
-        painted = np.empty((len(strip), width, 3 + alpha), strip.dtype)
-        # Channel by channel is five times as fast as one copy of three of four.
-        for channel, codes in enumerate(brush.paint(strip, row)):
-            painted[..., channel] = codes
+
+    def painted(numbered: tuple[int, Strip]) -> tuple[int, Strip, Strip]:
+        row, strip = numbered
+        copy = brush.paint(strip, row, 3 + alpha)
         if alpha:
-            painted[..., 3] = strip[..., -1]
+            copy[..., 3] = strip[..., -1]
+        return row, strip, copy
+
+    for row, strip, copy in worked_ahead(painted, _numbered(chain([first], strips)), _PAINTERS):
         if -row % every < len(strip):
             sampled = slice(-row % every, None, every)
-            drift.add(_luminance(strip[sampled]), _luminance(painted[sampled]))
+            drift.add(_luminance(strip[sampled]), _luminance(copy[sampled]))
+        yield copy
+
+
+def _numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
+    """Each strip behind the row that it begins at."""
+    row = 0
+    for strip in strips:
+        yield row, strip
         row += len(strip)
-        yield painted
 
 
 def _luminance(strip: Strip) -> Tensor:
@@ -156,14 +166,25 @@ class _Exact:
     def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
         self.chroma = _Enlarged(chroma, size)
 
-    def paint(self, strip: Strip, row: int) -> Strip:
-        """Codes (3, rows, W) of a strip whose first row is the photo's `row`."""
+    def paint(self, strip: Strip, row: int, bands: int) -> Strip:
+        """Codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth band is left open."""
         a, b = self.chroma.rows(row, len(strip))
-        return _codes(recolour(_luminance(strip), a, b), strip.dtype)
+        painted = np.empty((*strip.shape[:2], bands), strip.dtype)
+        for channel, codes in enumerate(_codes(recolour(_luminance(strip), a, b), strip.dtype)):
+            painted[..., channel] = codes
+        return painted
 
 
 def _codes(srgb: Tensor, dtype: np.dtype[Any]) -> Strip:
     return srgb.mul_(np.iinfo(dtype).max).round_().numpy().astype(dtype)
+
+
+class _Scratch(threading.local):
+    """Arrays of a strip's size to compute in, each thread its own."""
+
+    def __init__(self, num_rows: int, width: int) -> None:
+        self.floats = [np.empty((num_rows, width), np.float32) for _ in range(2)]
+        self.ints = [np.empty((num_rows, width), np.int32) for _ in range(2)]
 
 
 class _Table:
@@ -188,12 +209,11 @@ class _Table:
         red, green, self.blue = (weight * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
         self.grey = linear.sqrt()
-        self.floats = [np.empty((num_rows, size[1]), np.float32) for _ in range(2)]
-        self.ints = [np.empty((num_rows, size[1]), np.int32) for _ in range(2)]
+        self.scratch = _Scratch(num_rows, size[1])
 
-    def paint(self, strip: Strip, row: int) -> Strip:
-        """As `_Exact.paint`; the codes hold until the next call."""
-        place, pixels = (array[: len(strip)] for array in self.ints)
+    def paint(self, strip: Strip, row: int, bands: int) -> Strip:
+        """As `_Exact.paint`."""
+        place, pixels = (array[: len(strip)] for array in self.scratch.ints)
         index = self._shade(strip, place)
         a, b = self.cells.rows(row, len(strip), self.rows_together).round_()
         a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
@@ -204,19 +224,18 @@ class _Table:
             index[first : first + self.rows_together] += cell
         np.copyto(place, index, casting="unsafe")
         _gather(self.table, place, pixels)
-        return np.moveaxis(pixels.view(np.uint8).reshape(*pixels.shape, 4), -1, 0)[:3]
+        return _packed(pixels, bands)
 
     def _shade(self, strip: Strip, place: Strip) -> Strip:
         """Which of the table's luminances each pixel has, with a fraction; `place` is overwritten."""
-        shade, blue = (array[: len(strip)] for array in self.floats)
+        shade, blue = (array[: len(strip)] for array in self.scratch.floats)
         if strip.shape[-1] <= 2:
             np.copyto(place, strip[..., 0])
             _gather(self.grey, place, shade)
             return shade
-        words = strip.view("<i4")[..., 0]
-        np.bitwise_and(words, 0xFFFF, out=place)
+        np.copyto(place, _every(strip, "<u2", strip.shape[-1]))  # red + 256 green
         _gather(self.red_green, place, shade)
-        np.bitwise_and(np.right_shift(words, 16, out=place), 0xFF, out=place)
+        np.copyto(place, strip[..., 2])
         _gather(self.blue, place, blue)
         return np.sqrt(np.add(shade, blue, out=shade), out=shade)
 
@@ -229,6 +248,24 @@ def _fill(a: Tensor, b: Tensor) -> Tensor:
         for channel, codes in enumerate(_codes(recolour(luminance, value, b[:, None]), pixels.dtype)):
             cell[..., channel] = codes
     return torch.from_numpy(pixels.view(np.int32).reshape(-1))
+
+
+def _every(codes: Strip, dtype: str, bands: int) -> Strip:
+    """A number of several bytes at each pixel of `bands` bytes: (rows, W) of `dtype`, in the same memory."""
+    rows, width = codes.shape[:2]
+    return np.ndarray((rows, width), dtype, codes.data, strides=(width * bands, bands))
+
+
+def _packed(pixels: Strip, bands: int) -> Strip:
+    """The first bytes of 32-bit pixels (rows, W), as codes (rows, W, bands).
+
+    Each word is written over the last byte of the one before it: three times as fast as byte by byte.
+    """
+    rows, width = pixels.shape
+    num_bytes = rows * width * bands
+    memory = np.empty(num_bytes + 4, np.uint8)
+    np.copyto(np.ndarray((rows * width,), "<i4", memory.data, strides=(bands,)), pixels.reshape(-1))
+    return memory[:num_bytes].reshape(rows, width, bands)
 
 
 def _gather(table: Tensor, index: Strip, out: Strip) -> None:

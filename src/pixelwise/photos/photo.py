@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -15,13 +13,15 @@ import torch
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
+from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.tiff_exif import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
-_READ_AHEAD = 4  # strips that may wait to be worked on
+_HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
+_READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
 _DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
     1: (False, ()),
@@ -92,26 +92,33 @@ class Photo:
             small = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
         return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
 
-    def strips(self) -> Iterator[Strip]:
-        """All rows from the top, as `photos.paint` takes them; a few are read ahead.
+    def strips(self) -> Ahead[Strip]:
+        """All rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
 
         Raises:
-            PhotoError: the file is damaged or cut short.
+            PhotoError: the file is damaged or cut short; when that strip is asked for.
         """
-        return ahead(self._strips())
-
-    def _strips(self) -> Iterator[Strip]:
-        dtype = np.dtype(np.uint8 if self.bits == 8 else np.uint16)
         rows = max(4, _STRIP_PIXELS // self.width // 4 * 4)
+        bands = (3 if self.colour else 1) + self.alpha
+        row_bytes = self.width * bands * self.bits // 8
+        whole = self.height * row_bytes <= _HELD_WHOLE_BYTES
+        depth = -(-self.height // rows) if whole else _READ_AHEAD
+        return Ahead(self._strips(rows, (self.height if whole else rows, self.width, bands)), depth)
+
+    def _strips(self, rows: int, held: tuple[int, int, int]) -> Iterator[Strip]:
+        dtype = np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+        # One large array has large pages of memory; many small ones take longer to get than to fill.
+        memory = np.empty(held, dtype)
         with reading(self.path):
-            image = self.develop(1)
-            if self.colour and not self.alpha:
-                image = image.bandjoin(2**self.bits - 1)
-            region = pyvips.Region.new(image)
+            region = pyvips.Region.new(self.develop(1))
             for row in range(0, self.height, rows):
                 num = min(rows, self.height - row)
                 codes = region.fetch(0, row, self.width, num)
-                yield np.frombuffer(codes, dtype).reshape(num, self.width, -1)
+                strip = np.frombuffer(codes, dtype).reshape(num, *held[1:])
+                if held[0] == self.height:
+                    memory[row : row + num] = strip
+                    strip = memory[row : row + num]
+                yield strip
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -156,16 +163,3 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         notes=tuple(note for note in (way.note, first, bright, exifless) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
-
-
-T = TypeVar("T")
-
-
-def ahead(items: Iterator[T], depth: int = _READ_AHEAD) -> Iterator[T]:
-    """The same items, made ahead of their use by another thread."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
-            yield item  # type: ignore[misc] # mypy cannot tell the mark from an item
