@@ -144,9 +144,9 @@ def _colour_section(coloured: list[_Coloured], model: Model) -> str:
         "Grey photographs, coloured",
         *about,
         page.paragraph(
-            "Drag across a photograph to compare. The maps of how sure the network is are stretched, each from "
-            "its own least to its own most; colourise --confidence writes them in grey as they are, black for "
-            "0 % and white for 100 %."
+            "Drag across a photograph to compare. The maps of how sure the network is are stretched, each "
+            "from its own least to its own most; colourise --confidence writes them in grey as they are, "
+            "black for 0 % and white for 100 %."
         ),
         *(_photo_part(one) for one in coloured),
     )

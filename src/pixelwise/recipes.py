@@ -104,7 +104,15 @@ def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
         raise ConfigError(f"needed one of the recipes {', '.join(RECIPES)}, got {name!r}")
     if net not in NET_CONFIGS:
         raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {net!r}")
-    config = RECIPES[name](net, source)
+    return change(RECIPES[name](net, source), **changes)
+
+
+def change(config: RunConfig, **changes: Any) -> RunConfig:
+    """A configuration with some values of its network, its training or its own changed; None changes nothing.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
     given = {key: value for key, value in changes.items() if value is not None}
     in_net, in_train = (
         {key: given.pop(key) for key in list(given) if hasattr(part, key)}

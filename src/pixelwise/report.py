@@ -23,6 +23,7 @@ from pixelwise.runs import (
     read_manifest,
     read_metrics,
     read_samples,
+    resume_command,
 )
 from pixelwise.shapes import Bytes
 
@@ -55,6 +56,7 @@ def write_report(folder: Path) -> Path:
             if strips
             else []
         ),
+        *([] if finished else [page.section("How to go on", page.commands(resume_command(folder)))]),
         page.section("How to do it again", page.commands(repeat(config))),
         page.section("What was decided, and why", *_settings(config, manifest)),
     ]
@@ -159,7 +161,7 @@ def _summary(config: RunConfig, rows: Sequence[figures.Row], finished: bool) -> 
         state = f"After {_duration(last['train_seconds'])} of training it is right on {right} of the pixels"
         state += " of pictures it never saw."
     else:
-        state = f"It was interrupted after {len(rows)} of {config.train.epochs} epochs; --resume goes on."
+        state = f"It was interrupted after {len(rows)} of {config.train.epochs} epochs."
     return f"A network that gives every pixel one of {palette}. {state}"
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -145,7 +146,7 @@ def _find_model(name_or_path: str) -> Path:
         if candidate.is_file():
             return candidate
     if (path / CHECKPOINT).is_file():
-        raise CheckpointError(f"{path} holds an unfinished run; finish it: repeat its command with --resume")
+        raise CheckpointError(f"{path} holds an unfinished run; finish it: {resume_command(path)}")
     raise CheckpointError(
         f"needed a model, but {name_or_path} is neither a run folder, a model file, nor one of: "
         f"{', '.join(shipped_models())}"
@@ -175,6 +176,11 @@ class Checkpoint:
         step = type(self.step) is int and 0 <= self.step < 2**63
         if not (numbers and step and isinstance(self.digest, str) and self.precision in get_args(Precision)):
             raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
+
+
+def resume_command(folder: Path) -> str:
+    """What goes on with an interrupted run."""
+    return shlex.join(["pixelwise", "train", "--resume", "--out", str(folder)])
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:

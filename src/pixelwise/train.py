@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from pixelwise.runs import (
     cut_metrics,
     read_checkpoint,
     read_metrics,
+    resume_command,
     with_prefix,
     write_checkpoint,
     write_manifest,
@@ -101,7 +102,8 @@ def train(
                 run.save()
             if stopping and run.step < run.num_steps:
                 raise Interrupted(
-                    f"{run.step} of {run.num_steps} steps are saved in {folder}; add --resume to go on",
+                    f"{run.step} of {run.num_steps} steps are saved in {folder}; to go on: "
+                    + resume_command(folder),
                     folder,
                 )
             advance(1, f"loss {loss.item():.3f}{run.last_score}")
@@ -124,6 +126,8 @@ def train_source(
     """
     num_colours = Palette.read(config.palette).num_classes
     config = replace(config, net=replace(config.net, num_colours=num_colours))
+    if resume:  # before a download of what is not wanted
+        _refuse_another(config, read_checkpoint(folder).config, folder)
     pictures = load_pictures(config.source, data_dir, config.train.seed)
     return train(config, pictures, folder, device=device, resume=resume)
 
@@ -309,11 +313,7 @@ def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool)
             )
         return None
     saved = read_checkpoint(folder)
-    if saved.config != config:
-        raise CheckpointError(
-            f"{folder} holds a run of another configuration ({_difference(saved.config, config)}); "
-            "repeat the options it was started with, or choose another --out"
-        )
+    _refuse_another(config, saved.config, folder)
     if saved.digest != _digest(config, pictures):
         raise CheckpointError(
             f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
@@ -321,9 +321,17 @@ def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool)
     return saved
 
 
+def _refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
+    if saved != asked:
+        raise CheckpointError(
+            f"{folder} holds a run of another configuration ({_difference(saved, asked)}); "
+            "leave out what differs to go on with it, or choose another --out"
+        )
+
+
 def _difference(saved: RunConfig, asked: RunConfig) -> str:
     """The first few values that differ."""
-    was, now = _flat(asdict(saved)), _flat(asdict(asked))
+    was, now = _flat(saved.to_dict()), _flat(asked.to_dict())
     return ", ".join(
         f"{key} was {was.get(key)}, now {now.get(key)}" for key in was if was.get(key) != now.get(key)
     )

@@ -2,11 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+
+from pixelwise.cli.app import run
+from pixelwise.files import checksum
+from pixelwise.optimise import Optimiser
+from pixelwise.runs import MODEL
 
 KEYS = {
     "run",
@@ -58,10 +64,68 @@ def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
     assert "train.epochs was 500, now 400" in other.stderr
 
 
+TINY = ["unet", "synthetic:shapes", "--recipe", "fast", "--num-filters", "4", "--epochs", "2", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run that Ctrl-C stopped in its second epoch, and one that nothing stopped."""
+    folder = tmp_path_factory.mktemp("runs")
+    step = Optimiser.step
+
+    def step_then_signal(self, loss, done):
+        step(self, loss, done)
+        if done == self.num_steps // 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert run(["train", *TINY, "--out", str(folder / "whole")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimiser, "step", step_then_signal)
+        assert run(["train", *TINY, "--out", str(folder / "stopped")]) == 130
+    return folder
+
+
+def test_the_folder_is_all_it_takes_to_resume(pixelwise, interrupted, tmp_path):
+    stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
+    done = pixelwise("train", "--resume", "-o", stopped, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(stopped)
+    assert checksum(stopped / MODEL) == checksum(interrupted / "whole" / MODEL)
+
+
+@pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)
+def test_what_is_given_again_when_resuming_may_be_the_same(pixelwise, interrupted, tmp_path, again):
+    stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
+    assert pixelwise("train", *again, "--resume", "-o", stopped).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (["cnn", "synthetic:shapes"], "net.name was unet, now cnn"),
+        (["unet", "cifar10:horse"], "source was synthetic:shapes, now cifar10:horse"),
+        (["--recipe", "best"], "train.epochs was 2, now 38"),
+        (["--epochs", "3"], "(train.epochs was 2, now 3)"),
+        (["--seed", "4"], "(train.seed was 3, now 4)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_given_otherwise_when_resuming_is_refused(
+    pixelwise, interrupted, tmp_path, other, difference
+):
+    args = ["train", *other, "--resume", "-o", interrupted / "stopped", "--data-dir", tmp_path]
+    done = pixelwise(*args)
+    assert done.returncode == 2
+    assert difference in done.stderr
+    assert "leave out what differs to go on with it, or choose another --out" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["train", "unet"], "train needs SOURCE. See pixelwise train --help."),
+        (["train"], "train needs NET and SOURCE. See pixelwise train --help."),
+        (["train", "--resume"], "needed an interrupted run to resume"),
         (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, got 'vgg'"),
         (
             ["train", "unet", "synthetic:shapes", "--recipe", "none"],
@@ -85,7 +149,8 @@ def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
     ],
 )
 def test_wrong_use_is_one_clear_line_and_exit_code_2(pixelwise, tmp_path, args, message):
-    done = pixelwise(*args, "--out", tmp_path / "run") if args[0] == "train" else pixelwise(*args)
+    own_out = args[0] == "train" and len(args) > 1
+    done = pixelwise(*args, "--out", tmp_path / "run") if own_out else pixelwise(*args)
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()

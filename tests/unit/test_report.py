@@ -74,7 +74,8 @@ def test_an_unfinished_run_has_curves_and_says_how_to_go_on(run):
     (run / MODEL).unlink()
     (run / "metrics.jsonl").write_text((run / "metrics.jsonl").read_text().splitlines()[0] + "\n")
     read = Page(write_report(run).read_text())
-    assert "interrupted after 1 of 2 epochs; --resume goes on" in read.text
+    assert "interrupted after 1 of 2 epochs." in read.text
+    assert f"pixelwise train --resume --out {run}" in read.text
     assert list(read.pictures) == ["loss by epoch", "validation accuracy by epoch"]
     assert read.faults == []
 

@@ -49,7 +49,7 @@ def test_a_name_that_is_nothing_is_named_with_what_there_is(tmp_path):
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="finish it: repeat its command with --resume"):
+    with pytest.raises(CheckpointError, match=f"finish it: pixelwise train --resume --out {tmp_path}"):
         open_model(tmp_path)
 
 
