@@ -27,6 +27,7 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS, SUFFIXES
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
+from pixelwise.photos.tone import has_own_colours
 from pixelwise.progress import progress
 from pixelwise.runs import Model
 
@@ -62,6 +63,8 @@ class Prediction:
 
     logits: Float[Tensor, "K h w"]
     palette: Palette
+    in_colour: bool = False
+    """Whether the photo had colours of its own, which no network sees."""
 
     def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 h w"]:
         """Lab a and b at the network's size."""
@@ -121,7 +124,7 @@ def predict(photo: Photo, model: Model) -> Prediction:
     grey = model.palette.read_grey(photo.upright(small)[None])
     with _ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
         logits = model.logits(grey)[0]
-    return Prediction(photo.as_stored(logits), model.palette)
+    return Prediction(photo.as_stored(logits), model.palette, has_own_colours(small))
 
 
 def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -203,6 +206,8 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
     target = targets.claim(found, suffix)
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         prediction = predict(photo, model)
+        if prediction.in_colour:
+            notes.append(f"{found.path}: was in colour already; its own colours were replaced")
         if options.confidence:
             write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
         chroma = prediction.chroma(options.temperature, options.saturation)

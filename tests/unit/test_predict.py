@@ -154,6 +154,13 @@ def test_confidence_maps_lie_beside(model, tmp_path):
         assert (confidence.size, confidence.mode) == ((56, 40), "L")
 
 
+def test_a_photo_that_was_in_colour_is_said_to_be(model, tmp_path):
+    inputs = write(tmp_path / "in", "camera.jpg", "grey.jpg")
+    in_colour, grey = colourise(inputs, tmp_path / "out", model).written
+    assert in_colour.notes == (f"{inputs[0]}: was in colour already; its own colours were replaced",)
+    assert grey.notes == ()
+
+
 def test_two_inputs_of_one_name(model, tmp_path):
     inputs = write(tmp_path / "a", "colour.png") + write(tmp_path / "b", "colour.png")
     result = colourise(inputs, tmp_path / "out", model)
@@ -206,7 +213,8 @@ def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path)
     copy = open_photo(out)
     assert suffix.lower() in VIPS_FORMATS[copy.format]
     assert (copy.width, copy.height) == (56, 40)
-    lost = [note.removeprefix(f"{photo}: ") for note in done.notes]
+    *lost, own = (note.removeprefix(f"{photo}: ") for note in done.notes)
+    assert own == "was in colour already; its own colours were replaced"
     flat, deep = suffix == ".JPG", suffix in (".JPG", ".webp")
     assert lost == (
         ["laid on white, since JPEG has no transparency"] * (flat and source == "rgba.png")

@@ -1,0 +1,72 @@
+"""Colours of a photo's own are told from tones, whatever made these."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise.photos.tone import has_own_colours, spread_of_chroma
+
+scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
+
+
+def as_tensor(values: np.ndarray) -> torch.Tensor:
+    """A picture (h, w, 3) in [0, 1] as sRGB codes."""
+    return torch.from_numpy((values.clip(0, 1) * 255).round().astype(np.uint8)).permute(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def grey() -> np.ndarray:
+    """A grey scene, (h, w, 1) in [0, 1]."""
+    return np.asarray(Image.fromarray(scene(64, 96)).convert("L"))[..., None] / 255
+
+
+def sepia(grey: np.ndarray) -> np.ndarray:
+    return grey * [1.0, 0.85, 0.62] + (1 - grey) * [0.08, 0.04, 0.0]
+
+
+def fade(grey: np.ndarray) -> np.ndarray:
+    """Sepia on the left, half of which is gone on the right."""
+    share = np.linspace(1, 0.5, grey.shape[1])[:, None]
+    return share * sepia(grey) + (1 - share) * grey
+
+
+TONES = {
+    "grey": lambda grey: grey.repeat(3, 2),
+    "sepia": sepia,
+    "cyanotype": lambda grey: grey * [0.9, 1.0, 1.0] + (1 - grey) * [0.0, 0.15, 0.4],
+    "split": lambda grey: np.concatenate([grey**0.9, grey, grey * 0.75 + 0.15], 2),
+    "faded": fade,
+    "one pixel": lambda _: np.array([[[1.0, 0.0, 0.0]]]),
+}
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_a_tone_is_no_colour(grey, tone):
+    noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
+    toned = TONES[tone](grey)
+    assert not has_own_colours(as_tensor(toned + noise[: len(toned), : toned.shape[1]]))
+
+
+def test_colours_are_colours_however_they_are_turned():
+    codes = torch.from_numpy(scene(64, 96)).permute(2, 0, 1)
+    assert has_own_colours(codes)
+    assert spread_of_chroma(codes.mT) == pytest.approx(spread_of_chroma(codes), rel=1e-4)
+
+
+def test_a_few_colours_in_a_grey_picture_are_seen(grey):
+    picture = as_tensor(grey.repeat(3, 2))
+    picture[:, 16:32, 16:40] = torch.from_numpy(scene(16, 24, seed=1)).permute(2, 0, 1)
+    assert has_own_colours(picture)
+
+
+def test_the_spread_is_in_units_of_lab():
+    """At one lightness, a spread of 10 along a and of 20 along b."""
+    from pixelwise.colour import lab_to_srgb
+
+    a, b = torch.meshgrid(torch.tensor([-10.0, 10.0]), torch.tensor([-20.0, 20.0]), indexing="ij")
+    codes = (lab_to_srgb(torch.stack([torch.full_like(a, 62.5), a, b])) * 255).round().byte()
+    assert spread_of_chroma(codes) == pytest.approx((10 * 20) ** 0.5, rel=0.02)
