@@ -22,7 +22,7 @@ from torch import Tensor
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.ahead import Ahead
-from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
+from pixelwise.photos.find import Failure, Found, Targets, count_subfolders, find_photos, is_folder
 from pixelwise.photos.formats import MAX_MEGAPIXELS, SUFFIXES
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
@@ -99,6 +99,8 @@ class Colourised:
 
     written: list[Coloured] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What is to be known of the batch, beside the notes on single photos."""
     seconds: float = 0.0
 
     @property
@@ -186,6 +188,9 @@ def colourise(
                 result.written.append(done)
             tell(done)
             advance(1, found.path.name)
+    if not recursive and (num := count_subfolders(inputs, leave_out=out)):
+        were = "subfolders were" if num > 1 else "subfolder was"
+        result.remarks.append(f"{num} {were} left alone; --recursive takes subfolders in")
     result.seconds = time.perf_counter() - start_s
     return result
 

@@ -67,7 +67,7 @@ def test_a_folder_of_everything(model, tmp_path):
     assert done.returncode == 1, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert set(result) == {"written", "failed", "megapixels", "seconds", "lightness_difference"}
+    assert set(result) == {"written", "failed", "megapixels", "seconds", "lightness_difference", "remarks"}
     # A folder of that name is no file in the folder; photo.ppm and animation.webp meet others of their stem.
     failed = {Path(failure["path"]).name for failure in result["failed"]}
     assert failed == set(BAD) - {"folder.jpg"} | {"missing.jpg", "photo.ppm"}
@@ -77,6 +77,9 @@ def test_a_folder_of_everything(model, tmp_path):
     for failure in result["failed"]:
         assert failure["error"] in done.stderr
     assert "animation.gif: took the first of 3 pictures" in done.stderr
+    assert all(f"pixelwise: {remark}\n" in done.stderr for remark in result["remarks"])
+    assert any("animation.gif: took the first" in remark for remark in result["remarks"])
+    assert result["remarks"][-1] == "1 subfolder was left alone; --recursive takes subfolders in"
     assert "Traceback" not in done.stderr
 
 
@@ -143,3 +146,15 @@ def test_an_output_folder_without_permission(colourise, model, tmp_path):
 def test_a_batch_of_which_nothing_came_is_not_called_coloured(colourise, model, tmp_path):
     code, out, _ = colourise(tmp_path / "none.jpg", "-o", tmp_path / "out", "--model", model)
     assert (code, out) == (1, "no photo was coloured; 1 failed\n")
+
+
+def test_subfolders_left_alone_are_told_of_once_and_not_as_a_failure(colourise, model, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+    PHOTOS["grey.jpg"](tmp_path / "in" / "grey.jpg")
+    args = [tmp_path / "in", "-o", tmp_path / "in" / "out", "--model", model]
+    code, _, err = colourise(*args)
+    assert code == 0
+    assert err == "pixelwise: 2 subfolders were left alone; --recursive takes subfolders in\n"
+    assert colourise(*args, "--recursive")[2] == ""
+    assert colourise(*args, "--quiet")[2] == ""

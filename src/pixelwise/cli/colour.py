@@ -71,12 +71,15 @@ def colourise(
                 say(note, quiet=common.quiet)
 
     result = colourise_photos(inputs, out, opened, options, recursive, tell)
+    for remark in result.remarks:
+        say(remark, quiet=common.quiet)
     values = {
         "written": [str(one.path) for one in result.written],
         "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
         "megapixels": result.megapixels,
         "seconds": result.seconds,
         "lightness_difference": result.lightness_difference,
+        "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
     }
     return Outcome(values=values, message=_summary(result, out), num_failed=len(result.failed))
 

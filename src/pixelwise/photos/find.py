@@ -59,6 +59,20 @@ def find_photos(
     return list(found.values()), failures
 
 
+def count_subfolders(inputs: list[str], leave_out: Path | None = None) -> int:
+    """How many folders `find_photos` passes over without `recursive`: those directly below folders given.
+
+    Not counted are those that it never looks into, `leave_out` and links, those given themselves, and hidden
+    ones, in which people seldom keep photos.
+    """
+    tops = {_identity(Path(given)) for given in inputs if is_folder(given)}
+    below = {
+        top / name for top in tops for _, names, _ in itertools.islice(os.walk(top), 1) for name in names
+    }
+    seen = {one for one in below if not one.name.startswith(".") and not one.is_symlink()}
+    return len(seen - tops - ({_identity(leave_out)} if leave_out is not None else set()))
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether this is a folder; no, where its name is too long or a folder above it is closed to us."""
     return os.path.isdir(path)  # noqa: PTH112 - pathlib raises there
