@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ from pixelwise.runs import Model
 
 _LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 _SMALL = 128 * 128  # pixels that a network reads in one thread
+_MAP = ".confidence.png"  # how the name of a map ends
 _BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
 
 
@@ -91,6 +92,10 @@ class Coloured:
     lightness_difference: float
     """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
     notes: tuple[str, ...]
+    replaced: bool = False
+    """Whether there was a file of that name before."""
+    removed: Path | None = None
+    """A map of confidence that an earlier run had left, and that was not this copy's."""
 
 
 @dataclass
@@ -199,7 +204,11 @@ def _try_colourise(
     found: Found, targets: Targets, model: Model, options: ColouriseOptions
 ) -> Coloured | Failure:
     try:
-        return _colourise_found(found, targets, model, options)
+        done = _colourise_found(found, targets, model, options)
+        replaced = done.path in targets.replaced
+        outdated = replaced and not options.confidence
+        removed = targets.remove_beside(done.path, _MAP) if outdated else None
+        return replace(done, replaced=replaced, removed=removed)
     except Exception as error:  # whatever one photo does to a library, the others are done
         return Failure.of(found.path, error)
 
@@ -214,7 +223,7 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
         if prediction.in_colour:
             notes.append(f"{found.path}: was in colour already; its own colours were replaced")
         if options.confidence:
-            write_map(targets.claim(found, ".confidence.png"), prediction.confidence(), photo)
+            write_map(targets.claim(found, _MAP), prediction.confidence(), photo)
         chroma = prediction.chroma(options.temperature, options.saturation)
         difference = colourise_photo(photo, target, chroma, strips)
     return Coloured(target, photo.megapixels, difference, tuple(notes))

@@ -67,7 +67,16 @@ def test_a_folder_of_everything(model, tmp_path):
     assert done.returncode == 1, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert set(result) == {"written", "failed", "megapixels", "seconds", "lightness_difference", "remarks"}
+    assert set(result) == {
+        "written",
+        "failed",
+        "megapixels",
+        "seconds",
+        "lightness_difference",
+        "replaced",
+        "removed",
+        "remarks",
+    }
     # A folder of that name is no file in the folder; photo.ppm and animation.webp meet others of their stem.
     failed = {Path(failure["path"]).name for failure in result["failed"]}
     assert failed == set(BAD) - {"folder.jpg"} | {"missing.jpg", "photo.ppm"}
@@ -158,3 +167,34 @@ def test_subfolders_left_alone_are_told_of_once_and_not_as_a_failure(colourise, 
     assert err == "pixelwise: 2 subfolders were left alone; --recursive takes subfolders in\n"
     assert colourise(*args, "--recursive")[2] == ""
     assert colourise(*args, "--quiet")[2] == ""
+
+
+def test_a_second_run_says_what_it_replaced_and_leaves_no_map_of_the_first(colourise, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("grey.jpg", "rgba.png"):
+        PHOTOS[name](tmp_path / "in" / name)
+    out = tmp_path / "out"
+    args = [tmp_path / "in", "-o", out, "--model", model]
+    assert "replaced" not in colourise(*args, "--confidence")[1]
+    maps = [out / "grey.confidence.png", out / "rgba.confidence.png"]
+    _, told, _ = colourise(*args, "--confidence")
+    assert "; 2 earlier files replaced\n" in told
+    assert all(path.is_file() for path in maps)
+    (out / "other.confidence.png").touch()
+    _, told, _ = colourise(tmp_path / "in" / "grey.jpg", *args[1:], "--json")
+    assert json.loads(told)["replaced"] == [str(out / "grey.jpg")]
+    assert json.loads(told)["removed"] == [str(maps[0])]
+    assert "; 2 earlier files replaced, 1 outdated confidence map removed\n" in colourise(*args)[1]
+    assert {path.name for path in out.iterdir()} == {"grey.jpg", "rgba.png", "other.confidence.png"}
+
+
+def test_a_photo_that_is_named_like_a_map_is_none(colourise, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.confidence.png"):
+        PHOTOS["rgba.png"](tmp_path / "in" / name)
+    args = [tmp_path / "in", "-o", tmp_path / "out", "--model", model]
+    for _ in range(2):
+        code, told, _ = colourise(*args, "--json")
+        assert code == 0
+        assert json.loads(told)["removed"] == []
+        assert len(list((tmp_path / "out").iterdir())) == 2

@@ -37,6 +37,7 @@ def colourise(
         Photos, folders of photos, or patterns such as 'scans/*.tif'.
     out
         Folder for the coloured photos; for a single photo also a file, whose name decides the format.
+        What an earlier run left there of the same name is replaced.
     model
         A shipped model's name, a run's folder or a model file; the shipped default if not given.
     temperature
@@ -79,6 +80,8 @@ def colourise(
         "megapixels": result.megapixels,
         "seconds": result.seconds,
         "lightness_difference": result.lightness_difference,
+        "replaced": [str(one.path) for one in result.written if one.replaced],
+        "removed": [str(one.removed) for one in result.written if one.removed],
         "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
     }
     return Outcome(values=values, message=_summary(result, out), num_failed=len(result.failed))
@@ -92,9 +95,21 @@ def _summary(result: Colourised, out: Path) -> str:
         return f"no photo was coloured{failed}"
     place = result.written[0].path if num == 1 else out
     return (
-        f"{num} photo{'s' if num != 1 else ''} coloured in {result.seconds:.1f} s into {_printable(place)}; "
-        f"L moved by {result.lightness_difference:.2f} of 100 on average{failed}"
+        f"{_counted(num, 'photo')} coloured in {result.seconds:.1f} s into {_printable(place)}; "
+        f"L moved by {result.lightness_difference:.2f} of 100 on average{_replaced(result)}{failed}"
     )
+
+
+def _replaced(result: Colourised) -> str:
+    """What became of files of an earlier run."""
+    num = sum(one.replaced for one in result.written)
+    num_removed = sum(one.removed is not None for one in result.written)
+    removed = f", {_counted(num_removed, 'outdated confidence map')} removed" if num_removed else ""
+    return f"; {_counted(num, 'earlier file')} replaced{removed}" if num else ""
+
+
+def _counted(num: int, what: str) -> str:
+    return f"{num} {what}{'s' if num != 1 else ''}"
 
 
 def _printable(path: Path) -> str:

@@ -141,6 +141,8 @@ class Targets:
         self.single_file = single_file
         self.inputs = {_identity(photo.path) for photo in photos}
         self.taken: dict[Path, Path] = {}
+        self.replaced: set[Path] = set()
+        """Targets of whose name there was a file before."""
 
     def claim(self, photo: Found, ending: str) -> Path:
         """The path for a result of `photo` whose name ends in `ending`, kept for it.
@@ -160,4 +162,18 @@ class Targets:
                 f"{photo.path}: its result would be {target}, which {other} has taken; rename one of them"
             )
         self.taken[identity] = photo.path
+        if target.exists():
+            self.replaced.add(target)
         return target
+
+    def remove_beside(self, target: Path, ending: str) -> Path | None:
+        """Remove what an earlier run left beside a target that is replaced; its path, if it was there.
+
+        A file of that name that is itself an input, or the result for one, stays.
+        """
+        beside = target.with_name(target.stem + ending)
+        identity = _identity(beside)
+        if identity in self.inputs or identity in self.taken or not beside.is_file():
+            return None
+        beside.unlink()
+        return beside
