@@ -21,9 +21,11 @@ from torch import Tensor
 
 from pixelwise.colour import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.labelspace import Palette
+from pixelwise.runs import Row
 from pixelwise.shapes import Bytes, Logits
 
 _DPI = 160
+_FEW = 3  # epochs, within which most is learned: their pieces say more than their means
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,6 @@ class Drawing:
         return content.getvalue()
 
 
-Row = dict[str, float]
-"""One epoch's line of metrics.jsonl."""
-
-
 def draw_curves(rows: Sequence[Row]) -> Drawing:
     """Loss and accuracy by epoch, beside each other."""
     with _settings(ON_LIGHT):
@@ -93,11 +91,28 @@ def draw_accuracy(rows: Sequence[Row], ink: Ink) -> Drawing:
 
 
 def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
-    curves = {"train_loss": ("training", ink.train), "val_loss": ("validation", ink.val)}
-    for key, (label, colour) in curves.items():
-        _draw_curve(axes, [row["epoch"] for row in rows], [row[key] for row in rows], colour, label)
+    epochs = [row["epoch"] for row in rows]
+    pieces = _within_epochs(rows) if len(rows) <= _FEW else []
+    if pieces:
+        axes.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
+    else:
+        _draw_curve(axes, epochs, [row["train_loss"] for row in rows], ink.train, "training")
+    _draw_curve(axes, epochs, [row["val_loss"] for row in rows], ink.val, "validation")
+    if pieces:
+        axes.set_xlim(0, len(rows) * 1.2)  # room for the value of a single epoch
+        axes.margins(y=0.08)
     axes.set_title("Loss, nats per pixel", loc="left")
     axes.legend(frameon=False)
+
+
+def _within_epochs(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """How many epochs were done in the middle of each piece of one, and the training loss there."""
+    return [
+        (row["epoch"] - 1 + (index + 0.5) / len(losses), loss)
+        for row in rows
+        for losses in [row.get("losses", [])]
+        for index, loss in enumerate(losses)
+    ]
 
 
 def _draw_accuracy(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:

@@ -19,6 +19,7 @@ from pixelwise.runs import (
     MODEL,
     Manifest,
     Model,
+    Row,
     open_model,
     read_manifest,
     read_metrics,
@@ -70,7 +71,7 @@ def compare(model: Model, images: Bytes) -> list[figures.Strip]:
     return figures.compare(model.palette, images, logits, ColouriseOptions().temperature)
 
 
-def final_scores(rows: Sequence[figures.Row]) -> str:
+def final_scores(rows: Sequence[Row]) -> str:
     """The numbers of the last epoch."""
     last = rows[-1]
     return page.scores(
@@ -83,7 +84,7 @@ def final_scores(rows: Sequence[figures.Row]) -> str:
     )
 
 
-def curves(rows: Sequence[figures.Row]) -> str:
+def curves(rows: Sequence[Row]) -> str:
     """Loss and accuracy by epoch, drawn for light and for dark screens."""
     drawings = {"loss by epoch": figures.draw_loss, "validation accuracy by epoch": figures.draw_accuracy}
     drawn = []
@@ -152,7 +153,7 @@ def _title(config: RunConfig) -> str:
     return f"{NET_NAMES[type(config.net)]} on {config.source}"
 
 
-def _summary(config: RunConfig, rows: Sequence[figures.Row], finished: bool) -> str:
+def _summary(config: RunConfig, rows: Sequence[Row], finished: bool) -> str:
     """The run in two sentences."""
     palette = f"{config.net.num_colours} colours ({Path(config.palette).stem})"
     if finished:

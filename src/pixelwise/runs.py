@@ -33,6 +33,7 @@ from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, whole_file, write_text
 from pixelwise.labelspace import Palette
 from pixelwise.models import Network, build
+from pixelwise.processor import processor_name
 from pixelwise.shapes import Grey
 
 MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
@@ -43,6 +44,8 @@ MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
     "metrics.jsonl",
 )
 DEFAULT_MODEL = "cifar-ab"
+Row = dict[str, Any]
+"""One epoch's line of metrics.jsonl: numbers, and in `losses` those of pieces of the epoch, in training."""
 SIZES = range(8, 1025)
 """Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
 _FORMAT = 1
@@ -348,24 +351,13 @@ def _table(values: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in values.items()}
 
 
-def processor_name() -> str:
-    """What the processor calls itself, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-
-
-def append_metrics(folder: Path, row: dict[str, float]) -> None:
+def append_metrics(folder: Path, row: Row) -> None:
     """Add one epoch's line to metrics.jsonl."""
     with (folder / METRICS).open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
+def read_metrics(folder: Path) -> list[Row]:
     """The epochs of a run so far.
 
     Raises:
@@ -377,13 +369,14 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
         raise CheckpointError(f"{folder} holds no run: {METRICS} is missing or no text") from error
 
 
-def _rows(path: Path) -> Iterator[dict[str, float]]:
+def _rows(path: Path) -> Iterator[Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             return  # a line cut off by a kill; the epoch is done again
-        if not (isinstance(row, dict) and all(_is_number(row.get(key)) for key in _METRICS_KEYS)):
+        losses = row.get("losses", []) if isinstance(row, dict) else None
+        if not isinstance(losses, list) or not all(map(_is_number, [*map(row.get, _METRICS_KEYS), *losses])):
             needed = f"the numbers {', '.join(_METRICS_KEYS)}"
             raise CheckpointError(f"{path} is damaged: line {number} needs {needed}; start the run anew")
         yield row

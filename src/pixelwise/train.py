@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pixelwise.config import Device, RunConfig, TrainConfig
@@ -42,6 +43,7 @@ from pixelwise.stopping import Stopwatch, finish_step_first
 
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures learned from: docs/log.md has what other sizes gave
+_PIECES = 60  # of an epoch: what a curve has room for
 _CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
 
 
@@ -161,6 +163,7 @@ class _Run:
         self.num_steps = config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
         self.step, self.epoch_loss_sum, self.last_score = 0, 0.0, ""
+        self.losses: list[float] = []
         self._order: torch.Tensor | None = None
         if saved:
             self._restore(saved)
@@ -175,7 +178,7 @@ class _Run:
         """The pictures of this step: which, mirrored or not, and cropped, all follow from seed and step."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         if batch == 0:
-            self.epoch_loss_sum = 0.0
+            self.epoch_loss_sum, self.losses = 0.0, []
         self.net.train()
         train = self.config.train
         if self._order is None or batch == 0:
@@ -197,6 +200,7 @@ class _Run:
             )
         self.step += 1
         self.epoch_loss_sum += loss * num_images
+        self.losses.append(loss)
 
     def validate(self) -> None:
         """Score the validation pictures at the end of an epoch and note it."""
@@ -209,6 +213,7 @@ class _Run:
             "val_loss": val.loss,
             "val_accuracy": val.accuracy,
             "train_seconds": round(self.clock.seconds(), 3),
+            "losses": [round(float(np.mean(piece)), 6) for piece in _pieces(self.losses)],
         }
         append_metrics(self.folder, row)
         self.last_score = f", val accuracy {val.accuracy:.1f} %"
@@ -219,6 +224,7 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        so_far = self.losses[: self.step % self.steps_per_epoch]
         weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         checkpoint = Checkpoint(
             config=self.config,
@@ -227,7 +233,7 @@ class _Run:
             train_seconds=self.clock.seconds(),
             epoch_loss_sum=self.epoch_loss_sum,
             precision=self.precision,
-            tensors=weights | self.optimiser.state(),
+            tensors=weights | self.optimiser.state() | {"losses": torch.tensor(so_far, dtype=torch.float64)},
         )
         write_checkpoint(self.folder, checkpoint)
         self._saved_at_s = self.clock.seconds()
@@ -236,6 +242,7 @@ class _Run:
         try:
             self.net.load_state_dict(with_prefix(saved.tensors, "net"))
             self.optimiser.restore(saved.tensors)
+            self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{self.folder / CHECKPOINT} does not fit the network; start the run anew"
@@ -271,6 +278,11 @@ class _Run:
                 f"no better than always choosing the commonest class, right on {commonest:.1f} % of pixels: "
                 f"{self.num_steps} steps on {len(self.data)} pictures are too few, or the rate is wrong"
             )
+
+
+def _pieces(losses: list[float]) -> list[np.ndarray]:
+    """The steps of an epoch in at most so many pieces of equal length, or nearly."""
+    return np.array_split(losses, min(_PIECES, len(losses)))
 
 
 def _epoch_order(train: TrainConfig, epoch: int, num_images: int) -> torch.Tensor:

@@ -66,6 +66,18 @@ def test_a_single_epoch_is_a_point_with_its_value():
     assert [text.get_text() for axes in drawing.figure.axes for text in axes.texts] == ["3", "3.2", "10"]
 
 
+def test_a_run_of_few_epochs_is_drawn_within_them():
+    rows = [row | {"losses": [4 / row["epoch"], 2 / row["epoch"]]} for row in ROWS]
+    drawn = colours(figures.draw_loss(rows, figures.ON_LIGHT))
+    assert drawn[figures.ON_LIGHT.train] == (
+        [0.25, 0.75, 1.25, 1.75, 2.25, 2.75],
+        [4.0, 2.0, 2.0, 1.0, pytest.approx(4 / 3), pytest.approx(2 / 3)],
+    )
+    assert drawn[figures.ON_LIGHT.val] == ([1, 2, 3], [row["val_loss"] for row in ROWS])
+    many = [row | {"epoch": epoch} for epoch, row in enumerate(rows + rows, 1)]
+    assert colours(figures.draw_loss(many, figures.ON_LIGHT))[figures.ON_LIGHT.train][0] == [1, 2, 3, 4, 5, 6]
+
+
 def test_drawings_leave_matplotlibs_settings_alone_and_ignore_them():
     with matplotlib.rc_context({"font.size": 33, "axes.grid": False}):
         before = dict(matplotlib.rcParams)

@@ -164,7 +164,18 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("row", [{}, [], 3, ROW | {"val_loss": "low"}, ROW | {"epoch": 10**400}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        [],
+        3,
+        ROW | {"val_loss": "low"},
+        ROW | {"epoch": 10**400},
+        ROW | {"losses": 3},
+        ROW | {"losses": [None]},
+    ],
+)
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")
     with pytest.raises(CheckpointError, match="line 2 needs the numbers epoch, step, train_loss, "):

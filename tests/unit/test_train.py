@@ -60,6 +60,10 @@ def test_a_run_leaves_model_scores_and_state(tmp_path, pictures):
     rows = read_metrics(tmp_path)
     assert [row["epoch"] for row in rows] == [1, 2]
     assert (rows[-1]["val_loss"], rows[-1]["train_loss"]) == (result.val_loss, result.train_loss)
+    for row in rows:  # 5 batches of 7 pictures and one of 5
+        assert sum(row["losses"][:5]) * 7 + row["losses"][5] * 5 == pytest.approx(
+            40 * row["train_loss"], 1e-5
+        )
     manifest = json.loads((tmp_path / "run.json").read_text())
     assert manifest["config"]["train"]["epochs"] == 2
     assert manifest["reasons"]["precision"] == "fp32: as asked"
