@@ -1,0 +1,158 @@
+"""Class names: what the K classes of a mask are called, and the colours they are drawn in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pixelwise.errors import LabelError
+
+MAX_CLASSES = 255
+"""As many as a byte holds beside the label of pixels without class, which is 255."""
+
+BACKGROUND = "background"
+"""The name of what is around everything else; drawn black where it is class 0."""
+
+Colour = tuple[int, int, int]
+"""sRGB codes, 0 to 255."""
+
+_BLACK: Colour = (0, 0, 0)
+_TOLD_APART: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""Colours that people with any colour vision tell apart; all there are but black.
+
+Source: Okabe and Ito 2008, Color Universal Design.
+"""
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of K classes, and the sRGB codes that each is drawn in.
+
+    Without colours they get some that people with any colour vision tell apart, for as many classes as there
+    are such colours; class 0 is black where it is named background.
+
+    Raises:
+        LabelError: the names are not 2 to 255 different ones that can be printed, or the colours not as many
+            different ones.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...] = ()
+
+    def __post_init__(self) -> None:
+        num = len(self.names)
+        if not 2 <= num <= MAX_CLASSES:
+            raise LabelError(f"needed the names of 2 to {MAX_CLASSES} classes, got {num}")
+        for name in self.names:
+            if not isinstance(name, str) or not name.strip() or not name.isprintable():
+                raise LabelError(f"needed a name that can be printed for each class, got {_short(name)}")
+        if twice := _first_twice(self.names):
+            raise LabelError(f"needed different names for the classes, got {_short(twice)} twice")
+        if not self.colours:
+            object.__setattr__(self, "colours", _default_colours(self.names))
+        if len(self.colours) != num:
+            raise LabelError(f"needed a colour for each of {num} classes, got {len(self.colours)}")
+        for colour in self.colours:
+            check_colour(colour)
+        if alike := _first_twice(self.colours):
+            raise LabelError(f"needed different colours for the classes, got {list(alike)} twice")
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """The number of the class with this name.
+
+        Raises:
+            LabelError: there is none; the message lists those there are.
+        """
+        if name in self.names:
+            return self.names.index(name)
+        close = difflib.get_close_matches(name, self.names, n=1)
+        guess = f"; perhaps you meant {close[0]}" if close else ""
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {_short(name)}{guess}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` reads them back."""
+        return {"names": list(self.names), "colours": [list(colour) for colour in self.colours]}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> ClassNames:
+        """The class names that `to_dict` gave the values of; `colours` may be missing.
+
+        Raises:
+            LabelError: the values are no class names.
+        """
+        names = values.get("names") if isinstance(values, Mapping) else None
+        if not isinstance(names, Sequence) or isinstance(names, str):
+            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {_short(values)}')
+        colours = values.get("colours") or ()
+        if not isinstance(colours, Sequence):
+            raise LabelError(f"needed a list of colours for the classes, got {_short(colours)}")
+        return ClassNames(tuple(names), tuple(check_colour(colour) for colour in colours))
+
+
+def check_colour(colour: object) -> Colour:
+    """The colour, if it is three sRGB codes.
+
+    Raises:
+        LabelError: it is not.
+    """
+    codes = tuple(colour) if isinstance(colour, Sequence) else ()
+    if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
+        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {_short(colour)}")
+    return codes
+
+
+def void_colour() -> Colour:
+    """What pixels without class are drawn in; no class gets it by default.
+
+    Source: PASCAL VOC's colour map, 255.
+    """
+    return _voc_colour(255)
+
+
+def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
+    first = (_BLACK,) if names[0] == BACKGROUND else ()
+    further = tuple(_voc_colour(number) for number in range(1, MAX_CLASSES - len(_TOLD_APART) + 1))
+    return (*first, *_TOLD_APART, *further)[: len(names)]
+
+
+def _voc_colour(number: int) -> Colour:
+    """One of 256 different colours: the bits of the number dealt to red, green and blue in turn.
+
+    Source: PASCAL VOC's development kit, VOClabelcolormap.
+    """
+    bits = [number >> place & 1 for place in range(9)]
+    red, green, blue = (sum(bit << 7 - place for place, bit in enumerate(bits[axis::3])) for axis in range(3))
+    return red, green, blue
+
+
+def _first_twice(items: Sequence[Any]) -> Any | None:
+    seen = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+FLOWER = ClassNames((BACKGROUND, "flower"))
+"""What Oxford's 17 flowers come to when only the flower counts."""
