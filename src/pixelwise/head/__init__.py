@@ -1,0 +1,20 @@
+"""The exact head: multinomial logistic regression on features that do not change."""
+
+from pixelwise.head.objective import Maps, Objective, Pixels, Weights, WholePhotos, features_at, grid
+from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, solve
+
+__all__ = [
+    "RIDGES",
+    "Chosen",
+    "Maps",
+    "Moments",
+    "Objective",
+    "Pixels",
+    "Solved",
+    "Weights",
+    "WholePhotos",
+    "choose_ridge",
+    "features_at",
+    "grid",
+    "solve",
+]

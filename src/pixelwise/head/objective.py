@@ -1,0 +1,220 @@
+"""What a linear head's loss is, over pixels or over whole photos.
+
+The features of a pixel are the values of all maps of its photo at its place, read bilinearly. A linear head
+and an interpolation whose weights add up to 1 commute, so a loss at the photo's full size needs no large
+features: logits are computed on the small maps and then enlarged, to the same numbers. That is `WholePhotos`;
+`Pixels` is a sample of the same loss, for many photos. Whoever solves sees an `Objective`, either of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from pixelwise.errors import LabelError, ShapeError
+from pixelwise.labelspace import IGNORE
+from pixelwise.losses import cross_entropy
+
+_ROWS = 2**14  # pixels computed at once: bounds the memory of logits
+
+Maps = Sequence[Float[Tensor, "_C _h _w"]]
+"""The features of one photo: maps of several sizes, each over the whole photo."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A linear head on D features: logits = features @ weight.T + bias."""
+
+    weight: Float[Tensor, "K D"]
+    bias: Float[Tensor, " K"]
+
+    @property
+    def num_learned(self) -> int:
+        """Numbers in it."""
+        return self.weight.numel() + self.bias.numel()
+
+    def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
+        """What the head says of a photo, at `size` (height, width)."""
+        return logits_of_maps(maps, self.weight, self.bias, size)
+
+
+def logits_of_maps(
+    maps: Maps, weight: Float[Tensor, "K D"], bias: Float[Tensor, " K"], size: tuple[int, int]
+) -> Float[Tensor, "K H W"]:
+    """Logits of one photo at `size` (height, width): computed on each map, enlarged bilinearly, added.
+
+    Maps of equal height and width are added before they are enlarged.
+
+    Raises:
+        ShapeError: the maps' channels together are not the weights' D.
+    """
+    channels = [len(one) for one in maps]
+    if sum(channels) != weight.shape[1]:
+        raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
+    small: dict[tuple[int, int], Tensor] = {}
+    for one, part in zip(maps, weight.split(channels, dim=1), strict=True):
+        height, width = one.shape[1:]
+        logits = part @ one.reshape(len(one), -1).to(weight.dtype)
+        small[height, width] = small.get((height, width), 0) + logits.view(-1, height, width)
+    total = bias[:, None, None]
+    for logits in small.values():
+        total = total + F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+    return total
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A mean loss of linear heads, and its gradient."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """Features of about `num_rows` pixels, spread evenly: what scales the problem."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Features and labels of single pixels.
+
+    `labels` are classes (P,), IGNORE left out, or chances of every class (P, K) adding up to 1.
+    `class_weights` weigh each pixel by its class; the mean is the weighted one.
+
+    Raises:
+        LabelError: a label is no class, or there is no labelled pixel.
+    """
+
+    features: Float[Tensor, "P D"]
+    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    num_classes: int
+    class_weights: Float[Tensor, " K"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.is_floating_point():
+            if self.labels.shape != (len(self.features), self.num_classes):
+                needed = (len(self.features), self.num_classes)
+                raise ShapeError(f"needed chances of shape {needed}, got {tuple(self.labels.shape)}")
+        elif bool(((self.labels != IGNORE) & (self.labels >= self.num_classes)).any()):
+            wrong = int(self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)][0])
+            raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {wrong}")
+        if self.total_weight == 0:
+            raise LabelError("needed at least one labelled pixel, got none")
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self.features.shape[1]
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the pixels' weights."""
+        return sum(float(self._chances(start)[0].sum()) for start in range(0, len(self.features), _ROWS))
+
+    def _chances(self, start: int) -> tuple[Tensor, Tensor]:
+        """Weights (P', 1) and chances (P', K) of the rows from `start`."""
+        labels = self.labels[start : start + _ROWS]
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        if labels.is_floating_point():
+            return labels @ factors[:, None], labels
+        known = labels != IGNORE
+        chances = F.one_hot(labels.long() * known, self.num_classes).float()
+        return (chances @ factors[:, None]) * known[:, None], chances
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """As `Objective`."""
+        value, by_weight, by_bias, total = 0.0, torch.zeros_like(weight), torch.zeros_like(bias), 0.0
+        for start in range(0, len(self.features), _ROWS):
+            rows = self.features[start : start + _ROWS].float()
+            factors, chances = self._chances(start)
+            logs = torch.addmm(bias, rows, weight.T).log_softmax(1)
+            value -= float((factors * chances * logs).sum(dtype=torch.float64))
+            error = (logs.exp() - chances) * factors
+            by_weight += error.T @ rows
+            by_bias += error.sum(0)
+            total += float(factors.sum())
+        return value / total, by_weight / total, by_bias / total
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """As `Objective`."""
+        return self.features[:: max(1, len(self.features) // num_rows)].float()
+
+
+@dataclass(frozen=True, eq=False)
+class WholePhotos:
+    """Maps and labels of whole photos: every labelled pixel counts, at the labels' own size."""
+
+    maps: Sequence[Maps]
+    labels: Sequence[UInt8[Tensor, "H W"]]
+    num_classes: int
+    class_weights: Float[Tensor, " K"] | None = None
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return sum(len(one) for one in self.maps[0])
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """As `Objective`."""
+        weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+        value, total = 0.0, 0.0
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        for maps, labels in zip(self.maps, self.labels, strict=True):
+            known = labels != IGNORE
+            total += float(factors[labels[known].long()].sum())
+            logits = logits_of_maps(maps, weight, bias, (labels.shape[0], labels.shape[1]))
+            loss = cross_entropy(logits[None], labels[None], weights=self.class_weights, reduction="sum")
+            loss.backward()
+            value += loss.item()
+        assert weight.grad is not None
+        assert bias.grad is not None
+        return value / total, weight.grad / total, bias.grad / total
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """As `Objective`."""
+        sampled = []
+        for maps, labels in zip(self.maps, self.labels, strict=True):
+            height, width = labels.shape
+            step = max(1, round((height * width * len(self.maps) / num_rows) ** 0.5))
+            sampled.append(features_at(maps, grid(height, width, step), (height, width)))
+        return torch.cat(sampled)
+
+
+def grid(height: int, width: int, step: int) -> Int64[Tensor, "P 2"]:
+    """Rows and columns of every `step`-th pixel both ways, from half a step inside the border."""
+    rows, columns = (torch.arange(min(step // 2, length - 1), length, step) for length in (height, width))
+    return torch.cartesian_prod(rows, columns)
+
+
+def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int]) -> Float32[Tensor, "P D"]:
+    """Features of single pixels (row, column) of a photo of `size` (height, width).
+
+    Each map is read bilinearly where it would be enlarged, so that a linear head gives the same logits.
+    """
+    height, width = size
+    shares = (places.flip(1) + 0.5) / torch.tensor([width, height])
+    return torch.cat(
+        [
+            F.grid_sample(
+                one[None].float(),
+                (2 * shares - 1)[None, None],
+                mode="bilinear",
+                padding_mode="border",
+                align_corners=False,
+            )[0, :, 0]
+            for one in maps
+        ]
+    ).T.contiguous()

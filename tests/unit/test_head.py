@@ -1,0 +1,153 @@
+"""The exact head, held to scikit-learn's and to its own certificate."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+
+from pixelwise.errors import ConfigError, LabelError, ShapeError
+from pixelwise.head import Moments, Pixels, Weights, WholePhotos, choose_ridge, features_at, grid, solve
+from pixelwise.labelspace import IGNORE
+
+
+def blobs(num_pixels=3000, num_features=12, num_classes=3, seed=0):
+    """Overlapping clouds, on features of very different scales."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, num_classes, (num_pixels,), generator=rng)
+    centres = torch.randn(num_classes, num_features, generator=torch.Generator().manual_seed(99))
+    mixing = torch.randn(num_features, num_features, generator=torch.Generator().manual_seed(98))
+    features = (centres[labels] + torch.randn(num_pixels, num_features, generator=rng) * 1.5) @ mixing
+    return features * torch.logspace(-2, 2, num_features) + 5, labels
+
+
+def photo_maps(seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    maps = [torch.randn(c, h, w, generator=rng) for c, h, w in ((3, 16, 12), (5, 8, 6), (4, 8, 6), (2, 2, 2))]
+    labels = torch.randint(0, 3, (37, 29), generator=rng, dtype=torch.uint8)
+    labels[:5] = IGNORE
+    return maps, labels
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_the_head_is_the_one_that_scikit_learn_finds(num_classes):
+    features, labels = blobs(num_classes=num_classes)
+    ridge = 0.02
+    ours = solve(Pixels(features, labels, num_classes), ridge)
+    moments = Moments.of(Pixels(features, labels, num_classes))
+    scaled = ((features - moments.mean) / moments.scale).double().numpy()
+    # softmax over 2 classes with a ridge on both is a sigmoid with half the ridge
+    strength = 1 / (ridge * len(labels) * (0.5 if num_classes == 2 else 1.0))
+    theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(scaled, labels.numpy())
+    chances = (features @ ours.weights.weight.T + ours.weights.bias).softmax(1).numpy()
+    assert np.abs(chances - theirs.predict_proba(scaled)).max() < 1e-3
+
+
+def test_it_ends_on_its_certificate_and_says_so():
+    features, labels = blobs()
+    solved = solve(Pixels(features, labels, 3), 0.01)
+    assert solved.gradient_norm < 1e-4
+    assert solved.num_steps < 60
+    nudged = solved.weights.weight * (1 + 1e-2)
+    value, *_ = Pixels(features, labels, 3).value_and_gradient(nudged, solved.weights.bias)
+    scale = Moments.of(Pixels(features, labels, 3)).scale
+    worse = value + 0.005 * float((nudged * scale).square().sum())
+    assert worse > solved.loss + 0.005 * float((solved.weights.weight * scale).square().sum())
+
+
+def test_where_the_search_begins_does_not_matter():
+    features, labels = blobs()
+    pixels = Pixels(features, labels, 3)
+    plain = solve(pixels, 0.01).weights
+    elsewhere = solve(pixels, 0.01, Weights(plain.weight.flip(0) * 3, plain.bias + 1)).weights
+    logits = [features @ w.weight.T + w.bias for w in (plain, elsewhere)]
+    assert torch.allclose(logits[0].softmax(1), logits[1].softmax(1), atol=1e-3)
+
+
+def test_gradients_are_those_of_autograd():
+    features, labels = blobs(200)
+    labels[:40] = IGNORE
+    factors = torch.tensor([1.0, 2.0, 0.5])
+    weight, bias = torch.randn(3, 12) * 0.01, torch.randn(3)
+    weight.requires_grad_(), bias.requires_grad_()
+    expected = F.cross_entropy(features @ weight.T + bias, labels, factors, ignore_index=IGNORE)
+    expected.backward()
+    value, by_weight, by_bias = Pixels(features, labels, 3, factors).value_and_gradient(
+        weight.detach(), bias.detach()
+    )
+    assert value == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.allclose(by_weight, weight.grad, rtol=1e-3, atol=1e-5)
+    assert torch.allclose(by_bias, bias.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_chances_that_are_certain_are_labels():
+    features, labels = blobs(500)
+    hard = solve(Pixels(features, labels, 3), 0.1).weights
+    soft = solve(Pixels(features, F.one_hot(labels, 3).float(), 3), 0.1).weights
+    assert torch.allclose(hard.weight, soft.weight, atol=1e-6)
+
+
+def test_ignored_pixels_count_for_nothing():
+    features, labels = blobs(600)
+    fewer = solve(Pixels(features[:500], labels[:500], 3), 0.1)
+    labels[500:] = IGNORE
+    features[500:] *= 100
+    moments = Moments.of(Pixels(features[:500], labels[:500], 3))
+    more = solve(Pixels(features, labels, 3), 0.1, moments=moments)
+    assert torch.allclose(
+        fewer.weights.weight, more.weights.weight, atol=1e-3 * fewer.weights.weight.abs().max()
+    )
+
+
+def test_loss_over_whole_photos_is_that_over_all_their_pixels():
+    photos = [photo_maps(seed) for seed in (0, 1)]
+    rows, labels = [], []
+    for maps, mask in photos:
+        rows.append(features_at(maps, grid(*mask.shape, 1), mask.shape))
+        labels.append(mask.flatten())
+    pixels = Pixels(torch.cat(rows), torch.cat(labels), 3)
+    whole = WholePhotos([maps for maps, _ in photos], [mask for _, mask in photos], 3)
+    weight, bias = torch.randn(3, 14), torch.randn(3)
+    for one, other in zip(
+        pixels.value_and_gradient(weight, bias), whole.value_and_gradient(weight, bias), strict=True
+    ):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_logits_of_maps_are_those_of_their_features():
+    maps, mask = photo_maps()
+    weights = Weights(torch.randn(3, 14), torch.randn(3))
+    rows = features_at(maps, grid(*mask.shape, 1), mask.shape)
+    by_pixel = (rows @ weights.weight.T + weights.bias).T.reshape(3, *mask.shape)
+    assert torch.allclose(weights.logits(maps, mask.shape), by_pixel, atol=1e-4)
+
+
+def test_maps_of_other_channels_are_refused():
+    with pytest.raises(ShapeError, match="needed maps of 14 channels together, got 12"):
+        Weights(torch.randn(3, 14), torch.randn(3)).logits(photo_maps()[0][:-1], (4, 4))
+
+
+def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
+    features, labels = blobs(30, seed=1)
+    held_out = Pixels(*blobs(4000, seed=2), 3)
+    chosen = choose_ridge([(Pixels(features, labels, 3), held_out)], (10.0, 0.1, 0.00001))
+    assert chosen.ridge == 0.1
+    assert min(chosen.losses, key=chosen.losses.get) == 0.1
+
+
+def test_wrong_labels_and_ridges_are_refused():
+    features, labels = blobs(20)
+    with pytest.raises(LabelError, match="needed labels 0 to 1 or 255, got 2"):
+        Pixels(features, torch.full_like(labels, 2), 2)
+    with pytest.raises(LabelError, match="at least one labelled pixel"):
+        Pixels(features, torch.full_like(labels, IGNORE), 3)
+    with pytest.raises(ConfigError, match="a ridge above 0, got 0"):
+        solve(Pixels(features, labels, 3), 0.0)
+    with pytest.raises(ShapeError, match=r"chances of shape \(20, 3\)"):
+        Pixels(features, torch.ones(20, 2), 3)
+
+
+def test_one_class_alone_is_always_given():
+    features, labels = blobs(50)
+    solved = solve(Pixels(features, torch.zeros_like(labels), 2), 0.1)
+    assert bool(((features @ solved.weights.weight.T + solved.weights.bias).argmax(1) == 0).all())
