@@ -22,19 +22,18 @@ from typing import Any, get_args
 
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
 from pixelwise.cards import SHIPPED, check_weights, shipped_models, weights_path
 from pixelwise.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
-from pixelwise.files import checksum, whole_file, write_text
+from pixelwise.files import checksum, write_text
 from pixelwise.labelspace import Palette
 from pixelwise.models import Network, build
 from pixelwise.processor import processor_name
 from pixelwise.shapes import Grey
+from pixelwise.tensors import first_line, read_tensors, write_tensors
 
 MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
     "model.safetensors",
@@ -48,7 +47,6 @@ Row = dict[str, Any]
 """One epoch's line of metrics.jsonl: numbers, and in `losses` those of pieces of the epoch, in training."""
 SIZES = range(8, 1025)
 """Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
-_FORMAT = 1
 _NUM_SAMPLES = 8
 _METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "train_seconds")
 
@@ -94,7 +92,7 @@ def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, s
         "palette": palette.to_dict(),
         "size": size,
     }
-    _write_tensors(path, dict(net.state_dict()), about)
+    write_tensors(path, dict(net.state_dict()), about)
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
@@ -105,7 +103,7 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     """
     path = _find_model(str(name_or_path))
     sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
-    tensors, about = _read_tensors(path)
+    tensors, about = read_tensors(path)
     try:
         config = net_from_dict(about["net"])
         palette, size = Palette.from_dict(about["palette"]), about["size"]
@@ -113,7 +111,7 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         net = _load(config, tensors)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, ConfigError, LabelError) as error:
         raise CheckpointError(
-            f"{path} holds no model of ours ({_first_line(error)}); give a run, a model file or one of "
+            f"{path} holds no model of ours ({first_line(error)}); give a run, a model file or one of "
             f"{', '.join(shipped_models())}"
         ) from error
     net.eval().requires_grad_(False)
@@ -193,7 +191,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         OutputError: the file cannot be written.
     """
     about = {name: value for name, value in vars(checkpoint).items() if name not in ("tensors", "config")}
-    _write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
+    write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -207,39 +205,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"needed an interrupted run to resume, but {folder} has no {CHECKPOINT}; leave out --resume"
         )
-    tensors, about = _read_tensors(path)
+    tensors, about = read_tensors(path)
     try:
         return Checkpoint(**(about | {"config": RunConfig.from_dict(about["config"]), "tensors": tensors}))
     except (KeyError, TypeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint of ours ({_first_line(error)}); start the run anew"
+            f"{path} is no checkpoint of ours ({first_line(error)}); start the run anew"
         ) from error
-
-
-def _write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with whole_file(path) as temporary:
-        save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as safetensors ({_first_line(error)}); it is damaged or of another kind"
-        ) from error
-    if not isinstance(about, dict):
-        raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of a network")
-    if (found := about.pop("format", None)) != _FORMAT:
-        raise CheckpointError(f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise")
-    return tensors, about
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
 
 
 def flatten_state(state: dict[int, dict[str, Any]], prefix: str) -> dict[str, Tensor]:
@@ -309,7 +281,7 @@ def write_samples(folder: Path, images: Tensor) -> None:
         OutputError: the file cannot be written.
     """
     index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
-    _write_tensors(folder / SAMPLES, {"images": images[index]}, {})
+    write_tensors(folder / SAMPLES, {"images": images[index]}, {})
 
 
 def read_samples(folder: Path) -> Tensor:
@@ -318,7 +290,7 @@ def read_samples(folder: Path) -> Tensor:
     Raises:
         CheckpointError: there are none, or the file is damaged or foreign.
     """
-    tensors, _ = _read_tensors(folder / SAMPLES)
+    tensors, _ = read_tensors(folder / SAMPLES)
     images = tensors.get("images", torch.empty(0))
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")

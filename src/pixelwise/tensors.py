@@ -1,0 +1,53 @@
+"""Named tensors and plain values in one file that describes itself: safetensors, never pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pixelwise.errors import CheckpointError
+from pixelwise.files import whole_file
+
+_FORMAT = 1
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write tensors by name, and plain values for JSON, in one atomic step.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with whole_file(path) as temporary:
+        save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote.
+
+    Raises:
+        CheckpointError: the file is damaged, foreign or of another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"
+        ) from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of it")
+    if (found := about.pop("format", None)) != _FORMAT:
+        raise CheckpointError(f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise")
+    return tensors, about
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of its failure, short enough for a message."""
+    return str(error).strip().split("\n")[0][:200]
