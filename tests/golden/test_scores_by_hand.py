@@ -1,0 +1,129 @@
+"""Scores counted by hand, pixel by pixel, on pictures small enough to look at."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pixelwise.labelspace import IGNORE
+from pixelwise.scores import Calibration, Confusion, boundary_f1
+
+V = IGNORE
+
+
+def image(*rows):
+    return np.array(rows, np.uint8)
+
+
+def test_every_score_of_a_picture_of_twelve_pixels():
+    labels = image([0, 0, 1, 1], [0, 0, 1, V], [2, 2, 1, V])
+    given = image([0, 1, 1, 1], [0, 0, 0, 1], [2, 1, 1, 0])
+    confusion = Confusion.of(given, labels, 3)
+    # background: 3 of 4 found, 1 false; flower: 3 of 4 found, 2 false; leaf: 1 of 2 found
+    assert confusion.counts.tolist() == [[3, 1, 0], [1, 3, 0], [0, 1, 1]]
+    assert confusion.num_pixels == 10
+    assert confusion.iou.tolist() == pytest.approx([3 / 5, 3 / 6, 1 / 2])
+    assert confusion.miou == pytest.approx((3 / 5 + 3 / 6 + 1 / 2) / 3)
+    assert confusion.dice.tolist() == pytest.approx([6 / 8, 6 / 9, 2 / 3])
+    assert confusion.pixel_accuracy == pytest.approx(7 / 10)
+
+
+def test_intersection_over_union_is_no_step_function_of_itself():
+    """The originals printed a mean of thresholds that were passed."""
+    labels = image([1] * 100)
+    for num_found in (1, 44, 45, 46, 73, 99):
+        given = image([1] * num_found + [0] * (100 - num_found))
+        assert Confusion.of(given, labels, 2).iou[1] == pytest.approx(num_found / 100)
+
+
+def test_a_single_pixel_is_right_or_wrong():
+    right = Confusion.of(image([1]), image([1]), 2)
+    assert right.miou == right.pixel_accuracy == 1
+    assert math.isnan(right.iou[0])
+    wrong = Confusion.of(image([0]), image([1]), 2)
+    assert wrong.iou.tolist() == [0, 0]
+    assert wrong.miou == wrong.pixel_accuracy == 0
+
+
+def test_a_class_in_neither_is_left_out_of_the_mean_and_one_wrongly_given_is_not():
+    labels = image([0, 0, 1, 1])
+    assert Confusion.of(labels, labels, 5).miou == 1
+    given = image([0, 0, 1, 4])
+    assert Confusion.of(given, labels, 5).iou.tolist()[:2] == [1, 0.5]
+    assert Confusion.of(given, labels, 5).miou == pytest.approx((1 + 0.5 + 0) / 3)
+
+
+def test_void_alone_has_no_score():
+    nothing = Confusion.of(image([0, 1, 1]), image([V, V, V]), 2)
+    assert nothing.num_pixels == 0
+    assert np.isnan(nothing.iou).all()
+    assert math.isnan(nothing.miou)
+    assert math.isnan(nothing.pixel_accuracy)
+
+
+def test_void_is_no_background():
+    """The originals took pixels without label for background."""
+    labels = image([1, 1, V, V, 0, 0])
+    flower_over_void, rest_over_void = image([1, 1, 1, 1, 0, 0]), image([1, 1, 0, 0, 0, 0])
+    assert Confusion.of(flower_over_void, labels, 2).iou.tolist() == [1, 1]
+    assert Confusion.of(rest_over_void, labels, 2).iou.tolist() == [1, 1]
+
+
+def square(side, row, column, height, width):
+    """A picture of zeros with a rectangle of ones."""
+    labels = np.zeros((side, side), np.uint8)
+    labels[row : row + height, column : column + width] = 1
+    return labels
+
+
+def test_an_outline_moved_within_the_tolerance_agrees_and_beyond_it_does_not():
+    labels = square(100, 30, 30, 20, 20)  # diagonal 141.4, so the tolerance is 1.06 pixels
+    assert boundary_f1(labels, labels, 2).tolist() == [1, 1]
+    assert boundary_f1(square(100, 30, 31, 20, 20), labels, 2).tolist() == [1, 1]
+    assert boundary_f1(square(100, 30, 30, 20, 20), labels, 3).tolist()[:2] == [1, 1]
+    # two columns on, exactly: of 76 boundary pixels each, the two outlines share
+    moved = boundary_f1(square(100, 30, 32, 20, 20), labels, 2, tolerance_frac=0.5 / 141.4)
+    both = 2 * 18  # columns 32 to 49 of the first row, and of the last
+    assert moved[1] == pytest.approx(both / 76)
+
+
+def test_precision_and_recall_of_an_outline_by_hand():
+    """A line of 10 pixels, of which 4 were found, beside 2 that are nowhere near one."""
+    labels, given = np.zeros((21, 21), np.uint8), np.zeros((21, 21), np.uint8)
+    labels[5, 5:15] = 1
+    given[5, 5:9] = 1
+    given[15, 15:17] = 1
+    precision, recall = 4 / 6, 4 / 10
+    f1 = boundary_f1(given, labels, 2, tolerance_frac=0.0)[1]
+    assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_an_outline_that_nobody_knows_is_left_out():
+    labels = square(60, 20, 20, 20, 20)
+    labels[18:42, 18:20] = labels[18:42, 40:42] = labels[18:20, 18:42] = labels[40:42, 18:42] = V
+    assert np.isnan(boundary_f1(square(60, 19, 19, 22, 22), labels, 2)).all()  # runs where there is no label
+    assert np.isnan(boundary_f1(square(60, 20, 20, 20, 20), labels, 2)).all()
+    beside = boundary_f1(square(60, 5, 5, 5, 5), labels, 2)
+    assert beside.tolist() == [0, 0]  # an outline where there is none is known to be wrong
+
+
+def test_a_class_that_was_missed_or_invented_scores_nothing_and_one_in_neither_is_left_out():
+    labels, nothing = square(50, 10, 10, 10, 10), np.zeros((50, 50), np.uint8)
+    assert boundary_f1(nothing, labels, 3)[:2].tolist() == [0, 0]
+    assert boundary_f1(labels, nothing, 3)[:2].tolist() == [0, 0]
+    assert math.isnan(boundary_f1(labels, nothing, 3)[2])
+    assert np.isnan(boundary_f1(nothing, nothing, 2)).all()
+
+
+def test_the_calibration_error_is_the_gap_between_sure_and_right():
+    # two pixels 90 % sure, one of them right; two 60 % sure, both right; one without label
+    sure = torch.tensor([[[0.9, 0.9, 0.6, 0.6, 0.9]]])
+    probabilities = torch.cat([sure, 1 - sure])
+    labels = image([0, 1, 0, 0, V])
+    calibration = Calibration.of(probabilities, labels)
+    assert calibration.error == pytest.approx((2 * abs(0.5 - 0.9) + 2 * abs(1 - 0.6)) / 4)
+    assert calibration.bins[0].nonzero()[0].tolist() == [9, 13]
+    certain = Calibration.of(torch.tensor([[[1.0]], [[0.0]]]), image([0]))
+    assert certain.error == 0
+    assert certain.bins[0, -1] == 1

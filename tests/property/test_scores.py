@@ -1,0 +1,73 @@
+"""What holds for scores whatever is scored: parts add up, names and order of classes do not matter."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from pixelwise.labelspace import IGNORE
+from pixelwise.scores import Boundary, Confusion, boundary_f1
+
+K = 4
+shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)
+
+
+@st.composite
+def pairs(draw):
+    """Labels with some void, and classes given."""
+    shape = draw(shapes)
+    labels = draw(arrays(np.uint8, shape, elements=st.sampled_from([*range(K), IGNORE])))
+    return draw(arrays(np.uint8, shape, elements=st.integers(0, K - 1))), labels
+
+
+@given(pairs(), st.integers(0, 12))
+def test_the_score_of_two_parts_is_the_score_of_the_whole(pair, row):
+    given, labels = pair
+    top, bottom = (Confusion.of(given[part], labels[part], K) for part in (np.s_[:row], np.s_[row:]))
+    merged, whole = top + bottom, Confusion.of(given, labels, K)
+    assert (merged.counts == whole.counts).all()
+    np.testing.assert_array_equal(merged.iou, whole.iou)
+
+
+@given(pairs(), st.permutations(range(K)))
+def test_renaming_classes_leaves_scores(pair, order):
+    renamed = np.full(256, IGNORE, np.uint8)
+    renamed[:K] = order
+    before = Confusion.of(*pair, K)
+    after = Confusion.of(*(renamed[image] for image in pair), K)
+    np.testing.assert_array_equal(after.iou[list(order)], before.iou)
+    assert after.miou == pytest.approx(before.miou, nan_ok=True)
+    outlines = boundary_f1(*(renamed[image] for image in pair), K)
+    np.testing.assert_array_equal(outlines[list(order)], boundary_f1(*pair, K))
+
+
+@given(pairs(), st.data())
+def test_what_void_pixels_are_given_changes_nothing(pair, data):
+    given, labels = pair
+    void = labels == IGNORE
+    other = np.where(void, data.draw(arrays(np.uint8, given.shape)), given)
+    assert (Confusion.of(other, labels, K).counts == Confusion.of(given, labels, K).counts).all()
+    np.testing.assert_array_equal(boundary_f1(other, labels, K), boundary_f1(given, labels, K))
+
+
+@given(pairs())
+def test_scores_lie_between_nothing_and_all_and_truth_scores_all(pair):
+    given, labels = pair
+    confusion = Confusion.of(given, labels, K)
+    for scores in (confusion.iou, confusion.dice, boundary_f1(given, labels, K)):
+        known = scores[~np.isnan(scores)]
+        assert ((known >= 0) & (known <= 1)).all()
+    np.testing.assert_allclose(confusion.dice, 2 * confusion.iou / (1 + confusion.iou))
+    truth = np.where(labels == IGNORE, given, labels)
+    for scores in (Confusion.of(truth, labels, K).iou, boundary_f1(truth, labels, K)):
+        assert (scores[~np.isnan(scores)] == 1).all()
+
+
+@given(pairs(), pairs())
+def test_outlines_of_images_average(one, other):
+    f1 = np.stack([boundary_f1(*one, K), boundary_f1(*other, K)])
+    merged = (Boundary.of(*one, K) + Boundary.of(*other, K)).f1
+    for number in range(K):
+        known = f1[:, number][~np.isnan(f1[:, number])]
+        assert merged[number] == pytest.approx(known.mean() if len(known) else np.nan, nan_ok=True)
