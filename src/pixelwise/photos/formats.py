@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -160,7 +160,7 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
 
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     with path.open("rb") as file:
-        photo, name = _open_pillow(file)
+        photo, name = open_pillow(file, PILLOW_FORMATS)
         _check_size(path, photo.size, max_megapixels)
         profile = photo.info.get("icc_profile")
         if photo.mode == "I" or photo.mode.startswith("I;16"):
@@ -175,15 +175,15 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     return image, name
 
 
-def _open_pillow(file: IO[bytes]) -> tuple[Pillow.Image, str]:
+def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:
     """What `Image.open` does, but for its own limit of size, which no caller could lift for one file alone.
 
     Raises:
-        SyntaxError: none of PILLOW_FORMATS; what Pillow raises for that.
+        SyntaxError: none of `formats`, Pillow's names; what Pillow raises for that.
     """
     Pillow.init()
     head = file.read(16)
-    for name in PILLOW_FORMATS:
+    for name in formats:
         photo_of, accepts = Pillow.OPEN[name]
         if accepts is None or accepts(head) is True:
             file.seek(0)

@@ -1,0 +1,249 @@
+"""Legends: which number or colour of a mask means which class.
+
+`classes.json` beside the masks is one of
+
+    {"names": ["background", "flower"]}                   numbers 0, 1, ...; 255 is a pixel without class
+    {"names": ["background", "flower"],
+     "colours": [[0, 0, 0], [230, 159, 0]]}               numbers or colours
+    {"background": 0, "flower": 255}                      numbers of one's own, in their order
+    {"background": [0, 0, 0], "flower": [230, 159, 0]}    colours, in the order that they are written in
+
+and in all of them "ignore" may be a number or a colour that means no class. Where there is no such file,
+numbers speak for themselves: masks of 0 and 255 alone have something on a background; others have as many
+classes as they count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from pixelwise.classnames import BACKGROUND, FLOWER, MAX_CLASSES, ClassNames, Colour, check_colour
+from pixelwise.errors import LabelError
+from pixelwise.labelspace import IGNORE
+from pixelwise.masks.json_file import read_json, short
+from pixelwise.masks.raw import RawMask, Values
+
+LEGEND_FILE = "classes.json"
+
+_WHITE = 255
+_SPARSE_UP_TO = 64  # greys that leave out numbers and go further than this are shades, no numbers of classes
+_NUM_TOLD = 8
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the numbers and the colours of masks mean: a class, or IGNORE.
+
+    Colours come first: a picture all of whose colours are known is read by them, whatever their numbers are.
+
+    Raises:
+        LabelError: a number or a colour means no class.
+    """
+
+    classes: ClassNames
+    numbers: Mapping[int, int] = field(default_factory=dict)
+    colours: Mapping[Colour, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for label in (*self.numbers.values(), *self.colours.values()):
+            if label != IGNORE and not 0 <= label < self.classes.num_classes:
+                raise LabelError(
+                    f"needed classes 0 to {self.classes.num_classes - 1} or {IGNORE}, got {label}"
+                )
+
+    @property
+    def is_plain_pair(self) -> bool:
+        """Whether it names two classes and no more, so that 0 and 1 may stand for them, or 0 and 255."""
+        return not self.colours and dict(self.numbers) == _counted(2)
+
+    def labels(self, mask: RawMask) -> UInt8[ndarray, "H W"]:
+        """The labels of a mask.
+
+        Raises:
+            LabelError: a value of it is not in the legend.
+        """
+        table = np.zeros(len(mask.colours), np.uint8)
+        for code, label in self.table(mask.values).items():
+            table[code] = label
+        return table[mask.codes]
+
+    def table(self, values: Values) -> dict[int, int]:
+        """The label of each code.
+
+        Raises:
+            LabelError: a value is not in the legend.
+        """
+        known = self._known(values)
+        if unknown := [code for code in values.counts if code not in known]:
+            raise LabelError(self._unknown_text(values, unknown))
+        return known
+
+    def _known(self, values: Values) -> dict[int, int]:
+        """The labels of those codes that are in the legend."""
+        by_colour = {
+            code: self.colours[colour] for code, colour in values.colours.items() if colour in self.colours
+        }
+        if values.kind == "palette":  # whose last number is void by custom, in whatever colour
+            by_colour = {IGNORE: IGNORE} | by_colour
+        if values.kind == "colour" or (self.colours and by_colour.keys() >= values.colours.keys()):
+            return by_colour
+        return {code: self.numbers[code] for code in values.counts if code in self.numbers}
+
+    def _unknown_text(self, values: Values, unknown: list[int]) -> str:
+        num_pixels = sum(values.counts[code] for code in unknown)
+        if values.kind == "colour":
+            got = _listed(list(values.colours[code]) for code in unknown)
+            needed = (
+                f"the colours {_listed(list(colour) for colour in self.colours)}"
+                if self.colours
+                else "numbers"
+            )
+            return f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels"
+        needed = (
+            _listed(sorted(self.numbers)) if self.numbers else f"colours {_listed(map(list, self.colours))}"
+        )
+        return f"{values.path}: needed the values {needed}, got {_listed(unknown)} in {num_pixels} pixels"
+
+
+OXFORD = Legend(ClassNames(("flower", "leaf", BACKGROUND, "sky")), {0: IGNORE, 1: 0, 2: 1, 3: 2, 4: 3})
+"""Trimaps of Oxford's 17 flowers, all four classes. Source: the data set's own page."""
+
+OXFORD_FLOWER = Legend(FLOWER, {0: IGNORE, 1: 1, 2: 0, 3: 0, 4: 0})
+"""The same, when only the flower counts."""
+
+
+def read_legend(path: Path) -> Legend:
+    """The legend in a `classes.json`.
+
+    Raises:
+        DataError: there is no such file, or it is no JSON.
+        LabelError: it is no legend.
+    """
+    try:
+        return parse_legend(read_json(path))
+    except LabelError as error:
+        raise LabelError(f"{path}: {error}") from error
+
+
+def parse_legend(values: Any) -> Legend:
+    """The legend that the values of a `classes.json` are.
+
+    Raises:
+        LabelError: they are none.
+    """
+    if not isinstance(values, Mapping):
+        raise LabelError(
+            f'needed a legend such as {{"names": ["{BACKGROUND}", "flower"]}}, got {short(values)}'
+        )
+    if "names" in values:
+        return _with_ignore(_from_names(values), values)
+    named = {name: value for name, value in values.items() if name != "ignore"}
+    if all(type(value) is int for value in named.values()):
+        ordered = sorted(named, key=named.__getitem__)
+        numbers = {_check_number(named[name]): label for label, name in enumerate(ordered)}
+        if len(numbers) < len(named):
+            raise LabelError(f"needed a number for each class, got one twice in {short(named)}")
+        return _with_ignore(Legend(ClassNames(tuple(ordered)), {IGNORE: IGNORE} | numbers), values)
+    classes = ClassNames(tuple(named), tuple(check_colour(colour) for colour in named.values()))
+    return _with_ignore(_of_colours(classes), values)
+
+
+def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
+    """The legend of these masks: the one given, or what their numbers say.
+
+    Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
+
+    Raises:
+        LabelError: there is none, and the masks are in colours, or in greys that count nothing.
+    """
+    if given is not None and not given.is_plain_pair:
+        return given
+    seen = list(masks)
+    greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
+    colours = next((mask for mask in seen if mask.kind == "colour"), None)
+    codes = {code for mask in seen for code in mask.counts}
+    if greys <= {0, _WHITE} and _WHITE in greys and codes == greys and colours is None:
+        return _black_and_white(given.classes if given else ClassNames((BACKGROUND, "object")))
+    if given is not None:
+        return given
+    if colours is not None:
+        raise LabelError(_no_legend(colours))
+    shades = sorted(greys - {IGNORE})
+    if shades and shades[-1] >= _SPARSE_UP_TO and len(shades) <= shades[-1]:
+        worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
+        raise LabelError(
+            f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
+            f"{_listed(shades)}; say what they mean in {LEGEND_FILE}"
+        )
+    num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
+    names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
+    return Legend(ClassNames(names), _counted(num_classes))
+
+
+def _from_names(values: Mapping[str, Any]) -> Legend:
+    if further := set(values) - {"names", "colours", "ignore"}:
+        raise LabelError(f"needed names, colours and ignore, got {_listed(sorted(further))} as well")
+    classes = ClassNames.from_dict(values)
+    numbers = _counted(classes.num_classes)
+    return Legend(classes, numbers, _of_colours(classes).colours if values.get("colours") else {})
+
+
+def _with_ignore(legend: Legend, values: Mapping[str, Any]) -> Legend:
+    """The same legend with what the values call "ignore"."""
+    ignore = values.get("ignore")
+    if ignore is None:
+        return legend
+    if type(ignore) is not int:
+        colour = check_colour(ignore)
+        if colour in legend.colours:
+            raise LabelError(f"needed an ignored colour that is no class's, got {list(colour)}")
+        return Legend(legend.classes, legend.numbers, {**legend.colours, colour: IGNORE})
+    label = legend.numbers.get(_check_number(ignore), IGNORE)
+    if label != IGNORE:
+        taken = legend.classes.names[label]
+        raise LabelError(
+            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; "
+            f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
+        )
+    return Legend(legend.classes, {**legend.numbers, ignore: IGNORE}, legend.colours)
+
+
+def _of_colours(classes: ClassNames) -> Legend:
+    return Legend(classes, colours={colour: label for label, colour in enumerate(classes.colours)})
+
+
+def _black_and_white(classes: ClassNames) -> Legend:
+    return Legend(classes, {0: 0, _WHITE: 1})
+
+
+def _counted(num_classes: int) -> dict[int, int]:
+    """Each number is its class; 255 has none."""
+    return {number: number for number in range(num_classes)} | {IGNORE: IGNORE}
+
+
+def _check_number(value: int) -> int:
+    if not 0 <= value <= MAX_CLASSES:
+        raise LabelError(f"needed a number from 0 to {MAX_CLASSES} for a class, got {value}")
+    return value
+
+
+def _no_legend(mask: Values) -> str:
+    found = sorted(mask.colours.values(), key=lambda colour: colour != (0, 0, 0))
+    named = ", ".join(f'"name {number}": {list(colour)}' for number, colour in enumerate(found[:_NUM_TOLD]))
+    more = ", ..." if len(found) > _NUM_TOLD else ""
+    return (
+        f"{mask.path}: needed to know what the colours of the masks mean; "
+        f"write {LEGEND_FILE} such as {{{named}{more}}}, with names of your own"
+    )
+
+
+def _listed(items: Iterable[object]) -> str:
+    told = [str(item) for item in items]
+    return ", ".join(told[:_NUM_TOLD]) + (f", ... ({len(told)} in all)" if len(told) > _NUM_TOLD else "")
