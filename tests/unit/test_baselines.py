@@ -1,0 +1,118 @@
+"""What needs no network: each finds what it can find, and no more."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pixelwise.baselines import GrabCut, learn_baselines
+from pixelwise.errors import DataError, ShapeError
+from pixelwise.labelspace import IGNORE
+from pixelwise.scores import Confusion
+
+GREEN, RED, BLUE = (40, 120, 50), (200, 40, 60), (90, 140, 220)
+
+
+def scene(seed=0, size=(60, 80), centre=None):
+    """A red disc on green, with grain; labels 1 on the disc, 0 around it, none along its edge."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    row, column = centre or (size[0] / 2, size[1] / 2)
+    distance = np.hypot(rows - row, columns - column)
+    labels = (distance < 15).astype(np.uint8)
+    photo = np.where(labels[..., None] == 1, RED, GREEN) + rng.integers(-15, 16, (*size, 3))
+    labels[abs(distance - 15) < 2] = IGNORE
+    return photo.clip(0, 255).astype(np.uint8), labels
+
+
+def iou(baseline, photo, labels):
+    return Confusion.of(baseline.segment(photo), labels, 2).iou[1]
+
+
+@pytest.fixture
+def learned():
+    return learn_baselines((scene(seed) for seed in range(3)), 2)
+
+
+def test_there_are_four_for_two_classes_and_two_for_more(learned):
+    assert list(learned) == ["majority", "colour histogram", "colour threshold", "grabcut"]
+    assert list(learn_baselines([scene()], 3)) == ["majority", "colour histogram"]
+
+
+def test_each_gives_every_pixel_a_class_at_the_photos_size(learned):
+    for height, width in ((60, 80), (1, 1), (2, 3), (9, 400), (401, 299)):
+        photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        for baseline in learned.values():
+            labels = baseline.segment(photo)
+            assert labels.shape == (height, width)
+            assert labels.max() <= 1
+
+
+def test_majority_is_the_class_of_most_labelled_pixels(learned):
+    photo, labels = scene()
+    assert (learned["majority"].segment(photo) == 0).all()
+    mostly_void = np.where(labels == 0, IGNORE, labels)
+    mostly_void[0, 0] = 0
+    assert (learn_baselines([(photo, mostly_void)], 2)["majority"].segment(photo) == 1).all()
+
+
+@pytest.mark.parametrize("name", ["colour histogram", "colour threshold"])
+def test_colour_tells_red_from_green_anywhere_and_is_lost_without(learned, name):
+    assert iou(learned[name], *scene(seed=9, centre=(15, 15))) > 0.99
+    photo, labels = scene(seed=9)
+    grey = np.repeat(photo.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    assert iou(learned[name], grey, labels) < 0.5
+
+
+def test_the_threshold_is_the_best_of_all_channels_values_and_sides():
+    """Against trying every one of them on the same pixels."""
+    rng = np.random.default_rng(1)
+    photo = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(int)
+    labels = (lab[..., 2] + rng.integers(-20, 20, (30, 40)) < 120).astype(np.uint8)
+    best = max(
+        Confusion.of(np.where(lab[..., channel] >= value, above, 1 - above).astype(np.uint8), labels, 2).miou
+        for channel in range(3)
+        for value in range(256)
+        for above in (0, 1)
+    )
+    threshold = learn_baselines([(photo, labels)], 2)["colour threshold"]
+    assert threshold.channel == 2
+    assert threshold.above == 0
+    assert Confusion.of(threshold.segment(photo), labels, 2).miou == pytest.approx(best)
+
+
+def test_the_histogram_knows_more_than_two_classes_and_guesses_unseen_colours():
+    photo = np.zeros((30, 90, 3), np.uint8)
+    labels = np.zeros((30, 90), np.uint8)
+    for number, colour in enumerate((GREEN, RED, BLUE)):
+        photo[:, 30 * number : 30 * number + 30] = colour
+        labels[:, 30 * number : 30 * number + 30] = number
+    photo[:, 88:], labels[:, 88:] = GREEN, 0  # the commonest class
+    histogram = learn_baselines([(photo, labels)], 3)["colour histogram"]
+    assert (histogram.segment(photo) == labels).all()
+    assert (histogram.segment(np.full((2, 2, 3), 255, np.uint8)) == 0).all()
+
+
+def test_pixels_without_label_teach_nothing():
+    photo, labels = scene()
+    spoilt = photo.copy()
+    spoilt[labels == IGNORE] = BLUE
+    one, other = (learn_baselines([(each, labels)], 2) for each in (photo, spoilt))
+    assert (one["colour histogram"].table == other["colour histogram"].table).all()
+    assert one["colour threshold"] == other["colour threshold"]
+
+
+def test_grabcut_cuts_out_what_is_in_the_middle_and_needs_no_labels():
+    for size in ((60, 80), (150, 400)):
+        assert iou(GrabCut(), *scene(seed=5, size=size)) > 0.9
+    photo, _ = scene(seed=5)
+    assert (GrabCut().segment(photo) == GrabCut().segment(photo)).all()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_labels_that_teach_nothing_are_refused():
+    photo, labels = scene()
+    with pytest.raises(DataError, match="needed labelled pixels to learn baselines from, got none"):
+        learn_baselines([(photo, np.full_like(labels, IGNORE))], 2)
+    with pytest.raises(ShapeError, match=r"needed labels for a photo of \(60, 80\), got \(30, 80\)"):
+        learn_baselines([(photo, labels[:30])], 2)
