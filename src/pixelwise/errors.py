@@ -9,6 +9,7 @@
     ├── CheckpointError   a model or run file that is damaged, foreign or of another version
     ├── LabelError        a label that is neither a class nor IGNORE, a palette that is no palette
     ├── ShapeError        an array of the wrong shape
+    ├── FrozenError       a network that was to stay frozen has changed
     ├── DivergedError     training whose loss is no longer a number
     └── Interrupted       stopped by the user; the state is saved where `path` says
 
@@ -54,6 +55,10 @@ class LabelError(PixelwiseError):
 
 class ShapeError(PixelwiseError):
     """An array whose shape the function cannot take."""
+
+
+class FrozenError(PixelwiseError):
+    """A network that was to stay frozen has changed."""
 
 
 class DivergedError(PixelwiseError):

@@ -21,6 +21,11 @@ def show_progress(shown: bool) -> None:
     _shown = shown
 
 
+def progress_is_shown() -> bool:
+    """Whether a door turned it on: for what shows a bar of its own."""
+    return _shown
+
+
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show `what` with a bar, the note of the last step, time spent and time left.

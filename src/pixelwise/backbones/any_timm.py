@@ -1,0 +1,186 @@
+"""Any model of timm as a backbone, with the weights timm publishes for it or those of a file.
+
+A network that shrinks the photo step by step gives a level for each of its steps from stride 4 on; one that
+keeps a single grid of patches, such as DINOv2, gives its last map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from torch import Tensor, nn
+
+from pixelwise.backbones.backbone import About, Backbone, Level, Reading
+from pixelwise.backbones.catalogue import TIMM
+from pixelwise.backbones.weights import read_tensors
+from pixelwise.errors import CheckpointError, ConfigError, DownloadError
+from pixelwise.tensors import first_line
+
+_FINEST = 4  # stride: maps at half the photo's size are much to keep and know little
+_PROBED = 64  # pixels: enough for two places of the coarsest map
+_ANY_SIZE: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}  # options of some models
+_REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)  # of sizes, by models
+_ANSWER_S = 5.0
+_PUBLISHED_AS = "model.safetensors"
+
+
+class Intermediate(nn.Module):
+    """The maps inside a model of timm, by their numbers."""
+
+    def __init__(self, net: Any, indices: tuple[int, ...], norm: bool) -> None:
+        super().__init__()
+        self.net, self.indices, self.norm = net, indices, norm
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """One map for each number."""
+        maps = self.net.forward_intermediates(
+            x, indices=list(self.indices), norm=self.norm, output_fmt="NCHW", intermediates_only=True
+        )
+        return tuple(maps)
+
+
+def about_timm(name: str) -> About:
+    """What timm says of one of its models.
+
+    Raises:
+        ConfigError: timm has no such model.
+    """
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        similar = timm.list_models(f"*{model.partition('.')[0]}*")[:5]
+        near = f"; it has {', '.join(similar)}" if similar else ""
+        raise ConfigError(f"needed {TIMM} and the name of a model of timm, got {name!r}{near}")
+    facts = _facts(model)
+    hub = facts.get("hf_hub_id")
+    return About(
+        name=name,
+        purpose="a model of timm",
+        licence=facts.get("license") or "not said; see the model's page",
+        source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
+        url=f"https://huggingface.co/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else None,
+    )
+
+
+def _facts(model: str) -> dict[str, Any]:
+    configured = timm.get_pretrained_cfg(model)
+    return configured.to_dict() if configured else {}
+
+
+def open_timm(about: About, weights: Path | None, random_weights: bool) -> Backbone:
+    """A model of timm with its published weights, those of a file in timm's form, or random ones.
+
+    Raises:
+        ConfigError: the model does not read photos of any size, or gives no maps.
+        CheckpointError: the file is missing or damaged, or fits another model.
+        DownloadError: the weights are not there and cannot be downloaded.
+    """
+    model = about.name.removeprefix(TIMM)
+    facts = _facts(model)
+    if random_weights:
+        net = _create(model, pretrained=False)
+    elif file := weights or _downloaded_before(facts):
+        net = _load(model, file)
+    else:
+        net = _download(model, about)
+    maps = [(one["reduction"], one["num_chs"]) for one in getattr(net, "feature_info", ())]
+    if not maps or not hasattr(net, "forward_intermediates"):
+        raise ConfigError(
+            f"{about.name} gives no maps of features in timm {timm.__version__}; choose another"
+        )
+    one_grid = len({stride for stride, _ in maps}) == 1
+    indices = [i for i, (stride, _) in enumerate(maps) if stride >= _FINEST]
+    indices = indices[-1:] if one_grid else indices
+    levels = tuple(Level(f"map{i}", *maps[i]) for i in indices)
+    native = facts["input_size"][1]
+    reading = Reading(
+        levels=levels,
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        multiple=math.lcm(*(level.stride for level in levels)),
+        sizes=(native,) if one_grid else (native, 2 * native),
+    )
+    _forget_classifier(net)
+    backbone = Backbone(Intermediate(net, tuple(indices), norm=one_grid), about, reading, weights=weights)
+    _require_any_size(backbone)
+    return backbone
+
+
+def _create(model: str, **options: Any) -> Any:
+    """The model, made to read photos of any size where it has to be told so."""
+    for any_size, value in _ANY_SIZE.items():
+        try:
+            return timm.create_model(model, **options, **{any_size: value})
+        except TypeError as error:
+            if any_size not in str(error):  # then it is another error than having no such option
+                raise
+    return timm.create_model(model, **options)
+
+
+def _load(model: str, path: Path) -> Any:
+    """The model with a file's weights, which timm translates where they have the names of another project."""
+    tensors = read_tensors(path)
+    try:
+        net = _create(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors})
+    except Exception as error:  # each model has a translator of its own, which fails in its own way
+        raise CheckpointError(
+            f"{path} does not fit {TIMM}{model} ({first_line(error)}); give the file that was made for it"
+        ) from error
+    net.pretrained_cfg = net.default_cfg = {}  # they would hold the file's tensors a second time
+    return net
+
+
+def _downloaded_before(facts: dict[str, Any]) -> Path | None:
+    """The published weights where an earlier download left them.
+
+    timm would find them too, but ask the network first, which without one takes most of a minute.
+    """
+    hub = facts.get("hf_hub_id")
+    found = try_to_load_from_cache(hub, _PUBLISHED_AS) if hub else None
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(model: str, about: About) -> Any:
+    if about.url is None:
+        raise CheckpointError(f"timm publishes no weights for {model}; give a file with --weights FILE")
+    try:
+        # the quick question whether there is a network: timm's own would be asked again and again
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(constants.ENDPOINT, timeout=_ANSWER_S).close()
+        return _create(model, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        raise DownloadError(
+            f"cannot download {about.url} ({first_line(error)}); "
+            "fetch that file on another machine and give it with --weights FILE"
+        ) from error
+
+
+def _forget_classifier(net: Any) -> None:
+    """Drop what is behind the maps, where the model can: it only takes memory."""
+    with contextlib.suppress(*_REFUSALS, AttributeError):
+        net.reset_classifier(0)
+
+
+@torch.no_grad()
+def _require_any_size(backbone: Backbone) -> None:
+    """Refuse a model whose maps of a small photo, wider than high, are not what it says they are."""
+    multiple = backbone.multiple
+    height = math.ceil(_PROBED / multiple) * multiple
+    width = height + multiple
+    needed = [(one.channels, height // one.stride, width // one.stride) for one in backbone.levels]
+    try:
+        found: object = [tuple(one.shape[1:]) for one in backbone(torch.zeros(1, 3, height, width))]
+    except _REFUSALS as error:
+        found = first_line(error)
+    if found != needed:
+        raise ConfigError(
+            f"{backbone.name} does not read photos of any size: needed maps {needed} of a photo of "
+            f"{height} x {width}, got {found}; choose a convolutional network or DINOv2"
+        )
