@@ -151,3 +151,14 @@ def test_one_class_alone_is_always_given():
     features, labels = blobs(50)
     solved = solve(Pixels(features, torch.zeros_like(labels), 2), 0.1)
     assert bool(((features @ solved.weights.weight.T + solved.weights.bias).argmax(1) == 0).all())
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_labels_are_the_classes_of_the_largest_logits(num_classes):
+    maps, mask = photo_maps()
+    weights = Weights(torch.randn(num_classes, 14), torch.randn(num_classes))
+    assert torch.equal(
+        weights.labels(maps, mask.shape), weights.logits(maps, mask.shape).argmax(0).to(torch.uint8)
+    )
+    undecided = Weights(torch.zeros(num_classes, 14), torch.zeros(num_classes))
+    assert not undecided.labels(maps, mask.shape).any()

@@ -43,6 +43,15 @@ class Weights:
         """What the head says of a photo, at `size` (height, width)."""
         return logits_of_maps(maps, self.weight, self.bias, size)
 
+    def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
+        """The likeliest class of each pixel of a photo, at `size` (height, width); the first on a tie.
+
+        Only how much a class exceeds the first one counts, so that the first needs no logits.
+        """
+        weight, bias = self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0]
+        best, label = logits_of_maps(maps, weight, bias, size).max(0)
+        return ((label + 1) * (best > 0)).to(torch.uint8)
+
 
 def logits_of_maps(
     maps: Maps, weight: Float[Tensor, "K D"], bias: Float[Tensor, " K"], size: tuple[int, int]
