@@ -52,6 +52,13 @@ class Layout:
         file = self.folder / LEGEND_FILE
         return file if file.is_file() else None
 
+    @property
+    def labels_place(self) -> Path:
+        """Where all labels are."""
+        return {"masks": self.folder / "masks", "coco": self.folder / COCO_FILE, "labelme": self.folder}[
+            self.kind
+        ]
+
     def pairs(self) -> list[tuple[Path, Path]]:
         """A photo and what is drawn on it, for all that have one of each."""
         return [

@@ -28,12 +28,12 @@ from pixelwise.classnames import BACKGROUND, FLOWER, MAX_CLASSES, ClassNames, Co
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.json_file import read_json, short
-from pixelwise.masks.raw import RawMask, Values
+from pixelwise.masks.raw import SHADES_FROM, RawMask, Values
 
 LEGEND_FILE = "classes.json"
 
 _WHITE = 255
-_SPARSE_UP_TO = 64  # greys that leave out numbers and go further than this are shades, no numbers of classes
+_BLACK_AND_WHITE = {0: 0, _WHITE: 1}
 _NUM_TOLD = 8
 
 
@@ -92,24 +92,22 @@ class Legend:
         }
         if values.kind == "palette":  # whose last number is void by custom, in whatever colour
             by_colour = {IGNORE: IGNORE} | by_colour
-        if values.kind == "colour" or (self.colours and by_colour.keys() >= values.colours.keys()):
+        if self._needs_colours(values) or (self.colours and by_colour.keys() >= values.colours.keys()):
             return by_colour
         return {code: self.numbers[code] for code in values.counts if code in self.numbers}
 
+    def _needs_colours(self, values: Values) -> bool:
+        return values.kind == "colour" or not self.numbers
+
     def _unknown_text(self, values: Values, unknown: list[int]) -> str:
-        num_pixels = sum(values.counts[code] for code in unknown)
-        if values.kind == "colour":
+        if self._needs_colours(values):
             got = _listed(list(values.colours[code]) for code in unknown)
-            needed = (
-                f"the colours {_listed(list(colour) for colour in self.colours)}"
-                if self.colours
-                else "numbers"
-            )
-            return f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels"
-        needed = (
-            _listed(sorted(self.numbers)) if self.numbers else f"colours {_listed(map(list, self.colours))}"
-        )
-        return f"{values.path}: needed the values {needed}, got {_listed(unknown)} in {num_pixels} pixels"
+            colours = _listed(list(colour) for colour in self.colours)
+            needed = f"the colours {colours}" if self.colours else "numbers of classes, no colours"
+        else:
+            got, needed = _listed(unknown), f"the values {_listed(sorted(self.numbers))}"
+        num_pixels = sum(values.counts[code] for code in unknown)
+        return f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels"
 
 
 OXFORD = Legend(ClassNames(("flower", "leaf", BACKGROUND, "sky")), {0: IGNORE, 1: 0, 2: 1, 3: 2, 4: 3})
@@ -169,14 +167,14 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
     colours = next((mask for mask in seen if mask.kind == "colour"), None)
     codes = {code for mask in seen for code in mask.counts}
-    if greys <= {0, _WHITE} and _WHITE in greys and codes == greys and colours is None:
-        return _black_and_white(given.classes if given else ClassNames((BACKGROUND, "object")))
     if given is not None:
-        return given
+        return Legend(given.classes, _BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
+    if codes <= {0, _WHITE} and _WHITE in greys and colours is None:
+        return Legend(ClassNames((BACKGROUND, "object")), _BLACK_AND_WHITE)
     if colours is not None:
         raise LabelError(_no_legend(colours))
     shades = sorted(greys - {IGNORE})
-    if shades and shades[-1] >= _SPARSE_UP_TO and len(shades) <= shades[-1]:
+    if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
         raise LabelError(
             f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
@@ -217,10 +215,6 @@ def _with_ignore(legend: Legend, values: Mapping[str, Any]) -> Legend:
 
 def _of_colours(classes: ClassNames) -> Legend:
     return Legend(classes, colours={colour: label for label, colour in enumerate(classes.colours)})
-
-
-def _black_and_white(classes: ClassNames) -> Legend:
-    return Legend(classes, {0: 0, _WHITE: 1})
 
 
 def _counted(num_classes: int) -> dict[int, int]:

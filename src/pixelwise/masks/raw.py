@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,9 @@ Kind = Literal["palette", "grey", "colour"]
 
 _EXACT = ("PNG", "TIFF", "GIF", "BMP", "PPM")
 _SMEARED = ("JPEG", "WEBP", "AVIF", "JPEG2000")
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+_ROWS_COUNTED = 256
+SHADES_FROM = 64
+"""Greys up to here may be numbers of classes; brighter ones only where all numbers below them occur."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class RawMask:
     @cached_property
     def values(self) -> Values:
         """The different values of it."""
-        counts = np.bincount(self.codes.ravel(), minlength=len(self.colours))
+        counts = np.zeros(len(self.colours), np.int64)
+        for row in range(0, len(self.codes), _ROWS_COUNTED):  # counting takes eight bytes for each pixel
+            counts += np.bincount(self.codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
         used = np.flatnonzero(counts).tolist()
         colours = {code: _colour(self.colours[code]) for code in used}
         return Values(self.path, self.kind, colours, {code: int(counts[code]) for code in used})
@@ -90,14 +93,13 @@ def read_raw(path: Path) -> RawMask:
             f"{path}: needed a mask, {'got a folder' if path.is_dir() else 'there is no such file'}"
         )
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # of damage; what matters of it is an error as well
+        with path.open("rb") as file:
             image, name = open_pillow(file, (*_EXACT, *_SMEARED))
             _check_size(path, image.size)
             smeared = name if name in _SMEARED else ""
             if image.info.get("compression") == "jpeg":
                 smeared = "TIFF with JPEG inside"
-            kind, codes, colours = _values(path, ImageOps.exif_transpose(image))
+            kind, codes, colours = _values(path, ImageOps.exif_transpose(image), name)
     except PixelwiseError:
         raise
     except Exception as error:  # whatever a damaged file does to a library
@@ -107,11 +109,11 @@ def read_raw(path: Path) -> RawMask:
     return RawMask(path, kind, codes, colours, smeared)
 
 
-def _values(path: Path, image: Image.Image) -> tuple[Kind, NDArray[Any], NDArray[np.uint8]]:
+def _values(path: Path, image: Image.Image, name: str) -> tuple[Kind, NDArray[Any], NDArray[np.uint8]]:
     """Kind, codes and their colours."""
     match image.mode:
         case "P":
-            return _by_palette(image)
+            return _by_palette(image, is_gif=name == "GIF")
         case "1":
             return _grey(np.asarray(image.convert("L")))
         case "L":
@@ -119,7 +121,7 @@ def _values(path: Path, image: Image.Image) -> tuple[Kind, NDArray[Any], NDArray
         case "LA" | "RGBA":
             if image.getchannel("A").getextrema()[0] != 255:
                 raise LabelError(f"{path}: needed a mask without transparency, got some; save it without")
-            return _values(path, image.convert(image.mode[:-1]))
+            return _values(path, image.convert(image.mode[:-1]), name)
         case "RGB":
             return _by_colour(np.asarray(image))
         case mode if mode in ("I", "F") or mode.startswith("I;16"):
@@ -129,16 +131,25 @@ def _values(path: Path, image: Image.Image) -> tuple[Kind, NDArray[Any], NDArray
     )
 
 
-def _by_palette(image: Image.Image) -> tuple[Kind, NDArray[Any], NDArray[np.uint8]]:
+def _by_palette(image: Image.Image, is_gif: bool) -> tuple[Kind, NDArray[Any], NDArray[np.uint8]]:
     codes = np.asarray(image)
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
-    used = np.flatnonzero(np.bincount(codes.ravel(), minlength=256))
-    if [_colour(palette[code]) for code in used] == [_WHITE, _BLACK]:
-        # Of black and white alone a program that shrinks files may have put white first.
+    used = palette[[code for code, count in enumerate(image.histogram()) if count]]
+    if (used == used[:, :1]).all() and _are_greys_meant(used[:, 0].tolist(), is_gif):
         return _grey(palette[codes, 0])
     return "palette", codes, palette
+
+
+def _are_greys_meant(greys: list[int], is_gif: bool) -> bool:
+    """Whether a palette of greys came with shrinking a grey file, so that its own numbers mean nothing.
+
+    GIF knows no other grey. In a PNG white before black, or greys so dark that nobody could tell them apart,
+    were no one's choice.
+    """
+    dark = len(greys) > 1 and max(set(greys) - {255}, default=0) < SHADES_FROM and greys != [0, 255]
+    return is_gif or greys == [255, 0] or dark
 
 
 def _grey(codes: NDArray[np.uint8]) -> tuple[Kind, NDArray[Any], NDArray[np.uint8]]:

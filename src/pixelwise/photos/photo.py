@@ -69,6 +69,12 @@ class Photo:
         """Width times height, in millions."""
         return self.width * self.height / 1e6
 
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width as the photo is displayed."""
+        swaps, _ = _DISPLAY[self.orientation]
+        return (self.width, self.height) if swaps else (self.height, self.width)
+
     def upright(self, stored: Tensor) -> Tensor:
         """Rows as stored, (..., height, width), turned to how the photo is displayed."""
         swaps, mirrored = _DISPLAY[self.orientation]
