@@ -1,6 +1,7 @@
-"""Data sets: where they come from, how they are checked, and the pictures in them."""
+"""Data sets: where they come from, how they are checked, and what is in them."""
 
+from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos
 from pixelwise.data.pictures import Pictures
-from pixelwise.data.sources import load_pictures
+from pixelwise.data.sources import load_labelled, load_pictures
 
-__all__ = ["Pictures", "load_pictures"]
+__all__ = ["LabelledPhoto", "LabelledPhotos", "Pictures", "load_labelled", "load_pictures"]

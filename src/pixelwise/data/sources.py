@@ -1,4 +1,4 @@
-"""Where data comes from, as users write it: `cifar10:horse`, `synthetic:shapes`, `folder:PATH`."""
+"""Where data comes from, as users write it: `cifar10:horse`, `flowers17`, `folder:PATH`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Final
 
 from pixelwise.data import cifar10, synthetic
 from pixelwise.data.cifar10 import load_cifar10
+from pixelwise.data.flowers17 import LEGENDS, load_flowers17
 from pixelwise.data.folders import load_folder
+from pixelwise.data.labelled import LabelledPhotos, load_labelled_folder
 from pixelwise.data.pictures import Pictures
 from pixelwise.data.synthetic import load_synthetic
 from pixelwise.errors import ConfigError
@@ -36,9 +38,36 @@ def load_pictures(
         OutputError: a download cannot be written.
     """
     pictures = _load(source, data_dir, seed, size)
-    for note in pictures.notes:
-        _logger.warning("%s", note)
+    _log(pictures.notes)
     return pictures
+
+
+def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> LabelledPhotos:
+    """The labelled photos of a source, in parts that share none; labels are read when they are asked for.
+
+    `flowers17` (the flower and the rest) and `flowers17:classes` (all four) lie in `data_dir` or are
+    downloaded there; `folder:PATH` holds photos and masks, dealt by its `splits.json` or else by `seed`. What
+    is to be known about them, their `notes`, is logged too.
+
+    Raises:
+        ConfigError: there is no such source; the message lists what there is.
+        DataError: the source is missing, damaged or empty, or two parts share a photo; `DownloadError` where
+            a download fails.
+        LabelError: what the masks of a folder mean is not clear.
+        OutputError: a download cannot be written.
+    """
+    labelled = _load_labelled(source, data_dir, seed)
+    _log(labelled.notes)
+    return labelled
+
+
+def _load_labelled(source: str, data_dir: Path | None, seed: int) -> LabelledPhotos:
+    kind, _, name = source.partition(":")
+    if source in LEGENDS:
+        return load_flowers17(source, _home_found(data_dir) if data_dir else default_data_dir())
+    if kind == "folder" and name:
+        return load_labelled_folder(_home_found(name), seed)
+    raise ConfigError(_unknown("labelled photos", source, list(LEGENDS)))
 
 
 def _load(source: str, data_dir: Path | None, seed: int, size: int) -> Pictures:
@@ -50,7 +79,9 @@ def _load(source: str, data_dir: Path | None, seed: int, size: int) -> Pictures:
             return load_synthetic(name, seed)
         case "folder" if name:
             return load_folder(_home_found(name), size)
-    raise ConfigError(_unknown(source))
+    named = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
+    named += [f"synthetic:{name}" for name in synthetic.NAMES]
+    raise ConfigError(_unknown("pictures", source, named))
 
 
 def default_data_dir() -> Path:
@@ -66,16 +97,19 @@ def _home_found(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for nobody's
 
 
-def _unknown(source: str) -> str:
-    named = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
-    named += [f"synthetic:{name}" for name in synthetic.NAMES]
+def _log(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        _logger.warning("%s", note)
+
+
+def _unknown(what: str, source: str, named: list[str]) -> str:
     there_is = f"{', '.join(named)}, or folder:PATH"
     close = [f"folder:{source}"] if source and Path(source).is_dir() else _closest(source, named)
     guess = f"; perhaps you meant {close[0]}" if close else ""
-    return f"needed a source of pictures, got {source!r}; there is {there_is}{guess}"
+    return f"needed a source of {what}, got {source!r}; there is {there_is}{guess}"
 
 
 def _closest(source: str, named: list[str]) -> list[str]:
     """The most alike name, or the one whose last word was given alone."""
-    alone = [name for name in named if name.split(":")[1] == source.lower()]
+    alone = [name for name in named if name.split(":")[-1] == source.lower()]
     return alone or difflib.get_close_matches(source.lower(), named, n=1, cutoff=0.6)

@@ -1,0 +1,218 @@
+"""Folders of photos and masks as data sets: parts that share no photo, labels of the photo's size."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise.data import LabelledPhotos, load_labelled
+from pixelwise.errors import ConfigError, DataError, LabelError
+from pixelwise.labelspace import IGNORE
+
+
+def add(folder, stem, seed=0, size=(12, 9), labels=None, orientation=1):
+    """A photo of noise and a mask beside it; (width, height)."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "images" / f"{stem}.png", exif=exif)
+    if labels is None:
+        labels = rng.integers(0, 2, (size[1], size[0]), dtype=np.uint8)
+    Image.fromarray(labels).save(folder / "masks" / f"{stem}.png")
+    return labels
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(10):
+        add(tmp_path / "set", f"photo{seed}", seed)
+    return tmp_path / "set"
+
+
+def load(folder, seed=0):
+    return load_labelled(f"folder:{folder}", seed=seed)
+
+
+def stems(photos):
+    return {one.stem for one in photos}
+
+
+def test_labels_are_those_of_the_mask(folder):
+    labels = add(folder, "photo3", seed=3)
+    labels[0, :4] = IGNORE
+    add(folder, "photo3", seed=3, labels=labels)
+    found = load(folder)
+    assert isinstance(found, LabelledPhotos)
+    assert found.name == f"folder:{folder}"
+    assert found.classes.num_classes == 2
+    one = next(one for one in (*found.train, *found.val) if one.stem == "photo3")
+    assert one.photo == folder / "images" / "photo3.png"
+    assert one.labels_file == folder / "masks" / "photo3.png"
+    assert one.read_labels().dtype == torch.uint8
+    assert (one.read_labels().numpy() == labels).all()
+
+
+def test_a_fifth_is_kept_apart_by_the_seed(folder):
+    found = load(folder)
+    assert (len(found.train), len(found.val), len(found.test)) == (8, 2, 0)
+    assert not stems(found.train) & stems(found.val)
+    assert load(folder).digest == found.digest
+    assert len({load(folder, seed).digest for seed in range(8)}) > 4
+
+
+def test_names_change_nothing_and_copies_stay_together(folder):
+    before = {one.photo.read_bytes() for one in load(folder).val}
+    for kind in ("images", "masks"):
+        for path in sorted((folder / kind).iterdir()):
+            path.rename(path.with_stem(f"a{9 - int(path.stem[5:])}"))
+        for path in sorted((folder / kind).iterdir()):
+            shutil.copy(path, path.with_stem(f"copy of {path.stem}"))
+    found = load(folder)
+    assert {one.photo.read_bytes() for one in found.val} == before
+    assert (len(found.train), len(found.val)) == (16, 4)
+
+
+@pytest.mark.parametrize(("num", "num_val"), [(1, 0), (4, 0), (5, 1), (7, 1), (8, 2)])
+def test_of_few_photos_one_is_kept_and_of_fewer_than_five_none(tmp_path, num, num_val):
+    for seed in range(num):
+        add(tmp_path, f"{seed}", seed)
+    found = load(tmp_path)
+    assert (len(found.train), len(found.val)) == (num - num_val, num_val)
+
+
+def test_splits_json_deals_the_photos(folder):
+    splits = {"train": ["photo4", "photo1"], "val": ["photo2"], "test": ["photo9", "photo8"]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    found = load(folder)
+    assert {part: [one.stem for one in getattr(found, part)] for part in splits} == splits
+    first = folder / "images" / "photo0.png"
+    names_nowhere = f"{folder / 'splits.json'} names them nowhere"
+    assert found.notes == (f"left out 5 labelled photos, {first} the first: {names_nowhere}",)
+    assert load(folder, seed=1).digest == found.digest
+
+
+def test_photos_in_two_parts_are_refused_by_name_and_by_content(folder):
+    (folder / "splits.json").write_text(json.dumps({"train": ["photo1"], "val": ["photo1"], "test": []}))
+    needed = r"parts that share no photo, .*photo1\.png of train and .*photo1\.png of val are the same; name"
+    with pytest.raises(DataError, match=needed):
+        load(folder)
+    for copy in ("copy", "other copy"):
+        add(folder, copy, seed=1)
+    splits = {"train": ["photo1"], "val": ["photo2"], "test": ["copy", "other copy"]}
+    (folder / "splits.json").write_text(json.dumps(splits))
+    needed = (
+        r"photo1\.png of train and .*copy\.png of test are the same \(2 such in all\); name each photo once"
+    )
+    with pytest.raises(DataError, match=needed):
+        load(folder)
+
+
+def test_a_split_of_what_is_not_there_is_refused(folder):
+    (folder / "splits.json").write_text(json.dumps({"train": ["photo1", "photo77"], "val": [], "test": []}))
+    with pytest.raises(DataError, match=r"its labels for each stem, train has photo77 \(1 such in all\)"):
+        load(folder)
+    (folder / "splits.json").write_text(json.dumps({"train": [], "val": ["photo1"], "test": []}))
+    with pytest.raises(DataError, match="needed labelled photos to learn from, the part train has none"):
+        load(folder)
+
+
+def test_photos_without_mask_are_unlabelled(folder):
+    (folder / "masks" / "photo5.png").unlink()
+    assert load(folder).unlabelled == (folder / "images" / "photo5.png",)
+
+
+def test_the_digest_follows_photos_labels_and_the_legend(folder):
+    (folder / "classes.json").write_text('{"soil": 0, "weed": 1}')
+    digests = {load(folder).digest}
+    add(folder, "photo1", seed=1, labels=np.ones((9, 12), np.uint8))
+    digests.add(load(folder).digest)
+    (folder / "classes.json").write_text('{"soil": 0, "weed": 1, "ignore": 7}')
+    digests.add(load(folder).digest)
+    add(folder, "photo1", seed=100)
+    digests.add(load(folder).digest)
+    assert len(digests) == 4
+
+
+def test_labels_of_another_size_are_refused_when_read(folder):
+    add(folder, "photo1", seed=1, labels=np.ones((12, 9), np.uint8))
+    found = load(folder)
+    one = next(one for one in (*found.train, *found.val) if one.stem == "photo1")
+    needed = r"photo1\.png is displayed in, 12 x 9, got 9 x 12; pixelwise check-labels says what to do"
+    with pytest.raises(DataError, match=needed):
+        one.read_labels()
+
+
+def test_a_photo_that_is_turned_needs_a_mask_as_it_is_displayed(tmp_path):
+    upright = np.arange(9 * 12).reshape(12, 9).astype(np.uint8) % 2
+    add(tmp_path, "turned", orientation=6, labels=upright)
+    assert (load(tmp_path).train[0].read_labels().numpy() == upright).all()
+    add(tmp_path, "turned", orientation=6, labels=np.ascontiguousarray(upright.T))
+    with pytest.raises(DataError, match="is displayed in, 9 x 12, got 12 x 9"):
+        load(tmp_path).train[0].read_labels()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools 2.0.11 on numpy 2
+def test_the_labels_of_coco_and_labelme_are_read_too(tmp_path):
+    for kind in ("coco", "labelme"):
+        add(tmp_path / kind, "photo")
+        shutil.rmtree(tmp_path / kind / "masks")
+    square = [2, 3, 8, 3, 8, 7, 2, 7]
+    coco = {
+        "images": [{"id": 1, "file_name": "photo.png", "height": 9, "width": 12}],
+        "categories": [{"id": 5, "name": "tile"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 5, "segmentation": [square], "iscrowd": 0}],
+    }
+    (tmp_path / "coco" / "annotations.json").write_text(json.dumps(coco))
+    points = [square[i : i + 2] for i in range(0, 8, 2)]
+    labelme = {"imageHeight": 9, "imageWidth": 12, "shapes": [{"label": "tile", "points": points}]}
+    (tmp_path / "labelme" / "images" / "photo.json").write_text(json.dumps(labelme))
+    for kind in ("coco", "labelme"):
+        found = load(tmp_path / kind)
+        assert found.classes.names == ("background", "tile")
+        labels = found.train[0].read_labels()
+        assert labels[5, 5] == 1
+        assert labels[0, 0] == 0
+        assert int(labels.sum()) == pytest.approx(24, abs=11)  # what counts as inside is each tool's own
+
+
+def test_what_masks_mean_must_be_clear(folder):
+    Image.new("RGB", (12, 9), (200, 0, 0)).save(folder / "masks" / "photo1.png")
+    with pytest.raises(LabelError, match=r"write classes\.json such as"):
+        load(folder)
+    shutil.rmtree(folder / "masks")
+    with pytest.raises(DataError, match="needed one of masks/"):
+        load(folder)
+    with pytest.raises(DataError, match=r"needed a folder of photos and masks, .* is not there"):
+        load(folder / "nothing")
+
+
+@pytest.mark.parametrize(
+    "source", ["", "flowers", "cifar10:horse", "folder", "folder:", "flowers17:", "nothing"]
+)
+def test_unknown_sources_are_told_what_there_is(source):
+    there_is = "there is flowers17, flowers17:classes, or folder:PATH"
+    with pytest.raises(ConfigError, match=f"needed a source of labelled photos, got '{source}'; {there_is}"):
+        load_labelled(source)
+
+
+def test_near_misses_get_a_guess(folder):
+    for source, meant in (
+        ("Flowers17", "flowers17"),
+        ("classes", "flowers17:classes"),
+        (folder, f"folder:{folder}"),
+    ):
+        with pytest.raises(ConfigError, match=f"; perhaps you meant {meant}$"):
+            load_labelled(str(source))
+
+
+def test_what_is_to_be_known_is_logged(folder, caplog):
+    (folder / "splits.json").write_text(json.dumps({"train": ["photo1"], "val": [], "test": []}))
+    notes = load(folder).notes
+    assert len(notes) == 1
+    assert caplog.messages == list(notes)
