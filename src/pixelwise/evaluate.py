@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,23 +15,11 @@ from pixelwise.metrics import PixelScore
 from pixelwise.processor import choose_device
 from pixelwise.progress import progress
 from pixelwise.runs import Model
+from pixelwise.scores import Interval, interval, resampled_sums
 
 _PIXELS_AT_ONCE = 1 << 18  # logits of one piece stay in the processor's cache
 _NUM_RESAMPLES = 1000
 _NUM_GREYS = 256
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A score and the range that 95 of 100 other draws of as many pictures would give.
-
-    Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, the percentile interval; whole
-    pictures are drawn, since the pixels of one picture are no independent witnesses.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @torch.inference_mode()
@@ -96,13 +83,6 @@ def _shares_by_grey(train: Batches, num_classes: int) -> Tensor:
 def _intervals(by_picture: list[PixelScore], seed: int) -> dict[str, Interval]:
     """Accuracy and loss with bootstrap intervals over pictures."""
     counts = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
-    randomness = np.random.default_rng(seed)
-    draws = (randomness.integers(len(counts), size=len(counts)) for _ in range(_NUM_RESAMPLES))
-    sums = np.stack([counts.sum(0), *(counts[draw].sum(0) for draw in draws)])
+    sums = resampled_sums(counts, seed, _NUM_RESAMPLES)
     accuracy, loss = 100 * sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
-    return {"accuracy": _interval(accuracy), "loss": _interval(loss)}
-
-
-def _interval(values: np.ndarray) -> Interval:
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return Interval(value=float(values[0]), low=float(low), high=float(high))
+    return {"accuracy": interval(accuracy), "loss": interval(loss)}
