@@ -50,4 +50,4 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def first_line(error: Exception) -> str:
     """What a library says of its failure, short enough for a message."""
-    return str(error).strip().split("\n")[0][:200]
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__

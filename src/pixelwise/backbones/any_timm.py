@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -65,7 +66,7 @@ def about_timm(name: str) -> About:
         purpose="a model of timm",
         licence=facts.get("license") or "not said; see the model's page",
         source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
-        url=f"https://huggingface.co/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else None,
+        url=f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url"),
     )
 
 
@@ -148,13 +149,15 @@ def _downloaded_before(facts: dict[str, Any]) -> Path | None:
 
 
 def _download(model: str, about: About) -> Any:
-    if about.url is None:
+    if not about.url:
         raise CheckpointError(f"timm publishes no weights for {model}; give a file with --weights FILE")
     try:
-        # the quick question whether there is a network: timm's own would be asked again and again
+        # first a quick question whether there is a network: timm itself would ask again and again
         with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(constants.ENDPOINT, timeout=_ANSWER_S).close()
-        return _create(model, pretrained=True)
+            head = urllib.request.Request(about.url, method="HEAD")
+            urllib.request.urlopen(head, timeout=_ANSWER_S).close()
+        with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
+            return _create(model, pretrained=True)
     except (OSError, RuntimeError) as error:
         raise DownloadError(
             f"cannot download {about.url} ({first_line(error)}); "
