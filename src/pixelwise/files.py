@@ -1,23 +1,26 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files that appear whole or not at all, their checksums, and locks between processes."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from pixelwise.errors import OutputError
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path` in one step, on failure it goes away.
 
     The temporary name keeps the suffix, since writers choose their format by it. The content is flushed to
     disk before the rename, so that a power cut leaves the old file or the new one, never half of one.
+    `remedy` is what to do where the folder cannot be written.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full.
@@ -27,7 +30,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}; choose another folder with -o") from error
+        raise OutputError(f"cannot write {path}: {_reason(error)}; {remedy}") from error
     temporary = Path(name)
     try:
         yield temporary
@@ -50,6 +53,15 @@ def _settle(temporary: Path, path: Path) -> None:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[IO[bytes]]:
+    """Hold a lock that other processes wait for, and give its file; it goes with the process in any case."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 def write_bytes(path: Path, content: bytes) -> None:

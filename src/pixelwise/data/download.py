@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import http.client
 import tarfile
@@ -19,7 +18,7 @@ from typing import Literal
 
 from pixelwise import __version__
 from pixelwise.errors import DataError, DownloadError, OutputError
-from pixelwise.files import checksum
+from pixelwise.files import alone, checksum
 from pixelwise.progress import progress
 
 _PAUSES_S = (0.5, 1.0, 2.0)  # waits before each further try
@@ -71,7 +70,7 @@ def fetch(
     """
     path = folder / remote.name
     part = path.with_name(f"{path.name}.part")
-    with _disk(path), _alone(folder / f".{remote.name}.lock"):
+    with _disk(path), alone(folder / f".{remote.name}.lock"):
         if path.exists():
             _verify(remote, path, "delete it and run again to download it")
             return path
@@ -199,15 +198,6 @@ def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
             yield piece
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOff(str(error) or type(error).__name__) from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold a lock that other processes wait for; it goes with the process, however that ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
