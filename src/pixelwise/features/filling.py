@@ -1,0 +1,194 @@
+"""What a cache of features is asked for, and computing what it has not got."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelwise.backbones import Backbone
+from pixelwise.errors import ConfigError, OutputError, PhotoError
+from pixelwise.features.entries import Entry, describe, encode
+from pixelwise.features.extraction import READING, extract, read_photo
+from pixelwise.features.store import Store
+from pixelwise.features.tiling import Maps
+from pixelwise.files import checksum
+from pixelwise.photos.ahead import worked_ahead
+from pixelwise.photos.view import View
+
+_logger = logging.getLogger(__name__)
+_FORMAT = 1
+_DTYPES = (torch.bfloat16, torch.float32)
+_MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
+THREADS = min(4, os.cpu_count() or 1)
+"""How many photos are summed up, or read, at once."""
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """Maps that could not be kept on disk, in memory."""
+
+    maps: Maps
+
+    def read(self) -> Maps:
+        """The maps."""
+        return self.maps
+
+
+Source = Entry | Unkept
+"""Where the maps of one photo at one size come from."""
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo's file as it was when its content was summed up."""
+
+    path: Path
+    digest: str
+    """SHA-256 of its bytes."""
+    state: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> PhotoFile:
+        """Sum up a file.
+
+        Raises:
+            PhotoError: it cannot be read.
+        """
+        try:
+            state = _state(path)
+            return cls(path, checksum(path), state)
+        except OSError as error:
+            raise PhotoError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that is no longer the one that was summed up: its features would get a wrong name.
+
+        Raises:
+            PhotoError: it has changed.
+        """
+        if _state(self.path) != self.state:
+            raise PhotoError(f"{self.path}: changed while it was read; run again when it stays as it is")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        kind = "folder" if stat.S_ISDIR(about.st_mode) else "device"
+        raise PhotoError(f"{path}: needed a photo, got a {kind}")
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+Seen = tuple[str, View]
+"""What tells the features of one photo from those of others: its content, and which part of it is seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What features are asked for, of whatever photo.
+
+    Raises:
+        ConfigError: a size is not positive, or features of this `dtype` are not kept.
+    """
+
+    backbone: Backbone
+    sizes: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {self.sizes}")
+        if self.dtype not in _DTYPES:
+            raise ConfigError(f"needed features in bfloat16 or float32, got {self.dtype}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the maps of each size."""
+        return tuple(level.name for level in self.backbone.levels)
+
+    def keys(self, seen: Seen) -> tuple[str, ...]:
+        """What the features at each size are kept under: a sum of all that they depend on."""
+        digest, view = seen
+        about = {
+            "format": _FORMAT,
+            "photo": digest,
+            "view": asdict(view),
+            "reading": READING,
+            "backbone": [self.backbone.name, self.backbone.checksum],
+            "levels": self.names,
+            "dtype": str(self.dtype),
+        }
+        texts = (json.dumps(about | {"size": size}, sort_keys=True) for size in self.sizes)
+        return tuple(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A look at a photo, and which of its keys are missing."""
+
+    file: PhotoFile
+    seen: Seen
+    missing: dict[str, int]
+    """Key to size."""
+
+
+class Filling:
+    """What is missing, read, computed and kept, all three at once."""
+
+    def __init__(self, store: Store, ask: Ask) -> None:
+        self._store = store
+        self._ask = ask
+        self._failure: OutputError | None = None
+        self._in_memory_bytes = 0
+
+    def run(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, dict[str, Source]]]:
+        """Each look, and what was missing of it by key.
+
+        Raises:
+            PhotoError: a photo cannot be read.
+            OutputError: there is no room on disk, nor in memory.
+        """
+        pictures = worked_ahead(self._read, iter(wanted), THREADS)
+        return worked_ahead(self._keep, map(self._compute, pictures), 1)
+
+    def _read(self, wanted: Wanted) -> tuple[Wanted, dict[str, Tensor]]:
+        path, multiple, view = wanted.file.path, self._ask.backbone.multiple, wanted.seen[1]
+        images = {key: read_photo(path, size, multiple, view) for key, size in wanted.missing.items()}
+        wanted.file.require_unchanged()
+        return wanted, images
+
+    def _compute(self, read: tuple[Wanted, dict[str, Tensor]]) -> tuple[Wanted, dict[str, Maps]]:
+        wanted, images = read
+        ask = self._ask
+        return wanted, {key: extract(one, ask.backbone, ask.dtype, ask.device) for key, one in images.items()}
+
+    def _keep(self, computed: tuple[Wanted, dict[str, Maps]]) -> tuple[Wanted, dict[str, Source]]:
+        wanted, maps = computed
+        return wanted, {key: self._keep_one(key, one) for key, one in maps.items()}
+
+    def _keep_one(self, key: str, maps: Maps) -> Source:
+        """On disk or, once that has failed, in memory."""
+        if self._failure is None:
+            content = encode(key, self._ask.names, maps)
+            try:
+                path = self._store.add(key, content)
+                return describe(path, len(content), content, key, self._ask.names)
+            except OutputError as error:
+                _logger.warning("%s; features stay in memory, and the next run computes them again", error)
+                self._failure = error
+        self._in_memory_bytes += sum(one.nbytes for one in maps)
+        if self._in_memory_bytes > _MEMORY_BYTES:
+            raise OutputError(
+                f"{self._failure}; memory takes at most {_MEMORY_BYTES / 1e9:g} GB instead: make room,"
+                " put the cache elsewhere by PIXELWISE_CACHE, or take fewer photos or smaller sizes"
+            ) from self._failure
+        return Unkept(maps)

@@ -1,0 +1,227 @@
+"""The cache of features among processes: killed, interrupted, several at once; and on real photos."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fixtures.photos.make import scene
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.backbones import open_backbone
+from pixelwise.features import FeatureCache, extract, read_photo
+from pixelwise.features.entries import find
+
+TESTS = Path(__file__).parents[1]
+NUM_PHOTOS = 20
+_FILL = """
+import sys
+from pathlib import Path
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.features import FeatureCache
+
+folder, photos, pause_s, limit_bytes = sys.argv[1:]
+backbone = tiny_backbone(pause_s=float(pause_s))
+print("ready", flush=True)
+sys.stdin.readline()
+maps = FeatureCache(Path(folder), int(limit_bytes)).maps(sorted(Path(photos).iterdir()), backbone)
+total = sum(float(one.float().sum()) for photo in maps for one in photo.read())
+print(num_seen(backbone), total)
+"""
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(NUM_PHOTOS):
+        Image.fromarray(scene(40, 56, seed=number)).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+def filling(folder: Path, photos: Path, pause_s: float = 0.0, limit_bytes: int = 10**9) -> subprocess.Popen:
+    """A process that is ready to fill the cache, and waits for a line to begin."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _FILL, folder, photos, str(pause_s), str(limit_bytes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    return process
+
+
+def begin(process: subprocess.Popen) -> None:
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.safetensors"))
+
+
+def wait_for_entries(folder: Path, num: int) -> None:
+    deadline_s = time.monotonic() + 30
+    while len(entries(folder)) < num:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.002)
+
+
+def assert_all_whole(folder: Path) -> None:
+    for path in entries(folder):
+        assert find(path, path.stem, ["fine", "coarse"]) is not None, path
+
+
+def fill_here(folder: Path, photos: Path) -> tuple[int, float]:
+    """What is computed in this process, and the sum of all features."""
+    backbone = tiny_backbone()
+    maps = FeatureCache(folder).maps(sorted(photos.iterdir()), backbone)
+    return num_seen(backbone), sum(float(one.float().sum()) for photo in maps for one in photo.read())
+
+
+def test_a_kill_loses_nothing_that_was_finished(folder, photos):
+    num_before = 0
+    for _ in range(2):
+        process = filling(folder, photos, pause_s=0.004)
+        begin(process)
+        wait_for_entries(folder, num_before + 6)
+        time.sleep(random.random() * 0.02)
+        process.kill()
+        process.communicate()
+        num_after = len(entries(folder))
+        assert num_before + 6 <= num_after < 2 * NUM_PHOTOS
+        assert_all_whole(folder)
+        num_before = num_after
+    num_computed, total = fill_here(folder, photos)
+    assert num_computed == 2 * NUM_PHOTOS - num_before
+    assert total == fill_here(folder.with_name("undisturbed"), photos)[1]
+    assert not list(folder.glob("*.held"))
+
+
+def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos):
+    process = filling(folder, photos, pause_s=0.01)
+    begin(process)
+    wait_for_entries(folder, 4)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    assert len(entries(folder)) < 2 * NUM_PHOTOS
+    assert {path.name for path in folder.iterdir()} - {path.name for path in entries(folder)} == {"lock"}
+    assert_all_whole(folder)
+
+
+def test_two_that_fill_one_cache_at_once_agree(folder, photos):
+    both = [filling(folder, photos) for _ in range(2)]
+    for process in both:
+        begin(process)
+    said = {process.communicate(timeout=60)[0].split()[1] for process in both}
+    num_computed, total = fill_here(folder, photos)
+    assert num_computed == 0
+    assert said == {str(total)}
+    assert len(entries(folder)) == 2 * NUM_PHOTOS
+    assert {path.name for path in folder.iterdir()} - {path.name for path in entries(folder)} == {"lock"}
+
+
+@pytest.mark.slow
+def test_two_that_want_more_than_the_limit_keep_it_and_agree(folder, photos):
+    limit_bytes = 50_000  # all the photos together take more
+    both = [filling(folder, photos, limit_bytes=limit_bytes) for _ in range(2)]
+    for process in both:
+        begin(process)
+    most_bytes = 0
+    while any(process.poll() is None for process in both):
+        sizes = []
+        for path in folder.glob("*.safetensors"):
+            try:
+                sizes.append(path.stat().st_size)
+            except FileNotFoundError:
+                continue
+        most_bytes = max(most_bytes, sum(sizes))
+    said = {process.communicate()[0].split()[1] for process in both}
+    assert len(said) == 1
+    assert limit_bytes / 2 < most_bytes <= limit_bytes
+    assert_all_whole(folder)
+
+
+@pytest.mark.slow
+def test_many_photos_stay_within_limit_and_memory(tmp_path):
+    """Features of 33 MB are computed and read in a fraction of that."""
+    code = """
+import resource, sys
+from pathlib import Path
+from fixtures.tiny_backbone import tiny_backbone
+from pixelwise.features import FeatureCache
+
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+folder, photos = map(Path, sys.argv[1:])
+paths = sorted(photos.iterdir())
+cache = FeatureCache(folder, 40_000_000)
+cache.maps(paths[:1], tiny_backbone(), sizes=[256])
+before = peak()
+for _ in range(2):
+    maps = cache.maps(paths, tiny_backbone(), sizes=[256])
+    for photo in maps:
+        assert all(bool(one.isfinite().all()) for one in photo.read())
+print(peak() - before)
+"""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(500):
+        Image.fromarray(scene(32, 32, seed=number)).save(photos / f"{number}.png", compress_level=0)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "cache", photos],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )
+    assert done.returncode == 0, done.stderr
+    held_bytes = sum(path.stat().st_size for path in entries(tmp_path / "cache"))
+    assert 30_000_000 < held_bytes < 40_000_000
+    assert float(done.stdout) < 16  # MB
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return open_backbone()
+
+
+@pytest.fixture
+def flowers(real_data_dir):
+    return sorted((real_data_dir / "flowers17" / "jpg").glob("*.jpg"))
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cached_equals_uncached(backbone, flowers, folder, dtype):
+    for photo in FeatureCache(folder).maps(flowers[:2], backbone, dtype=dtype):
+        images = [read_photo(photo.look.photo, size, backbone.multiple) for size in backbone.sizes]
+        uncached = [one for image in images for one in extract(image, backbone, dtype)]
+        assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_tiles_of_a_large_photo_say_what_the_whole_says(backbone, flowers):
+    """A photo enlarged to 3.8 megapixels, more than the embedded backbone takes in one piece."""
+    image = read_photo(flowers[0], 1600, backbone.multiple)
+    assert image.shape[1] * image.shape[2] > (4 * backbone.margin) ** 2
+    tiled = extract(image, backbone, torch.float32)
+    with torch.no_grad():
+        whole = backbone(image[None].float() / 255)
+    for one, other in zip(tiled, whole, strict=True):
+        torch.testing.assert_close(one, other[0], rtol=0, atol=1e-5 * float(other.abs().max()))
