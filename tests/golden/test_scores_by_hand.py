@@ -99,13 +99,25 @@ def test_precision_and_recall_of_an_outline_by_hand():
     assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_an_outline_that_nobody_knows_is_left_out():
+def test_an_outline_in_a_band_without_labels_may_be_anywhere_in_it():
+    """A flower of 20 x 20 in a band of 6 pixels without label; the tolerance is 0.64 pixels."""
     labels = square(60, 20, 20, 20, 20)
-    labels[18:42, 18:20] = labels[18:42, 40:42] = labels[18:20, 18:42] = labels[40:42, 18:42] = V
-    assert np.isnan(boundary_f1(square(60, 19, 19, 22, 22), labels, 2)).all()  # runs where there is no label
-    assert np.isnan(boundary_f1(square(60, 20, 20, 20, 20), labels, 2)).all()
-    beside = boundary_f1(square(60, 5, 5, 5, 5), labels, 2)
-    assert beside.tolist() == [0, 0]  # an outline where there is none is known to be wrong
+    band = square(60, 14, 14, 32, 32) - labels
+    labels[band == 1] = V
+    for grown in range(7):  # from the band's inner edge to its outer one
+        given = square(60, 20 - grown, 20 - grown, 20 + 2 * grown, 20 + 2 * grown)
+        assert boundary_f1(given, labels, 2)[1] > 0.98
+    assert boundary_f1(square(60, 9, 9, 42, 42), labels, 2)[1] == 0
+    assert boundary_f1(square(60, 27, 27, 6, 6), labels, 2)[1] == 0
+    assert boundary_f1(square(60, 0, 0, 0, 0), labels, 2).tolist() == [0, 0]  # there is one somewhere
+
+
+def test_an_outline_where_nobody_knows_of_any_is_left_out():
+    labels = np.zeros((60, 60), np.uint8)
+    labels[:, 20:] = V
+    assert np.isnan(boundary_f1(square(60, 30, 30, 20, 20), labels, 2)).all()
+    known = boundary_f1(square(60, 30, 5, 20, 10), labels, 2)
+    assert known.tolist() == [0, 0]
 
 
 def test_a_class_that_was_missed_or_invented_scores_nothing_and_one_in_neither_is_left_out():

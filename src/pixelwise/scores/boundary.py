@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 from numpy import ndarray
 
 from pixelwise.labelspace import IGNORE
@@ -60,9 +60,10 @@ def boundary_f1(
 ) -> Float64[ndarray, " K"]:
     """F1 of each class's outline in one image; NaN for a class that has none, in truth or as predicted.
 
-    An outline is where labelled pixels of a class touch labelled pixels of another. Where a true outline may
-    run through pixels without label nobody knows it: what was predicted there, or within the tolerance of it,
-    counts where it agrees and is left out where it does not.
+    An outline is where pixels of a class touch pixels of another. Pixels without label between two classes
+    hide their outline, as in trimaps: it is taken to run half way, and may be off by as much more as the
+    nearest labelled pixel is far. What was predicted at pixels without label, or within the tolerance of
+    them, counts where it agrees and is left out where it does not.
 
     Raises:
         ShapeError: the two differ in height or width.
@@ -70,39 +71,59 @@ def boundary_f1(
     given, true = same_shape(predicted, labels)
     known = true != IGNORE
     reach = tolerance_frac * float(np.hypot(*true.shape))
-    unsure = _distance(~known) <= reach
+    whole, slack = _half_way(true, known, reach)
     scores = np.full(num_classes, np.nan)
     for number in np.union1d(np.unique(true[known]), np.unique(given[known])):
         if number < num_classes:
-            wanted, found = _outline(true == number, known), _outline(given == number, known)
-            scores[number] = _f1(wanted, found, unsure, reach)
+            scores[number] = _f1(_outline(whole == number), _outline(given == number), slack, reach)
     return scores
 
 
+def _half_way(
+    true: UInt8[ndarray, "H W"], known: Bool[ndarray, "H W"], reach: float
+) -> tuple[UInt8[ndarray, "H W"], Float32[ndarray, "H W"]]:
+    """Labels grown into pixels without, and how far off an outline may be that runs through each pixel."""
+    if known.all() or not known.any():
+        return true, np.full(true.shape, reach, np.float32)
+    side = 2 * int(reach) + 1
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return _from_nearest(true, known), reach + cv2.dilate(_distance(known), around)
+
+
 def _f1(
-    wanted: Bool[ndarray, "H W"], found: Bool[ndarray, "H W"], unsure: Bool[ndarray, "H W"], reach: float
+    wanted: Bool[ndarray, "H W"], found: Bool[ndarray, "H W"], slack: Float32[ndarray, "H W"], reach: float
 ) -> float:
     """Harmonic mean of precision and recall; NaN where there is nothing to find and nothing wrong."""
-    right = found & (_distance(wanted) <= reach)
-    judged = right | found & ~unsure
+    right = found & (_distance(wanted) <= _from_nearest(slack, wanted))
+    judged = right | found & (slack <= reach)
     num_wanted, num_judged = np.count_nonzero(wanted), np.count_nonzero(judged)
     if not num_wanted and not num_judged:
         return float("nan")
-    met = np.count_nonzero(wanted & (_distance(found) <= reach))
-    if not met:
+    num_right, num_met = np.count_nonzero(right), np.count_nonzero(wanted & (_distance(found) <= slack))
+    if not num_right or not num_met:
         return 0.0
-    precision, recall = np.count_nonzero(right) / num_judged, met / num_wanted
+    precision, recall = num_right / num_judged, num_met / num_wanted
     return 2 * precision * recall / (precision + recall)
 
 
-def _outline(inside: Bool[ndarray, "H W"], known: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
-    """Labelled pixels inside that touch a labelled one outside by a side; the image's frame is no outline."""
-    outside = (known & ~inside).astype(np.uint8)
-    return inside & known & (cv2.dilate(outside, _CROSS) > 0)
+def _from_nearest(values: Shaped[ndarray, "H W"], sources: Bool[ndarray, "H W"]) -> Shaped[ndarray, "H W"]:
+    """At each pixel the value of the nearest source; the values themselves where that changes nothing."""
+    if not sources.any() or (values == values.flat[0]).all():
+        return values
+    target = (~sources).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(target, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    value_of = np.zeros(nearest.max() + 1, values.dtype)
+    value_of[nearest[sources]] = values[sources]
+    return value_of[nearest]
+
+
+def _outline(inside: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
+    """Pixels inside that touch one outside by a side; the image's frame is no outline."""
+    return inside & (cv2.dilate((~inside).astype(np.uint8), _CROSS) > 0)
 
 
 def _distance(targets: Bool[ndarray, "H W"]) -> Float32[ndarray, "H W"]:
-    """Distance in pixels from each pixel to the nearest target, exact; very far where there is none."""
+    """Distance in pixels from each pixel to the nearest target, exact; infinite where there is none."""
     if not targets.any():
         return np.full(targets.shape, np.inf, np.float32)
     return cv2.distanceTransform((~targets).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
