@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
     (("train",), "learn:train", "Train a network on pictures."),
     (("evaluate",), "learn:evaluate", "Score a model, beside its baselines."),
+    (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show."),
     (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("report",), "look:report", "Show a run as one self-contained page."),
@@ -61,6 +63,7 @@ def main() -> None:
 def run(tokens: Sequence[str]) -> int:
     """Run one command; give its exit code."""
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
+    warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
     _terminate_like_ctrl_c()
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)

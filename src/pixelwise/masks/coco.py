@@ -19,7 +19,7 @@ from numpy import ndarray
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
-from pixelwise.masks.json_file import entries, numbers, read_json, short, text, whole_number
+from pixelwise.masks.json_file import class_number, entries, numbers, read_json, short, text, whole_number
 from pixelwise.masks.outlines import check_image_size, inside_polygon, inside_runs, unpack_runs
 
 
@@ -113,7 +113,7 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> CocoFile:
             missing = f"image {image_id}" if image_id not in things else f"category {category}"
             raise LabelError(f"{where}: it is of {missing}, which the file does not have")
         crowd = annotation.get("iscrowd") in (1, True)
-        label = classes.index(_class_name(names[category]))
+        label = class_number(classes, _class_name(names[category]), path)
         things[image_id].append((label, crowd, annotation.get("segmentation")))
     return CocoFile(classes, tuple(_image(image, things[int(image["id"])], path) for image in images))
 

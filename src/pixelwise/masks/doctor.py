@@ -89,7 +89,7 @@ def _empty(layout: Layout, findings: Findings) -> Iterator[Problem]:
         if not used[label]:
             yield Problem(
                 layout.legend_file or layout.labels_place,
-                f"no mask has a pixel of the class {name}",
+                f"no mask has a pixel of {name}",
                 "draw it on some photos, or take it out of the list of classes",
             )
 
@@ -120,9 +120,9 @@ def _splits(layout: Layout) -> Iterator[Problem]:
     for first, second in find_duplicates(photos):
         parts = [part_of.get(photo.stem) for photo in (first, second)]
         if parts[0] is None or parts[0] != parts[1]:
-            yield Problem(second, _same(first, second, parts), "keep one of them, or put both into one part")
+            yield Problem(second, _same(first, parts), "keep one of them, or put both into one part")
 
 
-def _same(first: Path, second: Path, parts: list[str | None]) -> str:
+def _same(first: Path, parts: list[str | None]) -> str:
     where = f" ({parts[0]} and {parts[1]})" if all(parts) else ""
-    return f"{second.name} shows the same as {first.name}{where}: it would be learned from and measured on"
+    return f"shows the same as {first.name}{where}: it would be learned from and measured on"

@@ -55,8 +55,11 @@ class Findings:
 
     def add_error(self, path: Path, error: PixelwiseError, remedy: str) -> None:
         """One more problem, as an exception told it; its own remedy, if it tells one, comes first."""
-        problem, _, own = str(error).removeprefix(f"{path}: ").partition("; ")
-        self.add(path, problem, own or remedy)
+        told = str(error).removeprefix(f"{path}: ")
+        problem, _, own = told.partition("; ")
+        if not own or own.endswith(")"):  # what a library said, in brackets, advises nothing
+            problem, own = told, remedy
+        self.add(path, problem, own)
 
     def check_size(self, photo: Path, drawn: Path, size: tuple[int, int]) -> None:
         """Hold the size of what is drawn, as displayed, against its photo's."""
@@ -212,11 +215,12 @@ def _examine_coco(layout: Layout, given: Legend | None, findings: Findings) -> N
                 f"speaks of {image.file_name}, but there is no such photo",
                 f"put the photo into {layout.folder}, or take it out of the file",
             )
-    for photo, times in Counter(photo for _, photo in photos if photo).items():
-        if times > 1:
-            findings.add(path, f"has {photo.name} {times} times", "join its annotations under one image")
+    times = Counter(photo for _, photo in photos if photo)
+    for photo, num in times.items():
+        if num > 1:
+            findings.add(path, f"has {photo.name} {num} times", "join its annotations under one image")
     for image, photo in photos:
-        if photo is not None:
+        if photo is not None and times[photo] == 1:
             findings.check_size(photo, path, (image.height, image.width))
             _fill(image, photo, path, findings)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
@@ -80,6 +81,18 @@ def numbers(values: Any, where: object) -> list[float]:
     if not isinstance(values, list) or not all(_is_finite(value) for value in values):
         raise LabelError(f"{where}: needed a list of numbers, got {short(values)}")
     return [float(value) for value in values]
+
+
+def class_number(classes: ClassNames, name: str, where: object) -> int:
+    """The number of the class that a file names.
+
+    Raises:
+        LabelError: there is no such class.
+    """
+    try:
+        return classes.index(name)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
 
 
 def short(value: object) -> str:

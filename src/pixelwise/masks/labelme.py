@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngImageFile
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
-from pixelwise.masks.json_file import entries, numbers, read_json, short, text, whole_number
+from pixelwise.masks.json_file import class_number, entries, numbers, read_json, short, text, whole_number
 from pixelwise.masks.outlines import Points, check_image_size, inside_circle, inside_polygon
 
 _IGNORED, _BACKGROUND = "__ignore__", "_background_"
@@ -60,7 +60,7 @@ class LabelMeFile:
         """
         labels = np.zeros((self.height, self.width), np.uint8)
         for shape in self.shapes:
-            value = IGNORE if shape.label == _IGNORED else classes.index(shape.label)
+            value = IGNORE if shape.label == _IGNORED else class_number(classes, shape.label, self.path)
             labels[self._inside(shape)] = value
         return labels
 

@@ -13,7 +13,7 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS
 _FARTHEST = 1e12  # pixels; beyond this, differences of coordinates lose whole pixels and then overflow
 _MOST_WINDINGS = 1000  # times around the image; real outlines stay below a hundredth of it
 
-Points = Float64[ndarray, "n 2"]
+Points = Float64[ndarray, "_ 2"]
 """(x, y) in pixels; the first pixel's upper left corner is (0, 0), its centre (0.5, 0.5)."""
 
 
@@ -46,7 +46,7 @@ def inside_polygon(points: Points, height: int, width: int, where: object) -> Bo
     if length > _MOST_WINDINGS * room:
         raise LabelError(f"{where}: needed an outline, got one of {length:.0f} pixels in {width} x {height}")
     (runs,) = coco_mask.frPyObjects([cut.ravel().tolist()], height, width)
-    return coco_mask.decode(runs).astype(bool)
+    return inside_runs(unpack_runs(runs["counts"].decode(), where), height, width, where)
 
 
 def inside_circle(x: float, y: float, radius: float, height: int, width: int) -> Bool[ndarray, "H W"]:
@@ -109,7 +109,7 @@ def _cut(points: Points, low: tuple[float, float], high: tuple[float, float]) ->
     return points
 
 
-def _cut_once(points: Points, away: Float64[ndarray, " n"]) -> Points:
+def _cut_once(points: Points, away: Float64[ndarray, " _"]) -> Points:
     """The polygon without what lies at negative distances from a line."""
     before, away_before = np.roll(points, 1, axis=0), np.roll(away, 1)
     crosses = (away < 0) != (away_before < 0)

@@ -1,0 +1,204 @@
+"""Masks: what is written is read; what is drawn is filled; whatever a file holds, it is read or refused."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from fixtures.drawn import coco, drawing, labelme, write_numbers, write_voc
+from pixelwise.classnames import ClassNames
+from pixelwise.errors import DataError, LabelError
+from pixelwise.masks.coco import read_coco
+from pixelwise.masks.labelme import labelme_classes, read_labelme
+from pixelwise.masks.legend import Legend, parse_legend
+from pixelwise.masks.outlines import inside_polygon, inside_runs, unpack_runs
+from pixelwise.masks.read import read_mask, resize_mask
+from pixelwise.masks.write import write_mask
+
+many = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # each example writes its own file
+few = settings(many, max_examples=40)
+CLASSES = ClassNames(("background", "flower", "leaf"))
+PLAIN = Legend(CLASSES, {0: 0, 1: 1, 2: 2, 255: 255})
+
+sides = st.integers(1, 12)
+labels = st.tuples(sides, sides).flatmap(
+    lambda size: arrays(np.uint8, size, elements=st.sampled_from([0, 1, 2, 255]))
+)
+
+
+@many
+@given(labels, st.integers(1, 5))
+def test_what_is_written_in_strips_of_any_height_is_read(tmp_path, drawn, height):
+    strips = (drawn[row : row + height] for row in range(0, len(drawn), height))
+    write_mask(tmp_path / "mask.png", strips, CLASSES)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", PLAIN), drawn)
+
+
+@given(labels, sides, sides)
+def test_resizing_makes_no_new_label_and_back_from_multiples_none_is_lost(drawn, rows, columns):
+    assert set(np.unique(resize_mask(drawn, rows, columns))) <= set(np.unique(drawn))
+    height, width = drawn.shape
+    larger = resize_mask(drawn, height * rows, width * columns)
+    np.testing.assert_array_equal(larger, np.kron(drawn, np.ones((rows, columns), np.uint8)))
+    np.testing.assert_array_equal(resize_mask(larger, height, width), drawn)
+
+
+near = st.floats(-20, 40, width=32)
+far = st.floats(-1e6, 1e6, width=32)
+
+
+@given(st.lists(st.tuples(near, near), min_size=3, max_size=12))
+def test_polygons_near_the_image_are_filled_as_by_cocos_own_tools(points):
+    flat = [value for point in points for value in point]
+    (runs,) = coco_mask.frPyObjects([flat], 17, 23)
+    ours = inside_polygon(np.array(points, np.float64), 17, 23, "here")
+    assert int(ours.sum()) == int(coco_mask.area(runs))
+    np.testing.assert_array_equal(
+        ours, inside_runs(unpack_runs(runs["counts"].decode(), "here"), 17, 23, "here")
+    )
+
+
+@given(st.tuples(*[st.tuples(far, far)] * 3))
+def test_triangles_that_reach_far_outside_are_cut_where_they_should_be(points):
+    """Pixels farther than 1.5 from each edge are certain, whatever the rounding."""
+    corners = np.array(points, np.float64)
+    edges = np.roll(corners, -1, axis=0) - corners
+    lengths = np.linalg.norm(edges, axis=1)
+    area = edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0]
+    assume(lengths.min() > 1 and abs(area) > 1)
+    rows, columns = np.mgrid[:17, :23] + 0.5
+    distances = np.stack(
+        [
+            np.sign(area) * (edge[0] * (rows - y) - edge[1] * (columns - x)) / length
+            for edge, (x, y), length in zip(edges, corners, lengths, strict=True)
+        ]
+    ).min(axis=0)
+    ours = inside_polygon(corners, 17, 23, "here")
+    assert ours[distances > 1.5].all()
+    assert not ours[distances < -1.5].any()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=30))
+def test_packed_lengths_are_unpacked(lengths):
+    num = sum(lengths)
+    assume(num)
+    packed = coco_mask.frPyObjects({"size": [num, 1], "counts": lengths}, num, 1)["counts"].decode()
+    assert unpack_runs(packed, "here") == lengths
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_unpacked_or_refused(text):
+    with contextlib.suppress(LabelError):
+        inside_runs(unpack_runs(text, "here"), 3, 4, "here")
+
+
+def pictures() -> list[bytes]:
+    made = []
+    for kind in ("PNG", "TIFF", "GIF", "BMP", "PPM", "JPEG"):
+        file = io.BytesIO()
+        Image.fromarray(drawing()).save(file, kind)
+        made.append(file.getvalue())
+    return made
+
+
+PICTURES = pictures()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damage: where that matters it is an error as well
+@many
+@given(st.sampled_from(PICTURES), st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
+def test_spoilt_and_cut_pictures_are_read_or_refused(tmp_path, whole, at, other, cut):
+    where = at % len(whole)
+    (tmp_path / "mask.png").write_bytes(whole[:where] + other + (b"" if cut else whole[where + len(other) :]))
+    with contextlib.suppress(LabelError, DataError):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.usefixtures("unchecked")
+@many
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path, content):
+    read_all(tmp_path, content)
+
+
+atoms = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 40)
+    | st.just(10**400)
+    | st.floats()
+    | st.sampled_from(["polygon", "circle", "mask", "names", ""])
+    | st.text(max_size=5)
+)
+keys = st.sampled_from(
+    ["images", "annotations", "categories", "names", "ignore", "shapes", "points", "colours"]
+)
+plain = st.recursive(
+    atoms, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=10
+)
+COCO = coco({"a.jpg": drawing()})
+LABELME = labelme([("a", "polygon", [[0, 0], [9, 0], [9, 9]]), ("b", "circle", [[5, 5], [7, 7]])])
+LEGEND = {"names": ["a", "b"], "colours": [[0, 0, 0], [1, 2, 3]], "ignore": 9}
+
+
+@st.composite
+def spoilt(draw):
+    """A whole file in which one value, at any depth, is another one or is missing."""
+    spoiled = json.loads(json.dumps(draw(st.sampled_from([COCO, LABELME, LEGEND]))))
+    inner = spoiled
+    while True:
+        key = draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
+        if not (isinstance(inner[key], dict | list) and inner[key] and draw(st.integers(0, 3))):
+            break
+        inner = inner[key]
+    if draw(st.booleans()):
+        inner[key] = draw(plain)
+    else:
+        del inner[key]
+    return spoiled
+
+
+@pytest.mark.usefixtures("unchecked")
+@many
+@given(plain | spoilt())
+def test_any_json_is_read_or_refused(tmp_path, values):
+    with contextlib.suppress(LabelError):
+        parse_legend(values)
+    read_all(tmp_path, json.dumps(values).encode())
+
+
+def read_all(folder, content) -> None:
+    """Give the content to every reader, and fill in what it gives."""
+    path = folder / "file"
+    path.write_bytes(content)
+    with contextlib.suppress(LabelError, DataError):
+        read_mask(path)
+    with contextlib.suppress(LabelError, DataError):
+        for image in read_coco(path).images:
+            if image.height * image.width < 1e6:
+                image.labels()
+    with contextlib.suppress(LabelError, DataError):
+        file = read_labelme(path)
+        if file.height * file.width < 1e6:
+            file.labels(labelme_classes([file]))
+
+
+@few
+@given(st.permutations(range(3)))
+def test_the_order_in_which_classes_are_named_renames_them_and_no_more(tmp_path, order):
+    for write in (write_voc, write_numbers):
+        write(tmp_path / "mask.png", drawing())
+        names = [f"class {number}" for number in order]
+        legend = parse_legend({name: int(number) for name, number in zip(names, order, strict=True)})
+        read = read_mask(tmp_path / "mask.png", legend)
+        assert legend.classes.names == ("class 0", "class 1", "class 2")
+        np.testing.assert_array_equal(read, drawing())
