@@ -4,7 +4,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
 from pixelwise.predict import (
-    _ONE_THREAD,
     ColouriseOptions,
     Prediction,
     colourise,
@@ -308,36 +306,6 @@ def test_painting_leaves_torchs_threads_as_they_were(model, tmp_path):
     before = torch.get_num_threads()
     colourise(inputs, tmp_path / "out", model)
     assert torch.get_num_threads() == before
-
-
-def test_two_callers_at_once_leave_torchs_threads_as_they_were(model, tmp_path):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    both_inside, one_out = threading.Barrier(2, timeout=60), threading.Event()
-    counts = []
-
-    def paint_first_in_last_out(first: bool) -> None:
-        with _ONE_THREAD:
-            both_inside.wait()
-            counts.append(torch.get_num_threads())
-            if not first:
-                one_out.wait(60)
-        one_out.set()
-
-    try:
-        callers = [threading.Thread(target=paint_first_in_last_out, args=(first,)) for first in (True, False)]
-        for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join()
-        assert counts == [1, 1]
-        fresh = []
-        thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
-        thread.start()
-        thread.join()
-        assert [torch.get_num_threads(), *fresh] == [3, 3]
-    finally:
-        torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

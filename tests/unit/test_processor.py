@@ -1,10 +1,12 @@
 """Device and precision: chosen with a reason."""
 
+import threading
+
 import pytest
 import torch
 
 from pixelwise.errors import ConfigError
-from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
+from pixelwise.processor import ONE_THREAD, choose_device, choose_precision, compute_in, peak_memory_bytes
 
 CPU = torch.device("cpu")
 
@@ -38,3 +40,33 @@ def test_peak_memory_grows_with_what_is_held():
     before = peak_memory_bytes(CPU)
     held = torch.ones(300_000_000, dtype=torch.uint8)
     assert peak_memory_bytes(CPU) >= max(before, held.numel())
+
+
+def test_two_callers_at_once_leave_torchs_threads_as_they_were():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    both_inside, one_out = threading.Barrier(2, timeout=60), threading.Event()
+    counts = []
+
+    def paint_first_in_last_out(first: bool) -> None:
+        with ONE_THREAD:
+            both_inside.wait()
+            counts.append(torch.get_num_threads())
+            if not first:
+                one_out.wait(60)
+        one_out.set()
+
+    try:
+        callers = [threading.Thread(target=paint_first_in_last_out, args=(first,)) for first in (True, False)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert counts == [1, 1]
+        fresh = []
+        thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert [torch.get_num_threads(), *fresh] == [3, 3]
+    finally:
+        torch.set_num_threads(threads)

@@ -81,7 +81,7 @@ def colourise(
         "seconds": result.seconds,
         "lightness_difference": result.lightness_difference,
         "replaced": [str(one.path) for one in result.written if one.replaced],
-        "removed": [str(one.removed) for one in result.written if one.removed],
+        "removed": [str(path) for one in result.written for path in one.removed],
         "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
     }
     return Outcome(values=values, message=_summary(result, out), num_failed=len(result.failed))
@@ -103,7 +103,7 @@ def _summary(result: Colourised, out: Path) -> str:
 def _replaced(result: Colourised) -> str:
     """What became of files of an earlier run."""
     num = sum(one.replaced for one in result.written)
-    num_removed = sum(one.removed is not None for one in result.written)
+    num_removed = sum(len(one.removed) for one in result.written)
     removed = f", {_counted(num_removed, 'outdated confidence map')} removed" if num_removed else ""
     return f"; {_counted(num, 'earlier file')} replaced{removed}" if num else ""
 

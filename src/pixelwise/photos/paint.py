@@ -80,14 +80,14 @@ def paint(
             copy[..., 3] = strip[..., -1]
         return row, strip, copy
 
-    for row, strip, copy in worked_ahead(painted, _numbered(chain([first], strips)), _PAINTERS):
+    for row, strip, copy in worked_ahead(painted, numbered(chain([first], strips)), _PAINTERS):
         if -row % every < len(strip):
             sampled = slice(-row % every, None, every)
             drift.add(_luminance(strip[sampled]), _luminance(copy[sampled]))
         yield copy
 
 
-def _numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
+def numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
     """Each strip behind the row that it begins at."""
     row = 0
     for strip in strips:
