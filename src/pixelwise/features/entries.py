@@ -24,11 +24,11 @@ from pixelwise.features.tiling import Maps
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
 _CHECKSUM = "checksum"
 _WORD_BYTES = 8
-_PIECE_BYTES = 2**16
+_PIECE_BYTES = 2**18
 _HEADER_BYTES = 2**16  # for hundreds of maps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """Where one map lies in its file."""
 
@@ -37,7 +37,7 @@ class Part:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A whole file of maps."""
 
