@@ -320,3 +320,20 @@ def test_a_grey_mask_that_was_shrunk_to_a_palette_keeps_its_numbers(tmp_path):
     image.putpalette([1] * 3 + [2] * 3 + [255] * 3 + [0] * 3)
     image.save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), LABELS)
+
+
+@pytest.mark.real
+def test_oxfords_own_trimaps_read_right(real_data_dir):
+    """Flower, leaf and background by the page's colours, as Pillow shows them, whatever the numbers are."""
+    trimaps = sorted((real_data_dir / "flowers17" / "trimaps").iterdir())
+    for path in trimaps[::40]:
+        with Image.open(path) as image:
+            shown = np.asarray(image.convert("RGB"))
+        four, flower = read_mask(path, OXFORD), read_mask(path, OXFORD_FLOWER)
+        expected = np.full(shown.shape[:2], 99, np.uint8)
+        for colour, label in [((0, 0, 0), VOID), ((128, 0, 0), 0), ((0, 128, 0), 1), ((128, 128, 0), 2)]:
+            expected[(shown == colour).all(axis=2)] = label
+        expected[(shown == (0, 0, 128)).all(axis=2)] = 3
+        np.testing.assert_array_equal(four, expected)
+        np.testing.assert_array_equal(flower, np.where(four == VOID, VOID, four == 0))
+        assert read_raw(path).in_between_frac() < 0.006

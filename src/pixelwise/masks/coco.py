@@ -1,8 +1,8 @@
 """Labels in COCO's JSON: polygons and run lengths for each thing in a photo.
 
 Classes are background and then the categories by their ids. What comes later in the file lies on top; crowds,
-which are outlined without care, are ignored where nothing else is. What no annotation covers is background.
-Source: https://cocodataset.org/#format-data.
+which are outlined without care, are ignored where nothing else is. What no annotation covers is background,
+or without class where the classes given have none of that name. Source: https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.json_file import class_number, entries, numbers, read_json, short, text, whole_number
-from pixelwise.masks.outlines import check_image_size, inside_polygon, inside_runs, unpack_runs
+from pixelwise.masks.outlines import (
+    check_image_size,
+    inside_polygon,
+    inside_runs,
+    uncovered_label,
+    unpack_runs,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +39,8 @@ class CocoImage:
     width: int
     things: tuple[tuple[int, bool, Any], ...]
     """Class, whether it is a crowd, and outline of each thing in it."""
+    uncovered: int
+    """The label where there is no thing."""
     where: str
     """What messages call it."""
 
@@ -42,7 +50,7 @@ class CocoImage:
         Raises:
             LabelError: an outline is damaged.
         """
-        labels = np.zeros((self.height, self.width), np.uint8)
+        labels = np.full((self.height, self.width), self.uncovered, np.uint8)
         for is_crowd in (True, False):
             for label, crowd, outline in self.things:
                 if crowd == is_crowd:
@@ -115,15 +123,16 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> CocoFile:
         crowd = annotation.get("iscrowd") in (1, True)
         label = class_number(classes, _class_name(names[category]), path)
         things[image_id].append((label, crowd, annotation.get("segmentation")))
-    return CocoFile(classes, tuple(_image(image, things[int(image["id"])], path) for image in images))
+    beside = uncovered_label(classes)
+    return CocoFile(classes, tuple(_image(image, things[int(image["id"])], beside, path) for image in images))
 
 
-def _image(image: Any, things: list[tuple[int, bool, Any]], path: Path) -> CocoImage:
+def _image(image: Any, things: list[tuple[int, bool, Any]], uncovered: int, path: Path) -> CocoImage:
     file_name = text(image, "file_name", f"{path}: an image")
     where = f"{path}: {file_name}"
     height, width = (whole_number(image, side, where) for side in ("height", "width"))
     check_image_size(height, width, where)
-    return CocoImage(file_name, height, width, tuple(things), where)
+    return CocoImage(file_name, height, width, tuple(things), uncovered, where)
 
 
 def _classes(names: Mapping[int, str], path: Path) -> ClassNames:

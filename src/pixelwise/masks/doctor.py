@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pixelwise.classnames import BACKGROUND
 from pixelwise.errors import PixelwiseError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.duplicates import find_duplicates
 from pixelwise.masks.examine import Findings, Problem, examine
 from pixelwise.masks.folder import COCO_FILE, SPLITS_FILE, Layout, find_layout, read_splits
+from pixelwise.masks.outlines import uncovered_label
 
 __all__ = ["Problem", "check_folder"]
 
@@ -74,7 +74,7 @@ def _empty(layout: Layout, findings: Findings) -> Iterator[Problem]:
     if findings.classes is None:
         return
     names = findings.classes.names
-    background = names.index(BACKGROUND) if BACKGROUND in names else IGNORE
+    background = uncovered_label(findings.classes)
     used: Counter[int] = Counter()
     for path, counts in findings.labels.items():
         used.update(counts)

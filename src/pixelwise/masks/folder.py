@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -182,7 +183,9 @@ def _open_masks(layout: Layout, given: Legend | None) -> tuple[ClassNames, list[
     pairs = layout.pairs()
     # Masks are read for their values only where a legend leaves anything open.
     open_to_both = given is None or given.is_plain_pair
-    legend = legend_of((read_exact(mask).values for _, mask in pairs) if open_to_both else (), given)
+    with ThreadPoolExecutor() as pool:
+        values = pool.map(lambda pair: read_exact(pair[1]).values, pairs if open_to_both else ())
+        legend = legend_of(values, given)
 
     def reader(mask: Path) -> ReadLabels:
         return lambda: read_mask(mask, legend)

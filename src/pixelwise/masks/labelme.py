@@ -22,7 +22,7 @@ from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.json_file import class_number, entries, numbers, read_json, short, text, whole_number
-from pixelwise.masks.outlines import Points, check_image_size, inside_circle, inside_polygon
+from pixelwise.masks.outlines import Points, check_image_size, inside_circle, inside_polygon, uncovered_label
 
 _IGNORED, _BACKGROUND = "__ignore__", "_background_"
 
@@ -58,7 +58,7 @@ class LabelMeFile:
         Raises:
             LabelError: a shape has no area or is damaged, or its label is not among the classes.
         """
-        labels = np.zeros((self.height, self.width), np.uint8)
+        labels = np.full((self.height, self.width), uncovered_label(classes), np.uint8)
         for shape in self.shapes:
             value = IGNORE if shape.label == _IGNORED else class_number(classes, shape.label, self.path)
             labels[self._inside(shape)] = value

@@ -7,7 +7,9 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from pycocotools import mask as coco_mask
 
+from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import LabelError
+from pixelwise.labelspace import IGNORE
 from pixelwise.photos.formats import MAX_MEGAPIXELS
 
 _FARTHEST = 1e12  # pixels; beyond this, differences of coordinates lose whole pixels and then overflow
@@ -26,6 +28,11 @@ def check_image_size(height: int, width: int, where: object) -> None:
     if min(height, width) < 1 or height * width > MAX_MEGAPIXELS * 1e6:
         needed = f"1 pixel to {MAX_MEGAPIXELS:g} megapixels"
         raise LabelError(f"{where}: needed an image of {needed}, got {width} x {height}")
+
+
+def uncovered_label(classes: ClassNames) -> int:
+    """What pixels are that no outline covers: background if there is such a class, else without class."""
+    return classes.names.index(BACKGROUND) if BACKGROUND in classes.names else IGNORE
 
 
 def inside_polygon(points: Points, height: int, width: int, where: object) -> Bool[ndarray, "H W"]:

@@ -1,0 +1,111 @@
+"""Folders of photos and masks, opened: which labels belong to which photo."""
+
+import numpy as np
+import pytest
+
+from fixtures.drawn import (
+    NAMES,
+    drawing,
+    folder_of_coco,
+    folder_of_labelme,
+    folder_of_masks,
+    write_black_and_white,
+    write_colours,
+    write_json,
+    write_photo,
+    write_voc,
+)
+from pixelwise.errors import DataError, LabelError
+from pixelwise.masks.folder import open_folder, read_splits
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (folder_of_masks, ("background", "class 1", "class 2")),
+        (lambda folder: folder_of_masks(folder, write_voc), ("background", "class 1", "class 2")),
+        (folder_of_coco, ("background", "flower", "leaf")),
+    ],
+)
+def test_each_photo_has_its_labels(tmp_path, make, names):
+    opened = open_folder(make(tmp_path / "folder"))
+    assert opened.classes.names == names
+    assert opened.unlabelled == ()
+    for number, one in enumerate(opened.drawn):
+        assert one.photo.name == f"photo{number}.jpg"
+        np.testing.assert_array_equal(one.read_labels(), drawing(number))
+
+
+def test_labelmes_files_lie_beside_the_photos(tmp_path):
+    opened = open_folder(folder_of_labelme(tmp_path))
+    assert opened.classes.names == ("background", "flower", "leaf")
+    assert [one.labels_file.name for one in opened.drawn] == ["photo0.json", "photo1.json", "photo2.json"]
+    labels = opened.drawn[0].read_labels()
+    assert (labels[20, 20], labels[10, 5], labels[0, 0]) == (1, 2, 0)
+
+
+def test_two_named_classes_are_black_and_white_if_no_mask_says_1(tmp_path):
+    folder = folder_of_masks(tmp_path, write_black_and_white)
+    write_json(folder / "classes.json", {"names": ["rest", "flower"]})
+    opened = open_folder(folder)
+    assert opened.classes.names == ("rest", "flower")
+    np.testing.assert_array_equal(opened.drawn[1].read_labels(), drawing(1) == 1)
+
+
+@pytest.mark.parametrize("make", [folder_of_coco, folder_of_labelme])
+def test_classes_json_decides_the_order_of_classes_in_outlines_too(tmp_path, make):
+    as_usual, ordered, alone = (make(tmp_path / name) for name in ("usual", "ordered", "alone"))
+    write_json(ordered / "classes.json", {"names": ["leaf", "background", "flower"]})
+    write_json(alone / "classes.json", {"names": ["leaf", "flower"]})
+    usual, in_order, without = (open_folder(f).drawn[0].read_labels() for f in (as_usual, ordered, alone))
+    assert {0, 1, 2} <= set(np.unique(usual).tolist())
+    np.testing.assert_array_equal(in_order, np.array([1, 2, 0, *[255] * 253])[usual])
+    # what no outline covers is without class where no class is called background
+    np.testing.assert_array_equal(without, np.array([255, 1, 0, *[255] * 253])[usual])
+
+
+def test_photos_without_masks_are_unlabelled(tmp_path):
+    folder = folder_of_masks(tmp_path)
+    write_photo(folder / "images/new.jpg", 9)
+    (folder / "images/.hidden.jpg").write_bytes(b"")
+    assert [path.name for path in open_folder(folder).unlabelled] == ["new.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (
+            lambda f: write_photo(f / "images/photo1.png"),
+            DataError,
+            "photo1.jpg: needed one file of this stem, got",
+        ),
+        (
+            lambda f: [m.unlink() for m in (f / "masks").iterdir()],
+            DataError,
+            "needed a photo with a mask, got none",
+        ),
+        (
+            lambda f: [write_colours(m, drawing()) for m in (f / "masks").iterdir()],
+            LabelError,
+            "needed to know what the colours of the masks mean; write classes.json",
+        ),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(tmp_path, spoil, error, message):
+    folder = folder_of_masks(tmp_path)
+    spoil(folder)
+    with pytest.raises(error, match=message):
+        open_folder(folder)
+
+
+def test_splits_are_read_if_there_are_any(tmp_path):
+    assert read_splits(tmp_path) is None
+    write_json(tmp_path / "splits.json", {"train": ["a"], "val": [], "test": ["b", "c"]})
+    assert read_splits(tmp_path) == {"train": ("a",), "val": (), "test": ("b", "c")}
+    write_json(tmp_path / "splits.json", {"train": [1], "val": [], "test": []})
+    with pytest.raises(LabelError, match=r"splits.json: needed stems of photos, in quotes, got 1"):
+        read_splits(tmp_path)
+
+
+def test_the_fixtures_have_three_classes():
+    assert set(np.unique(drawing())) == {*range(len(NAMES)), 255}
