@@ -1,11 +1,13 @@
 """The exact head: multinomial logistic regression on features that do not change."""
 
+from pixelwise.head.enlarge import Enlarged
 from pixelwise.head.objective import Maps, Objective, Pixels, Weights, WholePhotos, features_at, grid
 from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, solve
 
 __all__ = [
     "RIDGES",
     "Chosen",
+    "Enlarged",
     "Maps",
     "Moments",
     "Objective",

@@ -48,9 +48,12 @@ class Weights:
 
         Only how much a class exceeds the first one counts, so that the first needs no logits.
         """
-        weight, bias = self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0]
-        best, label = logits_of_maps(maps, weight, bias, size).max(0)
+        best, label = self.over_first().logits(maps, size).max(0)
         return ((label + 1) * (best > 0)).to(torch.uint8)
+
+    def over_first(self) -> Weights:
+        """How much each class but the first exceeds the first: K - 1 rows that say who is likeliest."""
+        return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
 
 def logits_of_maps(
@@ -58,7 +61,19 @@ def logits_of_maps(
 ) -> Float[Tensor, "K H W"]:
     """Logits of one photo at `size` (height, width): computed on each map, enlarged bilinearly, added.
 
-    Maps of equal height and width are added before they are enlarged.
+    Raises:
+        ShapeError: the maps' channels together are not the weights' D.
+    """
+    total = bias[:, None, None]
+    for logits in small_logits(maps, weight):
+        total = total + F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+    return total
+
+
+def small_logits(maps: Maps, weight: Float[Tensor, "K D"]) -> list[Float[Tensor, "K _ _"]]:
+    """What each map says of each class, as large as the map; those of equal height and width are one.
+
+    Enlarged, they add up to logits without their bias.
 
     Raises:
         ShapeError: the maps' channels together are not the weights' D.
@@ -71,10 +86,7 @@ def logits_of_maps(
         height, width = one.shape[1:]
         logits = part @ one.reshape(len(one), -1).to(weight.dtype)
         small[height, width] = small.get((height, width), 0) + logits.view(-1, height, width)
-    total = bias[:, None, None]
-    for logits in small.values():
-        total = total + F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
-    return total
+    return list(small.values())
 
 
 @runtime_checkable
