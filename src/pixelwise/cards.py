@@ -1,6 +1,7 @@
-"""Cards of the shipped models: what each is for, where it comes from, and the checksum its file must have.
+"""Cards of what is shipped: what each is for, where it comes from, and the checksum its file must have.
 
-A model NAME is two files, `weights/NAME.safetensors` and its card `weights/NAME.md`. The card opens with one
+A model NAME is two files, `weights/NAME.safetensors` and its card `weights/NAME.md`; a head the same under
+`weights/heads`, and no head has a model's name. The card opens with one
 `key: value` a line between two lines of dashes, as model cards do, and goes on as text for people. What the
 program lists and checks is read from those lines, so that the card and the listing cannot disagree.
 """
@@ -14,6 +15,7 @@ from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 
 SHIPPED = Path(__file__).parent / "weights"
+SHIPPED_HEADS = SHIPPED / "heads"
 _FENCE = "---"
 
 
@@ -44,14 +46,19 @@ def shipped_models() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+def shipped_heads() -> list[str]:
+    """Names of the heads inside the package."""
+    return sorted(path.stem for path in SHIPPED_HEADS.glob("*.safetensors"))
+
+
 def weights_path(name: str) -> Path:
-    """Where the weights of a shipped model lie."""
-    return SHIPPED / f"{name}.safetensors"
+    """Where the weights of a shipped model or head lie."""
+    return (SHIPPED_HEADS if name in shipped_heads() else SHIPPED) / f"{name}.safetensors"
 
 
 def card_path(name: str) -> Path:
-    """Where the card of a shipped model lies."""
-    return SHIPPED / f"{name}.md"
+    """Where the card of a shipped model or head lies."""
+    return weights_path(name).with_suffix(".md")
 
 
 def read_card(name: str) -> Card:

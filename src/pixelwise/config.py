@@ -124,6 +124,41 @@ class RunConfig:
             raise ConfigError(f"needed a run's configuration, got {_short(nested)} ({error!r})") from error
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneConfig:
+    """How a head is learned from masks."""
+
+    source: str
+    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network whose features the head reads; `timm:NAME` for any of timm's."""
+    weights: str | None = None
+    """File of the backbone's weights; those it was published with if not given."""
+    sizes: tuple[int, ...] = ()
+    """Short sides in pixels at which photos are read; the backbone's own if empty."""
+    shots: int = 0
+    """Photos drawn to learn from; 0: all of the part `train`."""
+    looks: int = 0
+    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    ridge: float | None = None
+    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    rebalance: float = 0.0
+    """Weight rare classes up: 0 not at all, 1 until all weigh the same."""
+    loss: Literal["pixels", "whole"] = "pixels"
+    """Of a sample of pixels, or of every labelled pixel at full size, through the enlargement."""
+    seed: int = 0
+    """Decides which photos are drawn, and nothing else."""
+
+    def __post_init__(self) -> None:
+        for name in ("shots", "looks"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
+        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
+        _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
+        _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
+        require_seed(self.seed)
+
+
 NET_CONFIGS: dict[str, type[NetConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
 NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 

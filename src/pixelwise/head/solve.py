@@ -24,9 +24,11 @@ _MOST_STEPS = 500  # a whitened problem takes about 30
 _ROWS_A_FEATURE = 4  # that the whitening sees; more change the number of steps little
 _CURVATURE = 0.1  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
-RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-"""Tried where none is given, of features scaled to deviation 1."""
-_GRADIENT_NORM = 1e-5  # where steps end: single precision sums to about a tenth of it
+RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01)
+"""Tried where none is given, of features scaled to deviation 1; what is learned depends little on them."""
+GRADIENT_NORM = 1e-5
+"""Where steps end; single precision sums to about a tenth of it."""
+_ENOUGH_TO_CHOOSE = 1e-3  # gradient norm at which losses on pixels left out have long settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,11 @@ class Moments:
 
 
 def solve(
-    objective: Objective, ridge: float, start: Weights | None = None, moments: Moments | None = None
+    objective: Objective,
+    ridge: float,
+    start: Weights | None = None,
+    moments: Moments | None = None,
+    gradient_norm: float = GRADIENT_NORM,
 ) -> Solved:
     """The head whose loss plus ridge is least.
 
@@ -92,7 +98,7 @@ def solve(
         scaling.flat(start),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": _MOST_STEPS, "maxcor": 20, "gtol": _GRADIENT_NORM, "ftol": 0.0},
+        options={"maxiter": _MOST_STEPS, "maxcor": 20, "gtol": gradient_norm, "ftol": 0.0},
     )
     whitened, bias = scaling.unflatten(found.x)
     scaled = scaling.scaled(whitened)
@@ -164,13 +170,13 @@ def choose_ridge(folds: Sequence[tuple[Objective, Objective]], ridges: Sequence[
     """The ridge whose heads, each learned on a fold's first part, have the least loss on its second.
 
     Folds have to leave out whole photos: pixels of one photo know of each other. Each head starts at the one
-    with the next larger ridge.
+    with the next larger ridge; all are stopped early, since their losses differ by more than what is left.
     """
     losses = dict.fromkeys(sorted(ridges, reverse=True), 0.0)
     for learned, left_out in folds:
         moments, start = Moments.of(learned), None
         for ridge in losses:
-            start = solve(learned, ridge, start, moments).weights
+            start = solve(learned, ridge, start, moments, _ENOUGH_TO_CHOOSE).weights
             value, *_ = left_out.value_and_gradient(start.weight, start.bias)
             losses[ridge] += value / len(folds)
     return Chosen(ridge=min(losses, key=losses.__getitem__), losses=losses)

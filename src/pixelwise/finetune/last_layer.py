@@ -1,0 +1,144 @@
+"""The last layer, learned exactly: pixels gathered from cached features, a ridge chosen, the head solved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from pixelwise.errors import LabelError
+from pixelwise.head import (
+    Chosen,
+    Maps,
+    Moments,
+    Pixels,
+    Solved,
+    WholePhotos,
+    choose_ridge,
+    features_at,
+    grid,
+    solve,
+)
+from pixelwise.labelspace import IGNORE
+from pixelwise.losses import class_weights
+
+NUM_PIXELS = 40_000
+"""Pixels gathered in all: with 1,500 features each 0.25 GB in single precision."""
+_NUM_PIXELS_TO_CHOOSE = 9_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
+_MOST_FOLDS = 3
+_MOST_A_LOOK = 3000  # pixels: more of one look are near each other and tell little
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Features of one look at a photo, and the labels of what is seen in it."""
+
+    photo: int
+    """Which photo it is of: looks at one photo are left out together."""
+    maps: Maps
+    labels: UInt8[Tensor, "H W"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Labelled pixels of some looks."""
+
+    features: Float[Tensor, "P D"]
+    labels: UInt8[Tensor, " P"]
+    photos: Int64[Tensor, " P"]
+    """Which photo each pixel is of."""
+
+    def pixels(self, num_classes: int, class_weights: Tensor | None) -> Pixels:
+        """All of them."""
+        return Pixels(self.features, self.labels, num_classes, class_weights)
+
+
+def gather(looks: Sequence[Look], num_pixels: int = NUM_PIXELS) -> Gathered:
+    """About `num_pixels` pixels on even grids, as many of each look; unlabelled ones are left out.
+
+    Raises:
+        LabelError: no pixel has a label.
+    """
+    a_look = min(_MOST_A_LOOK, max(1, num_pixels // max(1, len(looks))))
+    features, labels, photos = [], [], []
+    for look in looks:
+        height, width = look.labels.shape
+        step = max(1, round((height * width / a_look) ** 0.5))
+        places = grid(height, width, step)
+        found = look.labels[places[:, 0], places[:, 1]]
+        known = found != IGNORE
+        features.append(features_at(look.maps, places[known], (height, width)))
+        labels.append(found[known])
+        photos.append(torch.full((int(known.sum()),), look.photo))
+    gathered = Gathered(torch.cat(features), torch.cat(labels), torch.cat(photos))
+    if len(gathered.labels) == 0:
+        raise LabelError(
+            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
+        )
+    return gathered
+
+
+def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | None) -> Chosen | None:
+    """The ridge that does best on photos left out, a few at a time; None where there is one photo alone."""
+    every = max(1, len(gathered.labels) // _NUM_PIXELS_TO_CHOOSE)
+    features, labels, photos = (
+        part[::every] for part in (gathered.features, gathered.labels, gathered.photos)
+    )
+    num_folds = min(_MOST_FOLDS, len(photos.unique()))
+    if num_folds < 2:
+        return None
+    rank = torch.unique(photos, return_inverse=True)[1]
+    folds = []
+    for fold in range(num_folds):
+        out = rank % num_folds == fold
+        learned, left_out = (
+            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
+        )
+        folds.append((learned, left_out))
+    return choose_ridge(folds)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A head, and the losses by which its ridge was chosen (None: it was given)."""
+
+    solved: Solved
+    chosen: Chosen | None
+
+
+DEFAULT_RIDGE = 0.1
+"""Where one photo alone leaves nothing to choose by."""
+
+
+def learn_exactly(
+    looks: Sequence[Look],
+    num_classes: int,
+    *,
+    ridge: float | None = None,
+    rebalance: float = 0.0,
+    whole: bool = False,
+) -> Learned:
+    """The best head for some looks at photos.
+
+    `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
+    labelled pixel of every look counts, through the enlargement; without, a sample of them does. `rebalance`
+    is as in `losses.class_weights`.
+
+    Raises:
+        LabelError: no pixel has a label, or a label is no class.
+    """
+    gathered = gather(looks)
+    weights = class_weights(gathered.labels[None, None], num_classes, rebalance)
+    chosen = best_ridge(gathered, num_classes, weights) if ridge is None else None
+    if ridge is None:
+        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
+    pixels = gathered.pixels(num_classes, weights)
+    moments = Moments.of(pixels)
+    solved = solve(pixels, ridge, moments=moments)
+    if whole:
+        maps, labels = [look.maps for look in looks], [look.labels for look in looks]
+        solved = solve(WholePhotos(maps, labels, num_classes, weights), ridge, solved.weights, moments)
+    return Learned(solved, chosen)

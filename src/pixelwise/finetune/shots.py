@@ -1,0 +1,52 @@
+"""Which photos are learned from, and how often each is looked at."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pixelwise.errors import ConfigError
+from pixelwise.photos.view import WHOLE, View
+
+_SMALLEST = 0.5  # of the height and width that a look closer takes in
+_LOOKS = 60  # all photos together are looked at about so often; above, more photos bring more than more looks
+_MOST_LOOKS = 5  # at one photo
+
+T = TypeVar("T")
+
+
+def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
+    """`num` of the photos, any as likely as any other, in their own order; 0: all of them.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if num > len(photos):
+        raise ConfigError(f"needed {num} labelled photos to learn from, there are {len(photos)}")
+    if num == 0:
+        return tuple(photos)
+    chosen = random.Random(seed).sample(range(len(photos)), num)
+    return tuple(photos[index] for index in sorted(chosen))
+
+
+def num_looks(num_photos: int) -> int:
+    """How often each of so many photos is looked at: once whole, and closer the fewer photos there are.
+
+    Frozen features change with the size at which things are seen, and few photos do not show how.
+    """
+    return max(1, min(_MOST_LOOKS, _LOOKS // num_photos))
+
+
+def looks(stem: str, num: int) -> tuple[View, ...]:
+    """A photo whole, then `num` - 1 parts of half its height and width or more, some mirrored.
+
+    They depend on nothing but the photo's name, so that their features are found again.
+    """
+    rng = random.Random(stem)
+    views = [WHOLE]
+    for _ in range(num - 1):
+        share = rng.uniform(_SMALLEST, 1)
+        top, left = rng.uniform(0, 1 - share), rng.uniform(0, 1 - share)
+        views.append(View(top, left, share, share, mirrored=rng.random() < 0.5))
+    return tuple(views)

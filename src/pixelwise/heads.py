@@ -1,0 +1,126 @@
+"""Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
+
+A head is a few thousand numbers. Its file names the backbone and the checksum of its weights, so that a head
+is never put on features it was not learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pixelwise.backbones import Backbone
+from pixelwise.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
+from pixelwise.classnames import ClassNames
+from pixelwise.errors import CheckpointError, LabelError
+from pixelwise.head import Weights
+from pixelwise.tensors import first_line, read_tensors, write_tensors
+
+_KIND = "head"
+_LARGEST = 2**15  # pixels of a short side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A linear head on a frozen backbone."""
+
+    name: str
+    """A shipped head's name, or the path it was read from."""
+    classes: ClassNames
+    weights: Weights
+    backbone: str
+    """Name of the backbone, as `open_backbone` takes it."""
+    backbone_checksum: str
+    """Of the backbone's weights."""
+    sizes: tuple[int, ...]
+    """Short sides in pixels at which photos are read; the features of all of them together are the head's."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
+
+    def require(self, backbone: Backbone) -> None:
+        """Make sure that the head was learned on this backbone.
+
+        Raises:
+            CheckpointError: it was not.
+        """
+        if backbone.checksum != self.backbone_checksum:
+            raise CheckpointError(
+                f"the head {self.name} was learned on {self.backbone} with weights "
+                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
+                f"give the weights it was learned on, or learn it anew"
+            )
+
+
+def write_head(path: Path, head: Head) -> None:
+    """Write a head as one file that describes itself.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {
+        "kind": _KIND,
+        "classes": head.classes.to_dict(),
+        "backbone": head.backbone,
+        "backbone_checksum": head.backbone_checksum,
+        "sizes": list(head.sizes),
+        "facts": head.facts,
+    }
+    write_tensors(path, {"weight": head.weights.weight, "bias": head.weights.bias}, about)
+
+
+def open_head(name_or_path: str | Path) -> Head:
+    """A shipped head by its name, or a head file by its path.
+
+    Raises:
+        CheckpointError: there is no such head, or the file is damaged or foreign.
+    """
+    path = _find(str(name_or_path))
+    if path.parent == SHIPPED_HEADS:
+        check_weights(path.stem)
+    tensors, about = read_tensors(path)
+    try:
+        if about.get("kind") != _KIND:
+            raise ValueError("it holds something else")
+        classes = ClassNames.from_dict(about["classes"])
+        weights = _weights(tensors, classes.num_classes)
+        return Head(
+            name=str(name_or_path),
+            classes=classes,
+            weights=weights,
+            backbone=str(about["backbone"]),
+            backbone_checksum=str(about["backbone_checksum"]),
+            sizes=_sizes(about["sizes"]),
+            facts=dict(about["facts"]),
+        )
+    except (KeyError, TypeError, ValueError, LabelError) as error:
+        raise CheckpointError(
+            f"{path} holds no head of ours ({first_line(error)}); give a file that finetune wrote or one of "
+            f"{', '.join(shipped_heads())}"
+        ) from error
+
+
+def _find(name_or_path: str) -> Path:
+    for candidate in (weights_path(name_or_path), Path(name_or_path)):
+        if candidate.is_file():
+            return candidate
+    raise CheckpointError(
+        f"needed a head, but {name_or_path} is neither a head file nor one of: {', '.join(shipped_heads())}"
+    )
+
+
+def _weights(tensors: dict[str, Tensor], num_classes: int) -> Weights:
+    weight, bias = tensors["weight"], tensors["bias"]
+    if weight.ndim != 2 or weight.shape[0] != num_classes or bias.shape != (num_classes,):
+        raise ValueError(f"weights of shape {tuple(weight.shape)} for {num_classes} classes")
+    if not bool(weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError("weights that are no numbers")
+    return Weights(weight.float(), bias.float())
+
+
+def _sizes(values: list[int]) -> tuple[int, ...]:
+    if not values or any(type(size) is not int or not 1 <= size <= _LARGEST for size in values):
+        raise ValueError(f"photos read at {values}")
+    return tuple(values)

@@ -1,0 +1,64 @@
+"""Which part of a photo is looked at, which way round, and at what size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Shaped, UInt8
+from torch import Tensor
+
+from pixelwise.photos.photo import Photo
+
+_LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of an upright photo, in shares of its height and width, perhaps mirrored left to right."""
+
+    top: float = 0.0
+    left: float = 0.0
+    height: float = 1.0
+    width: float = 1.0
+    mirrored: bool = False
+
+    def cut(self, whole: Shaped[Tensor, "*batch H W"]) -> Shaped[Tensor, "*batch h w"]:
+        """The part of an upright picture or mask that is seen, as large as it is there."""
+        rows, columns = (max(1, round(share * length)) for share, length in self._sides(whole))
+        return self.cut_to(whole, rows, columns)
+
+    def cut_to(self, whole: Shaped[Tensor, "*batch H W"], rows: int, columns: int) -> Tensor:
+        """The same, of so many rows and columns."""
+        top = min(round(self.top * whole.shape[-2]), whole.shape[-2] - rows)
+        left = min(round(self.left * whole.shape[-1]), whole.shape[-1] - columns)
+        part = whole[..., top : top + rows, left : left + columns]
+        return part.flip(-1) if self.mirrored else part
+
+    def _sides(self, whole: Tensor) -> tuple[tuple[float, int], tuple[float, int]]:
+        return (self.height, whole.shape[-2]), (self.width, whole.shape[-1])
+
+
+WHOLE = View()
+
+
+def reading_size(height: float, width: float, short_side: int, multiple: int) -> tuple[int, int]:
+    """Height and width at which a network reads a picture of `height` and `width`.
+
+    The short side becomes `short_side`, enlarged if need be; both are rounded to multiples of `multiple`, so
+    that the picture is stretched a little and nothing is cut off or filled in. Panoramas longer than 8 short
+    sides are read smaller.
+    """
+    scale = min(short_side / min(height, width), _LONGEST * short_side / max(height, width))
+    rows, columns = (max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))
+    return rows, columns
+
+
+def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
+    """A view of a photo squeezed to (3, height, width), upright, sRGB codes.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    whole = round(height / view.height), round(width / view.width)
+    stored = whole if photo.orientation < 5 else whole[::-1]  # 5 to 8 lie on their side
+    return view.cut_to(photo.upright(photo.thumbnail(*stored)), height, width)
