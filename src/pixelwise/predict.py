@@ -178,5 +178,5 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
         chroma = prediction.chroma(options.temperature, options.saturation)
         difference = colourise_photo(photo, target, chroma, strips)
     return Coloured(
-        path=target, megapixels=photo.megapixels, lightness_difference=difference, notes=tuple(notes)
+        paths=(target,), megapixels=photo.megapixels, lightness_difference=difference, notes=tuple(notes)
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, say
-
-if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.predict import Colourised
+from pixelwise.cli.common import Common, Outcome
+from pixelwise.cli.photos import summary, teller, values_of
 
 
 def colourise(
@@ -52,8 +50,7 @@ def colourise(
     max_megapixels
         Refuse larger photos.
     """
-    from pixelwise.photos.find import Failure
-    from pixelwise.predict import Coloured, ColouriseOptions
+    from pixelwise.predict import ColouriseOptions
     from pixelwise.predict import colourise as colourise_photos
     from pixelwise.processor import choose_device
     from pixelwise.runs import DEFAULT_MODEL, open_model
@@ -63,55 +60,11 @@ def colourise(
     )
     opened = open_model(model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))
-
-    def tell(done: Coloured | Failure) -> None:
-        if isinstance(done, Failure):
-            say(done.error, always=True)
-        else:
-            for note in done.notes:
-                say(note, quiet=common.quiet)
-
-    result = colourise_photos(inputs, out, opened, options, recursive, tell)
-    for remark in result.remarks:
-        say(remark, quiet=common.quiet)
-    values = {
-        "written": [str(one.path) for one in result.written],
-        "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
-        "megapixels": result.megapixels,
-        "seconds": result.seconds,
-        "lightness_difference": result.lightness_difference,
-        "replaced": [str(one.path) for one in result.written if one.replaced],
-        "removed": [str(path) for one in result.written for path in one.removed],
-        "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
-    }
-    return Outcome(values=values, message=_summary(result, out), num_failed=len(result.failed))
-
-
-def _summary(result: Colourised, out: Path) -> str:
-    """What came of a batch, in a sentence."""
-    num = len(result.written)
-    failed = f"; {len(result.failed)} failed" if result.failed else ""
-    if not num:
-        return f"no photo was coloured{failed}"
-    place = result.written[0].path if num == 1 else out
-    return (
-        f"{_counted(num, 'photo')} coloured in {result.seconds:.1f} s into {_printable(place)}; "
-        f"L moved by {result.lightness_difference:.2f} of 100 on average{_replaced(result)}{failed}"
+    result = colourise_photos(inputs, out, opened, options, recursive, teller(common))
+    values = values_of(result, common) | {"lightness_difference": result.lightness_difference}
+    moved = f"; L moved by {result.lightness_difference:.2f} of 100 on average"
+    return Outcome(
+        values=values,
+        message=summary(result, out, "coloured", moved, "outdated confidence map"),
+        num_failed=len(result.failed),
     )
-
-
-def _replaced(result: Colourised) -> str:
-    """What became of files of an earlier run."""
-    num = sum(one.replaced for one in result.written)
-    num_removed = sum(len(one.removed) for one in result.written)
-    removed = f", {_counted(num_removed, 'outdated confidence map')} removed" if num_removed else ""
-    return f"; {_counted(num, 'earlier file')} replaced{removed}" if num else ""
-
-
-def _counted(num: int, what: str) -> str:
-    return f"{num} {what}{'s' if num != 1 else ''}"
-
-
-def _printable(path: Path) -> str:
-    """A path as standard output takes it: names of other times may not be UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()

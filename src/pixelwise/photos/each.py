@@ -18,15 +18,20 @@ from pixelwise.progress import progress
 class Done:
     """One photo that was done."""
 
-    path: Path
-    """What was made of it."""
+    paths: tuple[Path, ...]
+    """What was made of it: one file, or one for each thing that was asked."""
     megapixels: float
     notes: tuple[str, ...]
     """Remarks for the user."""
-    replaced: bool = False
-    """Whether there was a file of that name before."""
+    replaced: tuple[Path, ...] = ()
+    """Those of `paths` where there was a file before."""
     removed: tuple[Path, ...] = ()
-    """What an earlier run had left beside that file, and that was not this one's."""
+    """What an earlier run had left beside those, and that was not this one's."""
+
+    @property
+    def path(self) -> Path:
+        """What was made of it, or the first of that."""
+        return self.paths[0]
 
 
 D = TypeVar("D", bound=Done)
@@ -118,8 +123,8 @@ def require_limit(max_megapixels: float) -> None:
 def _try(found: Found, targets: Targets, work: Work[D]) -> D | Failure:
     try:
         done = work.do(found, targets)
-        replaced = done.path in targets.replaced
-        beside = [targets.remove_beside(done.path, ending) for ending in work.outdated if replaced]
+        replaced = tuple(path for path in done.paths if path in targets.replaced)
+        beside = [targets.remove_beside(path, ending) for path in replaced for ending in work.outdated]
         return replace(done, replaced=replaced, removed=tuple(one for one in beside if one is not None))
     except Exception as error:  # whatever one photo does to a library, the others are done
         return Failure.of(found.path, error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import struct
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,7 @@ from pixelwise.files import whole_file
 from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
+from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
 from pixelwise.photos.tiff_exif import add_exif, check_exif
 
 _KEPT = (
@@ -200,35 +200,31 @@ class _Stream:
 def _tiff_header(width: int, height: int, first: Strip) -> bytes:
     """All of a BigTIFF but its pixels, for strips as long as the first, one after the other.
 
-    Source: TIFF 6.0, section 8; BigTIFF as libtiff defines it.
+    Source: TIFF 6.0, section 8.
     """
     bands, row_bytes = first.shape[2], first[0].nbytes
     starts = np.arange(0, height, len(first))
-    directory_at, num_tags = 16, 11 if bands == 4 else 10
-    tables_at = directory_at + 8 + 20 * num_tags + 8  # where the values lie that do not fit into their tags
-    pixels_at = tables_at + 2 * max(8, 8 * len(starts))
-    short, long, long8 = (3, "H"), (4, "I"), (16, "Q")
-    tags: list[tuple[int, tuple[int, str], list[int]]] = [
-        (256, long, [width]),
-        (257, long, [height]),
-        (258, short, [8 * first.itemsize] * bands),
-        (259, short, [1]),  # no compression
-        (262, short, [2]),  # RGB
-        (273, long8, (pixels_at + starts * row_bytes).tolist()),
-        (277, short, [bands]),
-        (278, long, [len(first)]),
-        (279, long8, (np.minimum(height - starts, len(first)) * row_bytes).tolist()),
-        (284, short, [1]),  # the bands of a pixel together
-        (338, short, [2]),  # alpha, not multiplied into the colours
-    ]
-    directory, tables = struct.pack("<Q", num_tags), b""
-    for number, (code, letter), values in tags[:num_tags]:
-        packed = struct.pack(f"<{len(values)}{letter}", *values)
-        if len(packed) > 8:
-            tables, packed = tables + packed, struct.pack("<Q", tables_at + len(tables))
-        directory += struct.pack("<HHQ", number, code, len(values)) + packed.ljust(8, b"\0")
-    head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, directory_at) + directory + bytes(8) + tables
-    return head.ljust(pixels_at, b"\0")
+
+    def tags(pixels_at: int) -> list[Tag]:
+        found: list[Tag] = [
+            (256, "long", [width]),
+            (257, "long", [height]),
+            (258, "short", [8 * first.itemsize] * bands),
+            (259, "short", [1]),  # no compression
+            (262, "short", [2]),  # RGB
+            (273, "place", (pixels_at + starts * row_bytes).tolist()),
+            (277, "short", [bands]),
+            (278, "long", [len(first)]),
+            (279, "place", (np.minimum(height - starts, len(first)) * row_bytes).tolist()),
+            (284, "short", [1]),  # the bands of a pixel together
+        ]
+        return (
+            [*found, (338, "short", [2])] if bands == 4 else found
+        )  # alpha, not multiplied into the colours
+
+    at = HEADER_BYTES[True]
+    pixels_at = at + len(directory(tags(0), at, big=True))
+    return header(at, big=True) + directory(tags(pixels_at), at, big=True)
 
 
 def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:

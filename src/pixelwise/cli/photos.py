@@ -1,0 +1,72 @@
+"""What verbs on many photos tell their user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixelwise.cli.common import Common, say
+
+if TYPE_CHECKING:  # its module imports libvips
+    from pixelwise.photos.each import Batch, Done
+    from pixelwise.photos.find import Failure
+
+
+def teller(common: Common) -> Callable[[Done | Failure], None]:
+    """What tells of each photo as soon as it is done or has failed."""
+    from pixelwise.photos.find import Failure
+
+    def tell(done: Done | Failure) -> None:
+        if isinstance(done, Failure):
+            say(done.error, always=True)
+        else:
+            for note in done.notes:
+                say(note, quiet=common.quiet)
+
+    return tell
+
+
+def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
+    """What every verb on photos gives as JSON; remarks on the batch are told now."""
+    for remark in result.remarks:
+        say(remark, quiet=common.quiet)
+    return {
+        "written": [str(path) for one in result.written for path in one.paths],
+        "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
+        "megapixels": result.megapixels,
+        "seconds": result.seconds,
+        "replaced": [str(path) for one in result.written for path in one.replaced],
+        "removed": [str(path) for one in result.written for path in one.removed],
+        "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
+    }
+
+
+def summary(result: Batch[Any], out: Path, done: str, detail: str, outdated: str) -> str:
+    """What came of a batch, in a sentence; photos are `done`, and an earlier run's files `outdated`."""
+    num = len(result.written)
+    failed = f"; {len(result.failed)} failed" if result.failed else ""
+    if not num:
+        return f"no photo was {done}{failed}"
+    place = result.written[0].path if num == 1 else out
+    return (
+        f"{_counted(num, 'photo')} {done} in {result.seconds:.1f} s into {_printable(place)}"
+        f"{detail}{_replaced(result, outdated)}{failed}"
+    )
+
+
+def _replaced(result: Batch[Any], outdated: str) -> str:
+    """What became of files of an earlier run."""
+    num = sum(len(one.replaced) for one in result.written)
+    num_removed = sum(len(one.removed) for one in result.written)
+    removed = f", {_counted(num_removed, outdated)} removed" if num_removed else ""
+    return f"; {_counted(num, 'earlier file')} replaced{removed}" if num else ""
+
+
+def _counted(num: int, what: str) -> str:
+    return f"{num} {what}{'s' if num != 1 else ''}"
+
+
+def _printable(path: Path) -> str:
+    """A path as standard output takes it: names of other times may not be UTF-8."""
+    return str(path).encode(errors="backslashreplace").decode()

@@ -1,0 +1,98 @@
+"""Strips of a photo with classes laid over them, each in its colour and outlined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from pixelwise.photos.ahead import worked_ahead
+from pixelwise.photos.paint import Strip, numbered
+
+_OUTLINE_FRAC = 1 / 600  # of the photo's short side
+_WIDEST = 12  # pixels; wider ones would make tall windows of large photos' narrow strips
+_PAINTERS = 2  # threads
+
+LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
+"""Classes of so many of a photo's rows, from the first one given."""
+
+
+@dataclass(frozen=True)
+class Tint:
+    """What classes are drawn in."""
+
+    colours: Sequence[tuple[int, int, int]]
+    """sRGB codes of each class."""
+    opacity: float
+    """From 0, only outlines, to 1, no photo to be seen."""
+    first_is_clear: bool
+    """Whether the first class is what is around the others, and left as it is."""
+
+
+def overlay(
+    strips: Iterator[Strip], labels: LabelRows, size: tuple[int, int], alpha: bool, tint: Tint
+) -> Iterator[Strip]:
+    """The strips of a photo of `size` (height, width) in red, green and blue, with its classes over them.
+
+    Outlines run inside the classes. With `alpha` the strips' last band is handed through.
+    """
+    halo = min(max(1, round(min(size) * _OUTLINE_FRAC)), _WIDEST)
+    brush = _Brush(tint, halo, alpha)
+    yield from worked_ahead(brush.paint, _windows(strips, labels, size[0], halo), _PAINTERS)
+
+
+Window = tuple[Strip, UInt8[ndarray, "_num _W"], int]
+"""A strip, the classes of its rows and of some above and below, and how many of those are above."""
+
+
+def _windows(strips: Iterator[Strip], labels: LabelRows, height: int, halo: int) -> Iterator[Window]:
+    """Each strip with the classes of its own rows and of `halo` more above and below; each asked for once."""
+    held = None
+    start = 0  # the photo's row that `held` begins at
+    for row, strip in numbered(strips):
+        first, stop = max(0, row - halo), min(height, row + len(strip) + halo)
+        if held is None:
+            held = labels(first, stop - first)
+        elif (known := start + len(held)) < stop:
+            held = np.concatenate([held[first - start :], labels(known, stop - known)])
+        else:
+            held = held[first - start :]
+        start = first
+        yield strip, held, row - first
+
+
+class _Brush:
+    """Lays classes over strips, by a table of what stays of the photo and what is added to it."""
+
+    def __init__(self, tint: Tint, halo: int, alpha: bool) -> None:
+        num = len(tint.colours)
+        self.num_classes, self.alpha = num, alpha
+        opacity = np.full((2 * num, 1), tint.opacity, np.float32)
+        opacity[num:] = 1  # in outlines
+        if tint.first_is_clear:
+            opacity[[0, num]] = 0
+        self.kept = 1 - opacity
+        self.added = np.array([*tint.colours, *tint.colours], np.float32) / 255 * opacity
+        self.around = np.ones((2 * halo + 1, 2 * halo + 1), np.uint8)
+
+    def paint(self, window: Window) -> Strip:
+        """Codes (rows, W, 3 or 4) of a strip."""
+        strip, labels, above = window
+        rows = slice(above, above + len(strip))
+        outlined = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, self.around)[rows] > 0
+        index = labels[rows] + np.intp(self.num_classes) * outlined
+        colour = strip.shape[-1] >= 3
+        painted = np.empty((*strip.shape[:2], 3 + self.alpha), strip.dtype)
+        for channel in range(3):
+            codes = self.added[:, channel].take(index)
+            codes *= np.iinfo(strip.dtype).max
+            codes += 0.5  # cutting off rounds
+            codes += self.kept[:, 0].take(index) * strip[..., channel if colour else 0]
+            painted[..., channel] = codes
+        if self.alpha:
+            painted[..., 3] = strip[..., -1]
+        return painted

@@ -1,0 +1,236 @@
+"""Photos of any size and kind, a class for each pixel: the network looks once, every head has its word.
+
+The network reads a photo at the sizes that the heads were learned at. Their logits are small; they are
+enlarged to the photo's own size a few rows at a time, so that memory does not grow with the photo. Rows are
+those of the photo's file, with its EXIF orientation: viewers turn mask and photo alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixelwise.backbones import Backbone
+from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.features import extract, read_photo
+from pixelwise.head import Enlarged
+from pixelwise.heads import Head
+from pixelwise.masks.probabilities import write_probabilities
+from pixelwise.masks.write import write_mask
+from pixelwise.photos.ahead import Ahead, worked_ahead
+from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
+from pixelwise.photos.find import Failure, Found, Targets
+from pixelwise.photos.formats import MAX_MEGAPIXELS
+from pixelwise.photos.overlay import Tint, overlay
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_photo
+from pixelwise.processor import ONE_THREAD
+
+_MASK, _OVERLAY, _PROBABILITIES = ".png", ".overlay", ".probabilities.tif"  # how names end
+_STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
+_STRIPS_AHEAD = 4
+_MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What is made of photos beside their masks."""
+
+    overlay: bool = False
+    """Whether to write a copy of each photo with the classes laid over it."""
+    opacity: float = 0.5
+    """How much of the classes' colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    probabilities: bool = False
+    """Whether to write how likely each class is at each pixel."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Larger photos are refused."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:  # NaN is not, either
+            raise ConfigError(f"opacity needs to be from 0 to 1, got {self.opacity:g}")
+        require_limit(self.max_megapixels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOut(Done):
+    """One photo that was segmented; `paths` are its masks, one for each head."""
+
+    overlays: tuple[Path, ...] = ()
+    probabilities: tuple[Path, ...] = ()
+
+
+@dataclass
+class Segmented(Batch[CutOut]):
+    """What came of a batch."""
+
+    @property
+    def masks(self) -> list[Path]:
+        """Of all photos and heads."""
+        return [path for one in self.written for path in one.paths]
+
+
+def segment(
+    inputs: list[str],
+    out: Path,
+    heads: Sequence[Head],
+    backbone: Backbone,
+    options: SegmentOptions = SegmentOptions(),
+    recursive: bool = False,
+    tell: Callable[[CutOut | Failure], None] = lambda _done: None,
+    device: torch.device = _CPU,
+) -> Segmented:
+    """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
+
+    A mask is called as its photo is; with several heads, each with a mask of its own, the head's name comes
+    behind. A single photo's mask may go to a file: `out` is one if it ends in .png and is no folder. `tell`
+    is called with each photo as soon as it is done or has failed.
+
+    Raises:
+        CheckpointError: a head was learned on another backbone.
+        ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png.
+        OutputError: `out` cannot be a folder or cannot be written to.
+    """
+    named = dict(zip(_endings(heads), heads, strict=True))
+    for head in heads:
+        head.require(backbone)
+
+    def do(found: Found, targets: Targets) -> CutOut:
+        return _segment_found(
+            found, targets, named, lambda photo: look(photo, heads, backbone, device), options
+        )
+
+    outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
+    outdated += [] if options.probabilities else [_PROBABILITIES]
+    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=tuple(outdated))
+    result = Segmented()
+    each_photo(inputs, out, work, result, recursive, tell)
+    return result
+
+
+def look(
+    photo: Photo, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU
+) -> tuple[Enlarged, ...]:
+    """What each head says of a photo, rows as its file has them; the network looks once at each size.
+
+    Raises:
+        PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
+    """
+    sizes = tuple(dict.fromkeys(size for head in heads for size in head.sizes))
+    images = worked_ahead(lambda size: read_photo(photo, size, backbone.multiple), iter(sizes), len(sizes))
+    maps = {}
+    for size, image in zip(sizes, images, strict=True):
+        _require_room(photo, image, backbone)
+        maps[size] = extract(image, backbone, device=device)
+    stored = photo.height, photo.width
+    return tuple(
+        Enlarged(head.weights, [one for size in head.sizes for one in maps[size]], stored, photo.as_stored)
+        for head in heads
+    )
+
+
+def write_labels(target: Path, photo: Photo, word: Enlarged, classes: ClassNames) -> None:
+    """Write the mask of a photo.
+
+    Raises:
+        OutputError: the mask cannot be written.
+    """
+    spans = _spans(photo, max(1, _STRIP_NUMBERS // photo.width))
+    labels = (word.labels(first, num).numpy() for first, num in spans)
+    with ONE_THREAD, closing(Ahead(labels, _STRIPS_AHEAD)) as strips:
+        write_mask(target, strips, classes, photo.orientation)
+
+
+def write_chances(target: Path, photo: Photo, word: Enlarged, classes: ClassNames) -> None:
+    """Write how likely each class is at each pixel of a photo.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    spans = _spans(photo, max(1, _STRIP_NUMBERS // (photo.width * classes.num_classes)))
+    chances = (word.chances(first, num).numpy() for first, num in spans)
+    with ONE_THREAD, closing(Ahead(chances, _STRIPS_AHEAD)) as strips:
+        write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
+
+
+def write_overlay(target: Path, photo: Photo, word: Enlarged, classes: ClassNames, opacity: float) -> None:
+    """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
+
+    A class 0 that is called background stays clear.
+
+    Raises:
+        PhotoError: the photo is damaged or cut short.
+        OutputError: the copy cannot be written.
+    """
+    tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
+    size = photo.height, photo.width
+    with ONE_THREAD, closing(photo.strips()) as strips:
+        painted = overlay(strips, lambda first, num: word.labels(first, num).numpy(), size, photo.alpha, tint)
+        write_photo(target, painted, photo)
+
+
+def _endings(heads: Sequence[Head]) -> list[str]:
+    """What the names of each head's files have behind the photo's."""
+    names = [Path(head.name).stem.removesuffix(".head") for head in heads]
+    if not names:
+        raise ConfigError("needed a head, got none; name one that is shipped, or the file of one")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"needed heads of different names, got {twice} twice; rename the file of one")
+    return [f".{name}" for name in names] if len(names) > 1 else [""]
+
+
+def _segment_found(
+    found: Found,
+    targets: Targets,
+    heads: dict[str, Head],
+    look_at: Callable[[Photo], Sequence[Enlarged]],
+    options: SegmentOptions,
+) -> CutOut:
+    photo = open_photo(found.path, options.max_megapixels)
+    notes = list(photo.notes)
+    masks = [targets.claim(found, ending + _MASK) for ending in heads]
+    overlays, probabilities = [], []
+    if options.overlay:
+        suffix, note = output_suffix(photo)
+        notes += [*([note] if note else []), *losses(photo, suffix)]
+        overlays = [targets.claim(found, ending + _OVERLAY + suffix.lower()) for ending in heads]
+    if options.probabilities:
+        probabilities = [targets.claim(found, ending + _PROBABILITIES) for ending in heads]
+    words = look_at(photo)
+    # What was not asked for has no targets. Masks come last: one that is there says that all is.
+    all_classes = [head.classes for head in heads.values()]
+    for target, word, classes in zip(overlays, words, all_classes, strict=False):
+        write_overlay(target, photo, word, classes, options.opacity)
+    for target, word, classes in zip(probabilities, words, all_classes, strict=False):
+        write_chances(target, photo, word, classes)
+    for target, word, classes in zip(masks, words, all_classes, strict=True):
+        write_labels(target, photo, word, classes)
+    return CutOut(
+        paths=tuple(masks),
+        megapixels=photo.megapixels,
+        notes=tuple(notes),
+        overlays=tuple(overlays),
+        probabilities=tuple(probabilities),
+    )
+
+
+def _spans(photo: Photo, num_rows: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each strip."""
+    return ((row, min(num_rows, photo.height - row)) for row in range(0, photo.height, num_rows))
+
+
+def _require_room(photo: Photo, image: Tensor, backbone: Backbone) -> None:
+    """Refuse what a network can neither see in tiles nor at once."""
+    height, width = image.shape[1:]
+    if backbone.margin is None and height * width > _MOST_AT_ONCE:
+        raise PhotoError(
+            f"{photo.path}: {backbone.name} sees photos whole, and needed one of at most "
+            f"{_MOST_AT_ONCE / 1e6:g} megapixels as it reads it, got {height} x {width}; "
+            "use a head learned at a smaller size"
+        )

@@ -1,0 +1,242 @@
+"""The verb segment, through the command line, with a head that tells red from blue on the true network."""
+
+import json
+import runpy
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from PIL import Image, ImageOps
+
+from fixtures.coloured_head import CLASSES, HEIGHT, WIDTH, halves, red_head
+from pixelwise.classnames import ClassNames
+from pixelwise.heads import write_head
+from pixelwise.masks.read import read_mask
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS, BAD = make["PHOTOS"], make["BAD"]
+PIXELS, LABELS = halves()
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory) -> Path:
+    """red: background and flower; petals: the same numbers, and two classes that are both things."""
+    folder = tmp_path_factory.mktemp("heads")
+    head = red_head(folder)
+    write_head(folder / "red.head.safetensors", head)
+    both = ClassNames(("blue", "red", "neither"))
+    write_head(folder / "petals.safetensors", red_head(folder, classes=both))
+    write_head(folder / "foreign.safetensors", replace(head, backbone_checksum="0" * 64))
+    return folder
+
+
+@pytest.fixture
+def segment(pixelwise, heads, tmp_path):
+    """The verb with the head red, into OUT below the test's folder."""
+
+    def run_verb(*args: object, head: str = "red.head") -> subprocess.CompletedProcess[str]:
+        return pixelwise("segment", *args, "--head", heads / f"{head}.safetensors", "-o", tmp_path / "out")
+
+    return run_verb
+
+
+def agreement(labels: np.ndarray, expected: np.ndarray = LABELS) -> float:
+    return float((labels == expected).mean())
+
+
+def named(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_folder_of_everything(segment, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, (write, _) in BAD.items():
+        write(tmp_path / "in" / name)
+    for name, write in PHOTOS.items():
+        write(tmp_path / "in" / name)
+    done = segment(tmp_path / "in", tmp_path / "missing.jpg", "--overlay", "--probabilities", "--json")
+    assert done.returncode == 1, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {
+        "written",
+        "failed",
+        "megapixels",
+        "seconds",
+        "overlays",
+        "probabilities",
+        "replaced",
+        "removed",
+        "remarks",
+    }
+    # A folder of that name is no file in the folder; every mask is a PNG, so one of each stem remains.
+    stems = [name.rpartition(".")[0] for name in sorted(PHOTOS)]
+    twice = {name for at, name in enumerate(sorted(PHOTOS)) if stems[at] in stems[:at]}
+    failed = {Path(failure["path"]).name for failure in result["failed"]}
+    assert failed == set(BAD) - {"folder.jpg"} | {"missing.jpg"} | twice
+    for failure in result["failed"]:
+        assert failure["error"] in done.stderr
+        if (name := Path(failure["path"]).name) in twice:
+            assert f"{name}: its result would be {tmp_path}/out/" in failure["error"]
+    assert len(result["written"]) == len(set(stems))
+    listed = result["written"] + result["overlays"] + result["probabilities"]
+    assert sorted(listed) == sorted(str(path) for path in (tmp_path / "out").iterdir())
+    for path in result["written"]:
+        with Image.open(path) as mask:
+            assert mask.mode == "P"
+            assert mask.size in ((56, 40), (1, 1))
+    assert "animation.gif: took the first of 3 pictures" in done.stderr
+    assert result["remarks"][-1] == "1 subfolder was left alone; --recursive takes subfolders in"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_mask_overlay_and_probabilities_lie_as_the_photo_does(segment, tmp_path, orientation):
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png", exif=make["exif"](orientation))
+    with Image.open(tmp_path / "photo.png") as photo:
+        upright = np.asarray(ImageOps.exif_transpose(photo))
+    expected = (upright[..., 0] > upright[..., 2]).astype(np.uint8)
+    done = segment(tmp_path / "photo.png", "--overlay", "--opacity", "1", "--probabilities")
+    assert done.returncode == 0, done.stderr
+    mask = read_mask(tmp_path / "out" / "photo.png")
+    assert mask.shape == expected.shape
+    assert agreement(mask, expected) > 0.93
+    with Image.open(tmp_path / "out" / "photo.png") as stored:
+        assert stored.size == (WIDTH, HEIGHT)
+        assert stored.getexif().get(0x0112, 1) == orientation
+        numbers = np.asarray(stored)
+    with Image.open(tmp_path / "out" / "photo.overlay.png") as stored:
+        over = np.asarray(ImageOps.exif_transpose(stored))
+    assert np.array_equal((over == CLASSES.colours[1]).all(2), mask == 1)
+    assert np.array_equal(over[mask == 0], upright[mask == 0])
+    with tifffile.TiffFile(tmp_path / "out" / "photo.probabilities.tif") as file:
+        assert [page.tags["PageName"].value for page in file.pages] == list(CLASSES.names)
+        assert np.array_equal(file.asarray().argmax(0), numbers)
+        assert file.pages[0].tags["Orientation"].value == orientation
+
+
+def test_several_heads_each_have_their_word(segment, heads, tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "photo.jpg", quality=95)
+    done = segment(
+        tmp_path / "photo.jpg", "--overlay", "--json", "--head", heads / "petals.safetensors", head="red.head"
+    )
+    result = json.loads(done.stdout)
+    out = tmp_path / "out"
+    assert result["written"] == [str(out / "photo.petals.png"), str(out / "photo.red.png")]
+    assert named(out) == {
+        f"photo.{name}" for name in ("red.png", "petals.png", "red.overlay.jpg", "petals.overlay.jpg")
+    }
+    masks = [read_mask(Path(path)) for path in result["written"]]
+    assert np.array_equal(*masks)
+    with Image.open(out / "photo.petals.png") as mask:
+        assert mask.getpalette()[:3] == list(ClassNames(("blue", "red")).colours[0])
+    again = json.loads(
+        segment(tmp_path / "photo.jpg", "--json", "--head", heads / "petals.safetensors").stdout
+    )
+    assert again["replaced"] == result["written"]
+    assert sorted(again["removed"]) == sorted(result["overlays"])
+
+
+def test_a_photo_as_usual_from_its_own_megapixels(segment, tmp_path):
+    Image.fromarray(halves(900, 1500)[0]).save(tmp_path / "photo.jpg", quality=90)
+    assert segment(tmp_path / "photo.jpg").returncode == 0
+    assert agreement(read_mask(tmp_path / "out" / "photo.png"), halves(900, 1500)[1]) > 0.97
+
+
+def test_an_overlay_keeps_what_its_photo_says(segment, tmp_path):
+    PHOTOS["camera.jpg"](tmp_path / "camera.JPG")
+    segment(tmp_path / "camera.JPG", "--overlay")
+    with Image.open(tmp_path / "out" / "camera.overlay.jpg") as over:
+        assert over.getexif()[0x010F] == "Pixel Works"
+        assert over.info["icc_profile"] == make["srgb_profile"]()
+
+
+def test_a_single_mask_may_go_to_a_file(pixelwise, heads, tmp_path):
+    PHOTOS["grey.jpg"](tmp_path / "grey.jpg")
+    args = [tmp_path / "grey.jpg", "--head", heads / "red.head.safetensors", "--overlay", "-o"]
+    assert pixelwise("segment", *args, tmp_path / "new" / "mine.png").returncode == 0
+    assert named(tmp_path / "new") == {"mine.png", "mine.overlay.jpg"}
+
+
+def test_a_second_run_leaves_nothing_of_the_first_that_is_not_its_own(segment, tmp_path):
+    PHOTOS["grey.jpg"](tmp_path / "grey.jpg")
+    segment(tmp_path / "grey.jpg", "--overlay", "--probabilities")
+    done = segment(tmp_path / "grey.jpg")
+    assert named(tmp_path / "out") == {"grey.png"}
+    assert "; 1 earlier file replaced, 2 outdated files removed\n" in done.stdout
+
+
+def test_inputs_are_never_replaced(segment, pixelwise, heads, tmp_path):
+    PHOTOS["colour.png"](tmp_path / "colour.png")
+    before = (tmp_path / "colour.png").read_bytes()
+    done = pixelwise(
+        "segment", tmp_path / "colour.png", "-o", tmp_path, "--head", heads / "red.head.safetensors"
+    )
+    assert done.returncode == 1
+    assert "its result would replace the input" in done.stderr
+    assert (tmp_path / "colour.png").read_bytes() == before
+    assert done.stdout == "no photo was segmented; 1 failed\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--opacity", "1.5"], "opacity needs to be from 0 to 1, got 1.5"),
+        (["--opacity", "nan"], "opacity needs to be from 0 to 1, got nan"),
+        (["--opacity", "half"], "--opacity needs a number, got half."),
+        (["--max-megapixels", "0"], "max-megapixels needs to be above 0, got 0"),
+        (["-o", "out.jpg"], "needed an output that ends in one of .png, got out.jpg"),
+        (["--head", "nothing"], "needed a head, but nothing is neither a head file nor one of: "),
+        (["--head", "HEADS/red.head.safetensors"] * 2, "needed heads of different names, got red twice"),
+        (
+            ["--head", "HEADS/foreign.safetensors"],
+            "was learned on efficientnet_lite0 with weights 000000000000",
+        ),
+        (["--head", "HEADS/red.head.safetensors", "--weights", "none.pth"], "none.pth"),
+        ([], "segment needs --head. See pixelwise segment --help."),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, heads, tmp_path, args, message):
+    PHOTOS["colour.png"](tmp_path / "colour.png")
+    args = [arg.replace("HEADS", str(heads)) for arg in args]
+    head = [] if not args or "--head" in args else ["--head", heads / "red.head.safetensors"]
+    out = [] if "-o" in args else ["-o", tmp_path / "out"]
+    done = pixelwise("segment", tmp_path / "colour.png", *head, *out, *args)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_larger_than_allowed(segment, tmp_path):
+    (tmp_path / "bomb.png").write_bytes(make["bomb"]())
+    done = segment(tmp_path / "bomb.png", "--max-megapixels", "20")
+    assert done.returncode == 1
+    assert "needed a photo of at most 20 megapixels, got 36 (6000 x 6000)" in done.stderr
+    assert named(tmp_path / "out") == set()
+
+
+def test_an_interrupt_leaves_no_part_of_a_mask(program, heads, tmp_path):
+    noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
+    noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)
+    (tmp_path / "out").mkdir()
+    command = [*program, "segment", str(tmp_path / "large.png"), "-o", str(tmp_path / "out"), "--overlay"]
+    process = subprocess.Popen(
+        [*command, "--head", str(heads / "red.head.safetensors")], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "pixelwise: interrupted; what was finished is kept\n"
+    assert named(tmp_path / "out") == set()

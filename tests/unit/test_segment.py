@@ -1,0 +1,148 @@
+"""What heads say of photos, in the library: one look for all, and no more memory than there may be."""
+
+import resource
+import runpy
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise import segment as room
+from pixelwise.classnames import ClassNames
+from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.features import extract, read_photo
+from pixelwise.head import Weights
+from pixelwise.heads import Head
+from pixelwise.masks.read import read_mask
+from pixelwise.photos.photo import open_photo
+from pixelwise.segment import SegmentOptions, look, segment
+
+make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+PHOTOS = make["PHOTOS"]
+
+
+def head(backbone, name="head", sizes=(16, 32), num_classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    num_features = 15 * len(sizes)
+    return Head(
+        name=name,
+        classes=ClassNames(tuple(f"class {n}" for n in range(num_classes))),
+        weights=Weights(
+            torch.randn(num_classes, num_features, generator=generator) * 10,
+            torch.zeros(num_classes),
+        ),
+        backbone=backbone.name,
+        backbone_checksum=backbone.checksum,
+        sizes=sizes,
+    )
+
+
+def write(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        PHOTOS[name](folder / name)
+    return [str(folder / name) for name in names]
+
+
+def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
+    backbone = tiny_backbone()
+    mine = head(backbone, sizes=(16, 40))
+    (photo,) = write(tmp_path, "colour.png")
+    result = segment([photo], tmp_path / "out", [mine], backbone)
+    assert result.failed == []
+    maps = [
+        one.float()
+        for size in mine.sizes
+        for one in extract(read_photo(Path(photo), size, backbone.multiple), backbone)
+    ]
+    expected = mine.weights.labels(maps, (40, 56))
+    assert len(expected.unique()) > 1
+    found = torch.from_numpy(read_mask(result.masks[0]))
+    assert (found == expected).float().mean() > 0.999  # a pixel on the border of two may be either's
+
+
+def test_several_heads_look_once_at_each_size(tmp_path):
+    backbone = tiny_backbone()
+    heads = [head(backbone, "a", (16, 32)), head(backbone, "b", (32,)), head(backbone, "c", (48, 16))]
+    (photo,) = write(tmp_path, "colour.png")
+    together = look(open_photo(Path(photo)), heads, backbone)
+    assert num_seen(backbone) == 3
+    for one, word in zip(heads, together, strict=True):
+        (alone,) = look(open_photo(Path(photo)), [one], backbone)
+        assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
+
+
+def test_heads_that_do_not_fit(tmp_path):
+    backbone, other = tiny_backbone(), tiny_backbone(seed=1)
+    with pytest.raises(
+        CheckpointError, match=r"the head b was learned on tiny with weights .*, these are tiny"
+    ):
+        segment([], tmp_path / "out", [head(backbone, "a"), head(other, "b")], backbone)
+    with pytest.raises(ConfigError, match="needed a head, got none"):
+        segment([], tmp_path / "out", [], backbone)
+    with pytest.raises(ConfigError, match="needed heads of different names, got a twice"):
+        segment([], tmp_path / "out", [head(backbone, "x/a.head.safetensors"), head(backbone, "a")], backbone)
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
+def test_wrong_opacity(opacity):
+    with pytest.raises(ConfigError, match=f"opacity needs to be from 0 to 1, got {opacity:g}"):
+        SegmentOptions(opacity=opacity)
+
+
+def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_MOST_AT_ONCE", 2000)
+    whole, tiled = tiny_backbone(margin=None), tiny_backbone()
+    inputs = write(tmp_path / "in", "colour.png")
+    Image.new("RGB", (400, 50)).save(tmp_path / "in" / "panorama.jpg")
+    inputs.append(str(tmp_path / "in" / "panorama.jpg"))
+    result = segment(inputs, tmp_path / "out", [head(whole)], whole)
+    assert [path.name for path in result.masks] == ["colour.png"]
+    assert [failure.error for failure in result.failed] == [
+        f"{inputs[1]}: tiny sees photos whole, and needed one of at most 0.002 megapixels as it reads it, "
+        "got 16 x 128; use a head learned at a smaller size"
+    ]
+    assert segment(inputs, tmp_path / "out", [head(tiled)], tiled).failed == []
+
+
+@pytest.mark.parametrize(
+    "options", [SegmentOptions(), SegmentOptions(overlay=True), SegmentOptions(probabilities=True)]
+)
+def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(options, tmp_path):
+    backbone = tiny_backbone()
+    inputs = write(tmp_path / "in", "colour.png")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        result = segment(inputs, tmp_path / "out", [head(backbone)], backbone, options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert result.written == []
+    assert f"cannot write {tmp_path}/out/colour." in result.failed[0].error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_recursive_search_keeps_its_folders_apart(tmp_path):
+    backbone = tiny_backbone()
+    write(tmp_path / "in" / "a", "colour.png")
+    write(tmp_path / "in" / "b", "colour.png")
+    for _ in range(2):
+        result = segment(
+            [str(tmp_path / "in")], tmp_path / "in" / "out", [head(backbone)], backbone, recursive=True
+        )
+        assert [path.relative_to(tmp_path) for path in result.masks] == [
+            Path("in/out/a/colour.png"),
+            Path("in/out/b/colour.png"),
+        ]
+
+
+def test_torchs_threads_are_as_they_were(tmp_path):
+    before = torch.get_num_threads()
+    backbone = tiny_backbone()
+    segment(write(tmp_path, "colour.png"), tmp_path / "out", [head(backbone)], backbone)
+    assert torch.get_num_threads() == before
