@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import kornia.color
 import torch
 from torch import Tensor
 
@@ -32,11 +31,15 @@ _KNEE = 6 / 29
 
 def srgb_to_lab(image: Tensor) -> Tensor:
     """Lab of an sRGB image, (..., 3, H, W) in [0, 1] to (..., 3, H, W)."""
+    import kornia.color  # a sixth of a second, which segmenting can spare
+
     return kornia.color.rgb_to_lab(image)
 
 
 def lab_to_srgb(lab: Tensor, *, clip: bool = True) -> Tensor:
     """Colours of a Lab image in sRGB; `clip` cuts channels to [0, 1], which changes L where out of gamut."""
+    import kornia.color
+
     return kornia.color.lab_to_rgb(lab, clip=clip)
 
 

@@ -26,7 +26,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt8
-from kornia.color import rgb_to_linear_rgb, rgb_to_xyz
 from numpy import ndarray
 
 Space = Literal["rgb", "ab"]
@@ -134,6 +133,8 @@ def _planes(space: Space) -> Iterator[Float32[ndarray, "D colours"]]:
 @functools.cache
 def _light() -> Float64[ndarray, "3 XYZ 256"]:
     """What each code of red, green and blue adds to X, Y and Z, as shares of the D65 white's."""
+    from kornia.color import rgb_to_linear_rgb, rgb_to_xyz  # slow to import, as in `colour`
+
     codes = torch.arange(_NUM_CODES, dtype=torch.float64) / 255
     lit = torch.einsum("ic,v->icv", torch.eye(3, dtype=torch.float64), codes)  # one channel lit, two dark
     xyz = rgb_to_xyz(rgb_to_linear_rgb(lit[:, :, None, :]))[:, :, 0].numpy()

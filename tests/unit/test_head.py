@@ -132,7 +132,7 @@ def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     held_out = Pixels(*blobs(4000, seed=2), 3)
     chosen = choose_ridge([(Pixels(features, labels, 3), held_out)], (10.0, 0.1, 0.00001))
     assert chosen.ridge == 0.1
-    assert min(chosen.losses, key=chosen.losses.get) == 0.1
+    assert max(chosen.scores, key=chosen.scores.get) == 0.1
 
 
 def test_wrong_labels_and_ridges_are_refused():

@@ -32,8 +32,8 @@ def finetune(
 ) -> Outcome:
     """Learn to cut out what a few masks show: the last layer on a frozen network, solved exactly.
 
-    The network's features are computed once, kept in the user's cache, and used by every later run, with other
-    labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it.
+    The network's features are computed once, kept in the user's cache, and used by every later run, with
+    other labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def _told(result: FinetuneResult, path: Path) -> str:
     """What was learned, for people to read."""
     solved = result.learned.solved
     lines = [
-        f"{result.num_images} photos, {result.num_looks} looks; {result.head.weights.num_learned} numbers learned",
+        f"{result.head.weights.num_learned} numbers learned from {result.num_images} photos, "
+        f"{result.num_looks} looks at them",
         f"features {result.extract_seconds:.1f} s, solving {result.solve_seconds:.1f} s "
         f"({solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
         f"intersection over union on {result.after.num_images} other photos ({result.scored_on}), "

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import scipy.io
 
 from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.labelled import LabelledPhotos, deal, gather_labelled
@@ -163,6 +162,8 @@ def _deal_official(
 
 
 def _read_matlab(path: Path) -> dict[str, list[str]]:
+    import scipy.io  # a tenth of a second, and few need it
+
     try:
         values = scipy.io.loadmat(path, variable_names=list(_OFFICIAL.values()))
         numbers = {part: np.asarray(values[key]).ravel() for part, key in _OFFICIAL.items()}

@@ -25,10 +25,13 @@ from pixelwise.head import (
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_weights
 
-NUM_PIXELS = 40_000
-"""Pixels gathered in all: with 1,500 features each 0.25 GB in single precision."""
-_NUM_PIXELS_TO_CHOOSE = 9_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
-_MOST_FOLDS = 3
+NUM_PIXELS = 30_000
+"""Pixels gathered in all: with 1,500 features each 0.2 GB in single precision."""
+NUM_PIXELS_TO_CHOOSE = 6_000
+"""Pixels by which the ridge is chosen: it matters less than by a factor of 3."""
+MOST_FOLDS = 3
+"""By which the ridge is chosen."""
+_MANY = 12  # photos of which a third tells enough
 _MOST_A_LOOK = 3000  # pixels: more of one look are near each other and tell little
 
 
@@ -82,17 +85,20 @@ def gather(looks: Sequence[Look], num_pixels: int = NUM_PIXELS) -> Gathered:
 
 
 def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | None) -> Chosen | None:
-    """The ridge that does best on photos left out, a few at a time; None where there is one photo alone."""
-    every = max(1, len(gathered.labels) // _NUM_PIXELS_TO_CHOOSE)
+    """The ridge that does best on photos left out; None where there is one photo alone.
+
+    Of many photos a third is left out once, of few each third in turn.
+    """
+    every = max(1, len(gathered.labels) // NUM_PIXELS_TO_CHOOSE)
     features, labels, photos = (
         part[::every] for part in (gathered.features, gathered.labels, gathered.photos)
     )
-    num_folds = min(_MOST_FOLDS, len(photos.unique()))
+    num_folds = min(MOST_FOLDS, len(photos.unique()))
     if num_folds < 2:
         return None
     rank = torch.unique(photos, return_inverse=True)[1]
     folds = []
-    for fold in range(num_folds):
+    for fold in range(num_folds if len(rank.unique()) < _MANY else 1):
         out = rank % num_folds == fold
         learned, left_out = (
             Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
@@ -103,7 +109,7 @@ def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | Non
 
 @dataclass(frozen=True)
 class Learned:
-    """A head, and the losses by which its ridge was chosen (None: it was given)."""
+    """A head, and the scores by which its ridge was chosen (None: it was given)."""
 
     solved: Solved
     chosen: Chosen | None
@@ -137,7 +143,7 @@ def learn_exactly(
         ridge = chosen.ridge if chosen else DEFAULT_RIDGE
     pixels = gathered.pixels(num_classes, weights)
     moments = Moments.of(pixels)
-    solved = solve(pixels, ridge, moments=moments)
+    solved = solve(pixels, ridge, chosen.start if chosen else None, moments)
     if whole:
         maps, labels = [look.maps for look in looks], [look.labels for look in looks]
         solved = solve(WholePhotos(maps, labels, num_classes, weights), ridge, solved.weights, moments)

@@ -69,7 +69,7 @@ class FinetuneResult:
             "num_images": self.num_images,
             "num_looks": self.num_looks,
             "ridge": solved.ridge,
-            "ridge_losses": {f"{ridge:g}": loss for ridge, loss in chosen.losses.items()} if chosen else {},
+            "ridge_scores": {f"{ridge:g}": score for ridge, score in chosen.scores.items()} if chosen else {},
             "loss": solved.loss,
             "gradient_norm": solved.gradient_norm,
             "num_steps": solved.num_steps,

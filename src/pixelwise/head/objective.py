@@ -20,6 +20,7 @@ from torch import Tensor
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import cross_entropy
+from pixelwise.scores import Confusion
 
 _ROWS = 2**14  # pixels computed at once: bounds the memory of logits
 
@@ -157,17 +158,31 @@ class Pixels:
 
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """As `Objective`."""
-        value, by_weight, by_bias, total = 0.0, torch.zeros_like(weight), torch.zeros_like(bias), 0.0
+        value, total = 0.0, 0.0
+        by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        # Only how much classes exceed the first one counts, and the gradients of all add up to 0: of two
+        # classes one is computed.
+        further, further_bias = (weight[1:] - weight[0]).T.contiguous(), bias[1:] - bias[0]
         for start in range(0, len(self.features), _ROWS):
             rows = self.features[start : start + _ROWS].float()
             factors, chances = self._chances(start)
-            logs = torch.addmm(bias, rows, weight.T).log_softmax(1)
+            logits = torch.addmm(further_bias, rows, further)
+            logs = F.pad(logits, (1, 0)).log_softmax(1)
             value -= float((factors * chances * logs).sum(dtype=torch.float64))
             error = (logs.exp() - chances) * factors
-            by_weight += error.T @ rows
+            by_weight[1:] += error[:, 1:].T @ rows
             by_bias += error.sum(0)
             total += float(factors.sum())
+        by_weight[0] = -by_weight[1:].sum(0)
         return value / total, by_weight / total, by_bias / total
+
+    def confusion(self, head: Weights) -> Confusion:
+        """How often a head gives pixels of each class each class; they need labels, not chances.
+
+        Pixels without label are left out.
+        """
+        given = (self.features.float() @ head.weight.T + head.bias).argmax(1).to(torch.uint8)
+        return Confusion.of(given[None].numpy(), self.labels[None].to(torch.uint8).numpy(), self.num_classes)
 
     def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
         """As `Objective`."""
