@@ -13,8 +13,9 @@ from numpy import ndarray
 from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.paint import Strip, numbered
 
-_OUTLINE_FRAC = 1 / 600  # of the photo's short side
-_WIDEST = 12  # pixels; wider ones would make tall windows of large photos' narrow strips
+_LINE_FRAC = 1 / 1000  # of the photo's short side
+_WIDEST_LINE = 6  # pixels; wider ones would make tall windows of large photos' narrow strips
+_WHITE = (255, 255, 255)
 _PAINTERS = 2  # threads
 
 LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
@@ -38,11 +39,12 @@ def overlay(
 ) -> Iterator[Strip]:
     """The strips of a photo of `size` (height, width) in red, green and blue, with its classes over them.
 
-    Outlines run inside the classes. With `alpha` the strips' last band is handed through.
+    Outlines run inside the classes: a line in white and, within it, one in the class's colour, so that they
+    show on things of that colour, too. With `alpha` the strips' last band is handed through.
     """
-    halo = min(max(1, round(min(size) * _OUTLINE_FRAC)), _WIDEST)
-    brush = _Brush(tint, halo, alpha)
-    yield from worked_ahead(brush.paint, _windows(strips, labels, size[0], halo), _PAINTERS)
+    line = min(max(1, round(min(size) * _LINE_FRAC)), _WIDEST_LINE)
+    brush = _Brush(tint, line, alpha)
+    yield from worked_ahead(brush.paint, _windows(strips, labels, size[0], 2 * line), _PAINTERS)
 
 
 Window = tuple[Strip, UInt8[ndarray, "_num _W"], int]
@@ -68,23 +70,24 @@ def _windows(strips: Iterator[Strip], labels: LabelRows, height: int, halo: int)
 class _Brush:
     """Lays classes over strips, by a table of what stays of the photo and what is added to it."""
 
-    def __init__(self, tint: Tint, halo: int, alpha: bool) -> None:
+    def __init__(self, tint: Tint, line: int, alpha: bool) -> None:
         num = len(tint.colours)
         self.num_classes, self.alpha = num, alpha
-        opacity = np.full((2 * num, 1), tint.opacity, np.float32)
-        opacity[num:] = 1  # in outlines
+        # Three times the classes: their insides, their lines in colour, their lines in white.
+        colours = np.array([*tint.colours, *tint.colours, *[_WHITE] * num], np.float32) / 255
+        opacity = np.repeat(np.array([[tint.opacity], [1], [1]], np.float32), num, axis=0)
         if tint.first_is_clear:
-            opacity[[0, num]] = 0
-        self.kept = 1 - opacity
-        self.added = np.array([*tint.colours, *tint.colours], np.float32) / 255 * opacity
-        self.around = np.ones((2 * halo + 1, 2 * halo + 1), np.uint8)
+            opacity[::num] = 0
+        self.kept, self.added = 1 - opacity, colours * opacity
+        self.around = [np.ones((2 * far + 1, 2 * far + 1), np.uint8) for far in (line, 2 * line)]
 
     def paint(self, window: Window) -> Strip:
         """Codes (rows, W, 3 or 4) of a strip."""
         strip, labels, above = window
         rows = slice(above, above + len(strip))
-        outlined = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, self.around)[rows] > 0
-        index = labels[rows] + np.intp(self.num_classes) * outlined
+        index = labels[rows].astype(np.intp)
+        for around in self.around:  # another class is as near as this
+            index += self.num_classes * (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, around)[rows] > 0)
         colour = strip.shape[-1] >= 3
         painted = np.empty((*strip.shape[:2], 3 + self.alpha), strip.dtype)
         for channel in range(3):
