@@ -51,12 +51,12 @@ def trace(net: Net, run: Callable[[Net], object], learned: Collection[str] = ())
     loss, the pass back from it counts too: gradients of parameters are among the bytes.
     """
     without_content = FakeTensorMode(allow_non_fake_inputs=True)
+    copied = _without_content(net, without_content)
+    for name, parameter in copied.named_parameters():
+        parameter.requires_grad_(name in learned)
     with without_content:
-        copied = copy.deepcopy(net)
-        for name, parameter in copied.named_parameters():
-            parameter.requires_grad_(name in learned)
         saved = _Saved([*copied.parameters(), *copied.buffers()])
-        with _Live() as live, FlopCounterMode(display=False) as counter:
+        with Live() as live, FlopCounterMode(display=False) as counter:
             with saved.hooks() if learned else torch.no_grad():
                 result = run(copied)
             if learned and isinstance(result, Tensor):
@@ -64,8 +64,21 @@ def trace(net: Net, run: Callable[[Net], object], learned: Collection[str] = ())
     return Traced(counter.get_total_flops(), live.peak_bytes, saved.num_bytes)
 
 
-class _Live(TorchDispatchMode):
-    """Adds up the storages of all tensors that operations give, as long as each is there."""
+def _without_content(net: Net, mode: FakeTensorMode) -> Net:
+    """A copy of a network whose parameters and buffers have no content."""
+    copies: dict[int, Any] = {id(one): mode.from_tensor(one) for one in net.buffers()}
+    for parameter in net.parameters():
+        copies[id(parameter)] = nn.Parameter(mode.from_tensor(parameter.detach()))
+    return copy.deepcopy(net, copies)
+
+
+class Live(TorchDispatchMode):
+    """Adds up the bytes of all tensors that operations give, as long as each is there.
+
+    Attributes:
+        bytes: those that are there now.
+        peak_bytes: the most that were there at once.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,10 +11,10 @@ import torch
 
 from pixelwise.backbones import Backbone
 from pixelwise.config import FinetuneConfig, Precision
-from pixelwise.cost import best_s, timed
+from pixelwise.cost import best_s, resident_bytes, timed
 from pixelwise.data import LabelledPhoto
 from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import NUM_PIXELS, Look, gather
+from pixelwise.finetune.last_layer import Look, gather, num_pixels
 from pixelwise.finetune.score import count
 from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
@@ -87,6 +87,10 @@ class Timings:
     """Seconds that pieces of the work take here."""
 
     num_timed: int
+    held_bytes: int
+    """By the process, before anything was looked at."""
+    looked_bytes: int
+    """By the process, after a few looks."""
     look_s: float
     """A look at a shot: read, put through the backbone, kept."""
     whole_s: float
@@ -111,8 +115,10 @@ class Timings:
     """The backbone's certificate, before and after."""
 
 
-def calibrate(task: Task) -> Timings:
+def calibrate(task: Task, cache: FeatureCache | None = None) -> Timings:
     """Time pieces of the work; features go into a folder of their own, which is removed.
+
+    With a `cache` they come from there, if it has them, and nothing else is timed than finding them.
 
     Raises:
         DataError, PhotoError: a photo or its labels cannot be read.
@@ -122,11 +128,12 @@ def calibrate(task: Task) -> Timings:
         : _MOST_TIMED + 1
     ]
     scored = task.scored[:_MOST_TIMED]
+    held_bytes = resident_bytes(task.device)
     with tempfile.TemporaryDirectory(prefix="pixelwise-plan-") as folder:
-        cache = FeatureCache(Path(folder))
+        own = cache or FeatureCache(Path(folder))
 
         def find(looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
-            return cache.maps(looks, task.backbone, task.sizes, device=task.device)
+            return own.maps(looks, task.backbone, task.sizes, device=task.device)
 
         asked = [PhotoLook(shot.photo, view) for shot, view in shown]
         look_s, maps = timed(lambda: find(asked[:1]))
@@ -137,10 +144,13 @@ def calibrate(task: Task) -> Timings:
             if len(asked) > 1:
                 look_s = timed(lambda: find(asked[1:]))[0] / len(asked[1:])
             whole_s = timed(lambda: find([PhotoLook(one.photo) for one in scored]))[0] / len(scored)
+        looked_bytes = resident_bytes(task.device)
         found_s, maps = timed(lambda: find(asked[: len(shown)]))
         score_s = _score_s(task, scored, find([PhotoLook(one.photo) for one in scored]))
         return Timings(
             num_timed=len(shown),
+            held_bytes=held_bytes,
+            looked_bytes=looked_bytes,
             look_s=look_s,
             whole_s=whole_s,
             found_s=found_s / len(maps),
@@ -169,7 +179,9 @@ def _gathering(
         ]
 
     num = len(shown)
-    seconds, gathered = timed(lambda: gather(look(), num * max(1, NUM_PIXELS // task.num_looks)))
+    seconds, gathered = timed(
+        lambda: gather(look(), num * max(1, num_pixels(task.num_looks) // task.num_looks))
+    )
     seen = look()
     photos = WholePhotos([one.maps for one in seen], [one.labels for one in seen], task.num_classes)
     weight, bias = torch.zeros(task.num_classes, task.num_features), torch.zeros(task.num_classes)

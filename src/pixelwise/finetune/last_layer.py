@@ -25,14 +25,13 @@ from pixelwise.head import (
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_weights
 
-NUM_PIXELS = 30_000
-"""Pixels gathered in all: with 1,500 features each 0.2 GB in single precision."""
+_ENOUGH = 30_000  # pixels in all, where looks are few: more change little
+_LEAST_A_LOOK, _MOST_A_LOOK = 240, 3000  # pixels: more of one look are near each other and tell little
+_MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 NUM_PIXELS_TO_CHOOSE = 6_000
 """Pixels by which the ridge is chosen: it matters less than by a factor of 3."""
-MOST_FOLDS = 3
-"""By which the ridge is chosen."""
+_MOST_FOLDS = 3
 _MANY = 12  # photos of which a third tells enough
-_MOST_A_LOOK = 3000  # pixels: more of one look are near each other and tell little
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +58,18 @@ class Gathered:
         return Pixels(self.features, self.labels, num_classes, class_weights)
 
 
-def gather(looks: Sequence[Look], num_pixels: int = NUM_PIXELS) -> Gathered:
+def num_pixels(num_looks: int) -> int:
+    """How many pixels are gathered from so many looks in all."""
+    return min(_MOST, _MOST_A_LOOK * num_looks, max(_ENOUGH, _LEAST_A_LOOK * num_looks))
+
+
+def gather(looks: Sequence[Look], num_pixels: int) -> Gathered:
     """About `num_pixels` pixels on even grids, as many of each look; unlabelled ones are left out.
 
     Raises:
         LabelError: no pixel has a label.
     """
-    a_look = min(_MOST_A_LOOK, max(1, num_pixels // max(1, len(looks))))
+    a_look = max(1, num_pixels // max(1, len(looks)))
     features, labels, photos = [], [], []
     for look in looks:
         height, width = look.labels.shape
@@ -84,21 +88,29 @@ def gather(looks: Sequence[Look], num_pixels: int = NUM_PIXELS) -> Gathered:
     return gathered
 
 
-def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | None) -> Chosen | None:
-    """The ridge that does best on photos left out; None where there is one photo alone.
+def folds_of(num_photos: int) -> tuple[int, int]:
+    """Into how many parts photos are dealt to choose the ridge by, and how many are left out in turn.
 
-    Of many photos a third is left out once, of few each third in turn.
+    Of many photos a third is left out once, of few each third in turn; one photo alone leaves nothing.
     """
+    num_folds = min(_MOST_FOLDS, num_photos)
+    if num_folds < 2:
+        return 1, 0
+    return num_folds, num_folds if num_photos < _MANY else 1
+
+
+def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | None) -> Chosen | None:
+    """The ridge that does best on photos left out; None where there is one photo alone."""
     every = max(1, len(gathered.labels) // NUM_PIXELS_TO_CHOOSE)
     features, labels, photos = (
         part[::every] for part in (gathered.features, gathered.labels, gathered.photos)
     )
-    num_folds = min(MOST_FOLDS, len(photos.unique()))
-    if num_folds < 2:
+    which, rank = torch.unique(photos, return_inverse=True)
+    num_folds, num_left_out = folds_of(len(which))
+    if num_left_out == 0:
         return None
-    rank = torch.unique(photos, return_inverse=True)[1]
     folds = []
-    for fold in range(num_folds if len(rank.unique()) < _MANY else 1):
+    for fold in range(num_left_out):
         out = rank % num_folds == fold
         learned, left_out = (
             Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
@@ -136,7 +148,7 @@ def learn_exactly(
     Raises:
         LabelError: no pixel has a label, or a label is no class.
     """
-    gathered = gather(looks)
+    gathered = gather(looks, num_pixels(len(looks)))
     weights = class_weights(gathered.labels[None, None], num_classes, rebalance)
     chosen = best_ridge(gathered, num_classes, weights) if ridge is None else None
     if ridge is None:

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.config import FinetuneConfig
-from pixelwise.cost import Cost, Part, Plan, best_s, resident_bytes, trace
+from pixelwise.cost import Cost, Part, Plan, best_s, trace
 from pixelwise.data import LabelledPhotos
-from pixelwise.features import extract
+from pixelwise.features import FeatureCache, extract
 from pixelwise.finetune.calibrate import PASSES_BESIDE, Task, Timings, calibrate
-from pixelwise.finetune.last_layer import MOST_FOLDS, NUM_PIXELS_TO_CHOOSE
+from pixelwise.finetune.last_layer import NUM_PIXELS_TO_CHOOSE, folds_of
 from pixelwise.finetune.policies import Learner, Thawed, names_in_learner
 from pixelwise.finetune.shots import draw, looks, num_looks
 from pixelwise.head import RIDGES, Maps
@@ -33,8 +33,8 @@ UNCACHED, CACHED = "last-layer", "last-layer-cached"
 THAWED: tuple[Thawed, ...] = ("stage", "full")
 POLICIES = (UNCACHED, CACHED, *THAWED)
 _NUM_SHAPES = 25  # photos whose shapes are looked at
-_STEPS_TO_CHOOSE = 8  # of a solve that only chooses the ridge: flowers17 takes 5 to 11
-_STEPS_TO_SOLVE = 27  # of the last one
+_STEPS_TO_CHOOSE = 5  # of a solve that only chooses the ridge: flowers17 takes 1 to 12
+_STEPS_TO_SOLVE = 22  # of the last one
 _ADAM_BYTES = 8  # a number that AdamW learns: two means, single precision
 
 
@@ -49,11 +49,13 @@ def plan_finetune(
     epochs: int = 20,
     batch_size: int = 8,
     started_s: float = 0.0,
+    cache: FeatureCache | None = None,
 ) -> Plan:
     """What `finetune` will cost.
 
     `epochs` and `batch_size` are of the policies `stage` and `full`, which look at each photo once an epoch.
-    `started_s` are the seconds that the command has taken until now.
+    `started_s` are the seconds that the command has taken until now. Where `last-layer-cached` is the only
+    policy, and `cache` has the features, the network looks at nothing.
 
     Raises:
         ConfigError: more shots than there are photos.
@@ -61,20 +63,22 @@ def plan_finetune(
     """
     start_s = time.perf_counter()
     task = _task(config, labelled, backbone, device, epochs, batch_size)
-    timings = calibrate(task)
-    held_bytes = resident_bytes(device)
-    tasks = [task, task.doubled()] if doubled else [task]
-    looked = [_trace_looks(one) for one in tasks]
-    planned: list[dict[str, Cost]] = []
-    for one, traced in zip(tasks, looked, strict=True):
-        ratio = traced.flops / looked[0].flops
-        planner = _Planner(one, timings, traced, held_bytes, started_s, ratio)
-        planned.append({policy: planner.cost(policy) for policy in policies})
+    timings = calibrate(task, cache if set(policies) == {CACHED} else None)
     return Plan(
-        policies=planned[0],
-        doubled=planned[1] if doubled else {},
+        policies=plan_task(task, timings, policies, started_s=started_s),
+        doubled=plan_task(task.doubled(), timings, policies, started_s=started_s, of=task) if doubled else {},
         planning_s=time.perf_counter() - start_s,
     )
+
+
+def plan_task(
+    task: Task, timings: Timings, policies: Iterable[str], *, started_s: float = 0.0, of: Task | None = None
+) -> dict[str, Cost]:
+    """The cost of each policy; timings are `of` another task with smaller sizes, or else of this one."""
+    looking = _trace_looks(task)
+    ratio = looking.flops / _trace_looks(of).flops if of else 1.0
+    planner = _Planner(task, timings, looking, started_s, ratio)
+    return {policy: planner.cost(policy) for policy in policies}
 
 
 def _task(
@@ -114,12 +118,14 @@ class _Looking:
 
 
 def _trace_looks(task: Task) -> _Looking:
+    smallest = torch.zeros(3, task.backbone.multiple, task.backbone.multiple, dtype=torch.uint8)
+    extract(smallest, task.backbone)  # the precision is chosen by measuring, which needs tensors with content
     traced = [trace(task.backbone, partial(_look, reading)) for reading in task.readings]
     return _Looking(sum(one.flops for one in traced), max(one.peak_bytes for one in traced))
 
 
 def _look(size: tuple[int, int], backbone: Backbone) -> Maps:
-    """As photos are looked at, in tiles or whole, but on what has no content and cannot go to another device."""
+    """A look in tiles or whole, as true ones are, at what has no content and cannot go to another device."""
     vars(backbone)["to"] = lambda _device: backbone
     return extract(torch.empty(3, *size, dtype=torch.uint8), backbone)
 
@@ -131,7 +137,6 @@ class _Planner:
     task: Task
     timings: Timings
     looking: _Looking
-    held_bytes: int
     started_s: float
     ratio: float
     """FLOPs of a look, over those of the looks that were timed."""
@@ -154,7 +159,7 @@ class _Planner:
                 self._scored(),
             ),
             bytes_by=(
-                self._held(),
+                self._held(looked=not cached),
                 *max(self._learning_bytes(), [] if cached else self._looking_bytes(), key=_total),
             ),
         )
@@ -166,7 +171,7 @@ class _Planner:
     def _looked(self, num_looks: int, num_scored: int) -> Part:
         timings = self.timings
         seconds = self.ratio * (num_looks * timings.look_s + num_scored * timings.whole_s)
-        how = f"{num_looks} looks and {num_scored} photos to score on, {timings.num_timed} of each timed"
+        how = f"{num_looks} looks and {num_scored} photos to score on, some of each timed"
         return Part("looking", seconds, how if self.ratio == 1 else f"{how} at the size asked for, by FLOPs")
 
     def _found(self) -> Part:
@@ -183,26 +188,27 @@ class _Planner:
 
     @property
     def _to_choose(self) -> tuple[int, int]:
-        """Folds by which the ridge is chosen, and pixels of all of them together."""
-        num_folds = min(MOST_FOLDS, len(self.task.shots))
-        if self.task.config.ridge is not None or num_folds < 2:
+        """How often photos are left out to choose the ridge, and pixels of all photos together then."""
+        _, num_left_out = folds_of(len(self.task.shots))
+        if self.task.config.ridge is not None or not num_left_out:
             return 0, 0
         every = max(1, self._num_pixels // NUM_PIXELS_TO_CHOOSE)
-        return num_folds, self._num_pixels // every
+        return num_left_out, self._num_pixels // every
 
     def _passes(self) -> tuple[float, float]:
         """Pixels times passes over them, to choose the ridge and to solve."""
-        num_folds, chosen = self._to_choose
-        learned = chosen * (num_folds - 1)  # of all folds together
+        num_left_out, chosen = self._to_choose
+        num_folds, _ = folds_of(len(self.task.shots))
+        learned = num_left_out * chosen * (1 - 1 / num_folds)
         return (
             len(RIDGES) * (_STEPS_TO_CHOOSE + PASSES_BESIDE) * learned,
             (_STEPS_TO_SOLVE + PASSES_BESIDE) * self._num_pixels,
         )
 
     def _solved(self) -> list[Part]:
-        timings, (num_folds, _) = self.timings, self._to_choose
+        timings, (num_left_out, _) = self.timings, self._to_choose
         choosing, solving = self._passes()
-        solves_s = num_folds * (timings.moments_s + len(RIDGES) * timings.setup_s)
+        solves_s = num_left_out * (timings.moments_s + len(RIDGES) * timings.setup_s)
         parts = [
             Part(
                 "solving",
@@ -210,8 +216,8 @@ class _Planner:
                 f"{self._num_pixels} pixels, {_STEPS_TO_SOLVE} steps; one timed",
             )
         ]
-        if num_folds:
-            how = f"{num_folds * len(RIDGES)} solves of {_STEPS_TO_CHOOSE} steps; one timed"
+        if num_left_out:
+            how = f"{num_left_out * len(RIDGES)} solves of {_STEPS_TO_CHOOSE} steps; one timed"
             parts.insert(0, Part("choosing the ridge", solves_s + choosing * timings.pixel_s, how))
         if timings.photo_s:
             passes = _STEPS_TO_SOLVE + PASSES_BESIDE
@@ -223,25 +229,30 @@ class _Planner:
         """Logits and the gradient: two products of pixels, features and classes."""
         return round(4 * sum(self._passes()) * self.task.num_features * self.task.num_classes)
 
-    def _held(self) -> Part:
-        return Part("the process", self.held_bytes, "measured now, after looking at a few photos")
+    def _held(self, *, looked: bool) -> Part:
+        if looked:
+            return Part("the process", self.timings.looked_bytes, "measured after looking at a few photos")
+        return Part("the process", self.timings.held_bytes, "measured before looking at photos")
 
     def _looking_bytes(self) -> list[Part]:
         how = "counted in one pass through the network"
         return [Part("maps of one photo", self.looking.peak_bytes, how)]
 
     def _learning_bytes(self) -> list[Part]:
-        """Pixels are there twice as they are put together; then come folds, and what scales the problem."""
+        """Pixels are there twice as they are put together; then come folds, and what scales the problem.
+
+        That is two copies of four rows a feature, and three matrices.
+        """
         task, row_bytes = self.task, 4 * self.task.num_features
         pixels_bytes = self._num_pixels * row_bytes
-        num_folds, chosen = self._to_choose
-        scaled_bytes = (num_folds > 0) * 2 * row_bytes * 4 * task.num_features
-        beside_bytes = max(pixels_bytes, num_folds * chosen * row_bytes + scaled_bytes)
+        num_left_out, chosen = self._to_choose
+        scaled_bytes = (2 * 4 + 3) * row_bytes * task.num_features if num_left_out else 0
+        beside_bytes = max(pixels_bytes, num_left_out * chosen * row_bytes + scaled_bytes)
         sizes = f"{self._num_pixels} pixels of {task.num_features} features"
         return [
             Part("features", task.num_looks * task.maps_bytes, f"{task.num_looks} looks, mapped from disk"),
             Part("pixels", pixels_bytes, sizes),
-            Part("copies of pixels", beside_bytes, "the pixels put together, or the folds and their moments"),
+            Part("copies of pixels", beside_bytes, "as they are put together, or folds and their moments"),
         ]
 
     def _thawed(self, policy: str) -> Cost:
@@ -250,7 +261,7 @@ class _Planner:
         learner = Learner(task.backbone, len(task.sizes), task.num_classes)
         learned = names_in_learner(task.backbone, thawed, learner)
         num_learned = sum(one.numel() for name, one in learner.named_parameters() if name in learned)
-        step = trace(learner, lambda copied: _loss(copied, task), learned)
+        step = trace(learner, lambda copied: _loss(copied, task, task.batch_size, task.readings), learned)
         num_views = task.epochs * len(task.shots)
         back = _with_the_way_back(task, learned)
         seconds = self.ratio * back * num_views * self.timings.look_s
@@ -262,19 +273,19 @@ class _Planner:
                 Part(
                     "learning",
                     seconds,
-                    f"{task.epochs} epochs of {len(task.shots)} views, each {back:.1f} looks, timed both ways",
+                    f"{task.epochs} epochs of {len(task.shots)} views, each {back:.1f} looks: both timed",
                 ),
                 self._looked(0, num_scored),
                 self._scored(),
             ),
             bytes_by=(
-                self._held(),
+                self._held(looked=True),
                 Part("AdamW", _ADAM_BYTES * num_learned, f"{_ADAM_BYTES} bytes a number learned"),
                 Part(
                     "activations and gradients",
                     step.peak_bytes,
-                    f"counted, {task.batch_size} views at once; {step.saved_bytes / 1e6:.0f} MB of it kept for"
-                    " the way back",
+                    f"counted, {task.batch_size} views at once; {step.saved_bytes / 1e6:.0f} MB are for the"
+                    " way back",
                 ),
             ),
         )
@@ -284,12 +295,8 @@ def _total(parts: list[Part]) -> float:
     return sum(part.amount for part in parts)
 
 
-def _loss(
-    learner: Learner, task: Task, batch_size: int | None = None, num_sizes: int | None = None
-) -> Tensor:
-    """The loss of one step, on views of nothing."""
-    num = batch_size or task.batch_size
-    readings = task.readings[:num_sizes]
+def _loss(learner: Learner, task: Task, num: int, readings: Sequence[tuple[int, int]]) -> Tensor:
+    """The loss of one step, on `num` views of nothing."""
     with compute_in(task.precision, task.device):
         logits = learner([torch.zeros(num, 3, *reading) for reading in readings])
     labels = torch.zeros(num, *logits.shape[-2:], dtype=torch.long)
@@ -297,13 +304,13 @@ def _loss(
 
 
 def _with_the_way_back(task: Task, learned: Collection[str]) -> float:
-    """How many times as long it takes to look at a view and learn from it as to look at it; at the first size."""
+    """How many times as long it takes to learn from a view as to look at it, at the first size."""
     learner = copy.deepcopy(Learner(task.backbone, 1, task.num_classes))
     for name, parameter in learner.named_parameters():
         parameter.requires_grad_(name in learned)
 
     def there() -> None:
         with torch.no_grad():
-            _loss(learner, task, 1, 1)
+            _loss(learner, task, 1, task.readings[:1])
 
-    return best_s(lambda: _loss(learner, task, 1, 1).backward()) / best_s(there)
+    return best_s(lambda: _loss(learner, task, 1, task.readings[:1]).backward()) / best_s(there)

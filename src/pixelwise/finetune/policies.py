@@ -38,7 +38,7 @@ def learned_names(backbone: Backbone, policy: Thawed) -> tuple[str, ...]:
 
 
 class Learner(nn.Module):
-    """A backbone with a linear head on all its levels at all sizes: one network, for policies that thaw it."""
+    """A backbone and a linear head on its levels at all sizes, as one network: for policies that thaw it."""
 
     def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
         super().__init__()

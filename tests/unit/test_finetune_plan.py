@@ -1,0 +1,191 @@
+"""Plans against the networks and the code that they are of."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fixtures.tiny_backbone import tiny_backbone
+from pixelwise.backbones import open_backbone
+from pixelwise.config import FinetuneConfig
+from pixelwise.cost import Live, trace
+from pixelwise.data import LabelledPhoto
+from pixelwise.finetune.calibrate import Task, Timings
+from pixelwise.finetune.last_layer import Look, folds_of, learn_exactly
+from pixelwise.finetune.plan import CACHED, POLICIES, UNCACHED, plan_task
+from pixelwise.finetune.policies import Learner, learned_names, names_in_learner
+from pixelwise.head import Weights
+from pixelwise.photos.view import WHOLE
+
+CPU = torch.device("cpu")
+PHOTO = LabelledPhoto(Path("photo.jpg"), Path("photo.png"), lambda: np.zeros((90, 60), np.uint8))
+SIZES = (32, 64)
+NUM_CLASSES = 3
+D = len(SIZES) * (6 + 9)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture
+def task(backbone):
+    return Task(
+        config=FinetuneConfig(source="folder:photos", sizes=SIZES),
+        backbone=backbone,
+        device=CPU,
+        sizes=SIZES,
+        num_classes=NUM_CLASSES,
+        shots=(PHOTO,) * 4,
+        views=((WHOLE,) * 3,) * 4,
+        scored=(PHOTO,) * 5,
+        precision="fp32",
+        shape=(90, 60),
+        epochs=2,
+        batch_size=2,
+    )
+
+
+TIMINGS = Timings(
+    num_timed=2,
+    held_bytes=1000,
+    looked_bytes=3000,
+    look_s=0.5,
+    whole_s=0.25,
+    found_s=0.001,
+    gather_s=0.01,
+    pixels_a_look=40.0,
+    photo_s=0.0,
+    score_s=0.02,
+    moments_s=0.1,
+    setup_s=0.03,
+    pixel_s=1e-6,
+    certify_s=0.2,
+)
+
+
+@pytest.fixture
+def costs(task):
+    return plan_task(task, TIMINGS, POLICIES, started_s=2.0)
+
+
+def conv_flops(num_in, num_out, height, width):
+    return 2 * num_in * num_out * 9 * height * width
+
+
+def look_flops(height, width):
+    """The tiny backbone's three layers, each of half the height and width of the one before."""
+    layers = ((3, 5), (5, 6), (6, 9))
+    return sum(conv_flops(*layer, height >> n, width >> n) for n, layer in enumerate(layers, 1))
+
+
+READINGS = ((48, 32), (96, 64))
+LOOK = sum(look_flops(*reading) for reading in READINGS)
+
+
+def test_each_look_is_counted_by_hand(costs):
+    cached, uncached = costs[CACHED], costs[UNCACHED]
+    assert uncached.flops - cached.flops == (4 * 3 + 5) * LOOK
+
+
+def test_the_last_layer_learns_as_many_numbers_as_its_head_has(costs):
+    head = Weights(torch.zeros(NUM_CLASSES, D), torch.zeros(NUM_CLASSES))
+    assert costs[UNCACHED].num_learned == costs[CACHED].num_learned == head.num_learned
+
+
+def test_thawed_policies_learn_the_head_and_their_part_of_the_backbone(costs, backbone):
+    head = NUM_CLASSES * (D + 1)
+    last = sum(one.numel() for one in backbone.net.layers[2].parameters())
+    every = sum(one.numel() for one in backbone.parameters())
+    assert costs["stage"].num_learned == head + last
+    assert costs["full"].num_learned == head + every
+
+
+def test_learning_everything_goes_there_and_back(costs, task, backbone):
+    """Each layer three times, but for the first, whose input asks for nothing; the head likewise, thrice."""
+    first = sum(conv_flops(3, 5, height // 2, width // 2) for height, width in READINGS)
+    head = sum(2 * NUM_CLASSES * (6 * h * w // 16 + 9 * h * w // 64) for h, w in READINGS)
+    steps = 2 * 4 * (3 * LOOK - first + 3 * head)
+    assert costs["full"].flops == steps + 5 * LOOK
+
+
+def test_seconds_are_timings_times_how_often(costs):
+    start, found_or_looked = costs[UNCACHED].seconds_by[:2]
+    assert (start.amount, found_or_looked.amount) == (2.2, 12 * 0.5 + 5 * 0.25)
+    assert costs[CACHED].seconds_by[1].amount == 17 * 0.001
+    assert costs[UNCACHED].seconds_by[-1].amount == 5 * 0.02
+
+
+def test_a_ridge_that_is_given_takes_no_time_to_choose(task):
+    given = dataclasses.replace(task, config=dataclasses.replace(task.config, ridge=0.1))
+    cost = plan_task(given, TIMINGS, [CACHED])[CACHED]
+    assert "choosing the ridge" not in {part.name for part in cost.seconds_by}
+
+
+def test_memory_before_looking_is_less(costs):
+    assert costs[CACHED].bytes_by[0].amount == 1000
+    assert costs[UNCACHED].bytes_by[0].amount == 3000
+
+
+def test_twice_the_size_takes_four_times_the_looking(task, costs):
+    twice = plan_task(task.doubled(), TIMINGS, POLICIES, started_s=2.0, of=task)
+    looked = [one[UNCACHED].flops - one[CACHED].flops for one in (costs, twice)]
+    assert looked[1] == 4 * looked[0]
+    assert twice[UNCACHED].seconds_by[1].amount == 4 * costs[UNCACHED].seconds_by[1].amount
+    assert twice["full"].bytes_by[2].amount > 3 * costs["full"].bytes_by[2].amount
+
+
+def test_pixels_take_the_memory_that_learning_takes(task, backbone):
+    """What is held while a head is learned, followed tensor by tensor, is within 15 % of the plan."""
+    generator = torch.Generator().manual_seed(0)
+    num_features, side = 600, 60
+    looks = [
+        Look(
+            number,
+            [torch.randn(num_features, 8, 8, generator=generator)],
+            torch.randint(2, (side, side), generator=generator, dtype=torch.uint8),
+        )
+        for number in range(2)
+    ]
+    with Live() as live:
+        learn_exactly(looks, 2)
+    wide = tiny_backbone()
+    wide.levels = (dataclasses.replace(wide.levels[0], channels=num_features),)
+    one_size = dataclasses.replace(
+        task, backbone=wide, sizes=(32,), num_classes=2, shots=(PHOTO,) * 2, views=((WHOLE,),) * 2
+    )
+    timings = dataclasses.replace(TIMINGS, held_bytes=0, pixels_a_look=float(side**2))
+    cost = plan_task(one_size, timings, [CACHED])[CACHED]
+    planned = sum(part.amount for part in cost.bytes_by if part.name != "features")
+    assert planned == pytest.approx(live.peak_bytes, rel=0.15)
+
+
+@pytest.mark.parametrize(("num_photos", "folds"), [(1, (1, 0)), (2, (2, 2)), (5, (3, 3)), (12, (3, 1))])
+def test_of_few_photos_each_third_is_left_out(num_photos, folds):
+    assert folds_of(num_photos) == folds
+
+
+def test_the_last_stage_is_what_only_the_last_level_needs():
+    names = learned_names(open_backbone(), "stage")
+    assert names
+    assert all(name.startswith("net.stages.6.") for name in names)
+
+
+def test_a_learner_gives_what_a_head_gives_on_the_same_maps(backbone):
+    torch.manual_seed(0)
+    learner = Learner(backbone, len(SIZES), NUM_CLASSES)
+    readings = [torch.rand(1, 3, *reading) for reading in READINGS]
+    weight = torch.cat([head.weight[..., 0, 0] for head in learner.heads], 1)
+    head = Weights(weight.detach(), learner.bias.detach().flatten())
+    maps = [one[0] for reading in readings for one in backbone(reading)]
+    torch.testing.assert_close(learner(readings)[0].detach(), head.logits(maps, READINGS[1]))
+
+
+def test_tracing_a_thawed_policy_leaves_the_backbone_frozen(task, backbone):
+    learner = Learner(backbone, 1, NUM_CLASSES)
+    learned = names_in_learner(backbone, "full", learner)
+    trace(learner, lambda copied: copied([torch.zeros(1, 3, 32, 32)]).sum(), learned)
+    assert not any(one.requires_grad or one.grad is not None for one in backbone.parameters())
