@@ -49,26 +49,36 @@ def unfreeze(net: Net) -> Net:
     return net.requires_grad_(True)
 
 
-def learn_only(net: nn.Module, prefix: str) -> tuple[str, ...]:
-    """Freeze a network but for the parameters below `prefix`, such as `classifier.4`; give their names.
+def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
+    """Freeze a network but for the parameters below prefixes, such as `classifier.4`; give their names.
 
-    Only parameters thaw: batch norm below the prefix learns its scale and shift, and keeps its statistics.
+    Only parameters thaw: batch norm below a prefix learns its scale and shift, and keeps its statistics.
 
     Raises:
-        ConfigError: there is no parameter below the prefix.
+        ConfigError: there is no parameter below one of the prefixes.
     """
-    parameters = dict(net.named_parameters())
-    learned = tuple(name for name in parameters if f"{name}.".startswith(f"{prefix}."))
-    if not prefix or not learned:
-        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in parameters))
-        raise ConfigError(
-            f"needed the name of a layer to learn, got {prefix!r}; "
-            f"the last layers of this network are {', '.join(layers[-_NUM_NAMED:])}"
-        )
-    freeze(net)
+    learned = names_below(net, *prefixes)
+    parameters = dict(freeze(net).named_parameters())
     for name in learned:
         parameters[name].requires_grad_(True)
     return learned
+
+
+def names_below(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
+    """The names of the parameters below prefixes, in the network's order.
+
+    Raises:
+        ConfigError: there is no parameter below one of the prefixes.
+    """
+    names = [name for name, _ in net.named_parameters()]
+    below = {prefix: {one for one in names if f"{one}.".startswith(f"{prefix}.")} for prefix in prefixes}
+    if wrong := [prefix for prefix in prefixes if not prefix or not below[prefix]]:
+        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+        raise ConfigError(
+            f"needed the name of a layer to learn, got {wrong[0]!r}; "
+            f"the last layers of this network are {', '.join(layers[-_NUM_NAMED:])}"
+        )
+    return tuple(name for name in names if any(name in inside for inside in below.values()))
 
 
 def fingerprint(net: nn.Module) -> str:

@@ -107,6 +107,20 @@ def test_an_unfrozen_one_learns(backbone):
     assert fingerprint(backbone) == backbone.checksum
 
 
+def test_its_last_stage_is_what_the_last_level_alone_depends_on(backbone):
+    below = tuple(f"{prefix}." for prefix in backbone.last_stage)
+    thawed = copy.deepcopy(backbone).requires_grad_(True)
+    *earlier, last = thawed(torch.rand(1, 3, *size_of(backbone)))
+    named = dict(thawed.named_parameters())
+    reached = torch.autograd.grad(last.sum(), list(named.values()), retain_graph=True, allow_unused=True)
+    used = {name for name, gradient in zip(named, reached, strict=True) if gradient is not None}
+    inside = {name for name in used if name.startswith(below)}
+    assert 0 < len(inside) < len(used)
+    for one in earlier:
+        gradients = torch.autograd.grad(one.sum(), list(named.values()), retain_graph=True, allow_unused=True)
+        assert not inside & {n for n, g in zip(named, gradients, strict=True) if g is not None}
+
+
 def test_the_embedded_one_is_timms_number_for_number():
     theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
     installed = torch.load(INSTALLED, weights_only=True)

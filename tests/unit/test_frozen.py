@@ -120,6 +120,15 @@ def test_only_below_the_prefix_are_there_gradients():
     assert torch.equal(net["classifier"][0].running_mean, mean)
 
 
+def test_several_prefixes_learn_together_in_the_networks_order():
+    net = network()
+    names = learn_only(net, "classifier.1", "backbone.1")
+    assert names == ("backbone.1.weight", "backbone.1.bias", "classifier.1.weight", "classifier.1.bias")
+    assert names == tuple(name for name, one in net.named_parameters() if one.requires_grad)
+    with pytest.raises(ConfigError, match=r"needed the name of a layer to learn, got 'head'"):
+        learn_only(net, "classifier.1", "head")
+
+
 def test_what_learned_before_does_not_when_another_layer_is_named():
     net = network()
     learn_only(net, "backbone.0")

@@ -107,6 +107,7 @@ def open_timm(about: About, weights: Path | None, random_weights: bool) -> Backb
         std=tuple(facts["std"]),
         multiple=math.lcm(*(level.stride for level in levels)),
         sizes=(native,) if one_grid else (native, 2 * native),
+        last_stage=_last_stage(net),
     )
     _forget_classifier(net)
     backbone = Backbone(Intermediate(net, tuple(indices), norm=one_grid), about, reading, weights=weights)
@@ -163,6 +164,12 @@ def _download(model: str, about: About) -> Any:
             f"cannot download {about.url} ({first_line(error)}); "
             "fetch that file on another machine and give it with --weights FILE"
         ) from error
+
+
+def _last_stage(net: Any) -> tuple[str, ...]:
+    """The part that makes the last map, by the name that timm has for it, where that has parameters."""
+    part = net.feature_info[-1].get("module", "")
+    return (f"net.{part}",) if any(name.startswith(f"{part}.") for name, _ in net.named_parameters()) else ()
 
 
 def _forget_classifier(net: Any) -> None:

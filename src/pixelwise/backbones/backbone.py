@@ -76,6 +76,8 @@ class Reading:
     None: no margin does, since every place looks at the whole photo."""
     last_layer: str | None = None
     """The name of the layer that was on top, in the network as it was published."""
+    last_stage: tuple[str, ...] = ()
+    """What the parameters that only the last level depends on are called below; none: not known."""
 
 
 @final
@@ -86,6 +88,7 @@ class Backbone(nn.Module):
         name: what it is opened by.
         licence, source: of its weights.
         levels, mean, std, multiple, sizes, margin, last_layer: as in `Reading`.
+        last_stage: prefixes of the names of its parameters that only the last level depends on.
         checksum: fingerprint of its weights and of how it normalises, as it was opened.
     """
 
@@ -109,6 +112,7 @@ class Backbone(nn.Module):
         self.levels, self.multiple, self.sizes = reading.levels, reading.multiple, reading.sizes
         self.mean, self.std = reading.mean, reading.std
         self.margin, self.last_layer = reading.margin, reading.last_layer
+        self.last_stage = tuple(f"net.{name}" for name in reading.last_stage)
         self.register_buffer("centre", torch.tensor(reading.mean).view(3, 1, 1))
         self.register_buffer("scale", torch.tensor(reading.std).view(3, 1, 1))
         self._original = original

@@ -68,24 +68,27 @@ class Shape:
     last_layers: tuple[str, ...]
     """Of the original network, one for each level; what they give is added."""
     levels: tuple[Level, ...]
+    last_stage: tuple[str, ...]
+    """Of the network up to its last layers."""
 
 
-_DEEPLAB_LAST = ("classifier.4",)
+_DEEPLAB_LAST, _ASPP = ("classifier.4",), ("classifier",)
 _SHAPES = {
     "deeplabv3_resnet101": Shape(
-        segmentation.deeplabv3_resnet101, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),)
+        segmentation.deeplabv3_resnet101, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),), _ASPP
     ),
     "deeplabv3_resnet50": Shape(
-        segmentation.deeplabv3_resnet50, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),)
+        segmentation.deeplabv3_resnet50, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),), _ASPP
     ),
     "deeplabv3_mobilenet_v3_large": Shape(
-        segmentation.deeplabv3_mobilenet_v3_large, DeepLab, _DEEPLAB_LAST, (Level("aspp", 16, 256),)
+        segmentation.deeplabv3_mobilenet_v3_large, DeepLab, _DEEPLAB_LAST, (Level("aspp", 16, 256),), _ASPP
     ),
     "lraspp_mobilenet_v3_large": Shape(
         segmentation.lraspp_mobilenet_v3_large,
         LiteRASPP,
         ("classifier.low_classifier", "classifier.high_classifier"),
         (Level("low", 8, 40), Level("high", 16, 128)),
+        ("cbr", "scale"),
     ),
 }
 
@@ -113,6 +116,7 @@ def open_coco(about: About, weights: Path | None, random_weights: bool) -> Backb
         multiple=max(level.stride for level in shape.levels),
         sizes=(_SIZE,),
         last_layer=shape.last_layers[0] if len(shape.last_layers) == 1 else None,
+        last_stage=shape.last_stage,
     )
     original = None if random_weights else _original_head(net, shape)
     return Backbone(shape.up_to_last(net), about, reading, original, weights)

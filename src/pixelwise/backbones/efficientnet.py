@@ -166,7 +166,13 @@ def open_efficientnet(weights: Path | None, random_weights: bool) -> Backbone:
     levels = tuple(Level(f"stage{i}", strides[i], _STAGES[i][3]) for i in range(_FROM_STAGE, len(_STAGES)))
     half = (0.5, 0.5, 0.5)
     reading = Reading(
-        levels=levels, mean=half, std=half, multiple=_MULTIPLE, sizes=(256, 512), margin=margin(net)
+        levels=levels,
+        mean=half,
+        std=half,
+        multiple=_MULTIPLE,
+        sizes=(256, 512),
+        margin=margin(net),
+        last_stage=(f"stages.{len(_STAGES) - 1}",),
     )
     return Backbone(net, ABOUT, reading, weights=weights)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,29 +11,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixelwise.backbones import Backbone
+from pixelwise.errors import ConfigError
+from pixelwise.frozen import names_below
+from pixelwise.head import Weights
 
 Thawed = Literal["stage", "full"]
+BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")
+"""What the parameters of a `Learner` are called below."""
 
 
 def learned_names(backbone: Backbone, policy: Thawed) -> tuple[str, ...]:
     """Parameters of the backbone that learn along with the head, by name.
 
-    The last stage is what the last level alone depends on; where a backbone has one level, it is the last
-    part of its network that has parameters.
+    Raises:
+        ConfigError: the backbone does not say what its last stage is.
     """
-    names = [name for name, _ in backbone.named_parameters()]
     if policy == "full":
-        return tuple(names)
-    if len(backbone.levels) == 1:
-        last = names[-1].split(".")[1]
-        return tuple(name for name in names if name.startswith(f"net.{last}."))
-    thawed = copy.deepcopy(backbone).requires_grad_(True)
-    side = 2 * backbone.multiple
-    *earlier, _ = thawed(torch.zeros(1, 3, side, side))
-    parameters = dict(thawed.named_parameters())
-    loss = torch.stack([one.sum() for one in earlier]).sum()
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    return tuple(name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None)
+        return tuple(name for name, _ in backbone.named_parameters())
+    if not backbone.last_stage:
+        raise ConfigError(
+            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
+            "choose last-layer or full"
+        )
+    return names_below(backbone, *backbone.last_stage)
 
 
 class Learner(nn.Module):
@@ -59,9 +58,25 @@ class Learner(nn.Module):
             total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
         return total
 
+    def weights(self) -> Weights:
+        """The last layer as one linear head, a copy on the CPU."""
+        weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
+        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
+
+    @torch.no_grad()
+    def take(self, weights: Weights) -> None:
+        """Make a linear head the last layer."""
+        layers = self._linear()
+        parts = weights.weight.split([head.in_channels for head in layers], dim=1)
+        for head, part in zip(layers, parts, strict=True):
+            head.weight.copy_(part[..., None, None])
+        self.bias.copy_(weights.bias[:, None, None])
+
+    def _linear(self) -> list[nn.Conv2d]:
+        return [head for head in self.heads if isinstance(head, nn.Conv2d)]
+
 
 def names_in_learner(backbone: Backbone, policy: Thawed, learner: Learner) -> tuple[str, ...]:
     """Parameters of a `Learner` that learn."""
-    inside = {f"backbone.{name}" for name in learned_names(backbone, policy)}
-    names = (name for name, _ in learner.named_parameters())
-    return tuple(name for name in names if name in inside or not name.startswith("backbone."))
+    inside = [f"{BACKBONE}.{name}" for name in learned_names(backbone, policy)]
+    return names_below(learner, *inside, *LAST_LAYER)
