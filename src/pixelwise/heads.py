@@ -1,31 +1,37 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
 A head is a few thousand numbers. Its file names the backbone and the checksum of its weights, so that a head
-is never put on features it was not learned from.
+is never put on features it was not learned from. Where parts of the backbone learned too, the file holds
+these, millions of numbers, and no others.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError, LabelError
+from pixelwise.frozen import fingerprint
 from pixelwise.head import Weights
 from pixelwise.tensors import first_line, read_tensors, write_tensors
 
 _KIND = "head"
+_INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
 _LARGEST = 2**15  # pixels of a short side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A linear head on a frozen backbone."""
+    """A linear head on a backbone, as it was published or with parts that learned along."""
 
     name: str
     """A shipped head's name, or the path it was read from."""
@@ -34,11 +40,21 @@ class Head:
     backbone: str
     """Name of the backbone, as `open_backbone` takes it."""
     backbone_checksum: str
-    """Of the backbone's weights."""
+    """Of the backbone's weights, as they were before any learned."""
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the features of all of them together are the head's."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
+    changed: dict[str, Tensor] = field(default_factory=dict)
+    """Those of the backbone's parameters that learned along, by name."""
+    changed_checksum: str = ""
+    """Of the backbone with these; empty where none learned."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of its numbers."""
+        tensors: Iterable[Tensor] = (self.weights.weight, self.weights.bias, *self.changed.values())
+        return sum(one.nbytes for one in tensors)
 
     def require(self, backbone: Backbone) -> None:
         """Make sure that the head was learned on this backbone.
@@ -52,6 +68,33 @@ class Head:
                 f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
                 f"give the weights it was learned on, or learn it anew"
             )
+
+    def dress(self, backbone: Backbone) -> Backbone:
+        """The backbone that the head reads: the one given, or a copy with the parts that learned along.
+
+        Raises:
+            CheckpointError: the head was learned on another backbone, or the parts are not as they were.
+        """
+        self.require(backbone)
+        if not self.changed:
+            return backbone
+        dressed = copy.deepcopy(backbone)
+        tensors = dict(dressed.named_parameters())
+        shapes = {name: one.shape for name, one in self.changed.items()}
+        if any(name not in tensors or tensors[name].shape != shape for name, shape in shapes.items()):
+            raise CheckpointError(
+                f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
+            )
+        with torch.no_grad():
+            for name, one in self.changed.items():
+                tensors[name].copy_(one)
+        dressed.checksum = fingerprint(dressed)
+        if dressed.checksum != self.changed_checksum:
+            raise CheckpointError(
+                f"the head {self.name} is damaged: with its weights {self.backbone} has the checksum "
+                f"{dressed.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
+            )
+        return dressed
 
 
 def write_head(path: Path, head: Head) -> None:
@@ -68,7 +111,11 @@ def write_head(path: Path, head: Head) -> None:
         "sizes": list(head.sizes),
         "facts": head.facts,
     }
-    write_tensors(path, {"weight": head.weights.weight, "bias": head.weights.bias}, about)
+    tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
+    if head.changed:
+        about["changed_checksum"] = head.changed_checksum
+        tensors |= {_INSIDE + name: one for name, one in head.changed.items()}
+    write_tensors(path, tensors, about)
 
 
 def open_head(name_or_path: str | Path) -> Head:
@@ -94,6 +141,10 @@ def open_head(name_or_path: str | Path) -> Head:
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=_sizes(about["sizes"]),
             facts=dict(about["facts"]),
+            changed={
+                name.removeprefix(_INSIDE): one for name, one in tensors.items() if name.startswith(_INSIDE)
+            },
+            changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:
         raise CheckpointError(

@@ -98,12 +98,11 @@ def segment(
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     named = dict(zip(_endings(heads), heads, strict=True))
-    for head in heads:
-        head.require(backbone)
+    dressed = [head.dress(backbone) for head in heads]
 
     def do(found: Found, targets: Targets) -> CutOut:
         return _segment_found(
-            found, targets, named, lambda photo: look(photo, heads, backbone, device), options
+            found, targets, named, lambda photo: _look(photo, heads, dressed, device), options
         )
 
     outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
@@ -119,19 +118,33 @@ def look(
 ) -> tuple[Enlarged, ...]:
     """What each head says of a photo, rows as its file has them; the network looks once at each size.
 
+    For a head with parts of the backbone that learned along, it looks again with these.
+
     Raises:
+        CheckpointError: a head was learned on another backbone.
         PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
     """
-    sizes = tuple(dict.fromkeys(size for head in heads for size in head.sizes))
-    images = worked_ahead(lambda size: read_photo(photo, size, backbone.multiple), iter(sizes), len(sizes))
+    return _look(photo, heads, [head.dress(backbone) for head in heads], device)
+
+
+def _look(
+    photo: Photo, heads: Sequence[Head], dressed: Sequence[Backbone], device: torch.device
+) -> tuple[Enlarged, ...]:
+    """The same, with the backbone of each head; several may have one and the same."""
+    looks = tuple(
+        dict.fromkeys((size, own) for head, own in zip(heads, dressed, strict=True) for size in head.sizes)
+    )
+    images = worked_ahead(lambda one: read_photo(photo, one[0], one[1].multiple), iter(looks), len(looks))
     maps = {}
-    for size, image in zip(sizes, images, strict=True):
-        _require_room(photo, image, backbone)
-        maps[size] = extract(image, backbone, device=device)
+    for (size, own), image in zip(looks, images, strict=True):
+        _require_room(photo, image, own)
+        maps[size, own] = extract(image, own, device=device)
     stored = photo.height, photo.width
     return tuple(
-        Enlarged(head.weights, [one for size in head.sizes for one in maps[size]], stored, photo.as_stored)
-        for head in heads
+        Enlarged(
+            head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
+        )
+        for head, own in zip(heads, dressed, strict=True)
     )
 
 
