@@ -119,6 +119,7 @@ class _Saved:
         self._known = {_storage(one) for one in held}
 
     def hooks(self) -> saved_tensors_hooks:
+        """What sees each of them."""
         return saved_tensors_hooks(self._keep, lambda kept: kept)
 
     def _keep(self, one: Tensor) -> Tensor:

@@ -182,15 +182,18 @@ def _gathering(
     seconds, gathered = timed(
         lambda: gather(look(), num * max(1, num_pixels(task.num_looks) // task.num_looks))
     )
-    seen = look()
-    photos = WholePhotos([one.maps for one in seen], [one.labels for one in seen], task.num_classes)
-    weight, bias = torch.zeros(task.num_classes, task.num_features), torch.zeros(task.num_classes)
-    whole = task.config.loss == "whole"
     return {
         "gather_s": seconds / num,
         "pixels_a_look": len(gathered.labels) / num,
-        "photo_s": best_s(lambda: photos.value_and_gradient(weight, bias), 1) / num if whole else 0.0,
+        "photo_s": _whole_s(task, look()) / num if task.config.loss == "whole" else 0.0,
     }
+
+
+def _whole_s(task: Task, seen: Sequence[Look]) -> float:
+    """Seconds of one pass over every labelled pixel of some looks."""
+    photos = [WholePhotos([one.maps], [one.labels], task.num_classes) for one in seen]
+    weight, bias = torch.zeros(task.num_classes, task.num_features), torch.zeros(task.num_classes)
+    return best_s(lambda: [photo.value_and_gradient(weight, bias) for photo in photos], repeats=1)
 
 
 def _solving(task: Task) -> dict[str, float]:

@@ -1,0 +1,45 @@
+"""`pixelwise plan`, through the program."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+KEYS = {"memory_bytes", "flops", "seconds", "num_learned"}
+POLICIES = ["last-layer", "last-layer-cached", "stage", "full"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six photos of a disc on grey, with their masks."""
+    folder = tmp_path_factory.mktemp("discs")
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
+    rows, columns = np.mgrid[:48, :64]
+    for number in range(6):
+        disc = (rows - 20 - number) ** 2 + (columns - 30) ** 2 < 150
+        photo = np.where(disc[..., None], [200, 60, 60 + number], [120, 120, 120]).astype(np.uint8)
+        Image.fromarray(photo).save(folder / "images" / f"{number}.png")
+        Image.fromarray(disc.astype(np.uint8) * 255).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def test_a_plan_has_every_policy_at_both_sizes(pixelwise, folder):
+    done = pixelwise(
+        "plan", "finetune", f"folder:{folder}", "--sizes", "32", "--shots", "2", "--epochs", "3", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    for costs in (told["policies"], told["doubled"]):
+        assert list(costs) == POLICIES
+        assert all(set(cost) == KEYS for cost in costs.values())
+        assert all(value > 0 for cost in costs.values() for value in cost.values())
+    assert told["policies"]["last-layer"]["num_learned"] == 2 * (768 + 1)
+    assert told["doubled"]["full"]["flops"] > 3.5 * told["policies"]["full"]["flops"]
+
+
+def test_more_shots_than_photos_are_refused(pixelwise, folder):
+    done = pixelwise("plan", "finetune", f"folder:{folder}", "--shots", "9")
+    assert done.returncode == 2
+    assert "needed 9 labelled photos to learn from, there are 5" in done.stderr
