@@ -5,8 +5,8 @@
 The photo is a mirrored mosaic of one of scikit-learn's, 24 megapixels of full detail with the grain of a
 camera's sensor, as a JPEG of quality 92. It is decoded and encoded by libvips, which does both at once in
 several threads, and by Pillow, which most programs use. All ways are timed in turn, in one process, and
-encode with the same settings (quality 95, chroma subsampled as in the file); colouring includes opening, the network
-and all metadata. The ratios are medians of the rounds' own: of wall time, and of the processor's seconds,
+encode with the same settings (quality 95, chroma subsampled as in the file); colouring includes opening,
+the network and all metadata. The ratios are medians of the rounds' own: of wall time, and of the processor's seconds,
 which other programs disturb less. Memory is the peak of a process that does nothing else, torch and all. The
 TIFF is the same photo enlarged; it has 8 bits, or 16 with --bits 16.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -111,7 +110,8 @@ def measured_alone(file: Path) -> str:
 def once(file: Path) -> None:
     result = colourise([str(file)], file.parent / "out", any_model())
     assert not result.failed, result.failed
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage's figure: it begins with that of the process that started this one.
+    peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
     moved = f"L moved by {result.lightness_difference:.3f}"
     print(f"{result.seconds:.2f} s, peak memory of the process {peak:.0f} MB, {moved}")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pixelwise import page
+from pixelwise.backbones import open_backbone
 from pixelwise.cards import read_card, shipped_models
 from pixelwise.colour import srgb_to_lab
 from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
@@ -23,15 +24,18 @@ from pixelwise.data import load_pictures
 from pixelwise.errors import DataError
 from pixelwise.evaluate import evaluate
 from pixelwise.files import write_text
+from pixelwise.heads import open_head
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.predict import Prediction, colourise_photo, predict
 from pixelwise.progress import progress
 from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples
+from pixelwise.segment import look, write_labels, write_overlay
 from pixelwise.train import train
 
 PAGE = "index.html"
+_HEAD = "flower20"
 _LARGE, _SMALL = 640, 360  # longer side of a photo on the page, in pixels, before and after and in a row
 
 
@@ -76,9 +80,9 @@ class Demo:
 
 
 def write_demo(folder: Path, model: Model, device: Device = "auto", seed: int = 0) -> Demo:
-    """Colour photographs, train a small network, and show both on `folder/index.html`.
+    """Colour photographs, cut out a flower, train a small network, and show all on `folder/index.html`.
 
-    The grey and the coloured photographs are left in the folder too; an earlier demonstration is replaced.
+    What was made of the photographs is left in the folder too; an earlier demonstration is replaced.
     The seed decides what is drawn and how the small network starts.
 
     Raises:
@@ -87,11 +91,16 @@ def write_demo(folder: Path, model: Model, device: Device = "auto", seed: int = 
     """
     start_s = time.perf_counter()
     coloured = _colour_all(folder, model)
-    sections = [_colour_section(coloured, model), _training_section(device, seed), _next_section()]
+    sections = [
+        _colour_section(coloured, model),
+        _segment_section(folder),
+        _training_section(device, seed),
+        _next_section(),
+    ]
     seconds = time.perf_counter() - start_s
     lead = (
-        "Grey photographs coloured, and a network trained from nothing: made on this machine, offline, in "
-        f"{seconds:.0f} seconds."
+        "Grey photographs coloured, a flower cut out, and a network trained from nothing: made on this "
+        f"machine, offline, in {seconds:.0f} seconds."
     )
     write_text(folder / PAGE, page.frame("A class for every pixel", lead, *sections))
     return Demo(folder / PAGE, [one.path for one in coloured], seconds)
@@ -216,6 +225,53 @@ def _heat(values: Float[Tensor, "h w"], photo: Photo) -> str:
     return page.jpeg_uri(codes[..., :3])
 
 
+def _segment_section(folder: Path) -> str:
+    """A flower, cut out by a head that was learned from twenty other photographs."""
+    path = next((found for one in SUBJECTS if one.name == "flower" and (found := one.find())), None)
+    if path is None:
+        return ""
+    head, photo = open_head(_HEAD), open_photo(path)
+    start_s = time.perf_counter()
+    backbone = open_backbone(head.backbone)
+    (word,) = look(photo, [head], backbone)
+    write_labels(folder / "flower-mask.png", photo, word, head.classes)
+    seconds = time.perf_counter() - start_s
+    write_overlay(folder / "flower-overlay.jpg", photo, word, head.classes, opacity=0.5)
+    pixels = photo.thumbnail(photo.height, photo.width).permute(1, 2, 0)
+    chances = word.chances(0, photo.height)[head.classes.index("flower")]
+    opaque = (2 * chances - 0.5).clamp(0, 1)  # a cut-out has no haze
+    cut_out = torch.cat((pixels, opaque.mul(255).round().byte()[..., None]), dim=2)
+    facts, score = head.facts, head.facts["scores"]["iou"]["flower"]
+    row = {
+        "The photograph": _shown(photo, _SMALL),
+        "Cut out": page.png_uri(_shrunk(cut_out, _SMALL)),
+        "How likely each pixel is flower: dark blue not, bright yellow surely": _heat(chances, photo),
+    }
+    return page.section(
+        "A flower, cut out",
+        page.paragraph(
+            f"The network was trained by others to name things, and stays as it is. Only its last layer, "
+            f"{head.weights.num_learned:,} numbers, was learned: from {facts['num_images']} photographs with "
+            f"masks, by solving for the best there is. On {facts['num_scored']} other photographs its masks "
+            f"overlap with the true ones by {score['value']:.1%} ({score['low']:.1%} to {score['high']:.1%}; "
+            f"intersection over union). This photograph is none of them. It took {seconds:.1f} seconds here."
+        ),
+        page.slider(
+            _shown(photo, _LARGE), _shown(open_photo(folder / "flower-overlay.jpg"), _LARGE), "A flower"
+        ),
+        page.row([page.figure(page.image(uri, says), says) for says, uri in row.items()], least="9rem"),
+    )
+
+
+def _shrunk(pixels: UInt8[Tensor, "H W C"], longest: int) -> UInt8[ndarray, "h w C"]:
+    """A picture at a size for the page."""
+    scale = min(1.0, longest / max(pixels.shape[:2]))
+    size = [round(side * scale) for side in pixels.shape[:2]]
+    small = interpolate(pixels.permute(2, 0, 1)[None].float(), size, mode="bilinear", antialias=True)
+    codes: UInt8[ndarray, "h w C"] = small[0].permute(1, 2, 0).round().byte().numpy()
+    return codes
+
+
 def _training_section(device: Device, seed: int) -> str:
     """Train a small network on drawn shapes, and show how it went."""
     drawn = load_pictures("synthetic:shapes", seed=seed)
@@ -266,6 +322,12 @@ def _next_section() -> str:
         page.commands(
             "pixelwise colourise grandmother.jpg -o coloured",
             "pixelwise colourise album -o coloured --recursive --confidence",
+        ),
+        page.paragraph("Cut flowers out of photos; or learn to cut out what your own masks show:"),
+        page.commands(
+            "pixelwise segment garden -o cut --head flower --overlay",
+            "pixelwise finetune folder:PATH -o mine.head.safetensors",
+            "pixelwise segment garden -o cut-by-mine --head mine.head.safetensors --overlay",
         ),
         page.paragraph("Train on some thousands of your own colour photos, and colour with what came out:"),
         page.commands(

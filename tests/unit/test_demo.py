@@ -80,7 +80,12 @@ def test_the_page_shows_every_photograph_and_the_training(made):
 
 def test_the_photographs_are_left_beside_the_page(made):
     assert sorted(path.name for path in made.page.parent.iterdir()) == sorted(
-        ["index.html", *(f"{s.name}-{what}.jpg" for s in SUBJECTS for what in ("grey", "coloured"))]
+        [
+            "index.html",
+            "flower-mask.png",
+            "flower-overlay.jpg",
+            *(f"{s.name}-{what}.jpg" for s in SUBJECTS for what in ("grey", "coloured")),
+        ]
     )
     for path, subject in zip(made.photos, SUBJECTS, strict=True):
         with Image.open(path) as coloured, Image.open(subject.find()) as original:

@@ -26,23 +26,32 @@ def report(run: Path, /, *, common: Common = Common()) -> Outcome:  # noqa: ARG0
 
 
 def models(*, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
-    """List the models that are shipped: what for, from which data, licence, size and checksum."""
-    from pixelwise.cards import card_path, check_weights, read_card, shipped_models, weights_path
+    """List what is shipped, models that colour and heads that segment: source, licence, score, checksum."""
+    from pixelwise.cards import (
+        card_path,
+        check_weights,
+        read_card,
+        shipped_heads,
+        shipped_models,
+        weights_path,
+    )
 
     found = []
-    for name in shipped_models():
+    for name in (*shipped_models(), *shipped_heads()):
         check_weights(name)
         size = weights_path(name).stat().st_size
         found.append(
-            {"name": name, "size_bytes": size} | asdict(read_card(name)) | {"card": str(card_path(name))}
+            {"name": name, "colours": name in shipped_models(), "size_bytes": size}
+            | asdict(read_card(name))
+            | {"card": str(card_path(name))}
         )
     return Outcome(values={"models": found}, message="\n\n".join(_described(model) for model in found))
 
 
 def _described(model: dict[str, object]) -> str:
     """One model for people to read."""
-    facts = [f"  {key:<11}{value}" for key, value in model.items() if key != "name"]
-    return "\n".join([str(model["name"]), *facts])
+    facts = [f"  {key:<11}{value}" for key, value in model.items() if key not in ("name", "colours")]
+    return "\n".join([f"{model['name']} ({'model' if model['colours'] else 'head'})", *facts])
 
 
 def demo(

@@ -194,7 +194,7 @@ class WholePhotos:
     """Maps and labels of whole photos: every labelled pixel counts, at the labels' own size."""
 
     maps: Sequence[Maps]
-    labels: Sequence[UInt8[Tensor, "H W"]]
+    labels: Sequence[UInt8[Tensor, "_H _W"]]
     num_classes: int
     class_weights: Float[Tensor, " K"] | None = None
 

@@ -175,9 +175,9 @@ class Chosen:
 def choose_ridge(folds: Sequence[tuple[Pixels, Pixels]], ridges: Sequence[float] = RIDGES) -> Chosen:
     """The ridge whose heads, each learned on a fold's first part, overlap best with its second.
 
-    Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have to
-    leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with the
-    next larger ridge, and is stopped early. On a tie the larger ridge is chosen.
+    Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
+    to leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with
+    the next larger ridge, and is stopped early. On a tie the larger ridge is chosen.
     """
     counts: dict[float, Confusion] = {}
     starts = {}
