@@ -6,7 +6,7 @@ The photo is a mirrored mosaic of one of scikit-learn's, 24 megapixels of full d
 camera's sensor, as a JPEG of quality 92. It is decoded and encoded by libvips, which does both at once in
 several threads, and by Pillow, which most programs use. All ways are timed in turn, in one process, and
 encode with the same settings (quality 95, chroma subsampled as in the file); colouring includes opening,
-the network and all metadata. The ratios are medians of the rounds' own: of wall time, and of the processor's seconds,
+the network and all metadata. Ratios are medians of the rounds' own: of wall time, and of processor seconds,
 which other programs disturb less. Memory is the peak of a process that does nothing else, torch and all. The
 TIFF is the same photo enlarged; it has 8 bits, or 16 with --bits 16.
 """
