@@ -22,11 +22,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
@@ -50,46 +49,59 @@ def trace(net: Net, run: Callable[[Net], object], learned: Collection[str] = ())
     Parameters named in `learned` ask for gradients, all others do not. If there are any and `run` gives a
     loss, the pass back from it counts too: gradients of parameters are among the bytes.
     """
+    # 80 MB and a second to import, for which no run should wait that only plans itself
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
     without_content = FakeTensorMode(allow_non_fake_inputs=True)
-    copied = _without_content(net, without_content)
+    copied = _without_content(net, without_content.from_tensor)
     for name, parameter in copied.named_parameters():
         parameter.requires_grad_(name in learned)
-    with without_content:
-        saved = _Saved([*copied.parameters(), *copied.buffers()])
-        with Live() as live, FlopCounterMode(display=False) as counter:
-            with saved.hooks() if learned else torch.no_grad():
-                result = run(copied)
-            if learned and isinstance(result, Tensor):
-                result.backward()
-    return Traced(counter.get_total_flops(), live.peak_bytes, saved.num_bytes)
+    saved = _Saved([*copied.parameters(), *copied.buffers()])
+    with without_content, Counting() as counted:
+        with saved.hooks() if learned else torch.no_grad():
+            result = run(copied)
+        if learned and isinstance(result, Tensor):
+            result.backward()
+    return Traced(counted.flops, counted.peak_bytes, saved.num_bytes)
 
 
-def _without_content(net: Net, mode: FakeTensorMode) -> Net:
+def _without_content(net: Net, empty: Callable[[Tensor], Tensor]) -> Net:
     """A copy of a network whose parameters and buffers have no content."""
-    copies: dict[int, Any] = {id(one): mode.from_tensor(one) for one in net.buffers()}
+    copies: dict[int, Any] = {id(one): empty(one) for one in net.buffers()}
     for parameter in net.parameters():
-        copies[id(parameter)] = nn.Parameter(mode.from_tensor(parameter.detach()))
+        copies[id(parameter)] = nn.Parameter(empty(parameter.detach()))
     return copy.deepcopy(net, copies)
 
 
-class Live(TorchDispatchMode):
-    """Adds up the bytes of all tensors that operations give, as long as each is there.
+class Counting(TorchDispatchMode):
+    """Counts all operations of torch within: their FLOPs, and the bytes of tensors that are there.
+
+    Source: the FLOPs of each operation are torch's own, torch.utils.flop_counter.
 
     Attributes:
-        bytes: those that are there now.
+        flops: a multiplication and an addition are two.
+        bytes: those there now, of tensors that operations gave.
         peak_bytes: the most that were there at once.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: else the compiler is imported, to be told to leave this alone."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = self.peak_bytes = 0
+        self.flops = self.bytes = self.peak_bytes = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         del types
-        result = operation(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = operation(*args, **kwargs)
+        if count := flop_registry.get(operation._overloadpacket):
+            self.flops += count(*args, **kwargs, out_val=result)
         # what goes in was there before, also where an operation gives it back changed
         given = {_storage(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
         for one in tree_leaves(result):

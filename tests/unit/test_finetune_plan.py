@@ -10,7 +10,7 @@ import torch
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.backbones import open_backbone
 from pixelwise.config import FinetuneConfig
-from pixelwise.cost import Live, trace
+from pixelwise.cost import Counting, trace
 from pixelwise.data import LabelledPhoto
 from pixelwise.finetune.calibrate import Task, Timings
 from pixelwise.finetune.last_layer import Look, folds_of, learn_exactly
@@ -91,6 +91,11 @@ def test_each_look_is_counted_by_hand(costs):
     assert uncached.flops - cached.flops == (4 * 3 + 5) * LOOK
 
 
+def test_looks_that_compute_count_as_much_as_looks_without_content(task, costs):
+    alone = plan_task(task, TIMINGS, [UNCACHED], started_s=2.0)[UNCACHED]
+    assert alone == costs[UNCACHED]
+
+
 def test_the_last_layer_learns_as_many_numbers_as_its_head_has(costs):
     head = Weights(torch.zeros(NUM_CLASSES, D), torch.zeros(NUM_CLASSES))
     assert costs[UNCACHED].num_learned == costs[CACHED].num_learned == head.num_learned
@@ -150,7 +155,7 @@ def test_pixels_take_the_memory_that_learning_takes(task, backbone):
         )
         for number in range(2)
     ]
-    with Live() as live:
+    with Counting() as counted:
         learn_exactly(looks, 2)
     wide = tiny_backbone()
     wide.levels = (dataclasses.replace(wide.levels[0], channels=num_features),)
@@ -160,7 +165,7 @@ def test_pixels_take_the_memory_that_learning_takes(task, backbone):
     timings = dataclasses.replace(TIMINGS, held_bytes=0, pixels_a_look=float(side**2))
     cost = plan_task(one_size, timings, [CACHED])[CACHED]
     planned = sum(part.amount for part in cost.bytes_by if part.name != "features")
-    assert planned == pytest.approx(live.peak_bytes, rel=0.15)
+    assert planned == pytest.approx(counted.peak_bytes, rel=0.15)
 
 
 @pytest.mark.parametrize(("num_photos", "folds"), [(1, (1, 0)), (2, (2, 2)), (5, (3, 3)), (12, (3, 1))])

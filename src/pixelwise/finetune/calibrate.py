@@ -20,7 +20,7 @@ from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
 from pixelwise.photos.view import View, reading_size
 
-_MOST_TIMED = 5  # looks, and photos to score on
+_MOST_TIMED = 4  # looks, and photos to score on
 _SLOW_S = 2.0  # after a look that takes longer no other is timed
 _ROWS_A_FEATURE = 2  # of the problem whose solving is timed
 _MOMENTS_ROWS = 4  # a feature, that the true ones are of

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.config import FinetuneConfig
-from pixelwise.cost import Cost, Part, Plan, best_s, trace
+from pixelwise.cost import Cost, Counting, Part, Plan, best_s, trace
 from pixelwise.data import LabelledPhotos
 from pixelwise.features import FeatureCache, extract
 from pixelwise.finetune.calibrate import PASSES_BESIDE, Task, Timings, calibrate
@@ -55,7 +55,8 @@ def plan_finetune(
 
     `epochs` and `batch_size` are of the policies `stage` and `full`, which look at each photo once an epoch.
     `started_s` are the seconds that the command has taken until now. Where `last-layer-cached` is the only
-    policy, and `cache` has the features, the network looks at nothing.
+    policy, and `cache` has the features, the network looks at nothing. `stage` is left out where the backbone
+    does not say what its last stage is.
 
     Raises:
         ConfigError: more shots than there are photos.
@@ -64,19 +65,25 @@ def plan_finetune(
     start_s = time.perf_counter()
     task = _task(config, labelled, backbone, device, epochs, batch_size)
     timings = calibrate(task, cache if set(policies) == {CACHED} else None)
+    possible = [policy for policy in policies if policy != "stage" or backbone.last_stage]
     return Plan(
-        policies=plan_task(task, timings, policies, started_s=started_s),
-        doubled=plan_task(task.doubled(), timings, policies, started_s=started_s, of=task) if doubled else {},
+        policies=plan_task(task, timings, possible, started_s=started_s),
+        doubled=plan_task(task.doubled(), timings, possible, started_s=started_s, of=task) if doubled else {},
         planning_s=time.perf_counter() - start_s,
     )
 
 
 def plan_task(
-    task: Task, timings: Timings, policies: Iterable[str], *, started_s: float = 0.0, of: Task | None = None
+    task: Task, timings: Timings, policies: Collection[str], *, started_s: float = 0.0, of: Task | None = None
 ) -> dict[str, Cost]:
     """The cost of each policy; timings are `of` another task with smaller sizes, or else of this one."""
-    looking = _trace_looks(task)
-    ratio = looking.flops / _trace_looks(of).flops if of else 1.0
+    if set(policies) == {CACHED}:
+        looking, ratio = _Looking(0, 0), 1.0
+    elif set(policies) <= {UNCACHED, CACHED} and of is None:
+        looking, ratio = _count_looks(task), 1.0
+    else:
+        looking = _trace_looks(task)
+        ratio = looking.flops / _trace_looks(of).flops if of else 1.0
     planner = _Planner(task, timings, looking, started_s, ratio)
     return {policy: planner.cost(policy) for policy in policies}
 
@@ -115,6 +122,16 @@ class _Looking:
 
     flops: int
     peak_bytes: int
+
+
+def _count_looks(task: Task) -> _Looking:
+    """Counted in looks that do compute, at black: sooner done than those without content are prepared."""
+    counts = []
+    for reading in task.readings:
+        with Counting() as counted:
+            extract(torch.zeros(3, *reading, dtype=torch.uint8), task.backbone, device=task.device)
+        counts.append(counted)
+    return _Looking(sum(one.flops for one in counts), max(one.peak_bytes for one in counts))
 
 
 def _trace_looks(task: Task) -> _Looking:
