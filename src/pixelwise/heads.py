@@ -27,6 +27,7 @@ from pixelwise.tensors import first_line, read_tensors, write_tensors
 _KIND = "head"
 _INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
 _LARGEST = 2**15  # pixels of a short side
+_MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ class Head:
     """Short sides in pixels at which photos are read; the features of all of them together are the head's."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
+
+    def knows(self, digest: str) -> bool:
+        """Whether it learned from the photo whose file has this SHA-256; no, where it does not say."""
+        return photo_mark(digest) in self.facts.get("photos", ())
+
     changed: dict[str, Tensor] = field(default_factory=dict)
     """Those of the backbone's parameters that learned along, by name."""
     changed_checksum: str = ""
@@ -95,6 +101,11 @@ class Head:
                 f"{dressed.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
             )
         return dressed
+
+
+def photo_mark(digest: str) -> str:
+    """What a head's facts keep, in `photos`, of the SHA-256 of each photo it learned from."""
+    return digest[:_MARK_DIGITS]
 
 
 def write_head(path: Path, head: Head) -> None:
@@ -151,6 +162,18 @@ def open_head(name_or_path: str | Path) -> Head:
             f"{path} holds no head of ours ({first_line(error)}); give a file that finetune wrote or one of "
             f"{', '.join(shipped_heads())}"
         ) from error
+
+
+def is_head(name_or_path: str | Path) -> bool:
+    """Whether this is a shipped head's name or a head file, rather than a model or nothing.
+
+    Raises:
+        CheckpointError: it is a file that cannot be read.
+    """
+    path = Path(name_or_path)
+    return str(name_or_path) in shipped_heads() or (
+        path.is_file() and read_tensors(path)[1].get("kind") == _KIND
+    )
 
 
 def _find(name_or_path: str) -> Path:

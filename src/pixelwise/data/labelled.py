@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.classnames import ClassNames
-from pixelwise.errors import DataError
+from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels, open_folder, read_splits
 from pixelwise.masks.legend import LEGEND_FILE
@@ -21,6 +22,10 @@ from pixelwise.photos.photo import open_photo
 
 _VAL_FRAC = 0.2
 _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn from
+
+
+HeldOut = Literal["test", "val"]
+"""Parts that are not learned from."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,22 @@ class LabelledPhotos:
     """SHA-256 of class names and of the files in each part: equal digests mean equal photos and labels."""
     notes: tuple[str, ...] = ()
     """What their user should know, such as photos left out."""
+
+    def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
+        """The part to score on: `test` where there is one, or else `val`, unless one is named.
+
+        Raises:
+            ConfigError: there is no such part; scores on what was learned from say nothing.
+        """
+        parts: dict[HeldOut, tuple[LabelledPhoto, ...]] = {"test": self.test, "val": self.val}
+        for name in (part,) if part else parts:
+            if photos := parts[name]:
+                return name, photos
+        where = f" in the part {part}" if part else ""
+        raise ConfigError(
+            f"{self.name} needs labelled photos that are not learned from{where}, to score on; "
+            "label at least 5, or name the parts in splits.json"
+        )
 
 
 def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:

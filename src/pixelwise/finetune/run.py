@@ -13,15 +13,14 @@ import torch
 from pixelwise.backbones import Backbone, open_backbone
 from pixelwise.config import Device, FinetuneConfig
 from pixelwise.data import load_labelled
-from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos
-from pixelwise.errors import ConfigError
+from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
 from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
 from pixelwise.finetune.score import count
 from pixelwise.finetune.shots import draw, looks, num_looks
 from pixelwise.frozen import Certificate, certified
 from pixelwise.head import Weights
-from pixelwise.heads import Head, write_head
+from pixelwise.heads import Head, photo_mark, write_head
 from pixelwise.photos.view import View
 from pixelwise.processor import choose_device
 from pixelwise.progress import progress
@@ -36,6 +35,8 @@ class FinetuneResult:
     source: str
     num_images: int
     """Photos learned from."""
+    digests: tuple[str, ...]
+    """SHA-256 of each of them."""
     num_looks: int
     """Looks at them, whole and closer."""
     learned: Learned
@@ -67,6 +68,7 @@ class FinetuneResult:
         return {
             "source": self.source,
             "num_images": self.num_images,
+            "photos": [photo_mark(digest) for digest in self.digests],
             "num_looks": self.num_looks,
             "ridge": solved.ridge,
             "ridge_scores": {f"{ridge:g}": score for ridge, score in chosen.scores.items()} if chosen else {},
@@ -98,7 +100,7 @@ def finetune(
     start_s = time.perf_counter()
     labelled = load_labelled(config.source, data_dir, config.seed)
     shots = draw(labelled.train, config.shots, config.seed)
-    part, scored = part_to_score(labelled)
+    part, scored = labelled.held_out()
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     sizes = config.sizes or backbone.sizes
     with certified(backbone) as watch:
@@ -123,6 +125,7 @@ def finetune(
         ),
         source=labelled.name,
         num_images=len(shots),
+        digests=tuple(dict.fromkeys(one.digest for one in seen)),
         num_looks=sum(len(one) for one in views),
         learned=learned,
         before=before,
@@ -135,21 +138,6 @@ def finetune(
     )
     write_head(out, replace(result.head, facts=result.facts()))
     return result
-
-
-def part_to_score(labelled: LabelledPhotos) -> tuple[str, tuple[LabelledPhoto, ...]]:
-    """The part of the data that scores are of: `test` where there is one, or else `val`.
-
-    Raises:
-        ConfigError: there is neither; scores on what was learned from say nothing.
-    """
-    for part in ("test", "val"):
-        if photos := getattr(labelled, part):
-            return part, photos
-    raise ConfigError(
-        f"{labelled.name} needs labelled photos that are not learned from, to score on; label at least 5, "
-        "or name the parts in splits.json"
-    )
 
 
 def untaught(weights: Weights, seed: int) -> Weights:

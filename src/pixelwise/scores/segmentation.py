@@ -122,6 +122,16 @@ class SegmentationScores:
             calibration_error=None if bins is None else interval(error_of(bins)),
         )
 
+    def by_name(self) -> dict[str, Interval]:
+        """Every score under the name that people read it by, the telling ones first."""
+
+        def of(what: str, scores: dict[str, Interval] | None) -> dict[str, Interval]:
+            return {f"{what}, {name}": score for name, score in (scores or {}).items()}
+
+        named = {"mean IoU": self.miou} | of("IoU", self.iou) | of("Dice", self.dice)
+        named |= {"pixel accuracy": self.pixel_accuracy} | of("boundary F1", self.boundary_f1)
+        return named | ({"calibration error": self.calibration_error} if self.calibration_error else {})
+
     def to_dict(self) -> dict[str, Any]:
         """Scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None where there is no score."""
         return self._told(lambda score: plain(score.value))
@@ -145,6 +155,29 @@ class SegmentationScores:
         if self.calibration_error is not None:
             told["calibration_error"] = tell(self.calibration_error)
         return told
+
+
+def miou_gain(
+    before: Sequence[ImageCounts],
+    after: Sequence[ImageCounts],
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Interval:
+    """By how much a second segmentation's mean intersection over union exceeds a first one's.
+
+    Both are of the same images, and so is each draw: what makes an image hard for both cancels out.
+
+    Raises:
+        DataError: there is no image.
+        ShapeError: they are of different numbers of images.
+    """
+    if not before:
+        raise DataError("needed at least one labelled photo to score, got none")
+    if len(before) != len(after):
+        raise ShapeError(f"needed two counts of each photo, got {len(before)} and {len(after)}")
+    pairs = [[one.confusion.overlaps for one in pair] for pair in zip(before, after, strict=True)]
+    miou = mean_of_known(iou_of(resampled_sums(np.array(pairs), seed, num_resamples)))
+    return interval(miou[:, 1] - miou[:, 0])
 
 
 Counts = TypeVar("Counts", Boundary, Calibration)
