@@ -20,8 +20,8 @@ Colour = tuple[int, int, int]
 
 _BLACK: Colour = (0, 0, 0)
 _TOLD_APART: tuple[Colour, ...] = (
+    (86, 180, 233),  # first, since it shows on most things that are cut out: flowers, skin, fur, fruit
     (230, 159, 0),
-    (86, 180, 233),
     (0, 158, 115),
     (240, 228, 66),
     (0, 114, 178),

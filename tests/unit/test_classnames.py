@@ -8,7 +8,7 @@ from pixelwise.errors import LabelError
 
 def test_the_flower_is_class_1_on_black():
     assert (FLOWER.num_classes, FLOWER.index("flower"), FLOWER.index("background")) == (2, 1, 0)
-    assert FLOWER.colours == ((0, 0, 0), (230, 159, 0))
+    assert FLOWER.colours == ((0, 0, 0), (86, 180, 233))
 
 
 def test_only_a_class_named_background_is_black():
