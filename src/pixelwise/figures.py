@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -131,6 +131,23 @@ def _draw_curve(axes: Axes, epochs: list[float], values: list[float], colour: st
         axes.margins(y=0.6)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
+    """How often pixels are right by how sure a head is of them, of `Calibration.bins`; a line if it knows."""
+    number, sure, right = bins[:, bins[0] > 0]
+    with _settings(ink):
+        figure = _figure(4.6, 4.2)
+        axes = figure.subplots()
+        least = np.floor(10 * (sure / number).min()) / 10  # of K classes the likeliest has 1 / K or more
+        axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
+        axes.plot(sure / number, right / number, color=ink.val, linewidth=1.8)
+        sizes = 12 + 220 * (number / number.max()) ** 0.5
+        axes.scatter(sure / number, right / number, s=sizes, color=ink.val, alpha=0.75, linewidths=0)
+        axes.set_xlim(least - 0.02, 1.03)
+        axes.set_xlabel("how sure it is")
+        axes.set_title("Share of pixels that are right", loc="left")
+    return Drawing(figure, ink)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,11 @@ th { text-align: left; font-weight: 500; color: var(--faint); padding-right: 1.5
 th, td { border-bottom: 1px solid var(--line); padding-top: .35rem; padding-bottom: .35rem;
   vertical-align: top; overflow-wrap: anywhere; }
 th { overflow-wrap: normal; }
+.wide { overflow-x: auto; margin: 1.25rem 0; }
+.grid { min-width: 34rem; width: 100%; font-variant-numeric: tabular-nums; }
+.grid th, .grid td { padding-right: 1rem; overflow-wrap: normal; }
+.grid td:nth-child(2) { font-weight: 600; }
+.grid small { display: block; color: var(--faint); font-weight: 400; white-space: nowrap; }
 details summary { cursor: pointer; color: var(--accent); margin: 1rem 0 .5rem; }
 .scores { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.25rem 0; }
 .scores b { display: block; font-size: 1.7rem; line-height: 1.2; font-weight: 600; }
@@ -110,6 +115,24 @@ def table(values: Mapping[str, str]) -> str:
         for name, value in values.items()
     )
     return f"<table>{''.join(rows)}</table>"
+
+
+def grid(columns: Sequence[str], rows: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """Values in several columns, the first of which counts most; each with something small below it.
+
+    `columns` names the column of the rows' names, too. On a narrow page it is moved sideways.
+    """
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{escape(value)}<small>{escape(below)}</small></td>" for value, below in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
+    return (
+        '<div class="wide" tabindex="0" role="region" aria-label="scores">'
+        f'<table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def details(summary: str, *parts: str) -> str:

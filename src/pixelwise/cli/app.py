@@ -44,7 +44,7 @@ app = App(
 for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
     (("train",), "learn:train", "Train a network on pictures."),
-    (("evaluate",), "learn:evaluate", "Score a model, beside its baselines."),
+    (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
     (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show."),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
     (("plan",), "plan:plan", "Tell what learning from masks will cost, before anything runs."),

@@ -1,4 +1,4 @@
-"""Verbs that learn and score: train, evaluate."""
+"""The verb that trains networks: train."""
 
 from __future__ import annotations
 
@@ -144,43 +144,3 @@ def _as_started(
     if recipe is not None or net not in (None, saved_net):
         return build_recipe(recipe or "handout", net or saved_net, source or saved.source, **again)
     return change(saved, source=source, **again)
-
-
-def evaluate(
-    model: str,
-    source: str,
-    /,
-    *,
-    data_dir: DataDir = None,
-    common: Common = Common(),  # noqa: B008 - frozen
-) -> Outcome:
-    """Score a model on the validation part of a source, beside baselines that need no network.
-
-    Parameters
-    ----------
-    model
-        A run's folder, a model file, or the name of a shipped model.
-    source
-        The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
-    data_dir
-        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
-        else in the user's cache.
-    """
-    from pixelwise.data import load_pictures
-    from pixelwise.evaluate import evaluate as evaluate_model
-    from pixelwise.runs import open_model
-
-    opened = open_model(model)
-    scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
-    values = {
-        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
-    }
-    rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
-    for name, kinds in scores.items():
-        right, loss = kinds["accuracy"], kinds["loss"]
-        rows.append(
-            f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
-            f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
-        )
-    model_scores = values.pop("model")
-    return Outcome(values=model_scores | {"baselines": values}, message="\n".join(rows))

@@ -1,0 +1,106 @@
+"""The verb evaluate on heads, through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.discs import folder_of_discs
+from fixtures.pages import Page
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return folder_of_discs(tmp_path / "discs")
+
+
+def learn(pixelwise, folder, head, *options):
+    done = pixelwise(
+        "finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head, *options, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def evaluated(pixelwise, *args):
+    done = pixelwise("evaluate", *args, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwise, folder, tmp_path):
+    head = tmp_path / "disc.safetensors"
+    learned = learn(pixelwise, folder, head)
+    values = evaluated(pixelwise, head, f"folder:{folder}")
+    assert values["miou"]["value"] == pytest.approx(learned["after"]["miou"])
+    assert values["miou"]["low"] > values["baselines"]["majority"]["miou"]["high"]
+    assert set(values["baselines"]) == {"majority", "colour histogram", "colour threshold", "grabcut"}
+    for score in ("boundary_f1", "dice"):
+        assert set(values[score]) == {"background", "disc"}
+    assert 0 <= values["calibration_error"]["low"] <= values["calibration_error"]["high"] <= 1
+    assert (values["part"], values["num_images"], values["duplicates"]) == ("test", 4, [])
+    scores = [photo["miou"] for photo in values["photos"]]
+    assert scores == sorted(scores)
+    assert "baselines learned from 6 photos of the part train" in values["notes"][0]
+
+
+def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, folder, tmp_path):
+    head = tmp_path / "disc.safetensors"
+    learn(pixelwise, folder, head)
+    done = pixelwise("evaluate", head, f"folder:{folder}", "--no-baselines", "--page", tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    assert page.faults == []
+    assert f"wrote {tmp_path / 'page.html'}" in done.stdout
+    mean = done.stdout.split("mean IoU")[1].split()[0]
+    assert mean in page.text
+    assert "grabcut" not in page.text
+    truth, word = (np.asarray(page.picture(f"disc06, {when}")).astype(int) for when in ("before", "after"))
+    assert truth.shape == word.shape == (48, 64, 3)
+    assert np.abs(truth - word).mean() < 20  # the same photo twice, and a head that is mostly right
+
+
+def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise, folder, tmp_path):
+    with Image.open(folder / "images" / "disc01.png") as photo:
+        photo.save(folder / "images" / "disc07.jpg", quality=90)
+    (folder / "images" / "disc07.png").unlink()
+    (folder / "masks" / "disc07.png").write_bytes((folder / "masks" / "disc01.png").read_bytes())
+    head = tmp_path / "disc.safetensors"
+    learn(pixelwise, folder, head)
+    pair = [str(folder / "images" / name) for name in ("disc07.jpg", "disc01.png")]
+    for options, num, remedy in (((), 4, "--without-duplicates"), (("--without-duplicates",), 3, "left out")):
+        values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines", *options)
+        assert (values["duplicates"], values["num_images"]) == ([pair], num)
+        assert "disc07.jpg (disc01.png)" in values["notes"][0]
+        assert remedy in values["notes"][0]
+
+
+def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, folder, tmp_path):
+    head = tmp_path / "disc.safetensors"
+    learn(pixelwise, folder, head)
+    stems = [f"disc{number:02}" for number in range(10)]
+    (folder / "splits.json").write_text(json.dumps({"train": stems[6:], "val": stems[:1], "test": []}))
+    values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")
+    assert values["part"] == "val"
+    assert values["notes"] == ["the head learned from disc00.png, scored here: its scores are too good"]
+
+
+def test_what_does_not_belong_together_is_one_clear_line(pixelwise, folder, tmp_path):
+    head = tmp_path / "disc.safetensors"
+    learn(pixelwise, folder, head)
+    other = folder_of_discs(tmp_path / "other")
+    (other / "classes.json").write_text(json.dumps({"background": 0, "balloon": 1}))
+    told = {
+        (head, f"folder:{other}"): "knows background, disc; folder:",
+        (head, f"folder:{folder}", "--part", "val"): "not learned from in the part val",
+        ("cifar-ab", "synthetic:shapes", "--no-baselines"): "are for heads, and cifar-ab is none",
+    }
+    for arguments, words in told.items():
+        done = pixelwise("evaluate", *arguments)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert words in done.stderr
