@@ -45,11 +45,11 @@ def score(shots: int, num_draws: int, folder: Path) -> None:
         config = FinetuneConfig(source="flowers17", shots=shots, seed=seed)
         result = finetune(config, folder / "head.safetensors", cache=cache)
         scores.append(result.after.iou["flower"].value)
-        solve_s.append(result.solve_seconds)
+        solve_s.append(result.taught.solve_s)
     spread = f"sd {statistics.stdev(scores):.4f}, n = {num_draws}" if num_draws > 1 else "n = 1"
     print(
-        f"{result.num_images} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
-        f"solved in {statistics.median(solve_s):.1f} s, gradient {result.learned.solved.gradient_norm:.0e}",
+        f"{result.head.facts["num_images"]} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
+        f"solved in {statistics.median(solve_s):.1f} s, gradient {result.head.facts["gradient_norm"]:.0e}",
         flush=True,
     )
 
