@@ -156,7 +156,7 @@ def test_pixels_take_the_memory_that_learning_takes(task, backbone):
         for number in range(2)
     ]
     with Counting() as counted:
-        learn_exactly(looks, 2)
+        learn_exactly(lambda: looks, len(looks), 2)
     wide = tiny_backbone()
     wide.levels = (dataclasses.replace(wide.levels[0], channels=num_features),)
     one_size = dataclasses.replace(

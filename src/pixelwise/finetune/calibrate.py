@@ -14,7 +14,7 @@ from pixelwise.config import FinetuneConfig, Precision
 from pixelwise.cost import best_s, resident_bytes, timed
 from pixelwise.data import LabelledPhoto
 from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Look, gather, num_pixels
+from pixelwise.finetune.last_layer import Look, gather, pixels_a_look
 from pixelwise.finetune.score import count
 from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
@@ -181,10 +181,10 @@ def _gathering(
         ]
 
     num = len(shown)
-    all_pixels = num * max(1, num_pixels(task.num_looks) // task.num_looks)
-    gathered = gather(look(), all_pixels)
+    a_look = pixels_a_look(task.num_looks)
+    gathered = gather(look(), a_look)
     return {
-        "gather_s": timed(lambda: gather(look(), all_pixels))[0] / num,
+        "gather_s": timed(lambda: gather(look(), a_look))[0] / num,
         "pixels_a_look": len(gathered.labels) / num,
         "photo_s": _whole_s(task, look()) / num if task.config.loss == "whole" else 0.0,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -58,18 +58,20 @@ class Gathered:
         return Pixels(self.features, self.labels, num_classes, class_weights)
 
 
-def num_pixels(num_looks: int) -> int:
-    """How many pixels are gathered from so many looks in all."""
-    return min(_MOST, _MOST_A_LOOK * num_looks, max(_ENOUGH, _LEAST_A_LOOK * num_looks))
+def pixels_a_look(num_looks: int) -> int:
+    """About how many pixels are gathered from each of so many looks."""
+    wanted = min(_MOST_A_LOOK, max(_LEAST_A_LOOK, _ENOUGH // num_looks))
+    return max(1, min(wanted, _MOST // num_looks))
 
 
-def gather(looks: Sequence[Look], num_pixels: int) -> Gathered:
-    """About `num_pixels` pixels on even grids, as many of each look; unlabelled ones are left out.
+def gather(looks: Iterable[Look], a_look: int) -> Gathered:
+    """About `a_look` pixels of each look, on even grids; unlabelled ones are left out.
+
+    Looks are asked for one by one, and not kept.
 
     Raises:
         LabelError: no pixel has a label.
     """
-    a_look = max(1, num_pixels // max(1, len(looks)))
     features, labels, photos = [], [], []
     for look in looks:
         height, width = look.labels.shape
@@ -80,12 +82,22 @@ def gather(looks: Sequence[Look], num_pixels: int) -> Gathered:
         features.append(features_at(look.maps, places[known], (height, width)))
         labels.append(found[known])
         photos.append(torch.full((int(known.sum()),), look.photo))
-    gathered = Gathered(torch.cat(features), torch.cat(labels), torch.cat(photos))
-    if len(gathered.labels) == 0:
+    if not any(len(one) for one in labels):
         raise LabelError(
             "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
         )
-    return gathered
+    return Gathered(_joined(features), torch.cat(labels), torch.cat(photos))
+
+
+def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
+    """All rows, one part after the other, each let go when it is copied: never twice in memory."""
+    joined = torch.empty(sum(len(part) for part in parts), parts[0].shape[1])
+    stop = len(joined)
+    while parts:
+        part = parts.pop()
+        joined[stop - len(part) : stop] = part
+        stop -= len(part)
+    return joined
 
 
 def folds_of(num_photos: int) -> tuple[int, int]:
@@ -132,23 +144,24 @@ DEFAULT_RIDGE = 0.1
 
 
 def learn_exactly(
-    looks: Sequence[Look],
+    looks: Callable[[], Iterable[Look]],
+    num_looks: int,
     num_classes: int,
     *,
     ridge: float | None = None,
     rebalance: float = 0.0,
     whole: bool = False,
 ) -> Learned:
-    """The best head for some looks at photos.
+    """The best head for some looks at photos, which `looks` gives anew each time.
 
     `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
-    labelled pixel of every look counts, through the enlargement; without, a sample of them does. `rebalance`
-    is as in `losses.class_weights`.
+    labelled pixel of every look counts, through the enlargement, and all looks are held; without, a sample
+    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`.
 
     Raises:
         LabelError: no pixel has a label, or a label is no class.
     """
-    gathered = gather(looks, num_pixels(len(looks)))
+    gathered = gather(looks(), pixels_a_look(num_looks))
     weights = class_weights(gathered.labels[None, None], num_classes, rebalance)
     chosen = best_ridge(gathered, num_classes, weights) if ridge is None else None
     if ridge is None:
@@ -157,6 +170,7 @@ def learn_exactly(
     moments = Moments.of(pixels)
     solved = solve(pixels, ridge, chosen.start if chosen else None, moments)
     if whole:
-        maps, labels = [look.maps for look in looks], [look.labels for look in looks]
+        seen = list(looks())
+        maps, labels = [look.maps for look in seen], [look.labels for look in seen]
         solved = solve(WholePhotos(maps, labels, num_classes, weights), ridge, solved.weights, moments)
     return Learned(solved, chosen)

@@ -272,8 +272,9 @@ class _Planner:
         scaled_bytes = (2 * 4 + 3) * row_bytes * task.num_features if num_left_out else 0
         beside_bytes = max(pixels_bytes, num_left_out * chosen * row_bytes + scaled_bytes)
         sizes = f"{self._num_pixels} pixels of {task.num_features} features"
+        held = task.num_looks if task.config.loss == "whole" else 1
         return [
-            Part("features", task.num_looks * task.maps_bytes, f"{task.num_looks} looks, mapped from disk"),
+            Part("features", held * task.maps_bytes, f"{held} looks at a time, mapped from disk"),
             Part("pixels", pixels_bytes, sizes),
             Part("copies of pixels", beside_bytes, "as they are put together, or folds and their moments"),
         ]
