@@ -9,6 +9,7 @@ from pixelwise.errors import ConfigError
 
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
+Policy = Literal["last-layer", "stage", "full"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,17 +147,61 @@ class FinetuneConfig:
     """Weight rare classes up: 0 not at all, 1 until all weigh the same."""
     loss: Literal["pixels", "whole"] = "pixels"
     """Of a sample of pixels, or of every labelled pixel at full size, through the enlargement."""
+    policy: Policy = "last-layer"
+    """What learns: the head, the last stage of the backbone with it, or all of the backbone with it."""
+    solver: Literal["exact", "adam"] = "exact"
+    """Of the head: the best there is from features computed once, or the handout's loop, to compare with."""
+    epochs: int = 0
+    """Passes over the photos; 0: 10 of the handout's loop, at most 20 of the policies stage and full."""
+    batch_size: int = 8
+    """Photos in a step, of the same three."""
+    learning_rate: float | None = None
+    """Of the same three; 0.01 of the handout's loop, 0.0001 of a backbone that learns, if not given."""
+    advise: bool = False
+    """Whether to measure what the policy stage would gain over last-layer, and what it would cost."""
     seed: int = 0
-    """Decides which photos are drawn, and nothing else."""
+    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
 
     def __post_init__(self) -> None:
-        for name in ("shots", "looks"):
+        for name in ("shots", "looks", "epochs"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        rate = self.learning_rate
+        _require(rate is None or 0 < rate < float("inf"), "learning_rate", rate, "above 0")
         _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
         _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
         _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
         _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
+        _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
+        _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
+        self._require_use()
         require_seed(self.seed)
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether photos are passed over again and again, instead of looked at once."""
+        return self.policy != "last-layer" or self.solver == "adam"
+
+    def _require_use(self) -> None:
+        """Refuse options that would do nothing."""
+        if self.policy != "last-layer" and self.solver != "exact":
+            raise ConfigError(
+                f"solver {self.solver} learns the last layer alone, got policy {self.policy}; leave one out"
+            )
+        if self.advise and self.has_epochs:
+            raise ConfigError(
+                "advise is given beside policy last-layer and solver exact; leave the others out"
+            )
+        if self.solver == "adam":
+            self._refuse(("looks", "ridge", "rebalance", "loss"), "solver exact")
+        if not self.has_epochs:
+            self._refuse(("epochs", "batch_size", "learning_rate"), "policy stage or full, or of solver adam")
+
+    def _refuse(self, names: tuple[str, ...], whose: str) -> None:
+        defaults = {one.name: one.default for one in fields(self)}
+        for name in names:
+            if getattr(self, name) != defaults[name]:
+                raise ConfigError(f"{name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
 NET_CONFIGS: dict[str, type[NetConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, DataDir, Outcome
-from pixelwise.config import FinetuneConfig
+from pixelwise.config import FinetuneConfig, Policy
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.finetune import FinetuneResult
@@ -27,13 +27,21 @@ def finetune(
     ridge: float | None = None,
     rebalance: float = 0.0,
     loss: Literal["pixels", "whole"] = "pixels",
+    policy: Policy = "last-layer",
+    solver: Literal["exact", "adam"] = "exact",
+    epochs: int = 0,
+    batch_size: int = 8,
+    learning_rate: float | None = None,
+    advise: Annotated[bool, Parameter(negative="")] = False,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Learn to cut out what a few masks show: the last layer on a frozen network, solved exactly.
 
     The network's features are computed once, kept in the user's cache, and used by every later run, with
-    other labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it.
+    other labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it. The policies stage
+    and full go on from there, and let a part of the network learn along, or all of it: that takes many times
+    as long, and the head file holds what changed, megabytes of it.
 
     Parameters
     ----------
@@ -58,6 +66,20 @@ def finetune(
         Weight rare classes up: 0 not at all, 1 until all classes weigh the same.
     loss
         Of a sample of pixels, or of every labelled pixel at full size.
+    policy
+        What learns: the last layer alone; with it the last stage of the network; or all of it. The best on
+        photos that are not learned from is kept, Ctrl-C or not.
+    solver
+        Of the last layer: exact, or by adam as the handout does, the network run again in each epoch: to
+        compare.
+    epochs
+        Passes over the photos: 10 with --solver adam, at most 20 with --policy stage or full, if not given.
+    batch_size
+        Photos in a step, of the same.
+    learning_rate
+        Of the same: 0.01 with --solver adam, 0.0001 of the network with --policy, if not given.
+    advise
+        Measure on photos held out what --policy stage would gain, and what it would cost.
     data_dir
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
         else in the user's cache.
@@ -72,6 +94,12 @@ def finetune(
         ridge=ridge,
         rebalance=rebalance,
         loss=loss,
+        policy=policy,
+        solver=solver,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        advise=advise,
         seed=common.seed,
     )
     from pixelwise.finetune import finetune as learn
@@ -83,23 +111,24 @@ def finetune(
 
 def _told(result: FinetuneResult, path: Path) -> str:
     """What was learned, for people to read."""
-    solved = result.learned.solved
+    taught, facts = result.taught, result.head.facts
     lines = [
-        f"{result.head.weights.num_learned} numbers learned from {result.num_images} photos, "
-        f"{result.num_looks} looks at them",
-        f"features {result.extract_seconds:.1f} s, solving {result.solve_seconds:.1f} s "
-        f"({solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
+        f"{taught.num_learned} numbers learned from {facts['num_images']} photos, "
+        f"{taught.num_looks} looks at them",
+        f"features {taught.extract_s:.1f} s, learning {taught.solve_s:.1f} s ({taught.how})",
         f"intersection over union on {result.after.num_images} other photos ({result.scored_on}), "
-        "before and after learning:",
+        f"before{', of the last layer alone' if result.last_layer else ''} and after learning:",
     ]
     width = max(len(name) for name in result.after.iou)
     for name, after in result.after.iou.items():
-        before = result.before.iou[name].value
-        lines.append(
-            f"  {name:{width}}  {before:.3f}  {after.value:.3f} ({after.low:.3f} to {after.high:.3f})"
-        )
+        earlier = [one.iou[name].value for one in (result.before, result.last_layer) if one]
+        values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
+        lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
+    if result.advice:
+        lines.append(result.advice.describe())
+    certificate, others = taught.certificate, "other " if taught.changed else ""
     lines.append(
-        f"the backbone's {result.certificate.num_tensors} tensors are as they were "
-        f"({result.certificate.after[:12]}); wrote {path}"
+        f"the backbone's {certificate.num_tensors} {others}tensors are as they were "
+        f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"
     )
     return "\n".join(lines)

@@ -6,25 +6,31 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pixelwise.backbones import Backbone, open_backbone
+from pixelwise.backbones import open_backbone
 from pixelwise.config import Device, FinetuneConfig
 from pixelwise.data import load_labelled
-from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
-from pixelwise.finetune.score import count
-from pixelwise.finetune.shots import draw, looks, num_looks
-from pixelwise.frozen import Certificate, certified
+from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksums
+from pixelwise.errors import Interrupted
+from pixelwise.features import FeatureCache, PhotoLook
+from pixelwise.finetune.exact import learn_last_layer, look_at
+from pixelwise.finetune.lesson import Lesson, Taught
+from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.shots import draw
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
-from pixelwise.photos.view import View
 from pixelwise.processor import choose_device
-from pixelwise.progress import progress
 from pixelwise.scores import SegmentationScores
+
+if TYPE_CHECKING:  # its module imports torch's optimisers
+    from pixelwise.finetune.advise import Advice
+
+_HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
+_MOST_WATCHED = 40  # photos to stop by: each epoch looks at all of them
+_WATCHED_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,54 +38,35 @@ class FinetuneResult:
     """What was learned, how good it is, and that nothing else changed."""
 
     head: Head
-    source: str
-    num_images: int
-    """Photos learned from."""
-    digests: tuple[str, ...]
-    """SHA-256 of each of them."""
-    num_looks: int
-    """Looks at them, whole and closer."""
-    learned: Learned
+    taught: Taught
     before: SegmentationScores
     """Of the last layer as it is before it learns: random, of torch's own making."""
+    last_layer: SegmentationScores | None
+    """Of the exact head, where more than the last layer learned from there on."""
     after: SegmentationScores
     scored_on: str
-    """The part of the data that both scores are of."""
-    extract_seconds: float
-    solve_seconds: float
+    """The part of the data that all scores are of."""
+    advice: Advice | None
+    """Whether it would pay to thaw the last stage, where that was asked."""
+    score_s: float
     seconds: float
-    certificate: Certificate
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        taught = self.taught
         return {
             "classes": list(self.head.classes.names),
-            "num_learned": self.head.weights.num_learned,
+            "num_learned": taught.num_learned,
+            "head_bytes": self.head.num_bytes,
             "before": self.before.to_dict(),
+            "last_layer": self.last_layer.to_dict() if self.last_layer else None,
             "after": self.after.to_dict(),
-            "extract_seconds": self.extract_seconds,
-            "solve_seconds": self.solve_seconds,
+            "extract_seconds": taught.extract_s,
+            "solve_seconds": taught.solve_s,
+            "score_seconds": self.score_s,
             "seconds": self.seconds,
-        } | self.facts()
-
-    def facts(self) -> dict[str, Any]:
-        """What a head's file says of its learning; nothing that differs from run to run."""
-        solved, chosen = self.learned.solved, self.learned.chosen
-        return {
-            "source": self.source,
-            "num_images": self.num_images,
-            "photos": [photo_mark(digest) for digest in self.digests],
-            "num_looks": self.num_looks,
-            "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": score for ridge, score in chosen.scores.items()} if chosen else {},
-            "loss": solved.loss,
-            "gradient_norm": solved.gradient_norm,
-            "num_steps": solved.num_steps,
-            "scored_on": self.scored_on,
-            "num_scored": self.after.num_images,
-            "scores": self.after.intervals(),
-            "certificate": self.certificate.to_dict(),
-        }
+            "advice": self.advice.to_dict() if self.advice else None,
+        } | self.head.facts
 
 
 def finetune(
@@ -89,55 +76,101 @@ def finetune(
     device: Device = "auto",
     cache: FeatureCache | None = None,
 ) -> FinetuneResult:
-    """Learn the last layer from labelled photos, and write it as a head to `out`.
+    """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
         DataError: the photos or their masks are missing or do not belong together.
-        FrozenError: the backbone changed, which is a fault of ours.
+        FrozenError: something changed that was to stay, which is a fault of ours.
+        Interrupted: Ctrl-C came while a policy or solver with epochs learned; its best until then is written.
         OutputError: the head cannot be written.
     """
     start_s = time.perf_counter()
     labelled = load_labelled(config.source, data_dir, config.seed)
-    shots = draw(labelled.train, config.shots, config.seed)
     part, scored = labelled.held_out()
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    sizes = config.sizes or backbone.sizes
-    with certified(backbone) as watch:
-        extract_start_s = time.perf_counter()
-        views = [looks(photo.stem, config.looks or num_looks(len(shots))) for photo in shots]
-        seen, to_score = _features(shots, views, scored, backbone, sizes, cache or FeatureCache(), device)
-        solve_start_s = time.perf_counter()
-        learned = _learn(config, shots, views, seen, labelled.classes.num_classes)
-        solved_s = time.perf_counter()
-    assert watch.certificate is not None
-    weights = learned.solved.weights
-    both = count([untaught(weights, config.seed), weights], scored, to_score)
-    before, after = (SegmentationScores.of(one, labelled.classes, config.seed) for one in both)
-    result = FinetuneResult(
-        head=Head(
-            name=str(out),
-            classes=labelled.classes,
-            weights=weights,
-            backbone=backbone.name,
-            backbone_checksum=backbone.checksum,
-            sizes=tuple(sizes),
-        ),
-        source=labelled.name,
-        num_images=len(shots),
-        digests=tuple(dict.fromkeys(one.digest for one in seen)),
-        num_looks=sum(len(one) for one in views),
-        learned=learned,
+    lesson = _prepare(config, labelled, device, cache or FeatureCache())
+    taught = _learn(lesson)
+    head = _head(lesson, labelled, taught, out)
+    if taught.interrupted:
+        write_head(out, head)
+        raise Interrupted(f"{out} has what was learned until then, without scores", out)
+    score_start_s = time.perf_counter()
+    before, last_layer, after = _score(lesson, taught, scored)
+    scored_s = time.perf_counter()
+    head = replace(head, facts=head.facts | _score_facts(part, after))
+    write_head(out, head)
+    return FinetuneResult(
+        head=head,
+        taught=taught,
         before=before,
+        last_layer=last_layer,
         after=after,
         scored_on=part,
-        extract_seconds=solve_start_s - extract_start_s,
-        solve_seconds=solved_s - solve_start_s,
+        advice=_advise(lesson, taught, labelled) if config.advise else None,
+        score_s=scored_s - score_start_s,
         seconds=time.perf_counter() - start_s,
-        certificate=watch.certificate,
     )
-    write_head(out, replace(result.head, facts=result.facts()))
-    return result
+
+
+def _prepare(config: FinetuneConfig, labelled: LabelledPhotos, device: Device, cache: FeatureCache) -> Lesson:
+    shots = draw(labelled.train, config.shots, config.seed)
+    watched: tuple[LabelledPhoto, ...] = ()
+    if config.policy != "last-layer":
+        shots, watched = _set_aside(shots, labelled, config.seed)
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    own_sizes = (_HANDOUT_SIZE,) if config.solver == "adam" else backbone.sizes
+    return Lesson(
+        config=config,
+        classes=labelled.classes,
+        shots=shots,
+        watched=watched,
+        backbone=backbone,
+        sizes=config.sizes or own_sizes,
+        cache=cache,
+        device=choose_device(device),
+    )
+
+
+def _set_aside(
+    shots: tuple[LabelledPhoto, ...], labelled: LabelledPhotos, seed: int
+) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
+    """Photos to learn from and photos to stop by: of `val`, unless scores are of that; else of the former."""
+    if labelled.test and labelled.val:
+        return shots, draw(labelled.val, min(_MOST_WATCHED, len(labelled.val)), seed)
+    if len(shots) < 2:
+        return shots, ()
+    num = min(_MOST_WATCHED, max(1, round(_WATCHED_FRAC * len(shots))))
+    watched = draw(shots, num, seed)
+    return tuple(one for one in shots if one not in watched), watched
+
+
+def _learn(lesson: Lesson) -> Taught:
+    """Learn in the way that the configuration says."""
+    config = lesson.config
+    # torch's optimisers take seconds to import, and the exact solver needs none
+    if config.policy != "last-layer":
+        from pixelwise.finetune.tune import tune
+
+        return tune(lesson, learn_last_layer(lesson), config.policy)
+    if config.solver == "adam":
+        from pixelwise.finetune.loop import learn_by_adam
+
+        return learn_by_adam(lesson)
+    return learn_last_layer(lesson)
+
+
+def _score(
+    lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto]
+) -> tuple[SegmentationScores, SegmentationScores | None, SegmentationScores]:
+    """Before learning, of the exact head where learning went on from it, and after learning."""
+    kept = look_at(lesson, [PhotoLook(one.photo) for one in scored])
+    heads = [untaught(taught.weights, lesson.config.seed), taught.start or taught.weights]
+    counts = count(heads, scored, kept)
+    if taught.changed:
+        sources = [Uncached(one.photo, taught.backbone, lesson.sizes, lesson.device) for one in scored]
+        counts += count([taught.weights], scored, sources)
+    scores = [SegmentationScores.of(one, lesson.classes, lesson.config.seed) for one in counts]
+    return scores[0], scores[1] if taught.start else None, scores[-1]
 
 
 def untaught(weights: Weights, seed: int) -> Weights:
@@ -150,36 +183,34 @@ def untaught(weights: Weights, seed: int) -> Weights:
     return Weights(layer.weight.detach()[..., 0, 0], layer.bias.detach())
 
 
-def _features(
-    shots: Sequence[LabelledPhoto],
-    views: Sequence[tuple[View, ...]],
-    scored: Sequence[LabelledPhoto],
-    backbone: Backbone,
-    sizes: Sequence[int],
-    cache: FeatureCache,
-    device: Device,
-) -> tuple[list[PhotoMaps], list[PhotoMaps]]:
-    """Features of every look at the shots, and of the photos to score on."""
-    wanted = [PhotoLook(shot.photo, view) for shot, seen in zip(shots, views, strict=True) for view in seen]
-    num_shown = len(wanted)
-    wanted += [PhotoLook(photo.photo) for photo in scored]
-    with progress("looking at photos", len(wanted)) as advance:
-        features = cache.maps(wanted, backbone, sizes, device=choose_device(device), advance=advance)
-    return features[:num_shown], features[num_shown:]
-
-
-def _learn(
-    config: FinetuneConfig,
-    shots: Sequence[LabelledPhoto],
-    views: Sequence[tuple[View, ...]],
-    features: Sequence[PhotoMaps],
-    num_classes: int,
-) -> Learned:
-    sources = iter(features)
-    seen = []
-    for number, (shot, its_views) in enumerate(zip(shots, views, strict=True)):
-        labels = shot.read_labels()
-        seen += [Look(number, next(sources).read(), view.cut(labels)) for view in its_views]
-    return learn_exactly(
-        seen, num_classes, ridge=config.ridge, rebalance=config.rebalance, whole=config.loss == "whole"
+def _head(lesson: Lesson, labelled: LabelledPhotos, taught: Taught, out: Path) -> Head:
+    """What was learned, with what its file says of its learning; nothing that differs from run to run."""
+    digests = file_checksums(one.photo for one in lesson.shots)
+    facts = {
+        "source": labelled.name,
+        "num_images": len(lesson.shots),
+        "photos": [photo_mark(digest) for digest in dict.fromkeys(digests.values())],
+        "num_looks": taught.num_looks,
+        "certificate": taught.certificate.to_dict(),
+    }
+    return Head(
+        name=str(out),
+        classes=lesson.classes,
+        weights=taught.weights,
+        backbone=lesson.backbone.name,
+        backbone_checksum=lesson.backbone.checksum,
+        sizes=tuple(lesson.sizes),
+        facts=facts | taught.facts,
+        changed=taught.changed,
+        changed_checksum=taught.backbone.checksum if taught.changed else "",
     )
+
+
+def _score_facts(part: str, after: SegmentationScores) -> dict[str, Any]:
+    return {"scored_on": part, "num_scored": after.num_images, "scores": after.intervals()}
+
+
+def _advise(lesson: Lesson, taught: Taught, labelled: LabelledPhotos) -> Advice:
+    from pixelwise.finetune.advise import advise  # torch's optimisers, as above
+
+    return advise(lesson, taught, labelled.val)

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+import torch
+
+from pixelwise.backbones import Backbone
 from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.features import PhotoMaps
-from pixelwise.head import Weights
+from pixelwise.features import extract, read_photo
+from pixelwise.head import Maps, Weights
 from pixelwise.scores import ImageCounts
 
 _THREADS = 2  # torch computes one photo at a time in each
 
 
+@runtime_checkable
+class Source(Protocol):
+    """Where the features of a photo come from, such as a cache."""
+
+    def read(self) -> Maps:
+        """Its maps, size by size and, within a size, level by level."""
+
+
+@dataclass(frozen=True, eq=False)
+class Uncached:
+    """Features that are computed when they are read and not kept, since the backbone will be another."""
+
+    photo: Path
+    backbone: Backbone
+    sizes: Sequence[int]
+    device: torch.device
+
+    def read(self) -> Maps:
+        """As `Source`.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        images = [read_photo(self.photo, size, self.backbone.multiple) for size in self.sizes]
+        return [one for image in images for one in extract(image, self.backbone, device=self.device)]
+
+
 def count(
-    heads: Sequence[Weights], photos: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]
+    heads: Sequence[Weights], photos: Sequence[LabelledPhoto], features: Sequence[Source]
 ) -> list[list[ImageCounts]]:
     """For each head, the counts of each photo; features and labels are read once for all heads."""
 
-    def of_photo(photo: LabelledPhoto, source: PhotoMaps) -> list[ImageCounts]:
+    def of_photo(photo: LabelledPhoto, source: Source) -> list[ImageCounts]:
         labels, maps = photo.read_labels(), source.read()
         size = (labels.shape[0], labels.shape[1])
         known = labels.numpy()

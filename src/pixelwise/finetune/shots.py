@@ -44,9 +44,11 @@ def looks(stem: str, num: int) -> tuple[View, ...]:
     They depend on nothing but the photo's name, so that their features are found again.
     """
     rng = random.Random(stem)
-    views = [WHOLE]
-    for _ in range(num - 1):
-        share = rng.uniform(_SMALLEST, 1)
-        top, left = rng.uniform(0, 1 - share), rng.uniform(0, 1 - share)
-        views.append(View(top, left, share, share, mirrored=rng.random() < 0.5))
-    return tuple(views)
+    return (WHOLE, *(closer(rng) for _ in range(num - 1)))
+
+
+def closer(rng: random.Random) -> View:
+    """A part of a photo, of half its height and width or more, as likely mirrored as not."""
+    share = rng.uniform(_SMALLEST, 1)
+    top, left = rng.uniform(0, 1 - share), rng.uniform(0, 1 - share)
+    return View(top, left, share, share, mirrored=rng.random() < 0.5)

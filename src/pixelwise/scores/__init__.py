@@ -4,7 +4,7 @@ from pixelwise.scores.boundary import Boundary, boundary_f1
 from pixelwise.scores.calibration import Calibration
 from pixelwise.scores.confusion import Confusion
 from pixelwise.scores.intervals import Interval, interval, resampled_sums
-from pixelwise.scores.segmentation import ImageCounts, SegmentationScores
+from pixelwise.scores.segmentation import ImageCounts, SegmentationScores, miou_gain
 
 __all__ = [
     "Boundary",
@@ -15,5 +15,6 @@ __all__ = [
     "SegmentationScores",
     "boundary_f1",
     "interval",
+    "miou_gain",
     "resampled_sums",
 ]
