@@ -112,7 +112,7 @@ def evaluate_head(
         ConfigError: the source's classes are not the head's, or it has no such part.
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
-    head.require(backbone)
+    backbone = head.dress(backbone)
     if head.classes.names != labelled.classes.names:
         raise ConfigError(
             f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
