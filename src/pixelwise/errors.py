@@ -11,6 +11,7 @@
     ├── ShapeError        an array of the wrong shape
     ├── FrozenError       a network that was to stay frozen has changed
     ├── DivergedError     training whose loss is no longer a number
+    ├── UnsolvedError     a head for which no proof was found that there is none better
     └── Interrupted       stopped by the user; the state is saved where `path` says
 
 The library raises; only the command line exits.
@@ -63,6 +64,10 @@ class FrozenError(PixelwiseError):
 
 class DivergedError(PixelwiseError):
     """Training whose loss is no longer a number; its weights are lost for good."""
+
+
+class UnsolvedError(PixelwiseError):
+    """A head whose gradient did not vanish: nothing shows that there is none better."""
 
 
 class Interrupted(PixelwiseError):

@@ -24,9 +24,16 @@ def cross_entropy(
     classes are brought last before the softmax: beside each other in memory they are summed several times
     as fast, and with channels-last logits that costs no copy.
     """
-    flat = logits.permute(0, 2, 3, 1).flatten(0, 2).float()
+    flat = logits.permute(0, 2, 3, 1).flatten(0, 2)
+    flat = flat if flat.dtype == torch.float64 else flat.float()
     target = labels.flatten().long()
-    return F.cross_entropy(flat, target, weights, ignore_index=IGNORE, reduction=reduction)
+    return F.cross_entropy(
+        flat,
+        target,
+        None if weights is None else weights.to(flat.dtype),
+        ignore_index=IGNORE,
+        reduction=reduction,
+    )
 
 
 def class_weights(
@@ -44,4 +51,5 @@ def class_weights(
     counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:num_classes].double()
     shares = counts / counts.sum()
     weights = 1 / ((1 - rebalance) / num_classes + rebalance * shares).clamp_min(1e-9)
+    weights[counts == 0] = 0  # what is never seen has no weight; a share of nothing would have all
     return (weights / (shares * weights).sum()).float()

@@ -1,12 +1,14 @@
 """The exact head, held to scikit-learn's and to its own certificate."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from pixelwise.errors import ConfigError, LabelError, ShapeError
+from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
 from pixelwise.head import Moments, Pixels, Weights, WholePhotos, choose_ridge, features_at, grid, solve
 from pixelwise.labelspace import IGNORE
 
@@ -53,6 +55,19 @@ def test_it_ends_on_its_certificate_and_says_so():
     scale = Moments.of(Pixels(features, labels, 3)).scale
     worse = value + 0.005 * float((nudged * scale).square().sum())
     assert worse > solved.loss + 0.005 * float((solved.weights.weight * scale).square().sum())
+
+
+def test_a_head_that_is_not_proven_best_is_not_given(monkeypatch):
+    monkeypatch.setattr(sys.modules["pixelwise.head.solve"], "_MOST_STEPS", 2)
+    features, labels = blobs()
+    with pytest.raises(UnsolvedError, match=r"needed a gradient of at most 0\.0001 .* after 4 steps"):
+        solve(Pixels(features, labels, 3), 0.01)
+
+
+def test_features_far_from_zero_are_solved_in_double_precision():
+    features, labels = blobs()
+    far = Pixels(features + 3000 * features.std(0), labels, 3)
+    assert solve(far, 0.01).gradient_norm <= 1e-4
 
 
 def test_where_the_search_begins_does_not_matter():

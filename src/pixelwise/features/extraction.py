@@ -63,7 +63,7 @@ def extract(
         ShapeError: the network's `multiple` does not divide height and width.
     """
     net = backbone.to(device)
-    precision: Precision = "fp32" if dtype == torch.float32 else _faster(device)
+    precision = computed_in(dtype, device)
 
     def look(part: Tensor) -> Maps:
         floats = (part[None].to(device).float() / 255).contiguous(memory_format=torch.channels_last)
@@ -75,6 +75,11 @@ def extract(
         return look(image)
     tiles = split(*image.shape[1:], step=backbone.multiple, margin=backbone.margin, max_pixels=_WHOLE_PIXELS)
     return stitch(image, tiles, [level.stride for level in backbone.levels], look)
+
+
+def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:
+    """The precision in which maps that are kept as `dtype` are computed on a device."""
+    return "fp32" if dtype == torch.float32 else _faster(device)
 
 
 @cache

@@ -17,7 +17,7 @@ from torch import Tensor
 from pixelwise.backbones import Backbone
 from pixelwise.errors import ConfigError, OutputError, PhotoError
 from pixelwise.features.entries import Entry, describe, encode
-from pixelwise.features.extraction import READING, extract, read_photo
+from pixelwise.features.extraction import READING, computed_in, extract, read_photo
 from pixelwise.features.store import Store
 from pixelwise.features.tiling import Maps
 from pixelwise.files import checksum
@@ -126,6 +126,7 @@ class Ask:
             "backbone": [self.backbone.name, self.backbone.checksum],
             "levels": self.names,
             "dtype": str(self.dtype),
+            "computed": [computed_in(self.dtype, self.device), self.device.type],
         }
         texts = (json.dumps(about | {"size": size}, sort_keys=True) for size in self.sizes)
         return tuple(hashlib.sha256(text.encode()).hexdigest() for text in texts)

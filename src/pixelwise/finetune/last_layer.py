@@ -162,7 +162,9 @@ def learn_exactly(
         LabelError: no pixel has a label, or a label is no class.
     """
     gathered = gather(looks(), pixels_a_look(num_looks))
-    weights = class_weights(gathered.labels[None, None], num_classes, rebalance)
+    # A sample may miss a class that whole photos have.
+    counted = torch.cat([one.labels.flatten() for one in looks()]) if whole else gathered.labels
+    weights = class_weights(counted[None, None], num_classes, rebalance)
     chosen = best_ridge(gathered, num_classes, weights) if ridge is None else None
     if ridge is None:
         ridge = chosen.ridge if chosen else DEFAULT_RIDGE

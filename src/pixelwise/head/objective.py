@@ -164,8 +164,8 @@ class Pixels:
         # classes one is computed.
         further, further_bias = (weight[1:] - weight[0]).T.contiguous(), bias[1:] - bias[0]
         for start in range(0, len(self.features), _ROWS):
-            rows = self.features[start : start + _ROWS].float()
-            factors, chances = self._chances(start)
+            rows = self.features[start : start + _ROWS].to(weight.dtype)
+            factors, chances = (part.to(weight.dtype) for part in self._chances(start))
             logits = torch.addmm(further_bias, rows, further)
             logs = F.pad(logits, (1, 0)).log_softmax(1)
             value -= float((factors * chances * logs).sum(dtype=torch.float64))
