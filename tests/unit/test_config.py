@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pixelwise.config import CNNConfig, RunConfig, TrainConfig, UNetConfig, net_from_dict
+from pixelwise.config import CNNConfig, FinetuneConfig, RunConfig, TrainConfig, UNetConfig, net_from_dict
 from pixelwise.errors import ConfigError
 
 
@@ -45,6 +45,29 @@ def test_an_unknown_field_is_named_with_those_that_exist():
 def test_a_foreign_dictionary_is_refused():
     with pytest.raises(ConfigError, match="needed a run's configuration"):
         RunConfig.from_dict({"net": {"name": "cnn"}})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "adam", "policy": "stage"}, "solver adam learns the last layer alone, got policy stage"),
+        ({"solver": "adam", "ridge": 0.1}, "ridge is an option of solver exact; leave it out"),
+        ({"solver": "adam", "loss": "whole"}, "loss is an option of solver exact; leave it out"),
+        ({"epochs": 3}, "epochs is an option of policy stage or full, or of solver adam; leave it out"),
+        ({"learning_rate": 0.1}, "learning-rate is an option of policy stage or full"),
+        ({"batch_size": 4}, "batch-size is an option of policy stage or full"),
+        ({"advise": True, "policy": "full"}, "advise is given beside policy last-layer and solver exact"),
+        ({"solver": "adam", "learning_rate": -1.0}, "learning-rate needs to be above 0, got -1.0"),
+        ({"solver": "adam", "batch_size": 0}, "batch-size needs to be at least 1, got 0"),
+        ({"policy": "stage", "epochs": -1}, "epochs needs to be at least 0, got -1"),
+        ({"policy": "some"}, "policy needs to be last-layer, stage or full, got some"),
+        ({"solver": "sgd"}, "solver needs to be exact or adam, got sgd"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_options_of_finetune_that_would_do_nothing_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        FinetuneConfig(source="folder:photos", **options)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pixelwise.scores import (
     SegmentationScores,
     boundary_f1,
     interval,
+    miou_gain,
     resampled_sums,
 )
 from pixelwise.scores.boundary import _distance
@@ -163,6 +164,27 @@ def test_intervals_over_172_photos_take_milliseconds():
     start = time.perf_counter()
     SegmentationScores.of(images, FLOWER)
     assert time.perf_counter() - start < 0.5  # 20 ms here; a loop over draws takes seconds
+
+
+def test_a_gain_is_a_difference_on_the_same_images():
+    labels, _, given = some(num=12, classes=3)
+    random = np.random.default_rng(1)
+    better = np.where(random.random(labels.shape) < 0.3, labels, given)
+    before, after = (
+        [ImageCounts.of(one, label, 3) for one, label in zip(those, labels, strict=True)]
+        for those in (given, better.astype(np.uint8))
+    )
+    gain = miou_gain(before, after)
+    first, second = (SegmentationScores.of(one, ClassNames(("a", "b", "c"))).miou for one in (before, after))
+    assert gain.value == pytest.approx(second.value - first.value)
+    assert 0 < gain.low < gain.value < gain.high
+    assert gain.high - gain.low < (second.high - second.low) + (first.high - first.low)
+    none = miou_gain(before, before)
+    assert none.low == none.value == none.high == 0
+    with pytest.raises(ShapeError, match="needed two counts of each photo, got 12 and 11"):
+        miou_gain(before, after[1:])
+    with pytest.raises(DataError, match="needed at least one labelled photo to score"):
+        miou_gain([], [])
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -1,0 +1,128 @@
+"""finetune in every way, as its user runs it: masks in, a head out that segment understands."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from fixtures.lessons import folder_of_halves
+from pixelwise.finetune import tune
+from pixelwise.heads import open_head
+from pixelwise.masks.read import read_mask
+
+CONTRACT = {"classes", "num_images", "num_learned", "before", "after", "extract_seconds", "solve_seconds"}
+PARTS = {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7]}
+SIZES = ("--sizes", 32, 64)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    return folder_of_halves(tmp_path / "halves", **PARTS)
+
+
+def learn(pixelwise, folder, *options):
+    done = pixelwise(
+        "finetune", f"folder:{folder}", *SIZES, *options, "-o", folder / "head", "--json", "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert set(values) >= CONTRACT
+    certificate = values["certificate"]
+    assert certificate["before"] == certificate["after"]
+    return values
+
+
+def overlap_of_masks(pixelwise, folder):
+    """How well segment's masks of the photos to test on are those that were drawn."""
+    photos = [folder / "images" / f"photo{number}.png" for number in PARTS["test"]]
+    done = pixelwise("segment", *photos, "--head", folder / "head", "-o", folder / "out")
+    assert done.returncode == 0, done.stderr
+    both = either = 0
+    for photo in photos:
+        given, true = (read_mask(folder / where / photo.name) for where in ("out", "masks"))
+        known = true != 255
+        both += np.sum(known & (given == 1) & (true == 1))
+        either += np.sum(known & ((given == 1) | (true == 1)))
+    return both / either
+
+
+def test_the_last_layer(pixelwise, folder):
+    values = learn(pixelwise, folder)
+    assert values["gradient_norm"] < 1e-4
+    assert values["last_layer"] is None
+    assert values["after"]["iou"]["red"] > 0.9
+    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.01)
+
+
+def test_the_handouts_loop(pixelwise, folder):
+    values = learn(pixelwise, folder, "--solver", "adam", "--epochs", 6, "--batch-size", 2)
+    assert len(values["losses"]) == 6
+    assert values["losses"][-1] < values["losses"][0]
+    assert values["after"]["iou"]["red"] > values["before"]["iou"]["red"]
+    assert open_head(folder / "head").sizes == (32, 64)
+    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("policy", "other_tensors"), [("stage", 281), pytest.param("full", 146, marks=pytest.mark.slow)]
+)
+def test_a_policy_that_thaws(pixelwise, folder, policy, other_tensors):
+    values = learn(
+        pixelwise, folder, "--policy", policy, "--epochs", 2, "--batch-size", 2, "--learning-rate", 0.001
+    )
+    assert values["last_layer"]["miou"] > values["before"]["miou"]
+    assert values["certificate"]["num_tensors"] == other_tensors
+    assert len(values["watched_miou"]) == 3
+    head = open_head(folder / "head")
+    assert values["head_bytes"] == head.num_bytes
+    if head.changed:
+        assert values["best_epoch"] > 0
+        assert head.num_bytes > 1e6
+    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
+
+
+def test_without_a_part_to_stop_by_some_photos_are_set_aside(pixelwise, folder):
+    (folder / "splits.json").unlink()
+    values = learn(pixelwise, folder, "--policy", "stage", "--epochs", 1)
+    assert values["scored_on"] == "val"
+    assert (values["num_images"], values["watched"], values["num_scored"]) == (5, 1, 2)
+
+
+@pytest.mark.slow
+def test_advice(pixelwise, folder):
+    values = learn(pixelwise, folder, "--advise")
+    advice = values["advice"]
+    assert advice["num_measured"] == 1
+    assert advice["gain"]["low"] <= advice["gain"]["value"] <= advice["gain"]["high"]
+    done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--advise", "-o", folder / "head", "--quiet")
+    assert "thawing the last stage changes the mean intersection over union by" in done.stdout
+    assert open_head(folder / "head").changed == {}
+
+
+def test_options_that_do_not_go_together(pixelwise, folder):
+    for options, message in (
+        (("--policy", "stage", "--solver", "adam"), "solver adam learns the last layer alone"),
+        (("--epochs", 3), "epochs is an option of policy stage or full, or of solver adam"),
+        (("--advise", "--policy", "full"), "advise is given beside policy last-layer"),
+    ):
+        done = pixelwise("finetune", f"folder:{folder}", *options)
+        assert done.returncode == 2
+        assert message in done.stderr
+
+
+def test_ctrl_c_leaves_a_head(pixelwise, folder, monkeypatch):
+    def vary(readings, rng, as_ever=tune.vary):
+        os.kill(os.getpid(), signal.SIGINT)
+        return as_ever(readings, rng)
+
+    monkeypatch.setattr(tune, "vary", vary)
+    done = pixelwise("finetune", f"folder:{folder}", "--sizes", 64, "--policy", "full", "-o", folder / "head")
+    assert done.returncode == 130
+    assert f"interrupted; {folder / 'head'} has what was learned until then, without scores" in done.stderr
+    head = open_head(folder / "head")
+    assert head.facts["best_epoch"] == 0
+    assert "scores" not in head.facts
+    assert overlap_of_masks(pixelwise, folder) > 0.9
