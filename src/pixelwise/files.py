@@ -41,6 +41,22 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: Path) -> None:
+    """Make sure, before work that takes long, that a file can be written there; nothing is left of the try.
+
+    Raises:
+        OutputError: its folder cannot be made or written, or the path is a folder itself.
+    """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; choose a name in it with -o")
+    with contextlib.suppress(_Tried), whole_file(path):
+        raise _Tried
+
+
+class _Tried(Exception):
+    pass
+
+
 def _settle(temporary: Path, path: Path) -> None:
     """Flush, give the permissions any new file would have, and rename."""
     with temporary.open("rb+") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import OutputError
-from pixelwise.files import checksum, whole_file, write_bytes, write_text
+from pixelwise.files import checksum, require_writable, whole_file, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -66,3 +66,20 @@ def test_checksums_are_those_of_hashlib(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert checksum(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
     assert checksum(tmp_path / "a", "md5") == hashlib.md5(b"abc").hexdigest()
+
+
+def test_a_file_that_can_be_written_is_left_as_it_was(tmp_path):
+    (tmp_path / "there.txt").write_text("old")
+    require_writable(tmp_path / "there.txt")
+    require_writable(tmp_path / "new" / "file.txt")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["there.txt"]
+    assert (tmp_path / "there.txt").read_text() == "old"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path):
+    with pytest.raises(OutputError, match="it is a folder; choose a name in it"):
+        require_writable(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*file/head: "):
+        require_writable(tmp_path / "file" / "head")

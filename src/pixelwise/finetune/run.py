@@ -16,6 +16,7 @@ from pixelwise.data import load_labelled
 from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.errors import Interrupted
 from pixelwise.features import FeatureCache, PhotoLook
+from pixelwise.files import require_writable
 from pixelwise.finetune.exact import learn_last_layer, look_at
 from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.score import Uncached, count
@@ -86,6 +87,7 @@ def finetune(
         OutputError: the head cannot be written.
     """
     start_s = time.perf_counter()
+    require_writable(out)
     labelled = load_labelled(config.source, data_dir, config.seed)
     part, scored = labelled.held_out()
     lesson = _prepare(config, labelled, device, cache or FeatureCache())
