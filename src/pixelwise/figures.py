@@ -15,13 +15,14 @@ from jaxtyping import Float64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.colour import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.labelspace import Palette
 from pixelwise.runs import Row
+from pixelwise.scores import Interval
 from pixelwise.shapes import Bytes, Logits
 
 _DPI = 160
@@ -147,6 +148,22 @@ def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
         axes.set_xlim(least - 0.02, 1.03)
         axes.set_xlabel("how sure it is")
         axes.set_title("Share of pixels that are right", loc="left")
+    return Drawing(figure, ink)
+
+
+def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) -> Drawing:
+    """Mean intersection over union by the number of photos learned from, with a band between low and high."""
+    with _settings(ink):
+        figure = _figure(5.6, 3.8)
+        axes = figure.subplots()
+        lows, values, highs = ([getattr(one, name) for one in scores] for name in ("low", "value", "high"))
+        axes.fill_between(shots, lows, highs, color=ink.val, alpha=0.2, linewidth=0)
+        axes.plot(shots, values, color=ink.val, marker="o", markersize=4, linewidth=1.8)
+        axes.set_xscale("log")
+        axes.set_xticks(shots, [str(num) for num in shots])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("photos learned from")
+        axes.set_title("Mean intersection over union", loc="left")
     return Drawing(figure, ink)
 
 

@@ -33,6 +33,7 @@ def finetune(
     batch_size: int = 8,
     learning_rate: float | None = None,
     advise: Annotated[bool, Parameter(negative="")] = False,
+    curve: Annotated[bool, Parameter(negative="")] = False,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -80,6 +81,9 @@ def finetune(
         Of the same: 0.01 with --solver adam, 0.0001 of the network with --policy, if not given.
     advise
         Measure on photos held out what --policy stage would gain, and what it would cost.
+    curve
+        Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: what they
+        score by number, drawn in HEAD.curve.png, and what 10 more photos would bring.
     data_dir
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
         else in the user's cache.
@@ -106,7 +110,37 @@ def finetune(
 
     path = out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}.head.safetensors"
     result = learn(config, path, data_dir, common.device)
-    return Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
+    outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
+    return _with_curve(outcome, config, result, path, data_dir, common) if curve else outcome
+
+
+def _with_curve(
+    outcome: Outcome,
+    config: FinetuneConfig,
+    result: FinetuneResult,
+    path: Path,
+    data_dir: Path | None,
+    common: Common,
+) -> Outcome:
+    """The same with the learning curve, and a drawing of it beside the head."""
+    from pixelwise.figures import ON_LIGHT, draw_learning
+    from pixelwise.files import write_bytes
+    from pixelwise.finetune.curve import learning_curve
+
+    found = learning_curve(config, result.head.facts.get("ridge"), data_dir, common.device)
+    drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
+    scores = [row.miou for row in found.rows]
+    write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
+    lines = ["mean intersection over union by the number of photos learned from:"]
+    lines += [
+        f"  {row.shots:>5}  {row.miou.value:.3f} ({row.miou.low:.3f} to {row.miou.high:.3f}), "
+        f"draws: {row.draws}"
+        for row in found.rows
+    ]
+    values = outcome.values | found.to_dict() | {"curve_picture": str(drawn)}
+    return Outcome(
+        values=values, message="\n".join([outcome.message, *lines, found.sentence, f"wrote {drawn}"])
+    )
 
 
 def _told(result: FinetuneResult, path: Path) -> str:

@@ -1,0 +1,109 @@
+"""The verb that says which photos to label next: suggest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, DataDir, Outcome, say
+
+if TYPE_CHECKING:  # their modules import torch
+    from pixelwise.heads import Head
+
+
+def suggest(
+    source: str,
+    /,
+    *,
+    head: str | None = None,
+    num: Annotated[int, Parameter(name=["--num", "-n"])] = 10,
+    backbone: str = "efficientnet_lite0",
+    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
+    weights: Path | None = None,
+    data_dir: DataDir = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Say which photos to label next: those whose labels would teach a head most, in that order.
+
+    With a head, what it does not know decides; without, the photos that stand best for all of them come
+    first, which is how to choose the first ones to label. Each is chosen in the light of those before it.
+
+    Parameters
+    ----------
+    source
+        Photos without labels: a folder of them and all below it; or folder:PATH or flowers17, of which those
+        without masks are taken, and those with masks are known.
+    head
+        The head that is to learn more: a shipped head's name, or a file that finetune wrote.
+    num
+        How many photos to name.
+    backbone
+        The frozen network by whose features photos are told apart; the head's own, with a head.
+    sizes
+        Short sides in pixels at which photos are read; the backbone's own, or the head's.
+    weights
+        The backbone's weights, where they are neither installed nor downloaded.
+    data_dir
+        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
+        else in the user's cache.
+    """
+    from pixelwise.backbones import open_backbone
+    from pixelwise.finetune.suggest import suggest as suggest_photos
+    from pixelwise.heads import open_head
+
+    opened = open_head(head) if head else None
+    photos, known = _photos(source, opened, data_dir, common)
+    suggested = suggest_photos(
+        photos,
+        known,
+        open_backbone(opened.backbone if opened else backbone, weights),
+        opened,
+        num=num,
+        sizes=sizes or None,
+        device=common.device,
+    )
+    values = {
+        "suggestions": [{"path": str(one.photo), "gain": one.gain} for one in suggested],
+        "num_candidates": len(photos),
+        "num_known": len(known),
+    }
+    lines = [f"{100 * one.gain:5.1f} %  {one.photo}" for one in suggested]
+    title = f"of {len(photos)} photos without labels, {len(known)} others known; doubt that labels take away:"
+    return Outcome(values=values, message="\n".join([title, *lines]))
+
+
+def _photos(
+    source: str, head: Head | None, data_dir: Path | None, common: Common
+) -> tuple[list[Path], list[Path]]:
+    """Photos to choose from, and those that are labelled.
+
+    Raises:
+        ConfigError: there is no such source, or no photo without labels in it.
+        DataError: the source is missing or damaged.
+    """
+    from pixelwise.data import load_labelled
+    from pixelwise.errors import ConfigError, DataError
+    from pixelwise.photos.find import find_photos, is_folder
+
+    if not is_folder(source):
+        labelled = load_labelled(source, data_dir, common.seed)
+        known = [one.photo for one in labelled.train]
+        photos = list(labelled.unlabelled)
+    else:
+        found, failures = find_photos([source], recursive=True)
+        for failure in failures:
+            say(failure.error, always=True)
+        photos, known = [one.path for one in found], []
+        if head and (learned := head.facts.get("source")):
+            try:
+                known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
+            except (ConfigError, DataError):
+                say(
+                    f"{learned}, where the head learned, is not there: photos like those may come",
+                    quiet=common.quiet,
+                )
+    if not photos:
+        raise ConfigError(f"needed photos without labels to choose from, {source} has none")
+    return photos, known

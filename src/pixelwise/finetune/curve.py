@@ -1,0 +1,231 @@
+"""How a head's overlap grows with the photos it learns from, and what more of them would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+from pixelwise.backbones import open_backbone
+from pixelwise.config import Device, FinetuneConfig
+from pixelwise.data import LabelledPhoto, load_labelled
+from pixelwise.errors import ConfigError
+from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
+from pixelwise.finetune.last_layer import Look, learn_exactly
+from pixelwise.finetune.score import count
+from pixelwise.finetune.shots import draw, looks, num_looks
+from pixelwise.head import Weights
+from pixelwise.photos.view import View
+from pixelwise.processor import choose_device
+from pixelwise.progress import progress
+from pixelwise.scores import ImageCounts, Interval, interval, resampled_sums
+from pixelwise.scores.confusion import iou_of, mean_of_known
+
+MORE = 10
+"""Further photos that a forecast is for."""
+_STEPS = (1, 2, 5)  # times powers of ten
+_FEWEST = 2  # photos
+_DRAWS, _FEW_DRAWS = 5, 3
+_FEW = 50  # from so many photos on draws differ little, and take long
+_LEAST_ROWS = 4  # that a forecast needs: two for a line, one to test it on, one more
+_NO_ERROR = 1e-6  # whose logarithm is still a number
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRow:
+    """What heads score that learned from so many photos."""
+
+    shots: int
+    miou: Interval
+    """Mean over draws of shots; 95 of 100 single ones, on photos drawn anew, lie between low and high."""
+    draws: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"shots": self.shots, "miou": self.miou.to_dict(), "draws": self.draws}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """Overlap by the number of photos learned from."""
+
+    rows: tuple[CurveRow, ...]
+    gain: Interval | None
+    """What `MORE` photos beyond all there are would add; none where the curve gives no ground to say so."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "curve": [row.to_dict() for row in self.rows],
+            "forecast": {"more": MORE, "gain": self.gain.to_dict()} if self.gain else None,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """What more photos would bring, in words."""
+        if self.gain is None:
+            return "what more photos would bring cannot be told: the curve is too short, or no power law"
+        gain = self.gain
+        return (
+            f"{MORE} more photos would bring about {gain.value:+.3f} of mean IoU "
+            f"({gain.low:+.3f} to {gain.high:+.3f}), if the error goes on falling as a power of their number"
+        )
+
+
+def learning_curve(
+    config: FinetuneConfig,
+    ridge: float | None = None,
+    data_dir: Path | None = None,
+    device: Device = "auto",
+    cache: FeatureCache | None = None,
+) -> LearningCurve:
+    """Exact heads of 2, 5, 10, 20, ... photos and of all that `config` learns from, several draws of each.
+
+    All are learned at one ridge (None: each at its own best) and scored on the photos that `finetune` scores
+    on, at full size.
+
+    Raises:
+        ConfigError: there are fewer than 3 photos to learn from.
+        DataError: the photos or their masks are missing or do not belong together.
+    """
+    labelled = load_labelled(config.source, data_dir, config.seed)
+    photos = draw(labelled.train, config.shots, config.seed)
+    _, scored = labelled.held_out()
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    drawn = [
+        (num, draw(photos, num, config.seed + 1 + place))
+        for num in rungs(len(photos))
+        for place in range(num_draws(num, len(photos)))
+    ]
+    classroom = _Classroom(config, ridge, labelled.classes.num_classes)
+    shown = [classroom.looks(shots) for _, shots in drawn]
+    wanted = list(dict.fromkeys(PhotoLook(p.photo, view) for looks in shown for p, view in looks))
+    wanted += [PhotoLook(one.photo) for one in scored]
+    with progress("looking at photos", len(wanted)) as advance:
+        maps = (cache or FeatureCache()).maps(
+            wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
+        )
+    found = dict(zip(wanted, maps, strict=True))
+    heads = []
+    with progress("learning from few and from many", len(drawn)) as advance:
+        for (num, _), seen in zip(drawn, shown, strict=True):
+            heads.append(classroom.learn(seen, found))
+            advance(1, f"{num} photos")
+    counts = count(heads, scored, [found[PhotoLook(one.photo)] for one in scored])
+    return curve_of([num for num, _ in drawn], counts, config.seed)
+
+
+class _Classroom:
+    """Where heads are learned from some of the photos, all in the same way."""
+
+    def __init__(self, config: FinetuneConfig, ridge: float | None, num_classes: int) -> None:
+        self.config, self.ridge, self.num_classes = config, ridge, num_classes
+
+    def looks(self, shots: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, View]]:
+        """Each look at each photo, as many as `finetune` would take."""
+        num = self.config.looks or num_looks(len(shots))
+        return [(shot, view) for shot in shots for view in looks(shot.stem, num)]
+
+    def learn(
+        self, shown: Sequence[tuple[LabelledPhoto, View]], found: dict[PhotoLook, PhotoMaps]
+    ) -> Weights:
+        """The best head for these looks."""
+
+        def seen() -> Iterator[Look]:
+            for photo, view in shown:
+                yield Look(0, found[PhotoLook(photo.photo, view)].read(), view.cut(photo.read_labels()))
+
+        learned = learn_exactly(
+            seen, len(shown), self.num_classes, ridge=self.ridge, rebalance=self.config.rebalance
+        )
+        return learned.solved.weights
+
+
+def rungs(num_photos: int) -> list[int]:
+    """2, 5, 10, 20, 50, ... photos, and all.
+
+    Raises:
+        ConfigError: there are fewer than 3.
+    """
+    if num_photos <= _FEWEST:
+        raise ConfigError(f"needed at least {_FEWEST + 1} photos to learn from for a curve, got {num_photos}")
+    ladder = [step * 10**power for power in range(len(str(num_photos))) for step in _STEPS]
+    return [num for num in ladder if _FEWEST <= num < num_photos] + [num_photos]
+
+
+def num_draws(num: int, num_photos: int) -> int:
+    """How often so many of the photos are drawn."""
+    if num == num_photos:
+        return 1
+    return _DRAWS if num < _FEW else _FEW_DRAWS
+
+
+def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:
+    """The curve of heads that each learned from so many photos, by the counts of each photo scored."""
+    # the same draws of photos for every head, the first of them all photos
+    scores = np.stack(
+        [
+            mean_of_known(iou_of(resampled_sums(np.stack([i.confusion.overlaps for i in one]), seed)))
+            for one in counts
+        ]
+    )
+    ladder = np.array(sorted(set(shots)))
+    by_rung = [scores[np.array(shots) == num] for num in ladder]
+    rows = tuple(
+        CurveRow(shots=int(num), miou=_spread(one, seed), draws=len(one))
+        for num, one in zip(ladder, by_rung, strict=True)
+    )
+    means = np.stack([_means(one, seed) for one in by_rung])
+    return LearningCurve(rows=rows, gain=forecast(ladder, 1 - means, rows[-1].miou))
+
+
+def _spread(scores: Float64[ndarray, "draws resamples"], seed: int) -> Interval:
+    """The mean over draws of shots, and where single ones lie on other photos."""
+    which = np.random.default_rng(seed).integers(len(scores), size=scores.shape[1])
+    single = scores[which, np.arange(scores.shape[1])]
+    single[0] = scores[:, 0].mean()
+    return interval(single)
+
+
+def _means(scores: Float64[ndarray, "draws resamples"], seed: int) -> Float64[ndarray, " resamples"]:
+    """The mean over draws of shots and, in all columns but the first, over as many drawn from them again."""
+    which = np.random.default_rng(seed).integers(len(scores), size=scores.shape)
+    which[:, 0] = np.arange(len(scores))
+    return np.take_along_axis(scores, which, 0).mean(0)
+
+
+def forecast(
+    shots: Int64[ndarray, " rungs"], errors: Float64[ndarray, "rungs resamples"], last: Interval
+) -> Interval | None:
+    """What `MORE` photos would take off the error, which is fitted as a power of the number of photos.
+
+    The first column of `errors` is what was measured, the others are what other draws would give. None where
+    there are fewer than 4 rungs, where the fit of all rungs but the last misses that one by more than the two
+    intervals allow, or where errors do not fall.
+
+    Source: the power law of learning curves, J. Hestness et al. 2017, Deep learning scaling is predictable,
+    empirically, arXiv:1712.00409.
+    """
+    if len(shots) < _LEAST_ROWS:
+        return None
+    told = 1 - _power_law(shots[:-1], errors[:-1], shots[-1:])[0]
+    low, high = np.percentile(told[1:], (2.5, 97.5))
+    if high < last.low or low > last.high:
+        return None
+    now, then = _power_law(shots, errors, np.array([shots[-1], shots[-1] + MORE]))
+    gain = interval(now - then)
+    return gain if gain.value > 0 else None
+
+
+def _power_law(
+    shots: Int64[ndarray, " rungs"], errors: Float64[ndarray, "rungs resamples"], at: Int64[ndarray, " n"]
+) -> Float64[ndarray, "n resamples"]:
+    """Errors at other numbers of photos: a straight line through the logarithms, of least squares."""
+    logs = np.log(np.maximum(errors, _NO_ERROR))
+    slope, start = np.polyfit(np.log(shots), logs, 1)
+    return np.exp(start + np.log(at)[:, None] * slope)

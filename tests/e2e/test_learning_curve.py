@@ -1,0 +1,35 @@
+"""finetune --curve, through the command line."""
+
+import json
+
+from PIL import Image
+
+from fixtures.discs import folder_of_discs
+
+
+def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
+    pixelwise, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    folder = folder_of_discs(tmp_path / "discs", num_train=3, num_test=2)
+    options = (
+        f"folder:{folder}",
+        "--sizes",
+        64,
+        "--looks",
+        1,
+        "--curve",
+        "-o",
+        tmp_path / "disc.safetensors",
+    )
+    done = pixelwise("finetune", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert [(row["shots"], row["draws"]) for row in values["curve"]] == [(2, 5), (3, 1)]
+    for row in values["curve"]:
+        assert 0 <= row["miou"]["low"] <= row["miou"]["high"] <= 1
+    assert abs(values["curve"][-1]["miou"]["value"] - values["after"]["miou"]) < 1e-6
+    assert values["forecast"] is None
+    assert values["curve_picture"] == str(tmp_path / "disc.curve.png")
+    with Image.open(tmp_path / "disc.curve.png") as picture:
+        assert picture.width > 500

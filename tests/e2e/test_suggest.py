@@ -1,0 +1,53 @@
+"""The verb suggest, through the command line."""
+
+import json
+
+import pytest
+
+from fixtures.discs import folder_of_discs
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    return folder_of_discs(tmp_path / "discs", num_train=3, num_test=1, num_unlabelled=4)
+
+
+def suggested(pixelwise, *args):
+    done = pixelwise("suggest", *args, "--sizes", 64, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_photos_without_masks_are_ranked_by_what_a_head_does_not_know(pixelwise, folder, tmp_path):
+    head = tmp_path / "disc.safetensors"
+    done = pixelwise("finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head)
+    assert done.returncode == 0, done.stderr
+    values = suggested(pixelwise, f"folder:{folder}", "--head", head, "-n", 3)
+    assert (values["num_candidates"], values["num_known"]) == (4, 3)
+    gains = [one["gain"] for one in values["suggestions"]]
+    assert gains == sorted(gains, reverse=True)
+    unlabelled = {str(folder / "images" / f"disc{number:02}.png") for number in range(4, 8)}
+    assert {one["path"] for one in values["suggestions"]} < unlabelled
+    shown = pixelwise("suggest", f"folder:{folder}", "--head", head, "-n", 3).stdout.splitlines()
+    assert shown[0].startswith("of 4 photos without labels, 3 others known")
+    assert [line.split()[-1] for line in shown[1:]] == [one["path"] for one in values["suggestions"]]
+
+
+def test_a_plain_folder_will_do_and_a_head_brings_what_it_knows(pixelwise, folder, tmp_path):
+    values = suggested(pixelwise, folder / "images", "-n", 2)
+    assert (values["num_candidates"], values["num_known"], len(values["suggestions"])) == (8, 0, 2)
+    head = tmp_path / "disc.safetensors"
+    pixelwise("finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head)
+    assert suggested(pixelwise, folder / "images", "--head", head)["num_known"] == 3
+    (folder / "masks").rename(folder / "gone")
+    done = pixelwise("suggest", folder / "images", "--head", head, "--json")
+    assert (done.returncode, json.loads(done.stdout)["num_known"]) == (0, 0)
+    assert "where the head learned, is not there" in done.stderr
+
+
+def test_a_folder_with_nothing_left_to_label_is_one_clear_line(pixelwise, tmp_path):
+    folder = folder_of_discs(tmp_path / "discs", num_train=2, num_test=1)
+    done = pixelwise("suggest", f"folder:{folder}", "--json")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "needed photos without labels to choose from" in done.stderr

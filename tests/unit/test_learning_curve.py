@@ -1,0 +1,86 @@
+"""How overlap grows with photos: the ladder, the intervals, and when there is no ground for a forecast."""
+
+import numpy as np
+import pytest
+
+from pixelwise.errors import ConfigError
+from pixelwise.finetune.curve import LearningCurve, curve_of, forecast, num_draws, rungs
+from pixelwise.scores import Confusion, ImageCounts, Interval
+
+NARROW = Interval(value=0.9, low=0.0, high=1.0)
+
+
+def image(num_right: int) -> ImageCounts:
+    """A photo of 200 pixels, of each class as many, and of each as many right."""
+    wrong = 100 - num_right
+    return ImageCounts(Confusion(np.array([[num_right, wrong], [wrong, num_right]])))
+
+
+def head(*num_right: int) -> list[ImageCounts]:
+    return [image(num) for num in num_right]
+
+
+def iou(num_right: int) -> float:
+    return num_right / (200 - num_right)
+
+
+def test_the_ladder_has_few_and_all_and_none_twice():
+    assert rungs(416) == [2, 5, 10, 20, 50, 100, 200, 416]
+    assert rungs(20) == [2, 5, 10, 20]
+    assert rungs(3) == [2, 3]
+    with pytest.raises(ConfigError, match="needed at least 3 photos to learn from for a curve, got 2"):
+        rungs(2)
+    assert [num_draws(num, 416) for num in rungs(416)] == [5, 5, 5, 5, 3, 3, 3, 1]
+
+
+def test_a_row_is_the_mean_over_draws_and_its_band_holds_single_ones():
+    shots = [2, 2, 5]
+    found = curve_of(shots, [head(60, 60), head(80, 80), head(90, 90)])
+    assert [(row.shots, row.draws) for row in found.rows] == [(2, 2), (5, 1)]
+    first, last = (row.miou for row in found.rows)
+    assert first.value == pytest.approx((iou(60) + iou(80)) / 2)
+    assert (first.low, first.high) == pytest.approx((iou(60), iou(80)))
+    assert (last.low, last.value, last.high) == pytest.approx((iou(90),) * 3)
+
+
+def test_photos_that_differ_widen_the_band():
+    found = curve_of([2, 5], [head(60, 95, 90, 60), head(75, 75, 75, 75)])
+    assert found.rows[0].miou.low < found.rows[0].miou.value < found.rows[0].miou.high
+    assert found.rows[1].miou.low == pytest.approx(found.rows[1].miou.high)
+
+
+def test_the_gain_of_a_power_law_is_told():
+    shots = np.array([2, 5, 10, 20, 50])
+    errors = 0.3 * shots[:, None] ** -0.5 * np.ones((1, 100))
+    gain = forecast(shots, errors, NARROW)
+    assert gain.value == pytest.approx(0.3 * (50**-0.5 - 60**-0.5))
+    assert gain.low == pytest.approx(gain.high)
+
+
+@pytest.mark.parametrize(
+    ("shots", "errors"),
+    [
+        ([2, 5, 10], [0.3, 0.2, 0.15]),  # too short
+        ([2, 5, 10, 20], [0.1, 0.1, 0.1, 0.1]),  # does not fall
+        ([2, 5, 10, 20], [0.1, 0.2, 0.3, 0.4]),  # rises
+        ([2, 5, 10, 20, 50], [0.4, 0.2, 0.1, 0.05, 0.05]),  # a power law until the last
+    ],
+)
+def test_where_there_is_no_ground_nothing_is_told(shots, errors):
+    errors = np.array(errors)[:, None] * np.ones((1, 50))
+    last = 1 - float(errors[-1, 0])
+    assert forecast(np.array(shots), errors, Interval(value=last, low=last - 1e-3, high=last + 1e-3)) is None
+    told = LearningCurve(rows=(), gain=None)
+    assert told.to_dict() == {"curve": [], "forecast": None}
+    assert "cannot be told" in told.sentence
+
+
+def test_the_sentence_has_the_gain_and_its_interval():
+    told = LearningCurve(rows=(), gain=Interval(value=0.0123, low=0.004, high=0.02))
+    assert told.sentence.startswith("10 more photos would bring about +0.012 of mean IoU (+0.004 to +0.020)")
+    assert told.to_dict()["forecast"] == {"more": 10, "gain": {"value": 0.0123, "low": 0.004, "high": 0.02}}
+
+
+def test_a_perfect_head_has_a_logarithm():
+    shots = np.array([2, 5, 10, 20])
+    assert forecast(shots, np.array([[0.1], [0.01], [0.0], [0.0]]) * np.ones((1, 9)), NARROW).value < 1e-3
