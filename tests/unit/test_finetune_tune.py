@@ -204,7 +204,7 @@ def test_too_few_photos_for_advice(folder):
     [
         (
             (0.02, 0.01, 0.03),
-            "+0.020 (+0.010 to +0.030, 9 other photos) and takes 30 s more, 11 times as long "
+            "+0.020 (+0.010 to +0.030, 9 other photos) and takes 30 s more, 11.0 times as long "
             "in all: worth trying --policy stage",
         ),
         ((0.02, -0.01, 0.03), "not worth it here: these photos show no gain for sure"),

@@ -54,7 +54,7 @@ class Advice:
         return (
             f"thawing the last stage changes the mean intersection over union by {gain.value:+.3f} "
             f"({gain.low:+.3f} to {gain.high:+.3f}, {self.num_measured} other photos) and takes "
-            f"{self.stage_s:.0f} s more, {self.ratio:.0f} times as long in all: {verdict}"
+            f"{self.stage_s:.0f} s more, {self.ratio:.1f} times as long in all: {verdict}"
         )
 
     def to_dict(self) -> dict[str, Any]:
