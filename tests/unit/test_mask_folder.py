@@ -1,5 +1,7 @@
 """Folders of photos and masks, opened: which labels belong to which photo."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,22 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path, spoil, error, message)
     folder = folder_of_masks(tmp_path)
     spoil(folder)
     with pytest.raises(error, match=message):
+        open_folder(folder)
+
+
+@pytest.mark.parametrize("folders", [("a/", "b/"), ("", "")])
+def test_a_photo_that_a_coco_file_has_twice_is_refused(tmp_path, folders):
+    """Photos of two folders that were thrown together under one name would contradict each other."""
+    folder = folder_of_coco(tmp_path)
+    values = json.loads((folder / "annotations.json").read_text())
+    values["images"].append({**values["images"][0], "id": 77, "file_name": f"{folders[1]}photo0.jpg"})
+    values["images"][0]["file_name"] = f"{folders[0]}photo0.jpg"
+    write_json(folder / "annotations.json", values)
+    message = (
+        rf"annotations\.json: needed one image for each photo, got {folders[0]}photo0\.jpg and"
+        rf" {folders[1]}photo0\.jpg for .*images/photo0\.jpg; join .* or give two photos two names"
+    )
+    with pytest.raises(DataError, match=message):
         open_folder(folder)
 
 

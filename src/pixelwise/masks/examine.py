@@ -218,7 +218,11 @@ def _examine_coco(layout: Layout, given: Legend | None, findings: Findings) -> N
     times = Counter(photo for _, photo in photos if photo)
     for photo, num in times.items():
         if num > 1:
-            findings.add(path, f"has {photo.name} {num} times", "join its annotations under one image")
+            findings.add(
+                path,
+                f"has {photo.name} {num} times",
+                "join its annotations under one image, or give photos of different folders different names",
+            )
     for image, photo in photos:
         if photo is not None and times[photo] == 1:
             findings.check_size(photo, path, (image.height, image.width))

@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError
-from pixelwise.masks.coco import CocoFile, read_coco
+from pixelwise.masks.coco import CocoFile, CocoImage, read_coco
 from pixelwise.masks.json_file import entries, read_json
 from pixelwise.masks.labelme import LabelMeFile, labelme_classes, read_labelme
 from pixelwise.masks.legend import LEGEND_FILE, Legend, legend_of, read_legend
@@ -93,7 +93,8 @@ def open_folder(folder: Path) -> DrawnFolder:
     """The photos of a folder and what is drawn on them; labels are read when they are asked for.
 
     Raises:
-        DataError: there is no such folder, or no photo in it with anything drawn on it.
+        DataError: there is no such folder, no photo in it with anything drawn on it, or one of them is there
+            twice.
         LabelError: what the masks mean is not clear.
     """
     layout = find_layout(folder)
@@ -196,8 +197,16 @@ def _open_masks(layout: Layout, given: Legend | None) -> tuple[ClassNames, list[
 def _open_coco(layout: Layout, given: Legend | None) -> tuple[ClassNames, list[Drawn]]:
     path = layout.folder / COCO_FILE
     file: CocoFile = read_coco(path, given.classes if given else None)
-    photos = ((coco_photo(layout, image.file_name), image) for image in file.images)
-    drawn = [Drawn(photo, path, image.labels) for photo, image in photos if photo is not None]
+    images: dict[Path, CocoImage] = {}
+    for image in file.images:
+        if (photo := coco_photo(layout, image.file_name)) is None:
+            continue
+        if (first := images.setdefault(photo, image)) is not image:
+            raise DataError(
+                f"{path}: needed one image for each photo, got {first.file_name} and {image.file_name} for"
+                f" {photo}; join the annotations of one photo under one image, or give two photos two names"
+            )
+    drawn = [Drawn(photo, path, image.labels) for photo, image in images.items()]
     return file.classes, sorted(drawn, key=lambda one: one.photo.stem)
 
 
