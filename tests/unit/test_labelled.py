@@ -122,6 +122,18 @@ def test_a_split_of_what_is_not_there_is_refused(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_a_photo_twice_in_one_part_is_refused(folder, part):
+    splits = {"train": ["photo1"], "val": ["photo2"], "test": ["photo3"]}
+    splits[part] = [*splits[part], "photo4", *splits[part]]
+    (folder / "splits.json").write_text(json.dumps(splits))
+    needed = (
+        rf"splits\.json: needed each photo once, {part} has photo\d more than once \(1 such in all\); take"
+    )
+    with pytest.raises(DataError, match=needed):
+        load(folder)
+
+
 def test_photos_without_mask_are_unlabelled(folder):
     (folder / "masks" / "photo5.png").unlink()
     assert load(folder).unlabelled == (folder / "images" / "photo5.png",)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,12 +123,12 @@ def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
 
 
 def deal(
-    by_stem: Mapping[str, Drawn], splits: Mapping[str, Iterable[str]], splits_file: Path
+    by_stem: Mapping[str, Drawn], splits: Mapping[str, Collection[str]], splits_file: Path
 ) -> tuple[dict[str, list[Drawn]], tuple[str, ...]]:
     """The labelled photos of each part, and a note on those that are in none.
 
     Raises:
-        DataError: a part names a photo that has no labels or is not there.
+        DataError: a part names a photo twice, or one that has no labels or is not there.
     """
     parts = {}
     for part, stems in splits.items():
@@ -135,6 +136,11 @@ def deal(
             raise DataError(
                 f"{splits_file}: needed a photo and its labels for each stem, {part} has {missing[0]}"
                 f" ({len(missing)} such in all)"
+            )
+        if twice := [stem for stem, num in Counter(stems).items() if num > 1]:
+            raise DataError(
+                f"{splits_file}: needed each photo once, {part} has {twice[0]} more than once"
+                f" ({len(twice)} such in all); take the others out"
             )
         parts[part] = [by_stem[stem] for stem in stems]
     left = set(by_stem).difference(*splits.values())
