@@ -112,6 +112,34 @@ def test_two_named_classes_are_0_and_1_or_black_and_white_as_the_masks_say(tmp_p
     assert legend_of(iter([values["void"], values["numbers"]]), given) == given
 
 
+@pytest.mark.parametrize("given", [None, {"names": ["rest", "flower"]}, {"rest": 0, "flower": 1}])
+def test_masks_of_0_and_255_among_masks_that_count_are_refused(tmp_path, given):
+    """Else 255 would be without class in all of them, and what is drawn in the former would be lost."""
+    write_black_and_white(tmp_path / "white.png", LABELS)
+    write_numbers(tmp_path / "numbers.png", np.where(LABELS == 1, 1, 0).astype(np.uint8))
+    masks = [read_raw(tmp_path / name).values for name in ("numbers.png", "white.png")]
+    legend = parse_legend(given) if given else None
+    message = (
+        r"white\.png: needed masks all of 0 and 255, or all of class numbers, got 255 here and 1 in "
+        r'.*numbers\.png; draw them all alike, or, .*, say so in classes\.json: {"names": .*, "ignore": 255}'
+    )
+    for order in (masks, masks[::-1]):
+        with pytest.raises(LabelError, match=message):
+            legend_of(order, legend)
+    said = parse_legend({**(given or {"names": ["rest", "flower"]}), "ignore": 255})
+    assert legend_of(masks, said) == said
+    assert said.numbers == {0: 0, 1: 1, 255: 255}
+    assert legend_of(masks[1:], said) == said
+
+
+def test_255_beside_a_number_tells_that_it_is_no_class(tmp_path):
+    write_black_and_white(tmp_path / "void.png", LABELS)
+    write_numbers(tmp_path / "numbers.png", LABELS)
+    assert {1, VOID} <= set(LABELS.ravel().tolist())
+    masks = [read_raw(tmp_path / name).values for name in ("void.png", "numbers.png")]
+    assert legend_of(masks).numbers == {0: 0, 1: 1, 2: 2, 255: 255}
+
+
 def test_numbers_that_leave_out_some_still_count(tmp_path):
     write_voc(tmp_path / "mask.png", np.where(LABELS == 2, 15, LABELS).astype(np.uint8))
     legend = legend_of([read_raw(tmp_path / "mask.png").values])

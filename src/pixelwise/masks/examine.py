@@ -17,7 +17,7 @@ from pixelwise.errors import PhotoError, PixelwiseError
 from pixelwise.masks.coco import CocoImage, read_coco
 from pixelwise.masks.folder import COCO_FILE, Layout, coco_photo
 from pixelwise.masks.labelme import labelme_classes, read_labelme
-from pixelwise.masks.legend import LEGEND_FILE, Legend, legend_of, read_legend
+from pixelwise.masks.legend import LEGEND_FILE, Legend, find_mixture, legend_of, read_legend
 from pixelwise.masks.raw import Values, read_raw
 from pixelwise.photos.photo import open_photo
 
@@ -193,7 +193,7 @@ def _most_likely_legend(exact: list[Values], given: Legend | None) -> Legend:
         return legend_of(exact, given)
     except PixelwiseError:
         usual = [mask for mask in exact if mask.kind == "grey" and mask.counts.keys() <= _BLACK_AND_WHITE]
-        if 2 * len(usual) <= len(exact):
+        if find_mixture(exact) or 2 * len(usual) <= len(exact):
             raise
         return legend_of(usual)
 

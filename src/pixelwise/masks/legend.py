@@ -10,7 +10,8 @@
 
 and in all of them "ignore" may be a number or a colour that means no class. Where there is no such file,
 numbers speak for themselves: masks of 0 and 255 alone have something on a background; others have as many
-classes as they count.
+classes as they count. Where some do the one and some the other, nobody could tell what 255 means; "ignore"
+says it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Legend:
     classes: ClassNames
     numbers: Mapping[int, int] = field(default_factory=dict)
     colours: Mapping[Colour, int] = field(default_factory=dict)
+    ignores_white: bool = False
+    """Whether its writer said that 255 means no class, where otherwise that is only the custom."""
 
     def __post_init__(self) -> None:
         for label in (*self.numbers.values(), *self.colours.values()):
@@ -61,7 +64,7 @@ class Legend:
     @property
     def is_plain_pair(self) -> bool:
         """Whether it names two classes and no more, so that 0 and 1 may stand for them, or 0 and 255."""
-        return not self.colours and dict(self.numbers) == _counted(2)
+        return not (self.colours or self.ignores_white) and dict(self.numbers) == _counted(2)
 
     def labels(self, mask: RawMask) -> UInt8[ndarray, "H W"]:
         """The labels of a mask.
@@ -159,11 +162,14 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
 
     Raises:
-        LabelError: there is none, and the masks are in colours, or in greys that count nothing.
+        LabelError: there is none, and the masks are in colours, or in greys that count nothing; or some are
+            of 0 and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
     seen = list(masks)
+    if mixed := find_mixture(seen):
+        raise LabelError(_mixture(*mixed))
     greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
     colours = next((mask for mask in seen if mask.kind == "colour"), None)
     codes = {code for mask in seen for code in mask.counts}
@@ -183,6 +189,23 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
     names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
     return Legend(ClassNames(names), _counted(num_classes))
+
+
+def find_mixture(masks: Iterable[Values]) -> tuple[Values, Values] | None:
+    """A grey mask of 0 and 255, and one that counts, where nothing tells whether that 255 is a class.
+
+    A grey mask that has 255 beside the number of a class tells: pixels of 255 are those without class.
+    """
+    white = counting = None
+    for mask in masks:
+        others = mask.counts.keys() - _BLACK_AND_WHITE.keys()
+        if mask.kind == "grey" and _WHITE in mask.counts:
+            if others:
+                return None
+            white = white or mask
+        elif mask.kind != "colour" and any(code < SHADES_FROM for code in others):
+            counting = counting or mask
+    return (white, counting) if white and counting else None
 
 
 def _from_names(values: Mapping[str, Any]) -> Legend:
@@ -210,7 +233,8 @@ def _with_ignore(legend: Legend, values: Mapping[str, Any]) -> Legend:
             f"needed an ignored number that is no class's, got {ignore}, which is {taken}; "
             f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
         )
-    return Legend(legend.classes, {**legend.numbers, ignore: IGNORE}, legend.colours)
+    numbers = {**legend.numbers, ignore: IGNORE}
+    return Legend(legend.classes, numbers, legend.colours, ignores_white=ignore == _WHITE)
 
 
 def _of_colours(classes: ClassNames) -> Legend:
@@ -226,6 +250,15 @@ def _check_number(value: int) -> int:
     if not 0 <= value <= MAX_CLASSES:
         raise LabelError(f"needed a number from 0 to {MAX_CLASSES} for a class, got {value}")
     return value
+
+
+def _mixture(white: Values, counting: Values) -> str:
+    number = min(code for code in counting.counts if code)
+    return (
+        f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here and "
+        f"{number} in {counting.path}; draw them all alike, or, if {_WHITE} means no class, say so in "
+        f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
+    )
 
 
 def _no_legend(mask: Values) -> str:
