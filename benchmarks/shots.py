@@ -3,7 +3,8 @@
     PIXELWISE_DATA=... python benchmarks/shots.py [--shots 5 20 0] [--draws 5] [--repeats 3]
 
 Prints the intersection over union of flower on the test photos of flowers17, over all labelled pixels, last
-layer only, on the embedded backbone: mean and standard deviation over draws (0 shots: all, one draw). Then `pixelwise finetune flowers17 --shots 20`, each time a process of its own, from an empty cache and from the
+layer only, on the embedded backbone: mean and standard deviation over draws (0 shots: all, one draw). Then
+`pixelwise finetune flowers17 --shots 20`, each time a process of its own, from an empty cache and from the
 one that this leaves: wall seconds from start to end, scores before and after included.
 """
 
@@ -46,10 +47,11 @@ def score(shots: int, num_draws: int, folder: Path) -> None:
         result = finetune(config, folder / "head.safetensors", cache=cache)
         scores.append(result.after.iou["flower"].value)
         solve_s.append(result.taught.solve_s)
+    facts = result.head.facts
     spread = f"sd {statistics.stdev(scores):.4f}, n = {num_draws}" if num_draws > 1 else "n = 1"
     print(
-        f"{result.head.facts["num_images"]} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
-        f"solved in {statistics.median(solve_s):.1f} s, gradient {result.head.facts["gradient_norm"]:.0e}",
+        f"{facts['num_images']} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
+        f"solved in {statistics.median(solve_s):.1f} s, gradient {facts['gradient_norm']:.0e}",
         flush=True,
     )
 

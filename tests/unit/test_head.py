@@ -177,3 +177,12 @@ def test_labels_are_the_classes_of_the_largest_logits(num_classes):
     )
     undecided = Weights(torch.zeros(num_classes, 14), torch.zeros(num_classes))
     assert not undecided.labels(maps, mask.shape).any()
+
+
+def test_a_class_without_pixels_takes_no_more_steps():
+    features, labels = blobs(num_classes=3)
+    three = solve(Pixels(features, labels, 3), 0.05)
+    with_a_fourth = solve(Pixels(features, labels, 4), 0.05)
+    assert with_a_fourth.num_steps < 2 * three.num_steps
+    chances = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
+    assert float(chances[:, 3].mean()) < 0.01

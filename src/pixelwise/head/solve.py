@@ -32,6 +32,7 @@ GRADIENT_NORM = 1e-5
 """Where steps end, of the whitened gradient; single precision sums to about a tenth of it."""
 CERTIFIED = 1e-4
 """The most that the gradient by weights of scaled features may be, for a head to be called the best."""
+_BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
 _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
 
 
@@ -47,8 +48,8 @@ class Solved:
     gradient_norm: float
     """Largest entry of the gradient, loss and ridge together, of features scaled to deviation 1.
 
-    The loss plus ridge is above the least there is by at most its squared length over twice the ridge, but
-    for the bias. Source: S. Boyd, L. Vandenberghe, Convex Optimization, 9.1.2.
+    The loss plus ridge is above the least there is by at most the sum of its squared entries, each over twice
+    its ridge. Source: S. Boyd, L. Vandenberghe, Convex Optimization, 9.1.2.
     """
     num_steps: int
     seconds: float
@@ -83,7 +84,7 @@ def solve(
     """The head whose loss plus ridge is least.
 
     Steps are taken in coordinates in which the curvature is about the same in all directions, which takes the
-    steps from hundreds to tens and leaves the answer as it is. The bias bears no ridge.
+    steps from hundreds to tens and leaves the answer as it is. The bias bears hardly any ridge.
 
     Raises:
         ConfigError: the ridge is not above 0; without one, classes that can be told apart have no best head.
@@ -125,7 +126,8 @@ def _search(
         value, by_weight, by_bias = objective.value_and_gradient(*scaling.raw(scaled, bias))
         by_scaled = scaling.gradient(by_weight, by_bias) + ridge * scaled
         value += ridge / 2 * float(scaled.double().square().sum())
-        return value, scaling.flatten(scaling.whitened_gradient(by_scaled), by_bias)
+        value += _BIAS_RIDGE / 2 * float(bias.double().square().sum())
+        return value, scaling.flatten(scaling.whitened_gradient(by_scaled), by_bias + _BIAS_RIDGE * bias)
 
     found = scipy.optimize.minimize(
         value_and_gradient,
@@ -136,11 +138,12 @@ def _search(
     )
     whitened, bias = scaling.unflatten(found.x)
     scaled = scaling.scaled(whitened)
-    weight, bias = scaling.raw(scaled, bias)
-    loss, by_weight, by_bias = objective.value_and_gradient(weight, bias)
+    weight, raw_bias = scaling.raw(scaled, bias)
+    loss, by_weight, by_bias = objective.value_and_gradient(weight, raw_bias)
     gradient = scaling.gradient(by_weight, by_bias) + ridge * scaled
+    by_bias += _BIAS_RIDGE * bias
     return Solved(
-        weights=Weights(weight.float(), bias.float()),
+        weights=Weights(weight.float(), raw_bias.float()),
         loss=loss,
         ridge=ridge,
         gradient_norm=max(float(gradient.abs().max()), float(by_bias.abs().max())),
