@@ -27,7 +27,7 @@ def data_dir(tmp_path):
 
 
 def archive_of(path, url=NOWHERE):
-    return Remote(url=url, num_bytes=path.stat().st_size, checksum=checksum(path, "md5"), algorithm="md5")
+    return Remote(url=url, about_bytes=path.stat().st_size, checksum=checksum(path, "md5"), algorithm="md5")
 
 
 def change(path, **fields):

@@ -11,6 +11,7 @@ import tarfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def server(monkeypatch):
 
 def remote(server, content=CONTENT, algorithm="sha256"):
     digest = hashlib.new(algorithm, content).hexdigest()
-    return Remote(url=server.url("data.bin"), num_bytes=len(content), checksum=digest, algorithm=algorithm)
+    return Remote(url=server.url("data.bin"), about_bytes=len(content), checksum=digest, algorithm=algorithm)
 
 
 def quickly(remote, folder):
@@ -170,6 +171,44 @@ def test_a_part_that_does_not_belong_is_deleted_and_the_next_run_succeeds(server
     assert quickly(remote(server), tmp_path).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("says_length", [True, False])
+@pytest.mark.parametrize("about_bytes", [1, 1000, 5_000_000])
+@pytest.mark.parametrize("knows_checksum", [True, False])
+def test_a_length_told_wrong_refuses_nothing(server, tmp_path, says_length, about_bytes, knows_checksum):
+    """Lengths come from third parties; the checksum decides where it is known, and else whoever opens it."""
+    server.says_length = says_length
+    known = replace(remote(server), about_bytes=about_bytes)
+    told = known if knows_checksum else replace(known, checksum=None)
+    if says_length or knows_checksum:
+        server.drop_after = [300_000]
+    assert quickly(told, tmp_path / "download").read_bytes() == CONTENT
+    (tmp_path / "by hand").mkdir()
+    (tmp_path / "by hand" / "data.bin").write_bytes(CONTENT)
+    assert quickly(told, tmp_path / "by hand").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("answers_416", [True, False])
+def test_a_whole_part_without_checksum_is_taken_as_the_server_has_no_more(server, tmp_path, answers_416):
+    server.statuses = [416] * answers_416
+    (tmp_path / "data.bin.part").write_bytes(CONTENT)
+    assert quickly(replace(remote(server), checksum=None), tmp_path).read_bytes() == CONTENT
+    assert server.asked_from == [len(CONTENT)]
+
+
+def test_nothing_is_not_taken_for_a_file_without_checksum(server, tmp_path):
+    server.content = b""
+    message = r"needed .*\.part with about 1\.0 MB, got \w+ \(0 bytes\); it is deleted"
+    with pytest.raises(DownloadError, match=message):
+        quickly(replace(remote(server), checksum=None), tmp_path)
+
+
+def test_wrong_content_of_no_told_length_is_deleted(server, tmp_path):
+    server.content, server.says_length = CONTENT[::-1], False
+    with pytest.raises(DownloadError, match="it is deleted"):
+        quickly(remote(server), tmp_path)
+    assert not list(tmp_path.glob("data*"))
+
+
 def test_a_whole_part_is_taken_without_asking(server, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT)
     assert quickly(remote(server), tmp_path).read_bytes() == CONTENT
@@ -180,7 +219,8 @@ def test_a_login_page_is_not_taken_for_the_file(server, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT[:1000])
     server.content, server.can_continue = b"<html>please pay</html>", False
     with pytest.raises(
-        DownloadError, match=r"needed 1024000 bytes from .*, the server offers 23; check the network"
+        DownloadError,
+        match=r"needed data\.bin from .*, the server sends a page to be read; check the network",
     ):
         quickly(remote(server), tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:1000]
@@ -212,7 +252,7 @@ def test_an_overloaded_server_is_tried_again(server, tmp_path):
 
 def test_no_network_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    offline = Remote(url="http://127.0.0.1:9/data.bin", num_bytes=5, checksum="ab12", algorithm="md5")
+    offline = Remote(url="http://127.0.0.1:9/data.bin", about_bytes=5, checksum="ab12", algorithm="md5")
     by_hand = re.escape(f"put data.bin (md5 ab12) into {tmp_path} by hand")
     message = rf"Connection refused; run again when the network is back \(what came is kept\), or {by_hand}"
     with pytest.raises(DownloadError, match=message):
@@ -225,7 +265,7 @@ def test_a_silent_server_runs_into_the_time_limit(tmp_path, monkeypatch):
         url = f"http://127.0.0.1:{silent.server_port}/data.bin"
         with pytest.raises(DownloadError, match="timed out"):
             fetch(
-                Remote(url=url, num_bytes=5, checksum="", algorithm="md5"),
+                Remote(url=url, about_bytes=5, checksum="", algorithm="md5"),
                 tmp_path,
                 timeout_s=0.1,
                 pauses_s=(),

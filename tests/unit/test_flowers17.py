@@ -14,10 +14,11 @@ from threading import Thread
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 from pixelwise.data import load_labelled
 from pixelwise.data.download import Remote
-from pixelwise.data.flowers17 import Archives, load_flowers17
+from pixelwise.data.flowers17 import ARCHIVES, Archives, load_flowers17
 from pixelwise.errors import DataError, DownloadError, LabelError
 from pixelwise.files import checksum
 from pixelwise.labelspace import IGNORE
@@ -51,17 +52,18 @@ def serve(monkeypatch):
 
 
 def archives_in(folder, url=NOWHERE):
-    """What the archives in a folder are known by; that of the trimaps by its length alone."""
+    """What the archives in a folder are known by; no checksum is known of the trimaps."""
 
     def remote(name, md5=True):
         path = folder / name
         known = checksum(path, "md5") if md5 else None
-        return Remote(url=f"{url}/{name}", num_bytes=path.stat().st_size, checksum=known, algorithm="md5")
+        return Remote(url=f"{url}/{name}", about_bytes=1000, checksum=known, algorithm="md5")
 
     return Archives(
         photos=remote("17flowers.tgz"),
         trimaps=remote("trimaps.tgz", md5=False),
         splits=remote("datasplits.mat"),
+        num_trimaps=12,
     )
 
 
@@ -170,8 +172,13 @@ def test_archives_in_the_folder_are_unpacked(folder, tmp_path):
         shutil.copy(folder / name, bare)
     flowers = load_flowers17("flowers17", bare.parent, archives)
     assert flowers.digest == before.digest
-    assert flowers.notes == ()
     assert len(flowers.unlabelled) == 4
+    unverified = (
+        f"{bare / 'trimaps.tgz'} could not be verified, since no checksum of it is known; "
+        "it holds 12 pictures with the names and the colours of Oxford's"
+    )
+    assert flowers.notes == (unverified,)
+    assert load_flowers17("flowers17", bare.parent, archives).notes == ()  # unpacked, and looked at, before
 
 
 def test_what_is_missing_is_downloaded(folder, tmp_path, serve):
@@ -186,7 +193,7 @@ def test_a_refused_download_says_what_to_do_without_it(folder, tmp_path, serve):
     archives = archives_in(folder, serve(tmp_path / "nothing"))
     for name in ("trimaps", "trimaps.tgz"):
         (shutil.rmtree if name == "trimaps" else Path.unlink)(folder / name)
-    needed = r"answered 404 .*; put trimaps\.tgz \(\d+ bytes\) into .*flowers17 by hand"
+    needed = r"answered 404 .*; put trimaps\.tgz \(about 0\.0 MB\) into .*flowers17 by hand"
     with pytest.raises(DownloadError, match=needed):
         load_flowers17("flowers17", folder.parent, archives)
 
@@ -196,16 +203,82 @@ def test_damaged_archives_are_refused(folder):
     archives = archives_in(folder)
     shutil.rmtree(folder / "trimaps")
     whole = (folder / "trimaps.tgz").read_bytes()
-    (folder / "trimaps.tgz").write_bytes(whole[:-10])
-    needed = rf"needed .*trimaps\.tgz with {len(whole)} bytes, got \w+ \({len(whole) - 10} bytes\); delete it"
-    with pytest.raises(DownloadError, match=needed):
+    (folder / "trimaps.tgz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cannot unpack .*trimaps\.tgz: .*; delete it and run again to"):
         load_flowers17("flowers17", folder.parent, archives)
+    assert not (folder / "trimaps").exists()
     shutil.rmtree(folder / "jpg")
     (folder / "17flowers.tgz").write_bytes(b"something else")
     with pytest.raises(
         DownloadError, match=r"needed .*17flowers\.tgz with md5 .*, got .* \(14 bytes\); delete it"
     ):
         load_flowers17("flowers17", folder.parent, archives)
+
+
+def add_number(trimaps):
+    make["write_trimap"](trimaps / "image_1361.png", np.ones((40, 56), np.uint8))
+
+
+def rename_one(trimaps):
+    first = min(trimaps.glob("*.png"))
+    first.rename(first.with_name("flower.png"))
+
+
+def colour_one(trimaps):
+    Image.new("RGB", (56, 40), (9, 9, 9)).save(min(trimaps.glob("*.png")))
+
+
+def recolour_one(trimaps):
+    path = min(trimaps.glob("*.png"))
+    with Image.open(path) as image:
+        image.putpalette([0, 0, 0, 0, 128, 0, 128, 0, 0, 128, 128, 0, 0, 0, 128])
+        image.save(path)
+
+
+def number_one_5(trimaps):
+    make["write_trimap"](min(trimaps.glob("*.png")), np.full((40, 56), 5, np.uint8))
+
+
+def damage_one(trimaps):
+    path = min(trimaps.glob("*.png"))
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda trimaps: min(trimaps.glob("*.png")).unlink(),
+            "needed 12 trimaps .*, got 11 pictures; delete",
+        ),
+        (add_number, r"needed 12 trimaps .*, got 13 pictures, image_1361\.png among them; delete it"),
+        (rename_one, r"needed 12 trimaps .*, got 12 pictures, flower\.png among them; delete it"),
+        (colour_one, r"needed trimaps in Oxford's colours in .*, image_\d+\.png has other colours \(1 such"),
+        (
+            recolour_one,
+            r"needed trimaps in Oxford's colours in .*, image_\d+\.png has other colours \(1 such",
+        ),
+        (
+            number_one_5,
+            r"needed trimaps in Oxford's colours in .*, image_\d+\.png has other colours \(1 such",
+        ),
+        (damage_one, r"cannot read what is in .*trimaps\.tgz: .*image_\d+\.png: needed a whole picture"),
+    ],
+)
+def test_of_an_archive_without_checksum_only_oxfords_trimaps_are_taken(folder, spoil, message):
+    spoil(folder / "trimaps")
+    make["write_archives"](folder)
+    archives = archives_in(folder)
+    shutil.rmtree(folder / "trimaps")
+    with pytest.raises(DataError, match=message):
+        load_flowers17("flowers17", folder.parent, archives)
+    assert not (folder / "trimaps").exists()
+
+
+def test_the_archives_are_known_by_their_checksums():
+    assert ARCHIVES.photos.checksum == "b59a65d8d1a99cd66944d474e1289eab"
+    assert ARCHIVES.splits.checksum == "4828cddfd0d803c5abbdebcb1e148a1e"
+    assert (ARCHIVES.trimaps.checksum, ARCHIVES.num_trimaps) == (None, 848)
 
 
 def test_a_hostile_archive_writes_nothing_outside(folder, tmp_path):

@@ -32,7 +32,7 @@ FOLDER: Final = "cifar-10-batches-py"
 
 ARCHIVE: Final = Remote(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    num_bytes=170_498_071,
+    about_bytes=170_498_071,
     checksum="c58f30108f718f92721af3b95e74349a",
     algorithm="md5",
 )

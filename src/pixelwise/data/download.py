@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import itertools
 import tarfile
 import tempfile
 import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -25,6 +26,7 @@ _PAUSES_S = (0.5, 1.0, 2.0)  # waits before each further try
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may change
 _PIECE_BYTES = 1 << 18
 _MEGABYTE = 1_000_000
+_PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +34,10 @@ class Remote:
     """A file on the network, and what tells it from every other."""
 
     url: str
-    num_bytes: int
+    about_bytes: int
+    """How long it is, as far as known; only a server that sends far more is stopped by it."""
     checksum: str | None
-    """Hexadecimal; None where its publisher tells none, so that its length has to do."""
+    """Hexadecimal; None where its publisher tells none, so that what is in it has to do."""
     algorithm: Literal["md5", "sha256"]
 
     @property
@@ -49,7 +52,13 @@ class Remote:
     @property
     def mark(self) -> str:
         """What tells it from every other, in words."""
-        return f"{self.num_bytes} bytes" if self.checksum is None else f"{self.algorithm} {self.checksum}"
+        about = f"about {self.about_bytes / _MEGABYTE:.1f} MB"
+        return about if self.checksum is None else f"{self.algorithm} {self.checksum}"
+
+    @property
+    def most_bytes(self) -> int:
+        """No file as long as that is this one."""
+        return 2 * self.about_bytes + 10 * _MEGABYTE
 
 
 class _BrokenOff(Exception):
@@ -65,7 +74,8 @@ def fetch(
     downloads at a time; others wait for it and take what it brought.
 
     Raises:
-        DownloadError: the network or the server fails, or the content is not the one whose checksum is known.
+        DownloadError: the network or the server fails, or the content is not the one whose checksum is known;
+            where none is known, whoever opens the file has to look whether it is the right one.
         OutputError: the folder cannot be written or the disk is full.
     """
     path = folder / remote.name
@@ -84,13 +94,14 @@ def fetch(
     return path
 
 
-def unpack(archive: Path, target: Path) -> None:
+def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:
     """Unpack the folder named like `target` out of a tar archive; `target` appears whole or not at all.
 
-    Data sets are files in folders: links, and names that lead outside, are refused.
+    Data sets are files in folders: links, and names that lead outside, are refused. `check` may refuse the
+    folder by a `DataError` before it appears.
 
     Raises:
-        DataError: the archive is damaged, hostile, or holds no such folder.
+        DataError: the archive is damaged, hostile, holds no such folder, or the check refuses it.
         OutputError: the disk is full or cannot be written.
     """
     remedy = "delete it and run again to download it"
@@ -104,6 +115,8 @@ def unpack(archive: Path, target: Path) -> None:
         unpacked = Path(temporary) / target.name
         if not unpacked.is_dir():
             raise DataError(f"needed a folder {target.name} in {archive}, got none; {remedy}")
+        if check is not None:
+            check(unpacked)
         try:
             unpacked.rename(target)
         except OSError:
@@ -127,8 +140,7 @@ def _as_it_is(member: tarfile.TarInfo, _folder: str) -> tarfile.TarInfo:
 def _verify(remote: Remote, path: Path, remedy: str) -> None:
     num_bytes = path.stat().st_size
     found = checksum(path, remote.algorithm)
-    right = num_bytes == remote.num_bytes if remote.checksum is None else found == remote.checksum
-    if not right:
+    if not (0 < num_bytes < remote.most_bytes if remote.checksum is None else found == remote.checksum):
         raise DownloadError(f"needed {path} with {remote.mark}, got {found} ({num_bytes} bytes); {remedy}")
 
 
@@ -148,14 +160,16 @@ def _receive_patiently(remote: Remote, part: Path, timeout_s: float, pauses_s: t
 def _receive(remote: Remote, part: Path, timeout_s: float) -> None:
     """One request for what is missing; a server that cannot continue sends everything again."""
     have = part.stat().st_size if part.exists() else 0
-    if have >= remote.num_bytes:
-        return  # all there or too much: the checksum decides
+    if have >= remote.most_bytes or (have and checksum(part, remote.algorithm) == remote.checksum):
+        return
     headers = {"User-Agent": f"pixelwise/{__version__}", "Range": f"bytes={have}-"}
     request = urllib.request.Request(remote.url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
+        if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # there is no more: the checksum decides
         if error.code in _TRY_AGAIN:
             raise _BrokenOff(f"the server answered {error.code} {error.reason}") from error
         remedy = remote.by_hand(part.parent)
@@ -171,25 +185,41 @@ def _receive(remote: Remote, part: Path, timeout_s: float) -> None:
 def _pour(response: http.client.HTTPResponse, remote: Remote, part: Path, start: int) -> None:
     """Write an answer that begins at byte `start` into the part.
 
-    An answer of another length is another file, such as a hotel network's login page: nothing is written.
+    Only the server knows how long the file is, and not every server says so.
     """
-    offered = start + (response.length or 0)
-    if response.length is not None and offered != remote.num_bytes:
-        needed = f"needed {remote.num_bytes} bytes from {remote.url}, the server offers {offered}"
-        raise DownloadError(f"{needed}; check the network, or {remote.by_hand(part.parent)}")
+    total = None if response.length is None else start + response.length
+    pieces = _pieces(response)
+    first = next(pieces, b"")
+    _refuse_page(first, remote, part)
     have = start
-    total = -(-remote.num_bytes // _MEGABYTE)
-    with progress(f"downloading {remote.name} (MB)", total) as advance:
+    num_megabytes = -(-(total or remote.about_bytes) // _MEGABYTE)
+    with progress(f"downloading {remote.name} (MB)", num_megabytes) as advance:
         advance(have // _MEGABYTE, "")
         with part.open("ab" if start else "wb") as file:
-            for piece in _pieces(response):
+            for piece in itertools.chain([first], pieces):
                 file.write(piece)
                 advance((have + len(piece)) // _MEGABYTE - have // _MEGABYTE, "")
                 have += len(piece)
-                if have > remote.num_bytes:
-                    break  # a server that never stops; the checksum refuses what came
-    if have < remote.num_bytes:
-        raise _BrokenOff(f"the connection closed after {have} of {remote.num_bytes} bytes")
+                if have >= remote.most_bytes:
+                    return  # a server that never stops
+    if total is not None and have < total:
+        raise _BrokenOff(f"the connection closed after {have} of {total} bytes")
+    nothing_missing = have == start > 0  # of what was asked for there is nothing: the checksum decides
+    if (
+        total is None
+        and not nothing_missing
+        and remote.checksum not in (None, checksum(part, remote.algorithm))
+    ):
+        raise _BrokenOff(f"the connection closed after {have} bytes")
+
+
+def _refuse_page(first: bytes, remote: Remote, part: Path) -> None:
+    """Refuse a page, such as the login of a hotel's network, before it takes the place of what came."""
+    if first[:100].lstrip().lower().startswith(_PAGE_STARTS):
+        raise DownloadError(
+            f"needed {remote.name} from {remote.url}, the server sends a page to be read; check the network, "
+            f"or {remote.by_hand(part.parent)}"
+        )
 
 
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +17,11 @@ import numpy as np
 
 from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.labelled import LabelledPhotos, deal, gather_labelled
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.files import checksum
 from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels
 from pixelwise.masks.legend import OXFORD, OXFORD_FLOWER, Legend
+from pixelwise.masks.raw import read_raw
 from pixelwise.masks.read import read_mask
 
 LEGENDS: Final = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
@@ -38,26 +40,30 @@ class Archives:
     photos: Remote
     trimaps: Remote
     splits: Remote
+    num_trimaps: int = 848
 
 
 ARCHIVES: Final = Archives(
     photos=Remote(
         url=f"{_PAGE}/17flowers.tgz",
-        num_bytes=60_270_631,
+        about_bytes=60_270_631,
         checksum="b59a65d8d1a99cd66944d474e1289eab",
         algorithm="md5",
     ),
-    # no checksum of it is known: its length is checked, and each picture's own checksum when it is read
-    trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", num_bytes=3_915_787, checksum=None, algorithm="md5"),
+    # no checksum of it is known, so that what is unpacked is looked at
+    trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", about_bytes=3_915_787, checksum=None, algorithm="md5"),
     splits=Remote(
         url=f"{_PAGE}/datasplits.mat",
-        num_bytes=7_487,
+        about_bytes=7_487,
         checksum="4828cddfd0d803c5abbdebcb1e148a1e",
         algorithm="md5",
     ),
 )
 
 _PHOTOS, _TRIMAPS = "jpg", "trimaps"  # the only folder in each archive
+_NUM_PHOTOS = 1360
+_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128)}
+"""What a trimap's numbers are displayed in."""
 _OFFICIAL = {"train": "trn1", "val": "val1", "test": "tst1"}
 """The first of three official ways to split, which overlap each other: together they are no split."""
 
@@ -75,15 +81,15 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
         OutputError: the download cannot be written.
     """
     folder = _find_folder(data_dir) or data_dir / FOLDER
-    _complete(folder, archives)
+    notes = _complete(folder, archives)
     drawn = _pair(folder, LEGENDS[source])
-    notes: tuple[str, ...]
     if (splits_file := folder / SPLITS_FILE).is_file():
-        parts, notes = deal(drawn, _read_splits(splits_file), splits_file)
+        parts, left_out = deal(drawn, _read_splits(splits_file), splits_file)
     else:
         splits_file = folder / archives.splits.name
-        parts, notes = _deal_official(drawn, folder, splits_file)
+        parts, left_out = _deal_official(drawn, folder, splits_file)
         notes += _foreign(splits_file, archives.splits)
+    notes += left_out
     unlabelled = (photo for photo in sorted((folder / _PHOTOS).glob("*.jpg")) if photo.stem not in drawn)
     return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes)
 
@@ -95,13 +101,52 @@ def _find_folder(data_dir: Path) -> Path | None:
     return next((place for place in places if any((place / mark).exists() for mark in marks)), None)
 
 
-def _complete(folder: Path, archives: Archives) -> None:
-    """Unpack or download what the folder does not have."""
-    for name, archive in ((_PHOTOS, archives.photos), (_TRIMAPS, archives.trimaps)):
-        if not (folder / name).is_dir():
-            unpack(fetch(archive, folder), folder / name)
+def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
+    """Unpack or download what the folder does not have; gives a note on what no checksum vouches for."""
+    notes: tuple[str, ...] = ()
+    if not (folder / _PHOTOS).is_dir():
+        unpack(fetch(archives.photos, folder), folder / _PHOTOS)
+    if not (folder / _TRIMAPS).is_dir():
+        path = fetch(archives.trimaps, folder)
+        unpack(
+            path, folder / _TRIMAPS, lambda unpacked: _require_trimaps(unpacked, path, archives.num_trimaps)
+        )
+        if archives.trimaps.checksum is None:
+            held = f"{archives.num_trimaps} pictures with the names and the colours of Oxford's"
+            notes = (f"{path} could not be verified, since no checksum of it is known; it holds {held}",)
     if not any((folder / name).is_file() for name in (SPLITS_FILE, archives.splits.name)):
         fetch(archives.splits, folder)
+    return notes
+
+
+def _require_trimaps(folder: Path, archive: Path, num: int) -> None:
+    """Refuse what are not `num` whole pictures named and coloured as Oxford's trimaps."""
+    remedy = "delete it and run again to download it"
+    pictures = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
+    named = {f"{_stem(number)}.png" for number in range(1, _NUM_PHOTOS + 1)}
+    if len(pictures) != num or not named.issuperset(path.name for path in pictures):
+        odd = next((f", {path.name} among them" for path in pictures if path.name not in named), "")
+        needed = f"needed {num} trimaps image_0001.png to {_stem(_NUM_PHOTOS)}.png in {archive}"
+        raise DataError(f"{needed}, got {len(pictures)} pictures{odd}; {remedy}")
+    with ThreadPoolExecutor() as pool:
+        try:
+            wrong = [
+                path
+                for path, right in zip(pictures, pool.map(_is_trimap, pictures), strict=True)
+                if not right
+            ]
+        except PixelwiseError as error:
+            raise DataError(f"cannot read what is in {archive}: {error}; {remedy}") from error
+    if wrong:
+        colours = f"other colours ({len(wrong)} such in all)"
+        raise DataError(
+            f"needed trimaps in Oxford's colours in {archive}, {wrong[0].name} has {colours}; {remedy}"
+        )
+
+
+def _is_trimap(path: Path) -> bool:
+    values = read_raw(path).values
+    return values.kind == "palette" and values.colours.items() <= _COLOURS.items()
 
 
 def _pair(folder: Path, legend: Legend) -> dict[str, Drawn]:
