@@ -86,6 +86,25 @@ def test_of_few_photos_one_is_kept_and_of_fewer_than_five_none(tmp_path, num, nu
     assert (len(found.train), len(found.val)) == (num - num_val, num_val)
 
 
+def test_what_is_held_out_is_test_or_else_val_and_may_be_nothing(folder):
+    found = load(folder)
+    assert found.held_out() == found.require_held_out() == ("val", found.val)
+    (folder / "splits.json").write_text(
+        json.dumps({"train": ["photo1"], "val": ["photo2"], "test": ["photo3"]})
+    )
+    found = load(folder)
+    assert found.held_out() == found.require_held_out() == ("test", found.test)
+    assert found.held_out("val") == found.require_held_out("val") == ("val", found.val)
+    (folder / "splits.json").write_text(json.dumps({"train": ["photo1"], "val": [], "test": []}))
+    found = load(folder)
+    assert found.held_out() == ("val", ())
+    assert found.held_out("test") == ("test", ())
+    for part, where in ((None, ""), ("val", " in the part val"), ("test", " in the part test")):
+        needed = rf"needs labelled photos that are not learned from{where}, to score on; label at least 5, or"
+        with pytest.raises(ConfigError, match=needed):
+            found.require_held_out(part)
+
+
 def test_splits_json_deals_the_photos(folder):
     splits = {"train": ["photo4", "photo1"], "val": ["photo2"], "test": ["photo9", "photo8"]}
     (folder / "splits.json").write_text(json.dumps(splits))

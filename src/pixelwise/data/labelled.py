@@ -85,13 +85,20 @@ class LabelledPhotos:
     def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
         """The part to score on: `test` where there is one, or else `val`, unless one is named.
 
+        It is empty where nothing is held out: one can learn then, and not tell how well.
+        """
+        name: HeldOut = part or ("test" if self.test else "val")
+        return name, self.test if name == "test" else self.val
+
+    def require_held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
+        """The same, for who cannot do without.
+
         Raises:
             ConfigError: there is no such part; scores on what was learned from say nothing.
         """
-        parts: dict[HeldOut, tuple[LabelledPhoto, ...]] = {"test": self.test, "val": self.val}
-        for name in (part,) if part else parts:
-            if photos := parts[name]:
-                return name, photos
+        name, photos = self.held_out(part)
+        if photos:
+            return name, photos
         where = f" in the part {part}" if part else ""
         raise ConfigError(
             f"{self.name} needs labelled photos that are not learned from{where}, to score on; "

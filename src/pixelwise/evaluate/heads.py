@@ -118,7 +118,7 @@ def evaluate_head(
             f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
             f"{', '.join(labelled.classes.names)}: needed the same classes in the same order"
         )
-    part, photos = labelled.held_out(part)
+    part, photos = labelled.require_held_out(part)
     twins = _find_twins(labelled.train, photos)
     notes = [_told(twins, part, without_duplicates)] if twins else []
     if without_duplicates:
