@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from pixelwise.config import Precision
 from pixelwise.features.tiling import Maps, split, stitch
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.view import WHOLE, View, read_view, reading_size
-from pixelwise.processor import choose_precision, compute_in
+from pixelwise.processor import compute_in
 
 READING = "thumbnail-1"
 """The name of the way in which photos are read here; another way of reading would need another name."""
@@ -57,7 +56,7 @@ def extract(
 
     Pictures are looked at one by one: so a photo's maps depend on this photo alone, and on the CPU many at
     once take no less time each. A large one goes in tiles where the network says how wide their margins have
-    to be. fp32 is computed in fp32, bf16 in whichever is faster here.
+    to be. fp32 is computed in fp32, bf16 as `computed_in` says.
 
     Raises:
         ShapeError: the network's `multiple` does not divide height and width.
@@ -78,10 +77,14 @@ def extract(
 
 
 def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:
-    """The precision in which maps that are kept as `dtype` are computed on a device."""
-    return "fp32" if dtype == torch.float32 else _faster(device)
+    """The precision in which maps that are kept as `dtype` are computed on a device.
 
-
-@cache
-def _faster(device: torch.device) -> Precision:
-    return choose_precision("auto", device)[0]
+    By what the processor has, not by timing it: a busy moment would give a photo other features than the
+    day before.
+    """
+    if dtype == torch.float32:
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if has_bf16 else "fp32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 
 from pixelwise.features import PhotoLook, PhotoMaps
 from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
@@ -11,7 +12,10 @@ from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.shots import looks, num_looks
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
+from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
+
+_FEW = 4  # classes: with no more, solving waits for memory, and threads only for each other
 
 
 def learn_last_layer(lesson: Lesson) -> Taught:
@@ -30,7 +34,8 @@ def learn_last_layer(lesson: Lesson) -> Taught:
         ]
         features = look_at(lesson, wanted)
         looked_s = time.perf_counter()
-        learned = _solve(lesson, views, features)
+        with ONE_THREAD if lesson.classes.num_classes <= _FEW else nullcontext():
+            learned = _solve(lesson, views, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
     solved = learned.solved

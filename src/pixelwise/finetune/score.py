@@ -13,7 +13,8 @@ import torch
 from pixelwise.backbones import Backbone
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import extract, read_photo
-from pixelwise.head import Maps, Weights
+from pixelwise.head import Maps, Weights, labels_by
+from pixelwise.processor import ONE_THREAD
 from pixelwise.scores import ImageCounts
 
 _THREADS = 2  # torch computes one photo at a time in each
@@ -55,8 +56,11 @@ def count(
         labels, maps = photo.read_labels(), source.read()
         size = (labels.shape[0], labels.shape[1])
         known = labels.numpy()
-        return [ImageCounts.of(head.labels(maps, size).numpy(), known, len(head.bias)) for head in heads]
+        given = labels_by(heads, maps, size)
+        return [
+            ImageCounts.of(one.numpy(), known, len(head.bias)) for one, head in zip(given, heads, strict=True)
+        ]
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ONE_THREAD, ThreadPoolExecutor(_THREADS) as pool:
         by_photo = list(pool.map(of_photo, photos, features))
     return [list(of_head) for of_head in zip(*by_photo, strict=True)]

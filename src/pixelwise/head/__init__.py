@@ -1,7 +1,16 @@
 """The exact head: multinomial logistic regression on features that do not change."""
 
 from pixelwise.head.enlarge import Enlarged
-from pixelwise.head.objective import Maps, Objective, Pixels, Weights, WholePhotos, features_at, grid
+from pixelwise.head.objective import (
+    Maps,
+    Objective,
+    Pixels,
+    Weights,
+    WholePhotos,
+    features_at,
+    grid,
+    labels_by,
+)
 from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, solve
 
 __all__ = [
@@ -18,5 +27,6 @@ __all__ = [
     "choose_ridge",
     "features_at",
     "grid",
+    "labels_by",
     "solve",
 ]

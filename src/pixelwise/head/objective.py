@@ -45,16 +45,30 @@ class Weights:
         return logits_of_maps(maps, self.weight, self.bias, size)
 
     def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-        """The likeliest class of each pixel of a photo, at `size` (height, width); the first on a tie.
-
-        Only how much a class exceeds the first one counts, so that the first needs no logits.
-        """
-        best, label = self.over_first().logits(maps, size).max(0)
-        return ((label + 1) * (best > 0)).to(torch.uint8)
+        """The likeliest class of each pixel of a photo, at `size` (height, width); the first on a tie."""
+        return labels_by([self], maps, size)[0]
 
     def over_first(self) -> Weights:
         """How much each class but the first exceeds the first: K - 1 rows that say who is likeliest."""
         return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
+
+
+def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
+    """What `Weights.labels` gives for each of several heads; the maps are gone through once.
+
+    Only how much a class exceeds the first one counts, so that the first needs no logits.
+    """
+    over = [head.over_first() for head in heads]
+    weight, bias = torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over])
+    excess = logits_of_maps(maps, weight, bias, size).split([len(one.bias) for one in over])
+    return [_likeliest(one) for one in excess]
+
+
+def _likeliest(excess: Float[Tensor, "_K_less_1 H W"]) -> UInt8[Tensor, "H W"]:
+    if len(excess) == 1:  # comparing is several times as fast as looking for a largest
+        return (excess[0] > 0).to(torch.uint8)
+    best, label = excess.max(0)
+    return ((label + 1) * (best > 0)).to(torch.uint8)
 
 
 def logits_of_maps(
