@@ -95,7 +95,7 @@ def run(name: str, pool: Pool, test: Pixels, seed: int) -> list[float]:
     scores = []
     head = None
     while True:
-        head = solve(pool.joined(known), RIDGE, head, gradient_norm=1e-4).weights
+        head = solve(pool.joined(known), RIDGE, head, gradient_norm=3e-5).weights
         scores.append(test.confusion(head).miou)
         if len(known) == LAST:
             return scores
