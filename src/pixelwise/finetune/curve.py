@@ -95,7 +95,7 @@ def learning_curve(
     """
     labelled = load_labelled(config.source, data_dir, config.seed)
     photos = draw(labelled.train, config.shots, config.seed)
-    _, scored = labelled.held_out()
+    _, scored = labelled.require_held_out()
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     drawn = [
         (num, draw(photos, num, config.seed + 1 + place))

@@ -89,7 +89,7 @@ def finetune(
     start_s = time.perf_counter()
     require_writable(out)
     labelled = load_labelled(config.source, data_dir, config.seed)
-    part, scored = labelled.held_out()
+    part, scored = labelled.require_held_out()
     lesson = _prepare(config, labelled, device, cache or FeatureCache())
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
