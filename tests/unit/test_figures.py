@@ -14,6 +14,7 @@ from pixelwise.config import UNetConfig
 from pixelwise.data.synthetic import draw_shapes
 from pixelwise.labelspace import Palette
 from pixelwise.models import build
+from pixelwise.scores import Interval
 
 ROWS = [
     {"epoch": e, "train_loss": 3 / e, "val_loss": 3.2 / e, "val_accuracy": 10.0 * e, "train_seconds": e}
@@ -122,3 +123,21 @@ def test_an_ab_prediction_keeps_the_lightness_of_the_truth(images):
     grey, truth, classes, predicted = compare(AB, images)
     for strip in (grey, classes, predicted):
         assert (l_of(strip) - l_of(truth)).abs().mean() < 0.3
+
+
+def test_a_learning_curve_has_its_points_its_band_and_its_numbers_of_photos():
+    scores = [Interval(value=v, low=v - 0.1, high=v + 0.05) for v in (0.5, 0.7, 0.8)]
+    (axes,) = figures.draw_learning([2, 5, 7], scores, figures.ON_LIGHT).figure.axes
+    (line,) = axes.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([2, 5, 7], [0.5, 0.7, 0.8])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.4, 0.85))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "5", "7"]
+
+
+def test_reliability_is_the_share_of_right_ones_by_how_sure_and_empty_bins_are_left_out():
+    bins = np.array([[0.0, 10, 0, 90], [0.0, 6, 0, 81], [0.0, 5, 0, 90]])
+    (axes,) = figures.draw_reliability(bins, figures.ON_DARK).figure.axes
+    even, line = axes.lines
+    assert list(even.get_xdata()) == list(even.get_ydata())
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.6, 0.9], [0.5, 1.0])
