@@ -83,7 +83,10 @@ def test_the_sentence_has_the_gain_and_its_interval():
     assert told.sentence.startswith(
         "10 more photos would bring at most about +0.012 of mean IoU (+0.004 to +0.020)"
     )
-    assert told.to_dict()["forecast"] == {"more": 10, "at_most": {"value": 0.0123, "low": 0.004, "high": 0.02}}
+    assert told.to_dict()["forecast"] == {
+        "more": 10,
+        "at_most": {"value": 0.0123, "low": 0.004, "high": 0.02},
+    }
 
 
 def test_a_perfect_head_has_a_logarithm():
