@@ -1,6 +1,6 @@
 """How good a head is by the number of photos it is learned from, and how long `finetune` takes.
 
-    PIXELWISE_DATA=... python benchmarks/shots.py [--shots 5 20 0] [--draws 5] [--repeats 3]
+    PIXELWISE_DATA=... python benchmarks/shots.py [--shots 5 20 0] [--draws 5] [--repeats 3] [--sizes 256 512] [--looks 1] [--ridge 0.1]
 
 Prints the intersection over union of flower on the test photos of flowers17, over all labelled pixels, last
 layer only, on the embedded backbone: mean and standard deviation over draws (0 shots: all, one draw). Then
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from pixelwise.config import FinetuneConfig
 from pixelwise.features import FeatureCache
@@ -30,20 +31,24 @@ def main() -> None:
     parser.add_argument("--shots", type=int, nargs="+", default=[5, 20, 0])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[])
+    parser.add_argument("--looks", type=int, default=0)
+    parser.add_argument("--ridge", type=float)
     options = parser.parse_args()
+    way = {"sizes": tuple(options.sizes), "looks": options.looks, "ridge": options.ridge}
     print(f"{platform.machine()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         for shots in options.shots:
-            score(shots, options.draws if shots else 1, Path(folder))
+            score(shots, options.draws if shots else 1, Path(folder), way)
         for _ in range(options.repeats):
             time_program(Path(folder))
 
 
-def score(shots: int, num_draws: int, folder: Path) -> None:
+def score(shots: int, num_draws: int, folder: Path, way: dict[str, Any]) -> None:
     """Print what heads of some draws score."""
     cache, scores, solve_s = FeatureCache(folder / "scores"), [], []
     for seed in range(num_draws):
-        config = FinetuneConfig(source="flowers17", shots=shots, seed=seed)
+        config = FinetuneConfig(source="flowers17", shots=shots, seed=seed, **way)
         result = finetune(config, folder / "head.safetensors", cache=cache)
         scores.append(result.after.iou["flower"].value)
         solve_s.append(result.taught.solve_s)
