@@ -1,6 +1,7 @@
 """How good a head is by the number of photos it is learned from, and how long `finetune` takes.
 
-    PIXELWISE_DATA=... python benchmarks/shots.py [--shots 5 20 0] [--draws 5] [--repeats 3] [--sizes 256 512] [--looks 1] [--ridge 0.1]
+    PIXELWISE_DATA=... python benchmarks/shots.py [--shots 5 20 0] [--draws 5] [--repeats 3]
+        [--sizes 256 512] [--looks 1] [--ridge 0.1]
 
 Prints the intersection over union of flower on the test photos of flowers17, over all labelled pixels, last
 layer only, on the embedded backbone: mean and standard deviation over draws (0 shots: all, one draw). Then
