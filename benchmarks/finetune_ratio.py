@@ -35,7 +35,7 @@ from pixelwise.features import FeatureCache
 from pixelwise.finetune.exact import learn_last_layer
 from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.loop import learn_by_adam
-from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import draw
 from pixelwise.processor import choose_device
 from pixelwise.scores import SegmentationScores
@@ -134,7 +134,7 @@ def by_adam(lesson: Lesson, epochs: int = EPOCHS) -> Taught:
 
 
 def score(lesson: Lesson, taught: Taught, photos: tuple[LabelledPhoto, ...]) -> SegmentationScores:
-    sources = [Uncached(one.photo, taught.backbone, lesson.sizes, lesson.device) for one in photos]
+    sources = uncached(photos, taught.backbone, lesson)
     (counts,) = count([taught.weights], photos, sources)
     return SegmentationScores.of(counts, lesson.classes)
 

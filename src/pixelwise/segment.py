@@ -18,7 +18,7 @@ from torch import Tensor
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.errors import ConfigError, PhotoError
-from pixelwise.features import extract, read_photo
+from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
 from pixelwise.heads import Head
 from pixelwise.masks.probabilities import write_probabilities
@@ -98,12 +98,10 @@ def segment(
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     named = dict(zip(_endings(heads), heads, strict=True))
-    dressed = [head.dress(backbone) for head in heads]
+    extractors = _extractors(heads, backbone, device)
 
     def do(found: Found, targets: Targets) -> CutOut:
-        return _segment_found(
-            found, targets, named, lambda photo: _look(photo, heads, dressed, device), options
-        )
+        return _segment_found(found, targets, named, lambda photo: _look(photo, heads, extractors), options)
 
     outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
     outdated += [] if options.probabilities else [_PROBABILITIES]
@@ -124,27 +122,33 @@ def look(
         CheckpointError: a head was learned on another backbone.
         PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
     """
-    return _look(photo, heads, [head.dress(backbone) for head in heads], device)
+    return _look(photo, heads, _extractors(heads, backbone, device))
 
 
-def _look(
-    photo: Photo, heads: Sequence[Head], dressed: Sequence[Backbone], device: torch.device
-) -> tuple[Enlarged, ...]:
-    """The same, with the backbone of each head; several may have one and the same."""
+def _extractors(heads: Sequence[Head], backbone: Backbone, device: torch.device) -> list[Extractor]:
+    """What looks for each head; one and the same for those on one and the same backbone."""
+    dressed = [head.dress(backbone) for head in heads]
+    made = {own: Extractor(own, device=device) for own in dict.fromkeys(dressed)}
+    return [made[own] for own in dressed]
+
+
+def _look(photo: Photo, heads: Sequence[Head], extractors: Sequence[Extractor]) -> tuple[Enlarged, ...]:
     looks = tuple(
-        dict.fromkeys((size, own) for head, own in zip(heads, dressed, strict=True) for size in head.sizes)
+        dict.fromkeys((size, own) for head, own in zip(heads, extractors, strict=True) for size in head.sizes)
     )
-    images = worked_ahead(lambda one: read_photo(photo, one[0], one[1].multiple), iter(looks), len(looks))
+    images = worked_ahead(
+        lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(looks), len(looks)
+    )
     maps = {}
     for (size, own), image in zip(looks, images, strict=True):
-        _require_room(photo, image, own)
-        maps[size, own] = extract(image, own, device=device)
+        _require_room(photo, image, own.backbone)
+        maps[size, own] = own(image)
     stored = photo.height, photo.width
     return tuple(
         Enlarged(
             head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
         )
-        for head, own in zip(heads, dressed, strict=True)
+        for head, own in zip(heads, extractors, strict=True)
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.backbones import open_backbone
-from pixelwise.features import FeatureCache, extract, read_photo
+from pixelwise.features import Extractor, FeatureCache, read_photo
 from pixelwise.features.entries import find
 
 TESTS = Path(__file__).parents[1]
@@ -209,8 +209,9 @@ def flowers(real_data_dir):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cached_equals_uncached(backbone, flowers, folder, dtype):
     for photo in FeatureCache(folder).maps(flowers[:2], backbone, dtype=dtype):
+        extractor = Extractor(backbone, dtype)
         images = [read_photo(photo.look.photo, size, backbone.multiple) for size in backbone.sizes]
-        uncached = [one for image in images for one in extract(image, backbone, dtype)]
+        uncached = [one for image in images for one in extractor(image)]
         assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))
 
 
@@ -220,7 +221,7 @@ def test_tiles_of_a_large_photo_say_what_the_whole_says(backbone, flowers):
     """A photo enlarged to 3.8 megapixels, more than the embedded backbone takes in one piece."""
     image = read_photo(flowers[0], 1600, backbone.multiple)
     assert image.shape[1] * image.shape[2] > (4 * backbone.margin) ** 2
-    tiled = extract(image, backbone, torch.float32)
+    tiled = Extractor(backbone, torch.float32)(image)
     with torch.no_grad():
         whole = backbone(image[None].float() / 255)
     for one, other in zip(tiled, whole, strict=True):

@@ -11,7 +11,7 @@ from PIL import Image
 from fixtures.photos.make import exif, scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.errors import ConfigError, OutputError, PhotoError, ShapeError
-from pixelwise.features import FeatureCache, PhotoLook, extract, read_photo
+from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
 from pixelwise.features.cache import default_folder
 from pixelwise.photos.view import WHOLE, View
 
@@ -55,7 +55,7 @@ def test_cached_equals_uncached_bit_for_bit(cache, photos, dtype):
     computed = cache.maps(photos, backbone, dtype=dtype)
     found = FeatureCache(cache.folder).maps(photos, tiny_backbone(), dtype=dtype)
     uncached = [
-        one for size in backbone.sizes for one in extract(read_photo(photos[1], size, 8), backbone, dtype)
+        one for size in backbone.sizes for one in Extractor(backbone, dtype)(read_photo(photos[1], size, 8))
     ]
     for maps in (computed[1].read(), found[1].read()):
         assert all(torch.equal(a, b) for a, b in zip(maps, uncached, strict=True))
@@ -150,7 +150,7 @@ def test_views_of_a_photo_have_features_of_their_own(cache, photos):
     part = read_photo(photos[0], 32, 8)[:, 8:24, 24:48].flip(-1)
     assert image.shape == part.shape
     assert (image.int() - part.int()).abs().max() <= 1
-    for one, other in zip(maps[1].read(), extract(image, tiny_backbone(), torch.float32), strict=True):
+    for one, other in zip(maps[1].read(), Extractor(tiny_backbone(), torch.float32)(image), strict=True):
         assert torch.equal(one, other)
     cache.maps(looks, backbone, sizes=[16], dtype=torch.float32)
     assert num_seen(backbone) == 2
@@ -240,7 +240,7 @@ def test_large_pictures_go_in_tiles_and_say_the_same(monkeypatch):
     tiled, whole = tiny_backbone(), tiny_backbone(margin=None)
     monkeypatch.setattr("pixelwise.features.extraction._WHOLE_PIXELS", 2000)
     for one, other in zip(
-        extract(image, tiled, torch.float32), extract(image, whole, torch.float32), strict=True
+        Extractor(tiled, torch.float32)(image), Extractor(whole, torch.float32)(image), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
     assert num_seen(tiled) > 4
@@ -250,7 +250,7 @@ def test_large_pictures_go_in_tiles_and_say_the_same(monkeypatch):
 
 def test_a_picture_of_another_shape_is_refused_by_the_network():
     with pytest.raises(ShapeError, match="tiny needs height and width divisible by 8, got 12 x 16"):
-        extract(torch.zeros(3, 12, 16, dtype=torch.uint8), tiny_backbone())
+        Extractor(tiny_backbone())(torch.zeros(3, 12, 16, dtype=torch.uint8))
 
 
 def test_files_that_were_removed_meanwhile_are_named(cache, photos):

@@ -17,7 +17,7 @@ from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.finetune.batches import Batch, batches
 from pixelwise.finetune.loop import learn_by_adam
 from pixelwise.finetune.policies import Learner
-from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.score import count, uncached
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.read import resize_mask
 from pixelwise.photos.view import WHOLE, View
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 
 def miou_of(lesson, taught):
-    sources = [Uncached(one.photo, taught.backbone, lesson.sizes, lesson.device) for one in lesson.watched]
+    sources = uncached(lesson.watched, taught.backbone, lesson)
     (counts,) = count([taught.weights], lesson.watched, sources)
     return sum((one.confusion for one in counts[1:]), counts[0].confusion).miou
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fixtures.lessons import folder_of_halves, lesson_on
-from fixtures.tiny_backbone import num_seen, tiny_backbone
+from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import ConfigError, FrozenError
 from pixelwise.finetune import tune as room
 from pixelwise.finetune.advise import Advice, advise
@@ -218,13 +218,3 @@ def test_the_advice_in_words(gain, verdict):
     )
     assert advice.describe().endswith(verdict)
     assert advice.worth_it == (low > 0)
-
-
-def test_the_backbone_of_a_lesson_looks_no_more_than_for_its_features(folder):
-    """Learning runs on a copy: the lesson's own stays as it is, and so do counts of what it saw."""
-    backbone = tiny_backbone()
-    lesson = lesson_on(backbone, folder, policy="stage", epochs=1)
-    start = learn_last_layer(lesson)
-    seen = num_seen(backbone)
-    tune(lesson, start, "stage")
-    assert num_seen(backbone) == seen

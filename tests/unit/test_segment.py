@@ -13,7 +13,7 @@ from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise import segment as room
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.features import extract, read_photo
+from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Weights
 from pixelwise.heads import Head
 from pixelwise.masks.read import read_mask
@@ -56,7 +56,7 @@ def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
     maps = [
         one.float()
         for size in mine.sizes
-        for one in extract(read_photo(Path(photo), size, backbone.multiple), backbone)
+        for one in Extractor(backbone)(read_photo(Path(photo), size, backbone.multiple))
     ]
     expected = mine.weights.labels(maps, (40, 56))
     assert len(expected.unique()) > 1

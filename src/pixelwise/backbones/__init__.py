@@ -8,6 +8,7 @@ from pixelwise.backbones.backbone import About, Backbone, Level, OriginalHead
 from pixelwise.backbones.catalogue import COCO, TIMM
 from pixelwise.backbones.efficientnet import ABOUT as EFFICIENTNET
 from pixelwise.backbones.efficientnet import open_efficientnet
+from pixelwise.backbones.folding import folded
 from pixelwise.errors import ConfigError
 
 _NAMED = {EFFICIENTNET.name: EFFICIENTNET} | COCO
@@ -74,5 +75,6 @@ __all__ = [
     "OriginalHead",
     "about",
     "backbone_names",
+    "folded",
     "open_backbone",
 ]

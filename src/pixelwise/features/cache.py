@@ -120,9 +120,10 @@ class FeatureCache:
                 wanted[one] = Wanted(files[look.photo], one, missing)
         copies = Counter(seen)
         advance(len(looks) - sum(copies[one] for one in wanted), "from the cache")
-        for done, sources in Filling(self._store, ask).run(wanted.values()):
-            found |= sources
-            advance(copies[done.seen], done.file.path.name)
+        if wanted:
+            for done, sources in Filling(self._store, ask).run(wanted.values()):
+                found |= sources
+                advance(copies[done.seen], done.file.path.name)
         return [
             PhotoMaps(look, files[look.photo].digest, tuple(found[key] for key in keys[one]), hold)
             for look, one in zip(looks, seen, strict=True)

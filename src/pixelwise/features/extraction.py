@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
-from pixelwise.backbones import Backbone
+from pixelwise.backbones import Backbone, folded
 from pixelwise.config import Precision
 from pixelwise.features.tiling import Maps, split, stitch
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.view import WHOLE, View, read_view, reading_size
 from pixelwise.processor import compute_in
 
-READING = "thumbnail-1"
+READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
 _WHOLE_PIXELS = 1_500_000
 CPU = torch.device("cpu")
@@ -45,35 +46,50 @@ def read_photo(
     return read_view(photo, view, *size).contiguous()
 
 
-@torch.no_grad()
-def extract(
-    image: UInt8[Tensor, "3 H W"],
-    backbone: Backbone,
-    dtype: torch.dtype = torch.bfloat16,
-    device: torch.device = CPU,
-) -> Maps:
-    """A network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
+@final
+class Extractor(nn.Module):
+    """A backbone made ready to look at many pictures, on one device and for features of one type.
 
-    Pictures are looked at one by one: so a photo's maps depend on this photo alone, and on the CPU many at
-    once take no less time each. A large one goes in tiles where the network says how wide their margins have
-    to be. fp32 is computed in fp32, bf16 as `computed_in` says.
+    It looks with a copy, made for speed: the backbone may learn on afterwards, the copy stays what it was.
 
-    Raises:
-        ShapeError: the network's `multiple` does not divide height and width.
+    Attributes:
+        backbone: the copy.
+        dtype, device, precision: of the features, where they are computed, and how.
     """
-    net = backbone.to(device)
-    precision = computed_in(dtype, device)
 
-    def look(part: Tensor) -> Maps:
-        floats = (part[None].to(device).float() / 255).contiguous(memory_format=torch.channels_last)
-        with compute_in(precision, device):
-            maps = net(floats)
-        return tuple(one[0].to("cpu", dtype).contiguous() for one in maps)
+    def __init__(
+        self, backbone: Backbone, dtype: torch.dtype = torch.bfloat16, device: torch.device = CPU
+    ) -> None:
+        """fp32 is computed in fp32, bf16 as `computed_in` says."""
+        super().__init__()
+        self.dtype, self.device = dtype, device
+        self.precision = computed_in(dtype, device)
+        self.backbone = folded(backbone, self.precision).to(device)
 
-    if backbone.margin is None:
-        return look(image)
-    tiles = split(*image.shape[1:], step=backbone.multiple, margin=backbone.margin, max_pixels=_WHOLE_PIXELS)
-    return stitch(image, tiles, [level.stride for level in backbone.levels], look)
+    @torch.no_grad()
+    def forward(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
+        """The network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
+
+        Pictures are looked at one by one: so a photo's maps depend on this photo alone, and on the CPU many
+        at once take no less time each. A large one goes in tiles where the network says how wide their
+        margins have to be.
+
+        Raises:
+            ShapeError: the network's `multiple` does not divide height and width.
+        """
+        backbone = self.backbone
+        if backbone.margin is None:
+            return self._look(image)
+        tiles = split(
+            *image.shape[1:], step=backbone.multiple, margin=backbone.margin, max_pixels=_WHOLE_PIXELS
+        )
+        return stitch(image, tiles, [level.stride for level in backbone.levels], self._look)
+
+    def _look(self, part: UInt8[Tensor, "3 H W"]) -> Maps:
+        floats = (part[None].to(self.device).float() / 255).contiguous(memory_format=torch.channels_last)
+        with compute_in(self.precision, self.device):
+            maps = self.backbone(floats)
+        return tuple(one[0].to("cpu", self.dtype).contiguous() for one in maps)
 
 
 def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:

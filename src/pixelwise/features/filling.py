@@ -10,26 +10,27 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 import torch
-from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.errors import ConfigError, OutputError, PhotoError
 from pixelwise.features.entries import Entry, describe, encode
-from pixelwise.features.extraction import READING, computed_in, extract, read_photo
+from pixelwise.features.extraction import READING, Extractor, computed_in, read_photo
 from pixelwise.features.store import Store
 from pixelwise.features.tiling import Maps
 from pixelwise.files import checksum
 from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.view import View
+from pixelwise.processor import ONE_THREAD
 
 _logger = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
 _DTYPES = (torch.bfloat16, torch.float32)
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 THREADS = min(4, os.cpu_count() or 1)
-"""How many photos are summed up, or read, at once."""
+"""How many photos are summed up, or looked at, at once."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,13 @@ class Wanted:
 
 
 class Filling:
-    """What is missing, read, computed and kept, all three at once."""
+    """What is missing, read, computed and kept, some photos at once."""
 
     def __init__(self, store: Store, ask: Ask) -> None:
         self._store = store
         self._ask = ask
+        self._extractor = Extractor(ask.backbone, ask.dtype, ask.device)
+        self._lock = Lock()  # of what follows
         self._failure: OutputError | None = None
         self._in_memory_bytes = 0
 
@@ -158,25 +161,17 @@ class Filling:
             PhotoError: a photo cannot be read.
             OutputError: there is no room on disk, nor in memory.
         """
-        pictures = worked_ahead(self._read, iter(wanted), THREADS)
-        return worked_ahead(self._keep, map(self._compute, pictures), 1)
+        return worked_ahead(self._fill, iter(wanted), THREADS)
 
-    def _read(self, wanted: Wanted) -> tuple[Wanted, dict[str, Tensor]]:
+    def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, Source]]:
+        """From file to file in one thread: threads that share a photo spend a third of it waiting."""
         path, multiple, view = wanted.file.path, self._ask.backbone.multiple, wanted.seen[1]
-        images = {key: read_photo(path, size, multiple, view) for key, size in wanted.missing.items()}
-        wanted.file.require_unchanged()
-        return wanted, images
+        with ONE_THREAD:
+            images = {key: read_photo(path, size, multiple, view) for key, size in wanted.missing.items()}
+            wanted.file.require_unchanged()
+            return wanted, {key: self._keep(key, self._extractor(one)) for key, one in images.items()}
 
-    def _compute(self, read: tuple[Wanted, dict[str, Tensor]]) -> tuple[Wanted, dict[str, Maps]]:
-        wanted, images = read
-        ask = self._ask
-        return wanted, {key: extract(one, ask.backbone, ask.dtype, ask.device) for key, one in images.items()}
-
-    def _keep(self, computed: tuple[Wanted, dict[str, Maps]]) -> tuple[Wanted, dict[str, Source]]:
-        wanted, maps = computed
-        return wanted, {key: self._keep_one(key, one) for key, one in maps.items()}
-
-    def _keep_one(self, key: str, maps: Maps) -> Source:
+    def _keep(self, key: str, maps: Maps) -> Source:
         """On disk or, once that has failed, in memory."""
         if self._failure is None:
             content = encode(key, self._ask.names, maps)
@@ -184,12 +179,19 @@ class Filling:
                 path = self._store.add(key, content)
                 return describe(path, len(content), content, key, self._ask.names)
             except OutputError as error:
+                self._fail(error)
+        with self._lock:
+            self._in_memory_bytes += sum(one.nbytes for one in maps)
+            if self._in_memory_bytes > _MEMORY_BYTES:
+                raise OutputError(
+                    f"{self._failure}; memory takes at most {_MEMORY_BYTES / 1e9:g} GB instead: make room,"
+                    " put the cache elsewhere by PIXELWISE_CACHE, or take fewer photos or smaller sizes"
+                ) from self._failure
+        return Unkept(maps)
+
+    def _fail(self, error: OutputError) -> None:
+        """Say so, once."""
+        with self._lock:
+            if self._failure is None:
                 _logger.warning("%s; features stay in memory, and the next run computes them again", error)
                 self._failure = error
-        self._in_memory_bytes += sum(one.nbytes for one in maps)
-        if self._in_memory_bytes > _MEMORY_BYTES:
-            raise OutputError(
-                f"{self._failure}; memory takes at most {_MEMORY_BYTES / 1e9:g} GB instead: make room,"
-                " put the cache elsewhere by PIXELWISE_CACHE, or take fewer photos or smaller sizes"
-            ) from self._failure
-        return Unkept(maps)

@@ -11,7 +11,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.features import PhotoLook
 from pixelwise.finetune.exact import learn_last_layer, look_at
 from pixelwise.finetune.lesson import Lesson, Taught
-from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import draw
 from pixelwise.finetune.tune import tune
 from pixelwise.scores import Interval, miou_gain
@@ -98,7 +98,7 @@ def advise(lesson: Lesson, taught: Taught, held_out: Sequence[LabelledPhoto]) ->
     tuned = tune(trial, start, "stage")
     kept = look_at(lesson, [PhotoLook(one.photo) for one in measured])
     (before,) = count([start.weights], measured, kept)
-    fresh = [Uncached(one.photo, tuned.backbone, lesson.sizes, lesson.device) for one in measured]
+    fresh = uncached(measured, tuned.backbone, lesson)
     (after,) = count([tuned.weights], measured, fresh)
     return Advice(
         gain=miou_gain(before, after, seed),

@@ -20,7 +20,7 @@ from pixelwise.backbones import Backbone
 from pixelwise.config import FinetuneConfig
 from pixelwise.cost import Cost, Counting, Part, Plan, best_s, trace
 from pixelwise.data import LabelledPhotos
-from pixelwise.features import FeatureCache, extract
+from pixelwise.features import Extractor, FeatureCache
 from pixelwise.finetune.calibrate import PASSES_BESIDE, Task, Timings, calibrate
 from pixelwise.finetune.last_layer import NUM_PIXELS_TO_CHOOSE, folds_of
 from pixelwise.finetune.policies import Learner, Thawed, names_in_learner
@@ -128,24 +128,24 @@ class _Looking:
 def _count_looks(task: Task) -> _Looking:
     """Counted in looks that do compute, at black: sooner done than those without content are prepared."""
     counts = []
+    extractor = Extractor(task.backbone, device=task.device)
     for reading in task.readings:
         with Counting() as counted:
-            extract(torch.zeros(3, *reading, dtype=torch.uint8), task.backbone, device=task.device)
+            extractor(torch.zeros(3, *reading, dtype=torch.uint8))
         counts.append(counted)
     return _Looking(sum(one.flops for one in counts), max(one.peak_bytes for one in counts))
 
 
 def _trace_looks(task: Task) -> _Looking:
-    smallest = torch.zeros(3, task.backbone.multiple, task.backbone.multiple, dtype=torch.uint8)
-    extract(smallest, task.backbone)  # the precision is chosen by measuring, which needs tensors with content
-    traced = [trace(task.backbone, partial(_look, reading)) for reading in task.readings]
+    extractor = Extractor(task.backbone)
+    traced = [trace(extractor, partial(_look, reading)) for reading in task.readings]
     return _Looking(sum(one.flops for one in traced), max(one.peak_bytes for one in traced))
 
 
-def _look(size: tuple[int, int], backbone: Backbone) -> Maps:
-    """A look in tiles or whole, as true ones are, at what has no content and cannot go to another device."""
-    vars(backbone)["to"] = lambda _device: backbone
-    return extract(torch.empty(3, *size, dtype=torch.uint8), backbone)
+def _look(size: tuple[int, int], extractor: Extractor) -> Maps:
+    """A look in tiles or whole, as true ones are, at what has no content."""
+    maps: Maps = extractor(torch.empty(3, *size, dtype=torch.uint8))
+    return maps
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pixelwise.features import FeatureCache, PhotoLook
 from pixelwise.files import require_writable
 from pixelwise.finetune.exact import learn_last_layer, look_at
 from pixelwise.finetune.lesson import Lesson, Taught
-from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import draw
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
@@ -169,7 +169,7 @@ def _score(
     heads = [untaught(taught.weights, lesson.config.seed), taught.start or taught.weights]
     counts = count(heads, scored, kept)
     if taught.changed:
-        sources = [Uncached(one.photo, taught.backbone, lesson.sizes, lesson.device) for one in scored]
+        sources = uncached(scored, taught.backbone, lesson)
         counts += count([taught.weights], scored, sources)
     scores = [SegmentationScores.of(one, lesson.classes, lesson.config.seed) for one in counts]
     return scores[0], scores[1] if taught.start else None, scores[-1]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import torch
-
 from pixelwise.backbones import Backbone
 from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.features import extract, read_photo
+from pixelwise.features import Extractor, read_photo
+from pixelwise.finetune.lesson import Lesson
 from pixelwise.head import Maps, Weights, labels_by
 from pixelwise.processor import ONE_THREAD
 from pixelwise.scores import ImageCounts
@@ -33,9 +32,8 @@ class Uncached:
     """Features that are computed when they are read and not kept, since the backbone will be another."""
 
     photo: Path
-    backbone: Backbone
+    extractor: Extractor
     sizes: Sequence[int]
-    device: torch.device
 
     def read(self) -> Maps:
         """As `Source`.
@@ -43,8 +41,15 @@ class Uncached:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        images = [read_photo(self.photo, size, self.backbone.multiple) for size in self.sizes]
-        return [one for image in images for one in extract(image, self.backbone, device=self.device)]
+        multiple = self.extractor.backbone.multiple
+        images = [read_photo(self.photo, size, multiple) for size in self.sizes]
+        return [one for image in images for one in self.extractor(image)]
+
+
+def uncached(photos: Sequence[LabelledPhoto], backbone: Backbone, lesson: Lesson) -> list[Uncached]:
+    """Sources of photos by a backbone as it is now, read as in a lesson."""
+    extractor = Extractor(backbone, device=lesson.device)
+    return [Uncached(one.photo, extractor, lesson.sizes) for one in photos]
 
 
 def count(

@@ -26,7 +26,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.finetune.batches import Batch, batches
 from pixelwise.finetune.lesson import Lesson, Taught, require_number
 from pixelwise.finetune.policies import BACKBONE, Learner, Thawed, names_in_learner
-from pixelwise.finetune.score import Uncached, count
+from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import closer
 from pixelwise.frozen import certified, fingerprint, freeze
 from pixelwise.losses import class_weights
@@ -210,7 +210,7 @@ class _Course:
 
 def overlap(lesson: Lesson, learner: Learner, photos: Sequence[LabelledPhoto]) -> float:
     """Mean intersection over union of a network as it is now, 0 to 1, over photos together."""
-    sources = [Uncached(one.photo, learner.backbone, lesson.sizes, lesson.device) for one in photos]
+    sources = uncached(photos, learner.backbone, lesson)
     (counts,) = count([learner.weights()], photos, sources)
     return functools.reduce(operator.add, counts).confusion.miou
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyvips
 import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
@@ -21,6 +23,7 @@ from pixelwise.photos.tiff_exif import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
+_MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and never whole in memory
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
 _DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
@@ -94,9 +97,13 @@ class Photo:
         """
         shrink = min(self.height // (2 * height), self.width // (2 * width))
         with reading(self.path):
-            image = self.develop(shrink).thumbnail_image(width, height=height, size="force", no_rotate=True)
-            small = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
-        return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
+            image = self.develop(shrink)
+            if self.alpha:  # what is transparent has a colour that nobody is to see
+                image = _squeezed(image, height, width)
+            elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
+                image = _squeezed(image, 2 * height, 2 * width)
+            codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
+        return _resize(torch.from_numpy(codes), height, width)
 
     def strips(self) -> Ahead[Strip]:
         """All rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
@@ -125,6 +132,18 @@ class Photo:
                     memory[row : row + num] = strip
                     strip = memory[row : row + num]
                 yield strip
+
+
+def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
+    """A picture of any size, streamed."""
+    return image.thumbnail_image(width, height=height, size="force", no_rotate=True)
+
+
+def _resize(codes: UInt8[Tensor, "H W 3"], height: int, width: int) -> UInt8[Tensor, "3 height width"]:
+    """A small picture squeezed: several times sooner than by libvips, which moves what it enlarges."""
+    rows_last = codes.permute(2, 0, 1)[None]
+    small = F.interpolate(rows_last, (height, width), mode="bicubic", antialias=True)
+    return small[0].contiguous()
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:

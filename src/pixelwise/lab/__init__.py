@@ -1,0 +1,1 @@
+"""The handout answered whole, by measurement."""
