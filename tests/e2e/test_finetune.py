@@ -91,6 +91,17 @@ def test_without_a_part_to_stop_by_some_photos_are_set_aside(pixelwise, folder):
     assert (values["num_images"], values["watched"], values["num_scored"]) == (5, 1, 2)
 
 
+def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(pixelwise, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+    few = folder_of_halves(tmp_path / "few", num=3)
+    values = learn(pixelwise, few)
+    assert values["before"] is values["after"] is None
+    done = pixelwise("finetune", f"folder:{few}", *SIZES, "-o", few / "head")
+    assert "all 3 photos are learned from, so how good the head is cannot be told" in done.stderr
+    assert "intersection over union" not in done.stdout
+    assert pixelwise("segment", few / "images", "--head", few / "head", "-o", few / "out").returncode == 0
+
+
 @pytest.mark.slow
 def test_advice(pixelwise, folder):
     values = learn(pixelwise, folder, "--advise")

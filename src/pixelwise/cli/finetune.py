@@ -12,6 +12,7 @@ from pixelwise.config import FinetuneConfig, Policy
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.finetune import FinetuneResult
+    from pixelwise.scores import SegmentationScores
 
 
 def finetune(
@@ -150,14 +151,9 @@ def _told(result: FinetuneResult, path: Path) -> str:
         f"{taught.num_learned} numbers learned from {facts['num_images']} photos, "
         f"{taught.num_looks} looks at them",
         f"features {taught.extract_s:.1f} s, learning {taught.solve_s:.1f} s ({taught.how})",
-        f"intersection over union on {result.after.num_images} other photos ({result.scored_on}), "
-        f"before{', of the last layer alone' if result.last_layer else ''} and after learning:",
     ]
-    width = max(len(name) for name in result.after.iou)
-    for name, after in result.after.iou.items():
-        earlier = [one.iou[name].value for one in (result.before, result.last_layer) if one]
-        values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
-        lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
+    if result.after:
+        lines += _scores_told(result, result.after)
     if result.advice:
         lines.append(result.advice.describe())
     certificate, others = taught.certificate, "other " if taught.changed else ""
@@ -166,3 +162,16 @@ def _told(result: FinetuneResult, path: Path) -> str:
         f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"
     )
     return "\n".join(lines)
+
+
+def _scores_told(result: FinetuneResult, scores: SegmentationScores) -> list[str]:
+    lines = [
+        f"intersection over union on {scores.num_images} other photos ({result.scored_on}), "
+        f"before{', of the last layer alone' if result.last_layer else ''} and after learning:",
+    ]
+    width = max(len(name) for name in scores.iou)
+    for name, after in scores.iou.items():
+        earlier = [one.iou[name].value for one in (result.before, result.last_layer) if one]
+        values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
+        lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
+    return lines

@@ -111,7 +111,9 @@ def folds_of(num_photos: int) -> tuple[int, int]:
     return num_folds, num_folds if num_photos < _MANY else 1
 
 
-def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | None) -> Chosen | None:
+def best_ridge(
+    gathered: Gathered, num_classes: int, class_weights: Tensor | None, moments: Moments
+) -> Chosen | None:
     """The ridge that does best on photos left out; None where there is one photo alone."""
     every = max(1, len(gathered.labels) // NUM_PIXELS_TO_CHOOSE)
     features, labels, photos = (
@@ -128,7 +130,7 @@ def best_ridge(gathered: Gathered, num_classes: int, class_weights: Tensor | Non
             Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
         )
         folds.append((learned, left_out))
-    return choose_ridge(folds)
+    return choose_ridge(folds, moments=moments)
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,11 @@ def learn_exactly(
     # A sample may miss a class that whole photos have.
     counted = torch.cat([one.labels.flatten() for one in looks()]) if whole else gathered.labels
     weights = class_weights(counted[None, None], num_classes, rebalance)
-    chosen = best_ridge(gathered, num_classes, weights) if ridge is None else None
-    if ridge is None:
-        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
     pixels = gathered.pixels(num_classes, weights)
     moments = Moments.of(pixels)
+    chosen = best_ridge(gathered, num_classes, weights, moments) if ridge is None else None
+    if ridge is None:
+        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
     solved = solve(pixels, ridge, chosen.start if chosen else None, moments)
     if whole:
         seen = list(looks())

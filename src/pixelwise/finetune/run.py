@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from pixelwise.scores import SegmentationScores
 if TYPE_CHECKING:  # its module imports torch's optimisers
     from pixelwise.finetune.advise import Advice
 
+_logger = logging.getLogger(__name__)
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _MOST_WATCHED = 40  # photos to stop by: each epoch looks at all of them
 _WATCHED_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
@@ -40,11 +42,12 @@ class FinetuneResult:
 
     head: Head
     taught: Taught
-    before: SegmentationScores
-    """Of the last layer as it is before it learns: random, of torch's own making."""
+    before: SegmentationScores | None
+    """Of the last layer as it is before it learns: random, of torch's own making. None: no photo was held out
+    to score on."""
     last_layer: SegmentationScores | None
     """Of the exact head, where more than the last layer learned from there on."""
-    after: SegmentationScores
+    after: SegmentationScores | None
     scored_on: str
     """The part of the data that all scores are of."""
     advice: Advice | None
@@ -59,9 +62,9 @@ class FinetuneResult:
             "classes": list(self.head.classes.names),
             "num_learned": taught.num_learned,
             "head_bytes": self.head.num_bytes,
-            "before": self.before.to_dict(),
+            "before": self.before.to_dict() if self.before else None,
             "last_layer": self.last_layer.to_dict() if self.last_layer else None,
-            "after": self.after.to_dict(),
+            "after": self.after.to_dict() if self.after else None,
             "extract_seconds": taught.extract_s,
             "solve_seconds": taught.solve_s,
             "score_seconds": self.score_s,
@@ -79,6 +82,8 @@ def finetune(
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
+    Where no photo is held out, since there are too few, there are no scores, and a warning says so.
+
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
         DataError: the photos or their masks are missing or do not belong together.
@@ -89,7 +94,14 @@ def finetune(
     start_s = time.perf_counter()
     require_writable(out)
     labelled = load_labelled(config.source, data_dir, config.seed)
-    part, scored = labelled.require_held_out()
+    part, scored = labelled.held_out()
+    if not scored:
+        _logger.warning(
+            "%s: all %d photos are learned from, so how good the head is cannot be told; label at least 5, or"
+            " look at what pixelwise segment --overlay makes of others",
+            labelled.name,
+            len(labelled.train),
+        )
     lesson = _prepare(config, labelled, device, cache or FeatureCache())
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
@@ -97,9 +109,10 @@ def finetune(
         write_head(out, head)
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
     score_start_s = time.perf_counter()
-    before, last_layer, after = _score(lesson, taught, scored)
+    before, last_layer, after = _score(lesson, taught, scored) if scored else (None, None, None)
     scored_s = time.perf_counter()
-    head = replace(head, facts=head.facts | _score_facts(part, after))
+    if after:
+        head = replace(head, facts=head.facts | _score_facts(part, after))
     write_head(out, head)
     return FinetuneResult(
         head=head,

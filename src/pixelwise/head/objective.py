@@ -256,15 +256,14 @@ def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int])
     """
     height, width = size
     shares = (places.flip(1) + 0.5) / torch.tensor([width, height])
-    return torch.cat(
-        [
-            F.grid_sample(
-                one[None].float(),
-                (2 * shares - 1)[None, None],
-                mode="bilinear",
-                padding_mode="border",
-                align_corners=False,
-            )[0, :, 0]
-            for one in maps
-        ]
-    ).T.contiguous()
+    features = torch.empty(len(places), sum(len(one) for one in maps))
+    for one, columns in zip(maps, features.split([len(one) for one in maps], dim=1), strict=True):
+        read = F.grid_sample(
+            one[None].float(),
+            (2 * shares - 1)[None, None],
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+        columns.copy_(read[0, :, 0].T)
+    return features

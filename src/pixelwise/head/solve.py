@@ -208,19 +208,22 @@ class Chosen:
     """A head at this ridge that was learned on a fold: near the one to be found on all pixels."""
 
 
-def choose_ridge(folds: Sequence[tuple[Pixels, Pixels]], ridges: Sequence[float] = RIDGES) -> Chosen:
+def choose_ridge(
+    folds: Sequence[tuple[Pixels, Pixels]], ridges: Sequence[float] = RIDGES, moments: Moments | None = None
+) -> Chosen:
     """The ridge whose heads, each learned on a fold's first part, overlap best with its second.
 
     Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
     to leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with
-    the next larger ridge, and is stopped early. On a tie the larger ridge is chosen.
+    the next larger ridge, and is stopped early. On a tie the larger ridge is chosen. `moments` are those of
+    all features (None: of each fold's own).
     """
     counts: dict[float, Confusion] = {}
     starts = {}
     for learned, left_out in folds:
-        moments, start = Moments.of(learned), None
+        scaling, start = moments or Moments.of(learned), None
         for ridge in sorted(ridges, reverse=True):
-            start = _search(learned, ridge, start, moments, _ENOUGH_TO_CHOOSE).weights
+            start = _search(learned, ridge, start, scaling, _ENOUGH_TO_CHOOSE).weights
             confusion = left_out.confusion(start)
             counts[ridge] = counts[ridge] + confusion if ridge in counts else confusion
             starts[ridge] = start
