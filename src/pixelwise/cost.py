@@ -56,7 +56,7 @@ def trace(net: Net, run: Callable[[Net], object], learned: Collection[str] = ())
     copied = _without_content(net, without_content.from_tensor)
     for name, parameter in copied.named_parameters():
         parameter.requires_grad_(name in learned)
-    saved = _Saved([*copied.parameters(), *copied.buffers()])
+    saved = Saved([*copied.parameters(), *copied.buffers()])
     with without_content, Counting() as counted:
         with saved.hooks() if learned else torch.no_grad():
             result = run(copied)
@@ -122,8 +122,12 @@ class Counting(TorchDispatchMode):
         self.bytes -= num_bytes
 
 
-class _Saved:
-    """Adds up the storages of tensors that autograd keeps for the backward pass."""
+class Saved:
+    """Adds up the storages of tensors that autograd keeps for the backward pass.
+
+    Attributes:
+        num_bytes: of all of them until now, each counted once.
+    """
 
     def __init__(self, held: Collection[Tensor]) -> None:
         """`held` are there anyway."""

@@ -60,15 +60,15 @@ class Drawing:
 
     def _saved(self, **options: Any) -> bytes:
         content = io.BytesIO()
-        with _settings(self.ink):  # places are settled while saving
+        with styled(self.ink):  # places are settled while saving
             self.figure.savefig(content, **options)
         return content.getvalue()
 
 
 def draw_curves(rows: Sequence[Row]) -> Drawing:
     """Loss and accuracy by epoch, beside each other."""
-    with _settings(ON_LIGHT):
-        figure = _figure(10, 3.8)
+    with styled(ON_LIGHT):
+        figure = new_figure(10, 3.8)
         left, right = figure.subplots(1, 2)
         _draw_loss(left, rows, ON_LIGHT)
         _draw_accuracy(right, rows, ON_LIGHT)
@@ -77,16 +77,16 @@ def draw_curves(rows: Sequence[Row]) -> Drawing:
 
 def draw_loss(rows: Sequence[Row], ink: Ink) -> Drawing:
     """Loss by epoch alone."""
-    with _settings(ink):
-        figure = _figure(5, 3.4)
+    with styled(ink):
+        figure = new_figure(5, 3.4)
         _draw_loss(figure.subplots(), rows, ink)
     return Drawing(figure, ink)
 
 
 def draw_accuracy(rows: Sequence[Row], ink: Ink) -> Drawing:
     """Accuracy by epoch alone."""
-    with _settings(ink):
-        figure = _figure(5, 3.4)
+    with styled(ink):
+        figure = new_figure(5, 3.4)
         _draw_accuracy(figure.subplots(), rows, ink)
     return Drawing(figure, ink)
 
@@ -137,8 +137,8 @@ def _draw_curve(axes: Axes, epochs: list[float], values: list[float], colour: st
 def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
     """How often pixels are right by how sure a head is of them, of `Calibration.bins`; a line if it knows."""
     number, sure, right = bins[:, bins[0] > 0]
-    with _settings(ink):
-        figure = _figure(4.6, 4.2)
+    with styled(ink):
+        figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
         least = np.floor(10 * (sure / number).min()) / 10  # of K classes the likeliest has 1 / K or more
         axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
@@ -153,8 +153,8 @@ def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
 
 def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) -> Drawing:
     """Mean intersection over union by the number of photos learned from, with a band between low and high."""
-    with _settings(ink):
-        figure = _figure(5.6, 3.8)
+    with styled(ink):
+        figure = new_figure(5.6, 3.8)
         axes = figure.subplots()
         lows, values, highs = ([getattr(one, name) for one in scores] for name in ("low", "value", "high"))
         axes.fill_between(shots, lows, highs, color=ink.val, alpha=0.2, linewidth=0)
@@ -211,8 +211,8 @@ def _beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
 def draw_strips(strips: Sequence[Strip]) -> Drawing:
     """Strips below each other with their titles, enlarged so that single pixels are seen."""
     height, width = strips[0].pixels.shape[:2]
-    with _settings(ON_LIGHT):
-        figure = _figure(10, len(strips) * (10 * height / width + 0.35))
+    with styled(ON_LIGHT):
+        figure = new_figure(10, len(strips) * (10 * height / width + 0.35))
         for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
             axes.imshow(strip.pixels, interpolation="nearest")
             axes.set_title(strip.title, loc="left")
@@ -220,15 +220,15 @@ def draw_strips(strips: Sequence[Strip]) -> Drawing:
     return Drawing(figure, ON_LIGHT)
 
 
-def _figure(width: float, height: float) -> Figure:
-    """A figure in inches that no global state of matplotlib knows of."""
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that no global state of matplotlib knows of; drawn upon within `styled`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _settings(ink: Ink) -> contextlib.AbstractContextManager[None]:
-    """Readable letters, no box, a faint grid; whatever the user's own settings of matplotlib are."""
+def styled(ink: Ink) -> contextlib.AbstractContextManager[None]:
+    """Within: readable letters, no box, a faint grid; whatever the user's own settings of matplotlib are."""
     settings = matplotlib.rcParamsDefault | {
         "font.size": 11,
         "axes.titlesize": 12,
