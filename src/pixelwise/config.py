@@ -26,9 +26,15 @@ class CNNConfig:
     """Channels of the input (NIC); 1 is grey."""
     convolution: Literal["torch", "unfold"] = "torch"
     """MyConv2d on torch's kernel, or as the written-out matrix product; equal in value and gradient."""
+    scale: float = 1.0
+    """Every pixel x of the input is read as scale x + shift: the a of the handout's question A4."""
+    shift: float = 0.0
+    """The b of the same question."""
 
     def __post_init__(self) -> None:
         _require_kinds(self)
+        for name in ("scale", "shift"):
+            _require(abs(getattr(self, name)) < float("inf"), name, getattr(self, name), "finite")
         _require(self.kernel % 2 == 1 and self.kernel > 0, "kernel", self.kernel, "odd and positive")
         for name in ("num_filters", "num_colours", "num_in_channels"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")

@@ -17,6 +17,11 @@ def block(num_in: int, num_out: int, config: CNNConfig, resize: nn.Module | None
     return nn.Sequential(*layers, nn.BatchNorm2d(num_out), nn.ReLU())
 
 
+def preprocess(x: Grey, config: CNNConfig) -> Grey:
+    """Every pixel as `config` has it read: scale x + shift."""
+    return x if (config.scale, config.shift) == (1, 0) else config.scale * x + config.shift
+
+
 class CNN(nn.Module):
     """Six blocks: twice down, once across, twice up, and a last convolution to the classes.
 
@@ -28,6 +33,7 @@ class CNN(nn.Module):
 
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()
+        self.config = config
         nf, nc, nic = config.num_filters, config.num_colours, config.num_in_channels
         self.down1 = block(nic, nf, config, nn.MaxPool2d(2))
         self.down2 = block(nf, 2 * nf, config, nn.MaxPool2d(2))
@@ -38,4 +44,5 @@ class CNN(nn.Module):
 
     def forward(self, x: Grey) -> Logits:
         """Logits of every class at every pixel."""
+        x = preprocess(x, self.config)
         return self.classes(self.up2(self.up1(self.middle(self.down2(self.down1(x))))))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pixelwise.config import UNetConfig
-from pixelwise.models.cnn import block
+from pixelwise.models.cnn import block, preprocess
 from pixelwise.models.conv import MyConv2d
 from pixelwise.shapes import Grey, Logits
 
@@ -23,6 +23,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
+        self.config = config
         nf, nc, nic = config.num_filters, config.num_colours, config.num_in_channels
         self.down1 = block(nic, nf, config, nn.MaxPool2d(2))
         self.down2 = block(nf, 2 * nf, config, nn.MaxPool2d(2))
@@ -33,6 +34,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Grey) -> Logits:
         """Logits of every class at every pixel."""
+        x = preprocess(x, self.config)
         half = self.down1(x)
         quarter = self.down2(half)
         up = self.up1(torch.cat([self.middle(quarter), quarter], dim=1))
