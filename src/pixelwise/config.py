@@ -42,7 +42,18 @@ class CNNConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UNetConfig(CNNConfig):
-    """The same blocks as the CNN, with a skip connection around each pair."""
+    """The same blocks as the CNN, with a skip connection around each pair.
+
+    A skip that is left out takes its channels from the convolution that reads it; without all three the
+    network is the CNN.
+    """
+
+    skip_full: bool = True
+    """From the input to the last convolution, at full size."""
+    skip_half: bool = True
+    """From the first block to the fifth, at half the size."""
+    skip_quarter: bool = True
+    """From the second block to the fourth, at a quarter of the size."""
 
 
 NetConfig = CNNConfig | UNetConfig
@@ -54,6 +65,8 @@ class TrainConfig:
 
     epochs: int = 25
     """Passes over the training images."""
+    steps: int = 0
+    """Updates of the weights, in place of `epochs`, and be it within an epoch; 0: all of the epochs."""
     batch_size: int = 100
     """Images per step; need not divide the number of images."""
     learning_rate: float = 0.001
@@ -86,6 +99,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require_kinds(self)
         _require(self.epochs > 0, "epochs", self.epochs, "at least 1")
+        _require(self.steps >= 0, "steps", self.steps, "at least 0")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
         for name in ("learning_rate", "muon_rate"):
             _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "above 0")

@@ -15,6 +15,7 @@ from pixelwise.errors import ConfigError
         (CNNConfig, {"num_filters": 0}, "num-filters needs to be at least 1, got 0"),
         (UNetConfig, {"num_in_channels": -1}, "num-in-channels needs to be at least 1, got -1"),
         (TrainConfig, {"epochs": 0}, "epochs needs to be at least 1, got 0"),
+        (TrainConfig, {"steps": -1}, "steps needs to be at least 0, got -1"),
         (TrainConfig, {"batch_size": -5}, "batch-size needs to be at least 1, got -5"),
         (TrainConfig, {"learning_rate": float("nan")}, "learning-rate needs to be above 0, got nan"),
         (TrainConfig, {"crop_frac": 1.5}, "crop-frac needs to be between 0 and 1, got 1.5"),
@@ -30,6 +31,10 @@ def test_a_value_out_of_range_is_named_with_what_was_needed(kind, values, messag
 def test_a_run_configuration_survives_json():
     config = RunConfig(net=UNetConfig(kernel=5), source="cifar10:cat", train=TrainConfig(epochs=3, flip=True))
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_unet_of_before_skips_could_be_left_out_has_all_of_them():
+    assert net_from_dict({"name": "unet", "kernel": 3}) == UNetConfig()
 
 
 def test_an_unknown_network_is_named_with_those_that_exist():

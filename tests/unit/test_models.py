@@ -47,6 +47,23 @@ def test_the_unet_sees_the_input_in_its_last_convolution_and_the_cnn_does_not():
         assert weight.shape[1] == 24 + reads_input
 
 
+@pytest.mark.parametrize(
+    ("skip", "num_weights"),
+    [("skip_full", 9 * 24), ("skip_half", 9 * 32 * 24), ("skip_quarter", 9 * 64 * 32)],
+)
+def test_a_skip_that_is_left_out_takes_the_weights_that_read_it(skip, num_weights):
+    net = build(UNetConfig(**{skip: False}))
+    assert sum(p.numel() for p in net.parameters()) == 112_344 - num_weights
+    assert net(torch.rand(1, 1, 8, 12)).shape == (1, 24, 8, 12)
+
+
+def test_a_unet_without_skips_is_the_cnn():
+    cnn, unet = build(CNNConfig()), build(UNetConfig(skip_full=False, skip_half=False, skip_quarter=False))
+    unet.load_state_dict(cnn.state_dict())
+    x = torch.rand(2, 1, 16, 16)
+    assert torch.equal(unet(x), cnn(x))
+
+
 def test_both_convolutions_make_the_same_network(kind):
     torch.manual_seed(0)
     written, torchs = build(kind(num_filters=4, convolution="unfold")), build(kind(num_filters=4))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pixelwise.config import UNetConfig
 from pixelwise.models.cnn import block, preprocess
@@ -28,15 +29,22 @@ class UNet(nn.Module):
         self.down1 = block(nic, nf, config, nn.MaxPool2d(2))
         self.down2 = block(nf, 2 * nf, config, nn.MaxPool2d(2))
         self.middle = block(2 * nf, 2 * nf, config)
-        self.up1 = block(4 * nf, nf, config, nn.Upsample(scale_factor=2))
-        self.up2 = block(2 * nf, nc, config, nn.Upsample(scale_factor=2))
-        self.classes = MyConv2d(nc + nic, nc, config.kernel, config.convolution)
+        self.up1 = block(2 * nf + 2 * nf * config.skip_quarter, nf, config, nn.Upsample(scale_factor=2))
+        self.up2 = block(nf + nf * config.skip_half, nc, config, nn.Upsample(scale_factor=2))
+        self.classes = MyConv2d(nc + nic * config.skip_full, nc, config.kernel, config.convolution)
 
     def forward(self, x: Grey) -> Logits:
         """Logits of every class at every pixel."""
         x = preprocess(x, self.config)
         half = self.down1(x)
         quarter = self.down2(half)
-        up = self.up1(torch.cat([self.middle(quarter), quarter], dim=1))
-        up = self.up2(torch.cat([up, half], dim=1))
-        return self.classes(torch.cat([up, x], dim=1))
+        up = self.up1(_beside(self.middle(quarter), quarter, self.config.skip_quarter))
+        up = self.up2(_beside(up, half, self.config.skip_half))
+        return self.classes(_beside(up, x, self.config.skip_full))
+
+
+def _beside(
+    below: Float[Tensor, "N below H W"], skipped: Float[Tensor, "N skipped H W"], skip: bool
+) -> Float[Tensor, "N both H W"]:
+    """What came from below, with the channels that skipped beside it; alone where there is no skip."""
+    return torch.cat([below, skipped], dim=1) if skip else below
