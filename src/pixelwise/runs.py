@@ -359,7 +359,8 @@ def _is_number(value: object) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
-def cut_metrics(folder: Path, num_epochs: int) -> None:
-    """Drop the lines of epochs after the first `num_epochs`, which a resumed run does again."""
-    rows = read_metrics(folder)[:num_epochs] if (folder / METRICS).is_file() else []
-    write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in rows))
+def cut_metrics(folder: Path, num_steps: int) -> None:
+    """Drop the lines of what came after the first `num_steps`, which a resumed run does again."""
+    rows = read_metrics(folder) if (folder / METRICS).is_file() else []
+    kept = (json.dumps(row) + "\n" for row in rows if row["step"] <= num_steps)
+    write_text(folder / METRICS, "".join(kept))

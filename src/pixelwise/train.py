@@ -54,7 +54,7 @@ class TrainResult:
     run: str
     """The run's folder."""
     epochs: int
-    """Passes over the training images."""
+    """Passes over the training images, the last of which `steps` may have ended early."""
     steps: int
     """Updates of the weights."""
     train_loss: float
@@ -97,7 +97,7 @@ def train(
             loss = cross_entropy(logits, batch.labels, weights=run.class_weights)
             run.optimiser.step(loss, run.step)
             run.count(loss.item(), len(batch))
-            if run.step % run.steps_per_epoch == 0:
+            if run.step % run.steps_per_epoch == 0 or run.step == run.num_steps:
                 run.validate()
             stopping = stop()
             if stopping or run.save_is_due():
@@ -160,7 +160,7 @@ class _Run:
         self.val = Batches.of(pictures.val, self.palette, device)
         self.class_weights = class_weights(self.data.labels, config.net.num_colours, config.train.rebalance)
         self.steps_per_epoch = -(-len(self.data) // config.train.batch_size)
-        self.num_steps = config.train.epochs * self.steps_per_epoch
+        self.num_steps = config.train.steps or config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
         self.step, self.epoch_loss_sum, self.last_score = 0, 0.0, ""
         self.losses: list[float] = []
@@ -171,7 +171,7 @@ class _Run:
             reasons = {"precision": reason, "device": str(device)}
             write_manifest(folder, config, pictures.digest, reasons, pictures.notes)
             write_samples(folder, pictures.val)
-        cut_metrics(folder, self.step // self.steps_per_epoch)
+        cut_metrics(folder, self.step)
         self._saved_at_s = self.clock.seconds()
 
     def next_batch(self) -> Batches:
@@ -203,13 +203,14 @@ class _Run:
         self.losses.append(loss)
 
     def validate(self) -> None:
-        """Score the validation pictures at the end of an epoch and note it."""
+        """Score the validation pictures at the end of an epoch, or of the run within one, and note it."""
         with self.clock.paused():
             val = score(self.net, self.val)
+        num_images = min(len(self.losses) * self.config.train.batch_size, len(self.data))
         row = {
-            "epoch": self.step // self.steps_per_epoch,
+            "epoch": self._epochs_begun(),
             "step": self.step,
-            "train_loss": self.epoch_loss_sum / len(self.data),
+            "train_loss": self.epoch_loss_sum / num_images,
             "val_loss": val.loss,
             "val_accuracy": val.accuracy,
             "train_seconds": round(self.clock.seconds(), 3),
@@ -260,7 +261,7 @@ class _Run:
         self._warn_of_no_use(last["val_accuracy"])
         return TrainResult(
             run=str(self.folder),
-            epochs=self.config.train.epochs,
+            epochs=self._epochs_begun(),
             steps=self.num_steps,
             train_loss=last["train_loss"],
             val_loss=last["val_loss"],
@@ -268,6 +269,10 @@ class _Run:
             train_seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(self.device),
         )
+
+    def _epochs_begun(self) -> int:
+        """Passes over the pictures so far, the one that is going on among them."""
+        return -(-self.step // self.steps_per_epoch)
 
     def _warn_of_no_use(self, val_accuracy: float) -> None:
         """Say so when no network was needed for what came out: a few dozen pictures, or a few steps."""

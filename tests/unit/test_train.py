@@ -107,6 +107,24 @@ def test_resuming_a_finished_run_says_what_it_came_to(tmp_path, pictures):
     assert (again.val_loss, again.steps) == (first.val_loss, first.steps)
 
 
+def test_a_number_of_steps_ends_a_run_within_an_epoch(tmp_path, pictures, monkeypatch):
+    """8 of 12 steps of 40 pictures: an epoch of 6, and 14 pictures more; interrupted in its last piece."""
+    config = replace(CONFIG, train=replace(CONFIG.train, steps=8, crop_frac=0.0))
+    whole = train(config, pictures, tmp_path / "whole", device="cpu")
+    assert (whole.steps, whole.epochs) == (8, 2)
+    rows = read_metrics(tmp_path / "whole")
+    assert [(row["epoch"], row["step"], len(row["losses"])) for row in rows] == [(1, 6, 6), (2, 8, 2)]
+    assert rows[1]["train_loss"] == pytest.approx(sum(rows[1]["losses"]) / 2, rel=1e-5)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt_at(patch, 6)
+        train(config, pictures, tmp_path / "parts", device="cpu")
+    parts = train(config, pictures, tmp_path / "parts", device="cpu", resume=True)
+    assert (parts.val_loss, parts.train_loss) == (whole.val_loss, whole.train_loss)
+    again = train(config, pictures, tmp_path / "parts", device="cpu", resume=True)
+    assert (again.val_loss, again.epochs) == (whole.val_loss, 2)
+    assert len(read_metrics(tmp_path / "parts")) == 2
+
+
 def test_a_line_cut_off_by_a_kill_is_done_again(tmp_path, pictures, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         interrupt_at(patch, 8)

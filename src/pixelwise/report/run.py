@@ -162,7 +162,9 @@ def _summary(config: RunConfig, rows: Sequence[Row], finished: bool) -> str:
         state = f"After {_duration(last['train_seconds'])} of training it is right on {right} of the pixels"
         state += " of pictures it never saw."
     else:
-        state = f"It was interrupted after {len(rows)} of {config.train.epochs} epochs."
+        whole = f"{config.train.steps} steps" if config.train.steps else f"{config.train.epochs} epochs"
+        done = len(rows) if not config.train.steps else (rows[-1]["step"] if rows else 0)
+        state = f"It was interrupted after {done} of {whole}."
     return f"A network that gives every pixel one of {palette}. {state}"
 
 
