@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = [
     "torch",
     "torchvision",
+    "sympy",
     "kornia",
     "sklearn",
     "scipy",

@@ -48,6 +48,7 @@ for _verbs, _target, _help in (
     (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show."),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
     (("plan",), "plan:plan", "Tell what learning from masks will cost, before anything runs."),
+    (("count",), "count:count", "Count a network's weights, outputs and connections."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
     (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
