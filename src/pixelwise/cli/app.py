@@ -53,6 +53,7 @@ for _verbs, _target, _help in (
     (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("report",), "look:report", "Show a run as one self-contained page."),
+    (("visualise", "visualize"), "visualise:visualise", "Show what is inside a network."),
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
