@@ -120,3 +120,14 @@ def test_every_number_says_how_it_is_known(plan):
     told = plan.describe()
     assert "4 looks timed" in told
     assert "400 MB  the process: measured now" in told
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_flops_of_the_way_back_through_groups_are_twice_those_of_the_way_there(groups, transposed):
+    """Each output of a group reads the inputs of its group alone, forward and backward."""
+    build = nn.ConvTranspose2d if transposed else nn.Conv2d
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), build(6, 6, 3, padding=1, groups=groups))
+    first, grouped = 2 * 3 * 6 * SIZE**2, 2 * 6 * 6 * 9 * SIZE**2 // groups
+    assert trace(net, look()).flops == first + grouped
+    assert trace(net, learn(), every(net)).flops == (first + grouped) + (first + 2 * grouped)
