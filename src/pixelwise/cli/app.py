@@ -7,9 +7,7 @@ configuration; 130 interrupted, state saved.
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -30,6 +28,7 @@ from cyclopts import (
 from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.files import plain_json
 from pixelwise.progress import show_progress
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -55,6 +54,7 @@ for _verbs, _target, _help in (
     (("report",), "look:report", "Show a run as one self-contained page."),
     (("visualise", "visualize"), "visualise:visualise", "Show what is inside a network."),
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
+    (("sweep",), "sweep:sweep", "Compare batch sizes, at equal epochs and at equal steps."),
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
@@ -102,20 +102,10 @@ def _finish(result: Any, common: Common) -> int:
     if not isinstance(result, Outcome):
         return DONE
     if common.json:
-        # Any reader takes it: ASCII whatever the terminal's encoding, and JSON has no word for NaN.
-        print(json.dumps(_finite(result.values), ensure_ascii=True, allow_nan=False))
+        print(plain_json(result.values))
     elif result.message:
         print(result.message)
     return SOME_FAILED if result.num_failed else DONE
-
-
-def _finite(value: Any) -> Any:
-    """The same values with null for every number that is none, as the loss over no pixels is."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _misread(error: CycloptsError) -> str:
