@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pixelwise.errors import OutputError
 
@@ -97,6 +99,20 @@ def write_text(path: Path, content: str) -> None:
         OutputError: as `whole_file`.
     """
     write_bytes(path, content.encode())
+
+
+def plain_json(values: Any, indent: int | None = None) -> str:
+    """Values as JSON that any reader takes: ASCII; null for NaN and infinities, for which JSON has no word."""
+    return json.dumps(_finite(values), ensure_ascii=True, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    """The same values with None for every number that is none, as the loss over no pixels is."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:

@@ -26,6 +26,12 @@ def progress_is_shown() -> bool:
     return _shown
 
 
+def announce(stage: str) -> None:
+    """Say on a line that stays where a long job is; its pieces show progress of their own."""
+    if _shown:
+        print(stage, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
     """Show `what` with a bar, the note of the last step, time spent and time left.

@@ -34,6 +34,11 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
 
+    @property
+    def runs(self) -> Path:
+        """Where runs of this setting lie; those of another seed, and quick ones, lie beside it."""
+        return self.out / "runs" / f"{'quick' if self.quick else 'whole'}-seed{self.seed}"
+
     def trained(self, name: str, config: RunConfig) -> Path:
         """The folder of a finished run; trained now, or from where it was interrupted, if it is not there.
 
@@ -44,7 +49,7 @@ class Setting:
             DataError: the pictures are not to be had.
             Interrupted: Ctrl-C came; what was learned is kept.
         """
-        folder = self.out / "runs" / name
+        folder = self.runs / name
         resume = (folder / CHECKPOINT).exists()
         train_source(config, folder, data_dir=self.data_dir, device=self.device, resume=resume)
         return folder
