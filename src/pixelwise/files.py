@@ -102,7 +102,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def plain_json(values: Any, indent: int | None = None) -> str:
-    """Values as JSON that any reader takes: ASCII; null for NaN and infinities, for which JSON has no word."""
+    """Values as JSON that any reader takes: ASCII; null for NaN and infinities, which JSON lacks."""
     return json.dumps(_finite(values), ensure_ascii=True, allow_nan=False, indent=indent)
 
 
