@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
-from pixelwise.config import NET_CONFIGS, RunConfig, TrainConfig
-from pixelwise.lab.answer import Setting
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pixelwise.config import (
+    NET_CONFIGS,
+    CNNConfig,
+    NetConfig,
+    RunConfig,
+    TrainConfig,
+    UNetConfig,
+    net_from_dict,
+)
+from pixelwise.data import Pictures, load_pictures
+from pixelwise.evaluate import evaluate
+from pixelwise.figures import Strip, draw_curves, draw_strips
+from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.colouring_figures import (
+    draw_ablation,
+    draw_confusion,
+    draw_depth,
+    draw_recall,
+    draw_runs,
+    draw_where,
+)
+from pixelwise.lab.pixels import agreement, by_colour, gain, gain_by_seed, guess, looks, places, plain
+from pixelwise.lab.skips import detail_left, gradient_norms
+from pixelwise.models import build
+from pixelwise.report import compare
+from pixelwise.runs import Row, open_model, read_checkpoint, read_metrics, read_samples
+from pixelwise.scores import Confusion, Interval
+from pixelwise.visualise import draw_network, look_at_blocks
 
 SOURCE = "cifar10:horse"
 """The pictures that the handout's questions are asked of: 5000 to learn from, 1000 to validate."""
 EPOCHS, QUICK_EPOCHS = 25, 2
+SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
+"""Each skip of the U-Net by the size at which it passes: where it comes from, and which block reads it."""
+_NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
+_ABLATION_EPOCHS = 8  # enough to order the variants; their curves are not read at the end
+_LAST_EPOCHS = 3  # whose scores are averaged there: at a constant rate single ones jump by a point
+_HANDOUTS_RATE = 0.3
+_NEAR = 10.0  # units of Lab, which is seen at a glance
+_NUM_PROBED = 250  # pictures that details are read off
 
 
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
@@ -26,3 +70,245 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
         seed=setting.seed + seed,
     )
     return RunConfig(net=NET_CONFIGS[net](), source=SOURCE, train=train)
+
+
+def answer_a2(setting: Setting) -> Answer:
+    """The CNN trained: its curves, its pictures, which colours it takes for which, and where it fails."""
+    runs, pictures = _trained(setting, "cnn"), _pictures(setting)
+    model = open_model(runs[0])
+    palette, guesses = model.palette, guess(runs[0], pictures.val)
+    scores = evaluate(model, pictures, setting.seed, setting.device)
+    confusion = reduce(
+        add,
+        (
+            Confusion.of(given, true, palette.num_classes)
+            for given, true in zip(guesses.guessed, guesses.labels, strict=True)
+        ),
+    )
+    values = _training(runs) | {
+        "scores": {name.replace(" ", "_"): plain(kinds) for name, kinds in scores.items()},
+        "among_likeliest": [
+            {"num": num, "right": 100 * float((guesses.num_likelier < num).mean())}
+            for num in (1, 2, 3, 5, 10)
+        ],
+        "near": {"within": _NEAR} | agreement(guesses, palette, _NEAR),
+        "looks": looks(palette, {"truth": guesses.labels, "prediction": guesses.guessed}),
+        "colours": by_colour(confusion, palette),
+        "places": places(pictures, palette, {"right": [guesses]}),
+    }
+    figures = (
+        setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
+        setting.draw("a2-pictures", draw_strips(compare(model, read_samples(runs[0])))),
+        setting.draw("a2-confusion", draw_confusion(confusion.counts, palette)),
+        setting.draw("a2-colours", draw_recall(confusion.counts, palette)),
+    )
+    return Answer(values=values, figures=figures)
+
+
+def answer_b1(setting: Setting) -> Answer:
+    """The U-Net: which block reads which, what each skip adds, and the CNN found again without them."""
+    unet, cnn = build(UNetConfig()), build(CNNConfig())
+    picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(setting.seed))
+    blocks = look_at_blocks(unet.eval(), picture)
+    bare = build(_without(*SKIPS))
+    bare.load_state_dict(cnn.state_dict())
+    with torch.inference_mode():
+        apart = (bare.eval()(picture) - cnn.eval()(picture)).abs().max()
+    values = {
+        "parameters": _count(unet),
+        "cnn_parameters": _count(cnn),
+        "blocks": [
+            {
+                "name": one.name,
+                "reads": list(one.reads),
+                "num_in": next(one.layers[0].parameters()).shape[1],
+                "num_out": one.maps.shape[0],
+                "side": one.maps.shape[-1],
+                "learned": one.num_learned,
+            }
+            for one in blocks
+        ],
+        "skips": [
+            {"name": name, "from": start, "to": end, "weights": _count(unet) - _count(build(_without(name)))}
+            for name, (start, end) in SKIPS.items()
+        ],
+        "without_skips": {"parameters": _count(bare), "max_difference_to_cnn": float(apart)},
+    }
+    figure = setting.draw("b1-network", draw_network(blocks, picture))
+    return Answer(values=values, figures=(figure,))
+
+
+def answer_b2(setting: Setting) -> Answer:
+    """The U-Net trained with the handout's batch of 100: its curves, and how steady they are."""
+    runs = _trained(setting, "unet")
+    rows = read_metrics(runs[0])
+    last = [row["val_accuracy"] for row in rows[-5:]]
+    best = min(rows, key=lambda row: row["val_loss"])
+    values = _training(runs) | {
+        "last_epochs": {"num": len(last), "lowest": min(last), "highest": max(last)},
+        "least_val_loss": {"epoch": best["epoch"], "val_loss": best["val_loss"]},
+        "first_epoch": {name: rows[0][name] for name in ("train_loss", "val_loss", "val_accuracy")},
+        "num_parameters": _count(build(UNetConfig())),
+    }
+    figures = (
+        setting.draw("b2-curves", draw_curves(rows)),
+        setting.draw("b2-pictures", draw_strips(compare(open_model(runs[0]), read_samples(runs[0])))),
+    )
+    return Answer(values=values, figures=figures)
+
+
+def answer_b3(setting: Setting) -> Answer:
+    """The CNN and the U-Net compared as equals, beside the handout's own setting; why skips help."""
+    runs = {name: _trained(setting, net) for name, net in (("CNN", "cnn"), ("U-Net", "unet"))}
+    steep = setting.trained("cnn-rate-0.3", _steep(setting))
+    ablated = _ablated(setting)
+    pictures = _pictures(setting)
+    guesses = {name: [guess(run, pictures.val) for run in own] for name, own in runs.items()}
+    at_rate = guess(steep, pictures.val)
+    palette, cnn, unet = open_model(steep).palette, guesses["CNN"], guesses["U-Net"]
+    depth = _depth(setting, runs, pictures)
+    truth_and_both = {"truth": cnn[0].labels, "cnn": cnn[0].guessed, "unet": unet[0].guessed}
+    at_edges = places(pictures, palette, {"cnn": cnn, "unet": unet}, seed=setting.seed)
+    variants = _variants({name: _rows(own) for name, own in (runs | ablated).items()})
+    values = {
+        "cnn": _training(runs["CNN"]),
+        "unet": _training(runs["U-Net"]),
+        "gain": plain(gain(unet, cnn, setting.seed)),
+        "gain_by_seed": gain_by_seed(unet, cnn),
+        "confounded": _training([steep]) | {"gain": plain(gain(unet[:1], [at_rate], setting.seed))},
+        "looks": looks(palette, truth_and_both),
+        "places": at_edges,
+        "ablation": variants,
+        "depth": depth,
+    }
+    rows = {name: _rows(own) for name, own in runs.items()} | {"CNN at rate 0.3": _rows([steep])}
+    gains = [Interval(**place["gain"]) for place in at_edges]
+    right = {name: [place[key] for place in at_edges] for name, key in (("CNN", "cnn"), ("U-Net", "unet"))}
+    figures = (
+        setting.draw("b3-curves", draw_runs(rows)),
+        setting.draw("b3-pictures", draw_strips(_compared(runs))),
+        setting.draw("b3-edges", draw_where([place["place"] for place in at_edges], right, gains)),
+        setting.draw("b3-ablation", draw_ablation({one["name"]: one["by_seed"] for one in variants})),
+        setting.draw("b3-depth", draw_depth(depth["gradients"], depth["detail"])),
+    )
+    return Answer(values=values, figures=figures)
+
+
+def _pictures(setting: Setting) -> Pictures:
+    return load_pictures(SOURCE, setting.data_dir, setting.seed)
+
+
+def _seeds(setting: Setting) -> range:
+    return range(_NUM_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
+
+
+def _trained(setting: Setting, net: str) -> list[Path]:
+    """Finished runs of a network in the way of the comparison, one for each seed."""
+    return [
+        setting.trained(f"{net}-seed{seed}", comparison_config(setting, net, seed))
+        for seed in _seeds(setting)
+    ]
+
+
+def _steep(setting: Setting) -> RunConfig:
+    """The CNN at the handout's own rate, all else as it is compared."""
+    config = comparison_config(setting, "cnn", 0)
+    return replace(config, train=replace(config.train, learning_rate=_HANDOUTS_RATE))
+
+
+def _ablated(setting: Setting) -> dict[str, list[Path]]:
+    """Shorter runs of the U-Net without each of its skips, by name."""
+    runs: dict[str, list[Path]] = {}
+    for skip in SKIPS:
+        for seed in _seeds(setting)[: 1 if setting.quick else None]:
+            config = comparison_config(setting, "unet", seed)
+            train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
+            config = replace(config, net=_without(skip), train=train)
+            run = setting.trained(f"unet-without-{skip}-seed{seed}", config)
+            runs.setdefault(f"U-Net without {skip}", []).append(run)
+    return runs
+
+
+def _without(*skips: str) -> NetConfig:
+    """The U-Net without some of its skips."""
+    return net_from_dict({"name": "unet"} | {f"skip_{skip}": False for skip in skips})
+
+
+def _count(net: torch.nn.Module) -> int:
+    return sum(one.numel() for one in net.parameters())
+
+
+def _rows(runs: Sequence[Path]) -> list[list[Row]]:
+    return [read_metrics(run) for run in runs]
+
+
+def _training(runs: Sequence[Path]) -> dict[str, Any]:
+    """How runs that differ in their seed alone were trained, and what they came to at the end."""
+    checkpoints, last = [read_checkpoint(run) for run in runs], [rows[-1] for rows in _rows(runs)]
+    train = checkpoints[0].config.train
+    return {
+        "source": SOURCE,
+        "epochs": train.epochs,
+        "batch_size": train.batch_size,
+        "learning_rate": train.learning_rate,
+        "precision": sorted({one.precision for one in checkpoints}),
+        "seconds": float(np.mean([row["train_seconds"] for row in last])),
+        "by_seed": [
+            {"seed": one.config.train.seed}
+            | {key: row[key] for key in ("train_loss", "val_loss", "val_accuracy")}
+            for one, row in zip(checkpoints, last, strict=True)
+        ],
+        "mean": {
+            key: float(np.mean([row[key] for row in last]))
+            for key in ("train_loss", "val_loss", "val_accuracy")
+        },
+    }
+
+
+def _variants(rows: dict[str, list[list[Row]]]) -> list[dict[str, Any]]:
+    """Scores of each variant after equally many epochs, averaged over the last of them, best first."""
+    epochs = min(len(one) for own in rows.values() for one in own)
+    found = []
+    for name, own in rows.items():
+        last = [one[max(0, epochs - _LAST_EPOCHS) : epochs] for one in own]
+        by_seed = [float(np.mean([row["val_accuracy"] for row in one])) for one in last]
+        losses = [float(np.mean([row["val_loss"] for row in one])) for one in last]
+        found.append(
+            {
+                "name": name,
+                "epochs": epochs,
+                "averaged": len(last[0]),
+                "accuracy": float(np.mean(by_seed)),
+                "loss": float(np.mean(losses)),
+                "by_seed": by_seed,
+            }
+        )
+    return sorted(found, key=lambda one: -one["accuracy"])
+
+
+def _depth(setting: Setting, runs: dict[str, list[Path]], pictures: Pictures) -> dict[str, Any]:
+    """By network and seed: gradients before the first step and detail after the last, each by block."""
+    nets = {"CNN": "cnn", "U-Net": "unet"}
+    return {
+        "gradients": {
+            name: [
+                gradient_norms(comparison_config(setting, net, seed), pictures) for seed in _seeds(setting)
+            ]
+            for name, net in nets.items()
+        },
+        "detail": {
+            name: [detail_left(open_model(run), pictures, _NUM_PROBED) for run in own]
+            for name, own in runs.items()
+        },
+        "num_pictures": min(_NUM_PROBED, len(pictures.val)),
+    }
+
+
+def _compared(runs: dict[str, list[Path]]) -> list[Strip]:
+    """The same pictures: true, and as each network of the first seed colours them."""
+    strips: list[Strip] = []
+    for name, own in runs.items():
+        *above, prediction = compare(open_model(own[0]), read_samples(own[0]))
+        strips = strips or above
+        strips.append(replace(prediction, title=name))
+    return strips

@@ -3,7 +3,7 @@
 from pixelwise.scores.boundary import Boundary, boundary_f1
 from pixelwise.scores.calibration import Calibration
 from pixelwise.scores.confusion import Confusion
-from pixelwise.scores.intervals import Interval, interval, resampled_sums
+from pixelwise.scores.intervals import Interval, crossed_sums, interval, resampled_sums
 from pixelwise.scores.segmentation import ImageCounts, SegmentationScores, miou_gain
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Interval",
     "SegmentationScores",
     "boundary_f1",
+    "crossed_sums",
     "interval",
     "miou_gain",
     "resampled_sums",
