@@ -28,6 +28,7 @@ from pixelwise.figures import ON_DARK, ON_LIGHT, Drawing, Ink, Strip, draw_strip
 from pixelwise.files import write_bytes, write_text
 from pixelwise.metrics import PixelScore
 from pixelwise.processor import choose_device
+from pixelwise.progress import announce
 from pixelwise.runs import CHECKPOINT, open_model, read_metrics, read_samples
 from pixelwise.train import TrainResult, train
 
@@ -73,12 +74,11 @@ def sweep(
     steps: int = 0,
     data_dir: Path | None = None,
     device: Device = "auto",
-    tell: Callable[[str], None] = lambda _: None,
 ) -> list[SweepRow]:
     """Train with each batch size: for the epochs of `config`, and then again for `steps` steps.
 
     The number of steps is that of the largest batch in these epochs if it is 0. The learning rate stays the
-    same. `tell` hears of each run before it begins.
+    same.
 
     Raises:
         ConfigError: there is no batch size, or one twice, or `config` counts steps itself.
@@ -98,7 +98,7 @@ def sweep(
     for fixed, size in plan:
         run = _config_of(config, size, fixed, steps, pictures)
         name = f"batch-{size}-" + (f"steps-{steps}" if run.train.steps else f"epochs-{run.train.epochs}")
-        tell(f"run {len(rows) + 1} of {len(plan)}: {name}")
+        announce(f"run {len(rows) + 1} of {len(plan)}: {name}")
         try:
             result = _trained(run, pictures, folder / name, device)
         except Interrupted as error:

@@ -35,13 +35,11 @@ def data_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    told = []
-    rows = sweep(CONFIG, SIZES, folder, data_dir=data_dir, device="cpu", tell=told.append)
-    return folder, rows, told
+    return folder, sweep(CONFIG, SIZES, folder, data_dir=data_dir, device="cpu")
 
 
 def test_epochs_are_equal_and_then_steps(study):
-    _, rows, _ = study
+    _, rows = study
     assert [(row.fixed, row.batch_size, row.steps, row.epochs) for row in rows] == [
         ("epochs", 2, 10, 2.0),
         ("epochs", 5, 4, 2.0),
@@ -53,15 +51,14 @@ def test_epochs_are_equal_and_then_steps(study):
 
 
 def test_one_run_serves_both_where_they_come_to_the_same(study):
-    folder, rows, told = study
+    folder, rows = study
     assert [row.run for row in rows[1:3]] == [row.run for row in rows[4:]]
     names = ["batch-2-epochs-2", "batch-2-steps-4", "batch-5-epochs-2", "batch-8-epochs-2"]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == names
-    assert told[3] == "run 4 of 6: batch-2-steps-4"
 
 
 def test_what_is_finished_is_found_again(study, data_dir, monkeypatch):
-    folder, rows, _ = study
+    folder, rows = study
 
     def refuse(*_):
         raise AssertionError("a finished run was trained again")
@@ -101,7 +98,7 @@ def test_a_run_of_steps_is_refused(tmp_path):
 
 
 def test_the_figures_hold_the_rows(study):
-    _, rows, _ = study
+    _, rows = study
     lines = draw_outcomes(rows).figure.axes[1].lines
     drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in lines}
     assert drawn == {
@@ -120,7 +117,7 @@ def test_pictures_stand_below_the_truth(study):
 
 
 def test_the_page_fetches_nothing_and_tells_every_row(study):
-    folder, rows, _ = study
+    folder, rows = study
     read = Page(write_study(folder, CONFIG, rows, "pixelwise sweep cnn cifar10:horse").read_text())
     assert read.faults == []
     for row in rows:

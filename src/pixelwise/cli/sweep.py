@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome, say
+from pixelwise.cli.common import Common, DataDir, Outcome
 from pixelwise.config import Precision
 from pixelwise.errors import ConfigError
 from pixelwise.recipes import recipe
@@ -76,7 +76,6 @@ def sweep(
         steps=steps or 0,
         data_dir=data_dir,
         device=common.device,
-        tell=lambda line: say(line, quiet=common.quiet),
     )
     options = changes | {"batch_size": batch_size, "steps": steps or rows[-1].steps, "seed": common.seed}
     given = (word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value)))
