@@ -83,7 +83,6 @@ def test_it_says_whose_it_is_and_how_to_read_for_it(backbone):
     assert all((facts.name, facts.purpose, facts.licence, facts.source))
     assert min(backbone.sizes) >= backbone.multiple
     assert backbone.margin is None or backbone.margin % backbone.multiple == 0
-    assert backbone.original_head() is None  # random weights know nothing
 
 
 def test_it_takes_off_mean_and_deviation_itself(backbone):

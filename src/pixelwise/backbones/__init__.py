@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixelwise.backbones.backbone import About, Backbone, Level, OriginalHead
+from pixelwise.backbones.backbone import About, Backbone, Level
 from pixelwise.backbones.catalogue import COCO, TIMM
 from pixelwise.backbones.efficientnet import ABOUT as EFFICIENTNET
 from pixelwise.backbones.efficientnet import open_efficientnet
@@ -72,7 +72,6 @@ __all__ = [
     "About",
     "Backbone",
     "Level",
-    "OriginalHead",
     "about",
     "backbone_names",
     "folded",

@@ -47,17 +47,6 @@ class About:
         return (self.url or "").rpartition("/")[2]
 
 
-@dataclass(frozen=True, eq=False)
-class OriginalHead:
-    """The linear layer that a backbone was trained with, on all its levels side by side."""
-
-    names: tuple[str, ...]
-    """Of its classes."""
-    weight: Float[Tensor, "K D"]
-    """One column for each channel, level after level."""
-    bias: Float[Tensor, " K"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """How a backbone reads photos and what comes out."""
@@ -95,14 +84,7 @@ class Backbone(nn.Module):
     centre: Tensor
     scale: Tensor
 
-    def __init__(
-        self,
-        net: nn.Module,
-        about: About,
-        reading: Reading,
-        original: OriginalHead | None = None,
-        weights: Path | None = None,
-    ) -> None:
+    def __init__(self, net: nn.Module, about: About, reading: Reading, weights: Path | None = None) -> None:
         """`net` gives one map for each level from normalised photos; `weights`: a file of the user's own."""
         super().__init__()
         self.net = net
@@ -115,7 +97,6 @@ class Backbone(nn.Module):
         self.last_stage = tuple(f"net.{name}" for name in reading.last_stage)
         self.register_buffer("centre", torch.tensor(reading.mean).view(3, 1, 1))
         self.register_buffer("scale", torch.tensor(reading.std).view(3, 1, 1))
-        self._original = original
         # convolutions in bf16 on a CPU take half the time in this order
         freeze(self).to(memory_format=torch.channels_last)
         self.checksum = fingerprint(self)
@@ -136,7 +117,3 @@ class Backbone(nn.Module):
         normal = (images - self.centre) / self.scale
         maps: tuple[Tensor, ...] = self.net(normal.contiguous(memory_format=torch.channels_last))
         return maps
-
-    def original_head(self) -> OriginalHead | None:
-        """The layer it was trained with, where that is a linear one on these levels."""
-        return self._original

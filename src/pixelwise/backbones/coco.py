@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
-from pixelwise.backbones.backbone import About, Backbone, Level, OriginalHead, Reading, Triple
+from pixelwise.backbones.backbone import About, Backbone, Level, Reading, Triple
 from pixelwise.backbones.weights import fill, read_tensors
 from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.files import checksum
@@ -23,7 +23,7 @@ from pixelwise.tensors import first_line
 _MEAN: Triple = (0.485, 0.456, 0.406)  # ImageNet's. Source: torchvision, SemanticSegmentation
 _STD: Triple = (0.229, 0.224, 0.225)
 _SIZE = 520  # short side of COCO's photos in training. Source: the same
-_CLASSES = segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"]
+_NUM_CLASSES = len(segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"])
 _AUXILIARY = "aux_classifier."  # a second classifier that only training uses
 
 
@@ -104,7 +104,7 @@ def open_coco(about: About, weights: Path | None, random_weights: bool) -> Backb
     # filling in random weights takes seconds: what is read from a file replaces them
     with torch.device("cpu" if random_weights else "meta"):
         # both None: without weights of its own the builder would download those of the network below
-        net = shape.build(weights=None, weights_backbone=None, num_classes=len(_CLASSES))
+        net = shape.build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
     if not random_weights:
         path = weights or _downloaded(about)
         tensors = read_tensors(path)
@@ -118,15 +118,7 @@ def open_coco(about: About, weights: Path | None, random_weights: bool) -> Backb
         last_layer=shape.last_layers[0] if len(shape.last_layers) == 1 else None,
         last_stage=shape.last_stage,
     )
-    original = None if random_weights else _original_head(net, shape)
-    return Backbone(shape.up_to_last(net), about, reading, original, weights)
-
-
-def _original_head(net: nn.Module, shape: Shape) -> OriginalHead:
-    tensors = net.state_dict()
-    weight = torch.cat([tensors[f"{name}.weight"].flatten(1) for name in shape.last_layers], dim=1)
-    bias = torch.stack([tensors[f"{name}.bias"] for name in shape.last_layers]).sum(0)
-    return OriginalHead(tuple(_CLASSES), weight, bias)
+    return Backbone(shape.up_to_last(net), about, reading, weights)
 
 
 def _downloaded(about: About) -> Path:
