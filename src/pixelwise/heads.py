@@ -22,7 +22,7 @@ from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.frozen import fingerprint
 from pixelwise.head import Weights
-from pixelwise.tensors import first_line, read_tensors, write_tensors
+from pixelwise.tensors import first_line, read_about, read_tensors, write_tensors
 
 _KIND = "head"
 _INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
@@ -171,9 +171,7 @@ def is_head(name_or_path: str | Path) -> bool:
         CheckpointError: it is a file that cannot be read.
     """
     path = Path(name_or_path)
-    return str(name_or_path) in shipped_heads() or (
-        path.is_file() and read_tensors(path)[1].get("kind") == _KIND
-    )
+    return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
 
 
 def _find(name_or_path: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +35,37 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: the file is damaged, foreign or of another version.
     """
+    with _opened(path) as (file, about):
+        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a mapping
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """The plain values among what `write_tensors` wrote; of the file no more than its header is read.
+
+    Raises:
+        CheckpointError: the header is damaged, foreign or of another version.
+    """
+    with _opened(path) as (_, about):
+        return about
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """A file of ours, its tensors to be read, and the plain values of its header."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            if not isinstance(about, dict):
+                raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of it")
+            if (found := about.pop("format", None)) != _FORMAT:
+                raise CheckpointError(
+                    f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise"
+                )
+            yield file, about
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"
         ) from error
-    if not isinstance(about, dict):
-        raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of it")
-    if (found := about.pop("format", None)) != _FORMAT:
-        raise CheckpointError(f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise")
-    return tensors, about
 
 
 def first_line(error: Exception) -> str:

@@ -14,9 +14,10 @@ from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError
 from pixelwise.frozen import fingerprint
 from pixelwise.head import Weights
-from pixelwise.heads import Head, open_head, write_head
+from pixelwise.heads import Head, is_head, open_head, write_head
 from pixelwise.photos.photo import open_photo
 from pixelwise.segment import look
+from pixelwise.tensors import write_tensors
 
 
 def head_on(backbone, **changes):
@@ -121,3 +122,15 @@ def test_a_file_of_something_else_is_refused(tmp_path, change):
 def test_a_name_that_is_none_is_refused():
     with pytest.raises(CheckpointError, match=r"nowhere is neither a head file nor one of: "):
         open_head(Path("nowhere"))
+
+
+def test_a_head_is_told_from_a_model_and_from_nothing(tmp_path):
+    write_head(tmp_path / "mine", head_on(tiny_backbone()))
+    write_tensors(tmp_path / "other", {}, {"kind": "model"})
+    (tmp_path / "text").write_text("a head")
+    assert is_head(tmp_path / "mine")
+    assert is_head("flower")
+    assert not is_head(tmp_path / "other")
+    assert not is_head(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"text cannot be read as safetensors"):
+        is_head(tmp_path / "text")
