@@ -23,7 +23,7 @@ from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.heads import Head
 from pixelwise.masks.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
-from pixelwise.processor import choose_device
+from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
 from pixelwise.scores import Calibration, ImageCounts, SegmentationScores
 
@@ -195,7 +195,11 @@ def _count(
         }
 
     counted = []
-    with progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(_THREADS) as pool:
+    with (
+        ONE_THREAD,
+        progress("scoring photos", len(photos)) as advance,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
         for photo, counts in zip(photos, pool.map(of_photo, photos, features), strict=True):
             counted.append(counts)
             advance(1, photo.stem)
