@@ -45,15 +45,15 @@ def evaluate(
     on = choose_device(device)
     net = model.net.to(on)
     train, val = (Batches.of(part, model.palette, on) for part in (pictures.train, pictures.val))
-    by_grey = _shares_by_grey(train, model.palette.num_classes)
+    by_grey = shares_by_grey(train, model.palette.num_classes)
     baselines = {"majority": by_grey.sum(0, keepdim=True).expand_as(by_grey), "grey level": by_grey}
-    logits = {name: (counts + 1).log().log_softmax(-1) for name, counts in baselines.items()}
+    logits = {name: log_shares(counts) for name, counts in baselines.items()}
     scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in logits}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
         for piece in _pieces(val):
             predictions = {"model": net(piece.grey())}
             for name, table in logits.items():
-                predictions[name] = table[_grey_level(piece.grey()[:, 0])].permute(0, 3, 1, 2)
+                predictions[name] = table[grey_level(piece.grey()[:, 0])].permute(0, 3, 1, 2)
             for name, predicted in predictions.items():
                 scores[name] += [
                     PixelScore.of(predicted[i : i + 1], piece.labels[i : i + 1]) for i in range(len(piece))
@@ -68,14 +68,19 @@ def _pieces(data: Batches) -> Iterator[Batches]:
         yield data.take(index)
 
 
-def _grey_level(grey: Tensor) -> Tensor:
+def grey_level(grey: Tensor) -> Tensor:
     """Brightness in 256 steps."""
     return (grey * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
 
 
-def _shares_by_grey(train: Batches, num_classes: int) -> Tensor:
+def log_shares(counts: Tensor) -> Tensor:
+    """Logarithms of the shares of counts (..., K), of which each is taken to be one more: none is 0."""
+    return (counts + 1).log().log_softmax(-1)
+
+
+def shares_by_grey(train: Batches, num_classes: int) -> Tensor:
     """How many training pixels of each grey level have each class, (256, K)."""
-    joint = _grey_level(train.grey()[:, 0]) * num_classes + train.labels.long()
+    joint = grey_level(train.grey()[:, 0]) * num_classes + train.labels.long()
     counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * num_classes)
     return counts.view(_NUM_GREYS, num_classes).float()
 

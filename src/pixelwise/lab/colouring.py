@@ -23,7 +23,7 @@ from pixelwise.config import (
 )
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.evaluate import evaluate
-from pixelwise.figures import Strip, draw_curves, draw_strips
+from pixelwise.figures import Strip, beside, draw_curves, draw_strips
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.colouring_figures import (
     draw_ablation,
@@ -33,7 +33,17 @@ from pixelwise.lab.colouring_figures import (
     draw_runs,
     draw_where,
 )
-from pixelwise.lab.pixels import agreement, by_colour, gain, gain_by_seed, guess, looks, places, plain
+from pixelwise.lab.pixels import (
+    agreement,
+    by_colour,
+    gain,
+    gain_by_seed,
+    guess,
+    guess_by_grey,
+    looks,
+    places,
+    plain,
+)
 from pixelwise.lab.skips import detail_left, gradient_norms
 from pixelwise.models import build
 from pixelwise.report import compare
@@ -77,6 +87,7 @@ def answer_a2(setting: Setting) -> Answer:
     runs, pictures = _trained(setting, "cnn"), _pictures(setting)
     model = open_model(runs[0])
     palette, guesses = model.palette, guess(runs[0], pictures.val)
+    table = guess_by_grey(pictures, palette)
     scores = evaluate(model, pictures, setting.seed, setting.device)
     confusion = reduce(
         add,
@@ -91,14 +102,19 @@ def answer_a2(setting: Setting) -> Answer:
             {"num": num, "right": 100 * float((guesses.num_likelier < num).mean())}
             for num in (1, 2, 3, 5, 10)
         ],
-        "near": {"within": _NEAR} | agreement(guesses, palette, _NEAR),
-        "looks": looks(palette, {"truth": guesses.labels, "prediction": guesses.guessed}),
+        "near": {
+            name: agreement(one, palette, _NEAR) for name, one in (("prediction", guesses), ("table", table))
+        }
+        | {"within": _NEAR},
+        "looks": looks(
+            palette, {"truth": guesses.labels, "prediction": guesses.guessed, "table": table.guessed}
+        ),
         "colours": by_colour(confusion, palette),
-        "places": places(pictures, palette, {"right": [guesses]}),
+        "places": places(pictures, palette, {"prediction": [guesses], "table": [table]}),
     }
     figures = (
         setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
-        setting.draw("a2-pictures", draw_strips(compare(model, read_samples(runs[0])))),
+        setting.draw("a2-pictures", draw_strips(_beside_table(runs[0], pictures))),
         setting.draw("a2-confusion", draw_confusion(confusion.counts, palette)),
         setting.draw("a2-colours", draw_recall(confusion.counts, palette)),
     )
@@ -166,6 +182,7 @@ def answer_b3(setting: Setting) -> Answer:
     guesses = {name: [guess(run, pictures.val) for run in own] for name, own in runs.items()}
     at_rate = guess(steep, pictures.val)
     palette, cnn, unet = open_model(steep).palette, guesses["CNN"], guesses["U-Net"]
+    table = guess_by_grey(pictures, palette)
     depth = _depth(setting, runs, pictures)
     truth_and_both = {"truth": cnn[0].labels, "cnn": cnn[0].guessed, "unet": unet[0].guessed}
     at_edges = places(pictures, palette, {"cnn": cnn, "unet": unet}, seed=setting.seed)
@@ -176,6 +193,7 @@ def answer_b3(setting: Setting) -> Answer:
         "gain": plain(gain(unet, cnn, setting.seed)),
         "gain_by_seed": gain_by_seed(unet, cnn),
         "confounded": _training([steep]) | {"gain": plain(gain(unet[:1], [at_rate], setting.seed))},
+        "table": {"accuracy": table.accuracy, "loss": float(table.losses.mean())},
         "looks": looks(palette, truth_and_both),
         "places": at_edges,
         "ablation": variants,
@@ -302,6 +320,17 @@ def _depth(setting: Setting, runs: dict[str, list[Path]], pictures: Pictures) ->
         },
         "num_pictures": min(_NUM_PROBED, len(pictures.val)),
     }
+
+
+def _beside_table(run: Path, pictures: Pictures) -> list[Strip]:
+    """A run's pictures, with those of a table from grey levels to colours below."""
+    model, samples = open_model(run), read_samples(run)
+    looked_up = guess_by_grey(replace(pictures, val=samples), model.palette).guessed
+    shown = beside(model.palette.decode(torch.from_numpy(looked_up)))
+    return [
+        *compare(model, samples),
+        Strip("The commonest colour of each grey level, without a network", shown),
+    ]
 
 
 def _compared(runs: dict[str, list[Path]]) -> list[Strip]:

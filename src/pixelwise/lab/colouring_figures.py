@@ -111,7 +111,7 @@ def draw_where(
         reach = np.array([[one.value - one.low, one.high - one.value] for one in gains]).clip(0).T
         beside.errorbar(middles, values, reach, color=ON_LIGHT.text, fmt="o", capsize=3)
         beside.axhline(0, color=ON_LIGHT.grid, linewidth=1.8)
-        beside.set_title("U-Net minus CNN, points of per cent", loc="left")
+        beside.set_title("U-Net minus CNN, percentage points", loc="left")
         for axes in (left, beside):
             axes.set_xticks(middles, places)
             axes.set_xlabel("pixels to the nearest edge of the grey picture")

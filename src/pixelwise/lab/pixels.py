@@ -16,11 +16,13 @@ from scipy.special import stdtrit
 
 from pixelwise.colour import srgb_to_lab
 from pixelwise.data import Pictures
+from pixelwise.data.batches import Batches
+from pixelwise.evaluate.pictures import grey_level, log_shares, shares_by_grey
 from pixelwise.labelspace import Palette
 from pixelwise.progress import progress
 from pixelwise.runs import open_model
 from pixelwise.scores import Confusion, Interval, crossed_sums, interval
-from pixelwise.shapes import Bytes
+from pixelwise.shapes import Bytes, Grey, Logits
 
 Map = Float64[ndarray, "N H W"]
 _AT_ONCE = 100  # pictures, whose logits are held in memory
@@ -59,11 +61,29 @@ def guess(run: Path, images: Bytes) -> Guesses:
         CheckpointError: the folder holds no finished run.
     """
     model = open_model(run)
-    labels = model.palette.encode(images)
+    return _guess(model.logits, images, model.palette, f"looking with {run.name}")
+
+
+def guess_by_grey(pictures: Pictures, palette: Palette) -> Guesses:
+    """What can be said without a network: each validation pixel is as the training pixels of its grey are.
+
+    A table from 256 levels of grey to shares of the classes; nothing is read from around a pixel.
+    """
+    train = Batches.of(pictures.train, palette, torch.device("cpu"))
+    table = log_shares(shares_by_grey(train, palette.num_classes))
+
+    def look_up(grey: Grey) -> Logits:
+        return table[grey_level(grey[:, 0])].permute(0, 3, 1, 2)
+
+    return _guess(look_up, pictures.val, palette, "looking up grey levels")
+
+
+def _guess(look: Callable[[Grey], Logits], images: Bytes, palette: Palette, what: str) -> Guesses:
+    labels = palette.encode(images)
     guessed, likelier, losses = [], [], []
-    with progress(f"looking with {run.name}", len(images)) as advance:
+    with progress(what, len(images)) as advance:
         for pictures, truth in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            logits = model.logits(model.palette.read_grey(pictures))
+            logits = look(palette.read_grey(pictures))
             true = logits.gather(1, truth[:, None].long())
             guessed.append(logits.argmax(1).byte())
             likelier.append((logits > true).sum(1).byte())
