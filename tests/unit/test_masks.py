@@ -72,6 +72,20 @@ def test_oxfords_trimaps_are_flower_leaf_background_sky_or_flower_and_rest(tmp_p
     np.testing.assert_array_equal(flower, np.where(LABELS == VOID, VOID, LABELS == 1))
 
 
+@pytest.mark.parametrize("num_colours", [5, 6, 256])
+def test_only_a_palette_that_ends_where_oxfords_does_leaves_open_what_0_means(tmp_path, num_colours):
+    image = Image.frombytes("P", (5, 1), bytes(range(5)))
+    image.putpalette(voc_palette()[: 3 * num_colours] + [0] * 3 * (256 - num_colours))
+    image.save(tmp_path / "mask.png")
+    if num_colours == 5:
+        with pytest.raises(
+            LabelError, match=r"mask\.png: needed to know what 0 means, got .* Oxford's trimaps"
+        ):
+            read_mask(tmp_path / "mask.png")
+    else:
+        assert read_mask(tmp_path / "mask.png").tolist() == [[0, 1, 2, 3, 4]]
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "P", "I;16", "I", "F", "LA", "swapped"])
 @pytest.mark.parametrize(
     "legend", [None, {"rest": 0, "flower": 255}, {"rest": [0, 0, 0], "flower": [255] * 3}]

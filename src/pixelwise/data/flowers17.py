@@ -20,7 +20,7 @@ from pixelwise.data.labelled import LabelledPhotos, deal, gather_labelled
 from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.files import checksum
 from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels
-from pixelwise.masks.legend import OXFORD, OXFORD_FLOWER, Legend
+from pixelwise.masks.legend import OXFORD, OXFORD_COLOURS, OXFORD_FLOWER, Legend
 from pixelwise.masks.raw import read_raw
 from pixelwise.masks.read import read_mask
 
@@ -62,8 +62,6 @@ ARCHIVES: Final = Archives(
 
 _PHOTOS, _TRIMAPS = "jpg", "trimaps"  # the only folder in each archive
 _NUM_PHOTOS = 1360
-_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128)}
-"""What a trimap's numbers are displayed in."""
 _OFFICIAL = {"train": "trn1", "val": "val1", "test": "tst1"}
 """The first of three official ways to split, which overlap each other: together they are no split."""
 
@@ -146,7 +144,7 @@ def _require_trimaps(folder: Path, archive: Path, num: int) -> None:
 
 def _is_trimap(path: Path) -> bool:
     values = read_raw(path).values
-    return values.kind == "palette" and values.colours.items() <= _COLOURS.items()
+    return values.kind == "palette" and values.colours.items() <= OXFORD_COLOURS.items()
 
 
 def _pair(folder: Path, legend: Legend) -> dict[str, Drawn]:

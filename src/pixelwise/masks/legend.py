@@ -11,11 +11,12 @@
 and in all of them "ignore" may be a number or a colour that means no class. Where there is no such file,
 numbers speak for themselves: masks of 0 and 255 alone have something on a background; others have as many
 classes as they count. Where some do the one and some the other, nobody could tell what 255 means; "ignore"
-says it.
+says it. Nor could they where numbers are shown in the colours of Oxford's trimaps, whose 0 means no class.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,9 @@ OXFORD = Legend(ClassNames(("flower", "leaf", BACKGROUND, "sky")), {0: IGNORE, 1
 OXFORD_FLOWER = Legend(FLOWER, {0: IGNORE, 1: 1, 2: 0, 3: 0, 4: 0})
 """The same, when only the flower counts."""
 
+OXFORD_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128)}
+"""What a trimap's numbers are displayed in; the rest of its palette is black."""
+
 
 def read_legend(path: Path) -> Legend:
     """The legend in a `classes.json`.
@@ -162,8 +166,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
 
     Raises:
-        LabelError: there is none, and the masks are in colours, or in greys that count nothing; or some are
-            of 0 and 255, and others count.
+        LabelError: there is none, and the masks are in colours, or in greys that count nothing, or in
+            Oxford's palette; or some are of 0 and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
@@ -179,6 +183,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
         return Legend(ClassNames((BACKGROUND, "object")), _BLACK_AND_WHITE)
     if colours is not None:
         raise LabelError(_no_legend(colours))
+    if trimap := next(filter(_may_be_trimap, seen), None):
+        raise LabelError(_trimap_text(trimap))
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
@@ -258,6 +264,20 @@ def _mixture(white: Values, counting: Values) -> str:
         f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here and "
         f"{number} in {counting.path}; draw them all alike, or, if {_WHITE} means no class, say so in "
         f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
+    )
+
+
+def _may_be_trimap(mask: Values) -> bool:
+    """Whether it has Oxford's palette; the first five of VOC's colours, cut off there, are the same."""
+    return mask.palette_size == len(OXFORD_COLOURS) and mask.colours.items() <= OXFORD_COLOURS.items()
+
+
+def _trimap_text(mask: Values) -> str:
+    numbers = {name: number for number, name in enumerate(OXFORD.classes.names, 1)} | {"ignore": 0}
+    return (
+        f"{mask.path}: needed to know what 0 means, got the palette of Oxford's trimaps, where it means no "
+        f"class; if they are trimaps, write {LEGEND_FILE}: {json.dumps(numbers)}, if 0 is the background, "
+        f'{{"names": ["{BACKGROUND}", ...]}}'
     )
 
 

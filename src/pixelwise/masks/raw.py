@@ -35,6 +35,8 @@ class Values:
     codes are places in a list and mean nothing."""
     counts: dict[int, int]
     """How many pixels have each code."""
+    palette_size: int = 0
+    """How many colours its palette has, up to the last that is not black; 0 where it has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,9 @@ class RawMask:
             counts += np.bincount(self.codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
         used = np.flatnonzero(counts).tolist()
         colours = {code: _colour(self.colours[code]) for code in used}
-        return Values(self.path, self.kind, colours, {code: int(counts[code]) for code in used})
+        last = np.flatnonzero(self.colours.any(1))[-1:] if self.kind == "palette" else ()
+        palette_size = int(sum(last) + len(last))
+        return Values(self.path, self.kind, colours, {code: int(counts[code]) for code in used}, palette_size)
 
     def in_between_frac(self) -> float:
         """How many of the places where values change do it in steps, as they do after smooth resizing.
