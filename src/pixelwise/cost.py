@@ -237,6 +237,10 @@ class Measured:
     seconds: float
     memory_bytes: int
 
+    def to_dict(self) -> dict[str, float]:
+        """Plain values, for JSON."""
+        return {"seconds": self.seconds, "memory_bytes": self.memory_bytes}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -261,6 +265,11 @@ class Plan:
             "planning_seconds": self.planning_s,
         }
 
+    def of(self, policy: str) -> Measured:
+        """What a run of one policy comes to, if the plan is right."""
+        cost = self.policies[policy]
+        return Measured(policy, cost.seconds, cost.memory_bytes)
+
     def describe(self) -> str:
         """A table for people, and how each number is known."""
         width = max(len(name) for name in self.policies)
@@ -269,7 +278,7 @@ class Plan:
             ("at this size", self.policies),
             ("at twice the height and width", self.doubled),
         ):
-            if costs:
+            if costs and self.doubled:
                 lines.append(title)
             lines += [
                 f"{name:{width}}{cost.memory_bytes / 1e9:>9.2f} GB{cost.flops / 1e9:>14,.0f}"

@@ -12,7 +12,17 @@ from pixelwise.finetune import tune
 from pixelwise.heads import open_head
 from pixelwise.masks.read import read_mask
 
-CONTRACT = {"classes", "num_images", "num_learned", "before", "after", "extract_seconds", "solve_seconds"}
+CONTRACT = {
+    "classes",
+    "num_images",
+    "num_learned",
+    "before",
+    "after",
+    "extract_seconds",
+    "solve_seconds",
+    "gradient_norm",
+    "certificate",
+}
 PARTS = {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7]}
 SIZES = ("--sizes", 32, 64)
 
@@ -59,6 +69,7 @@ def test_the_last_layer(pixelwise, folder):
 
 def test_the_handouts_loop(pixelwise, folder):
     values = learn(pixelwise, folder, "--solver", "adam", "--epochs", 6, "--batch-size", 2)
+    assert values["gradient_norm"] is None
     assert len(values["losses"]) == 6
     assert values["losses"][-1] < values["losses"][0]
     assert values["after"]["iou"]["red"] > values["before"]["iou"]["red"]
@@ -74,6 +85,7 @@ def test_a_policy_that_thaws(pixelwise, folder, policy, other_tensors):
         pixelwise, folder, "--policy", policy, "--epochs", 2, "--batch-size", 2, "--learning-rate", 0.001
     )
     assert values["last_layer"]["miou"] > values["before"]["miou"]
+    assert values["gradient_norm"] is None
     assert values["certificate"]["num_tensors"] == other_tensors
     assert len(values["watched_miou"]) == 3
     head = open_head(folder / "head")
@@ -100,6 +112,35 @@ def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(pixelwise, t
     assert "all 3 photos are learned from, so how good the head is cannot be told" in done.stderr
     assert "intersection over union" not in done.stdout
     assert pixelwise("segment", few / "images", "--head", few / "head", "-o", few / "out").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--solver", "adam", "--epochs", 1), ("--policy", "stage", "--epochs", 1)],
+    ids=["exact", "adam", "stage"],
+)
+def test_what_was_planned_is_told_beside_what_came_out(pixelwise, folder, options):
+    values = learn(pixelwise, folder, "--plan", "--shots", 3, *options)
+    planned, measured = values["planned"], values["measured"]
+    assert set(planned) == set(measured) == {"seconds", "memory_bytes"}
+    assert planned["memory_bytes"] < 2 * measured["memory_bytes"]
+    assert planned["seconds"] == pytest.approx(measured["seconds"], rel=0.3, abs=5)  # of this old process
+
+
+def test_a_plan_knows_which_features_are_there(pixelwise, folder):
+    command = "finetune", f"folder:{folder}", *SIZES, "--shots", 3, "-o", folder / "head", "--plan"
+    done = pixelwise(*command)
+    assert "pixelwise: what this will cost:" in done.stderr
+    assert " s   looking:" in done.stderr
+    assert "time: planned" in done.stdout
+    again = pixelwise(*command)
+    assert "last-layer-cached: how it is known" in again.stderr
+    assert " s   looking:" not in again.stderr
+
+
+def test_nothing_is_planned_unless_asked(pixelwise, folder):
+    values = learn(pixelwise, folder)
+    assert values["planned"] is values["measured"] is None
 
 
 @pytest.mark.slow

@@ -36,7 +36,27 @@ def test_a_plan_has_every_policy_at_both_sizes(pixelwise, folder):
         assert all(set(cost) == KEYS for cost in costs.values())
         assert all(value > 0 for cost in costs.values() for value in cost.values())
     assert told["policies"]["last-layer"]["num_learned"] == 2 * (768 + 1)
-    assert told["doubled"]["full"]["flops"] > 3.5 * told["policies"]["full"]["flops"]
+    looking, twice = (
+        costs["last-layer"]["flops"] - costs["last-layer-cached"]["flops"]
+        for costs in (told["policies"], told["doubled"])
+    )
+    assert twice > 3.5 * looking
+
+
+@pytest.mark.parametrize(
+    ("options", "policies"),
+    [
+        (["--policy", "last-layer", "--ridge", "0.1"], POLICIES[:2]),
+        (["--solver", "adam", "--epochs", "1"], ["last-layer-adam"]),
+    ],
+    ids=["policy", "solver"],
+)
+def test_a_plan_takes_the_options_of_what_it_plans(pixelwise, folder, options, policies):
+    always = "--sizes", "32", "--out", "head", "--curve", "--json"
+    done = pixelwise("plan", "finetune", f"folder:{folder}", *always, *options)
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["policies"]) == policies
+    assert "the plan leaves out what --advise and --curve take" in done.stderr
 
 
 def test_more_shots_than_photos_are_refused(pixelwise, folder):

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,16 @@ HEAVY = [
     "numpy",
     "gradio",
 ]
-VERBS = sorted(name for name in app if not name.startswith("-"))
+VERBS = {
+    (*above, name): group[name]
+    for above, group in (((), app), (("plan",), app["plan"]))
+    for name in sorted(group)
+    if not name.startswith("-")
+}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)], ids=" ".join
+    "arguments", [["--help"], ["--version"], *([*verb, "--help"] for verb in VERBS)], ids=" ".join
 )
 def test_help_imports_nothing_heavy(arguments):
     program = (
@@ -47,12 +53,25 @@ def test_help_imports_nothing_heavy(arguments):
     assert told
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "verb", [verb for verb, found in VERBS.items() if found.default_command], ids=" ".join
+)
 def test_every_option_says_what_it_does(verb):
-    """The parser reads an option's help from the verb's docstring, and stays silent where there is none."""
-    function = app[verb].default_command
-    explained = re.findall(r"^(\w+)\n {4}\S", inspect.getdoc(function), re.MULTILINE)
-    assert [*explained, "common"] == list(inspect.signature(function).parameters)
+    """The parser reads an option's help from the verb's docstring, and stays silent where there is none.
+
+    The same of the docstring of options that verbs share.
+    """
+    parameters = inspect.signature(VERBS[verb].default_command).parameters
+    own = [name for name, one in parameters.items() if not is_dataclass(one.default)]
+    assert explained(VERBS[verb].default_command) == own
+    for name, one in parameters.items():
+        if is_dataclass(one.default) and name != "common":
+            assert explained(type(one.default)) == [field.name for field in fields(one.default)]
+
+
+def explained(documented):
+    """What the docstring of a verb or of options explains, by name."""
+    return re.findall(r"^(\w+)\n {4}\S", inspect.getdoc(documented), re.MULTILINE)
 
 
 def commands_told():

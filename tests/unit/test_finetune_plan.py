@@ -9,12 +9,15 @@ import torch
 
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.backbones import open_backbone
+from pixelwise.classnames import ClassNames
 from pixelwise.config import FinetuneConfig
 from pixelwise.cost import Counting, trace
 from pixelwise.data import LabelledPhoto
-from pixelwise.finetune.calibrate import Task, Timings
+from pixelwise.features import FeatureCache
+from pixelwise.finetune.calibrate import Stepping, Task, Timings
 from pixelwise.finetune.last_layer import Look, folds_of, learn_exactly
-from pixelwise.finetune.plan import CACHED, POLICIES, UNCACHED, plan_task
+from pixelwise.finetune.lesson import Lesson
+from pixelwise.finetune.plan import ADAM, CACHED, UNCACHED, plan_tasks
 from pixelwise.finetune.policies import Learner, learned_names, names_in_learner
 from pixelwise.head import Weights
 from pixelwise.photos.view import WHOLE
@@ -33,20 +36,34 @@ def backbone():
 
 @pytest.fixture
 def task(backbone):
-    return Task(
+    lesson = Lesson(
         config=FinetuneConfig(source="folder:photos", sizes=SIZES),
-        backbone=backbone,
-        device=CPU,
-        sizes=SIZES,
-        num_classes=NUM_CLASSES,
+        classes=ClassNames(("background", "red", "blue")),
         shots=(PHOTO,) * 4,
-        views=((WHOLE,) * 3,) * 4,
-        scored=(PHOTO,) * 5,
-        precision="fp32",
-        shape=(90, 60),
-        epochs=2,
-        batch_size=2,
+        backbone=backbone,
+        sizes=SIZES,
+        cache=FeatureCache(Path("nowhere")),
+        device=CPU,
     )
+    return Task(
+        lesson=lesson, views=((WHOLE,) * 3,) * 4, scored=(PHOTO,) * 5, precision="fp32", shape=(90, 60)
+    )
+
+
+def configured(task, **options):
+    """The same task with other options."""
+    config = dataclasses.replace(task.lesson.config, **options)
+    return dataclasses.replace(task, lesson=dataclasses.replace(task.lesson, config=config))
+
+
+def every(task):
+    """The task under each policy; two photos more to stop by, where learning has to be stopped."""
+    tasks = {UNCACHED: task, CACHED: task}
+    for policy in ("stage", "full"):
+        thawed = configured(task, policy=policy, epochs=2, batch_size=2)
+        lesson = dataclasses.replace(thawed.lesson, watched=(PHOTO,) * 2)
+        tasks[policy] = dataclasses.replace(thawed, lesson=lesson)
+    return tasks
 
 
 TIMINGS = Timings(
@@ -65,11 +82,13 @@ TIMINGS = Timings(
     pixel_s=1e-6,
     certify_s=0.2,
 )
+STEPPING = Stepping(optimisers_s=1.5, optimisers_bytes=500, views_s={"stage": 0.3, "full": 0.7, ADAM: 0.1})
+NO_STEPS = Stepping(optimisers_s=0.0, optimisers_bytes=0, views_s={})
 
 
 @pytest.fixture
 def costs(task):
-    return plan_task(task, TIMINGS, POLICIES, started_s=2.0)
+    return plan_tasks(every(task), TIMINGS, STEPPING, started_s=2.0)
 
 
 def conv_flops(num_in, num_out, height, width):
@@ -92,7 +111,7 @@ def test_each_look_is_counted_by_hand(costs):
 
 
 def test_looks_that_compute_count_as_much_as_looks_without_content(task, costs):
-    alone = plan_task(task, TIMINGS, [UNCACHED], started_s=2.0)[UNCACHED]
+    alone = plan_tasks({UNCACHED: task}, TIMINGS, NO_STEPS, started_s=2.0)[UNCACHED]
     assert alone == costs[UNCACHED]
 
 
@@ -114,7 +133,39 @@ def test_learning_everything_goes_there_and_back(costs, task, backbone):
     first = sum(conv_flops(3, 5, height // 2, width // 2) for height, width in READINGS)
     head = sum(2 * NUM_CLASSES * (6 * h * w // 16 + 9 * h * w // 64) for h, w in READINGS)
     steps = 2 * 4 * (3 * LOOK - first + 3 * head)
-    assert costs["full"].flops == steps + 5 * LOOK
+    looked_later = 5 + (2 + 1) * 2  # photos scored again, and watched before and after each epoch
+    assert costs["full"].flops == costs[UNCACHED].flops + steps + looked_later * LOOK
+
+
+def test_adams_last_layer_goes_back_no_further_than_the_head(task):
+    """It looks for each step and to score, and solves nothing."""
+    by_adam = configured(task, solver="adam", epochs=3, batch_size=2)
+    cost = plan_tasks({ADAM: by_adam}, TIMINGS, STEPPING)[ADAM]
+    head = sum(2 * NUM_CLASSES * (6 * h * w // 16 + 9 * h * w // 64) for h, w in READINGS)
+    assert cost.flops == 3 * 4 * (LOOK + 2 * head) + 5 * LOOK
+    assert cost.num_learned == NUM_CLASSES * (D + 1)
+    assert seconds(cost)["learning"] == pytest.approx(3 * 4 * 0.1)
+
+
+def seconds(cost):
+    return {part.name: part.amount for part in cost.seconds_by}
+
+
+def test_a_thawed_policy_takes_the_exact_start_its_steps_and_the_photos_it_stops_by(costs):
+    exact, thawed = seconds(costs[UNCACHED]), seconds(costs["stage"])
+    assert {name: thawed[name] for name in exact} == exact
+    assert thawed["optimisers"] == 1.5
+    assert thawed["learning"] == pytest.approx(2 * 4 * 0.3)
+    assert thawed["stopping"] == pytest.approx((2 + 1) * 2 * (0.25 + 0.01))
+    assert thawed["scoring again"] == pytest.approx(5 * (0.25 + 0.01))
+
+
+def test_only_looks_that_the_cache_has_not_are_looked_at(task):
+    some = plan_tasks({UNCACHED: task}, TIMINGS, NO_STEPS, missing=(3, 1))[UNCACHED]
+    assert seconds(some)["looking"] == pytest.approx(3 * 0.5 + 0.25)
+    assert seconds(some)["features found"] == pytest.approx((9 + 4) * 0.001)
+    none = plan_tasks({CACHED: task}, TIMINGS, NO_STEPS, missing=(0, 0))[CACHED]
+    assert some.flops - none.flops == 4 * LOOK
 
 
 def test_seconds_are_timings_times_how_often(costs):
@@ -125,8 +176,7 @@ def test_seconds_are_timings_times_how_often(costs):
 
 
 def test_a_ridge_that_is_given_takes_no_time_to_choose(task):
-    given = dataclasses.replace(task, config=dataclasses.replace(task.config, ridge=0.1))
-    cost = plan_task(given, TIMINGS, [CACHED])[CACHED]
+    cost = plan_tasks({CACHED: configured(task, ridge=0.1)}, TIMINGS, NO_STEPS)[CACHED]
     assert "choosing the ridge" not in {part.name for part in cost.seconds_by}
 
 
@@ -136,11 +186,14 @@ def test_memory_before_looking_is_less(costs):
 
 
 def test_twice_the_size_takes_four_times_the_looking(task, costs):
-    twice = plan_task(task.doubled(), TIMINGS, POLICIES, started_s=2.0, of=task)
+    tasks = every(task)
+    doubled = {policy: one.doubled() for policy, one in tasks.items()}
+    twice = plan_tasks(doubled, TIMINGS, STEPPING, started_s=2.0, of=tasks)
     looked = [one[UNCACHED].flops - one[CACHED].flops for one in (costs, twice)]
     assert looked[1] == 4 * looked[0]
     assert twice[UNCACHED].seconds_by[1].amount == 4 * costs[UNCACHED].seconds_by[1].amount
-    assert twice["full"].bytes_by[2].amount > 3 * costs["full"].bytes_by[2].amount
+    activations = [one["full"].bytes_by[-1] for one in (costs, twice)]
+    assert activations[1].amount > 3 * activations[0].amount
 
 
 def test_pixels_take_the_memory_that_learning_takes(task, backbone):
@@ -159,11 +212,16 @@ def test_pixels_take_the_memory_that_learning_takes(task, backbone):
         learn_exactly(lambda: looks, len(looks), 2)
     wide = tiny_backbone()
     wide.levels = (dataclasses.replace(wide.levels[0], channels=num_features),)
-    one_size = dataclasses.replace(
-        task, backbone=wide, sizes=(32,), num_classes=2, shots=(PHOTO,) * 2, views=((WHOLE,),) * 2
+    lesson = dataclasses.replace(
+        task.lesson,
+        backbone=wide,
+        sizes=(32,),
+        classes=ClassNames(("background", "red")),
+        shots=(PHOTO,) * 2,
     )
+    one_size = dataclasses.replace(task, lesson=lesson, views=((WHOLE,),) * 2)
     timings = dataclasses.replace(TIMINGS, held_bytes=0, pixels_a_look=float(side**2))
-    cost = plan_task(one_size, timings, [CACHED])[CACHED]
+    cost = plan_tasks({CACHED: one_size}, timings, NO_STEPS)[CACHED]
     planned = sum(part.amount for part in cost.bytes_by if part.name != "features")
     assert planned == pytest.approx(counted.peak_bytes, rel=0.15)
 

@@ -46,7 +46,6 @@ for _verbs, _target, _help in (
     (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
     (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show."),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
-    (("plan",), "plan:plan", "Tell what learning from masks will cost, before anything runs."),
     (("count",), "count:count", "Count a network's weights, outputs and connections."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
     (("palette",), "palette:palette", "Learn K colours from pictures."),
@@ -59,6 +58,11 @@ for _verbs, _target, _help in (
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
     app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help)
+
+
+plan = App(name="plan", help="Tell what a run will cost, before it begins: memory, FLOPs and time.")
+plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will cost, by policy.")
+app.command(plan)
 
 
 def main() -> None:
@@ -110,7 +114,7 @@ def _finish(result: Any, common: Common) -> int:
 
 def _misread(error: CycloptsError) -> str:
     """What is wrong with a command, in one line, and where help is."""
-    verb = error.command_chain[0] if error.command_chain else ""
+    verb = " ".join(error.command_chain or ())
     match error:
         case MissingArgumentError(keyword=str(option)):
             wrong = f"{option} needs a value."

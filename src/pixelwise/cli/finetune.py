@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome
-from pixelwise.config import FinetuneConfig, Policy
+from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.cli.options import FinetuneOptions
+from pixelwise.config import FinetuneConfig
 
 if TYPE_CHECKING:  # its module imports torch
+    from pixelwise.cost import Plan
     from pixelwise.finetune import FinetuneResult
     from pixelwise.scores import SegmentationScores
 
@@ -19,23 +22,8 @@ def finetune(
     source: str,
     /,
     *,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
-    backbone: str = "efficientnet_lite0",
-    weights: Path | None = None,
-    shots: int = 0,
-    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
-    looks: int = 0,
-    ridge: float | None = None,
-    rebalance: float = 0.0,
-    loss: Literal["pixels", "whole"] = "pixels",
-    policy: Policy = "last-layer",
-    solver: Literal["exact", "adam"] = "exact",
-    epochs: int = 0,
-    batch_size: int = 8,
-    learning_rate: float | None = None,
-    advise: Annotated[bool, Parameter(negative="")] = False,
-    curve: Annotated[bool, Parameter(negative="")] = False,
-    data_dir: DataDir = None,
+    plan: Annotated[bool, Parameter(negative="")] = False,
+    options: FinetuneOptions = FinetuneOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Learn to cut out what a few masks show: the last layer on a frozen network, solved exactly.
@@ -48,71 +36,23 @@ def finetune(
     Parameters
     ----------
     source
-        Photos and masks: flowers17, flowers17:classes, or folder:PATH with images/ and masks/.
-    out
-        The head's file; out/SOURCE.head.safetensors if not given.
-    backbone
-        The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101, deeplabv3_resnet50,
-        deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME.
-    weights
-        File of the backbone's weights, where there is no network to download them from.
-    shots
-        Photos to learn from, drawn by --seed; all of the training part if not given.
-    sizes
-        Short sides in pixels at which photos are read; the backbone's own if not given.
-    looks
-        Looks at each photo, the first at the whole, others closer; more the fewer photos, if not given.
-    ridge
-        Keeps the head's weights small; chosen by photos left out, if not given.
-    rebalance
-        Weight rare classes up: 0 not at all, 1 until all classes weigh the same.
-    loss
-        Of a sample of pixels, or of every labelled pixel at full size.
-    policy
-        What learns: the last layer alone; with it the last stage of the network; or all of it. The best on
-        photos that are not learned from is kept, Ctrl-C or not.
-    solver
-        Of the last layer: exact, or by adam as the handout does, the network run again in each epoch: to
-        compare.
-    epochs
-        Passes over the photos: 10 with --solver adam, at most 20 with --policy stage or full, if not given.
-    batch_size
-        Photos in a step, of the same.
-    learning_rate
-        Of the same: 0.01 with --solver adam, 0.0001 of the network with --policy, if not given.
-    advise
-        Measure on photos held out what --policy stage would gain, and what it would cost.
-    curve
-        Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: what they
-        score by number, drawn in HEAD.curve.png, and what 10 more photos would bring at most.
-    data_dir
-        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
-        else in the user's cache.
+        Photos and masks: flowers17, flowers17:classes, or folder:PATH.
+    plan
+        Say first what learning will cost in time and memory, and afterwards, beside it, what it came to.
     """
-    config = FinetuneConfig(
-        source=source,
-        backbone=backbone,
-        weights=str(weights) if weights else None,
-        sizes=sizes,
-        shots=shots,
-        looks=looks,
-        ridge=ridge,
-        rebalance=rebalance,
-        loss=loss,
-        policy=policy,
-        solver=solver,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        advise=advise,
-        seed=common.seed,
-    )
+    config = options.config(source, common.seed)
     from pixelwise.finetune import finetune as learn
 
-    path = out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}.head.safetensors"
-    result = learn(config, path, data_dir, common.device)
+    path = options.out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}.head.safetensors"
+    announce = partial(_announce, common) if plan else None
+    result = learn(config, path, options.data_dir, common.device, announce=announce)
     outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
-    return _with_curve(outcome, config, result, path, data_dir, common) if curve else outcome
+    return _with_curve(outcome, config, result, path, options.data_dir, common) if options.curve else outcome
+
+
+def _announce(common: Common, planned: Plan) -> None:
+    """Tell the plan before what it is of begins."""
+    say(f"what this will cost:\n{planned.describe()}", quiet=common.quiet)
 
 
 def _with_curve(
@@ -156,6 +96,8 @@ def _told(result: FinetuneResult, path: Path) -> str:
         lines += _scores_told(result, result.after)
     if result.advice:
         lines.append(result.advice.describe())
+    if result.plan and result.measured:
+        lines.append(result.plan.beside(result.measured))
     certificate, others = taught.certificate, "other " if taught.changed else ""
     lines.append(
         f"the backbone's {certificate.num_tensors} {others}tensors are as they were "

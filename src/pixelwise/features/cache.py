@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +102,8 @@ class FeatureCache:
         """
         ask = Ask(backbone, tuple(backbone.sizes if sizes is None else sizes), dtype, device)
         looks = [one if isinstance(one, PhotoLook) else PhotoLook(one) for one in photos]
-        paths = list(dict.fromkeys(look.photo for look in looks))
         with ThreadPoolExecutor(THREADS) as pool:
-            files = dict(zip(paths, pool.map(PhotoFile.of, paths), strict=True))
+            files = _summed_up(looks, pool)
             seen = [(files[look.photo].digest, look.view) for look in looks]
             keys = {one: ask.keys(one) for one in seen}
             every = list(itertools.chain(*keys.values()))
@@ -129,8 +128,31 @@ class FeatureCache:
             for look, one in zip(looks, seen, strict=True)
         ]
 
+    def num_missing(
+        self, looks: Sequence[PhotoLook], backbone: Backbone, sizes: Sequence[int], device: torch.device = CPU
+    ) -> int:
+        """How many of some different looks `maps` would have to compute, in bf16, at one size at least.
+
+        Raises:
+            PhotoError: a photo cannot be read.
+        """
+        ask = Ask(backbone, tuple(sizes), torch.bfloat16, device)
+        with ThreadPoolExecutor(THREADS) as pool:
+            files = _summed_up(looks, pool)
+            keys = [ask.keys((files[look.photo].digest, look.view)) for look in looks]
+            return sum(not there for there in pool.map(lambda some: self._has(some, ask), keys))
+
+    def _has(self, keys: Iterable[str], ask: Ask) -> bool:
+        return all(find(self._store.path(key), key, ask.names) for key in keys)
+
     def _find(self, key: str, ask: Ask) -> Entry | None:
         entry = find(self._store.path(key), key, ask.names)
         if entry is not None:
             self._store.touch(key)
         return entry
+
+
+def _summed_up(looks: Iterable[PhotoLook], pool: ThreadPoolExecutor) -> dict[Path, PhotoFile]:
+    """Each photo that is looked at, its content summed up once."""
+    paths = list(dict.fromkeys(look.photo for look in looks))
+    return dict(zip(paths, pool.map(PhotoFile.of, paths), strict=True))

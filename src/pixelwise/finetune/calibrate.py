@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from pixelwise.backbones import Backbone
-from pixelwise.config import FinetuneConfig, Precision
+from pixelwise.config import Precision
 from pixelwise.cost import best_s, resident_bytes, timed
 from pixelwise.data import LabelledPhoto
 from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Look, gather, pixels_a_look
+from pixelwise.finetune.batches import Batch, batches
+from pixelwise.finetune.last_layer import Look, gather, pixels_a_look, solving_threads
+from pixelwise.finetune.lesson import Lesson
 from pixelwise.finetune.score import count
+from pixelwise.finetune.shots import closer, looks, num_looks
 from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
-from pixelwise.photos.view import View, reading_size
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.view import WHOLE, View, reading_size
+from pixelwise.processor import choose_precision
 
+_NUM_SHAPES = 25  # photos whose shapes are looked at
+_BATCHES_TIMED = 3  # the first of which warms up
+_HALF_DONE = 0.5
 _MOST_TIMED = 4  # looks, and photos to score on
 _SCORED_TIMES = 4  # each photo: threads take a while to get going
 _SLOW_S = 2.0  # after a look that takes longer no other is timed
@@ -31,23 +42,48 @@ PASSES_BESIDE = 2
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be learned, and from what."""
+    """What is to be learned, from what, and on what it is scored."""
 
-    config: FinetuneConfig
-    backbone: Backbone
-    device: torch.device
-    sizes: tuple[int, ...]
-    num_classes: int
-    shots: tuple[LabelledPhoto, ...]
+    lesson: Lesson
     views: tuple[tuple[View, ...], ...]
     """Of each shot."""
     scored: tuple[LabelledPhoto, ...]
     precision: Precision
-    """In which the backbone computes here."""
+    """In which a backbone learns here."""
     shape: tuple[int, int]
     """Height and width of a typical photo."""
-    epochs: int
-    batch_size: int
+
+    @staticmethod
+    def of(lesson: Lesson, scored: Sequence[LabelledPhoto]) -> Task:
+        """The task that a lesson is.
+
+        Raises:
+            PhotoError: a photo cannot be read.
+        """
+        num = lesson.config.looks or num_looks(len(lesson.shots))
+        sizes = [open_photo(one.photo).upright_size for one in (*lesson.shots, *scored)[:_NUM_SHAPES]]
+        is_adam = lesson.config.solver == "adam"
+        return Task(
+            lesson=lesson,
+            views=tuple(looks(one.stem, num) for one in lesson.shots),
+            scored=tuple(scored),
+            precision=choose_precision("fp32" if is_adam else "auto", lesson.device)[0],
+            shape=sorted(sizes, key=lambda size: size[0] / size[1])[len(sizes) // 2],
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.lesson.classes.num_classes
+
+    @property
+    def looks(self) -> list[PhotoLook]:
+        """At all shots."""
+        return [
+            PhotoLook(shot.photo, view)
+            for shot, views in zip(self.lesson.shots, self.views, strict=True)
+            for view in views
+        ]
 
     @property
     def num_looks(self) -> int:
@@ -57,7 +93,7 @@ class Task:
     @property
     def num_features(self) -> int:
         """D."""
-        return len(self.sizes) * sum(level.channels for level in self.backbone.levels)
+        return len(self.lesson.sizes) * sum(level.channels for level in self.lesson.backbone.levels)
 
     @property
     def num_learned(self) -> int:
@@ -67,7 +103,8 @@ class Task:
     @property
     def readings(self) -> list[tuple[int, int]]:
         """Height and width at which a typical photo is read, for each size."""
-        return [reading_size(*self.shape, size, self.backbone.multiple) for size in self.sizes]
+        multiple = self.lesson.backbone.multiple
+        return [reading_size(*self.shape, size, multiple) for size in self.lesson.sizes]
 
     @property
     def maps_bytes(self) -> int:
@@ -75,12 +112,22 @@ class Task:
         return 2 * sum(
             level.channels * -(-height // level.stride) * -(-width // level.stride)
             for height, width in self.readings
-            for level in self.backbone.levels
+            for level in self.lesson.backbone.levels
         )
 
     def doubled(self) -> Task:
         """The same, at twice the height and width."""
-        return replace(self, sizes=tuple(2 * size for size in self.sizes))
+        twice = tuple(2 * size for size in self.lesson.sizes)
+        return replace(self, lesson=replace(self.lesson, sizes=twice))
+
+    def num_missing(self) -> tuple[int, int]:
+        """Of looks at shots, and of photos to score on, how many the cache has no features of."""
+        lesson = self.lesson
+        looks_at = (self.looks, [PhotoLook(one.photo) for one in self.scored])
+        shots, scored = (
+            lesson.cache.num_missing(some, lesson.backbone, lesson.sizes, lesson.device) for some in looks_at
+        )
+        return shots, scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,25 +163,38 @@ class Timings:
     """The backbone's certificate, before and after."""
 
 
-def calibrate(task: Task, cache: FeatureCache | None = None) -> Timings:
+@dataclass(frozen=True, kw_only=True)
+class Stepping:
+    """What learning takes here that passes over photos."""
+
+    optimisers_s: float
+    """Importing torch's optimisers."""
+    optimisers_bytes: int
+    """What the process grew by then."""
+    views_s: Mapping[str, float]
+    """A view, read, forth and back, by policy."""
+
+
+def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
     """Time pieces of the work; features go into a folder of their own, which is removed.
 
-    With a `cache` they come from there, if it has them, and nothing else is timed than finding them.
+    With `from_cache` they come from the lesson's own, and nothing else is timed than finding them.
 
     Raises:
         DataError, PhotoError: a photo or its labels cannot be read.
         LabelError: no pixel of the photos looked at has a label.
     """
-    shown = [(shot, view) for shot, views in zip(task.shots, task.views, strict=True) for view in views][
+    lesson = task.lesson
+    shown = [(shot, view) for shot, views in zip(lesson.shots, task.views, strict=True) for view in views][
         : _MOST_TIMED + 1
     ]
     scored = task.scored[:_MOST_TIMED]
-    held_bytes = resident_bytes(task.device)
+    held_bytes = resident_bytes(lesson.device)
     with tempfile.TemporaryDirectory(prefix="pixelwise-plan-") as folder:
-        own = cache or FeatureCache(Path(folder))
+        cache = lesson.cache if from_cache else FeatureCache(Path(folder))
 
         def find(looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
-            return own.maps(looks, task.backbone, task.sizes, device=task.device)
+            return cache.maps(looks, lesson.backbone, lesson.sizes, device=lesson.device)
 
         asked = [PhotoLook(shot.photo, view) for shot, view in shown]
         look_s, maps = timed(lambda: find(asked[:1]))
@@ -144,10 +204,13 @@ def calibrate(task: Task, cache: FeatureCache | None = None) -> Timings:
         else:
             if len(asked) > 1:
                 look_s = timed(lambda: find(asked[1:]))[0] / len(asked[1:])
-            whole_s = timed(lambda: find([PhotoLook(one.photo) for one in scored]))[0] / len(scored)
-        looked_bytes = resident_bytes(task.device)
+            if scored:
+                whole_s = timed(lambda: find([PhotoLook(one.photo) for one in scored]))[0] / len(scored)
+        looked_bytes = resident_bytes(lesson.device)
         found_s, maps = timed(lambda: find(asked[: len(shown)]))
-        score_s = _score_s(task, scored, find([PhotoLook(one.photo) for one in scored]))
+        score_s = _score_s(task, scored, find([PhotoLook(one.photo) for one in scored])) if scored else 0.0
+        with solving_threads(task.num_classes):
+            solving = _gathering(task, shown, maps) | _solving(task)
         return Timings(
             num_timed=len(shown),
             held_bytes=held_bytes,
@@ -156,10 +219,52 @@ def calibrate(task: Task, cache: FeatureCache | None = None) -> Timings:
             whole_s=whole_s,
             found_s=found_s / len(maps),
             score_s=score_s,
-            certify_s=2 * best_s(lambda: fingerprint(task.backbone), repeats=1),
-            **_gathering(task, shown, maps),
-            **_solving(task),
+            certify_s=2 * best_s(lambda: fingerprint(lesson.backbone), repeats=1),
+            **solving,
         )
+
+
+def view_s(task: Task) -> float:
+    """Seconds a view that learning takes which passes over photos: a few true steps, on true photos.
+
+    Raises:
+        ConfigError: the backbone's last stage is not known.
+        DataError, PhotoError: a photo or its labels cannot be read.
+    """
+    lesson, rng = task.lesson, random.Random(0)
+    step = _step(task)
+    num = _BATCHES_TIMED * lesson.config.batch_size
+    by_adam = lesson.config.solver == "adam"
+    shots = itertools.islice(itertools.cycle(lesson.shots), num)
+    shown = [(shot, WHOLE if by_adam else closer(rng)) for shot in shots]
+    views: list[int] = []
+    ends_s = [time.perf_counter()]
+    with closing(batches(lesson, shown, rng)) as some:
+        for batch in some:
+            step(batch)
+            views.append(len(batch.labels))
+            ends_s.append(time.perf_counter())
+            if ends_s[-1] - ends_s[0] > _SLOW_S and len(views) > 1:
+                break
+    first = 1 if len(views) > 1 else 0  # which warms up
+    return (ends_s[-1] - ends_s[first]) / sum(views[first:])
+
+
+def _step(task: Task) -> Callable[[Batch], object]:
+    """A step of learning from here on; nothing that the lesson holds changes."""
+    lesson = task.lesson
+    # torch's optimisers take seconds to import, and a plan of the last layer alone needs none
+    if lesson.config.solver == "adam":
+        from pixelwise.finetune import loop
+
+        return loop.Steps(lesson)
+    from pixelwise.finetune import tune
+
+    head = Weights(torch.zeros(task.num_classes, task.num_features), torch.zeros(task.num_classes))
+    assert lesson.config.policy != "last-layer"
+    steps = tune.Steps(lesson, lesson.config.policy, head)
+    steps.begin()
+    return lambda batch: steps(batch, _HALF_DONE)
 
 
 def _score_s(task: Task, scored: Sequence[LabelledPhoto], maps: Sequence[PhotoMaps]) -> float:
@@ -186,7 +291,7 @@ def _gathering(
     return {
         "gather_s": timed(lambda: gather(look(), a_look))[0] / num,
         "pixels_a_look": len(gathered.labels) / num,
-        "photo_s": _whole_s(task, look()) / num if task.config.loss == "whole" else 0.0,
+        "photo_s": _whole_s(task, look()) / num if task.lesson.config.loss == "whole" else 0.0,
     }
 
 

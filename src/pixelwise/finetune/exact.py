@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 
 from pixelwise.features import PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
+from pixelwise.finetune.last_layer import Learned, Look, learn_exactly, solving_threads
 from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.shots import looks, num_looks
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
-from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
-
-_FEW = 4  # classes: with no more, solving waits for memory, and threads only for each other
 
 
 def learn_last_layer(lesson: Lesson) -> Taught:
@@ -34,7 +30,7 @@ def learn_last_layer(lesson: Lesson) -> Taught:
         ]
         features = look_at(lesson, wanted)
         looked_s = time.perf_counter()
-        with ONE_THREAD if lesson.classes.num_classes <= _FEW else nullcontext():
+        with solving_threads(lesson.classes.num_classes):
             learned = _solve(lesson, views, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None

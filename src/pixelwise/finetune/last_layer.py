@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +25,14 @@ from pixelwise.head import (
 )
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_weights
+from pixelwise.processor import ONE_THREAD
 
 _ENOUGH = 30_000  # pixels in all, where looks are few: more change little
 _LEAST_A_LOOK, _MOST_A_LOOK = 240, 3000  # pixels: more of one look are near each other and tell little
 _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 NUM_PIXELS_TO_CHOOSE = 6_000
 """Pixels by which the ridge is chosen: it matters less than by a factor of 3."""
+_FEW = 4  # classes: with no more, solving waits for memory, and threads only for each other
 _MOST_FOLDS = 3
 _MANY = 12  # photos of which a third tells enough
 
@@ -98,6 +101,11 @@ def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
         joined[stop - len(part) : stop] = part
         stop -= len(part)
     return joined
+
+
+def solving_threads(num_classes: int) -> AbstractContextManager[None]:
+    """The number of threads in which a head of so many classes is gathered for and solved soonest."""
+    return ONE_THREAD if num_classes <= _FEW else nullcontext()
 
 
 def folds_of(num_photos: int) -> tuple[int, int]:

@@ -11,11 +11,17 @@ from torch import Tensor
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import ClassNames
 from pixelwise.config import FinetuneConfig
-from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos
 from pixelwise.errors import DivergedError
 from pixelwise.features import FeatureCache
+from pixelwise.finetune.shots import draw
 from pixelwise.frozen import Certificate
 from pixelwise.head import Weights
+
+_HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
+_HANDOUT_EPOCHS, _EPOCHS = 10, 20
+_MOST_WATCHED = 40  # photos to stop by: each epoch looks at all of them
+_WATCHED_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +40,52 @@ class Lesson:
     """Short sides in pixels at which photos are read."""
     cache: FeatureCache
     device: torch.device
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the photos, where there are any: at most so many with the policies stage and full."""
+        return self.config.epochs or (_HANDOUT_EPOCHS if self.config.solver == "adam" else _EPOCHS)
+
+
+def prepare(
+    config: FinetuneConfig,
+    labelled: LabelledPhotos,
+    backbone: Backbone,
+    device: torch.device,
+    cache: FeatureCache,
+) -> Lesson:
+    """What a configuration asks for.
+
+    Raises:
+        ConfigError: more shots than there are photos.
+    """
+    shots = draw(labelled.train, config.shots, config.seed)
+    watched: tuple[LabelledPhoto, ...] = ()
+    if config.policy != "last-layer":
+        shots, watched = _set_aside(shots, labelled, config.seed)
+    return Lesson(
+        config=config,
+        classes=labelled.classes,
+        shots=shots,
+        watched=watched,
+        backbone=backbone,
+        sizes=config.sizes or ((_HANDOUT_SIZE,) if config.solver == "adam" else backbone.sizes),
+        cache=cache,
+        device=device,
+    )
+
+
+def _set_aside(
+    shots: tuple[LabelledPhoto, ...], labelled: LabelledPhotos, seed: int
+) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
+    """Photos to learn from and photos to stop by: of `val`, unless scores are of that; else of the former."""
+    if labelled.test and labelled.val:
+        return shots, draw(labelled.val, min(_MOST_WATCHED, len(labelled.val)), seed)
+    if len(shots) < 2:
+        return shots, ()
+    num = min(_MOST_WATCHED, max(1, round(_WATCHED_FRAC * len(shots))))
+    watched = draw(shots, num, seed)
+    return tuple(one for one in shots if one not in watched), watched
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,9 @@ from contextlib import closing
 
 import torch
 import torch._dynamo  # what torch imports with its first optimiser: 2 s that are no learning
+from torch import Tensor
 
-from pixelwise.finetune.batches import batches
+from pixelwise.finetune.batches import Batch, batches
 from pixelwise.finetune.lesson import Lesson, Taught, require_number
 from pixelwise.finetune.policies import LAST_LAYER, Learner
 from pixelwise.frozen import certified, learn_only
@@ -23,7 +24,6 @@ from pixelwise.photos.view import WHOLE
 from pixelwise.progress import progress
 from pixelwise.stopping import finish_step_first
 
-_EPOCHS = 10  # the handout's
 _RATE = 0.01
 
 
@@ -36,29 +36,23 @@ def learn_by_adam(lesson: Lesson) -> Taught:
         FrozenError: the backbone changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
-    config = lesson.config
-    epochs, rate = config.epochs or _EPOCHS, config.learning_rate or _RATE
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        learner = Learner(lesson.backbone, len(lesson.sizes), lesson.classes.num_classes).to(lesson.device)
-    learn_only(learner, *LAST_LAYER)
-    adam = torch.optim.Adam([one for one in learner.parameters() if one.requires_grad], lr=rate)
+    steps = Steps(lesson)
     with certified(lesson.backbone) as watch, finish_step_first() as asked_to_stop:
-        losses = _epochs(lesson, learner, adam, epochs, asked_to_stop)
+        losses = _epochs(lesson, steps, asked_to_stop)
         stopped = asked_to_stop()
     assert watch.certificate is not None
-    weights = learner.weights()
+    weights = steps.learner.weights()
     return Taught(
         weights=weights,
         backbone=lesson.backbone,
         certificate=watch.certificate,
-        how=f"{len(losses)} epochs of Adam at {rate:g}, the loss {losses[-1]:.3f} in the last"
+        how=f"{len(losses)} epochs of Adam at {steps.rate:g}, the loss {losses[-1]:.3f} in the last"
         if losses
         else "no epoch was finished",
         facts={
             "epochs": len(losses),
-            "learning_rate": rate,
-            "batch_size": config.batch_size,
+            "learning_rate": steps.rate,
+            "batch_size": lesson.config.batch_size,
             "losses": losses,
         },
         num_learned=weights.num_learned,
@@ -68,26 +62,38 @@ def learn_by_adam(lesson: Lesson) -> Taught:
     )
 
 
-def _epochs(
-    lesson: Lesson,
-    learner: Learner,
-    adam: torch.optim.Optimizer,
-    epochs: int,
-    asked_to_stop: Callable[[], bool],
-) -> list[float]:
+class Steps:
+    """A new last layer, and how it moves with each batch."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.device, self.rate = lesson.device, lesson.config.learning_rate or _RATE
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(lesson.config.seed)
+            learner = Learner(lesson.backbone, len(lesson.sizes), lesson.classes.num_classes)
+        self.learner = learner.to(lesson.device)
+        learn_only(self.learner, *LAST_LAYER)
+        self.adam = torch.optim.Adam([p for p in self.learner.parameters() if p.requires_grad], lr=self.rate)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """The loss before this step."""
+        loss = batch.loss(self.learner(batch.floats(self.device)))
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        return loss
+
+
+def _epochs(lesson: Lesson, steps: Steps, asked_to_stop: Callable[[], bool]) -> list[float]:
     """The mean loss of each epoch that was finished."""
     rng = random.Random(lesson.config.seed)
     shown = [(shot, WHOLE) for shot in lesson.shots]
     losses: list[float] = []
-    with progress("learning by Adam", epochs * len(shown)) as advance:
-        for epoch in range(1, epochs + 1):
+    with progress("learning by Adam", lesson.epochs * len(shown)) as advance:
+        for epoch in range(1, lesson.epochs + 1):
             total = 0.0
             with closing(batches(lesson, shown, rng)) as some:
                 for batch in some:
-                    loss = batch.loss(learner(batch.floats(lesson.device)))
-                    adam.zero_grad()
-                    loss.backward()
-                    adam.step()
+                    loss = steps(batch)
                     total += require_number(loss, epoch) * len(batch.labels)
                     advance(len(batch.labels), f"loss {loss.item():.3f}")
                     if asked_to_stop():

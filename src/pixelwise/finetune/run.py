@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,27 +13,24 @@ import torch
 
 from pixelwise.backbones import open_backbone
 from pixelwise.config import Device, FinetuneConfig
+from pixelwise.cost import Measured, Plan, process_age_s
 from pixelwise.data import load_labelled
 from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.errors import Interrupted
 from pixelwise.features import FeatureCache, PhotoLook
 from pixelwise.files import require_writable
 from pixelwise.finetune.exact import learn_last_layer, look_at
-from pixelwise.finetune.lesson import Lesson, Taught
+from pixelwise.finetune.lesson import Lesson, Taught, prepare
 from pixelwise.finetune.score import count, uncached
-from pixelwise.finetune.shots import draw
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
-from pixelwise.processor import choose_device
+from pixelwise.processor import choose_device, peak_memory_bytes
 from pixelwise.scores import SegmentationScores
 
 if TYPE_CHECKING:  # its module imports torch's optimisers
     from pixelwise.finetune.advise import Advice
 
 _logger = logging.getLogger(__name__)
-_HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
-_MOST_WATCHED = 40  # photos to stop by: each epoch looks at all of them
-_WATCHED_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +51,10 @@ class FinetuneResult:
     """Whether it would pay to thaw the last stage, where that was asked."""
     score_s: float
     seconds: float
+    plan: Plan | None = None
+    """What learning was to cost, where that was asked; of one policy."""
+    measured: Measured | None = None
+    """What it came to then, from the process's start to the head, advice left out."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -70,6 +71,9 @@ class FinetuneResult:
             "score_seconds": self.score_s,
             "seconds": self.seconds,
             "advice": self.advice.to_dict() if self.advice else None,
+            "planned": self.plan.of(self.measured.policy).to_dict() if self.plan and self.measured else None,
+            "measured": self.measured.to_dict() if self.measured else None,
+            "gradient_norm": None,
         } | self.head.facts
 
 
@@ -79,10 +83,13 @@ def finetune(
     data_dir: Path | None = None,
     device: Device = "auto",
     cache: FeatureCache | None = None,
+    announce: Callable[[Plan], None] | None = None,
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
     Where no photo is held out, since there are too few, there are no scores, and a warning says so.
+    `announce` is given a plan of what learning will cost, before it begins; the result has it beside what
+    came out. Without, nothing is planned.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -102,7 +109,9 @@ def finetune(
             labelled.name,
             len(labelled.train),
         )
-    lesson = _prepare(config, labelled, device, cache or FeatureCache())
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    lesson = prepare(config, labelled, backbone, choose_device(device), cache or FeatureCache())
+    plan = _announced(lesson, scored, announce) if announce else None
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
     if taught.interrupted:
@@ -114,6 +123,7 @@ def finetune(
     if after:
         head = replace(head, facts=head.facts | _score_facts(part, after))
     write_head(out, head)
+    measured = _measured(plan, lesson.device) if plan else None
     return FinetuneResult(
         head=head,
         taught=taught,
@@ -124,39 +134,26 @@ def finetune(
         advice=_advise(lesson, taught, labelled) if config.advise else None,
         score_s=scored_s - score_start_s,
         seconds=time.perf_counter() - start_s,
+        plan=plan,
+        measured=measured,
     )
 
 
-def _prepare(config: FinetuneConfig, labelled: LabelledPhotos, device: Device, cache: FeatureCache) -> Lesson:
-    shots = draw(labelled.train, config.shots, config.seed)
-    watched: tuple[LabelledPhoto, ...] = ()
-    if config.policy != "last-layer":
-        shots, watched = _set_aside(shots, labelled, config.seed)
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    own_sizes = (_HANDOUT_SIZE,) if config.solver == "adam" else backbone.sizes
-    return Lesson(
-        config=config,
-        classes=labelled.classes,
-        shots=shots,
-        watched=watched,
-        backbone=backbone,
-        sizes=config.sizes or own_sizes,
-        cache=cache,
-        device=choose_device(device),
-    )
+def _announced(lesson: Lesson, scored: Sequence[LabelledPhoto], announce: Callable[[Plan], None]) -> Plan:
+    """The plan of what is about to be done, when whoever asked has it."""
+    from pixelwise.finetune.plan import import_optimisers, plan_lesson
+
+    if lesson.config.has_epochs:
+        import_optimisers()  # before planning begins: learning needs them anyway
+    plan = plan_lesson(lesson, scored, started_s=process_age_s())
+    announce(plan)
+    return plan
 
 
-def _set_aside(
-    shots: tuple[LabelledPhoto, ...], labelled: LabelledPhotos, seed: int
-) -> tuple[tuple[LabelledPhoto, ...], tuple[LabelledPhoto, ...]]:
-    """Photos to learn from and photos to stop by: of `val`, unless scores are of that; else of the former."""
-    if labelled.test and labelled.val:
-        return shots, draw(labelled.val, min(_MOST_WATCHED, len(labelled.val)), seed)
-    if len(shots) < 2:
-        return shots, ()
-    num = min(_MOST_WATCHED, max(1, round(_WATCHED_FRAC * len(shots))))
-    watched = draw(shots, num, seed)
-    return tuple(one for one in shots if one not in watched), watched
+def _measured(plan: Plan, device: torch.device) -> Measured:
+    """What it came to until now, planning left out."""
+    (policy,) = plan.policies
+    return Measured(policy, process_age_s() - plan.planning_s, peak_memory_bytes(device))
 
 
 def _learn(lesson: Lesson) -> Taught:

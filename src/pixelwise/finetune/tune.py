@@ -29,12 +29,12 @@ from pixelwise.finetune.policies import BACKBONE, Learner, Thawed, names_in_lear
 from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import closer
 from pixelwise.frozen import certified, fingerprint, freeze
+from pixelwise.head import Weights
 from pixelwise.losses import class_weights
 from pixelwise.processor import choose_precision, compute_in
-from pixelwise.progress import progress
+from pixelwise.progress import Advance, progress
 from pixelwise.stopping import finish_step_first
 
-_EPOCHS = 20
 _PATIENCE = 4  # epochs without a better one
 _RATE = 1e-4  # of the backbone
 _HEAD_RATE = 10.0  # times that: the head's numbers are few, and have to follow the features
@@ -59,10 +59,9 @@ def tune(lesson: Lesson, start: Taught, policy: Thawed) -> Taught:
             f"the policy {policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     start_s = time.perf_counter()
-    learner = Learner(copy.deepcopy(lesson.backbone), len(lesson.sizes), lesson.classes.num_classes)
-    learner.take(start.weights)
-    learned = names_in_learner(learner.backbone, policy, learner)
-    course = _Course(lesson, freeze(learner).to(lesson.device), learned)
+    steps = Steps(lesson, policy, start.weights)
+    learner, learned = steps.learner, steps.parameters
+    course = _Course(lesson, steps)
     inside = [name.removeprefix(f"{BACKBONE}.") for name in learned]
     with certified(learner.backbone, leave_out=inside) as watch, finish_step_first() as asked_to_stop:
         course.run(asked_to_stop)
@@ -76,7 +75,7 @@ def tune(lesson: Lesson, start: Taught, policy: Thawed) -> Taught:
         certificate=watch.certificate,
         how=course.describe(),
         facts=course.facts(policy),
-        num_learned=sum(one.numel() for name, one in learner.named_parameters() if name in learned),
+        num_learned=sum(one.numel() for one in learned.values()),
         num_looks=start.num_looks + course.num_seen,
         extract_s=start.extract_s,
         solve_s=start.solve_s + time.perf_counter() - start_s,
@@ -86,37 +85,65 @@ def tune(lesson: Lesson, start: Taught, policy: Thawed) -> Taught:
     )
 
 
+class Steps:
+    """The head and a part of the backbone, and how they move with each batch."""
+
+    def __init__(self, lesson: Lesson, policy: Thawed, start: Weights) -> None:
+        config = lesson.config
+        self.device, self.rate = lesson.device, config.learning_rate or _RATE
+        self.precision: Precision = choose_precision("auto", lesson.device)[0]
+        self.weights = _class_weights(lesson)
+        learner = Learner(copy.deepcopy(lesson.backbone), len(lesson.sizes), lesson.classes.num_classes)
+        learner.take(start)
+        learned = names_in_learner(learner.backbone, policy, learner)
+        self.learner = freeze(learner).to(lesson.device)
+        self.parameters = {name: one for name, one in learner.named_parameters() if name in learned}
+        self.rng = random.Random(config.seed)
+        self.adam = self._optimiser()
+
+    def _optimiser(self) -> torch.optim.AdamW:
+        inside, outside = (
+            [one for name, one in self.parameters.items() if name.startswith(BACKBONE) == is_in]
+            for is_in in (True, False)
+        )
+        groups = [{"params": inside, "rate": self.rate}, {"params": outside, "rate": _HEAD_RATE * self.rate}]
+        return torch.optim.AdamW(groups, lr=self.rate, weight_decay=_DECAY)
+
+    def begin(self) -> None:
+        """From here on, what learns asks for gradients."""
+        for one in self.parameters.values():
+            one.requires_grad_(True)
+
+    def __call__(self, batch: Batch, done: float) -> Tensor:
+        """The loss before this step; `done` is the share of the steps that are behind."""
+        for group in self.adam.param_groups:
+            group["lr"] = group["rate"] * rate_frac(done)
+        varied = vary(batch.floats(self.device), self.rng)
+        with compute_in(self.precision, self.device):
+            logits = self.learner(varied)
+        loss = batch.loss(logits.float(), self.weights)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        return loss
+
+
 class _Course:
     """Epochs of learning; the best of them, by the photos that are watched."""
 
-    def __init__(self, lesson: Lesson, learner: Learner, learned: Sequence[str]) -> None:
-        config = lesson.config
-        self.lesson, self.learner = lesson, learner
-        self.epochs, self.rate = config.epochs or _EPOCHS, config.learning_rate or _RATE
-        self.parameters = {name: one for name, one in learner.named_parameters() if name in learned}
+    def __init__(self, lesson: Lesson, steps: Steps) -> None:
+        self.lesson, self.steps, self.epochs = lesson, steps, lesson.epochs
         self.scores = [self._score()]  # before the first epoch, and after each
         self.best = self._state()
         self.losses: list[float] = []
         self.num_seen = 0
-        self.precision: Precision = choose_precision("auto", lesson.device)[0]
-        self.weights = _class_weights(lesson)
-        self.rng = random.Random(config.seed)
 
     def run(self, asked_to_stop: Callable[[], bool]) -> None:
         """Learn until nothing gets better, epochs are over, or someone asks to stop; end with the best."""
-        inside, outside = (
-            [
-                one.requires_grad_(True)
-                for name, one in self.parameters.items()
-                if name.startswith(BACKBONE) == is_in
-            ]
-            for is_in in (True, False)
-        )
-        groups = [{"params": inside, "rate": self.rate}, {"params": outside, "rate": _HEAD_RATE * self.rate}]
-        adam = torch.optim.AdamW(groups, lr=self.rate, weight_decay=_DECAY)
+        self.steps.begin()
         with progress("learning", self.epochs * len(self.lesson.shots)) as advance:
             for epoch in range(1, self.epochs + 1):
-                self._epoch(epoch, adam, asked_to_stop, advance)
+                self._epoch(epoch, asked_to_stop, advance)
                 if asked_to_stop():
                     break
                 self.scores.append(self._score())
@@ -126,8 +153,8 @@ class _Course:
                     break
         with torch.no_grad():
             for name, one in self.best.items():
-                self.parameters[name].copy_(one)
-        self.learner.requires_grad_(False)
+                self.steps.parameters[name].copy_(one)
+        self.steps.learner.requires_grad_(False)
 
     @property
     def best_epoch(self) -> int:
@@ -138,7 +165,7 @@ class _Course:
         """What of the backbone is not as it was, by the backbone's own names, on the CPU."""
         before = dict(self.lesson.backbone.named_parameters())
         found = {}
-        for name, one in self.parameters.items():
+        for name, one in self.steps.parameters.items():
             inside = name.removeprefix(f"{BACKBONE}.")
             if inside in before and not torch.equal(one.detach().cpu(), before[inside].cpu()):
                 found[inside] = one.detach().cpu().clone()
@@ -148,7 +175,7 @@ class _Course:
         """How it went, in words."""
         best = f"the best after {self.best_epoch}" if self.best_epoch else "none better than the exact head"
         return (
-            f"{len(self.losses)} epochs in {self.precision}, {best}: mean intersection over union "
+            f"{len(self.losses)} epochs in {self.steps.precision}, {best}: mean intersection over union "
             f"{self.scores[0]:.3f} before and {max(self.scores):.3f} after, on {len(self.lesson.watched)} "
             "photos to stop by"
         )
@@ -159,29 +186,21 @@ class _Course:
             "policy": policy,
             "epochs": len(self.losses),
             "best_epoch": self.best_epoch,
-            "learning_rate": self.rate,
+            "learning_rate": self.steps.rate,
             "batch_size": self.lesson.config.batch_size,
-            "precision": self.precision,
+            "precision": self.steps.precision,
             "losses": self.losses,
             "watched": len(self.lesson.watched),
             "watched_miou": self.scores,
         }
 
-    def _epoch(
-        self,
-        epoch: int,
-        adam: torch.optim.Optimizer,
-        asked_to_stop: Callable[[], bool],
-        advance: Callable[[int, str], None],
-    ) -> None:
-        lesson, total = self.lesson, 0.0
-        shown = [(shot, closer(self.rng)) for shot in lesson.shots]
-        with closing(batches(lesson, shown, self.rng)) as some:
+    def _epoch(self, epoch: int, asked_to_stop: Callable[[], bool], advance: Advance) -> None:
+        lesson, rng, total = self.lesson, self.steps.rng, 0.0
+        shown = [(shot, closer(rng)) for shot in lesson.shots]
+        with closing(batches(lesson, shown, rng)) as some:
             for batch in some:
                 done = (self.num_seen + len(batch.labels) / 2) / (self.epochs * len(shown))
-                for group in adam.param_groups:
-                    group["lr"] = group["rate"] * rate_frac(done)
-                loss = self._step(batch, adam)
+                loss = self.steps(batch, done)
                 total += require_number(loss, epoch) * len(batch.labels)
                 self.num_seen += len(batch.labels)
                 advance(len(batch.labels), f"loss {loss.item():.3f}, best overlap {max(self.scores):.3f}")
@@ -189,23 +208,12 @@ class _Course:
                     return
         self.losses.append(total / len(shown))
 
-    def _step(self, batch: Batch, adam: torch.optim.Optimizer) -> Tensor:
-        device = self.lesson.device
-        varied = vary(batch.floats(device), self.rng)
-        with compute_in(self.precision, device):
-            logits = self.learner(varied)
-        loss = batch.loss(logits.float(), self.weights)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        return loss
-
     def _state(self) -> dict[str, Tensor]:
-        return {name: one.detach().clone() for name, one in self.parameters.items()}
+        return {name: one.detach().clone() for name, one in self.steps.parameters.items()}
 
     def _score(self) -> float:
         """Mean intersection over union on the photos to stop by."""
-        return overlap(self.lesson, self.learner, self.lesson.watched)
+        return overlap(self.lesson, self.steps.learner, self.lesson.watched)
 
 
 def overlap(lesson: Lesson, learner: Learner, photos: Sequence[LabelledPhoto]) -> float:
