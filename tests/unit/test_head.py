@@ -150,6 +150,17 @@ def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     assert max(chosen.scores, key=chosen.scores.get) == 0.1
 
 
+def test_of_folds_that_cannot_tell_ridges_apart_the_largest_is_chosen():
+    def fold(seed, num_held_out):
+        return Pixels(*blobs(30, seed=seed), 3), Pixels(*blobs(num_held_out, seed=seed + 50), 3)
+
+    unsure = choose_ridge([fold(seed, 20) for seed in (1, 5, 9)], (0.3, 0.1))
+    assert unsure.scores[0.1] > unsure.scores[0.3]
+    assert unsure.ridge == 0.3
+    sure = choose_ridge([fold(seed, 4000) for seed in (1, 2, 3)], (1000.0, 0.1))
+    assert sure.ridge == 0.1
+
+
 def test_wrong_labels_and_ridges_are_refused():
     features, labels = blobs(20)
     with pytest.raises(LabelError, match="needed labels 0 to 1 or 255, got 2"):

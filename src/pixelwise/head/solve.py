@@ -6,6 +6,8 @@ learning rate or a number of epochs. It is found by L-BFGS and certified by the 
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +28,7 @@ _REGULAR = 1e-3  # ridge
 _ROWS_A_FEATURE = 4  # that the whitening sees; more change the number of steps little
 _CURVATURE = 0.1  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
-RIDGES = (0.3, 0.1, 0.03)
+RIDGES = (1.0, 0.3, 0.1, 0.03)
 """Tried where none is given, of features scaled to deviation 1; what is learned depends little on them."""
 GRADIENT_NORM = 1e-5
 """Where steps end, of the whitened gradient; single precision sums to about a tenth of it."""
@@ -215,18 +217,30 @@ def choose_ridge(
 
     Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
     to leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with
-    the next larger ridge, and is stopped early. On a tie the larger ridge is chosen. `moments` are those of
-    all features (None: of each fold's own).
+    the next larger ridge, and is stopped early. `moments` are those of all features (None: of each fold's
+    own).
+
+    Of several folds, the largest ridge is chosen whose overlap falls short of the best by no more than a
+    standard error: folds of few photos cannot tell them apart, and the larger one goes less astray. Source:
+    L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
-    counts: dict[float, Confusion] = {}
+    counts: dict[float, list[Confusion]] = {ridge: [] for ridge in ridges}
     starts = {}
     for learned, left_out in folds:
         scaling, start = moments or Moments.of(learned), None
         for ridge in sorted(ridges, reverse=True):
             start = _search(learned, ridge, start, scaling, _ENOUGH_TO_CHOOSE).weights
-            confusion = left_out.confusion(start)
-            counts[ridge] = counts[ridge] + confusion if ridge in counts else confusion
+            counts[ridge].append(left_out.confusion(start))
             starts[ridge] = start
-    scores = {ridge: confusion.miou for ridge, confusion in counts.items()}
-    best = max(scores, key=scores.__getitem__)
-    return Chosen(ridge=best, scores=scores, start=starts[best])
+    scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
+    best = max(sorted(scores, reverse=True), key=scores.__getitem__)
+    chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
+    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
+
+
+def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:
+    """Whether, fold by fold, the best is better by no more than a standard error; of one fold it is none."""
+    gains = np.array([one.miou - another.miou for one, another in zip(best, other, strict=True)])
+    if len(gains) == 1:
+        return bool(gains[0] <= 0)
+    return bool(gains.mean() <= gains.std(ddof=1) / len(gains) ** 0.5)
