@@ -189,14 +189,14 @@ def compare(palette: Palette, images: Bytes, logits: Logits, temperature: float)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
     return [
-        Strip("Grey, as the network reads it", _beside(shown)),
-        Strip("Truth", _beside(images / 255)),
-        Strip(f"Truth in the {palette.num_classes} colours to choose from", _beside(classes)),
-        Strip("Prediction", _beside(predicted)),
+        Strip("Grey, as the network reads it", beside(shown)),
+        Strip("Truth", beside(images / 255)),
+        Strip(f"Truth in the {palette.num_classes} colours to choose from", beside(classes)),
+        Strip("Prediction", beside(predicted)),
     ]
 
 
-def _beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
+def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
     """Pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
     num, _, height, width = images.shape
     row = np.zeros((height, num * (width + gap) - gap, 4), np.uint8)

@@ -127,7 +127,7 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
             for source in one.reads:
                 _draw_arrow(axes, places[source], places[one.name], (sizes[source], sizes[one.name]), tallest)
         axes.set_xlim(-0.6, places[blocks[-1].name] + 0.8)
-        axes.set_ylim(-1.65, 0.7 + 0.09 * len(blocks))
+        axes.set_ylim(-1.65, 0.65 if all(len(one.reads) == 1 for one in blocks) else 0.7 + 0.09 * len(blocks))
         axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
 

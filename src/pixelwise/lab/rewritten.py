@@ -53,7 +53,7 @@ def padded_with(net: Network, value: float) -> Network:
     net = copy.deepcopy(net)
     conv = _first(net)
     with torch.no_grad():
-        conv.bias += value * conv.weight.sum((1, 2, 3))
+        conv.bias.add_(conv.weight.sum((1, 2, 3)), alpha=value)
     net.down1[_FIRST] = nn.Sequential(_Minus(value), conv)
     return net
 
@@ -112,7 +112,7 @@ def absorbing(net: Network, a: float, b: float) -> Network:
 def _absorb(conv: MyConv2d, channels: slice, a: float, b: float) -> None:
     """Undo ax + b in those channels of what a convolution reads."""
     conv.weight[:, channels] /= a
-    conv.bias -= b * conv.weight[:, channels].sum((1, 2, 3))
+    conv.bias.sub_(conv.weight[:, channels].sum((1, 2, 3)), alpha=b)
 
 
 def _first(net: Network) -> MyConv2d:
@@ -165,7 +165,8 @@ def skip_reads_x(net: UNet, a: float, b: float) -> UNet:
     """Reads ax + b but for the skip from the picture to the last convolution, which has x."""
     changed = reading(net, a, b)
     assert isinstance(changed, UNet)
-    changed.classes = nn.Sequential(_Undo(net.config.num_in_channels, a, b), changed.classes)
+    undoing = _Undo(net.config.num_in_channels, a, b)
+    changed.add_module("classes", nn.Sequential(undoing, changed.classes))
     return changed
 
 
