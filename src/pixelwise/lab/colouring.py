@@ -131,6 +131,7 @@ def answer_b1(setting: Setting) -> Answer:
     with torch.inference_mode():
         apart = (bare.eval()(picture) - cnn.eval()(picture)).abs().max()
     values = {
+        "kernel": UNetConfig().kernel,
         "parameters": _count(unet),
         "cnn_parameters": _count(cnn),
         "blocks": [
@@ -243,7 +244,7 @@ def _ablated(setting: Setting) -> dict[str, list[Path]]:
             train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
             config = replace(config, net=_without(skip), train=train)
             run = setting.trained(f"unet-without-{skip}-seed{seed}", config)
-            runs.setdefault(f"U-Net without {skip}", []).append(run)
+            runs.setdefault(f"U-Net, no skip at {skip} size", []).append(run)
     return runs
 
 

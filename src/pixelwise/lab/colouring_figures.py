@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy import ndarray
 
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
@@ -33,10 +33,21 @@ def draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
         for name, seeds in runs.items():
             _draw_band(left, seeds, "val_loss", name)
             _draw_band(right, seeds, "val_accuracy", name)
+        left.set_ylim(top=1.05 * _highest(runs))
         left.set_title("Validation loss, nats per pixel", loc="left")
         right.set_title("Validation pixels in the right class, %", loc="left")
         left.legend(frameon=False)
     return Drawing(figure, ON_LIGHT)
+
+
+def _highest(runs: Mapping[str, Sequence[Sequence[Row]]]) -> float:
+    """The highest loss that is shown: what is not compared counts with its last epoch alone."""
+    return max(
+        row["val_loss"]
+        for name, seeds in runs.items()
+        for rows in seeds
+        for row in (rows if name in INKS else rows[-1:])
+    )
 
 
 def _draw_band(axes: Axes, seeds: Sequence[Sequence[Row]], key: str, name: str) -> None:
@@ -116,6 +127,7 @@ def draw_where(
             axes.set_xticks(middles, places)
             axes.set_xlabel("pixels to the nearest edge of the grey picture")
             axes.grid(visible=False, axis="x")
+            axes.set_axisbelow(True)
     return Drawing(figure, ON_LIGHT)
 
 
@@ -148,6 +160,9 @@ def draw_depth(
         left, right = figure.subplots(1, 2)
         _draw_by_block(left, gradients)
         left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_minor_locator(NullLocator())
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         left.set_title("Gradient over weights, before the first step", loc="left")
         _draw_by_block(right, details)
         right.set_title("Detail in what the block reads, %", loc="left")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float32
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from pixelwise.config import RunConfig
 from pixelwise.data import Pictures
@@ -20,6 +20,7 @@ from pixelwise.shapes import Grey
 
 CELL = 4
 """Side in pixels of what becomes one place of the smallest map."""
+_AT_ONCE = 50  # pictures, whose windows are held in memory
 _RIDGE = 1e-6  # of the mean square of the features: those that are always 0 get no weight
 
 
@@ -45,9 +46,10 @@ def detail_left(model: Model, pictures: Pictures, num: int) -> dict[str, float]:
     """Which share of the finest detail can be read off what each block reads, in per cent.
 
     The detail is what a grey picture has beyond the means of its 4 x 4 cells, each of which becomes one place
-    of the smallest map. At each place of a map a linear read-out, fitted on `num` training pictures, says
-    what the pixels below it are; it is told the mean of their cell. The share is that of the detail's
-    variance which it finds in as many validation pictures. 100: nothing is lost. 0: only the means are left.
+    of the smallest map. At each place of a map a linear read-out of the window that the block's convolution
+    reads there, fitted on `num` training pictures, says what the pixels below are; it is told the mean of
+    their cell. The share is that of the detail's variance which it finds in as many validation pictures.
+    100: nothing is lost. 0: only the means are left.
     """
     fitted, scored = (
         _read_by_blocks(model, model.palette.read_grey(part[:num])) for part in (pictures.train, pictures.val)
@@ -55,52 +57,53 @@ def detail_left(model: Model, pictures: Pictures, num: int) -> dict[str, float]:
     return {name: 100 * _share_found(fitted[name], scored[name]) for name in fitted}
 
 
-Readings = tuple[Float32[Tensor, "P F"], Float32[Tensor, "P D"], Float32[Tensor, "P D"]]
-"""At each place of a map: its features, with 1 and the cell's mean; the pixels below; the mean for each."""
+@dataclass(frozen=True)
+class _Readings:
+    """What a block reads of pictures, beside the pictures."""
+
+    maps: Float32[Tensor, "N C h w"]
+    grey: Float32[Tensor, "N 1 H W"]
+    window: int
+
+    def by_place(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows for the places of some pictures: the window, the pixels below, the mean of their cell.
+
+        The window comes with that mean and with 1.
+        """
+        side = self.grey.shape[-1] // self.maps.shape[-1]
+        for maps, grey in zip(self.maps.split(_AT_ONCE), self.grey.split(_AT_ONCE), strict=True):
+            cells = functional.avg_pool2d(grey, CELL).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
+            pixels, means = (
+                functional.pixel_unshuffle(one, side).movedim(1, -1).flatten(0, 2) for one in (grey, cells)
+            )
+            windows = functional.unfold(maps, self.window, padding=self.window // 2).mT.flatten(0, 1)
+            yield torch.cat([windows, means[:, :1], torch.ones_like(means[:, :1])], 1), pixels, means
 
 
 @torch.inference_mode()
-def _read_by_blocks(model: Model, grey: Grey) -> dict[str, Readings]:
-    """Readings at what every block reads, by the block's name."""
-    with _inputs(model.net) as given:
-        model.net(grey)
-    means = nn.functional.avg_pool2d(grey, CELL).repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
-    return {name: _readings(maps, grey, means) for name, maps in given.items()}
-
-
-@contextmanager
-def _inputs(net: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """What every block is given, by its name, once the network has run."""
+def _read_by_blocks(model: Model, grey: Grey) -> dict[str, _Readings]:
+    """What every block is given, by its name."""
     given: dict[str, Tensor] = {}
     hooks = [
         block.register_forward_pre_hook(lambda _, args, name=name: given.update({name: args[0]}))
-        for name, block in net.named_children()
+        for name, block in model.net.named_children()
     ]
     try:
-        yield given
+        model.net(grey)
     finally:
         for hook in hooks:
             hook.remove()
+    return {name: _Readings(maps, grey, model.config.kernel) for name, maps in given.items()}
 
 
-def _readings(maps: Tensor, grey: Grey, means: Grey) -> Readings:
-    side = grey.shape[-1] // maps.shape[-1]
-    below, mean_below = (_by_place(nn.functional.pixel_unshuffle(one, side)) for one in (grey, means))
-    features = torch.cat([_by_place(maps), mean_below[:, :1], torch.ones_like(mean_below[:, :1])], 1)
-    return features, below, mean_below
-
-
-def _by_place(maps: Tensor) -> Tensor:
-    """Maps (N, C, H, W) as one row for each place, (N H W, C)."""
-    return maps.movedim(1, -1).flatten(0, 2)
-
-
-def _share_found(fitted: Readings, scored: Readings) -> float:
+def _share_found(fitted: _Readings, scored: _Readings) -> float:
     """Share of what the pixels have beyond their mean that a read-out finds; none is counted as nothing."""
-    features, pixels, _ = (one.double().numpy() for one in fitted)
-    square = features.T @ features
-    square += _RIDGE * np.trace(square) / len(square) * np.eye(len(square))
-    weights = np.linalg.solve(square, features.T @ pixels)
-    features, pixels, means = (one.double().numpy() for one in scored)
-    missed = ((pixels - features @ weights) ** 2).sum()
-    return max(0.0, 1 - float(missed / ((pixels - means) ** 2).sum()))
+    parts = [(windows.T @ windows, windows.T @ pixels) for windows, pixels, _ in fitted.by_place()]
+    square, cross = (torch.stack(one).double().sum(0) for one in zip(*parts, strict=True))
+    square += _RIDGE * square.trace() / len(square) * torch.eye(len(square), dtype=torch.float64)
+    weights = torch.linalg.solve(square, cross).float()
+    missed = there = 0.0
+    for windows, pixels, means in scored.by_place():
+        missed += float(((pixels - windows @ weights) ** 2).sum())
+        there += float(((pixels - means) ** 2).sum())
+    return max(0.0, 1 - missed / there)
