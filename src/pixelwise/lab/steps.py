@@ -86,7 +86,7 @@ class Measured(Counted):
 def measure(step: Step, repeats: int = 3) -> Measured:
     """Run a step in a process of its own, in one thread; the fewest seconds are of `repeats` more."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([step.loss.__module__])  # and all that it imports, once for all processes
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(_measure, step, repeats).result()
 
