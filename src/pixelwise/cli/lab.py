@@ -1,0 +1,56 @@
+"""The verb that answers the handout: lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, DataDir, Outcome, say
+
+if TYPE_CHECKING:  # its module imports torch
+    from pixelwise.lab.run import LabResult
+
+
+def lab(
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("out/lab"),
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    data_dir: DataDir = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Answer every question of the assignment by measurement: a writeup, a notebook, answers.json.
+
+    It takes about 50 minutes on two cores. Each answer is kept as soon as it is there: after Ctrl-C the same
+    command goes on. Where a data set is missing, it says so, and answers the rest.
+
+    Parameters
+    ----------
+    out
+        The folder for a2-writeup.pdf, a2-cnn.ipynb, answers.json, figures and runs.
+    quick
+        All of it small, in some minutes: fewer epochs, seeds and pictures.
+    question
+        Only these, such as A4; there is no notebook then, and the writeup has what is answered so far.
+    data_dir
+        Where CIFAR-10 and the flowers lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
+        else in the user's cache.
+    """
+    from pixelwise.lab.answer import Setting
+    from pixelwise.lab.run import run_lab
+
+    setting = Setting(out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device)
+    result = run_lab(setting, [name.upper() for name in question])
+    for name, why in result.not_answered.items():
+        say(f"{name} is not answered: {why}", always=True)
+    return Outcome(values=vars(result), message=_told(result), num_failed=len(result.not_answered))
+
+
+def _told(result: LabResult) -> str:
+    """What there is, for people."""
+    lines = [f"{result.writeup}  the writeup, with {len(result.answers)} questions answered"]
+    if result.notebook:
+        lines.append(f"{result.notebook}  the notebook, run from top to bottom")
+    return f"made in {result.seconds:.0f} s:\n" + "\n".join(lines)
