@@ -1,6 +1,9 @@
 """The verb evaluate on heads, through the command line."""
 
+import contextlib
+import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,24 +11,41 @@ from PIL import Image
 
 from fixtures.discs import folder_of_discs
 from fixtures.pages import Page
+from pixelwise.cli.app import run
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory):
+    """Where the photos, a head that learned from them, and the features of both are."""
+    place = tmp_path_factory.mktemp("evaluate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXELWISE_CACHE", str(place / "cache"))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def discs(place):
+    return folder_of_discs(place / "discs")
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return folder_of_discs(tmp_path / "discs")
+def folder(discs, tmp_path):
+    """The photos, to be changed."""
+    return shutil.copytree(discs, tmp_path / "discs")
 
 
-def learn(pixelwise, folder, head, *options):
-    done = pixelwise(
-        "finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head, *options, "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def learned(place, discs):
+    """What finetune said."""
+    arguments = ["finetune", f"folder:{discs}", "--sizes", "64", "--looks", "1", "--json"]
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        assert run([*arguments, "-o", str(place / "disc.safetensors")]) == 0
+    return json.loads(told.getvalue())
+
+
+@pytest.fixture
+def head(place, learned):
+    return place / "disc.safetensors"
 
 
 def evaluated(pixelwise, *args):
@@ -34,10 +54,8 @@ def evaluated(pixelwise, *args):
     return json.loads(done.stdout)
 
 
-def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwise, folder, tmp_path):
-    head = tmp_path / "disc.safetensors"
-    learned = learn(pixelwise, folder, head)
-    values = evaluated(pixelwise, head, f"folder:{folder}")
+def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwise, discs, head, learned):
+    values = evaluated(pixelwise, head, f"folder:{discs}")
     assert values["miou"]["value"] == pytest.approx(learned["after"]["miou"])
     assert values["miou"]["low"] > values["baselines"]["majority"]["miou"]["high"]
     assert set(values["baselines"]) == {"majority", "colour histogram", "colour threshold", "grabcut"}
@@ -50,10 +68,8 @@ def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwis
     assert "baselines learned from 6 photos of the part train" in values["notes"][0]
 
 
-def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, folder, tmp_path):
-    head = tmp_path / "disc.safetensors"
-    learn(pixelwise, folder, head)
-    done = pixelwise("evaluate", head, f"folder:{folder}", "--no-baselines", "--page", tmp_path / "page.html")
+def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, discs, head, tmp_path):
+    done = pixelwise("evaluate", head, f"folder:{discs}", "--no-baselines", "--page", tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text())
     assert page.faults == []
     assert f"wrote {tmp_path / 'page.html'}" in done.stdout
@@ -65,13 +81,11 @@ def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, fold
     assert np.abs(truth - word).mean() < 20  # the same photo twice, and a head that is mostly right
 
 
-def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise, folder, tmp_path):
+def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise, folder, head):
     with Image.open(folder / "images" / "disc01.png") as photo:
         photo.save(folder / "images" / "disc07.jpg", quality=90)
     (folder / "images" / "disc07.png").unlink()
     (folder / "masks" / "disc07.png").write_bytes((folder / "masks" / "disc01.png").read_bytes())
-    head = tmp_path / "disc.safetensors"
-    learn(pixelwise, folder, head)
     pair = [str(folder / "images" / name) for name in ("disc07.jpg", "disc01.png")]
     for options, num, remedy in (((), 4, "--without-duplicates"), (("--without-duplicates",), 3, "left out")):
         values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines", *options)
@@ -80,9 +94,7 @@ def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise
         assert remedy in values["notes"][0]
 
 
-def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, folder, tmp_path):
-    head = tmp_path / "disc.safetensors"
-    learn(pixelwise, folder, head)
+def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, folder, head):
     stems = [f"disc{number:02}" for number in range(10)]
     (folder / "splits.json").write_text(json.dumps({"train": stems[6:], "val": stems[:1], "test": []}))
     values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")
@@ -90,14 +102,12 @@ def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, f
     assert values["notes"] == ["the head learned from disc00.png, scored here: its scores are too good"]
 
 
-def test_what_does_not_belong_together_is_one_clear_line(pixelwise, folder, tmp_path):
-    head = tmp_path / "disc.safetensors"
-    learn(pixelwise, folder, head)
+def test_what_does_not_belong_together_is_one_clear_line(pixelwise, discs, head, tmp_path):
     other = folder_of_discs(tmp_path / "other")
     (other / "classes.json").write_text(json.dumps({"background": 0, "balloon": 1}))
     told = {
         (head, f"folder:{other}"): "knows background, disc; folder:",
-        (head, f"folder:{folder}", "--part", "val"): "not learned from in the part val",
+        (head, f"folder:{discs}", "--part", "val"): "not learned from in the part val",
         ("cifar-ab", "synthetic:shapes", "--no-baselines"): "are for heads, and cifar-ab is none",
     }
     for arguments, words in told.items():

@@ -1,14 +1,16 @@
 """Counts against what torch itself counts, and networks that have no formula."""
 
+import functools
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from pixelwise import counts
 from pixelwise.config import CNNConfig, UNetConfig
 from pixelwise.cost import trace
-from pixelwise.counts import COUNTS, NC, NF, derive, look_through, readable, tally
+from pixelwise.counts import COUNTS, NC, NF, derive, look_through, readable
 from pixelwise.errors import ConfigError, ShapeError
 from pixelwise.models import BUILDERS, MyConv2d, build
 
@@ -17,6 +19,7 @@ SETTINGS = [
     ({"kernel": 5, "num_filters": 6, "num_colours": 7, "num_in_channels": 3}, 20, 36),
     ({"kernel": 1, "num_filters": 1, "num_colours": 1, "convolution": "unfold"}, 4, 4),
 ]
+tally = functools.cache(counts.tally)  # deriving formulas takes a third of a second
 
 
 @pytest.fixture(params=list(BUILDERS), ids=lambda config: config.__name__)

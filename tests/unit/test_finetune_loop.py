@@ -23,9 +23,9 @@ from pixelwise.masks.read import resize_mask
 from pixelwise.photos.view import WHOLE, View
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return folder_of_halves(tmp_path / "halves")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of_halves(tmp_path_factory.mktemp("lessons") / "halves")
 
 
 def miou_of(lesson, taught):

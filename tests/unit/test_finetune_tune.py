@@ -21,16 +21,17 @@ from pixelwise.finetune.tune import overlap, rate_frac, tune, vary
 from pixelwise.frozen import fingerprint
 from pixelwise.scores import Interval
 
+RIDGE = {"ridge": 0.01}  # looking for one takes longer than all the rest
 LAST = {"net.layers.2.weight", "net.layers.2.bias"}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return folder_of_halves(tmp_path / "halves")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of_halves(tmp_path_factory.mktemp("lessons") / "halves")
 
 
 def tuned(folder, policy="stage", backbone=None, **options):
-    options = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-3} | options
+    options = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-3} | RIDGE | options
     lesson = lesson_on(backbone or tiny_backbone(), folder, policy=policy, **options)
     start = learn_last_layer(lesson)
     return lesson, start, tune(lesson, start, policy)
@@ -107,7 +108,9 @@ def test_rare_classes_can_weigh_more(folder):
 
 def test_ctrl_c_keeps_the_best(folder):
     backbone = tiny_backbone()
-    lesson = lesson_on(backbone, folder, policy="full", epochs=1000, batch_size=2, learning_rate=1e-3)
+    lesson = lesson_on(
+        backbone, folder, policy="full", epochs=1000, batch_size=2, learning_rate=1e-3, **RIDGE
+    )
     start = learn_last_layer(lesson)
 
     class Interrupting(random.Random):
@@ -132,7 +135,7 @@ def test_ctrl_c_keeps_the_best(folder):
 
 def test_something_else_that_changes_breaks_the_certificate(folder):
     backbone = tiny_backbone()
-    lesson = lesson_on(backbone, folder, policy="stage", epochs=1)
+    lesson = lesson_on(backbone, folder, policy="stage", epochs=1, **RIDGE)
     start = learn_last_layer(lesson)
     backbone.net.layers[0].register_forward_pre_hook(drift)
     with pytest.raises(FrozenError, match=r"net\.layers\.0\.bias changed"):
@@ -145,7 +148,7 @@ def drift(layer, _inputs):
 
 
 def test_without_a_photo_to_stop_by_it_is_refused(folder):
-    lesson = lesson_on(tiny_backbone(), folder, watched=0, policy="stage")
+    lesson = lesson_on(tiny_backbone(), folder, watched=0, policy="stage", **RIDGE)
     with pytest.raises(
         ConfigError, match="the policy stage needs a labelled photo to stop by; label at least 2"
     ):
