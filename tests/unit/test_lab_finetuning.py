@@ -97,7 +97,7 @@ def test_training_mode_refuses_a_batch_of_one():
 @pytest.mark.slow
 def test_c2_and_c3_learn_from_photos_and_show_them(tmp_path, monkeypatch):
     make["write_flowers17"](tmp_path / "flowers17")
-    monkeypatch.setattr(finetuning, "_FEW_SHOTS", 6)
+    monkeypatch.setattr(finetuning, "_FEW_SHOTS", 5)  # as many as there are
     setting = Setting(out=tmp_path / "lab", quick=True, data_dir=tmp_path)
     c2, c3 = finetuning.answer_c2(setting), finetuning.answer_c3(setting)
     for way in c2.values["ways"]:
@@ -114,10 +114,12 @@ def test_c2_and_c3_learn_from_photos_and_show_them(tmp_path, monkeypatch):
         assert (setting.out / "figures" / f"{name}.png").is_file()
 
 
-def test_without_photos_it_says_what_is_missing(tmp_path):
+def test_photos_that_are_not_to_be_had_are_told(tmp_path):
+    make["write_flowers17"](tmp_path / "flowers17")
+    (tmp_path / "flowers17" / "splits.json").write_text("[]")
     setting = Setting(out=tmp_path, quick=True, data_dir=tmp_path)
     for answer in (finetuning.answer_c2, finetuning.answer_c3):
-        with pytest.raises(DataError, match="flowers"):
+        with pytest.raises(DataError, match=r"splits\.json: needed"):
             answer(setting)
 
 
