@@ -63,6 +63,7 @@ for _verbs, _target, _help in (
 
 plan = App(name="plan", help="Tell what a run will cost, before it begins: memory, FLOPs and time.")
 plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will cost, by policy.")
+plan.command("pixelwise.cli.plan:train", help="What training a network will cost, by recipe.")
 app.command(plan)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import DataDir
-from pixelwise.config import FinetuneConfig, Policy
+from pixelwise.config import NET_NAMES, FinetuneConfig, Policy, Precision, RunConfig
+from pixelwise.errors import ConfigError
+from pixelwise.recipes import change
+from pixelwise.recipes import recipe as build_recipe
 
 
 @Parameter(name="*")
@@ -94,3 +97,118 @@ class FinetuneOptions:
             **given
             | {"source": source, "weights": weights, "policy": self.policy or "last-layer", "seed": seed}
         )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a network is trained on pictures.
+
+    Parameters
+    ----------
+    recipe
+        handout (the assignment's own), fast (soonest to its quality), best (most accurate in its
+        time) or embedded (the shipped model's); handout to train by, and all of them to plan, if not
+        given.
+    epochs
+        Passes over the training images; the recipe's if not given.
+    batch_size
+        Images per step; need not divide the number of images.
+    learning_rate
+        The recipe's if not given.
+    fixed_order
+        Never reshuffle the batches, as the assignment's original code did not.
+    palette
+        Colours to choose from: handout24, or a file that `pixelwise palette` wrote.
+    kernel
+        Side of the convolutions' windows; odd.
+    num_filters
+        Filters of the first block (NF).
+    convolution
+        Torch's kernel, or the written-out matrix product: the same numbers.
+    precision
+        fp32, bf16, or auto: bf16 where this processor computes it faster, measured.
+    out
+        The run's folder; out/NET-SOURCE-RECIPE if not given.
+    resume
+        Go on with the run in --out as it was started: of all it was started with only --data-dir is
+        needed again.
+    data_dir
+        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or else
+        in the user's cache.
+    """
+
+    recipe: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    fixed_order: Annotated[bool, Parameter(negative="")] = False
+    palette: str | None = None
+    kernel: int | None = None
+    num_filters: int | None = None
+    convolution: Literal["torch", "unfold"] | None = None
+    precision: Precision | None = None
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None
+    resume: Annotated[bool, Parameter(negative="")] = False
+    data_dir: DataDir = None
+
+    def config(self, net: str | None, source: str | None, seed: int) -> RunConfig:
+        """The configuration that they make; of a run to go on with, as it was started.
+
+        Raises:
+            CheckpointError: there is no run to go on with.
+            ConfigError: the recipe or the network is not there, or a value is out of range.
+        """
+        if self.resume:
+            return self._as_started(net, source, seed)
+        return build_recipe(self.recipe or "handout", *_both(net, source), **self._changes(seed))
+
+    def folder(self, net: str | None, source: str | None) -> Path:
+        """Where the run goes.
+
+        Raises:
+            ConfigError: it is given no folder, and no network or no source, by which it is named.
+        """
+        if self.out:
+            return self.out
+        net, source = _both(net, source, ", or --out with the run's folder" if self.resume else "")
+        return Path("out") / f"{net}-{source.replace(':', '-').replace('/', '-')}-{self.recipe or 'handout'}"
+
+    def _changes(self, seed: int) -> dict[str, Any]:
+        """What a recipe has otherwise; None changes nothing."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "reshuffle": False if self.fixed_order else None,
+            "palette": self.palette,
+            "kernel": self.kernel,
+            "num_filters": self.num_filters,
+            "convolution": self.convolution,
+            "precision": self.precision,
+            "seed": seed or None,  # as all recipes have it; a run to go on with may have another
+        }
+
+    def _as_started(self, net: str | None, source: str | None, seed: int) -> RunConfig:
+        """An interrupted run's, with whatever was given again; training refuses a difference."""
+        from pixelwise.runs import read_checkpoint
+
+        saved = read_checkpoint(self.folder(net, source)).config
+        given = {key: value for key, value in self._changes(seed).items() if value is not None}
+        again = {"seed": saved.train.seed} | given
+        saved_net = NET_NAMES[type(saved.net)]
+        if self.recipe is not None or net not in (None, saved_net):
+            return build_recipe(self.recipe or "handout", net or saved_net, source or saved.source, **again)
+        return change(saved, source=source, **again)
+
+
+def _both(net: str | None, source: str | None, otherwise: str = "") -> tuple[str, str]:
+    """The network and the source.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    if net is None or source is None:
+        missing = "NET and SOURCE" if net is None else "SOURCE"
+        raise ConfigError(f"train needs {missing}{otherwise}. See pixelwise train --help.")
+    return net, source

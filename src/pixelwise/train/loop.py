@@ -44,7 +44,8 @@ from pixelwise.stopping import Stopwatch, finish_step_first
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures learned from: docs/log.md has what other sizes gave
 _PIECES = 60  # of an epoch: what a curve has room for
-_CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
+CHECKPOINT_EVERY_S = 20.0
+"""A kill costs at most this much work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +86,13 @@ def train(
         Interrupted: Ctrl-C or a polite kill came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
     """
-    run = _Run(
+    run = Run(
         config, pictures, folder, choose_device(device), _saved(config, pictures, folder, resume=resume)
     )
     showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
     with showing as advance, finish_step_first() as stop:
         while run.step < run.num_steps:
-            batch = run.next_batch()
-            with compute_in(run.precision, run.device):
-                logits = run.net(batch.grey())
-            loss = cross_entropy(logits, batch.labels, weights=run.class_weights)
-            run.optimiser.step(loss, run.step)
-            run.count(loss.item(), len(batch))
+            loss = run.learn()
             if run.step % run.steps_per_epoch == 0 or run.step == run.num_steps:
                 run.validate()
             stopping = stop()
@@ -108,7 +104,7 @@ def train(
                     + resume_command(folder),
                     folder,
                 )
-            advance(1, f"loss {loss.item():.3f}{run.last_score}")
+            advance(1, f"loss {loss:.3f}{run.last_score}")
         return run.finish()
 
 
@@ -126,15 +122,24 @@ def train_source(
         DataError: the pictures are not to be had.
         PixelwiseError: as `train`.
     """
-    num_colours = Palette.read(config.palette).num_classes
-    config = replace(config, net=replace(config.net, num_colours=num_colours))
+    config = with_palette(config)
     if resume:  # before a download of what is not wanted
         _refuse_another(config, read_checkpoint(folder).config, folder)
     pictures = load_pictures(config.source, data_dir, config.train.seed)
     return train(config, pictures, folder, device=device, resume=resume)
 
 
-class _Run:
+def with_palette(config: RunConfig) -> RunConfig:
+    """A configuration whose network has as many classes as the palette that it names.
+
+    Raises:
+        ConfigError: there is no such palette.
+    """
+    num_colours = Palette.read(config.palette).num_classes
+    return replace(config, net=replace(config.net, num_colours=num_colours))
+
+
+class Run:
     """Everything that a step changes, and how it is saved."""
 
     def __init__(
@@ -173,6 +178,20 @@ class _Run:
             write_samples(folder, pictures.val)
         cut_metrics(folder, self.step)
         self._saved_at_s = self.clock.seconds()
+
+    def learn(self) -> float:
+        """One step; the loss before it.
+
+        Raises:
+            DivergedError: it is no number.
+        """
+        batch = self.next_batch()
+        with compute_in(self.precision, self.device):
+            logits = self.net(batch.grey())
+        loss = cross_entropy(logits, batch.labels, weights=self.class_weights)
+        self.optimiser.step(loss, self.step)
+        self.count(loss.item(), len(batch))
+        return loss.item()
 
     def next_batch(self) -> Batches:
         """The pictures of this step: which, mirrored or not, and cropped, all follow from seed and step."""
@@ -221,7 +240,7 @@ class _Run:
 
     def save_is_due(self) -> bool:
         """Whether enough work has piled up since the last checkpoint."""
-        return self.clock.seconds() - self._saved_at_s > _CHECKPOINT_EVERY_S
+        return self.clock.seconds() - self._saved_at_s > CHECKPOINT_EVERY_S
 
     def save(self) -> None:
         """Write the checkpoint."""
