@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from pixelwise import page, report
 from pixelwise.config import NET_NAMES, Device, RunConfig
@@ -169,6 +169,9 @@ def draw_outcomes(rows: Sequence[SweepRow], ink: Ink = ON_LIGHT) -> Drawing:
             axes.set_title(title, loc="left")
             _by_batch_size(axes, rows)
         every[-1].set_yscale("log")
+        every[-1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        every[-1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        every[-1].yaxis.set_minor_locator(NullLocator())
         every[0].legend(frameon=False, fontsize=9)
     return Drawing(figure, ink)
 

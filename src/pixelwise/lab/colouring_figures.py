@@ -33,21 +33,22 @@ def draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
         for name, seeds in runs.items():
             _draw_band(left, seeds, "val_loss", name)
             _draw_band(right, seeds, "val_accuracy", name)
-        left.set_ylim(top=1.05 * _highest(runs))
+        losses = _losses_shown(runs)
+        left.set_ylim(0.95 * min(losses), 1.05 * max(losses))
         left.set_title("Validation loss, nats per pixel", loc="left")
         right.set_title("Validation pixels in the right class, %", loc="left")
         left.legend(frameon=False)
     return Drawing(figure, ON_LIGHT)
 
 
-def _highest(runs: Mapping[str, Sequence[Sequence[Row]]]) -> float:
-    """The highest loss that is shown: what is not compared counts with its last epoch alone."""
-    return max(
+def _losses_shown(runs: Mapping[str, Sequence[Sequence[Row]]]) -> list[float]:
+    """Losses that are to be seen: of what is not compared the last one alone, since it may start anywhere."""
+    return [
         row["val_loss"]
         for name, seeds in runs.items()
         for rows in seeds
         for row in (rows if name in INKS else rows[-1:])
-    )
+    ]
 
 
 def _draw_band(axes: Axes, seeds: Sequence[Sequence[Row]], key: str, name: str) -> None:
