@@ -30,6 +30,7 @@ def model(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_part_of_a_photo(program, model, tmp_path):
     noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
     noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)

@@ -92,6 +92,7 @@ def fill_here(folder: Path, photos: Path) -> tuple[int, float]:
     return num_seen(backbone), sum(float(one.float().sum()) for photo in maps for one in photo.read())
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_finished(folder, photos):
     num_before = 0
     for _ in range(2):
@@ -124,6 +125,7 @@ def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos)
     assert_all_whole(folder)
 
 
+@pytest.mark.slow
 def test_two_that_fill_one_cache_at_once_agree(folder, photos):
     both = [filling(folder, photos) for _ in range(2)]
     for process in both:

@@ -14,7 +14,7 @@ import pyvips
 import tifffile
 from PIL import Image, ImageOps
 
-from fixtures.coloured_head import CLASSES, HEIGHT, WIDTH, halves, red_head
+from fixtures.coloured_head import CLASSES, HEIGHT, WIDTH, halves, red_head, with_classes
 from pixelwise.classnames import ClassNames
 from pixelwise.heads import write_head
 from pixelwise.masks.read import read_mask
@@ -31,7 +31,7 @@ def heads(tmp_path_factory) -> Path:
     head = red_head(folder)
     write_head(folder / "red.head.safetensors", head)
     both = ClassNames(("blue", "red", "neither"))
-    write_head(folder / "petals.safetensors", red_head(folder, classes=both))
+    write_head(folder / "petals.safetensors", with_classes(head, both))
     write_head(folder / "foreign.safetensors", replace(head, backbone_checksum="0" * 64))
     return folder
 
@@ -226,6 +226,7 @@ def test_a_photo_larger_than_allowed(segment, tmp_path):
     assert named(tmp_path / "out") == set()
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_part_of_a_mask(program, heads, tmp_path):
     noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
     noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)

@@ -74,6 +74,7 @@ def one_thread():
     torch.set_num_threads(num)
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_the_colours_in_seconds(pictures, one_thread):
     """The table above stays below a half; the texture of the background alone would give 0.74."""
     torch.manual_seed(0)
