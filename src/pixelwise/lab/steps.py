@@ -154,13 +154,6 @@ def _take(net: nn.Module, loss: Loss, side: int, adam: torch.optim.Optimizer) ->
     adam.step()
 
 
-def _warm_up(net: nn.Module, step: Step, learned: Sequence[nn.Parameter]) -> None:
-    """Bring in what torch loads, compiles and starts with a network's first step, and leave no trace else."""
-    _take(net, step.loss, step.smallest, torch.optim.Adam(learned))
-    for one in learned:
-        one.grad = None
-
-
 def _return_what_is_freed() -> None:
     """Let the system have large blocks back as soon as they are freed, so that none is held twice."""
     if mallopt := _of_the_c_library("mallopt"):
