@@ -156,11 +156,9 @@ def test_the_claims_come_out_as_the_algebra_has_them(cnn, unet):
 
 
 def test_every_figure_is_drawn(cnn, unet, grid):
-    row = {"loss": [1.0, 1.1], "accuracy": [30.0, 32.0]}
-    net = {
-        "on_x": {"a": 1.0, "b": 0.0} | row,
-        "rows": [{"a": -1.0, "b": 1.0, "differs": True} | row, {"a": 0.1, "b": -1.0, "differs": False} | row],
-    }
+    scores = {name: {"accuracy": [30.0, 32.0]} for name in ("stored", "batch")}
+    rows = [{"reads": retrained.written(a, b)} | scores for a, b in ((1, 0), (-1, 1), (0.1, -1), (2, 0))]
+    net = {"on_x": rows[0], "rows": rows[1:]}
     drawn = [
         affine_figures.draw_grid(grid),
         affine_figures.draw_paddings(affine._paddings(cnn, grid)),
@@ -174,7 +172,7 @@ def test_every_figure_is_drawn(cnn, unet, grid):
     assert all(axes.has_data() for drawing in drawn for axes in drawing.figure.axes)
     assert drawn[0].png().startswith(b"\x89PNG")
     labels = [one.get_text() for one in drawn[-1].figure.axes[0].get_xticklabels()]
-    assert labels == ["x", "-x + 1", "0.1x - 1"]
+    assert labels == ["x", "-x + 1", "0.1x - 1", "2x"]
 
 
 def test_shown_predictions_are_those_of_what_is_told(cnn):
@@ -184,11 +182,12 @@ def test_shown_predictions_are_those_of_what_is_told(cnn):
 
 
 def test_a_difference_is_welchs():
-    found = retrained._difference({"accuracy": [31.0, 32.0, 33.0]}, {"accuracy": [30.0, 31.0, 32.0]})
+    found = retrained._difference([31.0, 32.0, 33.0], [30.0, 31.0, 32.0])
     half = 2.7764451 * math.sqrt(2 / 3)  # of t with 4 degrees of freedom; both variances are 1
     assert found["difference"] == pytest.approx({"value": 1, "low": 1 - half, "high": 1 + half})
+    assert found["mean"] == 32
     assert not found["differs"]
-    assert retrained._difference({"accuracy": [41.0, 42.0]}, {"accuracy": [30.0, 31.0]})["differs"]
+    assert retrained._difference([41.0, 42.0], [30.0, 31.0])["differs"]
 
 
 def test_networks_are_retrained_alike_but_for_a_b_and_seed():

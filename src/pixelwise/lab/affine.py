@@ -166,7 +166,7 @@ def answer_a4(setting: Setting) -> Answer:
         for name, measure in parts.items():
             values[name] = measure()
             advance(1, name)
-    values["retrained"] = retrain(setting)
+    values["retrained"] = retrain(setting, lambda net: cnn.score(net)["accuracy"])
     drawn = {
         "a4-grid": figures.draw_grid(values["grid"]),
         "a4-padding": figures.draw_paddings(values["paddings"]),
@@ -278,8 +278,8 @@ def _negative(cnn: Subject) -> dict[str, Any]:
     return found | {"on_x": cnn.score(net, beside)}
 
 
-def _stages(cnn: Subject, a: float) -> list[Float[Tensor, "h w"]]:
-    """One filter's maps of one picture through the first block, on ax: the filter that ReLU cuts least."""
+def _stages(cnn: Subject, a: float) -> list[Tensor]:
+    """A picture ax, and the map (h, w) that each layer of the first block makes of it with one filter."""
     net = on_batch_statistics(cnn.net)
     *_, out = first_block(net, cnn.grey)
     channel = int((out > 0).double().mean((0, 2, 3)).sub(0.5).abs().argmin())

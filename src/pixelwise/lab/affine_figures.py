@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from torch import Tensor
@@ -96,7 +96,7 @@ def draw_border(border: dict[str, Any]) -> Drawing:
 _STAGES = ("given", "convolution", "max pooling", "batch norm", "ReLU")
 
 
-def draw_stages(on_x: Sequence[Float[Tensor, "h w"]], on_minus_x: Sequence[Float[Tensor, "h w"]]) -> Drawing:
+def draw_stages(on_x: Sequence[Tensor], on_minus_x: Sequence[Tensor]) -> Drawing:
     """One filter of the first block, layer by layer: on a picture above, on its negative below."""
     with styled(ON_LIGHT):
         figure = new_figure(11, 4.7)
@@ -176,23 +176,20 @@ def draw_retrained(retrained: dict[str, Any]) -> Drawing:
         for axes, net, name in zip(
             figure.subplots(1, 2, sharey=True), ("cnn", "unet"), ("CNN", "U-Net"), strict=True
         ):
-            _draw_seeds(axes, retrained[net])
+            rows = [retrained[net]["on_x"], *retrained[net]["rows"]]
+            _draw_seeds(axes, rows, "stored", ON_LIGHT.train, -0.12)
+            _draw_seeds(axes, rows, "batch", ON_LIGHT.val, 0.12)
+            axes.set_xticks(range(len(rows)), [row["reads"] for row in rows])
             axes.set_title(f"{name}: right pixels after training on ax + b, %", loc="left")
+        axes.set_ylim(0)  # of both
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
     return Drawing(figure, ON_LIGHT)
 
 
-def _draw_seeds(axes: Axes, found: dict[str, Any]) -> None:
-    rows = [found["on_x"], *found["rows"]]
-    on_x = found["on_x"]["accuracy"]
-    axes.axhspan(min(on_x), max(on_x), color=ON_LIGHT.val, alpha=0.15, linewidth=0)
+def _draw_seeds(axes: Axes, rows: Sequence[dict[str, Any]], name: str, colour: str, aside: float) -> None:
+    """A point for each seed, a line for their mean."""
     for place, row in enumerate(rows):
-        colour = ON_LIGHT.train if row.get("differs") else ON_LIGHT.val
-        axes.scatter([place] * len(row["accuracy"]), row["accuracy"], s=28, color=colour, alpha=0.8)
-        axes.plot([place - 0.2, place + 0.2], [np.mean(row["accuracy"])] * 2, color=colour, linewidth=2)
-    axes.set_xticks(range(len(rows)), [_affine(row["a"], row["b"]) for row in rows])
-
-
-def _affine(a: float, b: float) -> str:
-    """What is read, as it is written by hand: 0.1x + 1."""
-    factor = {1.0: "", -1.0: "-"}.get(a, f"{a:g}")
-    return f"{factor}x" + (f" {'+' if b > 0 else '-'} {abs(b):g}" if b else "")
+        values, label = row[name]["accuracy"], f"statistics {'as ' if name == 'stored' else 'of the '}{name}"
+        axes.plot([place + aside] * len(values), values, "o", color=colour, markersize=4, alpha=0.7)
+        line = [place + aside - 0.09, place + aside + 0.09]
+        axes.plot(line, [np.mean(values)] * 2, color=colour, linewidth=2, label="" if place else label)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from itertools import product
+from statistics import fmean
 from typing import Any
 
 from scipy.stats import ttest_ind
@@ -10,8 +12,10 @@ from scipy.stats import ttest_ind
 from pixelwise.config import RunConfig
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.colouring import SOURCE
+from pixelwise.lab.rewritten import on_batch_statistics
+from pixelwise.models import Network
 from pixelwise.recipes import recipe
-from pixelwise.runs import read_metrics
+from pixelwise.runs import open_model, read_metrics
 
 AFFINES = ((2.0, 0.0), (0.01, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (0.1, 1.0))
 """Pairs of a and b: a factor, one at which epsilon is felt, the negative, shifts, and one of b / a = 10."""
@@ -31,11 +35,13 @@ def retrain_config(setting: Setting, net: str, a: float, b: float, seed: int) ->
     return recipe("fast", net, SOURCE, **changes, **(_QUICK_CHANGES if setting.quick else {}))
 
 
-def retrain(setting: Setting) -> dict[str, Any]:
-    """Scores of `cnn` and `unet` after training on ax + b, and differences to x with their 95 % intervals.
+def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, Any]:
+    """Accuracy of `cnn` and `unet` after training on ax + b, and differences to x with their 95 % intervals.
 
-    Each seed draws its initial weights and its batches, the same for every a and b. An interval is Welch's
-    for the difference of two means over seeds.
+    `score` is asked of every network as it is, and of it on the statistics of the batch: that tells what the
+    weights are worth from stored statistics that follow them too late. Each seed draws its initial weights
+    and its batches, the same for every a and b. An interval is Welch's for the difference of two means over
+    seeds.
 
     Raises:
         DataError: the pictures are not to be had.
@@ -46,26 +52,40 @@ def retrain(setting: Setting) -> dict[str, Any]:
     found: dict[str, Any] = {"recipe": "fast", "num_seeds": len(seeds)}
     for net in ("cnn", "unet"):
         on_x, *others = (
-            {"a": a, "b": b} | _scores(setting, net, a, b, seeds) for a, b in ((1.0, 0.0), *affines)
+            {"a": a, "b": b, "reads": written(a, b)} | _scores(setting, net, a, b, seeds, score)
+            for a, b in ((1.0, 0.0), *affines)
         )
-        found[net] = {"on_x": on_x, "rows": [row | _difference(row, on_x) for row in others]}
+        for row, statistics in product(others, ("stored", "batch")):
+            row[statistics] |= _difference(row[statistics]["accuracy"], on_x[statistics]["accuracy"])
+        found[net] = {"on_x": on_x, "rows": others}
     return found
 
 
-def _scores(setting: Setting, net: str, a: float, b: float, seeds: range) -> dict[str, list[float]]:
-    """Last validation scores, one for each seed."""
-    last = [read_metrics(_trained(setting, net, a, b, seed))[-1] for seed in seeds]
-    return {"loss": [row["val_loss"] for row in last], "accuracy": [row["val_accuracy"] for row in last]}
+def _scores(
+    setting: Setting, net: str, a: float, b: float, seeds: range, score: Callable[[Network], float]
+) -> dict[str, Any]:
+    """What was reached, one number for each seed."""
+    names = [f"affine-{net}-{a:g}x{b:+g}-seed{seed}" for seed in seeds]
+    runs = [
+        setting.trained(name, retrain_config(setting, net, a, b, seed))
+        for name, seed in zip(names, seeds, strict=True)
+    ]
+    nets = [open_model(run).net for run in runs]
+    return {
+        "validation_loss": [read_metrics(run)[-1]["val_loss"] for run in runs],
+        "stored": {"accuracy": [score(net) for net in nets]},
+        "batch": {"accuracy": [score(on_batch_statistics(net)) for net in nets]},
+    }
 
 
-def _trained(setting: Setting, net: str, a: float, b: float, seed: int) -> Path:
-    return setting.trained(f"affine-{net}-{a:g}x{b:+g}-seed{seed}", retrain_config(setting, net, a, b, seed))
+def _difference(accuracy: Sequence[float], on_x: Sequence[float]) -> dict[str, Any]:
+    """How many points of per cent more, between which bounds, and whether 0 is outside of them."""
+    low, high = map(float, ttest_ind(accuracy, on_x, equal_var=False).confidence_interval(0.95))
+    bounds = {"value": fmean(accuracy) - fmean(on_x), "low": low, "high": high}
+    return {"mean": fmean(accuracy), "difference": bounds, "differs": not low <= 0 <= high}
 
 
-def _difference(row: dict[str, Any], on_x: dict[str, Any]) -> dict[str, Any]:
-    """How much more accurate in points of per cent, between which bounds, and whether 0 is within them."""
-    test = ttest_ind(row["accuracy"], on_x["accuracy"], equal_var=False)
-    low, high = test.confidence_interval(0.95)
-    value = (sum(row["accuracy"]) - sum(on_x["accuracy"])) / len(row["accuracy"])
-    bounds = {"value": value, "low": float(low), "high": float(high)}
-    return {"difference": bounds, "differs": not low <= 0 <= high}
+def written(a: float, b: float) -> str:
+    """What is read, as it is written by hand: 0.1x + 1."""
+    factor = {1.0: "", -1.0: "-"}.get(a, f"{a:g}")
+    return f"{factor}x" + (f" {'+' if b > 0 else '-'} {abs(b):g}" if b else "")
