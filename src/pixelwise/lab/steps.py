@@ -69,6 +69,8 @@ class Counted:
 class Measured(Counted):
     """What a step took of the machine; the counts are of operations and tensors that were."""
 
+    tensors_bytes: int
+    """The most of tensors that came and went in the step, at once; gradients and moments were there."""
     fixed_bytes: int
     """The most that a step took on the smallest pictures, weights left out: gradients, Adam's two moments,
     and what the library takes for itself."""
@@ -83,8 +85,8 @@ class Measured(Counted):
         return self.fixed_bytes + self.growing_bytes
 
 
-def measure(step: Step, repeats: int = 3) -> Measured:
-    """Run a step in a process of its own, in one thread; the fewest seconds are of `repeats` more."""
+def measure(step: Step, repeats: int = 2) -> Measured:
+    """Run a step in a process of its own, in one thread; the fewest seconds are of it and `repeats` more."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([step.loss.__module__])  # and all that it imports, once for all processes
     with ProcessPoolExecutor(1, mp_context=context) as process:
@@ -118,7 +120,7 @@ def _measure(step: Step, repeats: int) -> Measured:
     net = freeze(step.build())  # batch norm keeps its statistics, so that a batch of one works
     names = step.named(net)
     learned = [one.requires_grad_(True) for name, one in net.named_parameters() if name in names]
-    counted = _counted(net, names, *_count_first(net, step, learned))
+    saved_bytes, operations = _count_first(net, step, learned)
     adam = torch.optim.Adam(learned)
     _give_back()
     before_bytes = resident_bytes(_CPU)
@@ -127,24 +129,30 @@ def _measure(step: Step, repeats: int) -> Measured:
         _take(net, step.loss, step.smallest, adam)
     smallest_bytes = _most_resident_bytes()
     _give_back()
-    _take(net, step.loss, step.side, adam)
+    seconds = _seconds(net, step, adam)
     peak_bytes = _most_resident_bytes()
     return Measured(
-        **asdict(counted),
+        **asdict(_counted(net, names, saved_bytes, operations.flops)),
+        tensors_bytes=operations.peak_bytes,
         fixed_bytes=smallest_bytes - before_bytes,
         growing_bytes=peak_bytes - smallest_bytes,
-        seconds=min(timed(lambda: _take(net, step.loss, step.side, adam))[0] for _ in range(repeats)),
+        seconds=min([seconds, *(_seconds(net, step, adam) for _ in range(repeats))]),
     )
 
 
-def _count_first(net: nn.Module, step: Step, learned: Sequence[Tensor]) -> tuple[int, int]:
-    """Bytes saved and FLOPs of a first step, which leaves nothing but what torch compiles for its shapes."""
-    saved = Saved([*net.parameters(), *net.buffers()])
-    with saved.hooks(), Counting() as counted:
-        _take(net, step.loss, step.side, torch.optim.Adam(learned))
+def _seconds(net: nn.Module, step: Step, adam: torch.optim.Optimizer) -> float:
+    return timed(lambda: _take(net, step.loss, step.side, adam))[0]
+
+
+def _count_first(net: nn.Module, step: Step, learned: Sequence[Tensor]) -> tuple[int, Counting]:
+    """Bytes saved and operations of a first step, which leaves nothing but what torch compiles for it."""
+    adam, saved = torch.optim.Adam(learned), Saved([*net.parameters(), *net.buffers()])
+    _take(net, step.loss, step.smallest, adam)
+    with saved.hooks(), Counting() as operations:
+        _take(net, step.loss, step.side, adam)
     for one in learned:
         one.grad = None
-    return saved.num_bytes, counted.flops
+    return saved.num_bytes, operations
 
 
 def _take(net: nn.Module, loss: Loss, side: int, adam: torch.optim.Optimizer) -> None:
