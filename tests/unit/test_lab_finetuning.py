@@ -192,7 +192,7 @@ def test_what_is_measured_is_what_is_counted(chains):
 
 def test_twice_the_height_and_width_take_four_times_the_memory_and_as_many_parameters():
     for policy in costs.POLICIES:
-        once, twice = (measure(finetune_step(costs.DEFAULT, policy, side), repeats=0) for side in (128, 256))
+        once, twice = (measure(finetune_step(costs.DEFAULT, policy, side), repeats=0) for side in (224, 448))
         assert twice.growing_bytes / once.growing_bytes == pytest.approx(4, abs=0.3)
         assert twice.tensors_bytes / once.tensors_bytes == pytest.approx(4, abs=0.3)
         assert twice.saved_bytes / once.saved_bytes == pytest.approx(4, abs=0.03)
