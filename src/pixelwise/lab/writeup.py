@@ -42,8 +42,10 @@ def write_writeup(folder: Path) -> Path:
                 together / "writeup.typ", root=together, ignore_system_fonts=True, timestamp=0
             )
         except (OSError, typst.TypstError) as error:
+            where = ", ".join(getattr(error, "trace", ()))  # which text, and what in it
             raise OutputError(
-                f"cannot write {path}: {error}; delete {folder / 'answers'} to have its answers made anew"
+                f"cannot write {path}: {error}{f' ({where})' if where else ''}; "
+                f"delete {folder / 'answers'} to have the answers made anew"
             ) from error
     write_bytes(path, content)
     return path
