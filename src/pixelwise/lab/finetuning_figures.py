@@ -72,7 +72,7 @@ def _draw_before_and_after(axes: Axes, ways: Sequence[dict[str, Any]]) -> None:
     axes.set_ylim(len(ways) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_title("Mean intersection over union, test photos", loc="left")
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.45, 1.0))
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
 
 
 @dataclass(frozen=True, eq=False)
