@@ -13,7 +13,7 @@ import pixelwise
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "pixelwise"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem.isidentifier())  # others are no modules
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
 

@@ -50,7 +50,8 @@ def lab(
 
 def _told(result: LabResult) -> str:
     """What there is, for people."""
-    lines = [f"{result.writeup}  the writeup, with {len(result.answers)} questions answered"]
+    num = len(result.answers)
+    lines = [f"{result.writeup}  the writeup, with {num} question{'s' if num != 1 else ''} answered"]
     if result.notebook:
         lines.append(f"{result.notebook}  the notebook, run from top to bottom")
     return f"made in {result.seconds:.0f} s:\n" + "\n".join(lines)

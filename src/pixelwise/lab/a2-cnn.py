@@ -135,7 +135,7 @@ with torch.no_grad():
     edges.bias.zero_()
     found = edges(grey)
 figure, places = plt.subplots(1, 8, figsize=(10, 1.6))
-place(places, [*grey[:4, 0], *found[:4, 0]], ["grey"] * 4 + ["right minus left"] * 4)
+place(places, [*grey[:4, 0], *found[:4, 0]], ["grey"] * 4 + ["filtered"] * 4)
 
 # %% [markdown]
 # ## The CNN
@@ -156,14 +156,15 @@ show(draw_network(look_at_blocks(cnn, grey[:1]), grey[:1]))
 # %% [markdown]
 # ## A2: Training
 #
-# One loop trains everything in this package; the cell prints it first. **Look at** how little there is:
-# logits, the cross-entropy over all pixels, a step. Then **look at** the curves: where validation stops
-# following training, the network begins to learn pictures by heart.
+# One loop trains everything in this package; the cell prints one step of it first. **Look at** how little
+# there is: logits, the cross-entropy over all pixels, a step of the optimiser. Then **look at** the curves:
+# where validation stops following training, the network begins to learn pictures by heart.
 
 # %%
 from pixelwise.figures import draw_curves
 from pixelwise.runs import open_model, read_metrics
 from pixelwise.train import train
+from pixelwise.train.loop import Run
 
 HANDOUT = TrainConfig(epochs=EPOCHS, batch_size=100, learning_rate=0.001, seed=SEED)
 
@@ -175,7 +176,7 @@ def learn(name, net, config=HANDOUT):
 
 
 cnn_model, cnn_rows = learn("cnn", CNNConfig())
-print(inspect.getsource(train).split('"""')[2])
+print(inspect.getsource(Run.learn))
 show(draw_curves(cnn_rows))
 
 # %% [markdown]
@@ -218,9 +219,9 @@ table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 # ## A4: Every pixel becomes a x + b
 #
 # The usual answer is that batch norm cancels it. It would, if it saw each batch's own mean and variance: but
-# a trained network normalises by what it saw *before*. **Look at** the left score, the trained network on
-# changed pixels; then at the right one, networks that learned on such pixels from the same start: for those,
-# a and b hardly matter.
+# a trained network normalises by what it saw *before*. **Look at** the third column, the trained network on
+# changed pixels; then at the fourth, networks that learned on such pixels from the same start: they get most
+# of it back. Which cases are exact and which are not, and why, is in the writeup.
 
 # %%
 from pixelwise.data.batches import Batches

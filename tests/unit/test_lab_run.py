@@ -1,0 +1,163 @@
+"""The lab: answers kept and found again, what is missing told, the writeup and the notebook made of them."""
+
+import itertools
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+
+from pixelwise.errors import ConfigError, Interrupted, OutputError
+from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.counting import answer_a3
+from pixelwise.lab.notebook import make_notebook, write_notebook
+from pixelwise.lab.questions import QUESTIONS, Question
+from pixelwise.lab.run import run_lab
+from pixelwise.lab.writeup import write_writeup
+
+QUICK = json.loads((Path(__file__).parents[1] / "fixtures" / "lab" / "quick.json").read_text())
+"""What `pixelwise lab --quick` answered once, A3 left out, in four digits."""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A question A4 whose answer is made by a function of the test's."""
+
+    def put(answer):
+        module = types.ModuleType("pixelwise.lab.of_the_test")
+        module.answer_a4 = answer
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(QUESTIONS, "A4", Question("A4", "Of the test", "of_the_test", 1, 1, "cifar10"))
+
+    return put
+
+
+def test_one_question_leaves_its_answer_with_its_figure_and_a_writeup_of_what_there_is(tmp_path):
+    result = run_lab(Setting(out=tmp_path, quick=True), ["A3"])
+    assert list(result.answers) == ["A3"]
+    assert (result.not_answered, result.notebook) == ({}, None)
+    answers = json.loads((tmp_path / "answers.json").read_text())
+    assert answers["A3"]["weights"]["value"] == 86_112
+    assert answers["about"]["command"] == f"pixelwise lab -o {tmp_path} --quick"
+    assert (tmp_path / "a2-writeup.pdf").read_bytes().startswith(b"%PDF")
+    figure = tmp_path / "figures" / "a3-shares.png"
+    figure.unlink()
+    run_lab(Setting(out=tmp_path, quick=True), ["A3"])
+    assert figure.exists()
+
+
+def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
+    made = []
+    asked(
+        lambda setting: (
+            made.append(setting.seed) or Answer(values={"seed": setting.seed, "none": float("nan")})
+        )
+    )
+    for seed in (0, 0, 1, 0):
+        with pytest.raises(OutputError, match="cannot write"):  # the text of A4 tells of other values
+            run_lab(Setting(out=tmp_path, seed=seed), ["A4"])
+        answers = json.loads((tmp_path / "answers.json").read_text())
+        assert answers["A4"] == {"seed": seed, "none": None}
+    assert made == [0, 1, 0]
+
+
+def test_what_is_interrupted_goes_on_where_it_was(tmp_path, asked):
+    def interrupted(_setting):
+        raise KeyboardInterrupt
+
+    asked(interrupted)
+    with pytest.raises(Interrupted, match=re.escape(f"{tmp_path} keeps A3; the same command goes on")):
+        run_lab(Setting(out=tmp_path), ["A3", "A4"])
+    written = (tmp_path / "answers" / "A3.json").stat().st_mtime_ns
+    assert list(run_lab(Setting(out=tmp_path), ["A3"]).answers) == ["A3"]
+    assert (tmp_path / "answers" / "A3.json").stat().st_mtime_ns == written
+
+
+def test_a_missing_data_set_costs_the_questions_that_need_it(tmp_path):
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
+    out = tmp_path / "lab"
+    result = run_lab(Setting(out=out, quick=True, data_dir=tmp_path / "data"), ["A3", "B2"])
+    assert list(result.answers) == ["A3"]
+    assert list(result.not_answered) == ["B2"]
+    assert "unpack cifar-10-python.tar.gz there" in result.not_answered["B2"]
+    about = json.loads((out / "answers.json").read_text())["about"]
+    assert about["not_answered"] == result.not_answered
+    assert (out / "a2-writeup.pdf").exists()
+
+
+def test_a_question_that_there_is_not(tmp_path):
+    with pytest.raises(ConfigError, match=r"needed questions among A1, A2, .* C5, got 'D1'"):
+        run_lab(Setting(out=tmp_path), ["A3", "D1"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """A folder with answers to every question, and figures of their names."""
+    values = answer_a3(Setting(out=tmp_path, quick=True)).values
+    (tmp_path / "answers.json").write_text(json.dumps(QUICK["answers"] | {"A3": values}))
+    for name in QUICK["figures"]:
+        Image.new("RGB", (40, 20), "grey").save(tmp_path / "figures" / f"{name}.png")
+    return tmp_path
+
+
+def test_the_writeup_of_every_question(answered):
+    content = write_writeup(answered).read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 13
+    assert write_writeup(answered).read_bytes() == content
+
+
+def test_a_figure_that_is_missing_is_named(answered):
+    (answered / "figures" / "a4-grid.png").unlink()
+    with pytest.raises(
+        OutputError, match=r"figures/a4-grid\.png.*including `a4\.typ`.*to have the answers made anew"
+    ):
+        write_writeup(answered)
+    assert not (answered / "a2-writeup.pdf").exists()
+
+
+def test_the_notebook_says_what_the_setting_says(tmp_path):
+    notebook = make_notebook(Setting(out=tmp_path, quick=True, seed=3, data_dir=tmp_path))
+    nbformat.validate(notebook)
+    assert notebook == make_notebook(Setting(out=tmp_path, quick=True, seed=3, data_dir=tmp_path))
+    (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
+    chosen = {}
+    exec(parameters.source, chosen)
+    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE")
+    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto"]
+
+
+def test_before_each_cell_of_code_it_says_what_to_look_at(tmp_path):
+    cells = make_notebook(Setting(out=tmp_path)).cells
+    part_a = next(place for place, cell in enumerate(cells) if cell.source.startswith("# Part A"))
+    pairs = list(itertools.pairwise(cells[part_a:]))
+    bare = [
+        after.source
+        for before, after in pairs
+        if after.cell_type == "code" and "look at" not in " ".join(before.source.lower().split())
+    ]
+    assert not bare
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom_without_any_data_set(tmp_path):
+    data_dir = tmp_path / "data"
+    for name in ("cifar-10-batches-py", "flowers17/jpg"):
+        (data_dir / name).mkdir(parents=True)
+    (data_dir / "flowers17" / "jpg" / "image_0001.jpg").touch()
+    path = write_notebook(Setting(out=tmp_path, quick=True, data_dir=data_dir))
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    said = "".join(output.get("text", "") for cell in code for output in cell.outputs)
+    assert "CIFAR-10 is not here" in said
+    assert "The flowers are not here" in said
+    assert "classifier.4.weight, classifier.4.bias: 514 of" in said
+    pictures = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 10
