@@ -80,10 +80,21 @@ def _run(notebook: nbformat.NotebookNode, folder: Path, path: Path) -> None:
     with progress(f"running {NOTEBOOK}", len(notebook.cells)) as advance:
         client.on_cell_complete = lambda cell, **_: advance(1, _told(cell.source))
         try:
-            asyncio.run(client.async_execute(cleanup_kc=True, env=own))
+            asyncio.run(_execute(client, own))
         except (CellExecutionError, DeadKernelError) as error:
             last = _ANSI.sub("", str(error)).strip().splitlines()[-1]
             raise OutputError(f"cannot write {path}: a cell ended with {last}") from error
+
+
+async def _execute(client: NotebookClient, environment: dict[str, str]) -> None:
+    """Run a notebook in a kernel that ends with it."""
+    task = asyncio.current_task()
+    try:
+        await client.async_execute(cleanup_kc=True, env=environment)
+    except DeadKernelError:
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from None  # it died because we stop
+        raise
 
 
 def _signals_as_they_are() -> Callable[..., None]:
