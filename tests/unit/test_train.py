@@ -101,6 +101,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step
     assert result.steps == 12
 
 
+def test_an_interrupt_in_the_last_step_is_not_lost(tmp_path, pictures, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="is finished; what was to follow"):
+        interrupt_at(patch, 11)
+        train(CONFIG, pictures, tmp_path, device="cpu")
+    assert (tmp_path / MODEL).exists()
+    assert train(CONFIG, pictures, tmp_path, device="cpu", resume=True).steps == 12
+
+
 def test_resuming_a_finished_run_says_what_it_came_to(tmp_path, pictures):
     first = train(CONFIG, pictures, tmp_path, device="cpu")
     again = train(CONFIG, pictures, tmp_path, device="cpu", resume=True)

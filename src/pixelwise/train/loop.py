@@ -105,7 +105,10 @@ def train(
                     folder,
                 )
             advance(1, f"loss {loss:.3f}{run.last_score}")
-        return run.finish()
+        result = run.finish()
+        if stop():  # whoever trains several networks in turn is to hear of it
+            raise Interrupted(f"the run in {folder} is finished; what was to follow is not begun", folder)
+        return result
 
 
 def train_source(
