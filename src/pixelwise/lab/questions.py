@@ -94,8 +94,7 @@ QUESTIONS = {
             "finetuning",
             20,
             10,
-            "flowers17",
-            "pixelwise finetune flowers17 -o flower.head.safetensors",
+            by_hand="pixelwise finetune flowers17 -o flower.head.safetensors",
         ),
         Question(
             "C2",
