@@ -12,6 +12,8 @@ Seconds depend on the machine, so the machine is asked: a few pieces of the very
 from __future__ import annotations
 
 import copy
+import ctypes
+import gc
 import os
 import time
 import weakref
@@ -178,6 +180,13 @@ def resident_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back_memory() -> None:
+    """Let the system have what was freed, where the C library can: it keeps gigabytes else, for later use."""
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def process_age_s() -> float:

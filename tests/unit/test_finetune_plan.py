@@ -14,7 +14,7 @@ from pixelwise.config import FinetuneConfig
 from pixelwise.cost import Counting, trace
 from pixelwise.data import LabelledPhoto
 from pixelwise.features import FeatureCache
-from pixelwise.finetune.calibrate import Stepping, Task, Timings
+from pixelwise.finetune.calibrate import Stepping, Task, TimedViews, Timings
 from pixelwise.finetune.last_layer import Look, folds_of, learn_exactly
 from pixelwise.finetune.lesson import Lesson
 from pixelwise.finetune.plan import ADAM, CACHED, UNCACHED, plan_tasks
@@ -46,7 +46,12 @@ def task(backbone):
         device=CPU,
     )
     return Task(
-        lesson=lesson, views=((WHOLE,) * 3,) * 4, scored=(PHOTO,) * 5, precision="fp32", shape=(90, 60)
+        lesson=lesson,
+        views=((WHOLE,) * 3,) * 4,
+        scored=(PHOTO,) * 5,
+        precision="fp32",
+        shape=(90, 60),
+        fullest=2,
     )
 
 
@@ -82,8 +87,14 @@ TIMINGS = Timings(
     pixel_s=1e-6,
     certify_s=0.2,
 )
-STEPPING = Stepping(optimisers_s=1.5, optimisers_bytes=500, views_s={"stage": 0.3, "full": 0.7, ADAM: 0.1})
-NO_STEPS = Stepping(optimisers_s=0.0, optimisers_bytes=0, views_s={})
+STEPPING = Stepping(
+    optimisers_s=1.5,
+    optimisers_bytes=500,
+    views={
+        policy: TimedViews(seconds, 0) for policy, seconds in (("stage", 0.3), ("full", 0.7), (ADAM, 0.1))
+    },
+)
+NO_STEPS = Stepping(optimisers_s=0.0, optimisers_bytes=0, views={})
 
 
 @pytest.fixture
@@ -158,6 +169,15 @@ def test_a_thawed_policy_takes_the_exact_start_its_steps_and_the_photos_it_stops
     assert thawed["learning"] == pytest.approx(2 * 4 * 0.3)
     assert thawed["stopping"] == pytest.approx((2 + 1) * 2 * (0.25 + 0.01))
     assert thawed["scoring again"] == pytest.approx(5 * (0.25 + 0.01))
+
+
+def test_a_process_that_grew_by_more_than_its_tensors_is_believed(task):
+    tasks = {"full": every(task)["full"]}
+    grown = dataclasses.replace(STEPPING, views={"full": TimedViews(0.7, 10**9)})
+    cost = plan_tasks(tasks, TIMINGS, grown)["full"]
+    assert sum(part.amount for part in cost.bytes_by[-2:]) == 10**9
+    doubled = plan_tasks({"full": tasks["full"].doubled()}, TIMINGS, grown, of=tasks)["full"]
+    assert sum(part.amount for part in doubled.bytes_by[-2:]) == 4 * 10**9
 
 
 def test_only_looks_that_the_cache_has_not_are_looked_at(task):

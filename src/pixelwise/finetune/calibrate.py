@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from pathlib import Path
 import torch
 
 from pixelwise.config import Precision
-from pixelwise.cost import best_s, resident_bytes, timed
+from pixelwise.cost import best_s, give_back_memory, resident_bytes, timed
 from pixelwise.data import LabelledPhoto
-from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
+from pixelwise.features import Extractor, FeatureCache, PhotoLook, PhotoMaps
 from pixelwise.finetune.batches import Batch, batches
 from pixelwise.finetune.last_layer import Look, gather, pixels_a_look, solving_threads
 from pixelwise.finetune.lesson import Lesson
@@ -26,10 +27,10 @@ from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.view import WHOLE, View, reading_size
-from pixelwise.processor import choose_precision
+from pixelwise.processor import choose_precision, peak_memory_bytes
 
 _NUM_SHAPES = 25  # photos whose shapes are looked at
-_BATCHES_TIMED = 3  # the first of which warms up
+_VIEWS_TIMED = 24  # at least, and in two batches, the first of which warms up
 _HALF_DONE = 0.5
 _MOST_TIMED = 4  # looks, and photos to score on
 _SCORED_TIMES = 4  # each photo: threads take a while to get going
@@ -52,6 +53,8 @@ class Task:
     """In which a backbone learns here."""
     shape: tuple[int, int]
     """Height and width of a typical photo."""
+    fullest: int
+    """Photos in the fullest batch: one has photos of one shape alone."""
 
     @staticmethod
     def of(lesson: Lesson, scored: Sequence[LabelledPhoto]) -> Task:
@@ -69,6 +72,7 @@ class Task:
             scored=tuple(scored),
             precision=choose_precision("fp32" if is_adam else "auto", lesson.device)[0],
             shape=sorted(sizes, key=lambda size: size[0] / size[1])[len(sizes) // 2],
+            fullest=_fullest(lesson, sizes[: len(lesson.shots)]),
         )
 
     @property
@@ -154,7 +158,7 @@ class Timings:
     score_s: float
     """A photo scored, before and after."""
     moments_s: float
-    """How features lie, computed once for each fold and once for all."""
+    """How features lie, computed once for all folds."""
     setup_s: float
     """A solve, without its passes over pixels."""
     pixel_s: float
@@ -171,8 +175,18 @@ class Stepping:
     """Importing torch's optimisers."""
     optimisers_bytes: int
     """What the process grew by then."""
-    views_s: Mapping[str, float]
-    """A view, read, forth and back, by policy."""
+    views: Mapping[str, TimedViews]
+    """By policy."""
+
+
+@dataclass(frozen=True)
+class TimedViews:
+    """What a few true steps took."""
+
+    seconds: float
+    """A view, read, forth and back."""
+    grown_bytes: int
+    """What the process took for them at its fullest; 0 where it had held more before."""
 
 
 def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
@@ -196,6 +210,12 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
         def find(looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
             return cache.maps(looks, lesson.backbone, lesson.sizes, device=lesson.device)
 
+        # the network is made ready once for all looks of a run, and here for every few
+        ready_s = 0.0 if from_cache else best_s(lambda: Extractor(lesson.backbone), repeats=2)
+
+        def each_s(looks: Sequence[PhotoLook]) -> float:
+            return max(0.0, timed(lambda: find(looks))[0] - ready_s) / len(looks)
+
         asked = [PhotoLook(shot.photo, view) for shot, view in shown]
         look_s, maps = timed(lambda: find(asked[:1]))
         whole_s = look_s
@@ -203,9 +223,9 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
             shown, scored = shown[:1], scored[:1]
         else:
             if len(asked) > 1:
-                look_s = timed(lambda: find(asked[1:]))[0] / len(asked[1:])
+                look_s = each_s(asked[1:])
             if scored:
-                whole_s = timed(lambda: find([PhotoLook(one.photo) for one in scored]))[0] / len(scored)
+                whole_s = each_s([PhotoLook(one.photo) for one in scored])
         looked_bytes = resident_bytes(lesson.device)
         found_s, maps = timed(lambda: find(asked[: len(shown)]))
         score_s = _score_s(task, scored, find([PhotoLook(one.photo) for one in scored])) if scored else 0.0
@@ -224,30 +244,50 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
         )
 
 
-def view_s(task: Task) -> float:
-    """Seconds a view that learning takes which passes over photos: a few true steps, on true photos.
+def _fullest(lesson: Lesson, sizes: Sequence[tuple[int, int]]) -> int:
+    """As many of the photos to learn from as share a shape, by the sizes of some of them."""
+    short, multiple = lesson.sizes[-1], lesson.backbone.multiple
+    alike = Counter(reading_size(*size, short, multiple) for size in sizes).most_common(1)[0][1]
+    return min(lesson.config.batch_size, math.ceil(alike * len(lesson.shots) / len(sizes)))
+
+
+def time_views(task: Task) -> TimedViews:
+    """A few true steps of learning that passes over photos.
 
     Raises:
         ConfigError: the backbone's last stage is not known.
         DataError, PhotoError: a photo or its labels cannot be read.
     """
-    lesson, rng = task.lesson, random.Random(0)
+    device = task.lesson.device
+    give_back_memory()
+    before_bytes, peak_bytes = resident_bytes(device), peak_memory_bytes(device)
     step = _step(task)
-    num = _BATCHES_TIMED * lesson.config.batch_size
-    by_adam = lesson.config.solver == "adam"
-    shots = itertools.islice(itertools.cycle(lesson.shots), num)
-    shown = [(shot, WHOLE if by_adam else closer(rng)) for shot in shots]
     views: list[int] = []
     ends_s = [time.perf_counter()]
-    with closing(batches(lesson, shown, rng)) as some:
+    with closing(_true_batches(task.lesson)) as some:
         for batch in some:
             step(batch)
             views.append(len(batch.labels))
             ends_s.append(time.perf_counter())
-            if ends_s[-1] - ends_s[0] > _SLOW_S and len(views) > 1:
+            if len(views) > 1 and (sum(views) >= _VIEWS_TIMED or ends_s[-1] - ends_s[0] > _SLOW_S):
                 break
-    first = 1 if len(views) > 1 else 0  # which warms up
-    return (ends_s[-1] - ends_s[first]) / sum(views[first:])
+    del step
+    fullest_bytes = peak_memory_bytes(device)
+    give_back_memory()
+    return TimedViews(
+        (ends_s[-1] - ends_s[1]) / sum(views[1:]),  # the first warms up
+        fullest_bytes - before_bytes if fullest_bytes > peak_bytes else 0,
+    )
+
+
+def _true_batches(lesson: Lesson) -> Generator[Batch, None, None]:
+    """Epoch after epoch, without end."""
+    rng = random.Random(0)
+    by_adam = lesson.config.solver == "adam"
+    while True:
+        shown = [(shot, WHOLE if by_adam else closer(rng)) for shot in lesson.shots]
+        with closing(batches(lesson, shown, rng)) as some:
+            yield from some
 
 
 def _step(task: Task) -> Callable[[Batch], object]:

@@ -14,11 +14,11 @@ import torch
 
 from pixelwise.backbones import Backbone
 from pixelwise.config import FinetuneConfig
-from pixelwise.cost import Cost, Plan, resident_bytes, timed
+from pixelwise.cost import Cost, Plan, give_back_memory, resident_bytes, timed
 from pixelwise.data import LabelledPhotos
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import FeatureCache
-from pixelwise.finetune.calibrate import Stepping, Task, Timings, calibrate, view_s
+from pixelwise.finetune.calibrate import Stepping, Task, Timings, calibrate, time_views
 from pixelwise.finetune.lesson import Lesson, prepare
 from pixelwise.finetune.price import Planner, count_looks, trace_looks
 
@@ -86,6 +86,7 @@ def plan_lesson(lesson: Lesson, scored: Sequence[LabelledPhoto], *, started_s: f
     tasks = {policy: task}
     timings, stepping = calibrate(task, from_cache=not any(missing)), _stepping(tasks)
     costs = plan_tasks(tasks, timings, stepping, started_s=started_s, missing=missing)
+    give_back_memory()  # the run is to have what it would have without a plan
     return Plan(policies=costs, doubled={}, planning_s=time.perf_counter() - start_s)
 
 
@@ -144,12 +145,12 @@ def _stepping(tasks: Mapping[str, Task]) -> Stepping:
     """Of the tasks that pass over photos."""
     passing = {policy: task for policy, task in tasks.items() if task.lesson.config.has_epochs}
     if not passing:
-        return Stepping(optimisers_s=0.0, optimisers_bytes=0, views_s={})
+        return Stepping(optimisers_s=0.0, optimisers_bytes=0, views={})
     device = next(iter(passing.values())).lesson.device
     before_bytes = resident_bytes(device)
     optimisers_s, _ = timed(import_optimisers)
     return Stepping(
         optimisers_s=optimisers_s,
         optimisers_bytes=resident_bytes(device) - before_bytes,
-        views_s={policy: view_s(task) for policy, task in passing.items()},
+        views={policy: time_views(task) for policy, task in passing.items()},
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelwise.cost import Cost, Counting, Part, Traced, trace
 from pixelwise.features import Extractor
 from pixelwise.features.filling import THREADS
-from pixelwise.finetune.calibrate import PASSES_BESIDE, Stepping, Task, Timings
+from pixelwise.finetune.calibrate import PASSES_BESIDE, Stepping, Task, TimedViews, Timings
 from pixelwise.finetune.last_layer import NUM_PIXELS_TO_CHOOSE, folds_of
 from pixelwise.finetune.policies import LAST_LAYER, Learner, names_in_learner
 from pixelwise.frozen import names_below
@@ -79,8 +79,8 @@ class Planner:
         config = self.task.lesson.config
         if not config.has_epochs:
             return self._last_layer()
-        view_s = self.stepping.views_s[policy]
-        return self._by_adam(view_s) if config.solver == "adam" else self._thawed(view_s)
+        views = self.stepping.views[policy]
+        return self._by_adam(views) if config.solver == "adam" else self._thawed(views)
 
     def _last_layer(self) -> Cost:
         return Cost(
@@ -159,7 +159,7 @@ class Planner:
     def _solved(self) -> list[Part]:
         timings, (num_left_out, _) = self.timings, self._to_choose
         choosing, solving = self._passes()
-        solves_s = num_left_out * (timings.moments_s + len(RIDGES) * timings.setup_s)
+        solves_s = num_left_out * len(RIDGES) * timings.setup_s
         parts = [
             Part(
                 "solving",
@@ -213,7 +213,7 @@ class Planner:
             Part("copies of pixels", beside_bytes, "as they are put together, or folds and their moments"),
         ]
 
-    def _by_adam(self, view_s: float) -> Cost:
+    def _by_adam(self, views: TimedViews) -> Cost:
         task = self.task
         step, num_learned = self._step(LAST_LAYER)
         _, scored = self.missing
@@ -224,15 +224,15 @@ class Planner:
             seconds_by=(
                 self._start(),
                 self._optimisers(),
-                self._learned(view_s),
+                self._learned(views.seconds),
                 *([self._looked(0, scored)] if scored else []),
                 *([self._found(num_found)] if num_found else []),
                 self._scored(),
             ),
-            bytes_by=(self._held(looked=True), *self._step_bytes(step, num_learned, _ADAM_BYTES)),
+            bytes_by=(self._held(looked=True), *self._step_bytes(step, views, num_learned, _ADAM_BYTES)),
         )
 
-    def _thawed(self, view_s: float) -> Cost:
+    def _thawed(self, views: TimedViews) -> Cost:
         task = self.task
         lesson, timings = task.lesson, self.timings
         assert lesson.config.policy != "last-layer"
@@ -242,7 +242,7 @@ class Planner:
         looked = sum(self.missing) + num_watched + num_scored
         watched_s = num_watched * (self.ratio * timings.whole_s + timings.score_s / 2)
         again_s = num_scored * (self.ratio * timings.whole_s + timings.score_s / 2)
-        after = [*self._step_bytes(step, num_learned, _ADAM_BYTES + _KEPT_BYTES)]
+        after = self._step_bytes(step, views, num_learned, _ADAM_BYTES + _KEPT_BYTES)
         return Cost(
             num_learned=num_learned,
             flops=round(self._num_steps * step.flops) + looked * self.looking.flops + self._solving_flops(),
@@ -250,7 +250,7 @@ class Planner:
                 self._start(),
                 *self._exact(),
                 self._optimisers(),
-                self._learned(view_s),
+                self._learned(views.seconds),
                 Part(
                     "stopping",
                     watched_s,
@@ -268,7 +268,7 @@ class Planner:
 
     @property
     def _num_steps(self) -> float:
-        return self._num_views / self.task.lesson.config.batch_size
+        return self._num_views / self.task.fullest
 
     def _optimisers(self) -> Part:
         return Part("optimisers", self.stepping.optimisers_s, "torch's, imported and timed")
@@ -284,25 +284,25 @@ class Planner:
         return Learner(task.lesson.backbone, len(task.lesson.sizes), task.num_classes)
 
     def _step(self, learned_below: Sequence[str]) -> tuple[Traced, int]:
-        """A step over a full batch, and how many numbers learn."""
+        """A step over the fullest batch, and how many numbers learn."""
         learner = self._learner()
         learned = names_below(learner, *learned_below)
         num_learned = sum(one.numel() for name, one in learner.named_parameters() if name in learned)
         return trace(learner, partial(_loss, self.task), learned), num_learned
 
-    def _step_bytes(self, step: Traced, num_learned: int, each: int) -> list[Part]:
-        num = self.task.lesson.config.batch_size
-        copied = (
-            sum(one.nbytes for one in self.task.lesson.backbone.parameters()) if each > _ADAM_BYTES else 0
-        )
+    def _step_bytes(self, step: Traced, views: TimedViews, num_learned: int, each: int) -> list[Part]:
+        num = self.task.fullest
+        backbone = self.task.lesson.backbone
+        copied = sum(one.nbytes for one in backbone.parameters()) if each > _ADAM_BYTES else 0
+        learns = copied + each * num_learned
+        grown = self.ratio * views.grown_bytes - learns
+        how = f"counted, {num} views at once; {step.saved_bytes / 1e6:.0f} MB are for the way back"
+        if grown > step.peak_bytes:
+            how = f"measured in true steps; {step.peak_bytes / 1e6:.0f} MB are tensors of {num} views"
         return [
             Part("optimisers", self.stepping.optimisers_bytes, "torch's, measured after they are imported"),
-            Part("what learns", copied + each * num_learned, f"a copy, and {each} bytes a number learned"),
-            Part(
-                "activations and gradients",
-                step.peak_bytes,
-                f"counted, {num} views at once; {step.saved_bytes / 1e6:.0f} MB are for the way back",
-            ),
+            Part("what learns", learns, f"a copy, and {each} bytes a number learned"),
+            Part("activations and gradients", max(grown, step.peak_bytes), how),
         ]
 
 
@@ -312,7 +312,7 @@ def _total(parts: list[Part]) -> float:
 
 def _loss(task: Task, learner: Learner) -> Tensor:
     """The loss of one step, on views of nothing."""
-    num, device = task.lesson.config.batch_size, task.lesson.device
+    num, device = task.fullest, task.lesson.device
     with compute_in(task.precision, device):
         logits = learner([torch.zeros(num, 3, *reading) for reading in task.readings])
     labels = torch.zeros(num, *logits.shape[-2:], dtype=torch.long)
