@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
 import multiprocessing
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ import torch
 import torch._dynamo  # what torch imports with its first optimiser: megabytes and seconds that are no step
 from torch import Tensor, nn
 
-from pixelwise.cost import Counting, Saved, resident_bytes, timed, trace
+from pixelwise.cost import Counting, Saved, give_back_memory, resident_bytes, timed, trace
 from pixelwise.errors import ConfigError
 from pixelwise.frozen import freeze, names_below
 
@@ -122,13 +121,13 @@ def _measure(step: Step, repeats: int) -> Measured:
     learned = [one.requires_grad_(True) for name, one in net.named_parameters() if name in names]
     saved_bytes, operations = _count_first(net, step, learned)
     adam = torch.optim.Adam(learned)
-    _give_back()
+    give_back_memory()
     before_bytes = resident_bytes(_CPU)
     _forget_peak()
     for _ in range(2):  # the moments are there from the end of the first one on
         _take(net, step.loss, step.smallest, adam)
     smallest_bytes = _most_resident_bytes()
-    _give_back()
+    give_back_memory()
     seconds = _seconds(net, step, adam)
     peak_bytes = _most_resident_bytes()
     return Measured(
@@ -163,21 +162,12 @@ def _take(net: nn.Module, loss: Loss, side: int, adam: torch.optim.Optimizer) ->
 
 
 def _return_what_is_freed() -> None:
-    """Let the system have large blocks back as soon as they are freed, so that none is held twice."""
-    if mallopt := _of_the_c_library("mallopt"):
+    """Let the system have large blocks back as soon as they are freed, so that none is held twice.
+
+    Only GNU's C library can; with another, numbers are a little less exact.
+    """
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_MMAP_THRESHOLD, _LARGE)
-
-
-def _give_back() -> None:
-    """Let the system have all that is free now, so that whatever is taken from here on is seen."""
-    gc.collect()  # an optimiser refers to itself: its moments stay until someone looks
-    if malloc_trim := _of_the_c_library("malloc_trim"):
-        malloc_trim(0)
-
-
-def _of_the_c_library(name: str) -> Callable[..., int] | None:
-    """A function that only GNU's C library has; elsewhere numbers are a little less exact."""
-    return getattr(ctypes.CDLL(None), name, None)
 
 
 def _forget_peak() -> None:
