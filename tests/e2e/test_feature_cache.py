@@ -223,8 +223,9 @@ def test_tiles_of_a_large_photo_say_what_the_whole_says(backbone, flowers):
     """A photo enlarged to 3.8 megapixels, more than the embedded backbone takes in one piece."""
     image = read_photo(flowers[0], 1600, backbone.multiple)
     assert image.shape[1] * image.shape[2] > (4 * backbone.margin) ** 2
-    tiled = Extractor(backbone, torch.float32)(image)
+    extractor = Extractor(backbone, torch.float32)
+    tiled = extractor(image)
     with torch.no_grad():
-        whole = backbone(image[None].float() / 255)
+        whole = extractor.backbone(image[None].float() / 255)
     for one, other in zip(tiled, whole, strict=True):
         torch.testing.assert_close(one, other[0], rtol=0, atol=1e-5 * float(other.abs().max()))
