@@ -28,7 +28,7 @@ def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
     assert [(row["shots"], row["draws"]) for row in values["curve"]] == [(2, 5), (3, 1)]
     for row in values["curve"]:
         assert 0 <= row["miou"]["low"] <= row["miou"]["high"] <= 1
-    # both heads are within the certificate of the best, from where each began: some pixels at the rim may differ
+    # both heads are within the certificate of the best: some pixels at the rim may differ
     assert abs(values["curve"][-1]["miou"]["value"] - values["after"]["miou"]) < 0.002
     assert values["forecast"] is None
     assert values["curve_picture"] == str(tmp_path / "disc.curve.png")
