@@ -25,6 +25,7 @@ from pixelwise.head import (
 )
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_weights
+from pixelwise.photos.ahead import worked_ahead
 from pixelwise.processor import ONE_THREAD
 
 _ENOUGH = 30_000  # pixels in all, where looks are few: more change little
@@ -70,26 +71,30 @@ def pixels_a_look(num_looks: int) -> int:
 def gather(looks: Iterable[Look], a_look: int) -> Gathered:
     """About `a_look` pixels of each look, on even grids; unlabelled ones are left out.
 
-    Looks are asked for one by one, and not kept.
+    Looks are asked for one by one, while pixels of the one before are read, and not kept.
 
     Raises:
         LabelError: no pixel has a label.
     """
-    features, labels, photos = [], [], []
-    for look in looks:
-        height, width = look.labels.shape
-        step = max(1, round((height * width / a_look) ** 0.5))
-        places = grid(height, width, step)
-        found = look.labels[places[:, 0], places[:, 1]]
-        known = found != IGNORE
-        features.append(features_at(look.maps, places[known], (height, width)))
-        labels.append(found[known])
-        photos.append(torch.full((int(known.sum()),), look.photo))
-    if not any(len(one) for one in labels):
+    gathered = list(worked_ahead(lambda look: _gather_from(look, a_look), iter(looks), num_threads=1))
+    if not any(len(one.labels) for one in gathered):
         raise LabelError(
             "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
         )
-    return Gathered(_joined(features), torch.cat(labels), torch.cat(photos))
+    labels, photos = (torch.cat([getattr(one, name) for one in gathered]) for name in ("labels", "photos"))
+    features = [one.features for one in gathered]
+    gathered.clear()
+    return Gathered(_joined(features), labels, photos)
+
+
+def _gather_from(look: Look, a_look: int) -> Gathered:
+    height, width = look.labels.shape
+    step = max(1, round((height * width / a_look) ** 0.5))
+    places = grid(height, width, step)
+    labels = look.labels[places[:, 0], places[:, 1]]
+    known = labels != IGNORE
+    features = features_at(look.maps, places[known], (height, width))
+    return Gathered(features, labels[known], torch.full((len(features),), look.photo))
 
 
 def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
@@ -138,7 +143,7 @@ def best_ridge(
             Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
         )
         folds.append((learned, left_out))
-    return choose_ridge(folds, moments=moments)
+    return choose_ridge(folds, moments)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pixelwise.head import RIDGES, Maps
 from pixelwise.processor import compute_in
 
 _STEPS_TO_CHOOSE = 5  # of a solve that only chooses the ridge: flowers17 takes 1 to 12
-_STEPS_TO_SOLVE = 22  # of the last one
+_STEPS_TO_SOLVE = 15  # of the last one
 _LEFT = 2  # what the process grows by from the fifth look to the eighty-fifth, 118 MB, over 48 MB of maps
 _ADAM_BYTES = 8  # a number that Adam learns: two means, single precision
 _KEPT_BYTES = 4  # the same number in the best epoch until now

@@ -24,9 +24,9 @@ from pixelwise.head.objective import Objective, Pixels, Weights
 from pixelwise.scores import Confusion
 
 _MOST_STEPS = 500  # a whitened problem takes about 30
-_REGULAR = 1e-3  # ridge
+_REGULAR = 1e-4  # curvature in all directions: far more than rounding takes from the least
 _ROWS_A_FEATURE = 4  # that the whitening sees; more change the number of steps little
-_CURVATURE = 0.1  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
+_CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
 RIDGES = (1.0, 0.3, 0.1, 0.03)
 """Tried where none is given, of features scaled to deviation 1; what is learned depends little on them."""
@@ -96,11 +96,11 @@ def solve(
         raise ConfigError(f"needed a ridge above 0, got {ridge:g}")
     start_s = time.perf_counter()
     moments = moments or Moments.of(objective)
-    found = _search(objective, ridge, start, moments, gradient_norm)
+    found = _search(objective, _Scaling(moments, ridge), start, gradient_norm)
     if (
         found.gradient_norm > CERTIFIED
     ):  # where means are large beside deviations, float32 loses the last digits
-        more = _search(objective, ridge, found.weights, moments, gradient_norm, torch.float64)
+        more = _search(objective, _Scaling(moments, ridge, torch.float64), found.weights, gradient_norm)
         found = replace(more, num_steps=found.num_steps + more.num_steps)
     if not found.gradient_norm <= CERTIFIED:
         raise UnsolvedError(
@@ -110,93 +110,98 @@ def solve(
     return replace(found, seconds=time.perf_counter() - start_s)
 
 
-def _search(
-    objective: Objective,
-    ridge: float,
-    start: Weights | None,
-    moments: Moments,
-    gradient_norm: float,
-    dtype: torch.dtype = torch.float32,
-) -> Solved:
+def _search(objective: Objective, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> Solved:
     """Steps until the whitened gradient is small, or nothing moves; how good that is, is measured."""
     start_s = time.perf_counter()
-    scaling = _Scaling(moments, ridge, objective.num_classes, dtype)
 
     def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        whitened, bias = scaling.unflatten(flat)
-        scaled = scaling.scaled(whitened)
-        value, by_weight, by_bias = objective.value_and_gradient(*scaling.raw(scaled, bias))
-        by_scaled = scaling.gradient(by_weight, by_bias) + ridge * scaled
-        value += ridge / 2 * float(scaled.double().square().sum())
-        value += _BIAS_RIDGE / 2 * float(bias.double().square().sum())
-        return value, scaling.flatten(scaling.whitened_gradient(by_scaled), by_bias + _BIAS_RIDGE * bias)
+        scaled, bias = scaling.unflatten(flat)
+        loss, by_weight, by_bias = objective.value_and_gradient(*scaling.raw(scaled, bias))
+        by_scaled, by_bias = scaling.gradient(by_weight, by_bias, scaled, bias)
+        return loss + scaling.penalty(scaled, bias), scaling.flat_gradient(by_scaled, by_bias)
 
     found = scipy.optimize.minimize(
         value_and_gradient,
-        scaling.flat(start),
+        scaling.flat(start, objective.num_classes),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MOST_STEPS, "maxcor": 20, "gtol": gradient_norm, "ftol": 0.0},
     )
-    whitened, bias = scaling.unflatten(found.x)
-    scaled = scaling.scaled(whitened)
-    weight, raw_bias = scaling.raw(scaled, bias)
-    loss, by_weight, by_bias = objective.value_and_gradient(weight, raw_bias)
-    gradient = scaling.gradient(by_weight, by_bias) + ridge * scaled
-    by_bias += _BIAS_RIDGE * bias
+    weights = Weights(*(part.float() for part in scaling.raw(*scaling.unflatten(found.x))))
+    rounded = Weights(weights.weight.to(scaling.dtype), weights.bias.to(scaling.dtype))  # what is kept
+    loss, by_weight, by_bias = objective.value_and_gradient(rounded.weight, rounded.bias)
+    gradients = scaling.gradient(by_weight, by_bias, *scaling.of(rounded))
     return Solved(
-        weights=Weights(weight.float(), raw_bias.float()),
+        weights=weights,
         loss=loss,
-        ridge=ridge,
-        gradient_norm=max(float(gradient.abs().max()), float(by_bias.abs().max())),
+        ridge=scaling.ridge,
+        gradient_norm=max(float(part.abs().max()) for part in gradients),
         num_steps=found.nit,
         seconds=time.perf_counter() - start_s,
     )
 
 
 class _Scaling:
-    """Between a head on features as they are (raw), scaled to deviation 1, and whitened for the search."""
+    """Between a head on features as they are (raw), scaled to deviation 1, and whitened for the search.
 
-    def __init__(self, moments: Moments, ridge: float, num_classes: int, dtype: torch.dtype) -> None:
+    The search sees one row of numbers: whitened weights, then the bias of scaled features in units in which
+    the loss curves as much as along the weights.
+    """
+
+    def __init__(self, moments: Moments, ridge: float, dtype: torch.dtype = torch.float32) -> None:
         self.mean, self.scale = moments.mean.to(dtype), moments.scale.to(dtype)
-        self.num_classes, self.dtype = num_classes, dtype
-        # The root only steers the search, so that single precision does where the ridge keeps it regular.
-        exact = torch.float32 if ridge > _REGULAR else torch.float64
-        curvature = _CURVATURE * moments.correlation.to(exact) + ridge * torch.eye(len(self.mean))
+        self.ridge, self.dtype = ridge, dtype
+        # The root only steers the search: single precision does, as long as the matrix has one.
+        curvature = _CURVATURE * moments.correlation + max(ridge, _REGULAR) * torch.eye(len(self.mean))
         self.root: Tensor = torch.linalg.cholesky(curvature).to(dtype)
-
-    def scaled(self, whitened: Tensor) -> Tensor:
-        """Weights (K, D) of scaled features."""
-        return torch.linalg.solve_triangular(self.root, whitened, upper=False, left=False)
-
-    def whitened_gradient(self, by_scaled: Tensor) -> Tensor:
-        """The gradient by whitened weights."""
-        return torch.linalg.solve_triangular(self.root.T, by_scaled, upper=True, left=False)
+        self.bias_root = (_CURVATURE + _BIAS_RIDGE) ** 0.5
 
     def raw(self, scaled: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and bias of features as they are."""
+        """Weights and bias of features as they are, from those of scaled features."""
         weight = scaled / self.scale
         return weight, bias - weight @ self.mean
 
-    def gradient(self, by_weight: Tensor, by_bias: Tensor) -> Tensor:
-        """The gradient by weights of scaled features."""
-        return (by_weight - by_bias[:, None] * self.mean) / self.scale
+    def of(self, head: Weights) -> tuple[Tensor, Tensor]:
+        """Weights and bias of scaled features; `raw` undone."""
+        weight, bias = head.weight.to(self.dtype), head.bias.to(self.dtype)
+        return weight * self.scale, bias + weight @ self.mean
 
-    def flat(self, start: Weights | None) -> NDArray[np.float64]:
+    def penalty(self, scaled: Tensor, bias: Tensor) -> float:
+        """What the ridge adds to the loss."""
+        squares = (float(part.double().square().sum()) for part in (scaled, bias))
+        return sum(r / 2 * square for r, square in zip((self.ridge, _BIAS_RIDGE), squares, strict=True))
+
+    def gradient(
+        self, by_weight: Tensor, by_bias: Tensor, scaled: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient by weights and bias of scaled features, the ridge's share with it."""
+        by_scaled = (by_weight - by_bias[:, None] * self.mean) / self.scale
+        return by_scaled + self.ridge * scaled, by_bias + _BIAS_RIDGE * bias
+
+    def flat(self, start: Weights | None, num_classes: int) -> NDArray[np.float64]:
         """Where the search begins: at a head, or at zero."""
         if start is None:
-            return np.zeros(self.num_classes * (len(self.mean) + 1))
-        weight, bias = start.weight.to(self.dtype), start.bias.to(self.dtype)
-        return self.flatten((weight * self.scale) @ self.root, bias + weight @ self.mean)
-
-    def flatten(self, whitened: Tensor, bias: Tensor) -> NDArray[np.float64]:
-        """All numbers in one row."""
-        return torch.cat((whitened.flatten(), bias)).double().numpy()
+            return np.zeros(num_classes * (len(self.mean) + 1))
+        scaled, bias = self.of(start)
+        return _flat(scaled @ self.root, bias * self.bias_root)
 
     def unflatten(self, flat: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Whitened weights (K, D) and bias (K,)."""
+        """Weights (K, D) and bias (K,) of scaled features."""
         numbers = torch.from_numpy(flat).to(self.dtype)
-        return numbers[: -self.num_classes].view(self.num_classes, -1), numbers[-self.num_classes :]
+        num_classes = len(numbers) // (len(self.mean) + 1)
+        whitened = numbers[:-num_classes].view(num_classes, -1)
+        scaled = torch.linalg.solve_triangular(self.root, whitened, upper=False, left=False)
+        return scaled, numbers[-num_classes:] / self.bias_root
+
+    def flat_gradient(self, by_scaled: Tensor, by_bias: Tensor) -> NDArray[np.float64]:
+        """The gradient as the search sees it."""
+        whitened = torch.linalg.solve_triangular(self.root.T, by_scaled, upper=True, left=False)
+        return _flat(whitened, by_bias / self.bias_root)
+
+
+def _flat(weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
+    """All numbers in one row."""
+    return torch.cat((weight.flatten(), bias)).double().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,14 +216,13 @@ class Chosen:
 
 
 def choose_ridge(
-    folds: Sequence[tuple[Pixels, Pixels]], ridges: Sequence[float] = RIDGES, moments: Moments | None = None
+    folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float] = RIDGES
 ) -> Chosen:
     """The ridge whose heads, each learned on a fold's first part, overlap best with its second.
 
     Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
     to leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with
-    the next larger ridge, and is stopped early. `moments` are those of all features (None: of each fold's
-    own).
+    the next larger ridge, and is stopped early. `moments` are those of all features.
 
     Of several folds, the largest ridge is chosen whose overlap falls short of the best by no more than a
     standard error: folds of few photos cannot tell them apart, and the larger one goes less astray. Source:
@@ -226,12 +230,13 @@ def choose_ridge(
     """
     counts: dict[float, list[Confusion]] = {ridge: [] for ridge in ridges}
     starts = {}
+    scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
     for learned, left_out in folds:
-        scaling, start = moments or Moments.of(learned), None
-        for ridge in sorted(ridges, reverse=True):
-            start = _search(learned, ridge, start, scaling, _ENOUGH_TO_CHOOSE).weights
-            counts[ridge].append(left_out.confusion(start))
-            starts[ridge] = start
+        start = None
+        for scaling in scalings:
+            start = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
+            counts[scaling.ridge].append(left_out.confusion(start))
+            starts[scaling.ridge] = start
     scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
     best = max(sorted(scores, reverse=True), key=scores.__getitem__)
     chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
