@@ -169,7 +169,7 @@ def test_the_networks_that_are_compared_differ_in_nothing_else(tmp_path):
         25,
         100,
         0.001,
-        3,
+        2001,
     )
 
 
