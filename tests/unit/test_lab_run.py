@@ -208,6 +208,15 @@ def test_the_writeup_of_every_question(answered):
     assert write_writeup(answered).read_bytes() == content
 
 
+def test_the_writeup_where_the_handouts_rate_diverged_and_no_peak_grows(answered):
+    answers = json.loads((answered / "answers.json").read_text())
+    answers["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
+    for one in answers["C5"]["ratios"]:
+        one.pop("growing_bytes", None)
+    (answered / "answers.json").write_text(json.dumps(answers))
+    assert write_writeup(answered).read_bytes().startswith(b"%PDF")
+
+
 def test_a_figure_that_is_missing_is_named(answered):
     (answered / "figures" / "a4-grid.png").unlink()
     with pytest.raises(

@@ -133,7 +133,9 @@ def answer_c4(setting: Setting) -> Answer:
         "formula_slopes": formula_slopes(),
         "most_layers": nums[-1],
         "whole_over_last": {name: whole / last for name, (whole, last) in pairs.items()},
-        "networks": [traced(network, policy) for network in (DEFAULT, HANDOUTS) for policy in POLICIES],
+        "networks": [
+            traced(network, policy, _HANDOUT_SIDE) for network in (DEFAULT, HANDOUTS) for policy in POLICIES
+        ],
     }
     drawing = draw_growth(nums, measured, lines)
     return Answer(values, (setting.draw("c4-layers", drawing),))
@@ -177,7 +179,7 @@ def told(measured: Measured) -> dict[str, Any]:
     return asdict(measured) | {"peak_bytes": measured.peak_bytes, "how": "measured"}
 
 
-def traced(network: str, policy: Policy, side: int = _HANDOUT_SIDE) -> dict[str, Any]:
+def traced(network: str, policy: Policy, side: int) -> dict[str, Any]:
     """A step of fine-tuning, counted and not run, as plain values."""
     counted = count(finetune_step(network, policy, side))
     moments = {"moments_bytes": _BYTES * _MOMENTS * counted.num_learned}
