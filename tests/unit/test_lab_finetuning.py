@@ -249,6 +249,13 @@ def test_a_process_that_may_not_forget_its_peak_says_so(monkeypatch):
         steps._forget_peak()
 
 
+def test_a_step_of_a_network_is_counted_once():
+    before = count.cache_info().misses
+    for _ in range(2):
+        costs.traced(costs.DEFAULT, "last", 96)
+    assert count.cache_info().misses == before + 1
+
+
 @pytest.mark.slow
 def test_the_handouts_network_keeps_what_others_measured_of_it():
     """354 MiB whole and 1.5 MiB for the head at 224 x 224, 92 GFLOP forward; measured elsewhere."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +82,7 @@ def _chain_loss(net: nn.Module, side: int) -> Tensor:
     return net(torch.ones(_BATCH, _CHANNELS, side, side)).square().mean()
 
 
+@cache  # one and the same step, so that it is counted once for C4 and C5
 def finetune_step(network: str, policy: Policy, side: int = _HANDOUT_SIDE) -> Step:
     """A step of fine-tuning a network for two classes on one square photo, as `finetune` does."""
     return Step(
