@@ -169,7 +169,7 @@ def test_the_networks_that_are_compared_differ_in_nothing_else(tmp_path):
         25,
         100,
         0.001,
-        3,
+        2001,
     )
 
 
@@ -187,6 +187,17 @@ def test_b1_finds_the_cnn_in_the_unet(tmp_path):
     for name, (start, end) in colouring.SKIPS.items():
         assert start in reads[end], name
     assert sum(one["learned"] for one in values["blocks"]) == 112_344
+
+
+def test_the_handouts_rate_may_diverge_and_the_rest_is_there(tmp_path, monkeypatch):
+    write_cifar10(tmp_path, num=20)  # 10 horses
+    monkeypatch.setattr(colouring, "_HANDOUTS_RATE", 1e38)
+    setting = Setting(out=tmp_path, quick=True, data_dir=tmp_path)
+    images = draw_shapes(4, torch.Generator().manual_seed(0))
+    few = Pictures("few", images, images, digest="few")
+    values, runs = colouring._confounded(setting, guesses(0.5, 0), few)
+    assert (values["diverged"], values["learning_rate"], runs) == (True, 1e38, [])
+    assert values["why"].startswith("training diverged: the loss of step 2 is ")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """C1 to C5: what learns, certified; what a step takes, against counts by hand."""
 
 import dataclasses
+import os
 import runpy
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from pixelwise.lab import costs, finetuning
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.costs import Line, chain, chain_step, finetune_step, formula_slopes
 from pixelwise.lab.finetuning_figures import CutOut
-from pixelwise.lab.steps import Step, count, measure
+from pixelwise.lab.steps import Measurements, Step, count, measure
 from pixelwise.labelspace import IGNORE
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ def c1(tmp_path_factory):
 @pytest.mark.slow
 def test_c1_is_the_handouts_514_numbers(c1):
     handouts = c1.values["handouts"]
-    assert handouts["num_parameters"] == 60_996_202
+    assert handouts["num_parameters"] == 60_996_202 - 21 * 257 + 2 * 257
     assert handouts["learned"] == ["classifier.4.weight", "classifier.4.bias"]
     assert handouts["num_learned"] == 514
     assert handouts["certificate"]["before"] == handouts["certificate"]["after"]
@@ -92,6 +93,40 @@ def test_training_mode_refuses_a_batch_of_one():
     net = finetuning.handouts_network().train()
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         net(torch.rand(1, 3, 32, 32))
+
+
+def test_each_way_of_learning_has_its_own_head_and_begins_without_features(tmp_path, monkeypatch):
+    make["write_flowers17"](tmp_path / "flowers17")
+    whole, quick = (Setting(out=tmp_path, quick=quick, data_dir=tmp_path) for quick in (False, True))
+    tried = [(one, way) for one in (whole, quick) for way in finetuning.ways(one)]
+    assert len({way.folder(one) for one, way in tried}) == len(tried) == 5
+    way = finetuning.ways(quick)[1]
+    left = way.cache(quick).folder / "left.over"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    begun = []
+    monkeypatch.setattr(finetuning, "finetune", lambda *given: begun.append(given) or _no_result())
+    finetuning._learn(quick, way)
+    ((config, path, _, _, cache),) = begun
+    assert (config, path.parent, cache.folder) == (way.config, way.folder(quick), left.parent)
+    assert not left.exists()
+
+
+def _no_result():
+    return object.__new__(finetuning.FinetuneResult)
+
+
+def test_mistakes_are_near_an_outline_or_far_from_it():
+    labels = np.zeros((9, 40), np.uint8)
+    labels[:, 20:] = 1
+    labels[:, 18:20] = IGNORE
+    given = (labels == 1).astype(np.uint8)
+    given[0, [15, 17]] = 1  # three pixels from the unlabelled ones, and beside them
+    given[0, [0, 39, 18]] ^= 1  # far away, twice, and where nothing is known
+    found = finetuning.mistakes(labels, given)
+    assert found == {"near_outline_frac": 0.5, "flower_frac": 20 / 38}
+    none = finetuning.mistakes(labels, np.where(labels == 1, 1, 0).astype(np.uint8))
+    assert none["near_outline_frac"] is None
 
 
 @pytest.mark.slow
@@ -109,6 +144,9 @@ def test_c2_and_c3_learn_from_photos_and_show_them(tmp_path, monkeypatch):
     assert c3.values["before"] == c2.values["ways"][-1]["before"]
     scores = list(c3.values["photo_miou"].values())
     assert scores == sorted(scores)
+    for name in ("near_outline_frac", "flower_frac"):
+        assert c3.values[name].keys() == c3.values["photo_miou"].keys()
+        assert all(0 <= one <= 1 for one in c3.values[name].values() if one is not None)
     assert c3.values["worst"][0] == next(iter(c3.values["photo_miou"]))
     for name in (*c2.figures, *c3.figures):
         assert (setting.out / "figures" / f"{name}.png").is_file()
@@ -211,14 +249,38 @@ def test_a_process_that_may_not_forget_its_peak_says_so(monkeypatch):
         steps._forget_peak()
 
 
+def test_a_step_of_a_network_is_counted_once():
+    before = count.cache_info().misses
+    for _ in range(2):
+        costs.traced(costs.DEFAULT, "last", 96)
+    assert count.cache_info().misses == before + 1
+
+
 @pytest.mark.slow
 def test_the_handouts_network_keeps_what_others_measured_of_it():
     """354 MiB whole and 1.5 MiB for the head at 224 x 224, 92 GFLOP forward; measured elsewhere."""
-    whole, last = (costs.traced(costs.HANDOUTS, policy) for policy in costs.POLICIES)
+    whole, last = (costs.traced(costs.HANDOUTS, policy, 224) for policy in costs.POLICIES)
     assert whole["saved_bytes"] == pytest.approx(354 * 2**20, rel=0.02)
     assert last["saved_bytes"] == pytest.approx(1.5 * 2**20, rel=0.05)
     assert last["flops"] == pytest.approx(92e9, rel=0.01)
     assert last["num_learned"] == 514
+
+
+def test_a_worker_that_is_killed_is_told():
+    step = Step(build=os.abort, loss=costs._chain_loss, side=8, smallest=4)
+    with pytest.raises(ConfigError, match=r"pictures of 8 pixels a side failed: its process was killed"):
+        measure(step)
+
+
+def test_measured_steps_are_found_again_by_whoever_is_interrupted(tmp_path, monkeypatch):
+    path, setting = tmp_path / "measured.json", Setting(out=tmp_path)
+    step = chain_step(1, "last", side=8)
+    first = Measurements(path, setting.made_by()).measure("one layer", step, 0)
+    monkeypatch.setattr("pixelwise.lab.steps.measure", lambda *_: pytest.fail("measured again"))
+    assert Measurements(path, setting.made_by()).measure("one layer", step, 0) == first
+    again = Measurements(path, Setting(out=tmp_path, quick=True).made_by())
+    with pytest.raises(pytest.fail.Exception):
+        again.measure("one layer", step, 0)
 
 
 def test_a_step_learns_what_its_prefixes_say():

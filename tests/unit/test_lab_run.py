@@ -9,12 +9,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from PIL import Image
 
-from pixelwise.errors import ConfigError, Interrupted, OutputError
-from pixelwise.lab.answer import Answer, Setting
+from fixtures.cifar10.make import write_cifar10
+from pixelwise.data import sources
+from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
+from pixelwise.lab import run as lab_run
+from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.counting import answer_a3
-from pixelwise.lab.notebook import make_notebook, write_notebook
+from pixelwise.lab.notebook import NOTEBOOK, make_notebook, write_notebook
 from pixelwise.lab.questions import QUESTIONS, Question
 from pixelwise.lab.run import run_lab
 from pixelwise.lab.writeup import write_writeup
@@ -27,11 +31,11 @@ QUICK = json.loads((Path(__file__).parents[1] / "fixtures" / "lab" / "quick.json
 def asked(monkeypatch):
     """A question A4 whose answer is made by a function of the test's."""
 
-    def put(answer):
+    def put(answer, needs=""):
         module = types.ModuleType("pixelwise.lab.of_the_test")
         module.answer_a4 = answer
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setitem(QUESTIONS, "A4", Question("A4", "Of the test", "of_the_test", 1, 1, "cifar10"))
+        monkeypatch.setitem(QUESTIONS, "A4", Question("A4", "Of the test", "of_the_test", 1, 1, needs))
 
     return put
 
@@ -42,7 +46,8 @@ def test_one_question_leaves_its_answer_with_its_figure_and_a_writeup_of_what_th
     assert (result.not_answered, result.notebook) == ({}, None)
     answers = json.loads((tmp_path / "answers.json").read_text())
     assert answers["A3"]["weights"]["value"] == 86_112
-    assert answers["about"]["command"] == f"pixelwise lab -o {tmp_path} --quick"
+    assert answers["about"]["command"] == f"pixelwise lab --out {tmp_path} --quick --precision fp32"
+    assert answers["about"]["made_on"]["A3"]["machine"]["threads"] == torch.get_num_threads()
     assert (tmp_path / "a2-writeup.pdf").read_bytes().startswith(b"%PDF")
     figure = tmp_path / "figures" / "a3-shares.png"
     figure.unlink()
@@ -89,6 +94,97 @@ def test_a_missing_data_set_costs_the_questions_that_need_it(tmp_path):
     assert (out / "a2-writeup.pdf").exists()
 
 
+def test_no_download_costs_one_try_and_the_questions_that_read_pictures(tmp_path, monkeypatch):
+    tries = []
+
+    def refuse(*_):
+        tries.append(1)
+        raise DownloadError("no network here")
+
+    monkeypatch.setattr(sources, "load_cifar10", refuse)
+    result = run_lab(Setting(out=tmp_path, quick=True, data_dir=tmp_path), ["A2", "A3", "A4", "B1", "B4"])
+    assert list(result.answers) == ["A3", "B1"]
+    assert result.not_answered == dict.fromkeys(("A2", "A4", "B4"), "no network here")
+    assert len(tries) == 1
+
+
+def test_why_a_question_was_not_answered_is_kept_until_it_is(tmp_path, asked):
+    def fail(_setting):
+        raise ConfigError("no such luck")
+
+    asked(fail)
+    assert run_lab(Setting(out=tmp_path), ["A4"]).not_answered == {"A4": "no such luck"}
+    assert run_lab(Setting(out=tmp_path), ["B1"]).not_answered == {}
+    about = json.loads((tmp_path / "answers.json").read_text())["about"]
+    assert about["not_answered"] == {"A4": "no such luck"}
+
+
+def test_a_failure_of_linear_algebra_costs_its_question_alone(tmp_path, asked):
+    asked(lambda _setting: Answer({"solved": torch.linalg.inv(torch.zeros(2, 2))}))
+    result = run_lab(Setting(out=tmp_path), ["A3", "A4"])
+    assert list(result.answers) == ["A3"]
+    assert "singular" in result.not_answered["A4"]
+    assert (tmp_path / "a2-writeup.pdf").exists()
+
+
+def test_a_notebook_that_fails_costs_no_writeup(tmp_path, monkeypatch, asked):
+    asked(lambda _setting: Answer({}))
+    monkeypatch.setattr(lab_run, "QUESTIONS", {"B1": QUESTIONS["B1"]})
+    monkeypatch.setattr(
+        "pixelwise.lab.notebook.make_notebook",
+        lambda _setting: nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]),
+    )
+    result = run_lab(Setting(out=tmp_path))
+    assert (tmp_path / "a2-writeup.pdf").exists()
+    assert result.notebook is None
+    assert "a cell ended with ZeroDivisionError" in result.not_answered[NOTEBOOK]
+    assert list(result.answers) == ["B1"]
+
+
+def test_an_answer_of_other_pictures_is_made_anew(tmp_path, asked):
+    for seed in (0, 1):
+        write_cifar10(tmp_path / str(seed), num=20, seed=seed)
+    asked(lambda setting: Answer({"runs": str(setting.runs)}), PICTURES)
+    folders = []
+    for data in ("0", "0", "1"):
+        with pytest.raises(OutputError, match="cannot write"):  # the text of A4 tells of other values
+            run_lab(Setting(out=tmp_path / "out", data_dir=tmp_path / data), ["A4"])
+        folders.append(json.loads((tmp_path / "out" / "answers.json").read_text())["A4"]["runs"])
+    assert folders[0] == folders[1] != folders[2]
+
+
+def test_precision_is_chosen_once_for_all_that_is_trained(tmp_path, monkeypatch):
+    chosen = iter(["bf16", "fp32"])
+    monkeypatch.setattr(lab_run, "choose_precision", lambda *_: (next(chosen), "as this test has it"))
+    for name in ("A3", "B1"):
+        run_lab(Setting(out=tmp_path, precision="auto"), [name])
+        about = json.loads((tmp_path / "answers.json").read_text())["about"]
+        assert about["precision"] == "bf16"
+    assert list(about["made_on"]) == ["A3", "B1"]
+    run_lab(Setting(out=tmp_path, precision="auto", seed=1), ["A3"])
+    assert json.loads((tmp_path / "answers.json").read_text())["about"]["precision"] == "fp32"
+
+
+def test_two_seeds_of_the_lab_share_no_run(tmp_path):
+    first, second = (
+        {Setting(out=tmp_path, seed=seed).seed_of(number) for number in range(1000)} for seed in (0, 1)
+    )
+    assert not first & second
+
+
+def test_what_was_made_otherwise_lies_elsewhere(tmp_path, monkeypatch):
+    write_cifar10(tmp_path, num=20)
+    one = Setting(out=tmp_path, data_dir=tmp_path)
+    others = [
+        Setting(out=tmp_path, data_dir=tmp_path, **change)
+        for change in ({"seed": 1}, {"quick": True}, {"precision": "bf16"})
+    ]
+    folders = {setting.runs for setting in (one, *others)}
+    monkeypatch.setattr("pixelwise.lab.answer.__version__", "0.0.1")
+    folders.add(one.runs)
+    assert len(folders) == 5
+
+
 def test_a_question_that_there_is_not(tmp_path):
     with pytest.raises(ConfigError, match=r"needed questions among A1, A2, .* C5, got 'D1'"):
         run_lab(Setting(out=tmp_path), ["A3", "D1"])
@@ -112,6 +208,15 @@ def test_the_writeup_of_every_question(answered):
     assert write_writeup(answered).read_bytes() == content
 
 
+def test_the_writeup_where_the_handouts_rate_diverged_and_no_peak_grows(answered):
+    answers = json.loads((answered / "answers.json").read_text())
+    answers["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
+    for one in answers["C5"]["ratios"]:
+        one.pop("growing_bytes", None)
+    (answered / "answers.json").write_text(json.dumps(answers))
+    assert write_writeup(answered).read_bytes().startswith(b"%PDF")
+
+
 def test_a_figure_that_is_missing_is_named(answered):
     (answered / "figures" / "a4-grid.png").unlink()
     with pytest.raises(
@@ -128,8 +233,8 @@ def test_the_notebook_says_what_the_setting_says(tmp_path):
     (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
     chosen = {}
     exec(parameters.source, chosen)
-    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE")
-    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto"]
+    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION")
+    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32"]
 
 
 def test_before_each_cell_of_code_it_says_what_to_look_at(tmp_path):

@@ -15,6 +15,7 @@ QUICK = False  # one pass over the pictures instead of several
 SEED = 0  # decides everything random
 DATA_DIR = None  # where CIFAR-10 and the flowers lie; None: where PIXELWISE_DATA says, or the user's cache
 DEVICE = "auto"  # a GPU if there is one
+PRECISION = "fp32"  # of every network that is trained, so that all are trained alike
 
 # %%
 import inspect
@@ -166,7 +167,7 @@ from pixelwise.runs import open_model, read_metrics
 from pixelwise.train import train
 from pixelwise.train.loop import Run
 
-HANDOUT = TrainConfig(epochs=EPOCHS, batch_size=100, learning_rate=0.001, seed=SEED)
+HANDOUT = TrainConfig(epochs=EPOCHS, batch_size=100, learning_rate=0.001, precision=PRECISION, seed=SEED)
 
 
 def learn(name, net, config=HANDOUT):
@@ -289,7 +290,8 @@ from pixelwise.recipes import recipe
 
 rows = []
 sizes = {str(size): replace(BRIEF, batch_size=size) for size in (20, 100, 500)}
-for name, config in (sizes | {"24, fast": recipe("fast", "unet", pictures.name, seed=SEED).train}).items():
+fast = recipe("fast", "unet", pictures.name, seed=SEED, precision=PRECISION).train
+for name, config in (sizes | {"24, fast": fast}).items():
     _, (last,) = learn(f"batch {name}", UNetConfig(), config)
     rows.append((name, last["step"], last["val_loss"], last["val_accuracy"], last["train_seconds"]))
 table(rows, "batch size", "steps", "validation loss, nats", "right pixels, %", "training, s")

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pixelwise.config import RunConfig
 from pixelwise.data import load_pictures
 from pixelwise.figures import draw_strips
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.colouring import SOURCE, comparison_config
+from pixelwise.lab.commands import sweep_command
 from pixelwise.lab.pixels import guess, looks
 from pixelwise.runs import open_model
 from pixelwise.shapes import Bytes
@@ -32,11 +34,16 @@ WHOLE = Study((10, 30, 100, 300, 1000), epochs=12, steps=200)
 QUICK = Study((20, 100, 500), epochs=1, steps=10)
 
 
-def answer_b4(setting: Setting) -> Answer:
-    """What the size of a batch does to losses, time and pictures; and what of it is the number of steps."""
+def study_config(setting: Setting) -> tuple[RunConfig, Study]:
+    """What is trained with each batch size, and the study of it."""
     study = QUICK if setting.quick else WHOLE
     config = comparison_config(setting, "unet", 0)
-    config = replace(config, train=replace(config.train, epochs=study.epochs))
+    return replace(config, train=replace(config.train, epochs=study.epochs)), study
+
+
+def answer_b4(setting: Setting) -> Answer:
+    """What the size of a batch does to losses, time and pictures; and what of it is the number of steps."""
+    config, study = study_config(setting)
     rows = sweep(
         config,
         study.batch_sizes,
@@ -53,6 +60,7 @@ def answer_b4(setting: Setting) -> Answer:
         "steps": study.steps,
         "rows": [_told(row, val) for row in rows],
         "truth": _truth(rows[0], val),
+        "command": sweep_command(setting, config, study.batch_sizes, study.steps),
     }
     figures = (
         setting.draw("b4-outcomes", draw_outcomes(rows)),

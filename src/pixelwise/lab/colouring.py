@@ -22,9 +22,10 @@ from pixelwise.config import (
     net_from_dict,
 )
 from pixelwise.data import Pictures, load_pictures
+from pixelwise.errors import DivergedError
 from pixelwise.evaluate import evaluate
 from pixelwise.figures import Strip, beside, draw_curves, draw_strips
-from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.colouring_figures import (
     draw_ablation,
     draw_confusion,
@@ -33,7 +34,9 @@ from pixelwise.lab.colouring_figures import (
     draw_runs,
     draw_where,
 )
+from pixelwise.lab.commands import default_run, evaluate_command, train_command
 from pixelwise.lab.pixels import (
+    Guesses,
     agreement,
     by_colour,
     gain,
@@ -51,8 +54,7 @@ from pixelwise.runs import Row, open_model, read_checkpoint, read_metrics, read_
 from pixelwise.scores import Confusion, Interval
 from pixelwise.visualise import draw_network, look_at_blocks
 
-SOURCE = "cifar10:horse"
-"""The pictures that the handout's questions are asked of: 5000 to learn from, 1000 to validate."""
+SOURCE = PICTURES
 EPOCHS, QUICK_EPOCHS = 25, 2
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Each skip of the U-Net by the size at which it passes: where it comes from, and which block reads it."""
@@ -67,8 +69,9 @@ _NUM_PROBED = 250  # pictures that details are read off
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
     """How the questions about colouring train `cnn` or `unet`, a fair comparison: both in the same way.
 
-    The handout's batch of 100, its 25 epochs and Adam, for both at the rate that it gives the U-Net alone. A
-    run of it is called `NET-seedSEED`: whoever asks `setting.trained` for that name shares it.
+    The handout's batch of 100, its 25 epochs and Adam, for both at the rate that it gives the U-Net alone, in
+    the setting's precision. A run of it is called `NET-seedSEED`; whoever asks `setting.trained` for it
+    shares it.
 
     Raises:
         ConfigError: the seed is out of range.
@@ -77,9 +80,16 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
         epochs=QUICK_EPOCHS if setting.quick else EPOCHS,
         batch_size=100,
         learning_rate=0.001,
-        seed=setting.seed + seed,
+        precision=setting.precision,
+        seed=setting.seed_of(seed),
     )
     return RunConfig(net=NET_CONFIGS[net](), source=SOURCE, train=train)
+
+
+def by_hand(setting: Setting, net: str) -> tuple[str, str]:
+    """The commands that train and that score the first run of a network."""
+    config = comparison_config(setting, net, 0)
+    return train_command(setting, config), evaluate_command(setting, default_run(config), config.source)
 
 
 def answer_a2(setting: Setting) -> Answer:
@@ -111,6 +121,7 @@ def answer_a2(setting: Setting) -> Answer:
         ),
         "colours": by_colour(confusion, palette),
         "places": places(pictures, palette, {"prediction": [guesses], "table": [table]}),
+        "command": "\n".join(by_hand(setting, "cnn")),
     }
     figures = (
         setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
@@ -166,6 +177,7 @@ def answer_b2(setting: Setting) -> Answer:
         "least_val_loss": {"epoch": best["epoch"], "val_loss": best["val_loss"]},
         "first_epoch": {name: rows[0][name] for name in ("train_loss", "val_loss", "val_accuracy")},
         "num_parameters": _count(build(UNetConfig())),
+        "command": by_hand(setting, "unet")[0],
     }
     figures = (
         setting.draw("b2-curves", draw_curves(rows)),
@@ -177,12 +189,11 @@ def answer_b2(setting: Setting) -> Answer:
 def answer_b3(setting: Setting) -> Answer:
     """The CNN and the U-Net compared as equals, beside the handout's own setting; why skips help."""
     runs = {name: _trained(setting, net) for name, net in (("CNN", "cnn"), ("U-Net", "unet"))}
-    steep = setting.trained("cnn-rate-0.3", _steep(setting))
     ablated = _ablated(setting)
     pictures = _pictures(setting)
     guesses = {name: [guess(run, pictures.val) for run in own] for name, own in runs.items()}
-    at_rate = guess(steep, pictures.val)
-    palette, cnn, unet = open_model(steep).palette, guesses["CNN"], guesses["U-Net"]
+    palette, cnn, unet = open_model(runs["CNN"][0]).palette, guesses["CNN"], guesses["U-Net"]
+    confounded, steep = _confounded(setting, unet[0], pictures)
     table = guess_by_grey(pictures, palette)
     depth = _depth(setting, runs, pictures)
     truth_and_both = {"truth": cnn[0].labels, "cnn": cnn[0].guessed, "unet": unet[0].guessed}
@@ -193,14 +204,16 @@ def answer_b3(setting: Setting) -> Answer:
         "unet": _training(runs["U-Net"]),
         "gain": plain(gain(unet, cnn, setting.seed)),
         "gain_by_seed": gain_by_seed(unet, cnn),
-        "confounded": _training([steep]) | {"gain": plain(gain(unet[:1], [at_rate], setting.seed))},
+        "confounded": confounded,
         "table": {"accuracy": table.accuracy, "loss": float(table.losses.mean())},
         "looks": looks(palette, truth_and_both),
         "places": at_edges,
         "ablation": variants,
         "depth": depth,
+        "command": by_hand(setting, "unet")[1],
     }
-    rows = {name: _rows(own) for name, own in runs.items()} | {"CNN at rate 0.3": _rows([steep])}
+    rows = {name: _rows(own) for name, own in runs.items()}
+    rows |= {f"CNN at rate {_HANDOUTS_RATE:g}": _rows(steep)} if steep else {}
     gains = [Interval(**place["gain"]) for place in at_edges]
     right = {name: [place[key] for place in at_edges] for name, key in (("CNN", "cnn"), ("U-Net", "unet"))}
     figures = (
@@ -229,10 +242,16 @@ def _trained(setting: Setting, net: str) -> list[Path]:
     ]
 
 
-def _steep(setting: Setting) -> RunConfig:
-    """The CNN at the handout's own rate, all else as it is compared."""
+def _confounded(setting: Setting, unet: Guesses, pictures: Pictures) -> tuple[dict[str, Any], list[Path]]:
+    """The CNN at the handout's own rate, all else as it is compared, and its run; none if that diverges."""
     config = comparison_config(setting, "cnn", 0)
-    return replace(config, train=replace(config.train, learning_rate=_HANDOUTS_RATE))
+    config = replace(config, train=replace(config.train, learning_rate=_HANDOUTS_RATE))
+    try:
+        run = setting.trained(f"cnn-rate-{_HANDOUTS_RATE:g}", config)
+    except DivergedError as error:
+        return {"diverged": True, "learning_rate": _HANDOUTS_RATE, "why": str(error)}, []
+    gained = gain([unet], [guess(run, pictures.val)], setting.seed)
+    return _training([run]) | {"diverged": False, "gain": plain(gained)}, [run]
 
 
 def _ablated(setting: Setting) -> dict[str, list[Path]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from pixelwise.backbones import DEFAULT, open_backbone
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.finetune.policies import LAST_LAYER, Learner
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.steps import Measured, Step, count, measure
+from pixelwise.lab.steps import Measured, Measurements, Step, count
 from pixelwise.progress import progress
 
 Policy = Literal["whole", "last"]
@@ -82,6 +82,7 @@ def _chain_loss(net: nn.Module, side: int) -> Tensor:
     return net(torch.ones(_BATCH, _CHANNELS, side, side)).square().mean()
 
 
+@cache  # one and the same step, so that it is counted once for C4 and C5
 def finetune_step(network: str, policy: Policy, side: int = _HANDOUT_SIDE) -> Step:
     """A step of fine-tuning a network for two classes on one square photo, as `finetune` does."""
     return Step(
@@ -106,12 +107,13 @@ def answer_c4(setting: Setting) -> Answer:
     """Memory and computation of learning n layers or the last of them, as n grows."""
     nums = _FEW_LAYERS if setting.quick else _NUM_LAYERS
     measured: dict[Policy, list[Measured]] = {policy: [] for policy in POLICIES}
+    steps = _measurements(setting, "C4")
     with progress("learning n layers", len(nums) * len(POLICIES) + 1) as advance:
         for num in nums:
             for policy in POLICIES:
-                measured[policy].append(measure(chain_step(num, policy)))
+                measured[policy].append(steps.measure(f"{num} layers, {policy}", chain_step(num, policy)))
                 advance(1, f"n = {num}, {policy}")
-        kept = measure(chain_step(1, "last"))
+        kept = steps.measure("features kept", chain_step(1, "last"))
         advance(1, "features kept")
     lines = {
         policy: {name: Line.through(nums, [getattr(one, name) for one in ones]) for name in AMOUNTS}
@@ -132,10 +134,17 @@ def answer_c4(setting: Setting) -> Answer:
         "formula_slopes": formula_slopes(),
         "most_layers": nums[-1],
         "whole_over_last": {name: whole / last for name, (whole, last) in pairs.items()},
-        "networks": [traced(network, policy) for network in (DEFAULT, HANDOUTS) for policy in POLICIES],
+        "networks": [
+            traced(network, policy, _HANDOUT_SIDE) for network in (DEFAULT, HANDOUTS) for policy in POLICIES
+        ],
     }
     drawing = draw_growth(nums, measured, lines)
     return Answer(values, (setting.draw("c4-layers", drawing),))
+
+
+def _measurements(setting: Setting, question: str) -> Measurements:
+    """What was measured for a question so far, beside its answer."""
+    return Measurements(setting.out / "answers" / f"{question}-measured.json", setting.made_by())
 
 
 def _layer_facts() -> dict[str, int]:
@@ -171,7 +180,7 @@ def told(measured: Measured) -> dict[str, Any]:
     return asdict(measured) | {"peak_bytes": measured.peak_bytes, "how": "measured"}
 
 
-def traced(network: str, policy: Policy, side: int = _HANDOUT_SIDE) -> dict[str, Any]:
+def traced(network: str, policy: Policy, side: int) -> dict[str, Any]:
     """A step of fine-tuning, counted and not run, as plain values."""
     counted = count(finetune_step(network, policy, side))
     moments = {"moments_bytes": _BYTES * _MOMENTS * counted.num_learned}
@@ -183,18 +192,21 @@ def answer_c5(setting: Setting) -> Answer:
     to_run = (DEFAULT,) if setting.quick else (DEFAULT, HANDOUTS)
     sides = (_HANDOUT_SIDE, 2 * _HANDOUT_SIDE)
     rows: list[dict[str, Any]] = []
+    steps = _measurements(setting, "C5")
     with progress("doubling height and width", len(sides) * len(POLICIES) * (2 + len(to_run))) as advance:
         for network in (DEFAULT, HANDOUTS):
             for policy in POLICIES:
                 for side in sides:
+                    name = f"{network}, {policy}, {side} pixels"
                     rows.append(traced(network, policy, side))
-                    advance(1, f"{network}, {policy}, {side} pixels")
+                    advance(1, name)
                     if network in to_run:
                         names = {"network": network, "policy": policy, "side": side}
                         # what takes many seconds is not repeated
-                        one = measure(finetune_step(network, policy, side), 0 if network == HANDOUTS else 2)
+                        repeats = 0 if network == HANDOUTS else 2
+                        one = steps.measure(name, finetune_step(network, policy, side), repeats)
                         rows.append(names | told(one))
-                        advance(1, f"{network}, {policy}, {side} pixels, run")
+                        advance(1, f"{name}, run")
     ratios = [
         _ratios(once, twice)
         for once in rows

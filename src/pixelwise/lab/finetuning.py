@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 import torch._dynamo  # what torch imports with its first optimiser: seconds that are no learning
 import torch.nn.functional as F
+from jaxtyping import UInt8
+from numpy import ndarray
 from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_resnet101
 
@@ -20,16 +27,17 @@ from pixelwise.config import FinetuneConfig
 from pixelwise.data import LabelledPhoto, load_labelled
 from pixelwise.data.synthetic import draw_shapes
 from pixelwise.errors import FrozenError
-from pixelwise.features import FeatureCache
+from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.finetune import FinetuneResult, finetune
 from pixelwise.finetune.policies import LAST_LAYER, Learner
 from pixelwise.finetune.run import untaught
 from pixelwise.finetune.score import count
 from pixelwise.frozen import Certificate, certified, learn_only, names_below
-from pixelwise.head import Weights
 from pixelwise.heads import Head, open_head
-from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.answer import PHOTOS, Answer, Setting
+from pixelwise.lab.commands import evaluate_command, finetune_command
 from pixelwise.lab.finetuning_figures import CutOut, draw_cut_outs, draw_drift, draw_scores
+from pixelwise.labelspace import IGNORE
 from pixelwise.processor import choose_device
 from pixelwise.scores import ImageCounts, SegmentationScores, miou_gain
 
@@ -42,7 +50,9 @@ _DRIFT_SIDE, _DRIFT_BATCH, _NUM_BATCHES = 128, 8, 10
 _HANDOUT_SIZE = 224
 _SHOTS, _FEW_SHOTS = 40, 10
 _EPOCHS, _FEW_EPOCHS = 10, 5
+_OWN = "own.head.safetensors"
 _NUM_SHOWN = 3  # photos of each kind
+_NEAR = 3  # pixels from an outline, within which people who draw masks differ, too
 
 
 def answer_c1(setting: Setting) -> Answer:
@@ -50,7 +60,6 @@ def answer_c1(setting: Setting) -> Answer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(setting.seed)
         net = handouts_network()
-        num_parameters = sum(one.numel() for one in net.parameters())
         net.classifier[4] = nn.Conv2d(_CHANNELS, _NUM_CLASSES, 1)
         images = torch.rand(_BATCH, 3, _SIDE, _SIDE)
         backbone = open_backbone()
@@ -60,7 +69,7 @@ def answer_c1(setting: Setting) -> Answer:
         "handouts": {
             "network": "deeplabv3_resnet101",
             "weights": "random",
-            "num_parameters": num_parameters,
+            "num_parameters": sum(one.numel() for one in net.parameters()),
             "prefix": HANDOUTS_LAYER,
         }
         | _learned_once(net, (HANDOUTS_LAYER,), lambda: net(images)["out"])
@@ -170,27 +179,38 @@ def _shapes(num: int, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """A way of learning the last layer."""
 
     name: str
     config: FinetuneConfig
+    file: str
+    """Name of the head's file, by hand."""
+
+    def folder(self, setting: Setting) -> Path:
+        """Where its head lies, and the features that it is learned from; each configuration has its own."""
+        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode()).hexdigest()
+        return setting.kept("heads", PHOTOS) / f"{self.file.partition('.')[0]}-{digest[:8]}"
+
+    def cache(self, setting: Setting) -> FeatureCache:
+        """Features of its own: what another way has looked at would save this one seconds."""
+        return FeatureCache(self.folder(setting) / "features")
 
 
-def _ways(setting: Setting) -> list[_Way]:
+def ways(setting: Setting) -> list[Way]:
     """The handout's loop, and the exact head: on the same photos read alike, then as we would read them."""
     shots = _FEW_SHOTS if setting.quick else _SHOTS
-    source, size = "flowers17", (_HANDOUT_SIZE,)
+    size = (_HANDOUT_SIZE,)
     epochs = _FEW_EPOCHS if setting.quick else _EPOCHS
 
     def config(**options: Any) -> FinetuneConfig:
-        return FinetuneConfig(source=source, shots=shots, seed=setting.seed, **options)
+        return FinetuneConfig(source=PHOTOS, shots=shots, seed=setting.seed, **options)
 
-    ways = [
-        _Way("the handout's loop", config(solver="adam", epochs=epochs, sizes=size)),
-        _Way("exact head, read alike", config(sizes=size, looks=1)),
+    alike = [
+        Way("the handout's loop", config(solver="adam", epochs=epochs, sizes=size), "adam.head.safetensors"),
+        Way("exact head, read alike", config(sizes=size, looks=1), "exact.head.safetensors"),
     ]
-    return ways if setting.quick else [*ways, _Way("exact head, our own reading", config())]
+    return alike if setting.quick else [*alike, Way("exact head, our own reading", config(), _OWN)]
 
 
 def answer_c2(setting: Setting) -> Answer:
@@ -200,10 +220,11 @@ def answer_c2(setting: Setting) -> Answer:
         DataError: flowers17 is not to be had.
         Interrupted: Ctrl-C came while the loop learned.
     """
-    results = {way.name: _learn(setting, way) for way in _ways(setting)}
+    tried = ways(setting)
+    results = {way.name: _learn(setting, way) for way in tried}
     photos = _scored(setting)
     loop, exact = (result.head for result in list(results.values())[:2])
-    counts = _counts(setting, photos, [loop.weights, exact.weights], loop.sizes)
+    counts = count([loop.weights, exact.weights], photos, _maps(setting, tried[1], photos, loop.sizes))
     values = {
         "source": loop.facts["source"],
         "part": results["the handout's loop"].scored_on,
@@ -212,6 +233,7 @@ def answer_c2(setting: Setting) -> Answer:
         "all_background_miou": _all_background(counts[0]),
         "ways": [_told(name, result) for name, result in results.items()],
         "gain": miou_gain(counts[0], counts[1], setting.seed).to_dict(),
+        "command": "\n".join(finetune_command(setting, way.config, way.file) for way in tried),
     }
     drawing = draw_scores(loop.facts["losses"], values["ways"])
     return Answer(values, (setting.draw("c2-scores", drawing),))
@@ -244,36 +266,24 @@ def _told(name: str, result: FinetuneResult) -> dict[str, Any]:
     }
 
 
-def _learn(setting: Setting, way: _Way) -> FinetuneResult:
-    return finetune(way.config, _head_path(setting, way), setting.data_dir, setting.device, _cache(setting))
-
-
-def _head_path(setting: Setting, way: _Way) -> Path:
-    """A name for each configuration, so that a head that is there is the one asked for."""
-    config = way.config
-    sizes = "-".join(map(str, config.sizes)) or "own"
-    folder = setting.out / "heads"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{config.solver}-{config.shots}-photos-{sizes}-seed-{config.seed}.head.safetensors"
-
-
-def _cache(setting: Setting) -> FeatureCache:
-    """Features of the lab's own, so that an answer that was interrupted goes on soon."""
-    return FeatureCache(setting.out / "features")
+def _learn(setting: Setting, way: Way) -> FinetuneResult:
+    """Learn a head anew, from features that are computed for it, or its seconds would tell of the cache."""
+    cache = way.cache(setting)
+    shutil.rmtree(cache.folder, ignore_errors=True)
+    return finetune(way.config, way.folder(setting) / way.file, setting.data_dir, setting.device, cache)
 
 
 def _scored(setting: Setting) -> tuple[LabelledPhoto, ...]:
-    _, photos = load_labelled("flowers17", setting.data_dir, setting.seed).require_held_out()
+    _, photos = load_labelled(PHOTOS, setting.data_dir, setting.seed).require_held_out()
     return photos
 
 
-def _counts(
-    setting: Setting, photos: Sequence[LabelledPhoto], heads: Sequence[Weights], sizes: Sequence[int]
-) -> list[list[ImageCounts]]:
-    """For each head the counts of each photo, over features that are there from learning."""
-    paths = [one.photo for one in photos]
+def _maps(
+    setting: Setting, way: Way, photos: Sequence[LabelledPhoto], sizes: Sequence[int]
+) -> list[PhotoMaps]:
+    """Features of photos, most of which are there from learning and scoring."""
     device = choose_device(setting.device)
-    return count(heads, photos, _cache(setting).maps(paths, open_backbone(), sizes, device=device))
+    return way.cache(setting).maps([one.photo for one in photos], open_backbone(), sizes, device=device)
 
 
 def answer_c3(setting: Setting) -> Answer:
@@ -282,11 +292,12 @@ def answer_c3(setting: Setting) -> Answer:
     Raises:
         DataError: flowers17 is not to be had.
     """
-    way = _ways(setting)[-1]
+    way = ways(setting)[-1]
     head = _open(setting, way)
     photos = _scored(setting)
     before = untaught(head.weights, setting.seed)
-    counts = _counts(setting, photos, [before, head.weights], head.sizes)
+    maps = _maps(setting, way, photos, head.sizes)
+    counts = count([before, head.weights], photos, maps)
     scores = [one.confusion.miou for one in counts[1]]
     known = (index for index, one in enumerate(scores) if not math.isnan(one))
     ranked = sorted(known, key=scores.__getitem__)
@@ -303,28 +314,66 @@ def answer_c3(setting: Setting) -> Answer:
         "before": summary[0].intervals(),
         "after": summary[1].intervals(),
         "photo_miou": {photos[index].stem: scores[index] for index in ranked},
+        "near": _NEAR,
+        **_by_photo({photos[index].stem: _mistakes(photos[index], head, maps[index]) for index in ranked}),
         **{name: [photos[index].stem for index in some] for name, some in groups.items()},
         "quarter_miou": scores[ranked[len(ranked) // 4]],
         "median_miou": scores[ranked[len(ranked) // 2]],
+        "command": evaluate_command(setting, way.file, PHOTOS, page="flowers.html"),
     }
     figures = [
         setting.draw(
             f"c3-{name}",
-            draw_cut_outs([_cut_out(setting, photos[index], head, scores[index]) for index in some]),
+            draw_cut_outs([_cut_out(photos[index], head, maps[index], scores[index]) for index in some]),
         )
         for name, some in groups.items()
     ]
     return Answer(values, tuple(figures))
 
 
-def _open(setting: Setting, way: _Way) -> Head:
-    """The head of C2, if it is there; learned now, if not."""
-    path = _head_path(setting, way)
-    return open_head(path) if path.is_file() else _learn(setting, way).head
+def _open(setting: Setting, way: Way) -> Head:
+    """The head of C2, if it is there; learned now, if not.
+
+    Raises:
+        CheckpointError: it was learned on another backbone.
+    """
+    path = way.folder(setting) / way.file
+    head = open_head(path) if path.is_file() else _learn(setting, way).head
+    head.require(open_backbone())
+    return head
 
 
-def _cut_out(setting: Setting, photo: LabelledPhoto, head: Head, miou: float) -> CutOut:
+def _cut_out(photo: LabelledPhoto, head: Head, maps: PhotoMaps, miou: float) -> CutOut:
     """What a head makes of a photo."""
-    (maps,) = _cache(setting).maps([photo.photo], open_backbone(), head.sizes)
     height, width = photo.read_labels().shape
     return CutOut.of(photo, head.weights.labels(maps.read(), (height, width)).numpy(), miou)
+
+
+def _mistakes(photo: LabelledPhoto, head: Head, maps: PhotoMaps) -> dict[str, float | None]:
+    labels = photo.read_labels().numpy()
+    height, width = labels.shape
+    return mistakes(labels, head.weights.labels(maps.read(), (height, width)).numpy())
+
+
+def mistakes(labels: UInt8[ndarray, "H W"], given: UInt8[ndarray, "H W"]) -> dict[str, float | None]:
+    """Of the wrong pixels the share that lies within some pixels of an outline; the flower's of the photo.
+
+    Both are of labelled pixels, and None where there is nothing to have a share of. Distance is that to the
+    nearest pixel that is labelled otherwise or not at all, as those between flower and background are.
+    """
+    from_others = sum(
+        cv2.distanceTransform((labels == number).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for number in range(_NUM_CLASSES)
+    )
+    known = labels != IGNORE
+    near = from_others[known & (labels != given)] <= _NEAR
+    return {
+        "near_outline_frac": float(near.mean()) if near.size else None,
+        "flower_frac": float((labels[known] == 1).mean()) if known.any() else None,
+    }
+
+
+def _by_photo(found: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """By what was found, then by photo."""
+    names = ("near_outline_frac", "flower_frac")
+    return {name: {stem: one[name] for stem, one in found.items()} for name in names}

@@ -38,7 +38,13 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
     """
     source = resources.files(__package__).joinpath(_SOURCE).read_text(encoding="utf-8")
     data_dir = str(setting.data_dir.absolute()) if setting.data_dir else None
-    chosen = {"QUICK": setting.quick, "SEED": setting.seed, "DATA_DIR": data_dir, "DEVICE": setting.device}
+    chosen = {
+        "QUICK": setting.quick,
+        "SEED": setting.seed,
+        "DATA_DIR": data_dir,
+        "DEVICE": setting.device,
+        "PRECISION": setting.precision,
+    }
     for name, value in chosen.items():
         (written,) = re.findall(rf"^{name} = \S+", source, re.MULTILINE)
         source = source.replace(written, f"{name} = {value!r}", 1)

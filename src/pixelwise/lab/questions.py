@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Question:
     """How long it takes on two cores, for the time left."""
     quick_s: float
     needs: str = ""
-    """The data set that it cannot do without."""
+    """The source of data that it cannot do without."""
     by_hand: str = ""
-    """A command that looks at the same thing by itself."""
+    """A command that looks at the same thing by itself, where its answer does not come with one."""
 
     def expect_s(self, quick: bool) -> float:
         """How long it takes, small or whole."""
@@ -42,8 +42,6 @@ class Question:
         return function(setting)
 
 
-_TRAIN = "cifar10:horse --epochs 25 --batch-size 100 --learning-rate 0.001"
-
 QUESTIONS = {
     question.name: question
     for question in (
@@ -55,39 +53,13 @@ QUESTIONS = {
             5,
             by_hand="pixelwise visualise out/cnn-cifar10-horse-handout",
         ),
-        Question(
-            "A2",
-            "Training it, and what its pictures look like",
-            "colouring",
-            500,
-            40,
-            "cifar10",
-            f"pixelwise train cnn {_TRAIN}",
-        ),
+        Question("A2", "Training it, and what its pictures look like", "colouring", 500, 40, PICTURES),
         Question("A3", "Weights, outputs and connections", "counting", 5, 5, by_hand="pixelwise count cnn"),
-        Question("A4", "Every pixel becomes a x + b", "affine", 480, 45, "cifar10"),
-        Question("B1", "The U-Net", "colouring", 5, 5, "cifar10", "pixelwise count unet"),
-        Question(
-            "B2", "Training the U-Net", "colouring", 500, 40, "cifar10", f"pixelwise train unet {_TRAIN}"
-        ),
-        Question(
-            "B3",
-            "Does it beat the CNN, and why",
-            "colouring",
-            320,
-            40,
-            "cifar10",
-            "pixelwise evaluate out/unet-cifar10-horse-handout cifar10:horse",
-        ),
-        Question(
-            "B4",
-            "Batch sizes",
-            "batch_sizes",
-            540,
-            45,
-            "cifar10",
-            "pixelwise sweep unet cifar10:horse --batch-size 10,100,1000",
-        ),
+        Question("A4", "Every pixel becomes a x + b", "affine", 480, 45, PICTURES),
+        Question("B1", "The U-Net", "colouring", 5, 5, by_hand="pixelwise count unet"),
+        Question("B2", "Training the U-Net", "colouring", 500, 40, PICTURES),
+        Question("B3", "Does it beat the CNN, and why", "colouring", 320, 40, PICTURES),
+        Question("B4", "Batch sizes", "batch_sizes", 540, 45, PICTURES),
         Question(
             "C1",
             "Learn only the last layer",
@@ -96,24 +68,8 @@ QUESTIONS = {
             10,
             by_hand="pixelwise finetune flowers17 -o flower.head.safetensors",
         ),
-        Question(
-            "C2",
-            "Freeze, replace the head, train",
-            "finetuning",
-            140,
-            40,
-            "flowers17",
-            "pixelwise finetune flowers17 --solver adam -o adam.head.safetensors",
-        ),
-        Question(
-            "C3",
-            "What it cuts out",
-            "finetuning",
-            20,
-            10,
-            "flowers17",
-            "pixelwise evaluate flower.head.safetensors flowers17 --page flowers.html",
-        ),
+        Question("C2", "Freeze, replace the head, train", "finetuning", 140, 40, PHOTOS),
+        Question("C3", "What it cuts out", "finetuning", 20, 10, PHOTOS),
         Question(
             "C4",
             "Memory and computation over n layers",

@@ -30,7 +30,7 @@ def retrain_config(setting: Setting, net: str, a: float, b: float, seed: int) ->
     A crop has more of its pixels at the border than a picture has, which b changes; and bf16 has no bits for
     a picture far from 0.
     """
-    changes: dict[str, Any] = {"scale": a, "shift": b, "seed": setting.seed + seed}
+    changes: dict[str, Any] = {"scale": a, "shift": b, "seed": setting.seed_of(seed)}
     changes |= {"precision": "fp32", "crop_frac": 0.0}
     return recipe("fast", net, SOURCE, **changes, **(_QUICK_CHANGES if setting.quick else {}))
 

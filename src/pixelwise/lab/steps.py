@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import multiprocessing
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # what torch imports with its first optimiser: megabytes and seconds that are no step
@@ -22,7 +25,9 @@ from torch import Tensor, nn
 
 from pixelwise.cost import Counting, Saved, give_back_memory, resident_bytes, timed, trace
 from pixelwise.errors import ConfigError
+from pixelwise.files import plain_json, write_text
 from pixelwise.frozen import freeze, names_below
+from pixelwise.processor import processor_name
 
 Loss = Callable[[nn.Module, int], Tensor]
 """The loss of a network on pictures of so many pixels a side, which it makes itself."""
@@ -85,11 +90,53 @@ class Measured(Counted):
 
 
 def measure(step: Step, repeats: int = 2) -> Measured:
-    """Run a step in a process of its own, in one thread; the fewest seconds are of it and `repeats` more."""
+    """Run a step in a process of its own, in one thread; the fewest seconds are of it and `repeats` more.
+
+    Raises:
+        ConfigError: the process was killed, most likely for want of memory.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([step.loss.__module__])  # and all that it imports, once for all processes
-    with ProcessPoolExecutor(1, mp_context=context) as process:
-        return process.submit(_measure, step, repeats).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=context) as process:
+            return process.submit(_measure, step, repeats).result()
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            f"measuring a step on pictures of {step.side} pixels a side failed: its process was killed, most"
+            " likely for want of memory; free some, and run the same again"
+        ) from error
+
+
+class Measurements:
+    """Steps measured by name, each kept in a file at once, so that whoever is interrupted goes on."""
+
+    def __init__(self, path: Path, made_by: dict[str, Any]) -> None:
+        self._path = path
+        self._made_by = made_by | {"processor": processor_name()}
+        self._rows: dict[str, dict[str, Any]] = self._found()
+
+    def measure(self, name: str, step: Step, repeats: int = 2) -> Measured:
+        """As `measure`, unless it is there.
+
+        Raises:
+            ConfigError: as `measure`.
+            OutputError: it cannot be kept.
+        """
+        if name not in self._rows:
+            self._rows[name] = asdict(measure(step, repeats))
+            write_text(
+                self._path, plain_json({"made_by": self._made_by, "rows": self._rows}, indent=1) + "\n"
+            )
+        return Measured(**self._rows[name])
+
+    def _found(self) -> dict[str, dict[str, Any]]:
+        """What was measured by the same."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            rows = found["rows"] if found["made_by"] == self._made_by else {}
+            return {name: asdict(Measured(**row)) for name, row in rows.items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
 
 
 @functools.cache
