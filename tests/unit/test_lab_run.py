@@ -255,7 +255,7 @@ def test_the_notebook_runs_from_top_to_bottom_without_any_data_set(tmp_path):
     for name in ("cifar-10-batches-py", "flowers17/jpg"):
         (data_dir / name).mkdir(parents=True)
     (data_dir / "flowers17" / "jpg" / "image_0001.jpg").touch()
-    path = write_notebook(Setting(out=tmp_path, quick=True, data_dir=data_dir))
+    path = write_notebook(Setting(out=tmp_path, quick=True, data_dir=data_dir, precision="auto"))
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

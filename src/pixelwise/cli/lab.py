@@ -35,8 +35,8 @@ def lab(
     quick
         All of it small: fewer epochs, seeds and pictures.
     precision
-        fp32, bf16, or auto: bf16 where this processor computes it faster, measured once; all networks are
-        trained in the same.
+        fp32, bf16, or auto: bf16 where this processor computes it faster, measured once; what is
+        compared is trained in the same.
     question
         Only these, such as A4; there is no notebook then, and the writeup has what is answered so far.
     data_dir

@@ -45,7 +45,7 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "fp32"
-    """Of every network that is trained, or they would not be trained alike; the handout's if not given."""
+    """Of the networks that are compared, or they would not be trained alike; the handout's if not given."""
     _digests: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def seed_of(self, number: int) -> int:

@@ -90,7 +90,7 @@ def _settled(setting: Setting) -> Setting:
         if kept and kept.made_by == others | {name: kept.made_by.get(name) for name in ("precision", "data")}:
             return replace(setting, precision=kept.made_by["precision"])
     precision, reason = choose_precision("auto", choose_device(setting.device))
-    announce(f"all networks are trained in {reason}")
+    announce(f"networks are trained in {reason}")
     return replace(setting, precision=precision)
 
 
