@@ -15,7 +15,7 @@ from fixtures.lessons import SIZES, folder_of_halves, lesson_on
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.finetune.batches import Batch, batches
-from pixelwise.finetune.loop import learn_by_adam
+from pixelwise.finetune.loop import Steps, learn_by_adam
 from pixelwise.finetune.policies import Learner
 from pixelwise.finetune.score import count, uncached
 from pixelwise.labelspace import IGNORE
@@ -54,6 +54,12 @@ def test_the_backbone_is_run_again_on_every_batch_in_every_epoch(folder):
     assert sum(shape[0] for shape in backbone.net.seen) == 3 * len(lesson.shots) * len(SIZES)
     assert max(shape[0] for shape in backbone.net.seen) == 2
     assert num_seen(backbone) == 3 * 4 * len(SIZES)  # three photos each way: a batch of two and one of one
+
+
+def test_whoever_lends_the_backbone_gets_it_back_as_and_where_it_was(folder):
+    lesson = replace(lesson_on(tiny_backbone(), folder, solver="adam"), device=torch.device("meta"))
+    assert {one.device.type for one in Steps(lesson).learner.parameters()} == {"meta"}
+    assert {one.device.type for one in lesson.backbone.parameters()} == {"cpu"}
 
 
 def test_a_batch_of_one_works(folder):

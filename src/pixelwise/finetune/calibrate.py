@@ -211,13 +211,15 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
             return cache.maps(looks, lesson.backbone, lesson.sizes, device=lesson.device)
 
         # the network is made ready once for all looks of a run, and here for every few
-        ready_s = 0.0 if from_cache else best_s(lambda: Extractor(lesson.backbone), repeats=2)
+        ready_s = (
+            0.0 if from_cache else best_s(lambda: Extractor(lesson.backbone, device=lesson.device), repeats=2)
+        )
 
         def each_s(looks: Sequence[PhotoLook]) -> float:
             return max(0.0, timed(lambda: find(looks))[0] - ready_s) / len(looks)
 
         asked = [PhotoLook(shot.photo, view) for shot, view in shown]
-        look_s, maps = timed(lambda: find(asked[:1]))
+        look_s, _ = timed(lambda: find(asked[:1]))
         whole_s = look_s
         if look_s > _SLOW_S:
             shown, scored = shown[:1], scored[:1]
