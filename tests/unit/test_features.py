@@ -10,7 +10,7 @@ from PIL import Image
 
 from fixtures.photos.make import exif, scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.errors import ConfigError, OutputError, PhotoError, ShapeError
+from pixelwise.errors import ConfigError, FrozenError, OutputError, PhotoError, ShapeError
 from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
 from pixelwise.features.cache import default_folder
 from pixelwise.photos.view import WHOLE, View
@@ -204,6 +204,17 @@ def test_a_photo_that_changes_while_it_is_read_gets_no_entry(cache, photos, monk
     assert entries(cache) == []
 
 
+def test_a_photo_that_goes_while_it_is_read_is_named(cache, photos, monkeypatch):
+    def going(path, *reading):
+        image = read_photo(path, *reading)
+        path.unlink(missing_ok=True)
+        return image
+
+    monkeypatch.setattr("pixelwise.features.filling.read_photo", going)
+    with pytest.raises(PhotoError, match=r"0\.png: changed while it was read"):
+        cache.maps(photos[:1], tiny_backbone(), sizes=[16])
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
@@ -246,6 +257,15 @@ def test_large_pictures_go_in_tiles_and_say_the_same(monkeypatch):
     assert num_seen(tiled) > 4
     assert max(shape[2] * shape[3] for shape in tiled.net.seen) <= 2000
     assert num_seen(whole) == 1  # it said that no margin makes tiles exact
+
+
+def test_a_network_in_training_mode_is_not_looked_with():
+    backbone = tiny_backbone()
+    backbone.net.layers[1].training = True
+    with pytest.raises(
+        FrozenError, match=r"but net\.layers\.1 of tiny is in training mode; freeze it before"
+    ):
+        Extractor(backbone)
 
 
 def test_a_picture_of_another_shape_is_refused_by_the_network():

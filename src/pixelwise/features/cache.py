@@ -99,6 +99,7 @@ class FeatureCache:
             ConfigError: a size is not positive, or `dtype` is neither bf16 nor fp32.
             PhotoError: a photo cannot be read.
             OutputError: features fit neither on disk nor in memory.
+            FrozenError: the backbone is in training mode, or changed while it looked.
         """
         ask = Ask(backbone, tuple(backbone.sizes if sizes is None else sizes), dtype, device)
         looks = [one if isinstance(one, PhotoLook) else PhotoLook(one) for one in photos]

@@ -21,6 +21,7 @@ from pixelwise.features.extraction import READING, Extractor, computed_in, read_
 from pixelwise.features.store import Store
 from pixelwise.features.tiling import Maps
 from pixelwise.files import checksum
+from pixelwise.frozen import certified
 from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.view import View
 from pixelwise.processor import ONE_THREAD
@@ -76,7 +77,11 @@ class PhotoFile:
         Raises:
             PhotoError: it has changed.
         """
-        if _state(self.path) != self.state:
+        try:
+            state = _state(self.path)
+        except OSError:  # it has gone
+            state = ()
+        if state != self.state:
             raise PhotoError(f"{self.path}: changed while it was read; run again when it stays as it is")
 
 
@@ -160,8 +165,10 @@ class Filling:
         Raises:
             PhotoError: a photo cannot be read.
             OutputError: there is no room on disk, nor in memory.
+            FrozenError: the network changed while it looked, which is a fault of ours.
         """
-        return worked_ahead(self._fill, iter(wanted), THREADS)
+        with certified(self._extractor):
+            yield from worked_ahead(self._fill, iter(wanted), THREADS)
 
     def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, Source]]:
         """From file to file in one thread: threads that share a photo spend a third of it waiting."""
