@@ -48,8 +48,11 @@ class Head:
     """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
 
     def knows(self, digest: str) -> bool:
-        """Whether it learned from the photo whose file has this SHA-256; no, where it does not say."""
-        return photo_mark(digest) in self.facts.get("photos", ())
+        """Whether it learned from the photo whose file has this SHA-256, or stopped by it.
+
+        No, where it does not say.
+        """
+        return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
 
     changed: dict[str, Tensor] = field(default_factory=dict)
     """Those of the backbone's parameters that learned along, by name."""

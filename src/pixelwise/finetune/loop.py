@@ -38,6 +38,7 @@ def learn_by_adam(lesson: Lesson) -> Taught:
     """
     start_s = time.perf_counter()
     steps = Steps(lesson)
+    untaught = steps.learner.weights()
     with certified(steps.learner.backbone) as watch, finish_step_first() as asked_to_stop:
         losses = _epochs(lesson, steps, asked_to_stop)
         stopped = asked_to_stop()
@@ -59,6 +60,7 @@ def learn_by_adam(lesson: Lesson) -> Taught:
         num_learned=weights.num_learned,
         num_looks=len(losses) * len(lesson.shots),
         solve_s=time.perf_counter() - start_s,
+        untaught=untaught,
         interrupted=stopped,
     )
 
