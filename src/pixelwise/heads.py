@@ -75,7 +75,11 @@ class Head:
             raise CheckpointError(
                 f"the head {self.name} was learned on {self.backbone} with weights "
                 f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
-                f"give the weights it was learned on, or learn it anew"
+                + (
+                    "give the weights it was learned on, or learn it anew"
+                    if backbone.name == self.backbone
+                    else "run heads on different backbones apart"
+                )
             )
 
     def dress(self, backbone: Backbone) -> Backbone:

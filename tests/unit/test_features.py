@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from fixtures.photos.make import exif, scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.backbones import open_backbone
 from pixelwise.errors import ConfigError, FrozenError, OutputError, PhotoError, ShapeError
 from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
 from pixelwise.features.cache import default_folder
@@ -115,6 +117,15 @@ def test_what_features_depend_on_tells_them_apart(cache, photos, other):
     cache.maps(photos[:1], **(ask | other))
     assert num_seen((ask | other)["backbone"]) == before + 2
     assert len(entries(cache)) == 4
+
+
+def test_features_of_another_version_of_timm_are_others(cache, photos):
+    for version in ("timm 1.0.1", "timm 1.0.2"):
+        backbone = tiny_backbone()
+        backbone.implementation = version
+        cache.maps(photos[:1], backbone)
+        assert num_seen(backbone) == 2
+    assert open_backbone("timm:test_vit", random_weights=True).implementation == f"timm {timm.__version__}"
 
 
 def test_one_more_size_is_all_that_is_computed(cache, photos):

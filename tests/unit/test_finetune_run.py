@@ -99,3 +99,10 @@ def test_a_head_that_learned_is_scored_itself_where_the_backbone_did_not(tmp_pat
     _, start, after = score(lesson, taught, lesson.watched)
     assert after.miou.value < 0.2
     assert start.miou.value > 0.8
+
+
+def test_a_class_without_pixels_is_named(backbone, tmp_path, caplog):
+    folder = folder_of_halves(tmp_path / "halves", num=4)
+    (folder / "classes.json").write_text('{"names": ["background", "red", "green"]}')
+    learn(folder, **RIDGE)
+    assert "no pixel learned from is of the class green: the head cannot find it" in caplog.text

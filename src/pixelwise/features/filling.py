@@ -129,7 +129,7 @@ class Ask:
             "photo": digest,
             "view": asdict(view),
             "reading": READING,
-            "backbone": [self.backbone.name, self.backbone.checksum],
+            "backbone": [self.backbone.name, self.backbone.checksum, self.backbone.implementation],
             "levels": self.names,
             "dtype": str(self.dtype),
             "computed": [computed_in(self.dtype, self.device), self.device.type],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,8 @@ from pixelwise.finetune.shots import looks, num_looks
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
 from pixelwise.progress import progress
+
+_logger = logging.getLogger(__name__)
 
 
 def learn_last_layer(lesson: Lesson) -> Taught:
@@ -31,6 +34,11 @@ def learn_last_layer(lesson: Lesson) -> Taught:
         learned = solve_head(lesson.config, lesson.classes.num_classes, seen, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
+    if learned.unseen:
+        _logger.warning(
+            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
+            ", ".join(lesson.classes.names[one] for one in learned.unseen),
+        )
     solved = learned.solved
     return Taught(
         weights=solved.weights,

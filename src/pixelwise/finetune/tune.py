@@ -243,8 +243,6 @@ def rate_frac(done: float) -> float:
 
 
 def _class_weights(lesson: Lesson) -> Tensor | None:
-    if lesson.config.rebalance == 0:
-        return None
-    labels = torch.cat([shot.read_labels().flatten() for shot in lesson.shots])
-    weights = class_weights(labels[None, None], lesson.classes.num_classes, lesson.config.rebalance)
+    labels = (shot.read_labels() for shot in lesson.shots)
+    weights = class_weights(labels, lesson.classes.num_classes, lesson.config.rebalance)
     return None if weights is None else weights.to(lesson.device)
