@@ -18,6 +18,8 @@ def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
         64,
         "--looks",
         1,
+        "--ridge",
+        0.01,
         "--curve",
         "-o",
         tmp_path / "disc.safetensors",

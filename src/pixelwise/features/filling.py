@@ -45,7 +45,7 @@ class Unkept:
         return self.maps
 
 
-Source = Entry | Unkept
+SizeMaps = Entry | Unkept
 """Where the maps of one photo at one size come from."""
 
 
@@ -159,7 +159,7 @@ class Filling:
         self._failure: OutputError | None = None
         self._in_memory_bytes = 0
 
-    def run(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, dict[str, Source]]]:
+    def run(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, dict[str, SizeMaps]]]:
         """Each look, and what was missing of it by key.
 
         Raises:
@@ -170,7 +170,7 @@ class Filling:
         with certified(self._extractor):
             yield from worked_ahead(self._fill, iter(wanted), THREADS)
 
-    def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, Source]]:
+    def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, SizeMaps]]:
         """From file to file in one thread: threads that share a photo spend a third of it waiting."""
         path, multiple, view = wanted.file.path, self._ask.backbone.multiple, wanted.seen[1]
         with ONE_THREAD:
@@ -178,7 +178,7 @@ class Filling:
             wanted.file.require_unchanged()
             return wanted, {key: self._keep(key, self._extractor(one)) for key, one in images.items()}
 
-    def _keep(self, key: str, maps: Maps) -> Source:
+    def _keep(self, key: str, maps: Maps) -> SizeMaps:
         """On disk or, once that has failed, in memory."""
         if self._failure is None:
             content = encode(key, self._ask.names, maps)
