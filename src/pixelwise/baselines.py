@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from pixelwise.errors import DataError, ShapeError
 from pixelwise.labelspace import IGNORE
 
-Pixels = UInt8[ndarray, "H W 3"]
+Codes = UInt8[ndarray, "H W 3"]
 """A photo in sRGB codes, 0 to 255."""
 Labels = UInt8[ndarray, "H W"]
 """The class of each pixel, or IGNORE."""
@@ -33,7 +33,7 @@ _CODES = 256
 class Baseline(Protocol):
     """Gives each pixel of a photo a class."""
 
-    def segment(self, photo: Pixels) -> Labels:
+    def segment(self, photo: Codes) -> Labels:
         """The class of each pixel."""
 
 
@@ -43,7 +43,7 @@ class Majority:
 
     label: int
 
-    def segment(self, photo: Pixels) -> Labels:
+    def segment(self, photo: Codes) -> Labels:
         """That class everywhere."""
         return np.full(photo.shape[:2], self.label, np.uint8)
 
@@ -59,7 +59,7 @@ class ColourThreshold:
     above: int
     """The class of pixels that reach it."""
 
-    def segment(self, photo: Pixels) -> Labels:
+    def segment(self, photo: Codes) -> Labels:
         """The class by that channel alone."""
         reaches = _lab(photo)[..., self.channel] >= self.threshold
         return np.where(reaches, self.above, 1 - self.above).astype(np.uint8)
@@ -72,7 +72,7 @@ class ColourHistogram:
     table: UInt8[ndarray, "32 32 32"]
     """The class of each bin of L, a and b."""
 
-    def segment(self, photo: Pixels) -> Labels:
+    def segment(self, photo: Codes) -> Labels:
         """The class by colour alone."""
         return self.table.ravel()[_bins(_lab(photo))]
 
@@ -92,7 +92,7 @@ class GrabCut:
     side: int = 128
     num_rounds: int = 5
 
-    def segment(self, photo: Pixels) -> Labels:
+    def segment(self, photo: Codes) -> Labels:
         """1 where the foreground is, 0 elsewhere."""
         height, width = photo.shape[:2]
         shrink = min(1.0, self.side / min(height, width))
@@ -101,7 +101,7 @@ class GrabCut:
         cut = self._cut(small).astype(np.uint8)
         return cv2.resize(cut, (width, height), interpolation=cv2.INTER_NEAREST)
 
-    def _cut(self, photo: Pixels) -> Bool[ndarray, "H W"]:
+    def _cut(self, photo: Codes) -> Bool[ndarray, "H W"]:
         height, width = photo.shape[:2]
         top, left = (max(1, round(side * self.margin_frac)) for side in (height, width))
         marks = np.full((height, width), cv2.GC_BGD, np.uint8)
@@ -114,7 +114,7 @@ class GrabCut:
         return (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
 
 
-def learn_baselines(shots: Iterable[tuple[Pixels, Labels]], num_classes: int) -> dict[str, Baseline]:
+def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> dict[str, Baseline]:
     """What there is to compare with, by name, learned in one pass over labelled photos.
 
     `majority` and `colour histogram` for any number of classes; `colour threshold` and `grabcut` for two.

@@ -63,10 +63,15 @@ def _settle(temporary: Path, path: Path) -> None:
     """Flush, give the permissions any new file would have, and rename."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
+    permit_as_new(temporary)
+    temporary.replace(path)
+
+
+def permit_as_new(temporary: Path) -> None:
+    """Give a temporary file, which its owner alone may read, the permissions that any new file would have."""
     umask = os.umask(0)
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)
-    temporary.replace(path)
 
 
 def _reason(error: OSError) -> str:

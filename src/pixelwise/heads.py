@@ -48,8 +48,11 @@ class Head:
     """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
 
     def knows(self, digest: str) -> bool:
-        """Whether it learned from the photo whose file has this SHA-256; no, where it does not say."""
-        return photo_mark(digest) in self.facts.get("photos", ())
+        """Whether it learned from the photo whose file has this SHA-256, or stopped by it.
+
+        No, where it does not say.
+        """
+        return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
 
     changed: dict[str, Tensor] = field(default_factory=dict)
     """Those of the backbone's parameters that learned along, by name."""
@@ -72,7 +75,11 @@ class Head:
             raise CheckpointError(
                 f"the head {self.name} was learned on {self.backbone} with weights "
                 f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
-                f"give the weights it was learned on, or learn it anew"
+                + (
+                    "give the weights it was learned on, or learn it anew"
+                    if backbone.name == self.backbone
+                    else "run heads on different backbones apart"
+                )
             )
 
     def dress(self, backbone: Backbone) -> Backbone:

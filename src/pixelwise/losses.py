@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -37,18 +39,20 @@ def cross_entropy(
 
 
 def class_weights(
-    labels: UInt8[Tensor, "N H W"], num_classes: int, rebalance: float
+    labels: Iterable[UInt8[Tensor, "..."]], num_classes: int, rebalance: float
 ) -> Float[Tensor, " K"] | None:
     """Weights that make rare classes count more, of mean 1 over the labelled pixels; None for all equal.
 
     With p the shares of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
-    `rebalance`. Left alone, most pixels of photographs are nearly grey, and so is the safest guess.
+    `rebalance`. Left alone, most pixels of photographs are nearly grey, and so is the safest guess. Labels
+    are asked for one tensor after the other, and not kept.
 
     Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, equation 4, whose lambda is 1 - r.
     """
     if rebalance == 0:
         return None
-    counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:num_classes].double()
+    each = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:num_classes] for one in labels]
+    counts = torch.stack(each).sum(0).double()
     shares = counts / counts.sum()
     weights = 1 / ((1 - rebalance) / num_classes + rebalance * shares).clamp_min(1e-9)
     weights[counts == 0] = 0  # what is never seen has no weight; a share of nothing would have all

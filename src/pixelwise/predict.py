@@ -106,14 +106,14 @@ def predict(photo: Photo, model: Model) -> Prediction:
     Raises:
         PhotoError: the file is damaged or cut short.
     """
-    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size))
+    small = photo.thumbnail(*shrunk_size(photo.height, photo.width, model.size))
     grey = model.palette.read_grey(photo.upright(small)[None])
     with ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
         logits = model.logits(grey)[0]
     return Prediction(photo.as_stored(logits), model.palette, has_own_colours(small))
 
 
-def reading_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width at which a network reads a photo: never enlarged, at most 8 short sides long."""
     scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.files import whole_file
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import reading_size
+from pixelwise.predict import shrunk_size
 from pixelwise.runs import SAMPLES, Model, read_samples
 from pixelwise.shapes import Grey
 
@@ -239,7 +239,7 @@ def read_picture(photo: Path, model: Model) -> UInt8[Tensor, "3 H W"]:
     opened = open_photo(photo)
     stride = model.net.stride
     height, width = (
-        max(stride, side - side % stride) for side in reading_size(opened.height, opened.width, model.size)
+        max(stride, side - side % stride) for side in shrunk_size(opened.height, opened.width, model.size)
     )
     return opened.upright(opened.thumbnail(height, width))
 

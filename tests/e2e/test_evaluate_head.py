@@ -68,6 +68,18 @@ def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwis
     assert "baselines learned from 6 photos of the part train" in values["notes"][0]
 
 
+def test_a_photo_without_labels_is_neither_the_worst_nor_the_best(pixelwise, folder, head, tmp_path):
+    mask = folder / "masks" / "disc07.png"
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save(mask)
+    page = tmp_path / "page.html"
+    values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines", "--page", page)
+    scores = [photo["miou"] for photo in values["photos"]]
+    assert scores[:3] == sorted(scores[:3])
+    assert values["photos"][3]["path"].endswith("disc07.png")
+    assert scores[3] is None
+    assert "disc07" not in Page(page.read_text()).text
+
+
 def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, discs, head, tmp_path):
     done = pixelwise("evaluate", head, f"folder:{discs}", "--no-baselines", "--page", tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text())
@@ -99,7 +111,7 @@ def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, f
     (folder / "splits.json").write_text(json.dumps({"train": stems[6:], "val": stems[:1], "test": []}))
     values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")
     assert values["part"] == "val"
-    assert values["notes"] == ["the head learned from disc00.png, scored here: its scores are too good"]
+    assert values["notes"] == ["the head saw disc00.png as it learned, scored here: its scores are too good"]
 
 
 def test_what_does_not_belong_together_is_one_clear_line(pixelwise, discs, head, tmp_path):

@@ -150,7 +150,7 @@ def test_advice(pixelwise, folder):
     assert advice["num_measured"] == 1
     assert advice["gain"]["low"] <= advice["gain"]["value"] <= advice["gain"]["high"]
     done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--advise", "-o", folder / "head", "--quiet")
-    assert "thawing the last stage changes the mean intersection over union by" in done.stdout
+    assert "thawing the last stage changed the mean intersection over union by" in done.stdout
     assert open_head(folder / "head").changed == {}
 
 

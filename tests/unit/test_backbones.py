@@ -288,6 +288,8 @@ def test_a_name_that_is_none_is_refused_with_those_that_are():
         open_backbone("dino")
     with pytest.raises(ConfigError, match=r"model of timm, got 'timm:nothing'$"):
         open_backbone("timm:nothing")
+    with pytest.raises(ConfigError, match=r"resnet50\.nope; of resnet50 it has timm:resnet50\.a1_in1k, "):
+        open_backbone("timm:resnet50.nope")
     with pytest.raises(ConfigError, match=r"got 'timm:test_vi'; it has .*test_vit"):
         about("timm:test_vi")
 

@@ -102,6 +102,13 @@ class TestLimit:
         store.add(KEYS[10], bytes(100))
         assert listed(store) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
 
+    def test_who_shares_the_folder_may_read_what_is_in_use(self, folder):
+        store = filled(folder, 1, limit_bytes=1000)
+        hold = store.hold(KEYS[:1])
+        (held,) = folder.glob("*.held")
+        assert held.stat().st_mode == store.path(KEYS[0]).stat().st_mode
+        del hold
+
     def test_what_another_process_holds_stays_until_it_is_killed(self, folder):
         store = filled(folder, 10, limit_bytes=1000)
         code = f"""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from fixtures.photos.make import exif, scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.errors import ConfigError, OutputError, PhotoError, ShapeError
+from pixelwise.backbones import open_backbone
+from pixelwise.errors import ConfigError, FrozenError, OutputError, PhotoError, ShapeError
 from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
 from pixelwise.features.cache import default_folder
 from pixelwise.photos.view import WHOLE, View
@@ -117,6 +119,15 @@ def test_what_features_depend_on_tells_them_apart(cache, photos, other):
     assert len(entries(cache)) == 4
 
 
+def test_features_of_another_version_of_timm_are_others(cache, photos):
+    for version in ("timm 1.0.1", "timm 1.0.2"):
+        backbone = tiny_backbone()
+        backbone.implementation = version
+        cache.maps(photos[:1], backbone)
+        assert num_seen(backbone) == 2
+    assert open_backbone("timm:test_vit", random_weights=True).implementation == f"timm {timm.__version__}"
+
+
 def test_one_more_size_is_all_that_is_computed(cache, photos):
     cache.maps(photos[:1], tiny_backbone(), sizes=[16])
     backbone = tiny_backbone()
@@ -204,6 +215,17 @@ def test_a_photo_that_changes_while_it_is_read_gets_no_entry(cache, photos, monk
     assert entries(cache) == []
 
 
+def test_a_photo_that_goes_while_it_is_read_is_named(cache, photos, monkeypatch):
+    def going(path, *reading):
+        image = read_photo(path, *reading)
+        path.unlink(missing_ok=True)
+        return image
+
+    monkeypatch.setattr("pixelwise.features.filling.read_photo", going)
+    with pytest.raises(PhotoError, match=r"0\.png: changed while it was read"):
+        cache.maps(photos[:1], tiny_backbone(), sizes=[16])
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
@@ -246,6 +268,15 @@ def test_large_pictures_go_in_tiles_and_say_the_same(monkeypatch):
     assert num_seen(tiled) > 4
     assert max(shape[2] * shape[3] for shape in tiled.net.seen) <= 2000
     assert num_seen(whole) == 1  # it said that no margin makes tiles exact
+
+
+def test_a_network_in_training_mode_is_not_looked_with():
+    backbone = tiny_backbone()
+    backbone.net.layers[1].training = True
+    with pytest.raises(
+        FrozenError, match=r"but net\.layers\.1 of tiny is in training mode; freeze it before"
+    ):
+        Extractor(backbone)
 
 
 def test_a_picture_of_another_shape_is_refused_by_the_network():

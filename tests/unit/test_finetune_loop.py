@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import signal
 from dataclasses import replace
 
@@ -15,9 +14,14 @@ from fixtures.lessons import SIZES, folder_of_halves, lesson_on
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.finetune.batches import Batch, batches
-from pixelwise.finetune.loop import learn_by_adam
+from pixelwise.finetune.exact import learn_last_layer
+from pixelwise.finetune.lesson import Taught
+from pixelwise.finetune.loop import Steps, learn_by_adam
 from pixelwise.finetune.policies import Learner
 from pixelwise.finetune.score import count, uncached
+from pixelwise.finetune.tune import tune
+from pixelwise.frozen import Certificate
+from pixelwise.head import Weights
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.read import resize_mask
 from pixelwise.photos.view import WHOLE, View
@@ -56,6 +60,12 @@ def test_the_backbone_is_run_again_on_every_batch_in_every_epoch(folder):
     assert num_seen(backbone) == 3 * 4 * len(SIZES)  # three photos each way: a batch of two and one of one
 
 
+def test_whoever_lends_the_backbone_gets_it_back_as_and_where_it_was(folder):
+    lesson = replace(lesson_on(tiny_backbone(), folder, solver="adam"), device=torch.device("meta"))
+    assert {one.device.type for one in Steps(lesson).learner.parameters()} == {"meta"}
+    assert {one.device.type for one in lesson.backbone.parameters()} == {"cpu"}
+
+
 def test_a_batch_of_one_works(folder):
     lesson = lesson_on(tiny_backbone(), folder, solver="adam", epochs=1, batch_size=1)
     assert np.isfinite(learn_by_adam(lesson).facts["losses"]).all()
@@ -81,17 +91,36 @@ class Drifting(nn.Module):
         return self.net(self.norm(x))
 
 
+WAYS = {
+    "exact": ({}, learn_last_layer),
+    "adam": ({"solver": "adam", "epochs": 1}, learn_by_adam),
+    "stage": ({"policy": "stage", "epochs": 1}, lambda lesson: tune(lesson, START, "stage")),
+}
+START = Taught(
+    weights=Weights(torch.zeros(2, 15 * len(SIZES)), torch.zeros(2)),
+    backbone=tiny_backbone(),
+    certificate=Certificate("", "", 0),
+    how="",
+    facts={},
+    num_learned=0,
+    num_looks=0,
+)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("thawed", [False, True])
-def test_a_thawed_batch_norm_breaks_the_certificate(folder, thawed):
+def test_a_thawed_batch_norm_breaks_the_certificate(tmp_path, way, thawed):
+    options, learn = WAYS[way]
     backbone = tiny_backbone()
     backbone.net = Drifting(backbone.net).requires_grad_(False).eval()
     backbone.net.thawed = thawed
-    lesson = lesson_on(backbone, folder, solver="adam", epochs=1)
+    backbone.last_stage = ("net.net.layers.2",)
+    lesson = lesson_on(backbone, folder_of_halves(tmp_path / "halves", num=4), **options)
     if not thawed:
-        assert learn_by_adam(lesson).certificate.num_tensors == 2 + 6 + 5
+        assert learn(lesson).certificate.num_tensors == 2 + 6 + 5 - (2 if way == "stage" else 0)
         return
-    with pytest.raises(FrozenError, match=re.escape("net.norm.running_mean, net.norm.running_var")):
-        learn_by_adam(lesson)
+    with pytest.raises(FrozenError, match=r"net\.norm"):
+        learn(lesson)
 
 
 def test_ctrl_c_keeps_what_was_learned(folder):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.lessons import folder_of_halves, lesson_on
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.backbones import open_backbone
 from pixelwise.classnames import ClassNames
@@ -17,7 +18,7 @@ from pixelwise.features import FeatureCache
 from pixelwise.finetune.calibrate import Stepping, Task, TimedViews, Timings
 from pixelwise.finetune.last_layer import Look, folds_of, learn_exactly
 from pixelwise.finetune.lesson import Lesson
-from pixelwise.finetune.plan import ADAM, CACHED, UNCACHED, plan_tasks
+from pixelwise.finetune.plan import ADAM, CACHED, UNCACHED, plan_lesson, plan_tasks
 from pixelwise.finetune.policies import Learner, learned_names, names_in_learner
 from pixelwise.head import Weights
 from pixelwise.photos.view import WHOLE
@@ -244,6 +245,21 @@ def test_pixels_take_the_memory_that_learning_takes(task, backbone):
     cost = plan_tasks({CACHED: one_size}, timings, NO_STEPS)[CACHED]
     planned = sum(part.amount for part in cost.bytes_by if part.name != "features")
     assert planned == pytest.approx(counted.peak_bytes, rel=0.15)
+
+
+def test_features_that_are_there_make_no_look_cheap_that_is_taken_again(tmp_path):
+    """Photos to stop by, and those scored by what has learned, are looked at whatever the cache has."""
+    pause_s = 0.05
+    folder = folder_of_halves(tmp_path / "halves", num=4)
+    lesson = lesson_on(
+        tiny_backbone(pause_s=pause_s), folder, sizes=SIZES, policy="stage", epochs=1, looks=1, ridge=0.1
+    )
+    photos = [one.photo for one in (*lesson.shots, *lesson.watched)]
+    lesson.cache.maps(photos, lesson.backbone, lesson.sizes)
+    cost = plan_lesson(lesson, lesson.watched, started_s=0).policies["stage"]
+    assert "looking" not in seconds(cost)
+    assert seconds(cost)["stopping"] > 2 * 2 * pause_s  # two photos, before and after the epoch
+    assert seconds(cost)["scoring again"] > 2 * pause_s
 
 
 @pytest.mark.parametrize(("num_photos", "folds"), [(1, (1, 0)), (2, (2, 2)), (5, (3, 3)), (12, (3, 1))])

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 from dataclasses import replace
 
@@ -12,10 +13,14 @@ import torch
 
 from fixtures.lessons import folder_of_halves, lesson_on
 from fixtures.tiny_backbone import tiny_backbone
+from pixelwise.config import FinetuneConfig
+from pixelwise.data.labelled import load_labelled_folder
 from pixelwise.errors import ConfigError, FrozenError
+from pixelwise.features import FeatureCache
 from pixelwise.finetune import tune as room
 from pixelwise.finetune.advise import Advice, advise
 from pixelwise.finetune.exact import learn_last_layer
+from pixelwise.finetune.lesson import prepare, split_trial
 from pixelwise.finetune.policies import Learner
 from pixelwise.finetune.tune import overlap, rate_frac, tune, vary
 from pixelwise.frozen import fingerprint
@@ -186,14 +191,45 @@ def test_advice_is_measured_on_photos_that_neither_learned_from(folder, num_held
     lesson = lesson_on(backbone, folder, watched=4)
     held_out = lesson.watched[:num_held_out]
     lesson = replace(lesson, watched=())
+    trial, measured = split_trial(lesson, held_out)
+    parts = [set(part) for part in (trial.shots, trial.watched, measured)]
+    assert all(parts)
+    assert not any(one & other for one, other in itertools.combinations(parts, 2))
+    assert parts[0] <= set(lesson.shots)
     taught = learn_last_layer(lesson)
     advice = advise(lesson, taught, held_out)
-    assert advice.num_measured == (2 if num_held_out else 1)
+    assert advice.num_measured == len(measured) == (2 if num_held_out else 1)
     assert advice.gain.low <= advice.gain.value <= advice.gain.high
-    assert advice.stage_s > 0
-    assert advice.ratio > 1
+    assert 0 < advice.trial_epochs <= 6 < advice.epochs == 20
     assert set(advice.to_dict()) >= {"gain", "stage_seconds", "ratio", "worth_it", "sentence"}
     assert fingerprint(backbone) == backbone.checksum
+
+
+def test_copies_of_a_photo_stay_on_one_side(tmp_path):
+    """Each of four photos is there four times; neither what stops nor what measures knows it by heart."""
+    folder = folder_of_halves(tmp_path / "halves", num=4, train=list(range(16)), val=[], test=[])
+    for number in range(4, 16):
+        for part in ("images", "masks"):
+            shutil.copy(folder / part / f"photo{number % 4}.png", folder / part / f"photo{number}.png")
+    labelled = load_labelled_folder(folder)
+    config = FinetuneConfig(source="folder", policy="stage")
+    lesson = prepare(config, labelled, tiny_backbone(), torch.device("cpu"), FeatureCache(tmp_path / "cache"))
+    trial, measured = split_trial(replace(lesson, shots=labelled.train, watched=()), ())
+    for parts in ((lesson.shots, lesson.watched), (trial.shots, trial.watched, measured)):
+        contents = [{one.photo.read_bytes() for one in part} for part in parts]
+        assert sum(map(len, contents)) == 4
+        assert sum(map(len, parts)) == 16
+
+
+def test_advice_does_not_depend_on_what_was_kept(folder):
+    """Its last layer is one that has to look at all photos, also where this one had not to."""
+    backbone = tiny_backbone(pause_s=0.02)
+    lesson = replace(lesson_on(backbone, folder, watched=4, looks=2, **RIDGE), watched=())
+    learn_last_layer(lesson)
+    taught = learn_last_layer(lesson)
+    advice = advise(lesson, taught, ())
+    assert taught.extract_s + taught.solve_s < advice.last_layer_s
+    assert advice.last_layer_s > taught.num_looks * 2 * 0.02
 
 
 def test_too_few_photos_for_advice(folder):
@@ -207,8 +243,8 @@ def test_too_few_photos_for_advice(folder):
     [
         (
             (0.02, 0.01, 0.03),
-            "+0.020 (+0.010 to +0.030, 9 other photos) and takes 30 s more, 11.0 times as long "
-            "in all: worth trying --policy stage",
+            "+0.020 (+0.010 to +0.030, 9 other photos); 20 epochs would take at most about 30 s more, "
+            "11.0 times as long in all: worth trying --policy stage",
         ),
         ((0.02, -0.01, 0.03), "not worth it here: these photos show no gain for sure"),
         ((-0.02, -0.03, -0.01), "not worth it here: it loses"),
@@ -217,7 +253,12 @@ def test_too_few_photos_for_advice(folder):
 def test_the_advice_in_words(gain, verdict):
     value, low, high = gain
     advice = Advice(
-        gain=Interval(value=value, low=low, high=high), num_measured=9, last_layer_s=3.0, stage_s=30.0
+        gain=Interval(value=value, low=low, high=high),
+        num_measured=9,
+        trial_epochs=6,
+        epochs=20,
+        last_layer_s=3.0,
+        stage_s=30.0,
     )
     assert advice.describe().endswith(verdict)
     assert advice.worth_it == (low > 0)

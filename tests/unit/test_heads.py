@@ -10,6 +10,7 @@ from PIL import Image
 
 from fixtures.drawn import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.backbones import open_backbone
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError
 from pixelwise.frozen import fingerprint
@@ -103,6 +104,10 @@ def test_parts_that_are_not_as_they_were_are_refused():
             replace(head, changed=wrong).dress(backbone)
     with pytest.raises(CheckpointError, match=r"mine was learned on tiny with weights"):
         head.dress(tiny_backbone(seed=1))
+    with pytest.raises(
+        CheckpointError, match=r"these are efficientnet_lite0 .*; run heads on different back"
+    ):
+        head.dress(open_backbone())
 
 
 @pytest.mark.parametrize(

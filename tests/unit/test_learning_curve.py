@@ -2,9 +2,24 @@
 
 import numpy as np
 import pytest
+import torch
 
+from fixtures.discs import folder_of_discs
+from fixtures.tiny_backbone import tiny_backbone
+from pixelwise.config import FinetuneConfig
 from pixelwise.errors import ConfigError
-from pixelwise.finetune.curve import LearningCurve, curve_of, forecast, num_draws, rungs
+from pixelwise.features import FeatureCache
+from pixelwise.finetune import finetune
+from pixelwise.finetune.curve import (
+    LearningCurve,
+    curve_of,
+    forecast,
+    ladder,
+    learning_curve,
+    num_draws,
+    rungs,
+)
+from pixelwise.finetune.score import count
 from pixelwise.scores import Confusion, ImageCounts, Interval
 
 
@@ -92,3 +107,33 @@ def test_the_sentence_has_the_gain_and_its_interval():
 def test_a_perfect_head_has_a_logarithm():
     errors = np.array([[0.1], [0.01], [0.0]]) * np.ones((1, 9))
     assert forecast(np.array([2, 5, 10]), errors).value < 1e-3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of_discs(tmp_path_factory.mktemp("curve") / "discs", num_train=6, num_test=2)
+
+
+def test_a_rung_learns_what_finetune_learns_from_its_photos(folder, tmp_path, monkeypatch):
+    """The last rung is all photos: the same head to the last bit, ridge, loss and all."""
+    config = FinetuneConfig(source=f"folder:{folder}", sizes=(16, 32), looks=1, loss="whole", rebalance=0.5)
+    cache, heads = FeatureCache(tmp_path / "cache"), []
+
+    def counting(weights, *scored):
+        heads.extend(weights)
+        return count(weights, *scored)
+
+    monkeypatch.setattr("pixelwise.finetune.curve.count", counting)
+    for where in ("curve", "run"):
+        monkeypatch.setattr(f"pixelwise.finetune.{where}.open_backbone", lambda *_: tiny_backbone())
+    found = learning_curve(ladder(config), "cpu", cache)
+    taught = finetune(config, tmp_path / "head", device="cpu", cache=cache)
+    assert taught.head.facts["ridge_scores"]  # it was chosen
+    assert torch.equal(heads[-1].weight, taught.taught.weights.weight)
+    assert found.rows[-1].miou.value == pytest.approx(taught.after.miou.value)
+
+
+def test_a_curve_needs_photos_to_score_on(tmp_path):
+    folder = folder_of_discs(tmp_path / "discs", num_train=4, num_test=0)
+    with pytest.raises(ConfigError, match="needs labelled photos that are not learned from, to score on"):
+        ladder(FinetuneConfig(source=f"folder:{folder}"))

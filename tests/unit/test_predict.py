@@ -24,7 +24,7 @@ from pixelwise.predict import (
     colourise,
     colourise_photo,
     predict,
-    reading_size,
+    shrunk_size,
 )
 from pixelwise.runs import Model
 
@@ -60,7 +60,7 @@ def write(folder: Path, *names: str) -> list[str]:
     ],
 )
 def test_reading_size(photo, short_side, expected):
-    assert reading_size(*photo, short_side) == expected
+    assert shrunk_size(*photo, short_side) == expected
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -52,7 +52,7 @@ def about_timm(name: str) -> About:
     """What timm says of one of its models.
 
     Raises:
-        ConfigError: timm has no such model.
+        ConfigError: timm has no such model, or no weights of this name for it.
     """
     model = name.removeprefix(TIMM)
     if not timm.is_model(model):
@@ -64,6 +64,7 @@ def about_timm(name: str) -> About:
     return About(
         name=name,
         purpose="a model of timm",
+        implementation=f"timm {timm.__version__}",
         licence=facts.get("license") or "not said; see the model's page",
         source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
         url=f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url"),
@@ -71,8 +72,18 @@ def about_timm(name: str) -> About:
 
 
 def _facts(model: str) -> dict[str, Any]:
-    configured = timm.get_pretrained_cfg(model)
-    return configured.to_dict() if configured else {}
+    try:
+        configured = timm.get_pretrained_cfg(model)
+    except RuntimeError as error:  # there is no such tag
+        architecture = model.partition(".")[0]
+        there = ", ".join(TIMM + name for name in timm.list_pretrained(f"{architecture}.*"))
+        raise ConfigError(
+            f"timm has no weights {TIMM}{model}; of {architecture} it has {there or 'none'}"
+        ) from error
+    if configured is None:
+        raise ConfigError(f"timm does not say how {TIMM}{model} reads photos; choose another model")
+    facts: dict[str, Any] = configured.to_dict()
+    return facts
 
 
 def open_timm(about: About, weights: Path | None, random_weights: bool) -> Backbone:

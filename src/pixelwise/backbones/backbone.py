@@ -41,6 +41,9 @@ class About:
     url: str | None = None
     """Where its weights are downloaded from; None: they are installed with the package."""
 
+    implementation: str = ""
+    """Whose code computes it, with its version, where that is another project's."""
+
     @property
     def file_name(self) -> str:
         """The name of its weights' file on the network."""
@@ -76,6 +79,7 @@ class Backbone(nn.Module):
     Attributes:
         name: what it is opened by.
         licence, source: of its weights.
+        implementation: as in `About`.
         levels, mean, std, multiple, sizes, margin, last_layer: as in `Reading`.
         last_stage: prefixes of the names of its parameters that only the last level depends on.
         checksum: fingerprint of its weights and of how it normalises, as it was opened.
@@ -89,6 +93,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.net = net
         self.name, self.licence, self.source = about.name, about.licence, about.source
+        self.implementation = about.implementation
         if weights is not None:
             self.licence, self.source = "that of the file", f"weights from {weights.name}"
         self.levels, self.multiple, self.sizes = reading.levels, reading.multiple, reading.sizes

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.cli.options import FinetuneOptions
-from pixelwise.config import FinetuneConfig
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.cost import Plan
     from pixelwise.finetune import FinetuneResult
+    from pixelwise.finetune.curve import Ladder
     from pixelwise.scores import SegmentationScores
 
 
@@ -42,12 +42,17 @@ def finetune(
     """
     config = options.config(source, common.seed)
     from pixelwise.finetune import finetune as learn
+    from pixelwise.finetune.curve import ladder
+
+    climbed = (
+        ladder(config, options.data_dir) if options.curve else None
+    )  # refused before anything is learned
 
     path = options.out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}.head.safetensors"
     announce = partial(_announce, common) if plan else None
     result = learn(config, path, options.data_dir, common.device, announce=announce)
     outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
-    return _with_curve(outcome, config, result, path, options.data_dir, common) if options.curve else outcome
+    return _with_curve(outcome, climbed, path, common) if climbed else outcome
 
 
 def _announce(common: Common, planned: Plan) -> None:
@@ -55,20 +60,13 @@ def _announce(common: Common, planned: Plan) -> None:
     say(f"what this will cost:\n{planned.describe()}", quiet=common.quiet)
 
 
-def _with_curve(
-    outcome: Outcome,
-    config: FinetuneConfig,
-    result: FinetuneResult,
-    path: Path,
-    data_dir: Path | None,
-    common: Common,
-) -> Outcome:
+def _with_curve(outcome: Outcome, ladder: Ladder, path: Path, common: Common) -> Outcome:
     """The same with the learning curve, and a drawing of it beside the head."""
     from pixelwise.figures import ON_LIGHT, draw_learning
     from pixelwise.files import write_bytes
     from pixelwise.finetune.curve import learning_curve
 
-    found = learning_curve(config, result.head.facts.get("ridge"), data_dir, common.device)
+    found = learning_curve(ladder, common.device)
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())

@@ -58,8 +58,9 @@ class FinetuneOptions:
     advise
         Measure on photos held out what --policy stage would gain, and what it would cost.
     curve
-        Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: what
-        they score by number, drawn in HEAD.curve.png, and what 10 more photos would bring at most.
+        Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each,
+        each with a ridge of its own unless one is given: what they score by number, drawn in
+        HEAD.curve.png, and what 10 more photos would bring at most.
     data_dir
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or else
         in the user's cache.

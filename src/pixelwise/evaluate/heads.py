@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,7 @@ class HeadEvaluation:
     baselines: dict[str, SegmentationScores]
     """By name; empty if they were not asked for."""
     photos: tuple[Judged, ...]
-    """Those scored, worst first."""
+    """Those scored, worst first; last those without labels."""
     twins: tuple[tuple[Path, Path], ...]
     """Photos of the part, each with the photo of the part `train` that shows the same, saved anew."""
     notes: tuple[str, ...]
@@ -128,7 +129,7 @@ def evaluate_head(
             [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
         )
     if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
-        notes.insert(0, f"the head learned from {_listed(known)}, scored here: its scores are too good")
+        notes.insert(0, f"the head saw {_listed(known)} as it learned, scored here: its scores are too good")
     others: Mapping[str, Baseline] = {}
     if baselines:
         shots = labelled.train[:: -(-len(labelled.train) // _MOST_SHOTS)]
@@ -148,7 +149,7 @@ def evaluate_head(
         part=part,
         scores=scores.pop(HEAD),
         baselines=scores,
-        photos=tuple(sorted(judged, key=lambda one: one.miou)),
+        photos=tuple(sorted(judged, key=lambda one: (math.isnan(one.miou), one.miou))),
         twins=twins,
         notes=tuple(notes),
     )

@@ -16,7 +16,7 @@ from pixelwise.backbones import Backbone
 from pixelwise.errors import ConfigError
 from pixelwise.features.entries import Entry, find
 from pixelwise.features.extraction import CPU, PhotoLook
-from pixelwise.features.filling import THREADS, Ask, Filling, PhotoFile, Source, Wanted
+from pixelwise.features.filling import THREADS, Ask, Filling, PhotoFile, SizeMaps, Wanted
 from pixelwise.features.store import Hold, Store
 from pixelwise.features.tiling import Maps
 from pixelwise.progress import Advance
@@ -29,7 +29,7 @@ class PhotoMaps:
     look: PhotoLook
     digest: str
     """SHA-256 of the photo's file."""
-    sources: tuple[Source, ...]
+    sources: tuple[SizeMaps, ...]
     """One for each size."""
     hold: Hold | None
     """What keeps them where they are."""
@@ -99,6 +99,7 @@ class FeatureCache:
             ConfigError: a size is not positive, or `dtype` is neither bf16 nor fp32.
             PhotoError: a photo cannot be read.
             OutputError: features fit neither on disk nor in memory.
+            FrozenError: the backbone is in training mode, or changed while it looked.
         """
         ask = Ask(backbone, tuple(backbone.sizes if sizes is None else sizes), dtype, device)
         looks = [one if isinstance(one, PhotoLook) else PhotoLook(one) for one in photos]
@@ -109,7 +110,7 @@ class FeatureCache:
             every = list(itertools.chain(*keys.values()))
             hold = self._store.hold(every)
             entries = pool.map(lambda key: self._find(key, ask), every)
-            found: dict[str, Source] = {
+            found: dict[str, SizeMaps] = {
                 key: entry for key, entry in zip(every, entries, strict=True) if entry is not None
             }
         wanted = {}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pixelwise.backbones import Backbone, folded
 from pixelwise.config import Precision
+from pixelwise.errors import FrozenError
 from pixelwise.features.tiling import Maps, split, stitch
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.view import WHOLE, View, read_view, reading_size
@@ -60,8 +61,17 @@ class Extractor(nn.Module):
     def __init__(
         self, backbone: Backbone, dtype: torch.dtype = torch.bfloat16, device: torch.device = CPU
     ) -> None:
-        """fp32 is computed in fp32, bf16 as `computed_in` says."""
+        """fp32 is computed in fp32, bf16 as `computed_in` says.
+
+        Raises:
+            FrozenError: a part is in training mode: it would see each photo otherwise, and change.
+        """
         super().__init__()
+        if thawed := [name for name, part in backbone.named_modules() if part.training]:
+            raise FrozenError(
+                f"needed a backbone in evaluation mode, but {thawed[0] or backbone.name} of {backbone.name} "
+                "is in training mode; freeze it before it looks"
+            )
         self.dtype, self.device = dtype, device
         self.precision = computed_in(dtype, device)
         self.backbone = folded(backbone, self.precision).to(device)

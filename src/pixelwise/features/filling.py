@@ -21,6 +21,7 @@ from pixelwise.features.extraction import READING, Extractor, computed_in, read_
 from pixelwise.features.store import Store
 from pixelwise.features.tiling import Maps
 from pixelwise.files import checksum
+from pixelwise.frozen import certified
 from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.view import View
 from pixelwise.processor import ONE_THREAD
@@ -44,7 +45,7 @@ class Unkept:
         return self.maps
 
 
-Source = Entry | Unkept
+SizeMaps = Entry | Unkept
 """Where the maps of one photo at one size come from."""
 
 
@@ -76,7 +77,11 @@ class PhotoFile:
         Raises:
             PhotoError: it has changed.
         """
-        if _state(self.path) != self.state:
+        try:
+            state = _state(self.path)
+        except OSError:  # it has gone
+            state = ()
+        if state != self.state:
             raise PhotoError(f"{self.path}: changed while it was read; run again when it stays as it is")
 
 
@@ -124,7 +129,7 @@ class Ask:
             "photo": digest,
             "view": asdict(view),
             "reading": READING,
-            "backbone": [self.backbone.name, self.backbone.checksum],
+            "backbone": [self.backbone.name, self.backbone.checksum, self.backbone.implementation],
             "levels": self.names,
             "dtype": str(self.dtype),
             "computed": [computed_in(self.dtype, self.device), self.device.type],
@@ -154,16 +159,18 @@ class Filling:
         self._failure: OutputError | None = None
         self._in_memory_bytes = 0
 
-    def run(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, dict[str, Source]]]:
+    def run(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, dict[str, SizeMaps]]]:
         """Each look, and what was missing of it by key.
 
         Raises:
             PhotoError: a photo cannot be read.
             OutputError: there is no room on disk, nor in memory.
+            FrozenError: the network changed while it looked, which is a fault of ours.
         """
-        return worked_ahead(self._fill, iter(wanted), THREADS)
+        with certified(self._extractor):
+            yield from worked_ahead(self._fill, iter(wanted), THREADS)
 
-    def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, Source]]:
+    def _fill(self, wanted: Wanted) -> tuple[Wanted, dict[str, SizeMaps]]:
         """From file to file in one thread: threads that share a photo spend a third of it waiting."""
         path, multiple, view = wanted.file.path, self._ask.backbone.multiple, wanted.seen[1]
         with ONE_THREAD:
@@ -171,7 +178,7 @@ class Filling:
             wanted.file.require_unchanged()
             return wanted, {key: self._keep(key, self._extractor(one)) for key, one in images.items()}
 
-    def _keep(self, key: str, maps: Maps) -> Source:
+    def _keep(self, key: str, maps: Maps) -> SizeMaps:
         """On disk or, once that has failed, in memory."""
         if self._failure is None:
             content = encode(key, self._ask.names, maps)

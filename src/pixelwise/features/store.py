@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from pixelwise.errors import OutputError
-from pixelwise.files import alone, whole_file
+from pixelwise.files import alone, permit_as_new, whole_file
 
 _SUFFIX = ".safetensors"
 _HELD = ".held"
@@ -37,6 +37,7 @@ class Hold:
         handle, name = tempfile.mkstemp(dir=folder, suffix=_HELD)
         weakref.finalize(self, _let_go, handle, Path(name), os.getpid())
         fcntl.flock(handle, fcntl.LOCK_EX)
+        permit_as_new(Path(name))  # others who share the folder have to see what is in use
         Path(name).write_text("\n".join(keys))
 
 

@@ -19,7 +19,7 @@ from pixelwise.cost import best_s, give_back_memory, resident_bytes, timed
 from pixelwise.data import LabelledPhoto
 from pixelwise.features import Extractor, FeatureCache, PhotoLook, PhotoMaps
 from pixelwise.finetune.batches import Batch, batches
-from pixelwise.finetune.last_layer import Look, gather, pixels_a_look, solving_threads
+from pixelwise.finetune.last_layer import Look, gather, pixels_a_look
 from pixelwise.finetune.lesson import Lesson
 from pixelwise.finetune.score import count
 from pixelwise.finetune.shots import closer, looks, num_looks
@@ -27,7 +27,7 @@ from pixelwise.frozen import fingerprint
 from pixelwise.head import RIDGES, Moments, Pixels, Weights, WholePhotos, solve
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.view import WHOLE, View, reading_size
-from pixelwise.processor import choose_precision, peak_memory_bytes
+from pixelwise.processor import ONE_THREAD, choose_precision, peak_memory_bytes
 
 _NUM_SHAPES = 25  # photos whose shapes are looked at
 _VIEWS_TIMED = 24  # at least, and in two batches, the first of which warms up
@@ -211,13 +211,15 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
             return cache.maps(looks, lesson.backbone, lesson.sizes, device=lesson.device)
 
         # the network is made ready once for all looks of a run, and here for every few
-        ready_s = 0.0 if from_cache else best_s(lambda: Extractor(lesson.backbone), repeats=2)
+        ready_s = (
+            0.0 if from_cache else best_s(lambda: Extractor(lesson.backbone, device=lesson.device), repeats=2)
+        )
 
         def each_s(looks: Sequence[PhotoLook]) -> float:
             return max(0.0, timed(lambda: find(looks))[0] - ready_s) / len(looks)
 
         asked = [PhotoLook(shot.photo, view) for shot, view in shown]
-        look_s, maps = timed(lambda: find(asked[:1]))
+        look_s, _ = timed(lambda: find(asked[:1]))
         whole_s = look_s
         if look_s > _SLOW_S:
             shown, scored = shown[:1], scored[:1]
@@ -229,7 +231,7 @@ def calibrate(task: Task, *, from_cache: bool = False) -> Timings:
         looked_bytes = resident_bytes(lesson.device)
         found_s, maps = timed(lambda: find(asked[: len(shown)]))
         score_s = _score_s(task, scored, find([PhotoLook(one.photo) for one in scored])) if scored else 0.0
-        with solving_threads(task.num_classes):
+        with ONE_THREAD:
             solving = _gathering(task, shown, maps) | _solving(task)
         return Timings(
             num_timed=len(shown),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,10 @@ from pixelwise.backbones import open_backbone
 from pixelwise.config import Device, FinetuneConfig
 from pixelwise.data import LabelledPhoto, load_labelled
 from pixelwise.errors import ConfigError
-from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Look, learn_exactly
+from pixelwise.features import FeatureCache, PhotoLook
+from pixelwise.finetune.exact import looks_of, seen_of, solve_head
 from pixelwise.finetune.score import count
-from pixelwise.finetune.shots import draw, looks, num_looks
-from pixelwise.head import Weights
-from pixelwise.photos.view import View
+from pixelwise.finetune.shots import draw
 from pixelwise.processor import choose_device
 from pixelwise.progress import progress
 from pixelwise.scores import ImageCounts, Interval, interval, resampled_sums
@@ -78,73 +76,65 @@ class LearningCurve:
         )
 
 
-def learning_curve(
-    config: FinetuneConfig,
-    ridge: float | None = None,
-    data_dir: Path | None = None,
-    device: Device = "auto",
-    cache: FeatureCache | None = None,
-) -> LearningCurve:
-    """Exact heads of 2, 5, 10, 20, ... photos and of all that `config` learns from, several draws of each.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ladder:
+    """What a learning curve is of."""
 
-    All are learned at one ridge (None: each at its own best) and scored on the photos that `finetune` scores
-    on, at full size.
+    config: FinetuneConfig
+    num_classes: int
+    drawn: tuple[tuple[LabelledPhoto, ...], ...]
+    """Photos to learn from, each time others or more."""
+    scored: tuple[LabelledPhoto, ...]
+
+
+def ladder(config: FinetuneConfig, data_dir: Path | None = None) -> Ladder:
+    """2, 5, 10, 20, ... photos and all that `config` learns from, several draws of each.
+
+    They are scored on the photos that `finetune` scores on.
 
     Raises:
-        ConfigError: there are fewer than 3 photos to learn from.
+        ConfigError: there are fewer than 3 photos to learn from, or none to score on.
         DataError: the photos or their masks are missing or do not belong together.
     """
     labelled = load_labelled(config.source, data_dir, config.seed)
     photos = draw(labelled.train, config.shots, config.seed)
     _, scored = labelled.require_held_out()
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    drawn = [
-        (num, draw(photos, num, config.seed + 1 + place))
+    drawn = (
+        draw(photos, num, config.seed + 1 + place)
         for num in rungs(len(photos))
         for place in range(num_draws(num, len(photos)))
-    ]
-    classroom = _Classroom(config, ridge, labelled.classes.num_classes)
-    shown = [classroom.looks(shots) for _, shots in drawn]
-    wanted = list(dict.fromkeys(PhotoLook(p.photo, view) for looks in shown for p, view in looks))
-    wanted += [PhotoLook(one.photo) for one in scored]
+    )
+    return Ladder(config=config, num_classes=labelled.classes.num_classes, drawn=tuple(drawn), scored=scored)
+
+
+def learning_curve(
+    ladder: Ladder, device: Device = "auto", cache: FeatureCache | None = None
+) -> LearningCurve:
+    """The exact head of each draw, as `finetune` would learn it from these photos alone, scored at full size.
+
+    So each chooses its own ridge, unless the configuration has one.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
+    config, scored = ladder.config, ladder.scored
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    seen = [seen_of(shots, config.looks) for shots in ladder.drawn]
+    at_scored = [PhotoLook(one.photo) for one in scored]
+    wanted = list(dict.fromkeys([*(look for some in seen for look in looks_of(some)), *at_scored]))
     with progress("looking at photos", len(wanted)) as advance:
         maps = (cache or FeatureCache()).maps(
             wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
         )
     found = dict(zip(wanted, maps, strict=True))
     heads = []
-    with progress("learning from few and from many", len(drawn)) as advance:
-        for (num, _), seen in zip(drawn, shown, strict=True):
-            heads.append(classroom.learn(seen, found))
-            advance(1, f"{num} photos")
-    counts = count(heads, scored, [found[PhotoLook(one.photo)] for one in scored])
-    return curve_of([num for num, _ in drawn], counts, config.seed)
-
-
-class _Classroom:
-    """Where heads are learned from some of the photos, all in the same way."""
-
-    def __init__(self, config: FinetuneConfig, ridge: float | None, num_classes: int) -> None:
-        self.config, self.ridge, self.num_classes = config, ridge, num_classes
-
-    def looks(self, shots: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, View]]:
-        """Each look at each photo, as many as `finetune` would take."""
-        num = self.config.looks or num_looks(len(shots))
-        return [(shot, view) for shot in shots for view in looks(shot.stem, num)]
-
-    def learn(
-        self, shown: Sequence[tuple[LabelledPhoto, View]], found: dict[PhotoLook, PhotoMaps]
-    ) -> Weights:
-        """The best head for these looks."""
-
-        def seen() -> Iterator[Look]:
-            for photo, view in shown:
-                yield Look(0, found[PhotoLook(photo.photo, view)].read(), view.cut(photo.read_labels()))
-
-        learned = learn_exactly(
-            seen, len(shown), self.num_classes, ridge=self.ridge, rebalance=self.config.rebalance
-        )
-        return learned.solved.weights
+    with progress("learning from few and from many", len(seen)) as advance:
+        for some in seen:
+            features = [found[look] for look in looks_of(some)]
+            heads.append(solve_head(config, ladder.num_classes, some, features).solved.weights)
+            advance(1, f"{len(some)} photos")
+    counts = count(heads, scored, [found[look] for look in at_scored])
+    return curve_of([len(some) for some in seen], counts, config.seed)
 
 
 def rungs(num_photos: int) -> list[int]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 
+from pixelwise.config import FinetuneConfig
+from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Learned, Look, learn_exactly, solving_threads
+from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
 from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.shots import looks, num_looks
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
+from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
+
+_logger = logging.getLogger(__name__)
 
 
 def learn_last_layer(lesson: Lesson) -> Taught:
@@ -22,18 +28,18 @@ def learn_last_layer(lesson: Lesson) -> Taught:
         FrozenError: the backbone changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
-    num = lesson.config.looks or num_looks(len(lesson.shots))
-    views = [looks(shot.stem, num) for shot in lesson.shots]
+    seen = seen_of(lesson.shots, lesson.config.looks)
     with certified(lesson.backbone) as watch:
-        wanted = [
-            PhotoLook(one.photo, view) for one, seen in zip(lesson.shots, views, strict=True) for view in seen
-        ]
-        features = look_at(lesson, wanted)
+        features = look_at(lesson, looks_of(seen))
         looked_s = time.perf_counter()
-        with solving_threads(lesson.classes.num_classes):
-            learned = _solve(lesson, views, features)
+        learned = solve_head(lesson.config, lesson.classes.num_classes, seen, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
+    if learned.unseen:
+        _logger.warning(
+            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
+            ", ".join(lesson.classes.names[one] for one in learned.unseen),
+        )
     solved = learned.solved
     return Taught(
         weights=solved.weights,
@@ -48,6 +54,21 @@ def learn_last_layer(lesson: Lesson) -> Taught:
     )
 
 
+Seen = tuple[LabelledPhoto, tuple[View, ...]]
+"""A photo, and what is looked at of it."""
+
+
+def seen_of(shots: Sequence[LabelledPhoto], num: int) -> list[Seen]:
+    """Photos with `num` looks at each; 0: more the fewer photos there are."""
+    num = num or num_looks(len(shots))
+    return [(shot, looks(shot.stem, num)) for shot in shots]
+
+
+def looks_of(seen: Sequence[Seen]) -> list[PhotoLook]:
+    """Every look, photo by photo."""
+    return [PhotoLook(shot.photo, view) for shot, views in seen for view in views]
+
+
 def look_at(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
     """Features of the backbone as it is, from the cache or into it.
 
@@ -59,24 +80,35 @@ def look_at(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
         return lesson.cache.maps(wanted, lesson.backbone, lesson.sizes, device=lesson.device, advance=advance)
 
 
-def _solve(lesson: Lesson, views: Sequence[tuple[View, ...]], features: Sequence[PhotoMaps]) -> Learned:
-    config = lesson.config
+def solve_head(
+    config: FinetuneConfig, num_classes: int, seen: Sequence[Seen], features: Sequence[PhotoMaps]
+) -> Learned:
+    """The best head of what is seen, from the features of each look.
 
-    def seen() -> Iterator[Look]:
+    Copies of a photo count as one where photos are left out to choose the ridge by.
+
+    Raises:
+        DataError, LabelError: labels cannot be read or used.
+    """
+    numbers = {one.digest: number for number, one in enumerate(features)}
+
+    def every_look() -> Iterator[Look]:
         sources = iter(features)
-        for number, (shot, its_views) in enumerate(zip(lesson.shots, views, strict=True)):
+        for shot, views in seen:
             labels = shot.read_labels()
-            for view in its_views:
-                yield Look(number, next(sources).read(), view.cut(labels))
+            for view in views:
+                maps = next(sources)
+                yield Look(numbers[maps.digest], maps.read(), view.cut(labels))
 
-    return learn_exactly(
-        seen,
-        len(features),
-        lesson.classes.num_classes,
-        ridge=config.ridge,
-        rebalance=config.rebalance,
-        whole=config.loss == "whole",
-    )
+    with ONE_THREAD:  # pixels are shared among threads already
+        return learn_exactly(
+            every_look,
+            len(features),
+            num_classes,
+            ridge=config.ridge,
+            rebalance=config.rebalance,
+            whole=config.loss == "whole",
+        )
 
 
 def _facts(learned: Learned) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +25,14 @@ from pixelwise.head import (
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_weights
 from pixelwise.photos.ahead import worked_ahead
-from pixelwise.processor import ONE_THREAD
 
+_SPARSE_FRAC = 0.1  # labelled, of the pixels of a look; looks at flowers17 have 0.49 and more
+_LEAST_A_CLASS = 20  # pixels of a look, where its labels are sparse
 _ENOUGH = 30_000  # pixels in all, where looks are few: more change little
 _LEAST_A_LOOK, _MOST_A_LOOK = 240, 3000  # pixels: more of one look are near each other and tell little
 _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 NUM_PIXELS_TO_CHOOSE = 6_000
 """Pixels by which the ridge is chosen: it matters less than by a factor of 3."""
-_FEW = 4  # classes: with no more, solving waits for memory, and threads only for each other
 _MOST_FOLDS = 3
 _MANY = 12  # photos of which a third tells enough
 
@@ -69,7 +68,7 @@ def pixels_a_look(num_looks: int) -> int:
 
 
 def gather(looks: Iterable[Look], a_look: int) -> Gathered:
-    """About `a_look` pixels of each look, on even grids; unlabelled ones are left out.
+    """About `a_look` pixels of each look, as `places_of` finds them.
 
     Looks are asked for one by one, while pixels of the one before are read, and not kept.
 
@@ -89,12 +88,31 @@ def gather(looks: Iterable[Look], a_look: int) -> Gathered:
 
 def _gather_from(look: Look, a_look: int) -> Gathered:
     height, width = look.labels.shape
-    step = max(1, round((height * width / a_look) ** 0.5))
-    places = grid(height, width, step)
+    places = places_of(look.labels, a_look)
     labels = look.labels[places[:, 0], places[:, 1]]
+    features = features_at(look.maps, places, (height, width))
+    return Gathered(features, labels, torch.full((len(places),), look.photo))
+
+
+def places_of(labels: UInt8[Tensor, "H W"], a_look: int) -> Int64[Tensor, "P 2"]:
+    """(row, column) of the labelled ones of about `a_look` pixels on an even grid.
+
+    Where few are labelled, as by scribbles or points, a grid would miss them: then of about `a_look` of the
+    labelled ones, evenly taken, and of some of each class that is there.
+    """
+    height, width = labels.shape
     known = labels != IGNORE
-    features = features_at(look.maps, places[known], (height, width))
-    return Gathered(features, labels[known], torch.full((len(features),), look.photo))
+    if int(known.sum()) >= _SPARSE_FRAC * height * width:
+        places = grid(height, width, max(1, round((height * width / a_look) ** 0.5)))
+        return places[known[places[:, 0], places[:, 1]]]
+    labelled = known.nonzero()
+    chosen = torch.zeros(len(labelled), dtype=torch.bool)
+    chosen[:: max(1, round(len(labelled) / a_look))] = True
+    classes = labels[known]
+    for one in classes.unique():
+        (own,) = (classes == one).nonzero(as_tuple=True)
+        chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
+    return labelled[chosen]
 
 
 def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
@@ -106,11 +124,6 @@ def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
         joined[stop - len(part) : stop] = part
         stop -= len(part)
     return joined
-
-
-def solving_threads(num_classes: int) -> AbstractContextManager[None]:
-    """The number of threads in which a head of so many classes is gathered for and solved soonest."""
-    return ONE_THREAD if num_classes <= _FEW else nullcontext()
 
 
 def folds_of(num_photos: int) -> tuple[int, int]:
@@ -152,6 +165,8 @@ class Learned:
 
     solved: Solved
     chosen: Chosen | None
+    unseen: tuple[int, ...]
+    """Classes that no pixel learned from has: the head cannot find them."""
 
 
 DEFAULT_RIDGE = 0.1
@@ -178,16 +193,19 @@ def learn_exactly(
     """
     gathered = gather(looks(), pixels_a_look(num_looks))
     # A sample may miss a class that whole photos have.
-    counted = torch.cat([one.labels.flatten() for one in looks()]) if whole else gathered.labels
-    weights = class_weights(counted[None, None], num_classes, rebalance)
+    counted = (look.labels for look in looks()) if whole else [gathered.labels]
+    weights = class_weights(counted, num_classes, rebalance)
     pixels = gathered.pixels(num_classes, weights)
     moments = Moments.of(pixels)
     chosen = best_ridge(gathered, num_classes, weights, moments) if ridge is None else None
     if ridge is None:
         ridge = chosen.ridge if chosen else DEFAULT_RIDGE
     solved = solve(pixels, ridge, chosen.start if chosen else None, moments)
+    learned_from = [gathered.labels]
     if whole:
         seen = list(looks())
         maps, labels = [look.maps for look in seen], [look.labels for look in seen]
         solved = solve(WholePhotos(maps, labels, num_classes, weights), ridge, solved.weights, moments)
-    return Learned(solved, chosen)
+        learned_from = labels
+    there = {int(label) for one in learned_from for label in one.unique()}
+    return Learned(solved, chosen, tuple(sorted(set(range(num_classes)) - there)))

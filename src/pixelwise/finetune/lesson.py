@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from pixelwise.backbones import Backbone
 from pixelwise.classnames import ClassNames
 from pixelwise.config import FinetuneConfig
 from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos
-from pixelwise.errors import DivergedError
+from pixelwise.errors import ConfigError, DivergedError
 from pixelwise.features import FeatureCache
-from pixelwise.finetune.shots import draw
+from pixelwise.finetune.policies import learned_names
+from pixelwise.finetune.shots import copies_together, draw, unfold
 from pixelwise.frozen import Certificate
 from pixelwise.head import Weights
 
@@ -22,6 +24,10 @@ _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
 _MOST_WATCHED = 40  # photos to stop by: each epoch looks at all of them
 _WATCHED_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
+_TRIAL_EPOCHS = 6
+_MOST_WATCHED_IN_TRIAL, _MOST_MEASURED = 20, 60  # photos
+_FOLD = 3  # of photos to learn from, one of so many is left out of a trial where no others are
+_FEWEST = 4  # photos, to learn from some, stop by one and measure on another
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,11 +87,71 @@ def _set_aside(
     """Photos to learn from and photos to stop by: of `val`, unless scores are of that; else of the former."""
     if labelled.test and labelled.val:
         return shots, draw(labelled.val, min(_MOST_WATCHED, len(labelled.val)), seed)
-    if len(shots) < 2:
+    different = copies_together(shots)
+    if len(different) < 2:
         return shots, ()
-    num = min(_MOST_WATCHED, max(1, round(_WATCHED_FRAC * len(shots))))
-    watched = draw(shots, num, seed)
+    num = min(_MOST_WATCHED, max(1, round(_WATCHED_FRAC * len(different))))
+    watched = unfold(draw(different, num, seed))
     return tuple(one for one in shots if one not in watched), watched
+
+
+def require_possible(lesson: Lesson, held_out: Sequence[LabelledPhoto]) -> None:
+    """Refuse, before anything takes time, what would fail at the end; photos `held_out` are for advice.
+
+    Raises:
+        ConfigError: there are too few photos to stop by or for advice, or the backbone's last stage is not
+            known.
+    """
+    config = lesson.config
+    if config.policy != "last-layer":
+        require_watched(lesson)
+        learned_names(lesson.backbone, config.policy)
+    if config.advise:
+        split_trial(lesson, held_out)
+
+
+def require_watched(lesson: Lesson) -> None:
+    """Refuse a lesson without photos to stop by.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not lesson.watched:
+        raise ConfigError(
+            f"the policy {lesson.config.policy} needs a labelled photo to stop by; "
+            "label at least 2 to learn from"
+        )
+
+
+def split_trial(
+    lesson: Lesson, held_out: Sequence[LabelledPhoto]
+) -> tuple[Lesson, tuple[LabelledPhoto, ...]]:
+    """A short lesson of the policy stage, and others to measure on: none to learn or to stop by.
+
+    One half of the photos held out says when to stop, the other what is gained. With fewer than two of them,
+    a part of the photos to learn from is held out instead.
+
+    Raises:
+        ConfigError: there are too few photos, or the backbone's last stage is not known.
+    """
+    learned_names(lesson.backbone, "stage")
+    config, shots = lesson.config, lesson.shots
+    apart = copies_together(held_out)
+    if len(apart) < 2:
+        different = copies_together(shots)
+        if len(different) < _FEWEST:
+            raise ConfigError(
+                f"advice needs at least 2 labelled photos that are not learned from, or {_FEWEST} that are, "
+                f"got {len(apart)} and {len(different)}; label more"
+            )
+        apart = list(draw(different, max(2, len(different) // _FOLD), config.seed))
+        shots = tuple(one for one in shots if one not in unfold(apart))
+    watched, measured = (
+        unfold(draw(some, min(most, len(some)), config.seed))
+        for some, most in ((apart[::2], _MOST_WATCHED_IN_TRIAL), (apart[1::2], _MOST_MEASURED))
+    )
+    trial = replace(config, advise=False, policy="stage", epochs=_TRIAL_EPOCHS)
+    return replace(lesson, config=trial, shots=shots, watched=watched), measured
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,6 +176,8 @@ class Taught:
     """Seconds spent on learning from them or, where none were kept, on all of it."""
     changed: dict[str, Tensor] = field(default_factory=dict)
     """Parameters of the backbone that learned along."""
+    untaught: Weights | None = None
+    """The random head that it began with, where it did."""
     start: Weights | None = None
     """The exact head that it began with, where it did."""
     interrupted: bool = False

@@ -7,6 +7,7 @@ are resized by nearest, and pixels without label count for nothing.
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from collections.abc import Callable
@@ -37,7 +38,8 @@ def learn_by_adam(lesson: Lesson) -> Taught:
     """
     start_s = time.perf_counter()
     steps = Steps(lesson)
-    with certified(lesson.backbone) as watch, finish_step_first() as asked_to_stop:
+    untaught = steps.learner.weights()
+    with certified(steps.learner.backbone) as watch, finish_step_first() as asked_to_stop:
         losses = _epochs(lesson, steps, asked_to_stop)
         stopped = asked_to_stop()
     assert watch.certificate is not None
@@ -58,6 +60,7 @@ def learn_by_adam(lesson: Lesson) -> Taught:
         num_learned=weights.num_learned,
         num_looks=len(losses) * len(lesson.shots),
         solve_s=time.perf_counter() - start_s,
+        untaught=untaught,
         interrupted=stopped,
     )
 
@@ -69,7 +72,7 @@ class Steps:
         self.device, self.rate = lesson.device, lesson.config.learning_rate or _RATE
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(lesson.config.seed)
-            learner = Learner(lesson.backbone, len(lesson.sizes), lesson.classes.num_classes)
+            learner = Learner(copy.deepcopy(lesson.backbone), len(lesson.sizes), lesson.classes.num_classes)
         self.learner = learner.to(lesson.device)
         learn_only(self.learner, *LAST_LAYER)
         self.adam = torch.optim.Adam([p for p in self.learner.parameters() if p.requires_grad], lr=self.rate)

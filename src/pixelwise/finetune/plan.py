@@ -84,7 +84,9 @@ def plan_lesson(lesson: Lesson, scored: Sequence[LabelledPhoto], *, started_s: f
     if policy == UNCACHED and not any(missing):
         policy = CACHED
     tasks = {policy: task}
-    timings, stepping = calibrate(task, from_cache=not any(missing)), _stepping(tasks)
+    # with epochs the network looks again and again, at photos to stop by and with what has learned by then
+    from_cache = not any(missing) and not lesson.config.has_epochs
+    timings, stepping = calibrate(task, from_cache=from_cache), _stepping(tasks)
     costs = plan_tasks(tasks, timings, stepping, started_s=started_s, missing=missing)
     give_back_memory()  # the run is to have what it would have without a plan
     return Plan(policies=costs, doubled={}, planning_s=time.perf_counter() - start_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ def count_looks(task: Task) -> Looking:
 
 def trace_looks(task: Task) -> Looking:
     """Counted in looks without content."""
-    extractor = Extractor(task.lesson.backbone)
+    extractor = Extractor(task.lesson.backbone, device=task.lesson.device)
     traced = [trace(extractor, partial(_look, reading)) for reading in task.readings]
     return Looking(sum(one.flops for one in traced), max(one.peak_bytes for one in traced))
 
@@ -281,7 +282,8 @@ class Planner:
 
     def _learner(self) -> Learner:
         task = self.task
-        return Learner(task.lesson.backbone, len(task.lesson.sizes), task.num_classes)
+        learner = Learner(copy.deepcopy(task.lesson.backbone), len(task.lesson.sizes), task.num_classes)
+        return learner.to(task.lesson.device)
 
     def _step(self, learned_below: Sequence[str]) -> tuple[Traced, int]:
         """A step over the fullest batch, and how many numbers learn."""
@@ -314,6 +316,6 @@ def _loss(task: Task, learner: Learner) -> Tensor:
     """The loss of one step, on views of nothing."""
     num, device = task.fullest, task.lesson.device
     with compute_in(task.precision, device):
-        logits = learner([torch.zeros(num, 3, *reading) for reading in task.readings])
-    labels = torch.zeros(num, *logits.shape[-2:], dtype=torch.long)
+        logits = learner([torch.zeros(num, 3, *reading, device=device) for reading in task.readings])
+    labels = torch.zeros(num, *logits.shape[-2:], dtype=torch.long, device=device)
     return F.cross_entropy(logits.float(), labels)

@@ -16,11 +16,11 @@ from pixelwise.config import Device, FinetuneConfig
 from pixelwise.cost import Measured, Plan, process_age_s
 from pixelwise.data import load_labelled
 from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksums
-from pixelwise.errors import Interrupted
+from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.features import FeatureCache, PhotoLook
 from pixelwise.files import require_writable
 from pixelwise.finetune.exact import learn_last_layer, look_at
-from pixelwise.finetune.lesson import Lesson, Taught, prepare
+from pixelwise.finetune.lesson import Lesson, Taught, prepare, require_possible
 from pixelwise.finetune.score import count, uncached
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
@@ -89,7 +89,7 @@ def finetune(
 
     Where no photo is held out, since there are too few, there are no scores, and a warning says so.
     `announce` is given a plan of what learning will cost, before it begins; the result has it beside what
-    came out. Without, nothing is planned.
+    came out. Without, nothing is planned. The head is written once it is learned, and again with its scores.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -111,18 +111,19 @@ def finetune(
         )
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     lesson = prepare(config, labelled, backbone, choose_device(device), cache or FeatureCache())
+    require_possible(lesson, labelled.val)
     plan = _announced(lesson, scored, announce) if announce else None
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
+    write_head(out, head)
     if taught.interrupted:
-        write_head(out, head)
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
     score_start_s = time.perf_counter()
-    before, last_layer, after = _score(lesson, taught, scored) if scored else (None, None, None)
+    before, last_layer, after = _score(lesson, taught, scored, out) if scored else (None, None, None)
     scored_s = time.perf_counter()
     if after:
         head = replace(head, facts=head.facts | _score_facts(part, after))
-    write_head(out, head)
+        write_head(out, head)
     measured = _measured(plan, lesson.device) if plan else None
     return FinetuneResult(
         head=head,
@@ -171,16 +172,31 @@ def _learn(lesson: Lesson) -> Taught:
     return learn_last_layer(lesson)
 
 
-def _score(
-    lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto]
-) -> tuple[SegmentationScores, SegmentationScores | None, SegmentationScores]:
-    """Before learning, of the exact head where learning went on from it, and after learning."""
+Scores = tuple[SegmentationScores, SegmentationScores | None, SegmentationScores]
+"""Before learning, of the exact head where learning went on from it, and after learning."""
+
+
+def _score(lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto], out: Path) -> Scores:
+    try:
+        return score(lesson, taught, scored)
+    except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
+        _logger.warning("%s has what was learned, without scores", out)
+        raise
+
+
+def score(lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto]) -> Scores:
+    """What was learned, and what it was learned from, on some photos.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
     kept = look_at(lesson, [PhotoLook(one.photo) for one in scored])
-    heads = [untaught(taught.weights, lesson.config.seed), taught.start or taught.weights]
-    counts = count(heads, scored, kept)
+    first = taught.untaught or untaught(taught.weights, lesson.config.seed)
+    started = [taught.start] if taught.start else []
+    ended = [] if taught.changed else [taught.weights]
+    counts = count([first, *started, *ended], scored, kept)
     if taught.changed:
-        sources = uncached(scored, taught.backbone, lesson)
-        counts += count([taught.weights], scored, sources)
+        counts += count([taught.weights], scored, uncached(scored, taught.backbone, lesson))
     scores = [SegmentationScores.of(one, lesson.classes, lesson.config.seed) for one in counts]
     return scores[0], scores[1] if taught.start else None, scores[-1]
 
@@ -197,14 +213,15 @@ def untaught(weights: Weights, seed: int) -> Weights:
 
 def _head(lesson: Lesson, labelled: LabelledPhotos, taught: Taught, out: Path) -> Head:
     """What was learned, with what its file says of its learning; nothing that differs from run to run."""
-    digests = file_checksums(one.photo for one in lesson.shots)
     facts = {
         "source": labelled.name,
         "num_images": len(lesson.shots),
-        "photos": [photo_mark(digest) for digest in dict.fromkeys(digests.values())],
+        "photos": _marks(lesson.shots),
         "num_looks": taught.num_looks,
         "certificate": taught.certificate.to_dict(),
     }
+    if lesson.watched:
+        facts["watched_photos"] = _marks(lesson.watched)
     return Head(
         name=str(out),
         classes=lesson.classes,
@@ -216,6 +233,12 @@ def _head(lesson: Lesson, labelled: LabelledPhotos, taught: Taught, out: Path) -
         changed=taught.changed,
         changed_checksum=taught.backbone.checksum if taught.changed else "",
     )
+
+
+def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
+    """Of the different ones."""
+    digests = file_checksums(one.photo for one in photos)
+    return [photo_mark(digest) for digest in dict.fromkeys(digests.values())]
 
 
 def _score_facts(part: str, after: SegmentationScores) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _THREADS = 2  # torch computes one photo at a time in each
 
 
 @runtime_checkable
-class Source(Protocol):
+class HasMaps(Protocol):
     """Where the features of a photo come from, such as a cache."""
 
     def read(self) -> Maps:
@@ -36,7 +36,7 @@ class Uncached:
     sizes: Sequence[int]
 
     def read(self) -> Maps:
-        """As `Source`.
+        """As `HasMaps`.
 
         Raises:
             PhotoError: the photo cannot be read.
@@ -53,11 +53,11 @@ def uncached(photos: Sequence[LabelledPhoto], backbone: Backbone, lesson: Lesson
 
 
 def count(
-    heads: Sequence[Weights], photos: Sequence[LabelledPhoto], features: Sequence[Source]
+    heads: Sequence[Weights], photos: Sequence[LabelledPhoto], features: Sequence[HasMaps]
 ) -> list[list[ImageCounts]]:
     """For each head, the counts of each photo; features and labels are read once for all heads."""
 
-    def of_photo(photo: LabelledPhoto, source: Source) -> list[ImageCounts]:
+    def of_photo(photo: LabelledPhoto, source: HasMaps) -> list[ImageCounts]:
         labels, maps = photo.read_labels(), source.read()
         size = (labels.shape[0], labels.shape[1])
         known = labels.numpy()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from pixelwise.data.labelled import LabelledPhoto, file_checksums
 from pixelwise.errors import ConfigError
 from pixelwise.photos.view import WHOLE, View
 
@@ -14,6 +16,27 @@ _LOOKS = 60  # all photos together are looked at about so often; above, more pho
 _MOST_LOOKS = 5  # at one photo
 
 T = TypeVar("T")
+
+
+def copies_together(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, ...]]:
+    """The different photos, each with its copies: files that are equal byte for byte.
+
+    Whoever takes some photos apart, to stop by or to measure on, takes these: what learned a photo by heart
+    knows its copy.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
+    checksums = file_checksums(one.photo for one in photos)
+    different: dict[str, list[LabelledPhoto]] = {}
+    for one in photos:
+        different.setdefault(checksums[one.photo], []).append(one)
+    return [tuple(copies) for copies in different.values()]
+
+
+def unfold(photos: Iterable[tuple[LabelledPhoto, ...]]) -> tuple[LabelledPhoto, ...]:
+    """Photos and their copies, one after the other."""
+    return tuple(itertools.chain(*photos))
 
 
 def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from pixelwise.config import Policy, Precision
 from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.errors import ConfigError
 from pixelwise.finetune.batches import Batch, batches
-from pixelwise.finetune.lesson import Lesson, Taught, require_number
+from pixelwise.finetune.lesson import Lesson, Taught, require_number, require_watched
 from pixelwise.finetune.policies import BACKBONE, Learner, Thawed, names_in_learner
 from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import closer
@@ -54,10 +53,7 @@ def tune(lesson: Lesson, start: Taught, policy: Thawed) -> Taught:
         DivergedError: the loss is no number any more.
         FrozenError: something else changed, which is a fault of ours.
     """
-    if not lesson.watched:
-        raise ConfigError(
-            f"the policy {policy} needs a labelled photo to stop by; label at least 2 to learn from"
-        )
+    require_watched(lesson)
     start_s = time.perf_counter()
     steps = Steps(lesson, policy, start.weights)
     learner, learned = steps.learner, steps.parameters
@@ -247,8 +243,6 @@ def rate_frac(done: float) -> float:
 
 
 def _class_weights(lesson: Lesson) -> Tensor | None:
-    if lesson.config.rebalance == 0:
-        return None
-    labels = torch.cat([shot.read_labels().flatten() for shot in lesson.shots])
-    weights = class_weights(labels[None, None], lesson.classes.num_classes, lesson.config.rebalance)
+    labels = (shot.read_labels() for shot in lesson.shots)
+    weights = class_weights(labels, lesson.classes.num_classes, lesson.config.rebalance)
     return None if weights is None else weights.to(lesson.device)

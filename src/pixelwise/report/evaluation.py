@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def write_evaluation(target: Path, found: HeadEvaluation) -> Path:
         OutputError: it cannot be written.
         PhotoError, DataError: a photo or its labels went away since they were scored.
     """
+    judged = [one for one in found.photos if not math.isnan(one.miou)]
     path = target / EVALUATION if target.is_dir() or not target.suffix else target
     sections = [
         page.section("How good it is", *_scores(found)),
         page.section("Is it as often right as it is sure?", *_reliability(found)),
-        page.section("Where it fails", *_photos(found, found.photos[:_NUM_WORST], "worst")),
-        page.section("Where it does best", *_photos(found, found.photos[: -_NUM_BEST - 1 : -1], "best")),
+        page.section("Where it fails", *_photos(found, judged[:_NUM_WORST], "worst")),
+        page.section("Where it does best", *_photos(found, judged[: -_NUM_BEST - 1 : -1], "best")),
         page.section("How this was measured", page.paragraph(_sentence(found.protocol)), *_notes(found)),
     ]
     write_text(path, page.frame(_title(found), _lead(found), *sections))

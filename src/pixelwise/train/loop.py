@@ -166,7 +166,7 @@ class Run:
         self.size = min(_PHOTO_SCALE * pictures.train.shape[-2], SIZES[-1])
         self.data = Batches.of(pictures.train, self.palette, device)
         self.val = Batches.of(pictures.val, self.palette, device)
-        self.class_weights = class_weights(self.data.labels, config.net.num_colours, config.train.rebalance)
+        self.class_weights = class_weights([self.data.labels], config.net.num_colours, config.train.rebalance)
         self.steps_per_epoch = -(-len(self.data) // config.train.batch_size)
         self.num_steps = config.train.steps or config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
