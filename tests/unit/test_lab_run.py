@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -206,6 +207,18 @@ def test_the_writeup_of_every_question(answered):
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) > 13
     assert write_writeup(answered).read_bytes() == content
+
+
+def test_figures_of_photographs_take_little_of_the_writeup(answered):
+    before = len(write_writeup(answered).read_bytes())
+    smooth = np.random.default_rng(0).normal(size=(1000, 1500, 3)).cumsum(0).cumsum(1)
+    levels = (
+        255 * (smooth - smooth.min()) / np.ptp(smooth) + np.random.default_rng(1).normal(size=smooth.shape)
+    ).clip(0, 255)
+    figure = answered / "figures" / "c3-best.png"
+    Image.fromarray(levels.astype(np.uint8)).save(figure)
+    assert len(write_writeup(answered).read_bytes()) - before < figure.stat().st_size / 4
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_writeup_where_the_handouts_rate_diverged_and_no_peak_grows(answered):
