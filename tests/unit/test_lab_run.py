@@ -246,8 +246,17 @@ def test_the_notebook_says_what_the_setting_says(tmp_path):
     (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
     chosen = {}
     exec(parameters.source, chosen)
-    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION")
-    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32"]
+    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION", "RUNS")
+    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32", None]
+
+
+def test_the_notebook_knows_where_the_labs_own_runs_are(tmp_path):
+    write_cifar10(tmp_path, num=20)
+    setting = Setting(out=tmp_path / "out", data_dir=tmp_path)
+    for wanted in (None, str(setting.runs)):
+        (parameters,) = (cell for cell in make_notebook(setting).cells if cell.metadata.get("tags"))
+        assert f"\nRUNS = {wanted!r}  #" in parameters.source
+        setting.runs.mkdir(parents=True, exist_ok=True)
 
 
 def test_before_each_cell_of_code_it_says_what_to_look_at(tmp_path):
