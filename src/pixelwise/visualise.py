@@ -225,8 +225,9 @@ def draw_filters(net: nn.Module) -> Drawing:
         for place, one in zip(axes, mosaics, strict=True):
             drawn = place.imshow(one, cmap="PuOr_r", interpolation="nearest", vmin=-1, vmax=1)
             place.set_axis_off()
-        axes[0].set_title(f"The {len(weights)} filters of the first layer", loc="left")
-        figure.colorbar(drawn, ax=list(axes), shrink=0.9, label="share of its largest weight")
+        title = f"The {len(weights)} filters of the first layer, in shares of the largest weight of each"
+        axes[0].set_title(title, loc="left")  # beside the colours it would be longer than they are high
+        figure.colorbar(drawn, ax=list(axes), shrink=0.9, ticks=(-1, 0, 1))
     return Drawing(figure, ON_LIGHT)
 
 

@@ -101,6 +101,7 @@ def test_the_border_is_felt_to_where_padding_reaches_and_by_the_batch_everywhere
     by_distance = found["by_distance"]
     assert found["distance"] == list(range(16))
     assert by_distance["absorbed"][15] < affine.EXACT < 1e-4 < by_distance["absorbed"][14]
+    assert (found["reach"], found["num_beyond"]) == (14, 4)
     assert max(by_distance["padded_with_b"]) < 1e-3 < min(by_distance["batch"])
     rings = affine.distance_from_border(32, 32)
     assert np.array(found["map"])[rings == 3].mean() == pytest.approx(by_distance["batch"][3])
@@ -181,13 +182,12 @@ def test_shown_predictions_are_those_of_what_is_told(cnn):
     assert torch.equal(shown["Prediction on x / 2, statistics as stored"], half)
 
 
-def test_a_difference_is_welchs():
-    found = retrained._difference([31.0, 32.0, 33.0], [30.0, 31.0, 32.0])
-    half = 2.7764451 * math.sqrt(2 / 3)  # of t with 4 degrees of freedom; both variances are 1
-    assert found["difference"] == pytest.approx({"value": 1, "low": 1 - half, "high": 1 + half})
-    assert found["mean"] == 32
-    assert not found["differs"]
-    assert retrained._difference([41.0, 42.0], [30.0, 31.0])["differs"]
+def test_a_difference_is_taken_seed_by_seed():
+    found = retrained._difference([31.0, 33.0, 35.0], [30.0, 31.0, 32.0])
+    half = 4.3026527 / math.sqrt(3)  # of t with 2 degrees of freedom; the gains 1, 2, 3 have a variance of 1
+    over = found["difference"]
+    assert (over["value"], over["low"], over["high"]) == pytest.approx((2, 2 - half, 2 + half))
+    assert found["mean"] == 33
 
 
 def test_networks_are_retrained_alike_but_for_a_b_and_seed():
@@ -195,6 +195,7 @@ def test_networks_are_retrained_alike_but_for_a_b_and_seed():
     one, other = (retrained.retrain_config(setting, "cnn", a, b, 1) for a, b in ((1.0, 0.0), (-1.0, 1.0)))
     assert (other.net.scale, other.net.shift, other.train.seed) == (-1.0, 1.0, 5001)
     assert one.train == other.train
+    assert retrained.changes(setting) == {"precision": "fp32", "crop_frac": 0.0}
     assert (one.train.precision, one.train.crop_frac) == ("fp32", 0.0)
 
 

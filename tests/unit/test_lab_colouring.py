@@ -13,6 +13,7 @@ from pixelwise.data import Pictures
 from pixelwise.data.synthetic import draw_shapes
 from pixelwise.lab import batch_sizes, colouring
 from pixelwise.lab.answer import Setting
+from pixelwise.lab.outcomes import variants
 from pixelwise.lab.pixels import (
     Guesses,
     bins_by_edges,
@@ -23,13 +24,18 @@ from pixelwise.lab.pixels import (
     gain_where,
     guess_by_grey,
     mean_chroma,
+    more_at_edges,
     right_where,
+    to_the_eye,
 )
-from pixelwise.lab.skips import detail_left, gradient_norms
+from pixelwise.lab.seeds import over_seeds
+from pixelwise.lab.skips import detail_left, gradient_norms, initial_net
 from pixelwise.labelspace import Palette
+from pixelwise.losses import cross_entropy
 from pixelwise.models import build
 from pixelwise.runs import Model
-from pixelwise.scores import crossed_sums
+from pixelwise.scores import crossed_sums, resampled_sums
+from pixelwise.train.loop import Run
 
 PALETTE = Palette.read("handout24")
 
@@ -59,7 +65,10 @@ def test_sums_over_images_and_runs_vary_with_both():
 
 def test_one_run_is_drawn_as_it_is():
     values = np.random.default_rng(0).normal(size=(30, 1, 2))
-    assert crossed_sums(values, 3, 50).shape == (51, 2)
+    drawn = crossed_sums(values, 3, 50)
+    np.testing.assert_allclose(
+        drawn, resampled_sums(values[:, 0], 3, 50)
+    )  # the pictures alone are drawn anew
 
 
 def test_the_gain_is_the_difference_and_nothing_between_equals():
@@ -73,14 +82,33 @@ def test_the_gain_is_the_difference_and_nothing_between_equals():
     assert (none.low, none.value, none.high) == (0, 0, 0)
 
 
-def test_over_seeds_the_interval_is_students():
+def test_each_seeds_gain_is_its_own():
     better, worse = [guesses(0.8, seed) for seed in range(3)], [guesses(0.5, 9) for _ in range(3)]
     found = gain_by_seed(better, worse)["accuracy"]
-    # the 97.5th percentile of t at two degrees of freedom
-    reach = 4.302653 * np.std(found["gains"], ddof=1) / 3**0.5
-    over = found["over_seeds"]
-    assert over["value"] == pytest.approx(np.mean(found["gains"]))
-    assert over["high"] - over["value"] == pytest.approx(reach, rel=1e-5)
+    assert found["gains"] == [one.accuracy - worse[0].accuracy for one in better]
+    assert found["over_seeds"] == over_seeds(found["gains"])
+
+
+def test_the_gain_at_edges_is_held_against_the_gain_elsewhere(pictures):
+    labels = PALETTE.encode(pictures.val).numpy()
+    near = distance_to_edges(PALETTE.read_grey(pictures.val)[:, 0].numpy()) <= 1
+    wrong = np.full_like(labels, 255)
+    worse = Guesses(labels, wrong, wrong, np.ones(len(labels)))
+    for at_edges, elsewhere in ((True, False), (False, True), (True, True)):
+        right = np.where(near, at_edges, elsewhere)
+        better = replace(worse, guessed=np.where(right, labels, wrong))
+        found = more_at_edges(pictures, PALETTE, [better, better], [worse, worse])
+        assert found["gains"] == [100 * (at_edges - elsewhere)] * 2
+
+
+def test_what_is_seen_is_compared_seed_by_seed():
+    stripes, flat = guesses(0.5, 0), guesses(1.0, 0)
+    found = to_the_eye(PALETTE, [flat, flat], [stripes, flat], 10.0)
+    assert list(found) == ["borders", "chroma", "near_lightness", "near_chroma"]
+    borders = 100 * borders_frac(stripes.guessed)
+    assert found["borders"]["gain"] == over_seeds([borders, 0.0])
+    assert (found["borders"]["cnn"], found["borders"]["unet"]) == (0, borders / 2)
+    assert found["near_lightness"]["cnn"] == 100
 
 
 def test_distances_are_from_the_steepest_pixels():
@@ -150,15 +178,46 @@ def test_pooling_loses_detail_and_skips_bring_it_back(pictures):
     assert cnn["classes"] < 90
 
 
-def test_gradients_are_those_of_the_runs_own_first_weights(pictures):
+def test_gradients_are_of_the_weights_that_a_run_begins_with(pictures, tmp_path):
     config = RunConfig(
         net=UNetConfig(num_filters=4), source="shapes", train=TrainConfig(batch_size=8, seed=5)
     )
-    found = gradient_norms(config, pictures)
-    assert list(found) == ["down1", "down2", "middle", "up1", "up2", "classes"]
-    assert all(norm > 0 for norm in found.values())
-    assert gradient_norms(config, pictures) == found
-    assert gradient_norms(replace(config, train=replace(config.train, seed=6)), pictures) != found
+    run = Run(config, pictures, tmp_path / "run", torch.device("cpu"), None)
+    found, begun = initial_net(config).state_dict(), run.net.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in begun.items())
+    norms = gradient_norms(config, pictures)
+    assert list(norms) == ["down1", "down2", "middle", "up1", "up2", "classes"]
+    grey, labels = PALETTE.read_grey(pictures.train[:8]), PALETTE.encode(pictures.train[:8])
+    cross_entropy(run.net.train()(grey), labels).backward()
+    weight = run.net.classes.weight
+    assert norms["classes"] == pytest.approx(float(weight.grad.norm() / weight.detach().norm()), rel=1e-5)
+
+
+def test_the_large_cnn_has_as_many_weights_as_the_unet():
+    large, unet = (
+        sum(one.numel() for one in build(net).parameters()) for net in (colouring._as_large(), UNetConfig())
+    )
+    assert large == pytest.approx(unet, rel=0.01)
+
+
+def test_variants_are_compared_over_the_seeds_that_they_share():
+    def run(*accuracies):
+        return [{"val_accuracy": one, "val_loss": 1.0} for one in accuracies]
+
+    found = {
+        one["name"]: one
+        for one in variants(
+            {
+                "CNN": [run(10, 20, 20, 20), run(10, 30, 30, 30)],
+                "U-Net": [run(10, 40, 40, 40), run(10, 60, 60, 60)],
+                "U-Net, bare": [run(90, 36, 38, 40)],
+            }
+        )
+    }
+    assert list(found) == ["U-Net", "U-Net, bare", "CNN"]
+    assert found["U-Net, bare"]["accuracy"] == 38
+    assert found["U-Net, bare"]["behind"] == {"cnn": over_seeds([20 - 38]), "unet": over_seeds([40 - 38])}
+    assert found["CNN"]["behind"]["unet"] == over_seeds([20, 30])
 
 
 def test_the_networks_that_are_compared_differ_in_nothing_else(tmp_path):
@@ -215,7 +274,7 @@ def test_each_question_is_answered_from_runs_that_are_shared(tmp_path):
     assert b2["by_seed"] == b3["unet"]["by_seed"]
     accuracy = b3["gain"]["accuracy"]["value"]
     assert accuracy == pytest.approx(b3["unet"]["mean"]["val_accuracy"] - b3["cnn"]["mean"]["val_accuracy"])
-    assert len(b3["ablation"]) == 5
+    assert len(b3["ablation"]) == 6
     assert sum(one["share"] for one in a2["colours"]) == pytest.approx(100)
     assert sum(one["share"] for one in b3["places"]) == pytest.approx(100)
     assert [(row["fixed"], row["batch_size"]) for row in b4["rows"]] == [

@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -208,6 +209,18 @@ def test_the_writeup_of_every_question(answered):
     assert write_writeup(answered).read_bytes() == content
 
 
+def test_figures_of_photographs_take_little_of_the_writeup(answered):
+    before = len(write_writeup(answered).read_bytes())
+    smooth = np.random.default_rng(0).normal(size=(1000, 1500, 3)).cumsum(0).cumsum(1)
+    levels = (
+        255 * (smooth - smooth.min()) / np.ptp(smooth) + np.random.default_rng(1).normal(size=smooth.shape)
+    ).clip(0, 255)
+    figure = answered / "figures" / "c3-best.png"
+    Image.fromarray(levels.astype(np.uint8)).save(figure)
+    assert len(write_writeup(answered).read_bytes()) - before < figure.stat().st_size / 4
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_writeup_where_the_handouts_rate_diverged_and_no_peak_grows(answered):
     answers = json.loads((answered / "answers.json").read_text())
     answers["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
@@ -233,8 +246,17 @@ def test_the_notebook_says_what_the_setting_says(tmp_path):
     (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
     chosen = {}
     exec(parameters.source, chosen)
-    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION")
-    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32"]
+    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION", "RUNS")
+    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32", None]
+
+
+def test_the_notebook_knows_where_the_labs_own_runs_are(tmp_path):
+    write_cifar10(tmp_path, num=20)
+    setting = Setting(out=tmp_path / "out", data_dir=tmp_path)
+    for wanted in (None, str(setting.runs)):
+        (parameters,) = (cell for cell in make_notebook(setting).cells if cell.metadata.get("tags"))
+        assert f"\nRUNS = {wanted!r}  #" in parameters.source
+        setting.runs.mkdir(parents=True, exist_ok=True)
 
 
 def test_before_each_cell_of_code_it_says_what_to_look_at(tmp_path):

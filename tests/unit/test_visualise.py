@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pixelwise.config import CNNConfig, UNetConfig
+from pixelwise.figures import ON_LIGHT, styled
 from pixelwise.models import build
 from pixelwise.visualise import (
     describe_layer,
@@ -99,6 +100,16 @@ def test_filters_are_shown_in_shares_of_their_largest_weight():
         assert shown.shape == (3, 4 * 3 + 3)
         np.testing.assert_array_equal(shown[:, 4:7], shares[1, channel])
         assert np.isnan(shown[:, 3]).all()
+
+
+@pytest.mark.parametrize("num_filters", [4, 32])
+def test_what_is_written_beside_the_colours_of_filters_is_in_sight(num_filters):
+    figure = draw_filters(build(CNNConfig(num_filters=num_filters))).figure
+    with styled(ON_LIGHT):
+        figure.draw_without_rendering()
+        box = figure.axes[-1].get_tightbbox()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
 
 
 def test_activations_are_shown_map_by_map_and_dark_ones_counted():

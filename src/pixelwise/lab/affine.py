@@ -151,6 +151,7 @@ def answer_a4(setting: Setting) -> Answer:
         OutputError: a figure cannot be written.
     """
     cnn, unet = (_subject(setting, net) for net in ("cnn", "unet"))
+    values: dict[str, Any] = {"network": cnn.score(cnn.net) | {"num_pictures": len(cnn.grey)}}
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "grid": lambda: _grid(cnn, setting.quick),
         "paddings": lambda: _paddings(cnn, values["grid"]),
@@ -161,7 +162,6 @@ def answer_a4(setting: Setting) -> Answer:
         "rounding": lambda: _rounding(cnn),
         "claims": lambda: {"rows": list(_claims(cnn, unet))},
     }
-    values: dict[str, Any] = {"network": cnn.score(cnn.net) | {"num_pictures": len(cnn.grey)}}
     with progress("reading ax + b", len(parts)) as advance:
         for name, measure in parts.items():
             values[name] = measure()
@@ -236,12 +236,15 @@ def _border(cnn: Subject, b: float = 1.0) -> dict[str, Any]:
     by_distance = {
         name: [float(moved[distance == ring].mean()) for ring in rings] for name, moved in maps.items()
     }
+    reach = max((ring for ring in rings if by_distance["absorbed"][ring] > EXACT), default=-1)
     net = on_batch_statistics(cnn.net)
     changed = (cnn.classes(reading(net, 1, b)) != cnn.classes(net)).double().mean(0).numpy()
     return {
         "b": b,
         "distance": list(rings),
         "by_distance": by_distance,
+        "reach": reach,
+        "num_beyond": int((distance > reach).sum()),
         "changed": [100 * float(changed[distance == ring].mean()) for ring in rings],
         "map": maps["batch"].tolist(),
     }

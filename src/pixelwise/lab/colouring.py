@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
 from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pixelwise.config import (
@@ -35,7 +34,9 @@ from pixelwise.lab.colouring_figures import (
     draw_where,
 )
 from pixelwise.lab.commands import default_run, evaluate_command, train_command
+from pixelwise.lab.outcomes import rows_of, training, variants
 from pixelwise.lab.pixels import (
+    EDGES_FRAC,
     Guesses,
     agreement,
     by_colour,
@@ -44,24 +45,29 @@ from pixelwise.lab.pixels import (
     guess,
     guess_by_grey,
     looks,
+    more_at_edges,
     places,
     plain,
+    to_the_eye,
 )
 from pixelwise.lab.skips import detail_left, gradient_norms
-from pixelwise.models import build
+from pixelwise.models import UNet, build
 from pixelwise.report import compare
-from pixelwise.runs import Row, open_model, read_checkpoint, read_metrics, read_samples
+from pixelwise.runs import open_model, read_metrics, read_samples
 from pixelwise.scores import Confusion, Interval
+from pixelwise.scores.intervals import NUM_RESAMPLES
 from pixelwise.visualise import draw_network, look_at_blocks
 
 SOURCE = PICTURES
 EPOCHS, QUICK_EPOCHS = 25, 2
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Each skip of the U-Net by the size at which it passes: where it comes from, and which block reads it."""
+AS_LARGE = "CNN, as many weights"
+"""A CNN with about as many weights as the U-Net, to tell what skips do from what more weights do."""
+_AS_MANY_FILTERS = 37
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
 _ABLATION_EPOCHS = 8  # enough to order the variants; their curves are not read at the end
-_LAST_EPOCHS = 3  # whose scores are averaged there: at a constant rate single ones jump by a point
-_HANDOUTS_RATE = 0.3
+_HANDOUTS_RATE = 0.3  # of the CNN
 _NEAR = 10.0  # units of Lab, which is seen at a glance
 _NUM_PROBED = 250  # pictures that details are read off
 
@@ -106,7 +112,7 @@ def answer_a2(setting: Setting) -> Answer:
             for given, true in zip(guesses.guessed, guesses.labels, strict=True)
         ),
     )
-    values = _training(runs) | {
+    values = training(runs) | {
         "scores": {name.replace(" ", "_"): plain(kinds) for name, kinds in scores.items()},
         "among_likeliest": [
             {"num": num, "right": 100 * float((guesses.num_likelier < num).mean())}
@@ -121,6 +127,7 @@ def answer_a2(setting: Setting) -> Answer:
         ),
         "colours": by_colour(confusion, palette),
         "places": places(pictures, palette, {"prediction": [guesses], "table": [table]}),
+        "handouts_rate": _HANDOUTS_RATE,
         "command": "\n".join(by_hand(setting, "cnn")),
     }
     figures = (
@@ -160,6 +167,7 @@ def answer_b1(setting: Setting) -> Answer:
             {"name": name, "from": start, "to": end, "weights": _count(unet) - _count(build(_without(name)))}
             for name, (start, end) in SKIPS.items()
         ],
+        "forward": inspect.getsource(UNet.forward),
         "without_skips": {"parameters": _count(bare), "max_difference_to_cnn": float(apart)},
     }
     figure = setting.draw("b1-network", draw_network(blocks, picture))
@@ -172,11 +180,12 @@ def answer_b2(setting: Setting) -> Answer:
     rows = read_metrics(runs[0])
     last = [row["val_accuracy"] for row in rows[-5:]]
     best = min(rows, key=lambda row: row["val_loss"])
-    values = _training(runs) | {
+    values = training(runs) | {
         "last_epochs": {"num": len(last), "lowest": min(last), "highest": max(last)},
         "least_val_loss": {"epoch": best["epoch"], "val_loss": best["val_loss"]},
         "first_epoch": {name: rows[0][name] for name in ("train_loss", "val_loss", "val_accuracy")},
         "num_parameters": _count(build(UNetConfig())),
+        "num_pixels": _pictures(setting).train[:, 0].numel(),
         "command": by_hand(setting, "unet")[0],
     }
     figures = (
@@ -196,31 +205,37 @@ def answer_b3(setting: Setting) -> Answer:
     confounded, steep = _confounded(setting, unet[0], pictures)
     table = guess_by_grey(pictures, palette)
     depth = _depth(setting, runs, pictures)
-    truth_and_both = {"truth": cnn[0].labels, "cnn": cnn[0].guessed, "unet": unet[0].guessed}
     at_edges = places(pictures, palette, {"cnn": cnn, "unet": unet}, seed=setting.seed)
-    variants = _variants({name: _rows(own) for name, own in (runs | ablated).items()})
+    by_variant = variants({name: rows_of(own) for name, own in (runs | ablated).items()})
+    wide = {"name": AS_LARGE, "parameters": _count(build(_as_large())), "unet": _count(build(UNetConfig()))}
     values = {
-        "cnn": _training(runs["CNN"]),
-        "unet": _training(runs["U-Net"]),
+        "cnn": training(runs["CNN"]),
+        "unet": training(runs["U-Net"]),
         "gain": plain(gain(unet, cnn, setting.seed)),
         "gain_by_seed": gain_by_seed(unet, cnn),
         "confounded": confounded,
         "table": {"accuracy": table.accuracy, "loss": float(table.losses.mean())},
-        "looks": looks(palette, truth_and_both),
+        "truth": looks(palette, {"truth": cnn[0].labels})["truth"],
+        "looks": to_the_eye(palette, cnn, unet, _NEAR),
+        "within": _NEAR,
         "places": at_edges,
-        "ablation": variants,
+        "more_at_edges": more_at_edges(pictures, palette, unet, cnn)["over_seeds"],
+        "edges_frac": EDGES_FRAC,
+        "num_resamples": NUM_RESAMPLES,
+        "ablation": by_variant,
+        "as_large": wide,
         "depth": depth,
         "command": by_hand(setting, "unet")[1],
     }
-    rows = {name: _rows(own) for name, own in runs.items()}
-    rows |= {f"CNN at rate {_HANDOUTS_RATE:g}": _rows(steep)} if steep else {}
+    rows = {name: rows_of(own) for name, own in runs.items()}
+    rows |= {f"CNN at rate {_HANDOUTS_RATE:g}": rows_of(steep)} if steep else {}
     gains = [Interval(**place["gain"]) for place in at_edges]
     right = {name: [place[key] for place in at_edges] for name, key in (("CNN", "cnn"), ("U-Net", "unet"))}
     figures = (
         setting.draw("b3-curves", draw_runs(rows)),
         setting.draw("b3-pictures", draw_strips(_compared(runs))),
         setting.draw("b3-edges", draw_where([place["place"] for place in at_edges], right, gains)),
-        setting.draw("b3-ablation", draw_ablation({one["name"]: one["by_seed"] for one in variants})),
+        setting.draw("b3-ablation", draw_ablation({one["name"]: one["by_seed"] for one in by_variant})),
         setting.draw("b3-depth", draw_depth(depth["gradients"], depth["detail"])),
     )
     return Answer(values=values, figures=figures)
@@ -251,20 +266,26 @@ def _confounded(setting: Setting, unet: Guesses, pictures: Pictures) -> tuple[di
     except DivergedError as error:
         return {"diverged": True, "learning_rate": _HANDOUTS_RATE, "why": str(error)}, []
     gained = gain([unet], [guess(run, pictures.val)], setting.seed)
-    return _training([run]) | {"diverged": False, "gain": plain(gained)}, [run]
+    return training([run]) | {"diverged": False, "gain": plain(gained)}, [run]
 
 
 def _ablated(setting: Setting) -> dict[str, list[Path]]:
-    """Shorter runs of the U-Net without each of its skips, by name."""
+    """Shorter runs, by name: the U-Net without each of its skips, and the CNN with as many weights."""
+    nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", _without(skip)) for skip in SKIPS}
+    nets[AS_LARGE] = ("cnn-as-large", _as_large())
     runs: dict[str, list[Path]] = {}
-    for skip in SKIPS:
+    for title, (name, net) in nets.items():
         for seed in _seeds(setting)[: 1 if setting.quick else None]:
             config = comparison_config(setting, "unet", seed)
             train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
-            config = replace(config, net=_without(skip), train=train)
-            run = setting.trained(f"unet-without-{skip}-seed{seed}", config)
-            runs.setdefault(f"U-Net, no skip at {skip} size", []).append(run)
+            run = setting.trained(f"{name}-seed{seed}", replace(config, net=net, train=train))
+            runs.setdefault(title, []).append(run)
     return runs
+
+
+def _as_large() -> NetConfig:
+    """The CNN with about as many weights as the U-Net."""
+    return CNNConfig(num_filters=_AS_MANY_FILTERS)
 
 
 def _without(*skips: str) -> NetConfig:
@@ -274,54 +295,6 @@ def _without(*skips: str) -> NetConfig:
 
 def _count(net: torch.nn.Module) -> int:
     return sum(one.numel() for one in net.parameters())
-
-
-def _rows(runs: Sequence[Path]) -> list[list[Row]]:
-    return [read_metrics(run) for run in runs]
-
-
-def _training(runs: Sequence[Path]) -> dict[str, Any]:
-    """How runs that differ in their seed alone were trained, and what they came to at the end."""
-    checkpoints, last = [read_checkpoint(run) for run in runs], [rows[-1] for rows in _rows(runs)]
-    train = checkpoints[0].config.train
-    return {
-        "source": SOURCE,
-        "epochs": train.epochs,
-        "batch_size": train.batch_size,
-        "learning_rate": train.learning_rate,
-        "precision": sorted({one.precision for one in checkpoints}),
-        "seconds": float(np.mean([row["train_seconds"] for row in last])),
-        "by_seed": [
-            {"seed": one.config.train.seed}
-            | {key: row[key] for key in ("train_loss", "val_loss", "val_accuracy")}
-            for one, row in zip(checkpoints, last, strict=True)
-        ],
-        "mean": {
-            key: float(np.mean([row[key] for row in last]))
-            for key in ("train_loss", "val_loss", "val_accuracy")
-        },
-    }
-
-
-def _variants(rows: dict[str, list[list[Row]]]) -> list[dict[str, Any]]:
-    """Scores of each variant after equally many epochs, averaged over the last of them, best first."""
-    epochs = min(len(one) for own in rows.values() for one in own)
-    found = []
-    for name, own in rows.items():
-        last = [one[max(0, epochs - _LAST_EPOCHS) : epochs] for one in own]
-        by_seed = [float(np.mean([row["val_accuracy"] for row in one])) for one in last]
-        losses = [float(np.mean([row["val_loss"] for row in one])) for one in last]
-        found.append(
-            {
-                "name": name,
-                "epochs": epochs,
-                "averaged": len(last[0]),
-                "accuracy": float(np.mean(by_seed)),
-                "loss": float(np.mean(losses)),
-                "by_seed": by_seed,
-            }
-        )
-    return sorted(found, key=lambda one: -one["accuracy"])
 
 
 def _depth(setting: Setting, runs: dict[str, list[Path]], pictures: Pictures) -> dict[str, Any]:

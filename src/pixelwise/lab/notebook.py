@@ -21,7 +21,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from pixelwise.errors import OutputError
+from pixelwise.errors import DataError, OutputError
 from pixelwise.files import write_text
 from pixelwise.lab.answer import Setting
 from pixelwise.progress import progress
@@ -44,6 +44,7 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
         "DATA_DIR": data_dir,
         "DEVICE": setting.device,
         "PRECISION": setting.precision,
+        "RUNS": _runs(setting),
     }
     for name, value in chosen.items():
         (written,) = re.findall(rf"^{name} = \S+", source, re.MULTILINE)
@@ -54,6 +55,14 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
         cell.metadata.pop("cell_marker", None)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook
+
+
+def _runs(setting: Setting) -> str | None:
+    """Where the lab's own runs lie; none where there are none, or not the pictures that they learned from."""
+    try:
+        return str(setting.runs.absolute()) if (setting.out / "runs").is_dir() else None
+    except DataError:
+        return None
 
 
 def write_notebook(setting: Setting) -> Path:

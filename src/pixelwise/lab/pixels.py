@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy import ndarray
 from scipy import ndimage
-from scipy.special import stdtrit
 
 from pixelwise.colour import srgb_to_lab
 from pixelwise.data import Pictures
 from pixelwise.data.batches import Batches
 from pixelwise.evaluate.pictures import grey_level, log_shares, shares_by_grey
+from pixelwise.lab.seeds import over_seeds
 from pixelwise.labelspace import Palette
 from pixelwise.progress import progress
 from pixelwise.runs import open_model
@@ -26,8 +26,10 @@ from pixelwise.shapes import Bytes, Grey, Logits
 
 Map = Float64[ndarray, "N H W"]
 _AT_ONCE = 100  # pictures, whose logits are held in memory
-_EDGES_FRAC = 0.15  # of all pixels are called edges: those where brightness changes most
+EDGES_FRAC = 0.15
+"""Share of all pixels that are called edges: those where brightness changes most."""
 _ENDS = (0.0, 1.0, 2.0, 4.0, np.inf)  # of the bins of distance, in pixels
+_NEAR_EDGES = 1.0  # pixels at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +113,11 @@ def gain(better: Sequence[Guesses], worse: Sequence[Guesses], seed: int) -> dict
 def distance_to_edges(grey: Float32[ndarray, "N H W"]) -> Map:
     """How far each pixel is from the nearest edge of its picture, in pixels; infinite where there is none.
 
-    Edges are the 15 in 100 of all pixels where brightness changes most from one neighbour to the other.
+    Edges are the `EDGES_FRAC` of all pixels where brightness changes most from one neighbour to the other.
     """
     down, right = np.gradient(grey, axis=(1, 2))
     steepness = np.hypot(down, right)
-    edges = steepness >= np.quantile(steepness, 1 - _EDGES_FRAC)
+    edges = steepness >= np.quantile(steepness, 1 - EDGES_FRAC)
     far = np.full(grey.shape[1:], np.inf)
     return np.stack([ndimage.distance_transform_edt(~one) if one.any() else far for one in edges])
 
@@ -141,6 +143,22 @@ def gain_where(
 def right_where(guesses: Sequence[Guesses], where: Bool[ndarray, "N H W"]) -> float:
     """Share of right pixels at some places, in per cent, over all runs."""
     return 100 * float(np.mean([one.right[where].mean() for one in guesses]))
+
+
+def more_at_edges(
+    pictures: Pictures, palette: Palette, better: Sequence[Guesses], worse: Sequence[Guesses]
+) -> dict[str, Any]:
+    """How much larger the gain is on edges and beside them than elsewhere, seed by seed, in points."""
+    near = distance_to_edges(palette.read_grey(pictures.val)[:, 0].numpy()) <= _NEAR_EDGES
+    return paired(
+        [
+            right_where([one], near)
+            - right_where([other], near)
+            - right_where([one], ~near)
+            + right_where([other], ~near)
+            for one, other in zip(better, worse, strict=True)
+        ]
+    )
 
 
 def borders_frac(labels: UInt8[ndarray, "N H W"]) -> float:
@@ -172,22 +190,20 @@ def plain(intervals: dict[str, Interval]) -> dict[str, dict[str, float]]:
 
 
 def gain_by_seed(unet: Sequence[Guesses], cnn: Sequence[Guesses]) -> dict[str, Any]:
-    """Each seed's own gain, and the interval that new seeds alone would give their mean.
-
-    Student's t of the seeds' gains: wide, since they are few, and the only one that knows how few.
-    """
+    """Each seed's own gain, and the interval that new seeds alone would give their mean."""
     measures: dict[str, Callable[[Guesses, Guesses], float]] = {
         "accuracy": lambda one, other: one.accuracy - other.accuracy,
         "loss": lambda one, other: float(other.losses.mean() - one.losses.mean()),
     }
-    found: dict[str, Any] = {}
-    for name, measure in measures.items():
-        gains = [measure(one, other) for one, other in zip(unet, cnn, strict=True)]
-        reach = stdtrit(len(gains) - 1, 0.975) * np.std(gains, ddof=1) / len(gains) ** 0.5
-        mean = float(np.mean(gains))
-        over = Interval(value=mean, low=mean - float(reach), high=mean + float(reach))
-        found[name] = {"gains": gains, "over_seeds": asdict(over)}
-    return found
+    return {
+        name: paired([measure(one, other) for one, other in zip(unet, cnn, strict=True)])
+        for name, measure in measures.items()
+    }
+
+
+def paired(gains: Sequence[float]) -> dict[str, Any]:
+    """Differences seed by seed, and what they tell of others."""
+    return {"gains": list(gains), "over_seeds": over_seeds(gains)}
 
 
 def by_colour(confusion: Confusion, palette: Palette) -> list[dict[str, Any]]:
@@ -213,6 +229,26 @@ def looks(palette: Palette, by_name: dict[str, np.ndarray]) -> dict[str, dict[st
     return {
         name: {"borders": 100 * borders_frac(labels), "chroma": mean_chroma(labels, palette)}
         for name, labels in by_name.items()
+    }
+
+
+def to_the_eye(
+    palette: Palette, cnn: Sequence[Guesses], unet: Sequence[Guesses], within: float
+) -> dict[str, dict[str, Any]]:
+    """Detail, colourfulness, nearness to the true colour of both networks: means, and gains over seeds."""
+
+    def seen(one: Guesses) -> dict[str, float]:
+        near = agreement(one, palette, within)
+        return looks(palette, {"": one.guessed})[""] | {f"near_{name}": share for name, share in near.items()}
+
+    of_cnn, of_unet = ([seen(one) for one in guesses] for guesses in (cnn, unet))
+    return {
+        name: {
+            "cnn": float(np.mean([one[name] for one in of_cnn])),
+            "unet": float(np.mean([one[name] for one in of_unet])),
+            "gain": over_seeds([one[name] - other[name] for one, other in zip(of_unet, of_cnn, strict=True)]),
+        }
+        for name in of_cnn[0]
     }
 
 

@@ -7,12 +7,11 @@ from itertools import product
 from statistics import fmean
 from typing import Any
 
-from scipy.stats import ttest_ind
-
 from pixelwise.config import RunConfig
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.colouring import SOURCE
 from pixelwise.lab.rewritten import on_batch_statistics
+from pixelwise.lab.seeds import over_seeds, sure_of_all
 from pixelwise.models import Network
 from pixelwise.recipes import recipe
 from pixelwise.runs import open_model, read_metrics
@@ -21,18 +20,23 @@ AFFINES = ((2.0, 0.0), (0.01, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (0.1, 
 """Pairs of a and b: a factor, one at which epsilon is felt, the negative, shifts, and one of b / a = 10."""
 QUICK_AFFINES = ((2.0, 0.0), (0.1, 1.0))
 _NUM_SEEDS, _QUICK_SEEDS = 3, 2
+_STATISTICS = ("stored", "batch")
 _QUICK_CHANGES = {"num_filters": 8, "batch_size": 96}  # steps take the time, not pictures
 
 
-def retrain_config(setting: Setting, net: str, a: float, b: float, seed: int) -> RunConfig:
-    """The recipe `fast` on ax + b, on whole pictures in fp32.
+def changes(setting: Setting) -> dict[str, Any]:
+    """What is not as in the recipe `fast`: whole pictures in fp32, and less of all where it is to be quick.
 
     A crop has more of its pixels at the border than a picture has, which b changes; and bf16 has no bits for
     a picture far from 0.
     """
-    changes: dict[str, Any] = {"scale": a, "shift": b, "seed": setting.seed_of(seed)}
-    changes |= {"precision": "fp32", "crop_frac": 0.0}
-    return recipe("fast", net, SOURCE, **changes, **(_QUICK_CHANGES if setting.quick else {}))
+    return {"precision": "fp32", "crop_frac": 0.0} | (_QUICK_CHANGES if setting.quick else {})
+
+
+def retrain_config(setting: Setting, net: str, a: float, b: float, seed: int) -> RunConfig:
+    """The recipe `fast` on ax + b, with those `changes`."""
+    chosen: dict[str, Any] = {"scale": a, "shift": b, "seed": setting.seed_of(seed)} | changes(setting)
+    return recipe("fast", net, SOURCE, **chosen)
 
 
 def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, Any]:
@@ -40,8 +44,8 @@ def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, An
 
     `score` is asked of every network as it is, and of it on the statistics of the batch: that tells what the
     weights are worth from stored statistics that follow them too late. Each seed draws its initial weights
-    and its batches, the same for every a and b. An interval is Welch's for the difference of two means over
-    seeds.
+    and its batches, the same for every a and b; so differences are taken seed by seed. `differs` says which
+    of all these, of both networks, are more than chance (`sure_of_all`).
 
     Raises:
         DataError: the pictures are not to be had.
@@ -49,15 +53,19 @@ def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, An
     """
     affines = QUICK_AFFINES if setting.quick else AFFINES
     seeds = range(_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
-    found: dict[str, Any] = {"recipe": "fast", "num_seeds": len(seeds)}
+    found: dict[str, Any] = {"recipe": "fast", "changes": changes(setting), "num_seeds": len(seeds)}
     for net in ("cnn", "unet"):
         on_x, *others = (
             {"a": a, "b": b, "reads": written(a, b)} | _scores(setting, net, a, b, seeds, score)
             for a, b in ((1.0, 0.0), *affines)
         )
-        for row, statistics in product(others, ("stored", "batch")):
+        for row, statistics in product(others, _STATISTICS):
             row[statistics] |= _difference(row[statistics]["accuracy"], on_x[statistics]["accuracy"])
         found[net] = {"on_x": on_x, "rows": others}
+    for statistics in _STATISTICS:
+        every = [row[statistics] for net in ("cnn", "unet") for row in found[net]["rows"]]
+        for one, differs in zip(every, sure_of_all([one["difference"] for one in every]), strict=True):
+            one["differs"] = differs
     return found
 
 
@@ -79,10 +87,9 @@ def _scores(
 
 
 def _difference(accuracy: Sequence[float], on_x: Sequence[float]) -> dict[str, Any]:
-    """How many points of per cent more, between which bounds, and whether 0 is outside of them."""
-    low, high = map(float, ttest_ind(accuracy, on_x, equal_var=False).confidence_interval(0.95))
-    bounds = {"value": fmean(accuracy) - fmean(on_x), "low": low, "high": high}
-    return {"mean": fmean(accuracy), "difference": bounds, "differs": not low <= 0 <= high}
+    """How many points of per cent more than on x, seed by seed."""
+    gains = [one - other for one, other in zip(accuracy, on_x, strict=True)]
+    return {"mean": fmean(accuracy), "difference": over_seeds(gains)}
 
 
 def written(a: float, b: float) -> str:

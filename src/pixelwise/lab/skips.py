@@ -14,7 +14,7 @@ from pixelwise.config import RunConfig
 from pixelwise.data import Pictures
 from pixelwise.labelspace import Palette
 from pixelwise.losses import cross_entropy
-from pixelwise.models import build
+from pixelwise.models import Network, build
 from pixelwise.runs import Model
 from pixelwise.shapes import Grey
 
@@ -27,10 +27,10 @@ _RIDGE = 1e-6  # of the mean square of the features: those that are always 0 get
 def gradient_norms(config: RunConfig, pictures: Pictures) -> dict[str, float]:
     """How long the gradient of each block's weights is, as a share of the weights, before the first step.
 
-    Of the loss of the first batch, in training mode and fp32, with the initial weights that the run has.
+    Of the loss of as many pictures as a batch has, the first of the data set, in training mode and fp32, with
+    the initial weights that the run has.
     """
-    torch.manual_seed(config.train.seed)
-    net = build(config.net).train()
+    net = initial_net(config).train()
     palette = Palette.read(config.palette)
     batch = pictures.train[: config.train.batch_size]
     cross_entropy(net(palette.read_grey(batch)), palette.encode(batch)).backward()
@@ -40,6 +40,12 @@ def gradient_norms(config: RunConfig, pictures: Pictures) -> dict[str, float]:
             assert weight.grad is not None
             norms[name.split(".")[0]] = float(weight.grad.norm() / weight.detach().norm())
     return norms
+
+
+def initial_net(config: RunConfig) -> Network:
+    """A network with the weights that a run begins with."""
+    torch.manual_seed(config.train.seed)
+    return build(config.net)
 
 
 def detail_left(model: Model, pictures: Pictures, num: int) -> dict[str, float]:

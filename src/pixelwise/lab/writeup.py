@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import typst
+from PIL import Image
 
 from pixelwise.errors import OutputError
 from pixelwise.files import write_bytes
@@ -16,6 +17,8 @@ from pixelwise.files import write_bytes
 ANSWERS: Final = "answers.json"
 WRITEUP: Final = "a2-writeup.pdf"
 _FIGURES = "figures"
+_PHOTOGRAPHS_BYTES = 400_000  # of a PNG; drawings compress to less
+_QUALITY = 88  # of JPEG
 _TEXTS = "typst"  # beside this file: a text for each question, and the frame around them
 
 
@@ -37,7 +40,7 @@ def write_writeup(folder: Path) -> Path:
         try:
             shutil.copy(folder / ANSWERS, together)
             if (folder / _FIGURES).is_dir():
-                shutil.copytree(folder / _FIGURES, together / _FIGURES)
+                shutil.copytree(folder / _FIGURES, together / _FIGURES, copy_function=_copy_small)
             content = typst.compile(
                 together / "writeup.typ", root=together, ignore_system_fonts=True, timestamp=0
             )
@@ -49,3 +52,12 @@ def write_writeup(folder: Path) -> Path:
             ) from error
     write_bytes(path, content)
     return path
+
+
+def _copy_small(source: str, target: str) -> None:
+    """Copy a figure; one that is large holds photographs, which are kept as JPEG under the same name."""
+    if Path(source).stat().st_size < _PHOTOGRAPHS_BYTES:
+        shutil.copy(source, target)
+        return
+    with Image.open(source) as figure:
+        figure.convert("RGB").save(target, format="JPEG", quality=_QUALITY)
