@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from pixelwise.errors import ConfigError
 
+LEARNED = "learned"
+"""The name of a palette that a run learns from its own pictures."""
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 Policy = Literal["last-layer", "stage", "full"]
@@ -56,7 +58,30 @@ class UNetConfig(CNNConfig):
     """From the second block to the fourth, at a quarter of the size."""
 
 
-NetConfig = CNNConfig | UNetConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColourNetConfig:
+    """A frozen backbone and a light decoder, for photographs."""
+
+    num_colours: int = 64
+    """Classes per pixel."""
+    num_in_channels: ClassVar[int] = 1
+    """Channels of the input: grey."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network that looks at the photo; it needs maps at strides 4, 8, 16 and 32."""
+    width: int = 96
+    """Channels of the decoder's finest maps."""
+    dropout: float = 0.2
+    """Share of the finest maps that training leaves out, drawn for each photo anew."""
+
+    def __post_init__(self) -> None:
+        _require_kinds(self)
+        for name in ("num_colours", "width"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
+
+
+HandoutConfig = CNNConfig | UNetConfig
+NetConfig = HandoutConfig | ColourNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +112,14 @@ class TrainConfig:
     """Share of the first steps that see a random quarter of each picture (half the height and width)."""
     rebalance: float = 0.0
     """Weight rare classes up: 0 not at all, 1 until all weigh the same; 0.5 keeps colours from going grey."""
+    window: int = 0
+    """Side in pixels of the windows of the pictures that colournet learns from; other networks have none."""
+    window_from: float = 0.55
+    """The smallest window shows this share of a picture's height and width, the largest all of it."""
+    softness: float = 5.0
+    """How far, in Lab units, a colour still counts for the classes around it; of colournet."""
+    film: float = 0.0
+    """Share of the pictures that colournet reads as if on old film: red blind, faded, grainy or blurred."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
     reshuffle: bool = True
@@ -103,8 +136,10 @@ class TrainConfig:
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
         for name in ("learning_rate", "muon_rate"):
             _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "above 0")
-        for name in ("warmup_frac", "crop_frac", "momentum", "rebalance"):
+        for name in ("warmup_frac", "crop_frac", "momentum", "rebalance", "film", "window_from"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+        _require(self.window >= 0 and self.window % 32 == 0, "window", self.window, "a multiple of 32")
+        _require(0 < self.softness < float("inf"), "softness", self.softness, "above 0")
         _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "at least 0")
         require_seed(self.seed)
 
@@ -117,12 +152,15 @@ class RunConfig:
     source: str
     """Where the pictures come from: cifar10:horse, cifar10:all, synthetic:shapes, folder:PATH."""
     palette: str = "handout24"
-    """Name of a palette in the package or path of a palette file."""
+    """Name of a palette in the package, path of a palette file, or `learned`: of the run's own pictures."""
+    size: int = 64
+    """Side in pixels of the squares that the photos of a folder are cut to."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         for name in ("source", "palette"):
             _require(isinstance(getattr(self, name), str), name, getattr(self, name), "text")
+        _require(_is_whole(self.size) and 8 <= self.size <= 1024, "size", self.size, "from 8 to 1024")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, for run.json; `from_dict` reads them back."""
@@ -140,7 +178,13 @@ class RunConfig:
         try:
             net = net_from_dict(nested["net"])
             train = TrainConfig(**nested["train"])
-            return RunConfig(net=net, source=nested["source"], palette=nested["palette"], train=train)
+            return RunConfig(
+                net=net,
+                source=nested["source"],
+                palette=nested["palette"],
+                size=nested["size"],
+                train=train,
+            )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"needed a run's configuration, got {_short(nested)} ({error!r})") from error
 
@@ -224,7 +268,8 @@ class FinetuneConfig:
                 raise ConfigError(f"{name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
-NET_CONFIGS: dict[str, type[NetConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
+HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
+NET_CONFIGS: dict[str, type[NetConfig]] = {**HANDOUT_CONFIGS, "colournet": ColourNetConfig}
 NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 
@@ -259,8 +304,9 @@ def require_seed(seed: int) -> None:
 
 def _require_kinds(config: NetConfig | TrainConfig) -> None:
     """Refuse values of another kind than their fields', such as text for a number; files hold anything."""
-    for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
+    kinds = get_type_hints(type(config))
+    for name in (one.name for one in fields(config)):
+        kind, value = kinds[name], getattr(config, name)
         if get_origin(kind) is Literal:
             choices = get_args(kind)
             _require(any(value == one for one in choices), name, value, "one of " + ", ".join(choices))
@@ -269,7 +315,7 @@ def _require_kinds(config: NetConfig | TrainConfig) -> None:
         elif kind is int:
             _require(_is_whole(value), name, value, "a whole number")
         else:
-            _require(type(value) is kind, name, value, "yes or no")
+            _require(type(value) is kind, name, value, "text" if kind is str else "yes or no")
 
 
 def _is_whole(value: object) -> bool:

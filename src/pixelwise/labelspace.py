@@ -60,6 +60,16 @@ class LabelSpace(Protocol):
         """Plain values that say what the classes mean, for JSON."""
 
 
+@dataclass(frozen=True)
+class SoftLabels:
+    """Pixels that belong to several classes, to each with its share."""
+
+    classes: Int64[Tensor, "N n H W"]
+    """The nearest first."""
+    shares: Float32[Tensor, "N n H W"]
+    """They add up to 1 over the classes of a pixel."""
+
+
 @dataclass(frozen=True, eq=False)
 class Palette:
     """K classes that are colours; a pixel's class is the nearest of them.
@@ -104,6 +114,21 @@ class Palette:
             raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
         labels = look_up(self._table(), images.cpu().numpy().reshape(math.prod(batch), 3, height, width))
         return torch.from_numpy(labels).reshape(*batch, height, width).to(images.device)
+
+    def soft_labels(
+        self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
+    ) -> SoftLabels:
+        """The nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled to sum 1.
+
+        Pixels and `sigma` are in the palette's units; a palette of fewer colours gives those it has.
+        Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, section 2.2.
+        """
+        points = colours.movedim(1, -1)
+        own = self.colours.to(points)
+        squares = (points.square().sum(-1, keepdim=True) - 2 * points @ own.T + own.square().sum(1)).clamp(0)
+        nearest = squares.topk(min(num_near, self.num_classes), largest=False)
+        shares = (-nearest.values / (2 * sigma**2)).softmax(-1)
+        return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
 
     def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
         """Each pixel's class as its colour: sRGB in [0, 1], or a and b; IGNORE is black, or no chroma.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pixelwise.labelspace import IGNORE
+from pixelwise.labelspace import IGNORE, SoftLabels
 from pixelwise.shapes import Labels, Logits
 
 
@@ -36,6 +36,21 @@ def cross_entropy(
         ignore_index=IGNORE,
         reduction=reduction,
     )
+
+
+def soft_cross_entropy(
+    logits: Logits, labels: SoftLabels, *, weights: Float[Tensor, " K"] | None = None
+) -> Float[Tensor, ""]:
+    """Mean over the pixels of the cross-entropy between their shares of the classes and the logits, in nats.
+
+    A pixel counts as much as the `weights` of its classes say, each by its share. Source: R. Zhang, P. Isola,
+    A. Efros, arXiv:1603.08511, equation 2.
+    """
+    log_chances = logits.float().log_softmax(1).gather(1, labels.classes)
+    each = -(labels.shares * log_chances).sum(1)
+    if weights is not None:
+        each = each * (labels.shares * weights.to(each)[labels.classes]).sum(1)
+    return each.mean()
 
 
 def class_weights(

@@ -27,10 +27,10 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.tone import has_own_colours
+from pixelwise.photos.view import reading_size
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
-_LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 _SMALL = 128 * 128  # pixels that a network reads in one thread
 _MAP = ".confidence.png"  # how the name of a map ends
 _BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
@@ -106,17 +106,11 @@ def predict(photo: Photo, model: Model) -> Prediction:
     Raises:
         PhotoError: the file is damaged or cut short.
     """
-    small = photo.thumbnail(*shrunk_size(photo.height, photo.width, model.size))
+    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
     with ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
         logits = model.logits(grey)[0]
     return Prediction(photo.as_stored(logits), model.palette, has_own_colours(small))
-
-
-def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width at which a network reads a photo: never enlarged, at most 8 short sides long."""
-    scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def colourise_photo(photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None) -> float:

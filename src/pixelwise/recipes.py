@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pixelwise.config import NET_CONFIGS, RunConfig, TrainConfig
+from pixelwise.config import HANDOUT_CONFIGS, LEARNED, NET_NAMES, ColourNetConfig, RunConfig, TrainConfig
 from pixelwise.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def handout(net: str, source: str) -> RunConfig:
     Source:  CSC413/2516, winter 2020, programming assignment 2
     """
     train = TrainConfig(learning_rate=0.3 if net == "cnn" else 0.001, precision="fp32")
-    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
 
 
 def fast(net: str, source: str) -> RunConfig:
@@ -47,7 +47,7 @@ def fast(net: str, source: str) -> RunConfig:
         crop_frac=0.8,
         flip=True,
     )
-    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
 
 
 def best(net: str, source: str) -> RunConfig:
@@ -69,7 +69,7 @@ def best(net: str, source: str) -> RunConfig:
         crop_frac=0.93,
         flip=True,
     )
-    return RunConfig(net=NET_CONFIGS[net](), source=source, train=train)
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
 
 
 def embedded(net: str, source: str) -> RunConfig:
@@ -82,29 +82,63 @@ def embedded(net: str, source: str) -> RunConfig:
     Source:  ours, with the rebalancing of R. Zhang et al., arXiv:1603.08511
     """
     train = replace(best(net, source).train, epochs=12, batch_size=50, rebalance=0.5)
-    config = NET_CONFIGS[net](num_filters=64, num_colours=64)
+    config = HANDOUT_CONFIGS[net](num_filters=64, num_colours=64)
     return RunConfig(net=config, source=source, palette="cifar-ab64", train=train)
 
 
-RECIPES: dict[str, Callable[[str, str], RunConfig]] = {
+def photo(_net: str, source: str) -> RunConfig:
+    """A colouriser for photographs: the backbone stays frozen, windows of photos, soft classes, old film.
+
+    Command: pixelwise train colournet folder:photos --recipe photo
+    Expect:  of 8,000 photos 750 steps, in 7 minutes on two cores of an AMD EPYC
+    Source:  ours, after R. Zhang et al., arXiv:1603.08511; docs/log.md has what was tried
+    """
+    train = TrainConfig(
+        epochs=3,
+        batch_size=32,
+        learning_rate=0.002,
+        schedule="one-cycle",
+        warmup_frac=0.1,
+        weight_decay=0.05,
+        window=128,
+        film=0.3,
+        flip=True,
+    )
+    return RunConfig(net=ColourNetConfig(), source=source, palette=LEARNED, size=192, train=train)
+
+
+_HANDOUT: dict[str, Callable[[str, str], RunConfig]] = {
     "handout": handout,
     "fast": fast,
     "best": best,
     "embedded": embedded,
 }
+_BY_NET: dict[str, dict[str, Callable[[str, str], RunConfig]]] = {
+    **dict.fromkeys(HANDOUT_CONFIGS, _HANDOUT),
+    NET_NAMES[ColourNetConfig]: {"photo": photo},
+}
+
+
+def recipe_names(net: str) -> tuple[str, ...]:
+    """The recipes of a network, the usual one first.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    if net not in _BY_NET:
+        raise ConfigError(f"needed one of the networks {', '.join(_BY_NET)}, got {net!r}")
+    return tuple(_BY_NET[net])
 
 
 def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
     """A named recipe for a network and a source, with some values changed; None changes nothing.
 
     Raises:
-        ConfigError: no such recipe or network, or a value out of range.
+        ConfigError: no such network, no such recipe of it, or a value out of range.
     """
-    if name not in RECIPES:
-        raise ConfigError(f"needed one of the recipes {', '.join(RECIPES)}, got {name!r}")
-    if net not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {net!r}")
-    return change(RECIPES[name](net, source), **changes)
+    if name not in recipe_names(net):
+        raise ConfigError(f"needed one of the recipes of {net}, {', '.join(_BY_NET[net])}; got {name!r}")
+    return change(_BY_NET[net][name](net, source), **changes)
 
 
 def change(config: RunConfig, **changes: Any) -> RunConfig:

@@ -69,8 +69,8 @@ class Model:
     """SHA-256 of the file."""
 
     @torch.inference_mode()
-    def logits(self, grey: Grey) -> Float32[Tensor, "N K H W"]:
-        """What the network says of grey pictures of any size, on the CPU.
+    def logits(self, grey: Grey) -> Float32[Tensor, "N K h w"]:
+        """What the network says of grey pictures of any size, on the CPU, at that size over `out_stride`.
 
         At the lower and right border pixels repeat until the network's stride divides height and width.
         """
@@ -78,7 +78,8 @@ class Model:
         padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
         device = next(self.net.parameters()).device
         logits: Tensor = self.net(pad(grey.to(device), padding, mode="replicate"))
-        return logits[..., :height, :width].float().cpu()
+        rows, columns = (-(-side // self.net.out_stride) for side in (height, width))
+        return logits[..., :rows, :columns].float().cpu()
 
 
 def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.files import whole_file
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import shrunk_size
+from pixelwise.photos.view import reading_size
 from pixelwise.runs import SAMPLES, Model, read_samples
 from pixelwise.shapes import Grey
 
@@ -232,17 +232,14 @@ def draw_filters(net: nn.Module) -> Drawing:
 
 
 def read_picture(photo: Path, model: Model) -> UInt8[Tensor, "3 H W"]:
-    """A photo upright, at the size at which a model reads it, cut down to what its network's stride divides.
+    """A photo upright, at the size at which a model reads it.
 
     Raises:
         PhotoError: it cannot be read.
     """
     opened = open_photo(photo)
-    stride = model.net.stride
-    height, width = (
-        max(stride, side - side % stride) for side in shrunk_size(opened.height, opened.width, model.size)
-    )
-    return opened.upright(opened.thumbnail(height, width))
+    size = reading_size(opened.height, opened.width, model.size, model.net.stride)
+    return opened.upright(opened.thumbnail(*size))
 
 
 def visualise(model: Model, picture: UInt8[Tensor, "3 H W"] | None = None) -> dict[str, Drawing]:

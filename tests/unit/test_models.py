@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pixelwise.config import CNNConfig, UNetConfig
-from pixelwise.models import BUILDERS, build
+from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.models import build
 
 
-@pytest.fixture(params=list(BUILDERS), ids=lambda config: config.__name__)
+@pytest.fixture(params=list(HANDOUT_CONFIGS.values()), ids=lambda config: config.__name__)
 def kind(request):
     return request.param
 

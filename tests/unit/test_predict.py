@@ -18,13 +18,13 @@ from pixelwise.labelspace import Palette
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.view import reading_size
 from pixelwise.predict import (
     ColouriseOptions,
     Prediction,
     colourise,
     colourise_photo,
     predict,
-    shrunk_size,
 )
 from pixelwise.runs import Model
 
@@ -54,13 +54,13 @@ def write(folder: Path, *names: str) -> list[str]:
     [
         ((4000, 6000), 32, (32, 48)),
         ((6000, 4000), 32, (48, 32)),
-        ((20, 30), 32, (20, 30)),
-        ((1, 1), 32, (1, 1)),
-        ((100, 100_000), 32, (1, 256)),
+        ((20, 30), 32, (32, 48)),
+        ((1, 1), 32, (32, 32)),
+        ((100, 100_000), 32, (4, 256)),
     ],
 )
 def test_reading_size(photo, short_side, expected):
-    assert shrunk_size(*photo, short_side) == expected
+    assert reading_size(*photo, short_side, 4) == expected
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from pixelwise.config import CNNConfig, UNetConfig
+from pixelwise import recipes
+from pixelwise.config import NET_CONFIGS, CNNConfig, UNetConfig
 from pixelwise.errors import ConfigError
-from pixelwise.recipes import RECIPES, recipe
+from pixelwise.recipes import recipe, recipe_names
 
 
 def test_the_handout_recipe_has_the_handouts_numbers():
@@ -22,11 +23,11 @@ def test_the_handout_recipe_has_the_handouts_numbers():
 def test_given_values_replace_the_recipes_and_none_replaces_nothing():
     config = recipe("fast", "unet", "cifar10:cat", epochs=7, kernel=5, palette="other", batch_size=None)
     assert (config.train.epochs, config.net.kernel, config.palette) == (7, 5, "other")
-    assert config.train.batch_size == RECIPES["fast"]("unet", "cifar10:cat").train.batch_size
+    assert config.train.batch_size == recipe("fast", "unet", "cifar10:cat").train.batch_size
 
 
 def test_every_recipe_says_its_command_expectation_and_source():
-    for build in RECIPES.values():
+    for build in {getattr(recipes, name) for net in NET_CONFIGS for name in recipe_names(net)}:
         assert build.__doc__ is not None
         for part in ("Command:", "Expect:", "Source:"):
             assert part in build.__doc__, build.__name__
@@ -36,8 +37,9 @@ def test_every_recipe_says_its_command_expectation_and_source():
 @pytest.mark.parametrize(
     ("name", "net", "message"),
     [
-        ("quick", "unet", "needed one of the recipes handout, fast, best, embedded, got 'quick'"),
-        ("fast", "resnet", "needed one of the networks cnn, unet, got 'resnet'"),
+        ("quick", "unet", "needed one of the recipes of unet, handout, fast, best, embedded; got 'quick'"),
+        ("fast", "colournet", "needed one of the recipes of colournet, photo; got 'fast'"),
+        ("fast", "resnet", "needed one of the networks cnn, unet, colournet, got 'resnet'"),
     ],
 )
 def test_what_does_not_exist_is_named_with_what_does(name, net, message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.config import NET_CONFIGS
+from pixelwise.config import HANDOUT_CONFIGS
 
 
 def count(
@@ -40,7 +40,7 @@ def count(
     size
         Height and width of the input in pixels; a multiple of 4.
     """
-    config = NET_CONFIGS[net](
+    config = HANDOUT_CONFIGS[net](
         kernel=kernel, num_filters=num_filters, num_colours=num_colours, num_in_channels=num_in_channels
     )
     del common  # nothing here is random or takes time

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import DataDir
 from pixelwise.config import NET_NAMES, FinetuneConfig, Policy, Precision, RunConfig
 from pixelwise.errors import ConfigError
-from pixelwise.recipes import change
+from pixelwise.recipes import change, recipe_names
 from pixelwise.recipes import recipe as build_recipe
 
 
@@ -162,7 +162,8 @@ class TrainOptions:
         """
         if self.resume:
             return self._as_started(net, source, seed)
-        return build_recipe(self.recipe or "handout", *_both(net, source), **self._changes(seed))
+        net, source = _both(net, source)
+        return build_recipe(self.recipe or recipe_names(net)[0], net, source, **self._changes(seed))
 
     def folder(self, net: str | None, source: str | None) -> Path:
         """Where the run goes.
@@ -173,7 +174,8 @@ class TrainOptions:
         if self.out:
             return self.out
         net, source = _both(net, source, ", or --out with the run's folder" if self.resume else "")
-        return Path("out") / f"{net}-{source.replace(':', '-').replace('/', '-')}-{self.recipe or 'handout'}"
+        name = self.recipe or recipe_names(net)[0]
+        return Path("out") / f"{net}-{source.replace(':', '-').replace('/', '-')}-{name}"
 
     def _changes(self, seed: int) -> dict[str, Any]:
         """What a recipe has otherwise; None changes nothing."""
@@ -199,7 +201,9 @@ class TrainOptions:
         again = {"seed": saved.train.seed} | given
         saved_net = NET_NAMES[type(saved.net)]
         if self.recipe is not None or net not in (None, saved_net):
-            return build_recipe(self.recipe or "handout", net or saved_net, source or saved.source, **again)
+            net = net or saved_net
+            name = self.recipe or recipe_names(net)[0]
+            return build_recipe(name, net, source or saved.source, **again)
         return change(saved, source=source, **again)
 
 

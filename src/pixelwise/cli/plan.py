@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pixelwise.cli.common import Common, Outcome
 from pixelwise.cli.options import FinetuneOptions, TrainOptions
-from pixelwise.recipes import RECIPES
+from pixelwise.recipes import recipe_names
 
 _logger = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ def train(
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
     """
     one = options.recipe or ("as started" if options.resume else None)
-    asked = {one: options} if one else {name: replace(options, recipe=name) for name in RECIPES}
+    names = recipe_names(net) if net else ("handout",)  # of none at all is complained below
+    asked = {one: options} if one else {name: replace(options, recipe=name) for name in names}
     configs = {name: each.config(net, source, common.seed) for name, each in asked.items()}
     from pixelwise.cost import process_age_s
     from pixelwise.data import load_pictures
@@ -86,7 +87,7 @@ def train(
     from pixelwise.train.plan import plan_train
 
     some = next(iter(configs.values()))
-    pictures = load_pictures(some.source, options.data_dir, some.train.seed)
+    pictures = load_pictures(some.source, options.data_dir, some.train.seed, size=some.size)
     planned = plan_train(
         {name: with_palette(config) for name, config in configs.items()},
         pictures,

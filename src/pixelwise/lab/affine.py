@@ -36,7 +36,7 @@ from pixelwise.lab.rewritten import (
     with_weights_times,
 )
 from pixelwise.metrics import PixelScore
-from pixelwise.models import MyConv2d, Network, UNet, build
+from pixelwise.models import ColourNet, HandoutNetwork, MyConv2d, UNet, build
 from pixelwise.progress import progress
 from pixelwise.runs import open_model
 from pixelwise.shapes import Grey
@@ -123,13 +123,13 @@ def _compare_with_torch(num_in: int, num_out: int, kernel: int) -> dict[str, Any
 class Subject:
     """A trained network, and the pictures on which it is looked at."""
 
-    net: Network
+    net: HandoutNetwork
     """In evaluation mode."""
     grey: Grey
     labels: UInt8[Tensor, "N H W"]
     images: UInt8[Tensor, "N 3 H W"]
 
-    def score(self, net: Network, beside: Int64[Tensor, "N H W"] | None = None) -> dict[str, float]:
+    def score(self, net: HandoutNetwork, beside: Int64[Tensor, "N H W"] | None = None) -> dict[str, float]:
         """Right pixels of a rewritten network in per cent, and those that it classes unlike `beside`."""
         logits = logits_of(net, self.grey)
         found = {"accuracy": PixelScore.of(logits, self.labels).accuracy}
@@ -137,7 +137,7 @@ class Subject:
             found["changed"] = 100 * (logits.argmax(1) != beside).double().mean().item()
         return found
 
-    def classes(self, net: Network) -> Int64[Tensor, "N H W"]:
+    def classes(self, net: HandoutNetwork) -> Int64[Tensor, "N H W"]:
         """The likeliest class of every pixel."""
         return logits_of(net, self.grey).argmax(1)
 
@@ -185,6 +185,7 @@ def _subject(setting: Setting, net: str) -> Subject:
     model = open_model(setting.trained(f"{net}-seed0", comparison_config(setting, net, 0)))
     val = load_pictures(SOURCE, setting.data_dir, setting.seed).val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
+    assert not isinstance(model.net, ColourNet)
     return Subject(model.net, model.palette.read_grey(images), model.palette.encode(images), images)
 
 
@@ -250,7 +251,7 @@ def _border(cnn: Subject, b: float = 1.0) -> dict[str, Any]:
     }
 
 
-def _moved(grey: Grey, net: Network, beside: Network) -> Float[ndarray, "H W"]:
+def _moved(grey: Grey, net: HandoutNetwork, beside: HandoutNetwork) -> Float[ndarray, "H W"]:
     """How far two networks' logits are apart at each pixel: mean over pictures and classes, in deviations."""
     found, wanted = (logits_of(one, grey) for one in (net, beside))
     return ((found - wanted).abs().mean((0, 1)) / wanted.std()).numpy()
@@ -294,7 +295,7 @@ def _epsilon(cnn: Subject) -> dict[str, Any]:
     """Accuracy as a goes to 0, beside that on x with epsilon over a squared, and that without epsilon."""
     net = on_batch_statistics(cnn.net)
     scales = [10 ** (-half / 2) for half in range(9)]
-    rows: dict[str, Callable[[float], Network]] = {
+    rows: dict[str, Callable[[float], HandoutNetwork]] = {
         "reading_ax": lambda a: reading(net, a, 0),
         "epsilon_over_a2": lambda a: equivalent(net, a, 0),
         "without_epsilon": lambda a: reading(with_epsilon(net, NO_EPSILON), a, 0),

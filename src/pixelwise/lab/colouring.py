@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pixelwise.config import (
-    NET_CONFIGS,
+    HANDOUT_CONFIGS,
     CNNConfig,
     NetConfig,
     RunConfig,
@@ -89,7 +89,7 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
         precision=setting.precision,
         seed=setting.seed_of(seed),
     )
-    return RunConfig(net=NET_CONFIGS[net](), source=SOURCE, train=train)
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=SOURCE, train=train)
 
 
 def by_hand(setting: Setting, net: str) -> tuple[str, str]:

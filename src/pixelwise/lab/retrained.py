@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +13,7 @@ from pixelwise.lab.answer import Setting
 from pixelwise.lab.colouring import SOURCE
 from pixelwise.lab.rewritten import on_batch_statistics
 from pixelwise.lab.seeds import over_seeds, sure_of_all
-from pixelwise.models import Network
+from pixelwise.models import ColourNet, HandoutNetwork
 from pixelwise.recipes import recipe
 from pixelwise.runs import open_model, read_metrics
 
@@ -39,7 +40,7 @@ def retrain_config(setting: Setting, net: str, a: float, b: float, seed: int) ->
     return recipe("fast", net, SOURCE, **chosen)
 
 
-def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, Any]:
+def retrain(setting: Setting, score: Callable[[HandoutNetwork], float]) -> dict[str, Any]:
     """Accuracy of `cnn` and `unet` after training on ax + b, and differences to x with their 95 % intervals.
 
     `score` is asked of every network as it is, and of it on the statistics of the batch: that tells what the
@@ -70,7 +71,7 @@ def retrain(setting: Setting, score: Callable[[Network], float]) -> dict[str, An
 
 
 def _scores(
-    setting: Setting, net: str, a: float, b: float, seeds: range, score: Callable[[Network], float]
+    setting: Setting, net: str, a: float, b: float, seeds: range, score: Callable[[HandoutNetwork], float]
 ) -> dict[str, Any]:
     """What was reached, one number for each seed."""
     names = [f"affine-{net}-{a:g}x{b:+g}-seed{seed}" for seed in seeds]
@@ -78,12 +79,18 @@ def _scores(
         setting.trained(name, retrain_config(setting, net, a, b, seed))
         for name, seed in zip(names, seeds, strict=True)
     ]
-    nets = [open_model(run).net for run in runs]
+    nets = [_opened(run) for run in runs]
     return {
         "validation_loss": [read_metrics(run)[-1]["val_loss"] for run in runs],
         "stored": {"accuracy": [score(net) for net in nets]},
         "batch": {"accuracy": [score(on_batch_statistics(net)) for net in nets]},
     }
+
+
+def _opened(run: Path) -> HandoutNetwork:
+    net = open_model(run).net
+    assert not isinstance(net, ColourNet)
+    return net
 
 
 def _difference(accuracy: Sequence[float], on_x: Sequence[float]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from pixelwise.config import UNetConfig
-from pixelwise.models import MyConv2d, Network, UNet
+from pixelwise.models import HandoutNetwork, MyConv2d, UNet
 from pixelwise.shapes import Grey, Logits
 
 NO_EPSILON = 1e-30
@@ -29,14 +29,14 @@ NO_EPSILON = 1e-30
 _FIRST, _POOL = 0, 1  # of the layers of the first block
 
 
-def reading(net: Network, a: float, b: float) -> Network:
+def reading(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
     """The same weights, before which every pixel x becomes ax + b."""
     net = copy.deepcopy(net)
     net.config = replace(net.config, scale=a, shift=b)
     return net
 
 
-def on_batch_statistics(net: Network) -> Network:
+def on_batch_statistics(net: HandoutNetwork) -> HandoutNetwork:
     """Batch norms take the mean and variance of what they are given, as they do in training."""
     net = copy.deepcopy(net)
     for layer in net.modules():
@@ -45,7 +45,7 @@ def on_batch_statistics(net: Network) -> Network:
     return net
 
 
-def padded_with(net: Network, value: float) -> Network:
+def padded_with(net: HandoutNetwork, value: float) -> HandoutNetwork:
     """The first convolution pads what it reads with a value instead of 0.
 
     That is the same as to subtract the value, pad with 0, and add to the bias what the weights make of it.
@@ -70,14 +70,14 @@ class _Minus(nn.Module):
         return x - self.value
 
 
-def with_epsilon(net: Network, epsilon: float) -> Network:
+def with_epsilon(net: HandoutNetwork, epsilon: float) -> HandoutNetwork:
     """The first batch norm has another epsilon."""
     net = copy.deepcopy(net)
     _norm(net).eps = epsilon
     return net
 
 
-def with_weights_times(net: Network, factor: float) -> Network:
+def with_weights_times(net: HandoutNetwork, factor: float) -> HandoutNetwork:
     """The first convolution's weights times a factor."""
     net = copy.deepcopy(net)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def with_weights_times(net: Network, factor: float) -> Network:
     return net
 
 
-def equivalent(net: Network, a: float, b: float) -> Network:
+def equivalent(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
     """The network that reads x and gives what `net` gives on ax + b, with the statistics of the batch.
 
     What skips from the picture to the last convolution is left out of it: exact for the CNN, and for the
@@ -95,7 +95,7 @@ def equivalent(net: Network, a: float, b: float) -> Network:
     return with_epsilon(padded_with(changed, -b / a), _norm(net).eps / a**2)
 
 
-def absorbing(net: Network, a: float, b: float) -> Network:
+def absorbing(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
     """Weights that undo ax + b: what a network that learns on it can become.
 
     On ax + b it gives what `net` gives on x, with the statistics of x as stored, for every a but 0, as far
@@ -115,12 +115,12 @@ def _absorb(conv: MyConv2d, channels: slice, a: float, b: float) -> None:
     conv.bias.sub_(conv.weight[:, channels].sum((1, 2, 3)), alpha=b)
 
 
-def _first(net: Network) -> MyConv2d:
+def _first(net: HandoutNetwork) -> MyConv2d:
     """The convolution that reads the picture."""
     return next(layer for layer in net.modules() if isinstance(layer, MyConv2d))
 
 
-def _norm(net: Network) -> nn.BatchNorm2d:
+def _norm(net: HandoutNetwork) -> nn.BatchNorm2d:
     """The batch norm of the first block."""
     return next(layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d))
 
@@ -133,14 +133,14 @@ class MinPool2d(nn.MaxPool2d):
         return -super().forward(-x)
 
 
-def with_min_pooling(net: Network) -> Network:
+def with_min_pooling(net: HandoutNetwork) -> HandoutNetwork:
     """The first block takes the least of each window instead of the greatest."""
     net = copy.deepcopy(net)
     net.down1[_POOL] = MinPool2d(2)
     return net
 
 
-def with_norm_mirrored(net: Network) -> Network:
+def with_norm_mirrored(net: HandoutNetwork) -> HandoutNetwork:
     """The first batch norm's gamma with the other sign."""
     net = copy.deepcopy(net)
     with torch.no_grad():
@@ -170,7 +170,7 @@ def skip_reads_x(net: UNet, a: float, b: float) -> UNet:
     return changed
 
 
-def first_block(net: Network, grey: Grey) -> list[Tensor]:
+def first_block(net: HandoutNetwork, grey: Grey) -> list[Tensor]:
     """What goes into the first block, and what comes out of each of its layers."""
     stages = [net.config.scale * grey + net.config.shift]
     for layer in net.down1:
@@ -179,6 +179,6 @@ def first_block(net: Network, grey: Grey) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def logits_of(net: Network, grey: Grey, batch_size: int = 100) -> Logits:
+def logits_of(net: HandoutNetwork, grey: Grey, batch_size: int = 100) -> Logits:
     """Logits of pictures, so many at a time: statistics of the batch are theirs."""
     return torch.cat([net(batch) for batch in grey.split(batch_size)])

@@ -10,11 +10,11 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.nn import functional
 
-from pixelwise.config import RunConfig
+from pixelwise.config import ColourNetConfig, RunConfig
 from pixelwise.data import Pictures
 from pixelwise.labelspace import Palette
 from pixelwise.losses import cross_entropy
-from pixelwise.models import Network, build
+from pixelwise.models import HandoutNetwork, build
 from pixelwise.runs import Model
 from pixelwise.shapes import Grey
 
@@ -42,9 +42,10 @@ def gradient_norms(config: RunConfig, pictures: Pictures) -> dict[str, float]:
     return norms
 
 
-def initial_net(config: RunConfig) -> Network:
+def initial_net(config: RunConfig) -> HandoutNetwork:
     """A network with the weights that a run begins with."""
     torch.manual_seed(config.train.seed)
+    assert not isinstance(config.net, ColourNetConfig)
     return build(config.net)
 
 
@@ -99,6 +100,7 @@ def _read_by_blocks(model: Model, grey: Grey) -> dict[str, _Readings]:
     finally:
         for hook in hooks:
             hook.remove()
+    assert not isinstance(model.config, ColourNetConfig)
     return {name: _Readings(maps, grey, model.config.kernel) for name, maps in given.items()}
 
 

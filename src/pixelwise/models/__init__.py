@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
-from pixelwise.config import CNNConfig, NetConfig, UNetConfig
+from pixelwise.config import CNNConfig, ColourNetConfig, HandoutConfig, NetConfig, UNetConfig
 from pixelwise.models.cnn import CNN
+from pixelwise.models.colournet import ColourNet
 from pixelwise.models.conv import MyConv2d, UnfoldedConvolution
 from pixelwise.models.unet import UNet
 
-Network = CNN | UNet
-"""Any network of ours: grey in, logits out; height and width are multiples of its `stride`."""
+HandoutNetwork = CNN | UNet
+"""One that learns all that it knows, and whose logits are as large as its input."""
+Network = HandoutNetwork | ColourNet
+"""Any network of ours: grey in, logits out.
+
+Height and width of the input are multiples of its `stride`; those of the logits are the same over its
+`out_stride`."""
 
 BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     CNNConfig: CNN,
     UNetConfig: UNet,
+    ColourNetConfig: ColourNet,
 }
 """A new network is one file, one configuration class and one line here."""
 
 
+@overload
+def build(config: HandoutConfig) -> HandoutNetwork: ...
+@overload
+def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:
     """The network that a configuration describes, freshly initialised from torch's random state."""
     return BUILDERS[type(config)](config)
 
 
-__all__ = ["BUILDERS", "CNN", "MyConv2d", "Network", "UNet", "UnfoldedConvolution", "build"]
+__all__ = [
+    "BUILDERS",
+    "CNN",
+    "ColourNet",
+    "HandoutNetwork",
+    "MyConv2d",
+    "Network",
+    "UNet",
+    "UnfoldedConvolution",
+    "build",
+]

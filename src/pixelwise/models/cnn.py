@@ -30,6 +30,8 @@ class CNN(nn.Module):
 
     stride = 4
     """Height and width of the input are multiples of this."""
+    out_stride = 1
+    """Pixels of the input, down and across, that share one place of the logits."""
 
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()

@@ -21,6 +21,8 @@ class UNet(nn.Module):
 
     stride = 4
     """Height and width of the input are multiples of this."""
+    out_stride = 1
+    """Pixels of the input, down and across, that share one place of the logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()

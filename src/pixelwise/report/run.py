@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pixelwise.config import NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.predict import ColouriseOptions
-from pixelwise.recipes import RECIPES, recipe
+from pixelwise.recipes import recipe, recipe_names
 from pixelwise.runs import (
     METRICS,
     MODEL,
@@ -101,7 +101,7 @@ def pictures(strips: Sequence[figures.Strip]) -> str:
 
 def repeat(config: RunConfig) -> str:
     """The command that trains with this configuration, or a program where no command reaches it."""
-    tries = (_arguments(name, config) for name in RECIPES)
+    tries = (_arguments(name, config) for name in recipe_names(NET_NAMES[type(config.net)]))
     reached = [arguments for arguments in tries if arguments is not None]
     if reached:
         return shlex.join(["pixelwise", "train", *min(reached, key=len), "--out", "again"])
@@ -135,7 +135,7 @@ def _arguments(name: str, config: RunConfig) -> list[str] | None:
 def _options(config: RunConfig) -> dict[str, Any]:
     """The values that `pixelwise train` has options for."""
     in_train = ("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed")
-    in_net = ("kernel", "num_filters", "convolution")
+    in_net = [one.name for one in fields(config.net) if one.name in ("kernel", "num_filters", "convolution")]
     return (
         {name: getattr(config.train, name) for name in in_train}
         | {name: getattr(config.net, name) for name in in_net}

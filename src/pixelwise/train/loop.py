@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -11,13 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pixelwise.config import Device, RunConfig, TrainConfig
+from pixelwise.config import LEARNED, ColourNetConfig, Device, RunConfig, TrainConfig
 from pixelwise.data import Pictures, load_pictures
-from pixelwise.data.batches import Batches
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
-from pixelwise.evaluate import score
 from pixelwise.labelspace import Palette
-from pixelwise.losses import class_weights, cross_entropy
 from pixelwise.models import Network, build
 from pixelwise.optimise import Optimiser
 from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
@@ -40,6 +36,9 @@ from pixelwise.runs import (
     write_samples,
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
+from pixelwise.train.lesson import ClassLesson, Lesson, Shown, drawn_by
+from pixelwise.train.saved import digest_of, palette_of, refuse_another, saved_run
+from pixelwise.train.windows import ColourLesson
 
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures learned from: docs/log.md has what other sizes gave
@@ -87,7 +86,7 @@ def train(
         OutputError: the folder cannot be written.
     """
     run = Run(
-        config, pictures, folder, choose_device(device), _saved(config, pictures, folder, resume=resume)
+        config, pictures, folder, choose_device(device), saved_run(config, pictures, folder, resume=resume)
     )
     showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
     with showing as advance, finish_step_first() as stop:
@@ -127,17 +126,19 @@ def train_source(
     """
     config = with_palette(config)
     if resume:  # before a download of what is not wanted
-        _refuse_another(config, read_checkpoint(folder).config, folder)
-    pictures = load_pictures(config.source, data_dir, config.train.seed)
+        refuse_another(config, read_checkpoint(folder).config, folder)
+    pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
     return train(config, pictures, folder, device=device, resume=resume)
 
 
 def with_palette(config: RunConfig) -> RunConfig:
-    """A configuration whose network has as many classes as the palette that it names.
+    """A configuration whose network has as many classes as the palette that it names, if it names one.
 
     Raises:
         ConfigError: there is no such palette.
     """
+    if config.palette == LEARNED:
+        return config
     num_colours = Palette.read(config.palette).num_classes
     return replace(config, net=replace(config.net, num_colours=num_colours))
 
@@ -153,21 +154,24 @@ class Run:
         device: torch.device,
         saved: Checkpoint | None,
     ) -> None:
-        self.config, self.folder, self.device, self.digest = config, folder, device, _digest(config, pictures)
+        self.config, self.folder, self.device, self.digest = (
+            config,
+            folder,
+            device,
+            digest_of(config, pictures),
+        )
         self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
         self.precision, reason = choose_precision(
             saved.precision if saved else config.train.precision, device
         )
         torch.manual_seed(config.train.seed)
         self.net = build(config.net)
-        self.palette = Palette.read(config.palette)
+        self.palette = palette_of(config, pictures)
         _check_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
-        self.size = min(_PHOTO_SCALE * pictures.train.shape[-2], SIZES[-1])
-        self.data = Batches.of(pictures.train, self.palette, device)
-        self.val = Batches.of(pictures.val, self.palette, device)
-        self.class_weights = class_weights([self.data.labels], config.net.num_colours, config.train.rebalance)
-        self.steps_per_epoch = -(-len(self.data) // config.train.batch_size)
+        self.size = _reading_size(config, pictures)
+        self.lesson = _lesson(config, pictures, self.palette, device)
+        self.steps_per_epoch = -(-self.lesson.num_train // config.train.batch_size)
         self.num_steps = config.train.steps or config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
         self.step, self.epoch_loss_sum, self.last_score = 0, 0.0, ""
@@ -191,24 +195,23 @@ class Run:
         batch = self.next_batch()
         with compute_in(self.precision, self.device):
             logits = self.net(batch.grey())
-        loss = cross_entropy(logits, batch.labels, weights=self.class_weights)
+        loss = self.lesson.loss(logits, batch)
         self.optimiser.step(loss, self.step)
         self.count(loss.item(), len(batch))
         return loss.item()
 
-    def next_batch(self) -> Batches:
-        """The pictures of this step: which, mirrored or not, and cropped, all follow from seed and step."""
+    def next_batch(self) -> Shown:
+        """The pictures of this step: which, and how they are varied, all follow from seed and step."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.epoch_loss_sum, self.losses = 0.0, []
         self.net.train()
         train = self.config.train
         if self._order is None or batch == 0:
-            self._order = _epoch_order(train, epoch, len(self.data))
+            self._order = _epoch_order(train, epoch, self.lesson.num_train)
         index = self._order[batch * train.batch_size : (batch + 1) * train.batch_size]
-        return _vary(
-            self.data.take(index), train, self.step, crop=self.step < train.crop_frac * self.num_steps
-        )
+        crop = self.step < train.crop_frac * self.num_steps
+        return self.lesson.batch(index, self.step, crop=crop)
 
     def count(self, loss: float, num_images: int) -> None:
         """One more step is done.
@@ -227,8 +230,8 @@ class Run:
     def validate(self) -> None:
         """Score the validation pictures at the end of an epoch, or of the run within one, and note it."""
         with self.clock.paused():
-            val = score(self.net, self.val)
-        num_images = min(len(self.losses) * self.config.train.batch_size, len(self.data))
+            val = self.lesson.score(self.net)
+        num_images = min(len(self.losses) * self.config.train.batch_size, self.lesson.num_train)
         row = {
             "epoch": self._epochs_begun(),
             "step": self.step,
@@ -298,13 +301,23 @@ class Run:
 
     def _warn_of_no_use(self, val_accuracy: float) -> None:
         """Say so when no network was needed for what came out: a few dozen pictures, or a few steps."""
-        counts = torch.bincount(self.val.labels.flatten())
-        commonest = 100 * counts.max().item() / counts.sum().item()
+        commonest = 100 * self.lesson.commonest_frac
         if val_accuracy <= commonest:
             _logger.warning(
-                f"no better than always choosing the commonest class, right on {commonest:.1f} % of pixels: "
-                f"{self.num_steps} steps on {len(self.data)} pictures are too few, or the rate is wrong"
+                f"no better than always choosing the commonest class, right on {commonest:.1f} % of pixels; "
+                f"{self.num_steps} steps on {self.lesson.num_train} pictures are too few or the rate is wrong"
             )
+
+
+def _lesson(config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> Lesson:
+    kind = ColourLesson if isinstance(config.net, ColourNetConfig) else ClassLesson
+    return kind(config, pictures, palette, device)
+
+
+def _reading_size(config: RunConfig, pictures: Pictures) -> int:
+    """Short side in pixels at which the network is to read photos."""
+    side: int = pictures.train.shape[-2]
+    return side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
 
 
 def _pieces(losses: list[float]) -> list[np.ndarray]:
@@ -316,71 +329,7 @@ def _epoch_order(train: TrainConfig, epoch: int, num_images: int) -> torch.Tenso
     """The order in which an epoch meets the pictures: the files' own, or one drawn from seed and epoch."""
     if not train.reshuffle:
         return torch.arange(num_images)
-    return torch.randperm(num_images, generator=_randomness(train.seed, epoch, 0))
-
-
-def _vary(batch: Batches, train: TrainConfig, step: int, *, crop: bool) -> Batches:
-    """Mirror some pictures, and cut a quarter of their area out, as the recipe asks."""
-    randomness = _randomness(train.seed, step, 1)
-    if train.flip:
-        which = torch.rand(len(batch), generator=randomness) < 0.5
-        batch = batch.mirror(which.to(batch.images.device))
-    if crop:
-        height, width = (size // 2 for size in batch.images.shape[-2:])
-        row, column = (int(torch.randint(size + 1, (), generator=randomness)) for size in (height, width))
-        batch = batch.crop(row, column, height, width)
-    return batch
-
-
-def _randomness(seed: int, count: int, stream: int) -> torch.Generator:
-    """A generator that follows from seed and place in the run, so that a resumed run draws the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + count) * 2 + stream)
-
-
-def _digest(config: RunConfig, pictures: Pictures) -> str:
-    """SHA-256 of all that was learned from: the pictures, and the colours that class their pixels."""
-    colours = Palette.read(config.palette).to_dict()["colours"]
-    return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
-
-
-def _saved(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, when resuming."""
-    if not resume:
-        if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
-            raise CheckpointError(
-                f"{folder} already holds a run; go on with --resume or choose another --out"
-            )
-        return None
-    saved = read_checkpoint(folder)
-    _refuse_another(config, saved.config, folder)
-    if saved.digest != _digest(config, pictures):
-        raise CheckpointError(
-            f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
-        )
-    return saved
-
-
-def _refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
-    if saved != asked:
-        raise CheckpointError(
-            f"{folder} holds a run of another configuration ({_difference(saved, asked)}); "
-            "leave out what differs to go on with it, or choose another --out"
-        )
-
-
-def _difference(saved: RunConfig, asked: RunConfig) -> str:
-    """The first few values that differ."""
-    was, now = _flat(saved.to_dict()), _flat(asked.to_dict())
-    return ", ".join(
-        f"{key} was {was.get(key)}, now {now.get(key)}" for key in was if was.get(key) != now.get(key)
-    )
-
-
-def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in nested.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+    return torch.randperm(num_images, generator=drawn_by(train.seed, epoch, 0))
 
 
 def _check_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:

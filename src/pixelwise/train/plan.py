@@ -18,7 +18,6 @@ import torch
 from pixelwise.config import RunConfig
 from pixelwise.cost import Cost, Counting, Part, Plan, resident_bytes, timed
 from pixelwise.data import Pictures
-from pixelwise.evaluate import score
 from pixelwise.train.loop import CHECKPOINT_EVERY_S, Run
 
 _STEPS_TIMED = 3
@@ -122,18 +121,18 @@ def _rehearse(
         setup_bytes = counted.bytes
         full = run.steps_per_epoch * config.train.batch_size  # pictures, if the last batch of an epoch were
         kinds = [
-            (what, (stop - first) * len(run.data) / full, first) for what, first, stop in _kinds(run, begun)
+            (what, (stop - first) * run.lesson.num_train / full, first)
+            for what, first, stop in _kinds(run, begun)
         ]
         flops = [_flops(counted, run, first) for _, _, first in kinds]
-        some = run.val.take(torch.arange(min(_VALIDATED, len(run.val))))
         before_flops = counted.flops
-        score(run.net, some)
+        run.lesson.score(run.net, _VALIDATED)
         validation_flops = counted.flops - before_flops
     steps = tuple(
         Steps(what, num, _step_s(run, first), each)
         for (what, num, first), each in zip(kinds, flops, strict=True)
     )
-    times = len(run.val) / len(some)
+    times = max(1.0, run.lesson.num_val / _VALIDATED)
     return Rehearsed(
         num_learned=sum(one.numel() for one in run.net.parameters()),
         setup_s=setup_s,
@@ -141,7 +140,7 @@ def _rehearse(
         step_bytes=counted.peak_bytes - setup_bytes,
         steps=steps,
         num_validations=math.ceil(run.num_steps / run.steps_per_epoch) - begun // run.steps_per_epoch,
-        validation_s=times * timed(lambda: score(run.net, some))[0],
+        validation_s=times * timed(lambda: run.lesson.score(run.net, _VALIDATED))[0],
         validation_flops=round(times * validation_flops),
         save_s=timed(run.save)[0],
     )

@@ -1,0 +1,87 @@
+"""What a network learns from, batch by batch, and what it is measured on."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pixelwise.config import RunConfig
+from pixelwise.data import Pictures
+from pixelwise.data.batches import Batches
+from pixelwise.evaluate import score
+from pixelwise.labelspace import Palette
+from pixelwise.losses import class_weights, cross_entropy
+from pixelwise.metrics import PixelScore
+from pixelwise.shapes import Grey, Logits
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A batch of pictures."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def grey(self) -> Grey:
+        """What the network reads."""
+
+
+@runtime_checkable
+class Lesson(Protocol):
+    """Pictures to learn from and pictures to measure on, with what is to be said of each."""
+
+    num_train: int
+    num_val: int
+    commonest_frac: float
+    """Share of the pixels measured on that have the commonest class: right without any network."""
+
+    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool) -> Shown:
+        """Pictures to learn from, by their places, varied as seed and step decide; or quarters of them."""
+
+    def loss(self, logits: Logits, shown: Shown) -> Float[Tensor, ""]:
+        """Of what a network said of a batch, in nats a pixel."""
+
+    def score(self, net: nn.Module, num: int | None = None) -> PixelScore:
+        """Of a network on the pictures to measure on; on the first `num` if given."""
+
+
+class ClassLesson:
+    """Every pixel has one class, and the network says which at the picture's own size."""
+
+    def __init__(self, config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> None:
+        self.config = config.train
+        self.train = Batches.of(pictures.train, palette, device)
+        self.val = Batches.of(pictures.val, palette, device)
+        self.weights = class_weights([self.train.labels], palette.num_classes, config.train.rebalance)
+        self.num_train, self.num_val = len(self.train), len(self.val)
+        counts = torch.bincount(self.val.labels.flatten())
+        self.commonest_frac = counts.max().item() / counts.sum().item()
+
+    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool) -> Batches:
+        """As `Lesson.batch`."""
+        batch, randomness = self.train.take(index), drawn_by(self.config.seed, step, 1)
+        if self.config.flip:
+            which = torch.rand(len(batch), generator=randomness) < 0.5
+            batch = batch.mirror(which.to(batch.images.device))
+        if crop:
+            height, width = (size // 2 for size in batch.images.shape[-2:])
+            row, column = (int(torch.randint(size + 1, (), generator=randomness)) for size in (height, width))
+            batch = batch.crop(row, column, height, width)
+        return batch
+
+    def loss(self, logits: Logits, shown: Shown) -> Float[Tensor, ""]:
+        """Cross-entropy, classes weighed as `rebalance` says."""
+        assert isinstance(shown, Batches)
+        return cross_entropy(logits, shown.labels, weights=self.weights)
+
+    def score(self, net: nn.Module, num: int | None = None) -> PixelScore:
+        """As `Lesson.score`."""
+        return score(net, self.val if num is None else self.val.take(torch.arange(min(num, self.num_val))))
+
+
+def drawn_by(seed: int, count: int, stream: int) -> torch.Generator:
+    """A generator that follows from seed and place in the run, so that a resumed run draws the same."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + count) * 2 + stream)

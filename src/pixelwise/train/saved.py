@@ -1,0 +1,86 @@
+"""What a run is told apart by: its configuration, its pictures and its colours; and what it goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from pixelwise.config import LEARNED, RunConfig
+from pixelwise.data import Pictures
+from pixelwise.errors import CheckpointError
+from pixelwise.labelspace import Palette
+from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
+from pixelwise.train.windows import coarsened
+
+_NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
+
+
+def palette_of(config: RunConfig, pictures: Pictures) -> Palette:
+    """The palette that a configuration names, or one learned from the pictures to learn from.
+
+    Raises:
+        LabelError: there is no such palette, or the pictures have too few colours.
+    """
+    if config.palette != LEARNED:
+        return Palette.read(config.palette)
+    few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
+    coarse = torch.cat([coarsened(some) for some in few.split(64)])
+    return Palette.learn(coarse, config.net.num_colours, "ab", config.train.seed, pictures.name)[0]
+
+
+def digest_of(config: RunConfig, pictures: Pictures) -> str:
+    """SHA-256 of all that was learned from: the pictures, and the colours that class their pixels."""
+    # of a palette that is learned, it is the same where pictures and configuration are
+    colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
+    return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
+
+
+def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, when resuming.
+
+    Raises:
+        CheckpointError: there is none, or it is of another run; or there is one and nothing is resumed.
+    """
+    if not resume:
+        if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
+            raise CheckpointError(
+                f"{folder} already holds a run; go on with --resume or choose another --out"
+            )
+        return None
+    saved = read_checkpoint(folder)
+    refuse_another(config, saved.config, folder)
+    if saved.digest != digest_of(config, pictures):
+        raise CheckpointError(
+            f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
+        )
+    return saved
+
+
+def refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
+    """Refuse to go on by another configuration.
+
+    Raises:
+        CheckpointError: a value differs; the message names the first few.
+    """
+    if saved != asked:
+        raise CheckpointError(
+            f"{folder} holds a run of another configuration ({_difference(saved, asked)}); "
+            "leave out what differs to go on with it, or choose another --out"
+        )
+
+
+def _difference(saved: RunConfig, asked: RunConfig) -> str:
+    """The first few values that differ."""
+    was, now = _flat(saved.to_dict()), _flat(asked.to_dict())
+    return ", ".join(
+        f"{key} was {was.get(key)}, now {now.get(key)}" for key in was if was.get(key) != now.get(key)
+    )
+
+
+def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in nested.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,138 @@
+"""What a colouriser learns from: windows of photos, soft classes, pictures as on old film."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pixelwise.colour import lightness, srgb_to_lab
+from pixelwise.config import ColourNetConfig, RunConfig, TrainConfig
+from pixelwise.data import Pictures, load_pictures
+from pixelwise.data.film import photographed
+from pixelwise.errors import ConfigError
+from pixelwise.labelspace import Palette, SoftLabels
+from pixelwise.losses import cross_entropy, soft_cross_entropy
+from pixelwise.train.windows import ColourLesson, chroma_of
+
+PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
+CONFIG = RunConfig(
+    net=ColourNetConfig(num_colours=5, width=8),
+    source="synthetic:shapes",
+    palette="learned",
+    train=TrainConfig(window=32, batch_size=4, flip=True),
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    whole = load_pictures("synthetic:shapes", None, 0)
+    return replace(whole, train=whole.train[:8], val=whole.val[:4])
+
+
+@pytest.fixture(scope="module")
+def lesson(pictures) -> ColourLesson:
+    return ColourLesson(CONFIG, pictures, PALETTE, CPU)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_shares_fall_off_with_distance_and_add_up_to_one():
+    colours = torch.tensor([[2.0, 1], [-40, 30]]).T[None, :, None]
+    soft = PALETTE.soft_labels(colours, num_near=3, sigma=20.0)
+    assert soft.classes[0, 0].flatten().tolist() == [0, 2]
+    assert torch.allclose(soft.shares.sum(1), torch.ones(1, 1, 2))
+    by_hand = torch.exp(-(colours[0, :, 0].T[:, None] - PALETTE.colours.float()).square().sum(-1) / 800)
+    for pixel in range(2):
+        nearest = soft.classes[0, :, 0, pixel]
+        expected = by_hand[pixel, nearest] / by_hand[pixel, nearest].sum()
+        assert torch.allclose(soft.shares[0, :, 0, pixel], expected, atol=1e-5)
+        assert sorted(by_hand[pixel].tolist(), reverse=True)[:3] == pytest.approx(
+            by_hand[pixel, nearest].tolist()
+        )
+
+
+def test_the_nearest_class_alone_is_the_exact_encoding():
+    images = torch.randint(0, 256, (1, 3, 24, 24), dtype=torch.uint8, generator=generator())
+    soft = PALETTE.soft_labels(srgb_to_lab(images.float() / 255)[:, 1:], num_near=1)
+    assert (soft.classes[:, 0] == PALETTE.encode(images)).float().mean() > 0.999  # ties may fall otherwise
+
+
+def test_a_share_of_one_is_a_label():
+    labels = torch.randint(0, 5, (2, 6, 6), generator=generator())
+    logits, weights = torch.randn(2, 5, 6, 6, generator=generator()), torch.rand(5, generator=generator())
+    soft = SoftLabels(labels[:, None], torch.ones(2, 1, 6, 6))
+    assert torch.allclose(soft_cross_entropy(logits, soft), cross_entropy(logits, labels))
+    weighed = soft_cross_entropy(logits, soft, weights=weights)
+    by_hand = (weights[labels] * -logits.log_softmax(1).gather(1, labels[:, None])[:, 0]).mean()
+    assert torch.allclose(weighed, by_hand)
+
+
+def test_without_film_only_exposure_varies():
+    images = torch.rand(6, 3, 16, 16, generator=generator())
+    grey, seen = lightness(images) / 100, photographed(images, 0.0, generator())
+    exponents = (seen.log() / grey.log()).flatten(1)
+    assert torch.allclose(exponents, exponents.mean(1, keepdim=True).expand_as(exponents), atol=1e-2)
+    assert 0.7 < exponents.min() < 0.95
+    assert 1.05 < exponents.max() < 1.4
+
+
+def test_old_film_hardly_sees_red_and_sees_blue_well():
+    red, blue = torch.zeros(200, 3, 8, 8), torch.zeros(200, 3, 8, 8)
+    red[:, 0], blue[:, 2] = 1, 1
+    for colour, darker in ((red, True), (blue, False)):
+        seen = photographed(colour, 1.0, generator()).mean((1, 2, 3))
+        usual = float((lightness(colour[:1]) / 100).mean())
+        assert (seen.median() < usual) == darker
+
+
+def test_film_stays_grey_within_range_and_is_the_same_again():
+    images = torch.rand(4, 3, 32, 32, generator=generator())
+    first, again = (photographed(images, 1.0, generator(3)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert first.shape == (4, 1, 32, 32)
+    assert first.min() >= 0
+    assert first.max() <= 1
+
+
+def test_windows_follow_from_seed_and_step(lesson):
+    index = torch.arange(4)
+    first, again, later = (lesson.batch(index, step, crop=False) for step in (5, 5, 6))
+    assert torch.equal(first.grey(), again.grey())
+    assert not torch.equal(first.grey(), later.grey())
+    assert first.grey().shape == (4, 1, 32, 32)
+    assert first.labels.classes.shape == (4, 5, 8, 8)
+
+
+def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(lesson, pictures):
+    """A whole picture as its window, neither mirrored nor otherwise exposed, has its own classes."""
+    alone = ColourLesson(
+        replace(CONFIG, train=replace(CONFIG.train, window_from=1.0, flip=False)), pictures, PALETTE, CPU
+    )
+    windows = alone.batch(torch.arange(8), 0, crop=False)
+    expected = PALETTE.soft_labels(chroma_of(pictures.train.float() / 255), num_near=1).classes[:, 0]
+    assert (windows.labels.classes[:, 0] == expected).float().mean() > 0.8  # up to 12 % are cut off
+
+
+def test_a_network_that_knows_scores_all_and_one_that_says_the_commonest_its_share(lesson, pictures):
+    class Said(torch.nn.Module):
+        def __init__(self, classes):
+            super().__init__()
+            self.classes = classes
+
+        def forward(self, grey):
+            return torch.nn.functional.one_hot(self.classes, 5).movedim(-1, 1).float() * 50
+
+    classes = PALETTE.soft_labels(chroma_of(pictures.val.float() / 255), num_near=1).classes[:, 0]
+    assert lesson.score(Said(classes)).accuracy == 100
+    commonest = classes.flatten().mode().values.expand_as(classes)
+    assert lesson.score(Said(commonest)).accuracy == pytest.approx(100 * lesson.commonest_frac)
+
+
+def test_palettes_in_rgb_and_windows_without_a_size_are_refused(pictures):
+    with pytest.raises(ConfigError, match="colournet needs a palette in ab, handout24 is in rgb"):
+        ColourLesson(CONFIG, pictures, Palette.read("handout24"), CPU)
+    with pytest.raises(ConfigError, match="colournet needs the side of its windows, got 0"):
+        ColourLesson(replace(CONFIG, train=TrainConfig()), pictures, PALETTE, CPU)
