@@ -30,7 +30,7 @@ def write_colour_evaluation(target: Path, found: ColourEvaluation) -> Path:
     path = evaluation_path(target)
     shown = _chosen(found.photos)
     sections = [
-        *([page.section("Take care", *_paragraphs(found.warnings))] if found.warnings else []),
+        *(page.warning(sentence(warning)) for warning in found.warnings),
         page.section("How good it is", *_scores(found)),
         page.section("Photo by photo", *_spread(found)),
         page.section("Is it as often right as it is sure?", *_reliability(found)),
@@ -48,8 +48,8 @@ def _lead(found: ColourEvaluation) -> str:
     strength, gain = scores["colourfulness_ratio"].value, found.gain.value
     nearer = f"{abs(gain):.2f} {'nearer to' if gain > 0 else 'farther from'} the truth than grey"
     return (
-        f"{len(found.photos)} photos coloured from their grey, each compared with itself: by CIEDE2000 they "
-        f"are {nearer}, and {100 * strength:.0f}\N{NO-BREAK SPACE}% as colourful as the originals."
+        f"{len(found.photos)} photos coloured from their grey, each compared with what it was: by CIEDE2000 "
+        f"they are {nearer}, and {100 * strength:.0f}\N{NO-BREAK SPACE}% as colourful as the originals."
     )
 
 
@@ -99,7 +99,8 @@ def _reliability(found: ColourEvaluation) -> list[str]:
         f"Pixels by how sure the network is of the likeliest of {found.model.palette.num_classes} classes, "
         "and how many of those are right. On the straight line both are the same; a curve above it is too "
         f"modest, one below it too sure. On average it is off by {before}\N{NO-BREAK SPACE}%; with its "
-        f"logits divided by {fitted.temperature:.2f}, fitted on other photos, by {after}\N{NO-BREAK SPACE}%.",
+        f"logits divided by {fitted.temperature:.2f}, or by what the other half of the photos asks for, by "
+        f"{after}\N{NO-BREAK SPACE}%.",
         "This temperature makes chances honest. The one that photos are decoded with is a matter of taste: "
         "lower is bolder, higher is duller.",
     )

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 _CHROMA_7 = 25.0**7  # where chroma begins to count as much as its size says
+_HALF_TURN = math.pi + 1e-6  # opposite hues are not to be parted by rounding
 _STEEPEST = math.radians(275)  # of the rotation among the blues
 
 
@@ -27,7 +28,7 @@ def ciede2000(
     (chroma1, hue1), (chroma2, hue2) = (_polar(a * more, b) for a, b in ((a1, b1), (a2, b2)))
     grey = (chroma1 == 0) | (chroma2 == 0)  # which has no hue, and takes the other's
     turn = hue2 - hue1
-    turn = torch.where(turn.abs() > math.pi, turn - turn.sign() * (2 * math.pi), turn)
+    turn = torch.where(turn.abs() > _HALF_TURN, turn - turn.sign() * (2 * math.pi), turn)
     hue = torch.where(grey, hue1 + hue2, (hue1 + turn / 2) % (2 * math.pi))
     chroma = (chroma1 + chroma2) / 2
     by_hue = 2 * (chroma1 * chroma2).sqrt() * torch.sin(torch.where(grey, 0, turn) / 2)
