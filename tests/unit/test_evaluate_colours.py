@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.config import UNetConfig
+from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate
 from pixelwise.evaluate.colours import colour_picture, evaluate_colours, painted, read_picture
@@ -22,7 +22,7 @@ from pixelwise.labelspace import Palette
 from pixelwise.models import UNet, build
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.predict import ColouriseOptions, colourise, predict
-from pixelwise.runs import Model
+from pixelwise.runs import Model, write_manifest
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()
@@ -153,6 +153,14 @@ def test_the_mean_colour_and_the_prior_are_those_of_the_other_photos(tmp_path):
     of_pixel = others.logits(truths[1].lightness)[:, 3, 4].exp()
     counts = others.by_lightness[row] + 1
     torch.testing.assert_close(of_pixel, counts / counts.sum())
+
+
+def test_scores_on_what_a_run_learned_from_are_told_apart(folder, tmp_path):
+    learned = model()
+    config = RunConfig(net=learned.config, source=f"folder:{folder}/below/..", train=TrainConfig(epochs=1))
+    write_manifest(tmp_path, config, "digest", {})
+    told = evaluate_colours(replace(learned, name=str(tmp_path)), f"folder:{folder}", SMALL).warnings
+    assert "the network learned from photos of this very folder: these scores are too good" in told
 
 
 def test_a_photo_alone_has_no_others_to_be_compared_with(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,8 +52,8 @@ def evaluate_colours(
 
     `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others; `prior` gives each pixel
     the chances that classes have among the pixels of the others that are as light, decoded as the network's.
-    Grey photos are left out, and what cannot be read has failed; both are named, and
-    `tell` is called with each failure at once. The seed draws intervals and the pixels to calibrate on.
+    Grey photos are left out, and what cannot be read has failed; both are named, and `tell` is called with
+    each failure at once. The seed draws intervals and the pixels to calibrate on.
 
     Photos are read twice, one by one: of each only numbers and a few pixels' logits are kept.
 
@@ -63,17 +62,19 @@ def evaluate_colours(
         DataError: there is no such folder, or no photo in colour in it.
     """
     paths, failed = _find(source)
-    for one in failed:
-        tell(one.error)
+    for failure in failed:
+        tell(failure.error)
     model.net.to(choose_device(device))
     judge = _Judge(model, protocol, len(paths), seed)
-    looked = _each("colouring photos", judge.look, list(enumerate(paths)), failed, tell)
-    kept = [one for one in looked if one.seen]
-    if not kept:
-        raise DataError(_none_left(source, len(looked), failed))
-    everything = functools.reduce(operator.add, (one.seen for one in kept if one.seen))
+    looked, everything = [], Seen.nothing(model.palette.num_classes)
+    for one, seen in _each("colouring photos", judge.look, list(enumerate(paths)), failed, tell):
+        looked.append(one)
+        everything += seen
+    kept = [one for one in looked if one.scores]
     work = functools.partial(judge.compare, everything=everything)
-    photos = _each("colouring without a network", work, list(enumerate(kept)), failed, tell)
+    photos = list(_each("colouring without a network", work, list(enumerate(kept)), failed, tell))
+    if not photos:
+        raise DataError(_none_left(source, len(looked) - len(kept), failed))
     names = photos[0].scores
     scores = {name: colour_scores([one.scores[name] for one in photos], seed) for name in names}
     drawn = [one.sample for one in kept if one.sample]
@@ -85,7 +86,7 @@ def evaluate_colours(
         gain=_mean([one.gain for one in photos], seed),
         photos=tuple(photos),
         calibrated=calibrate(drawn, seed),
-        colourless=tuple(one.path for one in looked if not one.seen),
+        colourless=tuple(one.path for one in looked if not one.scores),
         toned=tuple(one.path for one in kept if one.toned),
         failed=tuple(failed),
     )
@@ -97,7 +98,6 @@ class _Looked:
 
     path: Path
     scores: dict[str, PhotoColours] = field(default_factory=dict)
-    seen: Seen | None = None
     sample: Sample | None = None
     logits_size: tuple[int, int] = (0, 0)
     toned: bool = False
@@ -112,12 +112,12 @@ class _Judge:
     num_photos: int
     seed: int
 
-    def look(self, numbered: tuple[int, Path]) -> _Looked:
-        """What the network makes of a photo, and leaving it grey."""
+    def look(self, numbered: tuple[int, Path]) -> tuple[_Looked, Seen]:
+        """What the network makes of a photo, and leaving it grey; and what others may learn from it."""
         number, path = numbered
         codes = read_picture(path, self.protocol.size)
         if is_grey(codes):
-            return _Looked(path)
+            return _Looked(path), Seen.nothing(self.model.palette.num_classes)
         _, coloured, prediction = colour_picture(codes, path, self.model, self.protocol)
         original, logits = Original.of(codes), prediction.logits
         truth = Truth.of(original.lab, self.model.palette, _size(logits))
@@ -126,18 +126,17 @@ class _Judge:
             GREY: self._in_one_colour(torch.zeros(2), original, truth),
         }
         sample = Sample.draw(logits, truth.labels, self.num_photos, (self.seed, number))
-        seen = Seen.of(original.lab, truth, self.model.palette.num_classes)
-        return _Looked(path, scores, seen, sample, _size(logits), toned=not has_own_colours(codes))
+        looked = _Looked(path, scores, sample, _size(logits), toned=not has_own_colours(codes))
+        return looked, Seen.of(original.lab, truth, self.model.palette.num_classes)
 
     def compare(self, numbered: tuple[int, _Looked], everything: Seen) -> ColouredPhoto:
         """The same photo's scores, and those of what all others tell of it; no such, where there is none."""
         _, looked = numbered
-        assert looked.seen
-        others = everything - looked.seen
-        if not others.num_photos:
-            return ColouredPhoto(looked.path, looked.scores)
         original = Original.of(read_picture(looked.path, self.protocol.size))
         truth = Truth.of(original.lab, self.model.palette, looked.logits_size)
+        others = everything - Seen.of(original.lab, truth, self.model.palette.num_classes)
+        if not others.num_photos:
+            return ColouredPhoto(looked.path, looked.scores)
         logits = others.logits(truth.lightness)
         prior = painted(original.codes, _chroma(Prediction(logits, self.model.palette), self.protocol))
         baselines = {
@@ -201,7 +200,7 @@ def _each(
     numbered: Sequence[tuple[int, Any]],
     failed: list[Failure],
     tell: Callable[[str], None],
-) -> list[T]:
+) -> Iterator[T]:
     """The work for each photo, in order; what fails is told of and put into `failed`."""
 
     def tried(one: tuple[int, Any]) -> T | Failure:
@@ -211,7 +210,6 @@ def _each(
             path = one[1] if isinstance(one[1], Path) else one[1].path
             return Failure.of(path, error)
 
-    done: list[T] = []
     with ONE_THREAD, progress(what, len(numbered)) as advance:
         results: Iterator[T | Failure] = worked_ahead(tried, iter(numbered), _THREADS)
         for (_, one), result in zip(numbered, results, strict=True):
@@ -219,9 +217,8 @@ def _each(
                 failed.append(result)
                 tell(result.error)
             else:
-                done.append(result)
+                yield result
             advance(1, one.name if isinstance(one, Path) else one.path.name)
-    return done
 
 
 def _none_left(source: str, num_grey: int, failed: Sequence[Failure]) -> str:

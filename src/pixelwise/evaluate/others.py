@@ -67,6 +67,12 @@ class Seen:
     """How many pixels of each lightness have each class."""
 
     @staticmethod
+    def nothing(num_classes: int) -> Seen:
+        """Of no photo."""
+        counts = torch.zeros(_LIGHTNESSES, num_classes, dtype=torch.int64)
+        return Seen(0, torch.zeros(2, dtype=torch.float64), counts)
+
+    @staticmethod
     def of(lab: Float[Tensor, "3 H W"], truth: Truth, num_classes: int) -> Seen:
         """Of one photo."""
         joint = _step(truth.lightness) * num_classes + truth.labels

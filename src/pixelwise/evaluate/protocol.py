@@ -41,13 +41,13 @@ class Protocol:
                 "(bicubic, antialiased; never enlarged), nothing cut off, 8 bit"
             ),
             "given": (
-                "to the network: that picture as grey of the same luminance, 8 bit, read as `pixelwise "
-                "colourise` reads a photo of that size"
+                "to the network: that picture as grey of the same luminance, 8 bit, read as "
+                "colourising reads a photo of that size"
             ),
             "decoded": f"the annealed mean of the classes' colours, {decoded}",
             "joined": (
                 "chroma enlarged bicubically and joined with the picture's own luminance, what is out of "
-                "gamut drawn to grey at equal luminance, written in 8 bit sRGB, as `pixelwise colourise` does"
+                "gamut drawn to grey at equal luminance, written in 8 bit sRGB, as colourising does"
             ),
             "compared": (
                 "what was written with the picture, in Lab (D65) and in codes; mean over the pixels of a "

@@ -36,7 +36,7 @@ def write_colour_evaluation(target: Path, found: ColourEvaluation) -> Path:
         page.section("Is it as often right as it is sure?", *_reliability(found)),
         *(page.section(title, *_photos(found, told, photos)) for title, (told, photos) in shown.items()),
         page.section("How this was measured", page.table(found.protocol.steps)),
-        page.section("What not to compare it with", *_paragraphs(found.notes)),
+        page.section("What to know beside these figures", *_paragraphs(found.notes)),
     ]
     write_text(path, page.frame(f"{Path(found.model.name).name} on {found.source}", _lead(found), *sections))
     return path

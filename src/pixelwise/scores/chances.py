@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from scipy.optimize import brentq
 from torch import Tensor
 
 from pixelwise.errors import ShapeError
@@ -67,6 +66,8 @@ def fit_temperature(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -
 
     Source: Guo, Pleiss, Sun, Weinberger 2017, On calibration of modern neural networks, arXiv:1706.04599.
     """
+    from scipy.optimize import brentq  # a quarter of a second, which all who import scores can spare
+
     _require_pairs(logits, labels)
     own = logits.gather(1, labels[:, None]).double().mean()
 
