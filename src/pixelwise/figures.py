@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,20 +134,54 @@ def _draw_curve(axes: Axes, epochs: list[float], values: list[float], colour: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
-    """How often pixels are right by how sure a head is of them, of `Calibration.bins`; a line if it knows."""
-    number, sure, right = bins[:, bins[0] > 0]
+def draw_reliability(
+    bins: Float64[ndarray, "3 B"], ink: Ink, mended: Float64[ndarray, "3 B"] | None = None
+) -> Drawing:
+    """How often pixels are right by how sure a network is of them, of `Calibration.bins`; a line if it knows.
+
+    `mended` are the same pixels' after a temperature, drawn beside.
+    """
     with styled(ink):
         figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
-        least = np.floor(10 * (sure / number).min()) / 10  # of K classes the likeliest has 1 / K or more
+        # of K classes the likeliest has 1 / K or more
+        least = np.floor(10 * (bins[1] / bins[0].clip(1))[bins[0] > 0].min()) / 10
         axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
-        axes.plot(sure / number, right / number, color=ink.val, linewidth=1.8)
-        sizes = 12 + 220 * (number / number.max()) ** 0.5
-        axes.scatter(sure / number, right / number, s=sizes, color=ink.val, alpha=0.75, linewidths=0)
+        if mended is not None:
+            _draw_bins(axes, mended, ink.train, "after temperature")
+        _draw_bins(axes, bins, ink.val, "as it is")
         axes.set_xlim(least - 0.02, 1.03)
         axes.set_xlabel("how sure it is")
         axes.set_title("Share of pixels that are right", loc="left")
+        if mended is not None:
+            axes.legend(frameon=False)
+    return Drawing(figure, ink)
+
+
+def _draw_bins(axes: Axes, bins: Float64[ndarray, "3 B"], colour: str, label: str) -> None:
+    """A line through the bins that have pixels, with larger dots for more of them."""
+    number, sure, right = bins[:, bins[0] > 0]
+    axes.plot(sure / number, right / number, color=colour, linewidth=1.8, label=label)
+    sizes = 12 + 220 * (number / number.max()) ** 0.5
+    axes.scatter(sure / number, right / number, s=sizes, color=colour, alpha=0.75, linewidths=0)
+
+
+def draw_spread(values: Mapping[str, Sequence[float]], title: str, ink: Ink) -> Drawing:
+    """One dot a photo in a row for each of several methods, the first on top, and a line at each mean."""
+    with styled(ink):
+        figure = new_figure(9, 0.5 + 0.62 * len(values))
+        axes = figure.subplots()
+        for row, (name, each) in enumerate(values.items()):
+            colour = ink.train if row else ink.val
+            # golden steps spread dots evenly, and the same way each time
+            height = -row + 0.5 * ((np.arange(len(each)) * 0.618034) % 1 - 0.5)
+            axes.scatter(np.sort(each), height, s=14, color=colour, alpha=0.5, linewidths=0)
+            axes.vlines(np.mean(each), -row - 0.4, -row + 0.4, color=ink.text, linewidth=1.8)
+            axes.text(-0.01, -row, name, transform=axes.get_yaxis_transform(), ha="right", va="center")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlim(left=0)
+        axes.set_title(title, loc="left")
     return Drawing(figure, ink)
 
 

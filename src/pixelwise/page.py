@@ -18,9 +18,9 @@ from PIL import Image
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1d1d1f; --faint: #5f6066; --paper: #fff; --panel: #f3f3f5;
-  --line: #dcdce0; --accent: #0072b2; }
+  --line: #dcdce0; --accent: #0072b2; --alarm: #d55e00; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6e6ea; --faint: #a0a1a8; --paper: #16171a;
-  --panel: #212226; --line: #3a3a40; --accent: #56b4e9; } }
+  --panel: #212226; --line: #3a3a40; --accent: #56b4e9; --alarm: #e69f00; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--text); font: 1rem/1.55 system-ui, sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
@@ -41,6 +41,7 @@ th { text-align: left; font-weight: 500; color: var(--faint); padding-right: 1.5
 th, td { border-bottom: 1px solid var(--line); padding-top: .35rem; padding-bottom: .35rem;
   vertical-align: top; overflow-wrap: anywhere; }
 th { overflow-wrap: normal; }
+.warning { border-left: .3rem solid var(--alarm); background: var(--panel); padding: .6rem 1rem; }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
 .grid { min-width: 34rem; width: 100%; font-variant-numeric: tabular-nums; }
 .grid th, .grid td { padding-right: 1rem; overflow-wrap: normal; }
@@ -93,6 +94,11 @@ def heading(text: str) -> str:
 def paragraph(text: str) -> str:
     """Plain text."""
     return f"<p>{escape(text)}</p>"
+
+
+def warning(text: str) -> str:
+    """What is wrong, so that it is seen."""
+    return f'<p class="warning" role="note">{escape(text)}</p>'
 
 
 def commands(*lines: str) -> str:

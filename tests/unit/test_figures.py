@@ -141,3 +141,21 @@ def test_reliability_is_the_share_of_right_ones_by_how_sure_and_empty_bins_are_l
     even, line = axes.lines
     assert list(even.get_xdata()) == list(even.get_ydata())
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.6, 0.9], [0.5, 1.0])
+    assert axes.get_legend() is None
+    mended = np.array([[0.0, 10, 0, 90], [0.0, 5, 0, 88], [0.0, 5, 0, 90]])
+    (axes,) = figures.draw_reliability(bins, figures.ON_DARK, mended).figure.axes
+    _, after, before = axes.lines
+    assert (list(before.get_xdata()), list(after.get_xdata())) == ([0.6, 0.9], [0.5, 88 / 90])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["after temperature", "as it is"]
+
+
+def test_a_spread_has_a_dot_a_photo_in_a_row_each_and_their_means():
+    values = {"model": [3.0, 1.0, 2.0], "grey": [4.0, 6.0]}
+    (axes,) = figures.draw_spread(values, "CIEDE2000", figures.ON_LIGHT).figure.axes
+    dots, means = axes.collections[::2], axes.collections[1::2]
+    for row, (shown, mean, each) in enumerate(zip(dots, means, values.values(), strict=True)):
+        x, y = shown.get_offsets().T
+        assert list(x) == sorted(each)
+        assert (np.abs(y + row) < 0.3).all()
+        assert mean.get_segments()[0][0, 0] == pytest.approx(np.mean(each))
+    assert [text.get_text() for text in axes.texts] == ["model", "grey"]

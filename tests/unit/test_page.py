@@ -18,6 +18,7 @@ RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
     [
         page.paragraph(NASTY),
         page.heading(NASTY),
+        page.warning(NASTY),
         page.section(NASTY),
         page.commands(NASTY),
         page.scores({"score": NASTY}),

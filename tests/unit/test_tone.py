@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.photos.tone import has_own_colours, spread_of_chroma
+from pixelwise.photos.tone import has_own_colours, is_grey, spread_of_chroma
 
 scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
 
@@ -49,6 +49,12 @@ def test_a_tone_is_no_colour(grey, tone):
     noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
     toned = TONES[tone](grey)
     assert not has_own_colours(as_tensor(toned + noise[: len(toned), : toned.shape[1]]))
+
+
+def test_grey_is_grey_with_noise_and_a_tone_is_not(grey):
+    noise = np.random.default_rng(0).normal(0, 0.005, (*grey.shape[:2], 3))
+    assert is_grey(as_tensor(grey + noise))
+    assert not is_grey(as_tensor(sepia(grey)))
 
 
 def test_colours_are_colours_however_they_are_turned():

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome
+from pixelwise.cli.common import Common, DataDir, Outcome, say
 from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # its module imports torch
+    from pixelwise.evaluate.found import ColourEvaluation
     from pixelwise.evaluate.heads import HeadEvaluation
     from pixelwise.scores import Interval
 
@@ -26,6 +27,9 @@ def evaluate(
     part: Literal["test", "val"] | None = None,
     baselines: bool = True,
     without_duplicates: Annotated[bool, Parameter(negative="")] = False,
+    size: int | None = None,
+    temperature: float | None = None,
+    saturation: float | None = None,
     page: Path | None = None,
     weights: Path | None = None,
     data_dir: DataDir = None,
@@ -33,7 +37,10 @@ def evaluate(
 ) -> Outcome:
     """Score a model or a head on pictures it never learned from, beside baselines that need no network.
 
-    A colour model is scored on the validation part of its source. A head is scored on labelled photos:
+    A colour model is scored on all photos of a folder, as they would be coloured: difference to the eye,
+    error of chroma, colourfulness, accuracy, and whether it is as often right as it is sure, beside grey,
+    the mean colour and the shares of classes by lightness; all that moves a figure is printed. On cifar10
+    and synthetic it is scored by accuracy on the validation part. A head is scored on labelled photos:
     overlap of classes, outlines, and whether it is as often right as it is sure.
 
     Parameters
@@ -41,16 +48,23 @@ def evaluate(
     model
         A run's folder, a model file or a shipped model's name; or a head file or a shipped head's name.
     source
-        For a model pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH. For a head photos
-        and masks: flowers17, flowers17:classes or folder:PATH.
+        For a model folder:PATH, colour photos of any size, also below it; or cifar10:CLASS, cifar10:all,
+        synthetic:shapes. For a head photos and masks: flowers17, flowers17:classes or folder:PATH.
     part
         Of a head's source: test if there is one, or else val, if not given.
     baselines
         Score majority, colour and GrabCut, too, beside a head; without, it takes a third of the time.
     without_duplicates
         Leave out what a head is scored on and may have learned from: photos that the training part has, too.
+    size
+        Short side in pixels at which a model's photos are measured, 16 to 2048; 256 if not given. Smaller
+        pictures differ less: compare figures of one size only.
+    temperature
+        What photos are coloured with, as for `colourise`: below 1 bolder, above 1 duller and, often, nearer.
+    saturation
+        The same: factor on chroma. Cross-entropy and accuracy are of the network's own chances in any case.
     page
-        Write a head's scores with its best and worst photos as one HTML page: this file, or evaluation.html
+        Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
         in this folder.
     weights
         The weights of a head's backbone, where they are neither installed nor downloaded.
@@ -61,14 +75,77 @@ def evaluate(
     from pixelwise.heads import is_head
 
     options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
+    chosen = {"temperature": temperature, "saturation": saturation}
+    colouring = {name: value for name, value in chosen.items() if value is not None}
     if is_head(model):
+        if size is not None or colouring:
+            raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
         return _evaluate_head(model, source, options, page, weights, data_dir, common)
-    if part or not baselines or without_duplicates or page or weights:
+    if part or not baselines or without_duplicates or weights:
         raise ConfigError(
-            f"--part, --no-baselines, --without-duplicates, --page and --weights are for heads, and {model} "
-            "is none"
+            f"--part, --no-baselines, --without-duplicates and --weights are for heads, and {model} is none"
         )
+    if source.startswith("folder:"):
+        return _evaluate_colours(model, source, size, colouring, page, common)
+    if size is not None or colouring or page:
+        raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
     return _evaluate_model(model, source, data_dir, common)
+
+
+def _evaluate_colours(
+    model: str,
+    source: str,
+    size: int | None,
+    colouring: dict[str, Any],
+    page: Path | None,
+    common: Common,
+) -> Outcome:
+    from pixelwise.evaluate.colours import evaluate_colours
+    from pixelwise.evaluate.protocol import SIZE, Protocol
+    from pixelwise.predict import ColouriseOptions
+    from pixelwise.runs import open_model
+
+    protocol = Protocol(size=SIZE if size is None else size, options=replace(ColouriseOptions(), **colouring))
+    found = evaluate_colours(
+        open_model(model),
+        source,
+        protocol,
+        device=common.device,
+        seed=common.seed,
+        tell=lambda message: say(message, always=True),
+    )
+    for warning in found.warnings:
+        say(f"warning: {warning}", quiet=common.quiet)
+    values, lines = found.to_dict(), list(_told_of_colours(found))
+    if page:
+        from pixelwise.report import write_colour_evaluation
+
+        written = write_colour_evaluation(page, found)
+        values["page"] = str(written)
+        lines.append(f"wrote {written}")
+    return Outcome(values=values, message="\n".join(lines), num_failed=len(found.failed))
+
+
+def _told_of_colours(found: ColourEvaluation) -> Iterator[str]:
+    """The scores beside those of the baselines, how they were measured, and how not to read them."""
+    from pixelwise.evaluate.found import MODEL
+    from pixelwise.scores.colours import SCORES
+
+    tables = {
+        who: {SCORES[name]: one for name, one in scores.items()} for who, scores in found.scores.items()
+    }
+    yield from _table({found.model.name if who == MODEL else who: one for who, one in tables.items()})
+    gain, fitted = found.gain, found.calibrated
+    yield f"CIEDE2000 less than grey's by {_with_ends(gain)}, on {len(found.photos)} photos"
+    before, after = (_with_ends(one) for one in (fitted.error_before, fitted.error_after))
+    yield (
+        f"calibration error {before}; {after} at temperature {fitted.temperature:.2f}, fitted on other "
+        "photos (to mend chances, not to decode by)"
+    )
+    for name, step in found.protocol.steps.items():
+        yield f"{name}: {step}"
+    for note in found.notes:
+        yield f"note: {note}"
 
 
 def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Common) -> Outcome:
@@ -122,15 +199,23 @@ def _evaluate_head(
 def _told(found: HeadEvaluation) -> Iterator[str]:
     """The scores beside those of the baselines, and under which conditions they are to be read."""
     scored = {"head": found.scores} | found.baselines
-    tables = {name: scores.by_name() for name, scores in scored.items()}
-    width = max(len(name) for name in tables["head"])
-    yield f"{'':{width}}  {'head':22}" + "".join(f"  {name:>16}" for name in found.baselines)
-    for score, one in tables["head"].items():
-        others = (_number(tables[name].get(score)) for name in found.baselines)
-        told = f"{_number(one)} ({_number(one, 'low')} to {_number(one, 'high')})"
-        yield f"{score:{width}}  {told:22}" + "".join(f"  {other:>16}" for other in others)
+    yield from _table({name: scores.by_name() for name, scores in scored.items()})
     yield found.protocol
     yield from found.notes
+
+
+def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
+    """Scores by name, one a line: the first column with its intervals, the others beside it."""
+    (first, ours), *others = tables.items()
+    width = max(len(score) for score in ours)
+    yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
+    for score, one in ours.items():
+        beside = (_number(scores.get(score)) for _, scores in others)
+        yield f"{score:{width}}  {_with_ends(one):25}" + "".join(f"  {other:>16}" for other in beside)
+
+
+def _with_ends(score: Interval) -> str:
+    return f"{_number(score)} ({_number(score, 'low')} to {_number(score, 'high')})"
 
 
 def _number(score: Interval | None, which: str = "value") -> str:

@@ -61,12 +61,17 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
     return labelled
 
 
-def _load_labelled(source: str, data_dir: Path | None, seed: int) -> LabelledPhotos:
+def source_folder(source: str) -> Path | None:
+    """The folder that a source names, whether it is there or not; None of sources that are no folder."""
     kind, _, name = source.partition(":")
+    return _home_found(name) if kind == "folder" and name else None
+
+
+def _load_labelled(source: str, data_dir: Path | None, seed: int) -> LabelledPhotos:
     if source in LEGENDS:
         return load_flowers17(source, _home_found(data_dir) if data_dir else default_data_dir())
-    if kind == "folder" and name:
-        return load_labelled_folder(_home_found(name), seed)
+    if folder := source_folder(source):
+        return load_labelled_folder(folder, seed)
     raise ConfigError(_unknown("labelled photos", source, list(LEGENDS)))
 
 

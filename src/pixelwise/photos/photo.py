@@ -188,3 +188,28 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         notes=tuple(note for note in (way.note, first, bright, exifless) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
+
+
+def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
+    """A picture in memory, upright sRGB codes, as the photo that a file of these pixels would be.
+
+    `path` is what messages call it; nothing is read there.
+    """
+    _, height, width = codes.shape
+    image = pyvips.Image.new_from_array(codes.permute(1, 2, 0).contiguous().numpy())
+    upright_srgb = image.copy(interpretation="srgb")
+    return Photo(
+        path=path,
+        width=width,
+        height=height,
+        bits=8,
+        colour=True,
+        alpha=False,
+        orientation=1,
+        format="pngload",
+        metadata={},
+        profile=None,
+        into_profile=False,
+        notes=(),
+        develop=lambda _shrink: upright_srgb,
+    )

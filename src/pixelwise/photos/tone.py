@@ -17,6 +17,12 @@ def has_own_colours(small: UInt8[Tensor, "3 h w"]) -> bool:
     return spread_of_chroma(small) > _NOTICEABLE
 
 
+def is_grey(small: UInt8[Tensor, "3 h w"]) -> bool:
+    """Whether a small picture, sRGB codes, has no chroma to speak of, be it colours or a tone."""
+    ab = srgb_to_lab(small.float() / 255)[1:]
+    return float(ab.square().sum(0).mean().sqrt()) < _NOTICEABLE
+
+
 def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
     """How far chroma spreads where lightness is equal, in Lab units.
 

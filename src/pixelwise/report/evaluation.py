@@ -35,16 +35,21 @@ def write_evaluation(target: Path, found: HeadEvaluation) -> Path:
         PhotoError, DataError: a photo or its labels went away since they were scored.
     """
     judged = [one for one in found.photos if not math.isnan(one.miou)]
-    path = target / EVALUATION if target.is_dir() or not target.suffix else target
+    path = evaluation_path(target)
     sections = [
         page.section("How good it is", *_scores(found)),
         page.section("Is it as often right as it is sure?", *_reliability(found)),
         page.section("Where it fails", *_photos(found, judged[:_NUM_WORST], "worst")),
         page.section("Where it does best", *_photos(found, judged[: -_NUM_BEST - 1 : -1], "best")),
-        page.section("How this was measured", page.paragraph(_sentence(found.protocol)), *_notes(found)),
+        page.section("How this was measured", page.paragraph(sentence(found.protocol)), *_notes(found)),
     ]
     write_text(path, page.frame(_title(found), _lead(found), *sections))
     return path
+
+
+def evaluation_path(target: Path) -> Path:
+    """The page's file: `target` itself, or one in it if it is a folder or is named like one."""
+    return target / EVALUATION if target.is_dir() or not target.suffix else target
 
 
 def _title(found: HeadEvaluation) -> str:
@@ -72,7 +77,7 @@ def _scores(found: HeadEvaluation) -> list[str]:
         large[f"outlines that agree, {last} (boundary F1)"] = _shown(outlines)
     if found.scores.calibration_error:
         large["off in how sure it is"] = _per_cent(found.scores.calibration_error)
-    rows = {score: [_cell(tables[name].get(score)) for name in tables] for score in tables["head"]}
+    rows = {score: [cell(tables[name].get(score)) for name in tables] for score in tables["head"]}
     return [page.scores(large), page.grid(["", *tables], rows), page.paragraph(_BELOW)]
 
 
@@ -91,8 +96,8 @@ def _per_cent(score: Interval) -> str:
     return f"{100 * score.value:.1f}\N{NO-BREAK SPACE}%"
 
 
-def _cell(score: Interval | None) -> tuple[str, str]:
-    """A score, and its interval."""
+def cell(score: Interval | None) -> tuple[str, str]:
+    """A score, and its interval; a dash where there is none."""
     if score is None or np.isnan(score.value):
         return "\N{EN DASH}", ""
     return f"{score.value:.3f}", f"{score.low:.3f}\N{EN DASH}{score.high:.3f}"
@@ -152,8 +157,9 @@ def _tinted(
 
 
 def _notes(found: HeadEvaluation) -> list[str]:
-    return [page.paragraph(_sentence(note)) for note in found.notes]
+    return [page.paragraph(sentence(note)) for note in found.notes]
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A remark as a sentence."""
     return f"{text[0].upper()}{text[1:]}."
