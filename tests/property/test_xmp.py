@@ -1,6 +1,7 @@
 """XMP from anywhere: it is added to and said back, or refused; what others said stays said."""
 
 import contextlib
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from hypothesis import given
@@ -44,6 +45,17 @@ def test_what_others_said_stays(packet):
     kept = {name: text for name, text in read_properties(packet).items() if name.namespace != OURS}
     assert read_properties(after) == kept | VALUES
     assert put_properties(after, VALUES, PREFIXES, drop={OURS}) == after
+    assert [one.text for one in ElementTree.fromstring(after).iter("{urn:ours#}Model")] == ["m"]
+    assert said_by_others(after) == said_by_others(packet)
+
+
+def said_by_others(packet):
+    """Names and texts of all that is not ours, as another parser reads them."""
+    told = []
+    for description in ElementTree.fromstring(packet):
+        told += [(name, text) for name, text in description.attrib.items() if "rdf-syntax" not in name]
+        told += [(one.tag, one.text or "") for one in description]
+    return sorted((name, text) for name, text in told if OURS not in name)
 
 
 @given(packets(), st.data())

@@ -31,7 +31,7 @@ def colourise(
     max_megapixels: float = 500.0,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Colour photos: same size, same name, same metadata, same lightness.
+    """Colour photos: same size, same name, same lightness, their metadata kept.
 
     JPEG, PNG, TIFF, WebP and AVIF keep their format, 8 or 16 bit and alpha; GIF, HEIC, BMP and others become
     PNG. What cannot be coloured is named, and the rest is done.

@@ -89,12 +89,12 @@ def put_properties(
     outline = _outline(whole)
     if outline.rdf is None:
         raise ValueError("damaged XMP: nothing in it describes the photo")
-    cuts = [cut for one in outline.descriptions for cut in _cuts(one, {*values}, {*drop})]
+    cuts = sorted(cut for one in outline.descriptions for cut in _cuts(one, {*values}, {*drop}))
     about = next((one.about for one in outline.descriptions), "")
     added = _described(values, prefixes, about)
-    for start, end in sorted(cuts, reverse=True):
-        whole = whole[:start] + whole[end:]
-    return _insert(whole, added)
+    starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(whole)]
+    kept = b"".join(whole[start:end] for start, end in zip(starts, ends, strict=True))
+    return _insert(kept, added)
 
 
 def without_padding(packet: bytes) -> bytes:
@@ -166,6 +166,7 @@ class _Reader:
         self.parser = ParserCreate(namespace_separator=" ")
         self.parser.ordered_attributes = True
         self.parser.buffer_text = True
+        self.parser.buffer_size = len(packet) + 1  # a text comes in one piece
         self.parser.StartDoctypeDeclHandler = self._refuse
         self.parser.StartElementHandler = self._begin
         self.parser.EndElementHandler = self._end
