@@ -63,6 +63,11 @@ def luminance_to_lightness(luminance: Tensor) -> Tensor:
     return 116 * _cube_root(luminance) - 16
 
 
+def lightness_to_luminance(values: Tensor) -> Tensor:
+    """Luminance in [0, 1] of CIE lightness L in [0, 100], any shape."""
+    return _cube((values + 16) / 116)
+
+
 def srgb_to_linear(values: Tensor) -> Tensor:
     """Linear light of sRGB values in [0, 1], any shape. Source: IEC 61966-2-1."""
     return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
@@ -117,6 +122,7 @@ __all__ = [
     "LUMINANCE_WEIGHTS",
     "lab_to_srgb",
     "lightness",
+    "lightness_to_luminance",
     "linear_to_srgb",
     "luminance_to_lightness",
     "mean_grey",

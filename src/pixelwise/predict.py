@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pixelwise.colour import lightness
+from pixelwise.confidence.alarms import alarms
+from pixelwise.confidence.likeliest import Likeliest, likeliest, require_top_k, write_likeliest
+from pixelwise.confidence.next_hint import NextHint, suggest_hints
 from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.ahead import Ahead
@@ -26,13 +30,16 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
+from pixelwise.photos.provenance import Record, record_of, recorded
 from pixelwise.photos.tone import has_own_colours
 from pixelwise.photos.view import reading_size
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
 _SMALL = 128 * 128  # pixels that a network reads in one thread
-_MAP = ".confidence.png"  # how the name of a map ends
+_MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
+_MOST_HINTS = 100
+_NO_COLOURS = {"confidence", "top_k", "num_hints", "provenance", "max_megapixels"}  # options that decide none
 _BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
 
 
@@ -46,6 +53,12 @@ class ColouriseOptions:
     """Factor on chroma; 0 gives a grey picture."""
     confidence: bool = False
     """Whether to write a map of how sure the network is beside each photo."""
+    top_k: int = 0
+    """How many of each pixel's likeliest colours to write beside each photo; 0 writes none."""
+    num_hints: int = 0
+    """How many points to name whose true colours would tell most."""
+    provenance: bool = True
+    """Whether copies carry a record that their colours are guessed, and by what."""
     max_megapixels: float = MAX_MEGAPIXELS
     """Larger photos are refused."""
 
@@ -53,7 +66,13 @@ class ColouriseOptions:
         for name, (low, high) in _BOUNDS.items():
             if not low <= getattr(self, name) <= high:  # NaN is not, either
                 raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
+        if not 0 <= self.num_hints <= _MOST_HINTS:
+            raise ConfigError(f"suggest-hints needs to be from 0 to {_MOST_HINTS}, got {self.num_hints}")
         require_limit(self.max_megapixels)
+
+    def of_colours(self) -> dict[str, object]:
+        """The options that decide colours, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NO_COLOURS}
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,14 @@ class Prediction:
         logs = self.logits.log_softmax(0)
         return (1 + (logs.exp() * logs).sum(0) / math.log(len(logs))).clamp_(0, 1)
 
+    def top(self, k: int) -> Likeliest:
+        """The `k` likeliest classes of each pixel, with their chances.
+
+        Raises:
+            ConfigError: `k` is not 1 to the palette's number of classes.
+        """
+        return likeliest(self.logits, self.palette, k)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Coloured(Done):
@@ -86,6 +113,10 @@ class Coloured(Done):
 
     lightness_difference: float
     """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
+    hints: tuple[NextHint, ...] = ()
+    """Points whose true colours would tell most, where they were asked for."""
+    warnings: tuple[str, ...] = ()
+    """Those of the notes that give reason to doubt the colours."""
 
 
 @dataclass
@@ -113,8 +144,21 @@ def predict(photo: Photo, model: Model) -> Prediction:
     return Prediction(photo.as_stored(logits), model.palette, has_own_colours(small))
 
 
-def colourise_photo(photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None) -> float:
-    """Write a coloured copy of a photo; gives the mean absolute difference of L between the two.
+def hints_for(photo: Photo, prediction: Prediction, num: int) -> list[NextHint]:
+    """The `num` points of a photo whose true colours would tell most, the best first.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    small = photo.thumbnail(*prediction.logits.shape[1:])
+    light = photo.upright(lightness(small.float() / 255))[0]
+    return suggest_hints(photo.upright(prediction.logits), light, prediction.palette, photo.upright_size, num)
+
+
+def colourise_photo(
+    photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None
+) -> LightnessDrift:
+    """Write a coloured copy of a photo; gives how far L moved between the two.
 
     `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape. `strips` are the
     photo's own, where reading them has begun already.
@@ -127,7 +171,7 @@ def colourise_photo(photo: Photo, target: Path, chroma: Tensor, strips: Ahead[St
     with ONE_THREAD, closing(photo.strips() if strips is None else strips) as read:
         painted = paint(read, chroma, (photo.height, photo.width), photo.alpha, drift)
         write_photo(target, painted, photo)
-    return drift.mean
+    return drift
 
 
 def colourise(
@@ -147,14 +191,21 @@ def colourise(
         ConfigError: `out` is a file of a format that cannot be written.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
+    if options.top_k:
+        require_top_k(options.top_k, model.palette)
     work = Work(
         name="colouring",
         do=lambda found, targets: _colourise_found(found, targets, model, options),
         writable=WRITABLE,
-        outdated=() if options.confidence else (_MAP,),
+        outdated=(*([] if options.confidence else [_MAP]), *([] if options.top_k else [_TOP])),
     )
     result = Colourised()
     each_photo(inputs, out, work, result, recursive, tell)
+    num_warned = sum(bool(one.warnings) for one in result.written)
+    if num_warned and len(result.written) > 1:
+        result.remarks.append(
+            f"{num_warned} of {len(result.written)} photos came with a warning: look at these first"
+        )
     return result
 
 
@@ -165,12 +216,39 @@ def _colourise_found(found: Found, targets: Targets, model: Model, options: Colo
     target = targets.claim(found, suffix)
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         prediction = predict(photo, model)
-        if prediction.in_colour:
-            notes.append(f"{found.path}: was in colour already; its own colours were replaced")
         if options.confidence:
             write_map(targets.claim(found, _MAP), prediction.confidence(), photo)
-        chroma = prediction.chroma(options.temperature, options.saturation)
-        difference = colourise_photo(photo, target, chroma, strips)
+        if options.top_k:
+            upright = likeliest(photo.upright(prediction.logits), model.palette, options.top_k)
+            write_likeliest(targets.claim(found, _TOP), upright)
+        chroma = prediction.chroma(options.temperature)
+        copy, remark = _with_record(photo, model, options, suffix)
+        drift = colourise_photo(copy, target, chroma * options.saturation, strips)
+    if prediction.in_colour and record_of(photo) is None:
+        notes.append(f"{photo.path}: was in colour already; its own colours were replaced")
+    warnings = _warnings(photo, prediction, chroma, drift)
     return Coloured(
-        paths=(target,), megapixels=photo.megapixels, lightness_difference=difference, notes=tuple(notes)
+        paths=(target,),
+        megapixels=photo.megapixels,
+        lightness_difference=drift.mean,
+        notes=(*notes, *([remark] if remark else []), *warnings),
+        hints=tuple(hints_for(photo, prediction, options.num_hints)) if options.num_hints else (),
+        warnings=warnings,
     )
+
+
+def _with_record(photo: Photo, model: Model, options: ColouriseOptions, suffix: str) -> tuple[Photo, str]:
+    """The photo with what its copy is to say of its colours, and a remark where it cannot."""
+    if not options.provenance:
+        return photo, ""
+    record = Record(model=model.name, model_sha256=model.checksum, settings=options.of_colours())
+    return recorded(photo, record, suffix)
+
+
+def _warnings(photo: Photo, prediction: Prediction, chroma: Tensor, drift: LightnessDrift) -> tuple[str, ...]:
+    """Reasons to doubt the colours of a photo; `chroma` is the result's at full saturation."""
+    told = []
+    if earlier := record_of(photo):
+        told.append(f"was colourised already, by {earlier.software} with {earlier.model}")
+    told += alarms(prediction.logits, chroma, prediction.palette, drift.tones, min(photo.width, photo.height))
+    return tuple(f"{photo.path}: warning: {one}" for one in told)

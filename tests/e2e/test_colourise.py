@@ -30,7 +30,10 @@ def model(tmp_path_factory) -> Path:
     config = UNetConfig(num_filters=8, num_colours=4)
     palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
+    net = models.build(config)
+    with torch.no_grad():
+        net.classes.weight.mul_(100)  # sure of itself, as no network of random weights is
+    write_model(path, net, config, palette, size=32)
     return path
 
 
@@ -76,6 +79,8 @@ def test_a_folder_of_everything(model, tmp_path):
         "replaced",
         "removed",
         "remarks",
+        "warned",
+        "hints",
     }
     # A folder of that name is no file in the folder; photo.ppm and animation.webp meet others of their stem.
     failed = {Path(failure["path"]).name for failure in result["failed"]}
@@ -88,7 +93,11 @@ def test_a_folder_of_everything(model, tmp_path):
     assert "animation.gif: took the first of 3 pictures" in done.stderr
     assert all(f"pixelwise: {remark}\n" in done.stderr for remark in result["remarks"])
     assert any("animation.gif: took the first" in remark for remark in result["remarks"])
-    assert result["remarks"][-1] == "1 subfolder was left alone; --recursive takes subfolders in"
+    assert result["remarks"][-2:] == [
+        "1 subfolder was left alone; --recursive takes subfolders in",
+        "2 of 22 photos came with a warning: look at these first",
+    ]
+    assert {Path(one["path"]).name for one in result["warned"]} == {"onebit.png", "pixel.png"}
     assert "Traceback" not in done.stderr
 
 
@@ -184,7 +193,7 @@ def test_a_second_run_says_what_it_replaced_and_leaves_no_map_of_the_first(colou
     _, told, _ = colourise(tmp_path / "in" / "grey.jpg", *args[1:], "--json")
     assert json.loads(told)["replaced"] == [str(out / "grey.jpg")]
     assert json.loads(told)["removed"] == [str(maps[0])]
-    assert "; 2 earlier files replaced, 1 outdated confidence map removed\n" in colourise(*args)[1]
+    assert "; 2 earlier files replaced, 1 outdated file removed\n" in colourise(*args)[1]
     assert {path.name for path in out.iterdir()} == {"grey.jpg", "rgba.png", "other.confidence.png"}
 
 

@@ -24,6 +24,7 @@ from pixelwise.predict import (
     Prediction,
     colourise,
     colourise_photo,
+    hints_for,
     predict,
 )
 from pixelwise.runs import Model
@@ -39,6 +40,8 @@ def model() -> Model:
     angles = torch.arange(6, dtype=torch.float64) * math.pi / 3
     palette = Palette(torch.stack([angles.cos(), angles.sin()], dim=1) * 60, "ab", "ring")
     net = models.build(config).eval()
+    with torch.no_grad():
+        net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
     return Model(name="random", net=net, config=config, palette=palette, size=32, checksum="")
 
 
@@ -326,3 +329,24 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 60  # MB, where the larger photo has 90 MB more pixels
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_suggested_hints_are_where_the_photo_shows_them(orientation, tmp_path):
+    """The network doubts one corner of what is displayed; the point is there, whatever the camera stored."""
+    Image.fromarray(scene()).save(tmp_path / "a.png", exif=make["exif"](orientation))
+    photo = open_photo(tmp_path / "a.png")
+    palette = Palette(torch.eye(4, 2, dtype=torch.float64) * 50, "ab", "four")
+    height, width = photo.upright_size
+    upright = torch.zeros(4, height // 2, width // 2)
+    upright[0] = 50.0
+    upright[:, -6:, :6] = 0.0
+    (hint,) = hints_for(photo, Prediction(photo.as_stored(upright), palette), 1)
+    assert height - 13 <= hint.row < height
+    assert hint.column <= 13
+
+
+def test_the_likeliest_classes_of_a_prediction():
+    palette = Palette(torch.eye(4, 2, dtype=torch.float64) * 50, "ab", "four")
+    logits = torch.tensor([0.0, 3.0, 1.0, 2.0])[:, None, None]
+    assert Prediction(logits, palette).top(2).classes.flatten().tolist() == [1, 3]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.photos import summary, teller, values_of
+from pixelwise.cli.photos import printable, summary, teller, values_of
+
+if TYPE_CHECKING:  # its module imports torch
+    from pixelwise.predict import Colourised
 
 
 def colourise(
@@ -20,11 +24,14 @@ def colourise(
     temperature: float = 1.0,
     saturation: float = 1.0,
     confidence: Annotated[bool, Parameter(negative="")] = False,
+    top_k: int = 0,
+    suggest_hints: int = 0,
+    provenance: bool = True,
     recursive: Annotated[bool, Parameter(negative="")] = False,
     max_megapixels: float = 500.0,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Colour photos: same size, same name, same metadata, same lightness.
+    """Colour photos: same size, same name, same lightness, their metadata kept.
 
     JPEG, PNG, TIFF, WebP and AVIF keep their format, 8 or 16 bit and alpha; GIF, HEIC, BMP and others become
     PNG. What cannot be coloured is named, and the rest is done.
@@ -45,6 +52,15 @@ def colourise(
     confidence
         Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
         equally likely.
+    top_k
+        Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours and their chances.
+    suggest_hints
+        Name N points, spread over the photo, whose true colours would tell most, with the likeliest
+        colours there and the share of all doubt that the point settles. Four of them took the error of
+        chroma from 19.5 to 16.6, where four at random left 18.0 (100 photos).
+    provenance
+        Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without
+        it metadata is the photo's alone.
     recursive
         Look into folders' subfolders, too, and keep them below OUT.
     max_megapixels
@@ -56,15 +72,47 @@ def colourise(
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
     options = ColouriseOptions(
-        temperature=temperature, saturation=saturation, confidence=confidence, max_megapixels=max_megapixels
+        temperature=temperature,
+        saturation=saturation,
+        confidence=confidence,
+        top_k=top_k,
+        num_hints=suggest_hints,
+        provenance=provenance,
+        max_megapixels=max_megapixels,
     )
     opened = open_model(model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))
     result = colourise_photos(inputs, out, opened, options, recursive, teller(common))
-    values = values_of(result, common) | {"lightness_difference": result.lightness_difference}
+    values = values_of(result, common) | {
+        "lightness_difference": result.lightness_difference,
+        "warned": [
+            {"path": str(one.path), "warnings": [*one.warnings]} for one in result.written if one.warnings
+        ],
+        "hints": [
+            {"path": str(one.path), "points": [{"hint": hint.argument} | asdict(hint) for hint in one.hints]}
+            for one in result.written
+            if one.hints
+        ],
+    }
     moved = f"; L moved by {result.lightness_difference:.2f} of 100 on average"
     return Outcome(
         values=values,
-        message=summary(result, out, "coloured", moved, "outdated confidence map"),
+        message="\n".join([*_hints_told(result), summary(result, out, "coloured", moved, "outdated file")]),
         num_failed=len(result.failed),
     )
+
+
+def _hints_told(result: Colourised) -> list[str]:
+    """Points worth a hint, for people: each as --hint takes it, with its likeliest colour."""
+    lines = []
+    for one in result.written:
+        if one.hints:
+            lines.append(f"{printable(one.path)}: to tell the true colours here would help most:")
+        for hint in one.hints:
+            first, *others = hint.colours
+            perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)
+            lines.append(
+                f"  --hint {hint.argument}   settles {hint.cut:.0%} of all doubt;"
+                f" guessed by {first.chance:.0%}{', or ' + perhaps if perhaps else ''}"
+            )
+    return lines

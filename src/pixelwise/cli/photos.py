@@ -50,7 +50,7 @@ def summary(result: Batch[Any], out: Path, done: str, detail: str, outdated: str
         return f"no photo was {done}{failed}"
     place = result.written[0].path if num == 1 else out
     return (
-        f"{_counted(num, 'photo')} {done} in {result.seconds:.1f} s into {_printable(place)}"
+        f"{_counted(num, 'photo')} {done} in {result.seconds:.1f} s into {printable(place)}"
         f"{detail}{_replaced(result, outdated)}{failed}"
     )
 
@@ -67,6 +67,6 @@ def _counted(num: int, what: str) -> str:
     return f"{num} {what}{'s' if num != 1 else ''}"
 
 
-def _printable(path: Path) -> str:
+def printable(path: Path) -> str:
     """A path as standard output takes it: names of other times may not be UTF-8."""
     return str(path).encode(errors="backslashreplace").decode()

@@ -25,7 +25,8 @@ from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.photos.tone import has_own_colours, is_grey
-from pixelwise.predict import Prediction, predict, shrunk_size
+from pixelwise.photos.view import shrunk_size
+from pixelwise.predict import Prediction, predict
 from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
 from pixelwise.runs import Model

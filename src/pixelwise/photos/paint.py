@@ -46,6 +46,8 @@ class LightnessDrift:
 
     total: float = field(default=0.0, init=False)
     num_pixels: int = field(default=0, init=False)
+    tones: Tensor = field(default_factory=lambda: torch.zeros(101), init=False)
+    """How many of the photo's pixels had each L, in whole units."""
 
     @property
     def mean(self) -> float:
@@ -54,7 +56,9 @@ class LightnessDrift:
 
     def add(self, before: Tensor, after: Tensor) -> None:
         """Count pixels by their luminance before and after, in the same order."""
-        difference = luminance_to_lightness(after) - luminance_to_lightness(before)
+        lightness = luminance_to_lightness(before)
+        difference = luminance_to_lightness(after) - lightness
+        self.tones += torch.histc(lightness, len(self.tones), -0.5, 100.5)
         self.total += float(difference.abs().sum())
         self.num_pixels += before.numel()
 

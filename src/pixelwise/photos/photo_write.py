@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +41,10 @@ _THUMBNAIL, _OF_THUMBNAIL = "jpeg-thumbnail-data", "exif-ifd1-"
 """The picture inside EXIF, which would go on showing the photo as it was, and what EXIF says of it."""
 
 
+_JPEG_XMP_BYTES = 60_000
+"""Longer XMP libvips leaves out of a JPEG, whose segments hold 65,502 bytes."""
+
+
 def output_suffix(photo: Photo) -> tuple[str, str]:
     """The suffix of the coloured photo's file, and a remark where its format has to change, else blank.
 
@@ -64,12 +69,21 @@ def losses(photo: Photo, suffix: str) -> list[str]:
         lost.append(f"{photo.path}: laid on white, since JPEG has no transparency")
     if photo.bits == 16 and loader in ("jpegload", "webpload"):
         lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
+    if len(photo.metadata.get("xmp-data", (0, b""))[1]) > most_xmp(suffix):
+        lost.append(
+            f"{photo.path}: its XMP was left out, since it is longer than what is written into {suffix}"
+        )
     if loader == "tiffload" and "exif-data" in photo.metadata:
         try:
             check_exif(photo.metadata["exif-data"][1])
         except ValueError as error:
             lost.append(f"{photo.path}: {error}; it was left out")
     return lost
+
+
+def most_xmp(suffix: str) -> float:
+    """How many bytes of XMP are written into a file of this suffix; infinity, where all are."""
+    return _JPEG_XMP_BYTES if WRITABLE[suffix.lower()] == "jpegload" else math.inf
 
 
 def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
@@ -265,6 +279,9 @@ def _encode_tiff(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> No
         and photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
     )
     compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
+    if iptc := photo.metadata.get("iptc-data", (0, b""))[1]:
+        # libvips counts it in words of four bytes and writes as many single bytes: a quarter would be left.
+        image.set_type(pyvips.GValue.blob_type, "iptc-data", iptc + bytes(3 * len(iptc)))
     image.tiffsave_target(target, bigtiff=num_bytes > 2**32 - 2**20, **compression)
 
 

@@ -53,6 +53,12 @@ def reading_size(height: float, width: float, short_side: int, multiple: int) ->
     return rows, columns
 
 
+def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width of a picture made no larger than `short_side` pixels on its short side."""
+    scale = min(1.0, short_side / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
     """A view of a photo squeezed to (3, height, width), upright, sRGB codes.
 

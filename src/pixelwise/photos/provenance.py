@@ -1,0 +1,115 @@
+"""The record that a coloured copy carries: that its colours are guessed, by what, and with which settings.
+
+It lies in the photo's XMP, beside all that is there. It holds no date, so that two runs write the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import pyvips
+
+from pixelwise import __version__
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.photo_write import most_xmp
+from pixelwise.photos.xmp import Name, put_properties, read_properties, without_padding
+
+_OURS = "urn:uuid:5b2f1c1e-6d0a-4c0e-9a57-2f7c4f0d8a31#"
+"""Our properties' namespace; nobody has to be asked for one of this kind. Source: RFC 9562."""
+_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_PREFIXES = {_OURS: "pixelwise", _IPTC: "Iptc4xmpExt"}
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""A photograph with something in it that was made by a model of sampled content: here its colours.
+
+Not `algorithmicallyEnhanced`, which is for changes like sharpening, that add nothing.
+Source: IPTC NewsCodes, digital source type.
+"""
+_MEANING = "The colours were guessed by a trained network; they are no record of what was photographed."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a coloured copy says of its colours."""
+
+    model: str
+    """Its name, or that of its file or folder; not where that lay."""
+    model_sha256: str
+    """Of the model's file."""
+    settings: dict[str, Any]
+    """What decided the colours beside the model, by option."""
+    software: str = field(default=f"pixelwise {__version__}")
+
+
+def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
+    """The photo with the record in the metadata that its copy, a file of this suffix, will have.
+
+    A record of an earlier colouring is replaced. Where XMP is damaged, or has grown too large for the format,
+    it stays as it is, and the remark for the user says so; the remark is blank otherwise.
+    """
+    kind, packet = photo.metadata.get("xmp-data", (pyvips.GValue.blob_type, None))
+    try:
+        whole = put_properties(packet, _properties(record), _PREFIXES, drop={_OURS})
+    except ValueError as error:
+        return photo, f"{photo.path}: {error}; it was left as it is, without a record of the colouring"
+    if len(whole) > most_xmp(suffix):
+        whole = without_padding(whole)
+        if len(whole) > most_xmp(suffix):
+            return photo, f"{photo.path}: its XMP leaves no room for a record of the colouring"
+    return replace(photo, metadata=photo.metadata | {"xmp-data": (kind, whole)}), ""
+
+
+def read_provenance(path: Path) -> Record | None:
+    """What a photo's file says of having been coloured here; None where it says nothing.
+
+    Raises:
+        PhotoError: there is no such file, or it is no photo.
+    """
+    return record_of(open_photo(path))
+
+
+def record_of(photo: Photo) -> Record | None:
+    """The same of a photo that is open."""
+    packet = photo.metadata.get("xmp-data", (0, None))[1]
+    try:
+        found = {} if packet is None else read_properties(packet)
+    except ValueError:
+        return None
+    ours = {name.local: text for name, text in found.items() if name.namespace == _OURS}
+    if not {"Software", "Model", "ModelSHA256"} <= set(ours):
+        return None
+    return Record(
+        software=ours["Software"],
+        model=ours["Model"],
+        model_sha256=ours["ModelSHA256"],
+        settings=_settings(ours.get("Settings", "")),
+    )
+
+
+def _properties(record: Record) -> dict[Name, str]:
+    settings = json.dumps(record.settings, default=_shown, ensure_ascii=False)
+    return {
+        Name(_IPTC, "DigitalSourceType"): SOURCE_TYPE,
+        Name(_OURS, "Colours"): _MEANING,
+        Name(_OURS, "Software"): record.software,
+        Name(_OURS, "Model"): PurePath(record.model).name,
+        Name(_OURS, "ModelSHA256"): record.model_sha256,
+        Name(_OURS, "Settings"): settings,
+    }
+
+
+def _shown(value: object) -> str:
+    """A setting that JSON has no form for; of a file its name, not where it lay."""
+    return value.name if isinstance(value, PurePath) else str(value)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """What was written as JSON; nothing, where that was changed by others."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,106 @@
+"""What colourise tells of its own doubts, through the command line, with the shipped model."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelwise.confidence.likeliest import read_likeliest
+from pixelwise.photos.provenance import read_provenance
+
+
+def scene(height=90, width=120):
+    """A light sky over dark ground, a disc in it: lightness enough to guess by."""
+    rows, columns = np.mgrid[:height, :width]
+    grey = np.where(rows < height // 2, 190, 80) + rng_grain(height, width)
+    grey[np.hypot(rows - 40, columns - 60) < 15] = 130
+    return grey.astype(np.uint8)
+
+
+def rng_grain(height, width):
+    return np.random.default_rng(0).integers(-8, 9, (height, width))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_hints_for_people(pixelwise, photo, tmp_path):
+    done = pixelwise("colourise", photo, "-o", tmp_path / "out", "--suggest-hints", 3)
+    assert done.returncode == 0, done.stderr
+    first, *hints, last = done.stdout.splitlines()
+    assert first == f"{tmp_path}/out/a.png: to tell the true colours here would help most:"
+    assert len(hints) == 3
+    pattern = (
+        r"  --hint \d+,\d+,#[0-9a-f]{6}   settles \d+% of all doubt; guessed by \d+%, or #[0-9a-f]{6} \("
+    )
+    assert all(re.match(pattern, hint) for hint in hints)
+    assert last.startswith("1 photo coloured in ")
+
+
+def test_hints_top_colours_and_warnings_in_json(pixelwise, photo, tmp_path):
+    Image.fromarray(np.full((20, 40), 90, np.uint8)).save(tmp_path / "plain.png")
+    args = ["--suggest-hints", 2, "--top-k", 3, "--json"]
+    done = pixelwise("colourise", photo, tmp_path / "plain.png", "-o", tmp_path / "out", *args)
+    values = json.loads(done.stdout)
+    found = {one["path"]: one["points"] for one in values["hints"]}
+    points = found[f"{tmp_path}/out/a.png"]
+    assert len(points) == 2
+    for point in points:
+        assert set(point) == {"hint", "row", "column", "colours", "cut"}
+        assert point["hint"] == f"{point['row']},{point['column']},{point['colours'][0]['colour']}"
+        assert 0 <= point["row"] < 90
+        assert 0 <= point["column"] < 120
+    top = read_likeliest(tmp_path / "out" / "a.top.safetensors")
+    assert top.classes.shape[0] == 3
+    assert top.classes.shape[2] > top.classes.shape[1]
+    (warned,) = values["warned"]
+    assert warned["path"] == f"{tmp_path}/out/plain.png"
+    start = f"{tmp_path}/plain.png: warning: is "
+    assert [one.removeprefix(start).split(":")[0].split(",")[0] for one in warned["warnings"]][:2] == [
+        "only 20 pixels on its short side",
+        "nearly the same grey all over",
+    ]
+    assert all(f"pixelwise: {one}\n" in done.stderr for one in warned["warnings"])
+    assert "1 of 2 photos came with a warning: look at these first" in values["remarks"]
+
+
+def test_top_colours_of_an_earlier_run_go(pixelwise, photo, tmp_path):
+    args = ["colourise", photo, "-o", tmp_path / "out"]
+    pixelwise(*args, "--top-k", 2)
+    assert ", 1 outdated file removed" in pixelwise(*args).stdout
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, photo, tmp_path):
+    pixelwise("colourise", photo, "-o", tmp_path / "out", "--temperature", 0.5)
+    record = read_provenance(tmp_path / "out" / "a.png")
+    assert record.model == "cifar-ab"
+    assert len(record.model_sha256) == 64
+    assert (record.settings["temperature"], record.settings["saturation"]) == (0.5, 1.0)
+    again = pixelwise("colourise", tmp_path / "out" / "a.png", "-o", tmp_path / "again")
+    assert f"a.png: warning: was colourised already, by {record.software} with cifar-ab\n" in again.stderr
+    assert "was in colour already" not in again.stderr
+    pixelwise("colourise", photo, "-o", tmp_path / "bare", "--no-provenance")
+    assert read_provenance(tmp_path / "bare" / "a.png") is None
+    with Image.open(tmp_path / "bare" / "a.png") as bare:
+        assert "XML:com.adobe.xmp" not in bare.info
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--top-k", 65], "top-k needs to be from 1 to 64, the model's colours, got 65"),
+        (["--top-k", -1], "top-k needs to be from 1 to 64, the model's colours, got -1"),
+        (["--suggest-hints", -1], "suggest-hints needs to be from 0 to 100, got -1"),
+        (["--suggest-hints", 101], "suggest-hints needs to be from 0 to 100, got 101"),
+    ],
+)
+def test_wrong_numbers(pixelwise, photo, args, message, tmp_path):
+    done = pixelwise("colourise", photo, "-o", tmp_path / "out", *args)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -1,0 +1,183 @@
+"""The likeliest colours, where a hint tells most, and what should make one doubt."""
+
+import math
+
+import pytest
+import torch
+
+from pixelwise.confidence.alarms import alarms
+from pixelwise.confidence.likeliest import (
+    Likeliest,
+    chroma_of,
+    likeliest,
+    read_likeliest,
+    shown_at,
+    write_likeliest,
+)
+from pixelwise.confidence.next_hint import spread, suggest_hints
+from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.labelspace import Palette
+from pixelwise.tensors import write_tensors
+
+RING = Palette(
+    torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"
+)
+
+
+def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> torch.Tensor:
+    logits = torch.zeros(RING.num_classes, height, width)
+    logits[label] = by
+    return logits
+
+
+def test_the_likeliest_come_first_with_their_chances():
+    logits = torch.tensor([0.1, 0.2, 0.4, 0.05, 0.25]).log()[:, None, None]
+    found = likeliest(logits, RING, 3)
+    assert found.classes.flatten().tolist() == [2, 4, 1]
+    torch.testing.assert_close(found.chances.flatten(), torch.tensor([0.4, 0.25, 0.2]))
+    assert found.palette is RING
+
+
+@pytest.mark.parametrize("k", [0, 6, -1])
+def test_more_colours_than_there_are(k):
+    with pytest.raises(ConfigError, match=f"top-k needs to be from 1 to 5, the model's colours, got {k}"):
+        likeliest(sure_of(0), RING, k)
+
+
+def test_the_file_describes_itself(tmp_path):
+    found = likeliest(torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)), RING, 2)
+    write_likeliest(tmp_path / "a.top.safetensors", found)
+    back = read_likeliest(tmp_path / "a.top.safetensors")
+    assert torch.equal(back.classes, found.classes)
+    torch.testing.assert_close(back.chances, found.chances, atol=1e-3, rtol=0)
+    assert back.palette.to_dict() == RING.to_dict()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"classes": torch.zeros(1, 2, 2).byte()},
+        {"classes": torch.zeros(1, 2, 2).byte(), "chances": torch.zeros(1, 2, 3)},
+        {"classes": torch.zeros(1, 2, 2), "chances": torch.zeros(1, 2, 2)},
+        {"classes": torch.full((1, 2, 2), 5).byte(), "chances": torch.zeros(1, 2, 2)},
+        {"classes": torch.zeros(0, 2, 2).byte(), "chances": torch.zeros(0, 2, 2)},
+    ],
+)
+def test_another_file(tensors, tmp_path):
+    write_tensors(tmp_path / "a.safetensors", tensors, {"palette": RING.to_dict()})
+    with pytest.raises(CheckpointError, match=r"holds no likeliest colours .* write it with --top-k"):
+        read_likeliest(tmp_path / "a.safetensors")
+
+
+def test_colours_are_shown_at_a_lightness():
+    assert shown_at(torch.zeros(1, 2), 50.0) == ["#777777"]
+    assert shown_at(torch.tensor([[60.0, 0.0]]), 0.0) == ["#000000"]
+    (red,) = shown_at(torch.tensor([[60.0, 30.0]]), 50.0)
+    assert int(red[1:3], 16) > int(red[3:5], 16) + 50
+
+
+def test_classes_of_an_rgb_palette_have_chroma():
+    palette = Palette(torch.tensor([[0.5, 0.5, 0.5], [1, 0, 0]], dtype=torch.float64), "rgb", "two")
+    torch.testing.assert_close(chroma_of(palette), torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0)
+
+
+def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """A dark half and a light half; the network doubts some columns."""
+    light = torch.full((12, 24), 30.0)
+    light[:, 12:] = 70.0
+    logits = sure_of(0, 12, 24)
+    logits[:, :, doubtful] = torch.tensor([1.0, 0, 0, 0, 0]).log1p()[:, None, None]
+    return logits, light
+
+
+@pytest.mark.parametrize("doubtful", [slice(0, 12), slice(12, 24)])
+def test_a_hint_goes_where_the_doubt_is(doubtful):
+    logits, light = halves(doubtful)
+    first, *others = suggest_hints(logits, light, RING, (1200, 2400), 3)
+    assert doubtful.start * 100 <= first.column < doubtful.stop * 100
+    assert 0.2 < first.cut < 1
+    assert all(first.cut > other.cut for other in others)
+    assert first.colours[0].colour == shown_at(chroma_of(RING)[:1], 30.0 if doubtful.start == 0 else 70.0)[0]
+    assert first.colours[0].chance == pytest.approx(2 / 6, abs=0.01)
+    assert first.argument == f"{first.row},{first.column},{first.colours[0].colour}"
+
+
+def test_two_regions_get_a_hint_each():
+    logits, light = halves(slice(0, 24))
+    sides = [hint.column < 12 for hint in suggest_hints(logits, light, RING, (12, 24), 2)]
+    assert sorted(sides) == [False, True]
+
+
+def test_doubt_that_cannot_be_seen_needs_no_hint():
+    logits = torch.zeros(5, 12, 24)
+    light = torch.full((12, 24), 60.0)
+    light[:, :18] = 0.0  # any colour is black there
+    first = suggest_hints(logits, light, RING, (12, 24), 1)[0]
+    assert first.column >= 18
+
+
+def test_nothing_is_suggested_where_nothing_is_to_be_settled():
+    assert suggest_hints(sure_of(1, 4, 6, by=1000.0), torch.full((4, 6), 50.0), RING, (40, 60), 3) == []
+    one = Palette(torch.zeros(1, 2, dtype=torch.float64), "ab", "one")
+    assert suggest_hints(torch.zeros(1, 4, 6), torch.full((4, 6), 50.0), one, (40, 60), 3) == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (200, 300), (3, 5)])
+def test_points_lie_in_the_photo_whatever_its_size(size):
+    generator = torch.Generator().manual_seed(0)
+    logits, light = torch.randn(5, *size, generator=generator), 100 * torch.rand(size, generator=generator)
+    hints = suggest_hints(logits, light, RING, (31, 47), 4)
+    assert hints
+    assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
+    assert all(0 <= hint.row < 31 and 0 <= hint.column < 47 for hint in hints)
+    assert sum(hint.cut for hint in hints) <= 1 + 1e-9
+
+
+def test_hints_stop_at_edges_and_go_round_them():
+    light = torch.full((9, 9), 50.0)
+    light[:8, 4] = 35.0  # a wall with a gap below
+    (reach,) = spread(light, [(0, 0)])
+    assert reach[0, 0] == 1
+    assert reach[0, 3] > reach[7, 3] > reach[8, 5] > reach[0, 5]
+
+
+def flat(light: int, num: float = 100.0) -> torch.Tensor:
+    tones = torch.zeros(101)
+    tones[light] = num
+    return tones
+
+
+EVEN = torch.ones(101)
+VIVID = torch.full((2, 1, 1), 30.0)
+GUESS = torch.zeros(5, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, []),
+        ({"short_side": 31}, ["is only 31 pixels on its short side"]),
+        ({"tones": flat(50)}, ["is nearly the same grey all over"]),
+        ({"tones": flat(97, 70) + flat(3, 20) + flat(50, 10)}, ["is nearly all black and white"]),
+        ({"tones": flat(97, 40) + flat(3, 30) + flat(50, 30)}, []),
+        ({"logits": GUESS}, ["is guessed at nearly everywhere"]),
+        ({"chroma": VIVID / 100}, ["came out nearly grey"]),
+        ({"chroma": VIVID / 100, "logits": sure_of(4)}, []),  # sure that it is grey
+        (
+            {"chroma": 0 * VIVID, "logits": GUESS, "tones": flat(50), "short_side": 1},
+            ["is only", "is nearly", "is guessed", "came out"],
+        ),
+    ],
+)
+def test_alarms(changed, told):
+    usual = {"logits": sure_of(0), "chroma": VIVID, "palette": RING, "tones": EVEN, "short_side": 32}
+    found = alarms(**usual | changed)
+    assert len(found) == len(told)
+    assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
+
+
+def test_one_class_is_certain():
+    one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
+    assert alarms(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
+    assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).chances), 1)
+    assert isinstance(likeliest(torch.zeros(1, 1, 1), one, 1), Likeliest)

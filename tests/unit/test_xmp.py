@@ -1,0 +1,109 @@
+"""XMP of other programs keeps every byte but those of the properties that are replaced."""
+
+import pytest
+
+from pixelwise.photos.xmp import Name, put_properties, read_properties, without_padding
+
+OURS, OTHER = "urn:ours#", "http://ns.other/"
+PREFIXES = {OURS: "ours", OTHER: "other"}
+MODEL, KIND = Name(OURS, "Model"), Name(OTHER, "Kind")
+RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
+
+
+def packet(inner: str) -> bytes:
+    return (
+        f'<?xpacket begin="\ufeff" id="x"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {RDF}>{inner}'
+        '</rdf:RDF></x:xmpmeta>\n   \n<?xpacket end="w"?>'
+    ).encode()
+
+
+def test_a_photo_without_xmp_gets_a_packet():
+    made = put_properties(None, {MODEL: "a <b> & \u00fc"}, PREFIXES)
+    assert made.startswith(b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>')
+    assert read_properties(made) == {MODEL: "a <b> & \u00fc"}
+    assert put_properties(made, {MODEL: "a <b> & \u00fc"}, PREFIXES) == made
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        '<rdf:Description rdf:about="" xmlns:q="http://q/" q:a=\'1>0\'><q:b>t</q:b></rdf:Description>',
+        '<rdf:Description rdf:about="u"/><!-- kept --><rdf:Description rdf:about="u"></rdf:Description>',
+        f'<rdf:Description xmlns:dc="d"><dc:t><rdf:Seq {RDF}><rdf:li>1</rdf:li></rdf:Seq></dc:t>'
+        "</rdf:Description>",
+        '<rdf:Description xmlns:m="m" m:v="</rdf:RDF>"><m:w><![CDATA[</rdf:RDF>]]></m:w></rdf:Description>',
+        "",
+    ],
+)
+def test_what_was_there_stays_byte_for_byte(inner):
+    before = packet(inner.replace('m:v="</rdf:RDF>"', 'm:v="&lt;/rdf:RDF>"'))
+    after = put_properties(before, {MODEL: "m"}, PREFIXES)
+    at = after.index(b"<rdf:Description xmlns:rdf=")
+    end = after.index(b"</rdf:RDF></x:xmpmeta>", at)
+    assert after[:at] + after[end:] == before
+    assert read_properties(after) == read_properties(before) | {MODEL: "m"}
+
+
+@pytest.mark.parametrize(
+    ("inner", "left"),
+    [
+        ("<D ${o} o:Kind='x' ${q}\n q:b='2'><q:c/></D>", "<D ${o} ${q}\n q:b='2'><q:c/></D>"),
+        ("<D ${o} ${q}><o:Kind/><q:c>1</q:c></D>", "<D ${o} ${q}><q:c>1</q:c></D>"),
+        ("<D ${o}><o:Kind>x</o:Kind></D>", ""),
+        ("<D xmlns:z='urn:ours#' z:Old='1' z:Model='2'/>", ""),
+        ("<D ${q} q:Kind='not ours'/>", "<D ${q} q:Kind='not ours'/>"),
+    ],
+)
+def test_a_property_is_said_once(inner, left):
+    def described(text):
+        text = text.replace("${o}", "xmlns:o='http://ns.other/'").replace("${q}", "xmlns:q='http://q/'")
+        return text.replace("<D", '<rdf:Description rdf:about="u"').replace("</D>", "</rdf:Description>")
+
+    values = {MODEL: "m", KIND: "k"}
+    after = put_properties(packet(described(inner)), values, PREFIXES, drop={OURS})
+    at = after.index(b"<rdf:Description xmlns:rdf=")
+    end = after.index(b"</rdf:RDF></x:xmpmeta>", at)
+    assert after[:at] + after[end:] == packet(described(left))
+    found = read_properties(after)
+    assert found.items() >= values.items()
+    assert Name(OURS, "Old") not in found
+    assert put_properties(after, values, PREFIXES, drop={OURS}) == after
+
+
+def test_an_empty_rdf_is_opened_and_its_own_prefix_kept():
+    before = b'<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" />'
+    after = put_properties(before, {MODEL: "m"}, PREFIXES)
+    assert after.startswith(before[:-2])
+    assert after.endswith(b"</r:RDF>")
+    assert read_properties(after) == {MODEL: "m"}
+
+
+def test_descriptions_are_of_the_same_thing():
+    after = put_properties(packet('<rdf:Description rdf:about="uuid:&quot;1"/>'), {MODEL: "m"}, PREFIXES)
+    assert after.count(b"uuid:") == 2
+    assert b"""rdf:about='uuid:"1'""" in after
+
+
+@pytest.mark.parametrize(
+    ("damaged", "why"),
+    [
+        (b"", "no element found"),
+        (b"<a>", "no element found"),
+        (b"<a/>", "nothing in it describes the photo"),
+        (b"<x:a/>", "unbound prefix"),
+        (packet("").decode().encode("utf-16"), "not in UTF-8"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]>' + packet(""), "a document type has no place in it"),
+        (b'<!DOCTYPE a SYSTEM "file:///etc/passwd">' + packet(""), "a document type has no place in it"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(damaged, why):
+    with pytest.raises(ValueError, match=f"damaged XMP: .*{why}"):
+        put_properties(damaged, {MODEL: "m"}, PREFIXES)
+
+
+def test_text_that_xml_cannot_hold_is_marked():
+    assert read_properties(put_properties(None, {MODEL: "a\0b\udcff"}, PREFIXES)) == {MODEL: "a\ufffdb\ufffd"}
+
+
+def test_padding_goes_where_room_is_scarce():
+    assert without_padding(packet("")) == packet("").replace(b"\n   \n<?xpacket", b"\n<?xpacket")
