@@ -66,7 +66,7 @@ AS_LARGE = "CNN, as many weights"
 """A CNN with about as many weights as the U-Net, to tell what skips do from what more weights do."""
 _AS_MANY_FILTERS = 37
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
-_ABLATION_EPOCHS = 8  # enough to order the variants; their curves are not read at the end
+_ABLATION_EPOCHS = 5  # enough to order the variants; their curves are not read at the end
 _HANDOUTS_RATE = 0.3  # of the CNN
 _NEAR = 10.0  # units of Lab, which is seen at a glance
 _NUM_PROBED = 250  # pictures that details are read off
