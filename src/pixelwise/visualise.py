@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.files import whole_file
-from pixelwise.photos.photo import open_photo
-from pixelwise.predict import shrunk_size
+from pixelwise.photos.photo import open_photo, shrunk_size
 from pixelwise.runs import SAMPLES, Model, read_samples
 from pixelwise.shapes import Grey
 

@@ -24,6 +24,7 @@ from pixelwise.photos.tiff_exif import read_exif
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
 _MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and never whole in memory
+_LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
 _DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
@@ -188,3 +189,9 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         notes=tuple(note for note in (way.note, first, bright, exifless) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
+
+
+def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width to look at a photo as a whole: never enlarged, at most 8 short sides long."""
+    scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
