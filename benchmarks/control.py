@@ -2,11 +2,11 @@
 
     python benchmarks/control.py --photos DIR [--model M] [--num-photos 25] [--draws 3]
 
-Errors are of a and b together, root mean square over all pixels of all photos in colour. Hints are true colours
-of pixels drawn at random, measured at a short side of 192; the reference is the photo itself, the best
-there can be, or the next one in the folder, which has nothing to do with it. Alternatives: mean CIEDE2000
-between each pair of 4, of the pictures painted at the network's own size, and what each costs: how far its
-chances are from the network's, the Kullback-Leibler divergence in nats, mean over pixels.
+Errors are of a and b together, root mean square over all pixels of all photos in colour, at a short side of
+192. Hints are true colours of pixels drawn at random; the reference is the photo itself, the best there can
+be, or the next one in the folder, which has nothing to do with it. Alternatives: mean CIEDE2000 between each
+pair of 4, painted at the network's own size, and what each costs: how far its chances are from the network's,
+the Kullback-Leibler divergence in nats, mean over pixels.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def hint_errors(photo: Photo, prediction: Prediction, draws: int) -> dict[int, t
 
 
 def ways_apart(photo: Photo, prediction: Prediction) -> tuple[float, float, float]:
-    """Mean and least CIEDE2000 between alternatives, and the mean price of those that are not the usual one."""
+    """Mean and least CIEDE2000 between alternatives, and the mean price of all but the usual one."""
     ways = prediction.alternatives(NUM_WAYS)
     small = photo.thumbnail(*prediction.logits.shape[1:]).float() / 255
     light = srgb_to_linear(small).mul(torch.tensor([0.2127, 0.7152, 0.0722])[:, None, None]).sum(0)
@@ -117,9 +117,7 @@ def main() -> None:
         )
         print(f"reference at {strength}: itself {own:6.2f}, another {other:6.2f}")
     apart, least, price = np.mean([ways_apart(photo, prediction) for photo, prediction, _ in known], axis=0)
-    print(
-        f"{NUM_WAYS} alternatives: {apart:.1f} apart, the nearest two {least:.1f}; each costs {price:.2f} nats"
-    )
+    print(f"{NUM_WAYS} alternatives: {apart:.1f} apart, at least {least:.1f}; each costs {price:.2f} nats")
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ def _groups(logits: Float[Tensor, "K h w"]) -> tuple[Float[Tensor, "G h w"], Flo
     height, width = logits.shape[1:]
     scale = min(1.0, _SHORT_SIDE / min(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    roots = F.adaptive_avg_pool2d(chances, size).sqrt().flatten(1).T
-    num = min(_NUM_GROUPS, len(roots))
-    centres, _ = kmeans2(roots.double().numpy(), num, minit="++", rng=np.random.default_rng(0))
+    roots = F.adaptive_avg_pool2d(chances, size).sqrt().flatten(1).T.double().numpy()
+    num = min(_NUM_GROUPS, len(np.unique(roots.round(4), axis=0)))  # a blank picture is all one group
+    centres, _ = kmeans2(roots, num, minit="++", rng=np.random.default_rng(0))
     apart = torch.cdist(chances.sqrt().flatten(1).T, torch.from_numpy(centres).float()) ** 2
     members = (-apart / _SOFTNESS).softmax(1)
     means = chances.flatten(1) @ members / members.sum(0).clamp_min(1e-9)

@@ -26,7 +26,9 @@ _PAPER_SPREAD = 10.0  # of L around the paper's own
 _SIDE_FRAC = 0.85  # of a side of the picture that has to be paper, on three sides at least
 _WRITING_FRAC = 0.01  # of the picture: what is smaller and surrounded by paper is writing or a stain on it
 _NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
-_OVAL, _RECTANGULAR = 0.7, 0.85  # of the narrowest box around it, turned as need be: an oval has 0.79
+_RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
+"""Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
+and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
 _BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 Mask = NDArray[np.bool_]
@@ -146,12 +148,19 @@ def _without_photos(sheet: Mask) -> Mask:
         if sizes[number] < _WRITING_FRAC * sheet.size:
             continue
         outline = ndimage.binary_fill_holes(numbers == number)
-        box = cv2.minAreaRect(np.argwhere(outline)[:, ::-1].astype(np.float32))
-        full = outline.sum() / max(1.0, (box[1][0] + 1) * (box[1][1] + 1))
-        if full < _OVAL:
+        points = np.argwhere(outline)[:, ::-1].astype(np.int32)
+        box = cv2.minAreaRect(points)
+        hull, whole = (_filled(corners, sheet) for corners in (cv2.convexHull(points), cv2.boxPoints(box)))
+        if hull.sum() > _RECTANGULAR * whole.sum() and outline.sum() > _HALF * whole.sum():
+            outline = whole
+        elif outline.sum() < _OVAL * whole.sum():
             return np.zeros_like(sheet)
-        if full > _RECTANGULAR:
-            corners = cv2.boxPoints(box).round().astype(np.int32)
-            outline = cv2.fillConvexPoly(outline.astype(np.uint8), corners, 1) > 0
         covered |= outline
     return ~covered
+
+
+def _filled(corners: NDArray[Any], like: Mask) -> Mask:
+    """A polygon of x, y, filled."""
+    polygon = corners.round().astype(np.int32)
+    filled: Mask = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
+    return filled
