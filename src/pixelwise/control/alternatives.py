@@ -9,11 +9,13 @@ Where a network is certain, next to nothing changes.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from pixelwise.labelspace import Palette
 
 _NUM_GROUPS = 4
 _SHORT_SIDE = 48  # of the map that is clustered
-_PRICE = 0.5  # nats by which a group's mean chances move: what an alternative costs in plausibility
+_PRICE = 0.4  # nats by which a group's mean chances move: what an alternative costs in plausibility
 _STRONGEST = 2.0  # tilt in standard deviations; reached where a group has so little doubt that it stays put
 _NUM_STEPS = 20  # of halving
 _SOFTNESS = 0.1  # of squared distances between chances' roots: less gives groups harder borders
@@ -68,11 +70,20 @@ def _groups(logits: Float[Tensor, "K h w"]) -> tuple[Float[Tensor, "G h w"], Flo
     size = max(1, round(height * scale)), max(1, round(width * scale))
     roots = F.adaptive_avg_pool2d(chances, size).sqrt().flatten(1).T.double().numpy()
     num = min(_NUM_GROUPS, len(np.unique(roots.round(4), axis=0)))  # a blank picture is all one group
-    centres, _ = kmeans2(roots, num, minit="++", rng=np.random.default_rng(0))
+    centres = _distinct(*kmeans2(roots, num, minit="++", rng=np.random.default_rng(0)))
     apart = torch.cdist(chances.sqrt().flatten(1).T, torch.from_numpy(centres).float()) ** 2
     members = (-apart / _SOFTNESS).softmax(1)
     means = chances.flatten(1) @ members / members.sum(0).clamp_min(1e-9)
-    return members.T.reshape(num, height, width), means
+    return members.T.reshape(-1, height, width), means
+
+
+def _distinct(centres: NDArray[Any], numbers: NDArray[Any]) -> NDArray[Any]:
+    """The centres of clusters, the largest first, without those that are hardly apart from a larger one's."""
+    kept: list[NDArray[Any]] = []
+    for centre in centres[np.argsort(-np.bincount(numbers, minlength=len(centres)), kind="stable")]:
+        if all(np.square(centre - other).sum() > 2 * _SOFTNESS for other in kept):
+            kept.append(centre)
+    return np.stack(kept)
 
 
 def _frame(chances: Float[Tensor, " K"], colours: Float[Tensor, "2 K"]) -> Float[Tensor, "2 2"]:
