@@ -1,5 +1,6 @@
 """What stays grey: paper, boxes, what is grey anyway."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -139,13 +140,9 @@ def test_a_hint_on_paper_gives_all_of_it_its_colour(page):
 
 def test_what_is_likely_grey_is_grey():
     logits = torch.zeros(4, 1, 3)
-    logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 2] = 5.0, math_even(), 5.0
+    even = math.log(3)  # as many chances as the three other classes together
+    logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 2] = 5.0, even, 5.0
     assert likely_grey(logits, PALETTE).share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
-
-
-def math_even() -> float:
-    """A logit with which one class has as many chances as three others together."""
-    return float(np.log(3))
 
 
 def test_a_hint_outweighs_what_is_likely(page):
@@ -157,3 +154,8 @@ def test_a_hint_outweighs_what_is_likely(page):
     at = red.cell((560, 720), tuple(chroma.shape[1:]))
     torch.testing.assert_close(chroma[:, *at], red.chroma(), atol=0.1, rtol=0)
     assert chroma[:, 0, 0].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 1)])
+def test_paper_of_the_smallest_pictures(shape):
+    assert paper(np.full(shape, 90.0, np.float32)).shape == shape

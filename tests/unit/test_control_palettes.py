@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000
 
 from pixelwise.control.alternatives import alternatives
+from pixelwise.control.hints import Hint
 from pixelwise.control.options import Control
 from pixelwise.control.reference import Reference, follow
 from pixelwise.errors import ConfigError
@@ -73,14 +74,17 @@ def test_a_reference_is_followed_by_lightness(tmp_path):
 
 
 def test_a_prediction_follows_by_the_photos_own_lightness(tmp_path):
-    ramp = np.linspace(10, 245, 60).astype(np.uint8)
-    Image.fromarray(np.tile(ramp, (40, 1))).save(tmp_path / "grey.png")
+    picture = np.zeros((16, 24), np.uint8)
+    picture[:, 12:] = 200
+    Image.fromarray(picture).save(tmp_path / "grey.png")
     reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
     photo, prediction = open_photo(tmp_path / "grey.png"), Prediction(logits(), PALETTE)
-    light = torch.from_numpy(ramp)[None].expand(40, 60)
+    light = torch.where(torch.arange(24) < 12, 0.0, 80.6).expand(16, 24)
+    expected = follow(prediction.logits, light, reference, 0.7)
+    torch.testing.assert_close(
+        prediction.following(photo, reference, 0.7).logits, expected, atol=0.05, rtol=0
+    )
     assert prediction.following(photo, reference, 0.0).logits.equal(prediction.logits)
-    assert not prediction.following(photo, reference).logits.equal(prediction.logits)
-    assert light.shape == (40, 60)
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("L", 128), ("RGB", (180, 150, 110))])
@@ -145,8 +149,6 @@ def test_alternatives_of_one_pixel_and_one_class():
 
 
 def test_alternatives_keep_what_was_told(tmp_path):
-    from pixelwise.control.hints import Hint
-
     Image.new("L", (60, 40), 120).save(tmp_path / "grey.png")
     photo, hint = open_photo(tmp_path / "grey.png"), Hint(20, 30, "#a05040")
     for one in Prediction(logits(), PALETTE).with_hints(photo, [hint]).alternatives(3):
