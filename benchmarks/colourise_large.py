@@ -31,10 +31,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from pixelwise import models
+from pixelwise.colourise import colourise
 from pixelwise.config import UNetConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.labelspace import Palette
-from pixelwise.predict import colourise
 from pixelwise.runs import Model, open_model
 
 

@@ -20,7 +20,7 @@ import torch
 from pixelwise.colour import lightness, srgb_to_lab
 from pixelwise.confidence.next_hint import spread, suggest_hints
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import shrunk_size
+from pixelwise.photos.view import shrunk_size
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 NUMS = (1, 4, 9, 25)

@@ -19,6 +19,7 @@ from pixelwise import page
 from pixelwise.backbones import open_backbone
 from pixelwise.cards import read_card, shipped_models
 from pixelwise.colour import srgb_to_lab
+from pixelwise.colourise import colourise_photo
 from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.errors import DataError
@@ -27,7 +28,7 @@ from pixelwise.files import write_text
 from pixelwise.heads import open_head
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.predict import Prediction, colourise_photo, predict
+from pixelwise.predict import Prediction, predict
 from pixelwise.progress import progress
 from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from pixelwise.colour import srgb_to_lab
+from pixelwise.colourise import ColouriseOptions, colourise
 from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate
@@ -21,7 +22,7 @@ from pixelwise.evaluate.protocol import Protocol
 from pixelwise.labelspace import Palette
 from pixelwise.models import UNet, build
 from pixelwise.photos.photo import open_photo, photo_of
-from pixelwise.predict import ColouriseOptions, colourise, predict
+from pixelwise.predict import predict
 from pixelwise.runs import Model, write_manifest
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))

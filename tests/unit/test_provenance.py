@@ -10,11 +10,11 @@ import pyvips
 import torch
 from PIL import Image
 
+from pixelwise.colourise import colourise_photo
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.photo_write import losses
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
 from pixelwise.photos.xmp import Name, read_properties
-from pixelwise.predict import colourise_photo
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, XMP, scene, exif = make["PHOTOS"], make["XMP"], make["scene"], make["exif"]

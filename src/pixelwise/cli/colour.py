@@ -12,7 +12,7 @@ from pixelwise.cli.common import Common, Outcome
 from pixelwise.cli.photos import printable, summary, teller, values_of
 
 if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.predict import Colourised
+    from pixelwise.colourise import Colourised
 
 
 def colourise(
@@ -23,6 +23,11 @@ def colourise(
     model: str | None = None,
     temperature: float = 1.0,
     saturation: float = 1.0,
+    hint: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    reference: Path | None = None,
+    reference_strength: float = 0.5,
+    alternatives: int = 1,
+    keep_grey: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     confidence: Annotated[bool, Parameter(negative="")] = False,
     top_k: int = 0,
     suggest_hints: int = 0,
@@ -49,6 +54,20 @@ def colourise(
         Below 1 bolder colours, above 1 duller ones; 0.01 to 100.
     saturation
         Factor on the colours' strength, 0 to 10; 0 is grey.
+    hint
+        The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it
+        is displayed; may be given several times. It spreads to what is alike in lightness and connected,
+        and neither temperature nor saturation change it.
+    reference
+        A photo in colour whose colours are followed: each as often as there, where it is likeliest here.
+    reference_strength
+        How far they are, 0 to 1.
+    alternatives
+        Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
+        one. Only what the network doubts differs.
+    keep_grey
+        What stays as it is, several times if need be: paper, for mounts, borders and pages with their
+        writing; likely, for what is grey by more chances than not; or a box as top,left,bottom,right.
     confidence
         Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
         equally likely.
@@ -66,11 +85,21 @@ def colourise(
     max_megapixels
         Refuse larger photos.
     """
-    from pixelwise.predict import ColouriseOptions
-    from pixelwise.predict import colourise as colourise_photos
+    from pixelwise.colourise import ColouriseOptions
+    from pixelwise.colourise import colourise as colourise_photos
+    from pixelwise.control.hints import Hint
+    from pixelwise.control.keep_grey import parse_area
+    from pixelwise.control.options import Control
     from pixelwise.processor import choose_device
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
+    control = Control(
+        hints=tuple(Hint.parse(one) for one in hint),
+        reference=reference,
+        reference_strength=reference_strength,
+        alternatives=alternatives,
+        keep_grey=tuple(parse_area(one) for one in keep_grey),
+    )
     options = ColouriseOptions(
         temperature=temperature,
         saturation=saturation,
@@ -78,6 +107,7 @@ def colourise(
         top_k=top_k,
         num_hints=suggest_hints,
         provenance=provenance,
+        control=control,
         max_megapixels=max_megapixels,
     )
     opened = open_model(model or DEFAULT_MODEL)

@@ -100,9 +100,9 @@ def _evaluate_colours(
     page: Path | None,
     common: Common,
 ) -> Outcome:
+    from pixelwise.colourise import ColouriseOptions
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
-    from pixelwise.predict import ColouriseOptions
     from pixelwise.runs import open_model
 
     protocol = Protocol(size=SIZE if size is None else size, options=replace(ColouriseOptions(), **colouring))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pixelwise.colourise import ColouriseOptions
 from pixelwise.errors import ConfigError
-from pixelwise.predict import ColouriseOptions
 
 SIZE = 256
 """Short side in pixels at which photos are measured, where none is asked for."""

@@ -54,8 +54,8 @@ def reading_size(height: float, width: float, short_side: int, multiple: int) ->
 
 
 def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width of a picture made no larger than `short_side` pixels on its short side."""
-    scale = min(1.0, short_side / min(height, width))
+    """Height and width to look at a photo as a whole: never enlarged, at most 8 short sides long."""
+    scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise import figures, page
+from pixelwise.colourise import ColouriseOptions
 from pixelwise.config import NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
-from pixelwise.predict import ColouriseOptions
 from pixelwise.recipes import recipe, recipe_names
 from pixelwise.runs import (
     METRICS,

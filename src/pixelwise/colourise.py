@@ -1,0 +1,220 @@
+"""Photos of any size and kind, coloured: the network looks at a small picture, the photo keeps its luminance.
+
+Chroma is enlarged and joined with the photo's own luminance, strip by strip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from pixelwise.confidence.alarms import alarms
+from pixelwise.confidence.likeliest import likeliest, require_top_k, write_likeliest
+from pixelwise.confidence.next_hint import NextHint
+from pixelwise.control.options import Control
+from pixelwise.control.reference import Reference
+from pixelwise.errors import ConfigError
+from pixelwise.photos.ahead import Ahead
+from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
+from pixelwise.photos.find import Failure, Found, Targets, is_folder
+from pixelwise.photos.formats import MAX_MEGAPIXELS
+from pixelwise.photos.paint import LightnessDrift, Strip, paint
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
+from pixelwise.photos.provenance import Record, record_of, recorded
+from pixelwise.predict import Prediction, controlled, hints_for, predict
+from pixelwise.processor import ONE_THREAD
+from pixelwise.runs import Model
+
+_MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
+_MOST_HINTS = 100
+_BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColouriseOptions:
+    """How photos are coloured."""
+
+    temperature: float = 1.0
+    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
+    saturation: float = 1.0
+    """Factor on chroma; 0 gives a grey picture."""
+    confidence: bool = False
+    """Whether to write a map of how sure the network is beside each photo."""
+    top_k: int = 0
+    """How many of each pixel's likeliest colours to write beside each photo; 0 writes none."""
+    num_hints: int = 0
+    """How many points to name whose true colours would tell most."""
+    provenance: bool = True
+    """Whether copies carry a record that their colours are guessed, and by what."""
+    control: Control = field(default_factory=Control)
+    """What is said about the colours beforehand."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Larger photos are refused."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:  # NaN is not, either
+                raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
+        if not 0 <= self.num_hints <= _MOST_HINTS:
+            raise ConfigError(f"suggest-hints needs to be from 0 to {_MOST_HINTS}, got {self.num_hints}")
+        require_limit(self.max_megapixels)
+
+    def of_colours(self) -> dict[str, object]:
+        """The options that decide colours, by name, as plain values."""
+        return {"temperature": self.temperature, "saturation": self.saturation} | self.control.to_dict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloured(Done):
+    """One photo that was coloured; `path` is the coloured copy."""
+
+    lightness_difference: float
+    """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
+    hints: tuple[NextHint, ...] = ()
+    """Points whose true colours would tell most, where they were asked for."""
+    warnings: tuple[str, ...] = ()
+    """Those of the notes that give reason to doubt the colours."""
+
+
+@dataclass
+class Colourised(Batch[Coloured]):
+    """What came of a batch."""
+
+    @property
+    def lightness_difference(self) -> float:
+        """Mean absolute difference of L over all pixels written."""
+        return sum(one.lightness_difference * one.megapixels for one in self.written) / max(
+            self.megapixels, 1e-9
+        )
+
+
+def colourise_photo(
+    photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None
+) -> LightnessDrift:
+    """Write a coloured copy of a photo; gives how far L moved between the two.
+
+    `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape. `strips` are the
+    photo's own, where reading them has begun already.
+
+    Raises:
+        PhotoError: the photo is damaged or cut short.
+        OutputError: the copy cannot be written.
+    """
+    drift = LightnessDrift()
+    with ONE_THREAD, closing(photo.strips() if strips is None else strips) as read:
+        painted = paint(read, chroma, (photo.height, photo.width), photo.alpha, drift)
+        write_photo(target, painted, photo)
+    return drift
+
+
+def colourise(
+    inputs: list[str],
+    out: Path,
+    model: Model,
+    options: ColouriseOptions = ColouriseOptions(),
+    recursive: bool = False,
+    tell: Callable[[Coloured | Failure], None] = lambda _done: None,
+) -> Colourised:
+    """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
+
+    A single photo may go to a file, in the format that its name asks for: `out` is one if it ends like a
+    photo and is no folder. Of alternatives the first is NAME.1.SUFFIX, and so on. `tell` is called with each
+    photo as soon as it is done or has failed.
+
+    Raises:
+        ConfigError: `out` is a file of a format that cannot be written; there are hints, which are points of
+            one photo, and more inputs than that; the reference cannot be read or is grey.
+        OutputError: `out` cannot be a folder or cannot be written to.
+    """
+    if options.top_k:
+        require_top_k(options.top_k, model.palette)
+    control = options.control
+    if control.hints and (len(inputs) != 1 or is_folder(inputs[0])):
+        raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
+    reference = Reference.read(control.reference, model.palette) if control.reference else None
+    work = Work(
+        name="colouring",
+        do=lambda found, targets: _colourise_found(found, targets, model, options, reference),
+        writable=WRITABLE,
+        outdated=(*([] if options.confidence else [_MAP]), *([] if options.top_k else [_TOP])),
+    )
+    result = Colourised()
+    each_photo(inputs, out, work, result, recursive, tell)
+    num_warned = sum(bool(one.warnings) for one in result.written)
+    if num_warned and len(result.written) > 1:
+        result.remarks.append(
+            f"{num_warned} of {len(result.written)} photos came with a warning: look at these first"
+        )
+    return result
+
+
+def _colourise_found(
+    found: Found, targets: Targets, model: Model, options: ColouriseOptions, reference: Reference | None
+) -> Coloured:
+    photo = open_photo(found.path, options.max_megapixels)
+    suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
+    num = options.control.alternatives
+    endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
+    paths = tuple(targets.claim(found, ending) for ending in endings)
+    copy, remark = _with_record(photo, model, options, suffix)
+    drifts: list[LightnessDrift] = []
+    with closing(photo.strips()) as strips:  # read while the network looks at the photo
+        guessed = predict(photo, model)
+        versions = controlled(photo, guessed, options.control, reference)
+        _write_beside(photo, versions[0], found, targets, options)
+        for path, version in zip(paths, versions, strict=True):
+            chroma = version.chroma(options.temperature, options.saturation)
+            drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
+    warnings = _warnings(photo, versions[0], options, drifts[0])
+    notes = [*photo.notes, note, *losses(photo, suffix), _own_colours(photo, guessed), remark, *warnings]
+    return Coloured(
+        paths=paths,
+        megapixels=photo.megapixels,
+        lightness_difference=sum(drift.mean for drift in drifts) / num,
+        notes=tuple(one for one in notes if one),
+        hints=tuple(hints_for(photo, versions[0], options.num_hints)) if options.num_hints else (),
+        warnings=warnings,
+    )
+
+
+def _write_beside(
+    photo: Photo, prediction: Prediction, found: Found, targets: Targets, options: ColouriseOptions
+) -> None:
+    """What was asked for beside the copy: a map of confidence, the likeliest colours."""
+    if options.confidence:
+        write_map(targets.claim(found, _MAP), prediction.confidence(), photo)
+    if options.top_k:
+        upright = likeliest(photo.upright(prediction.known_logits()), prediction.palette, options.top_k)
+        write_likeliest(targets.claim(found, _TOP), upright)
+
+
+def _own_colours(photo: Photo, prediction: Prediction) -> str:
+    """A note on a photo that was in colour, and was not coloured by us."""
+    if not prediction.in_colour or record_of(photo) is not None:
+        return ""
+    return f"{photo.path}: was in colour already; its own colours were replaced"
+
+
+def _with_record(photo: Photo, model: Model, options: ColouriseOptions, suffix: str) -> tuple[Photo, str]:
+    """The photo with what its copy is to say of its colours, and a remark where it cannot."""
+    if not options.provenance:
+        return photo, ""
+    record = Record(model=model.name, model_sha256=model.checksum, settings=options.of_colours())
+    return recorded(photo, record, suffix)
+
+
+def _warnings(
+    photo: Photo, prediction: Prediction, options: ColouriseOptions, drift: LightnessDrift
+) -> tuple[str, ...]:
+    """Reasons to doubt the colours of a photo."""
+    told = []
+    if earlier := record_of(photo):
+        told.append(f"was colourised already, by {earlier.software} with {earlier.model}")
+    chroma = prediction.chroma(options.temperature)  # at full saturation: a grey copy may be wanted
+    told += alarms(prediction.logits, chroma, prediction.palette, drift.tones, min(photo.width, photo.height))
+    return tuple(f"{photo.path}: warning: {one}" for one in told)

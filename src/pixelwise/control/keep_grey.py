@@ -1,0 +1,172 @@
+"""What of a photo stays as it is: paper around it and writing on that, boxes, what is grey anyway."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from pixelwise.control.hints import Hint, light_map
+from pixelwise.control.told import Told, class_chroma
+from pixelwise.errors import ConfigError
+from pixelwise.labelspace import Palette
+from pixelwise.photos.photo import Photo
+
+_PAPER_SPREAD = 10.0  # of L around the paper's own
+_SIDE_FRAC = 0.85  # of a side of the picture that has to be paper, on three sides at least
+_WRITING_FRAC = 0.01  # of the picture: what is smaller and surrounded by paper is writing or a stain on it
+_NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
+_RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
+"""Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
+and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
+_BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a photo as it is displayed, in its own pixels."""
+
+    top: int
+    """First row."""
+    left: int
+    """First column."""
+    bottom: int
+    """Row after the last."""
+    right: int
+    """Column after the last.
+
+    Raises:
+        ConfigError: there is nothing in it.
+    """
+
+    @property
+    def text(self) -> str:
+        """As `parse_area` reads it."""
+        return f"{self.top},{self.left},{self.bottom},{self.right}"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
+            raise ConfigError(
+                "needed a box as top,left,bottom,right, bottom and right the larger ones, got "
+                f"{self.top},{self.left},{self.bottom},{self.right}"
+            )
+
+    def mask(self, size: tuple[int, int], map_size: tuple[int, int]) -> Mask:
+        """Which cells of a map have their middle in it, where the photo has `size`."""
+        rows, columns = (
+            (np.arange(num) + 0.5) * whole / num for num, whole in zip(map_size, size, strict=True)
+        )
+        inside: Mask = ((self.top < rows) & (rows < self.bottom))[:, None] & (
+            (self.left < columns) & (columns < self.right)
+        )
+        return inside
+
+
+Area = Literal["paper", "likely"] | Box
+
+
+def parse_area(text: str) -> Area:
+    """What "paper", "likely" or "top,left,bottom,right" means.
+
+    Raises:
+        ConfigError: it means none of them.
+    """
+    named: dict[str, Area] = {"paper": "paper", "likely": "likely"}
+    if text in named:
+        return named[text]
+    match = _BOX.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"needed paper, likely or a box as top,left,bottom,right to keep grey, got {text}")
+    return Box(*map(int, match.groups()))
+
+
+def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Told:
+    """The paper and the boxes among `areas`, told to be grey; or of the colour of hints that lie in them.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    light = light_map(photo).numpy()
+    size, map_size = photo.upright_size, (light.shape[0], light.shape[1])
+    chroma = np.zeros((2, *map_size), np.float32)
+    kept = np.zeros(map_size, bool)
+    for area in areas:
+        if area == "likely":
+            continue  # what is likely the photo does not say
+        mask = paper(light) if area == "paper" else area.mask(size, map_size)
+        inside = [hint.chroma() for hint in hints if bool(mask[hint.cell(size, map_size)])]
+        if inside:
+            chroma[:, mask] = torch.stack(inside).mean(0)[:, None].numpy()
+        kept |= mask
+    share, told = torch.from_numpy(kept.astype(np.float32)), torch.from_numpy(chroma)
+    return Told(photo.as_stored(share), photo.as_stored(told))
+
+
+def likely_grey(logits: Float[Tensor, "K h w"], palette: Palette) -> Told:
+    """What a network says is grey by more chances than not, told to be grey; where it is even, in part."""
+    neutral = class_chroma(palette).norm(dim=0) < _NEUTRAL
+    chance = logits.softmax(0)[neutral].sum(0)
+    share = ((chance - 0.4) / 0.2).clamp(0, 1)
+    return Told(share, torch.zeros(2, *share.shape))
+
+
+def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Where a picture, in L, shows the mount, border or page that a photo is on, or writing on it.
+
+    Paper is what is connected with the picture's edge and as light as most of it. It has to make up nearly
+    all of three sides at least, and what is on it has to be rectangular or oval: a bird in a plain sky is no
+    photo on paper. What is as light as the paper but lies within a rectangular photo belongs to the photo.
+    """
+    smooth = ndimage.median_filter(light, size=3)
+    alike = np.abs(smooth - np.median(_rim(smooth))) < _PAPER_SPREAD
+    alike[1:-1, 1:-1] = ndimage.binary_opening(alike)[1:-1, 1:-1]  # narrow passages into the photo are closed
+    numbers, _ = ndimage.label(alike)
+    of_rim = np.unique(_rim(numbers))
+    sheet = np.isin(numbers, of_rim[of_rim > 0])
+    sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
+    if sum(side.mean() > _SIDE_FRAC for side in sides) < 3:
+        return np.zeros_like(sheet)
+    return _without_photos(sheet)
+
+
+def _rim(picture: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+
+
+def _without_photos(sheet: Mask) -> Mask:
+    """A sheet of paper, and all but the photos that lie on it; nothing, if what lies there is no photo."""
+    numbers, num = ndimage.label(~sheet)
+    sizes = np.bincount(numbers.ravel(), minlength=num + 1)
+    covered = np.zeros_like(sheet)
+    for number in range(1, num + 1):
+        if sizes[number] < _WRITING_FRAC * sheet.size:
+            continue
+        outline = ndimage.binary_fill_holes(numbers == number)
+        points = np.argwhere(outline)[:, ::-1].astype(np.int32)
+        box = cv2.minAreaRect(points)
+        hull, whole = (_filled(corners, sheet) for corners in (cv2.convexHull(points), cv2.boxPoints(box)))
+        if hull.sum() > _RECTANGULAR * whole.sum() and outline.sum() > _HALF * whole.sum():
+            outline = whole
+        elif outline.sum() < _OVAL * whole.sum():
+            return np.zeros_like(sheet)
+        covered |= outline
+    return ~covered
+
+
+def _filled(corners: NDArray[Any], like: Mask) -> Mask:
+    """A polygon of x, y, filled."""
+    polygon = corners.round().astype(np.int32)
+    filled: Mask = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
+    return filled

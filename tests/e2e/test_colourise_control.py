@@ -1,0 +1,115 @@
+"""What people say about a photo's colours, through the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise import models
+from pixelwise.colour import srgb_to_lab
+from pixelwise.config import UNetConfig
+from pixelwise.labelspace import Palette
+from pixelwise.runs import write_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=8, num_colours=4)
+    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_model(path, models.build(config), config, palette, size=32)
+    return path
+
+
+@pytest.fixture
+def grey(tmp_path) -> Path:
+    rows, columns = np.mgrid[:60, :90]
+    picture = (110 + 40 * np.sin(rows / 9) + 30 * np.cos(columns / 7)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "ida.png")
+    return tmp_path / "ida.png"
+
+
+def lab_of(path: Path) -> torch.Tensor:
+    return srgb_to_lab(torch.from_numpy(np.array(Image.open(path).convert("RGB"))).movedim(-1, 0) / 255)
+
+
+def test_a_hint_is_met_whatever_the_saturation(pixelwise, model, grey, tmp_path):
+    hints = ("--hint", "20,30,#806a60", "--hint", "50,80,#607080")
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *hints, "--saturation", "0")
+    assert done.returncode == 0, done.stderr
+    lab = lab_of(tmp_path / "out" / "ida.png")
+    for row, column, colour in ((20, 30, (128, 106, 96)), (50, 80, (96, 112, 128))):
+        told = srgb_to_lab(torch.tensor(colour)[:, None, None] / 255)[1:, 0, 0]
+        assert float((lab[1:, row, column] - told).norm()) < 2
+    assert float(lab[1:, 55, 3].norm()) < 6
+
+
+def test_alternatives_are_files_of_their_own(pixelwise, model, grey, tmp_path):
+    command = ("colourise", grey, "--model", model, "--json")
+    pixelwise(*command, "-o", tmp_path / "usual")
+    done = pixelwise(*command, "-o", tmp_path / "out", "--alternatives", 3, "--confidence")
+    written = [Path(path) for path in json.loads(done.stdout)["written"]]
+    assert [path.name for path in written] == ["ida.1.png", "ida.2.png", "ida.3.png"]
+    assert (tmp_path / "out" / "ida.confidence.png").is_file()
+    first, second, third = (np.array(Image.open(path)).astype(int) for path in written)
+    assert (first == np.array(Image.open(tmp_path / "usual" / "ida.png"))).all()
+    assert abs(first - second).mean() > 1
+    assert abs(second - third).mean() > 1
+
+
+def test_alternatives_of_a_photo_that_goes_to_a_file(pixelwise, model, grey, tmp_path):
+    done = pixelwise("colourise", grey, "-o", tmp_path / "new.png", "--model", model, "--alternatives", 2)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ida.png", "new.1.png", "new.2.png"]
+
+
+def test_a_reference_and_grey_areas_together(pixelwise, model, grey, tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(colours).resize((60, 40), Image.Resampling.NEAREST).save(tmp_path / "reference.png")
+    said = ("--reference", tmp_path / "reference.png", "--keep-grey", "0,0,30,90", "--keep-grey", "likely")
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
+    assert done.returncode == 0, done.stderr
+    lab = lab_of(tmp_path / "out" / "ida.png")
+    assert float(lab[1:, :28].abs().max()) < 1
+    assert float(lab[1:, 35:].norm(dim=0).mean()) > 2
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (("--hint", "20,30"), "needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got 20,30"),
+        (
+            ("--keep-grey", "sky"),
+            "needed paper, likely or a box as top,left,bottom,right to keep grey, got sky",
+        ),
+        (("--alternatives", "0"), "alternatives needs to be from 1 to 12, got 0"),
+        (("--reference", "{grey}"), "needed a reference photo in colour, got {grey}, which is grey"),
+        (("--reference", "nothing.jpg"), "the reference photo cannot be read: nothing.jpg"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_before_anything_is_written(
+    said, told, pixelwise, model, grey, tmp_path
+):
+    said = [one.format(grey=grey) for one in said]
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
+    assert done.returncode == 2
+    assert told.format(grey=grey) in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hint_outside_its_photo_fails_that_photo(pixelwise, model, grey, tmp_path):
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, "--hint", "60,3,#806a60")
+    assert done.returncode == 1
+    assert "ida.png: needed hints at rows 0 to 59 and columns 0 to 89, got 60,3" in done.stderr
+
+
+@pytest.mark.parametrize("inputs", [("ida.png", "ida.png"), (".",)])
+def test_hints_are_of_one_photo(inputs, pixelwise, model, grey, tmp_path):
+    paths = [grey.parent / one for one in inputs]
+    done = pixelwise("colourise", *paths, "-o", tmp_path / "out", "--model", model, "--hint", "2,3,#806a60")
+    assert done.returncode == 2
+    assert "needed a single photo, whose points the hints are, got " in done.stderr

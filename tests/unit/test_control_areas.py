@@ -1,0 +1,161 @@
+"""What stays grey: paper, boxes, what is grey anyway."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from pixelwise.colour import lightness
+from pixelwise.control.hints import Hint
+from pixelwise.control.keep_grey import Box, grey_areas, likely_grey, paper, parse_area
+from pixelwise.errors import ConfigError
+from pixelwise.labelspace import Palette
+from pixelwise.photos.photo import open_photo
+from pixelwise.predict import Prediction
+
+PALETTE = Palette(torch.tensor([[2.0, 1], [60, 0], [0, 60], [0, -60]], dtype=torch.float64), "ab")
+
+
+def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Something with light and dark in it, and a sky as light as paper."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(20, 200, (6, 8), dtype=np.uint8))
+    picture = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    ImageDraw.Draw(picture).rectangle((width // 5, 0, width * 3 // 5, height // 6), fill=235)
+    return picture
+
+
+def album_page(paper_code: int = 235, tilt: float = 0, captions: bool = True) -> Image.Image:
+    page = Image.new("L", (180, 140), paper_code)
+    page.paste(photograph(120, 80), (30, 20))
+    if captions:
+        ImageDraw.Draw(page).text((50, 115), "Aunt Ida, 1931", fill=255 - paper_code)
+    return page.rotate(tilt, fillcolor=paper_code, resample=Image.Resampling.BICUBIC)
+
+
+def light_of(page: Image.Image, grain: float = 3.0) -> np.ndarray:
+    codes = np.asarray(page) + np.random.default_rng(1).normal(0, grain, page.size[::-1])
+    grey = torch.from_numpy(codes.clip(0, 255)).float()[None].expand(3, -1, -1) / 255
+    return lightness(grey)[0].numpy()
+
+
+@pytest.mark.parametrize("code", [235, 30, 150])
+@pytest.mark.parametrize("tilt", [0, 2.5])
+def test_paper_is_found_with_its_writing_and_without_the_photo(code, tilt):
+    found = paper(light_of(album_page(code, tilt)))
+    truth = np.asarray(
+        Image.fromarray(
+            np.pad(np.zeros((80, 120), np.uint8), ((20, 40), (30, 30)), constant_values=255)
+        ).rotate(tilt, fillcolor=255)
+    )
+    assert (found == (truth > 127)).mean() > 0.97
+    assert found[112:130, 50:130].all()  # the caption
+
+
+def test_a_page_of_nothing_but_writing_is_paper():
+    page = Image.new("L", (180, 140), 235)
+    for row in range(10, 130, 14):
+        ImageDraw.Draw(page).text((12, row), "A line of print on this page", fill=20)
+    assert paper(light_of(page)).all()
+
+
+def test_an_oval_photo_lies_on_paper_too():
+    page, oval = Image.new("L", (180, 140), 235), Image.new("L", (180, 140), 0)
+    ImageDraw.Draw(oval).ellipse((40, 20, 140, 120), fill=255)
+    page.paste(photograph(180, 140).point(lambda code: code * 3 // 5), (0, 0), oval)
+    found = paper(light_of(page))
+    assert not found[70, 90]
+    assert found[25, 42]
+
+
+@pytest.mark.parametrize("kind", ["photo", "sky and sea", "bird in the sky"])
+def test_a_photo_without_paper_has_none(kind):
+    picture = {
+        "photo": photograph(180, 140),
+        "sky and sea": Image.new("L", (180, 140), 230),
+        "bird in the sky": Image.new("L", (180, 140), 230),
+    }[kind]
+    draw = ImageDraw.Draw(picture)
+    if kind == "sky and sea":
+        draw.rectangle((0, 60, 180, 140), fill=90)
+    if kind == "bird in the sky":
+        draw.polygon([(30, 70), (85, 60), (150, 20), (100, 75), (160, 110), (80, 80)], fill=60)
+    assert not paper(light_of(picture)).any()
+
+
+@pytest.mark.parametrize(
+    ("text", "area"), [("paper", "paper"), ("likely", "likely"), (" 1, 2,30,40", Box(1, 2, 30, 40))]
+)
+def test_an_area_is_read(text, area):
+    assert parse_area(text) == area
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sky", "needed paper, likely or a box as top,left,bottom,right to keep grey, got sky"),
+        ("1,2,3", "needed paper, likely or a box"),
+        ("10,2,10,4", "bottom and right the larger ones, got 10,2,10,4"),
+    ],
+)
+def test_what_is_no_area(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_area(text)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    large = album_page().resize((720, 560))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    large.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "page.png", exif=exif)
+    return tmp_path / "page.png"
+
+
+def test_boxes_and_paper_are_grey_where_the_photo_shows_them(page):
+    photo = open_photo(page)
+    assert photo.upright_size == (560, 720)
+    prediction = Prediction(torch.tensor([0.0, 9, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
+    told = prediction.with_grey(photo, [Box(200, 300, 300, 400)]).told
+    share = photo.upright(told.share)
+    height, width = share.shape
+    assert float(share[int(0.45 * height), int(0.49 * width)]) == 1.0
+    assert float(share.mean()) == pytest.approx(100 * 100 / (560 * 720), rel=0.1)
+    chroma = photo.upright(prediction.with_grey(photo, ["paper"]).chroma(saturation=2.0))
+    assert chroma[:, 2, 2].tolist() == [0.0, 0.0]
+    assert float(chroma[0, height // 2, width // 2]) == pytest.approx(120, abs=1)
+    assert prediction.with_grey(photo, []) is prediction
+
+
+def test_a_hint_on_paper_gives_all_of_it_its_colour(page):
+    photo, cream = open_photo(page), Hint(10, 10, "#e8dcc0")
+    told = grey_areas(photo, ["paper"], [cream, Hint(250, 350, "#3050a0")])
+    chroma = photo.upright(told.chroma)
+    for corner in ((1, 1), (-2, -2), (1, -2)):
+        torch.testing.assert_close(chroma[:, *corner], cream.chroma())
+
+
+def test_what_is_likely_grey_is_grey():
+    logits = torch.zeros(4, 1, 3)
+    even = math.log(3)  # as many chances as the three other classes together
+    logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 2] = 5.0, even, 5.0
+    assert likely_grey(logits, PALETTE).share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
+
+
+def test_a_hint_outweighs_what_is_likely(page):
+    photo = open_photo(page)
+    prediction = Prediction(torch.tensor([9.0, 0, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
+    red = Hint(250, 350, "#c03030")
+    known = prediction.with_hints(photo, [red]).with_grey(photo, ["likely"], [red])
+    chroma = photo.upright(known.chroma())
+    at = red.cell((560, 720), tuple(chroma.shape[1:]))
+    torch.testing.assert_close(chroma[:, *at], red.chroma(), atol=0.1, rtol=0)
+    assert chroma[:, 0, 0].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 1)])
+def test_paper_of_the_smallest_pictures(shape):
+    assert paper(np.full(shape, 90.0, np.float32)).shape == shape

@@ -1,0 +1,169 @@
+"""Another photo's colours followed; other ways to colour one photo."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import deltaE_ciede2000
+
+from pixelwise.control.alternatives import alternatives
+from pixelwise.control.hints import Hint
+from pixelwise.control.options import Control
+from pixelwise.control.reference import Reference, follow
+from pixelwise.errors import ConfigError
+from pixelwise.labelspace import Palette
+from pixelwise.photos.photo import open_photo
+from pixelwise.predict import Prediction
+
+ANGLES = torch.arange(8, dtype=torch.float64) * math.pi / 4
+PALETTE = Palette(torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1) * 40, "ab", "ring")
+
+
+def logits(seed: int = 0, height: int = 16, width: int = 24) -> torch.Tensor:
+    """Those of a network that doubts: two regions, each with thoughts of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = 0.3 * torch.randn(8, height, width, generator=generator)
+    left, right = torch.randn(2, 8, 1, 1, generator=generator)
+    return noise + torch.where(torch.arange(width) < width // 2, left, right)
+
+
+def coloured(path: Path, *colours: tuple[int, int, int]) -> Path:
+    """A photo of stripes of these colours, each from dark to light."""
+    stripes = [
+        np.linspace(0.3, 1, 48)[:, None, None] * np.array(colour) * np.ones((48, 20, 1)) for colour in colours
+    ]
+    Image.fromarray(np.concatenate(stripes, axis=1).astype(np.uint8)).save(path)
+    return path
+
+
+def test_the_shares_of_a_reference_are_met_and_evidence_is_kept(tmp_path):
+    reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
+    torch.testing.assert_close(reference.shares.sum(1), torch.ones(len(reference.shares)))
+    before, light = logits(), torch.full((16, 24), 50.0)
+    after = follow(before, light, reference)
+    met = after.softmax(0).mean((1, 2))
+    torch.testing.assert_close(met, reference.shares[1], atol=0.02, rtol=0)
+    # Which of two pixels is likelier to have a class rather than another stays as it was.
+    gain = after - before
+    torch.testing.assert_close(gain, gain[:, :1, :1].expand_as(gain), atol=1e-4, rtol=0)
+
+
+def test_the_strength_of_a_reference(tmp_path):
+    reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
+    before, light = logits(), torch.rand(16, 24) * 100
+    torch.testing.assert_close(follow(before, light, reference, 0.0), before)
+    whole = follow(before, light, reference, 1.0) - before
+    torch.testing.assert_close(follow(before, light, reference, 0.5) - before, whole / 2)
+
+
+def test_a_reference_is_followed_by_lightness(tmp_path):
+    """Dark red and light blue there make dark parts red and light parts blue here."""
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[:20], picture[20:] = (90, 10, 20), (190, 210, 255)
+    picture[:, :16] = picture[:, :16].mean(2, keepdims=True)
+    picture[:, 16:24] = picture[:, 16:24, [1, 0, 2]]
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    reference = Reference.read(tmp_path / "a.png", PALETTE)
+    light = torch.where(torch.arange(24) < 12, 15.0, 85.0).expand(16, 24)
+    a, b = PALETTE.chroma(follow(logits(), light, reference)[None], 1.0)[0]
+    assert float(a[:, :12].mean()) > 15
+    assert float(b[:, 12:].mean()) < -10
+
+
+def test_a_prediction_follows_by_the_photos_own_lightness(tmp_path):
+    picture = np.zeros((16, 24), np.uint8)
+    picture[:, 12:] = 200
+    Image.fromarray(picture).save(tmp_path / "grey.png")
+    reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
+    photo, prediction = open_photo(tmp_path / "grey.png"), Prediction(logits(), PALETTE)
+    light = torch.where(torch.arange(24) < 12, 0.0, 80.6).expand(16, 24)
+    expected = follow(prediction.logits, light, reference, 0.7)
+    torch.testing.assert_close(
+        prediction.following(photo, reference, 0.7).logits, expected, atol=0.05, rtol=0
+    )
+    assert prediction.following(photo, reference, 0.0).logits.equal(prediction.logits)
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 128), ("RGB", (180, 150, 110))])
+def test_a_grey_or_toned_reference_is_refused(mode, colour, tmp_path):
+    Image.new(mode, (40, 30), colour).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"needed a reference photo in colour, got .*a\.png, which is grey"):
+        Reference.read(tmp_path / "a.png", PALETTE)
+
+
+def test_a_reference_that_is_no_photo(tmp_path):
+    (tmp_path / "a.jpg").write_text("text")
+    with pytest.raises(ConfigError, match=r"the reference photo cannot be read: .*a\.jpg"):
+        Reference.read(tmp_path / "a.jpg", PALETTE)
+
+
+@pytest.mark.parametrize("num", [2, 3, 4, 6])
+def test_alternatives_begin_with_the_usual_and_are_apart(num):
+    usual = logits()
+    found = alternatives(usual, PALETTE, num)
+    assert len(found) == num
+    assert found[0] is usual
+    light = torch.full((1, 16, 24), 60.0)
+    labs = [torch.cat([light, PALETTE.chroma(one[None], 1.0)[0]]).movedim(0, -1).numpy() for one in found]
+    apart = [deltaE_ciede2000(a, b).mean() for i, a in enumerate(labs) for b in labs[:i]]
+    assert min(apart) > 4
+    logs = usual.log_softmax(0)
+    for one in found[1:]:
+        price = (one.softmax(0) * (one.log_softmax(0) - logs)).sum(0).mean()
+        assert 0.05 < float(price) < 0.8  # nats
+
+
+def test_alternatives_are_the_same_each_time():
+    for one, again in zip(
+        alternatives(logits(), PALETTE, 3), alternatives(logits(), PALETTE, 3), strict=True
+    ):
+        assert one.equal(again)
+
+
+def test_alternatives_are_coherent():
+    """Neighbours that the network thinks alike of change alike: it is no noise."""
+    usual = logits()
+    for one in alternatives(usual, PALETTE, 4)[1:]:
+        moved = PALETTE.chroma(one[None], 1.0)[0] - PALETTE.chroma(usual[None], 1.0)[0]
+        for half in (moved[:, :, :12], moved[:, :, 12:]):
+            mean = half.mean((1, 2))
+            assert float((half - mean[:, None, None]).norm(dim=0).mean()) < 0.6 * float(mean.norm())
+
+
+def test_where_a_network_is_certain_alternatives_leave_it():
+    sure = logits()
+    sure[3, :, :12] += 30.0
+    for one in alternatives(sure, PALETTE, 4):
+        moved = PALETTE.chroma(one[None], 1.0)[0] - PALETTE.chroma(sure[None], 1.0)[0]
+        assert float(moved[:, :, :11].abs().max()) < 0.5
+
+
+def test_alternatives_of_one_pixel_and_one_class():
+    assert len(alternatives(torch.randn(8, 1, 1), PALETTE, 3)) == 3
+    single = Palette(torch.zeros(1, 2, dtype=torch.float64), "ab")
+    for one in alternatives(torch.randn(1, 4, 5), single, 3):
+        assert bool(one.isfinite().all())
+
+
+def test_alternatives_keep_what_was_told(tmp_path):
+    Image.new("L", (60, 40), 120).save(tmp_path / "grey.png")
+    photo, hint = open_photo(tmp_path / "grey.png"), Hint(20, 30, "#a05040")
+    for one in Prediction(logits(), PALETTE).with_hints(photo, [hint]).alternatives(3):
+        torch.testing.assert_close(one.chroma()[:, 20, 30], hint.chroma(), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"alternatives": 0}, "alternatives needs to be from 1 to 12, got 0"),
+        ({"alternatives": 13}, "alternatives needs to be from 1 to 12, got 13"),
+        ({"reference_strength": 1.5}, "reference-strength needs to be from 0 to 1, got 1.5"),
+        ({"reference_strength": math.nan}, "reference-strength needs to be from 0 to 1, got nan"),
+    ],
+)
+def test_wrong_control(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Control(**values)
