@@ -1,64 +1,63 @@
-"""At which size a model should read photos, and at which temperature: error and strength of its colours.
+"""At which size a model should read photos, and how its chances should be decoded: error and colourfulness.
 
-    python benchmarks/reading_size.py [--model NAME] [--num N] [--data-dir DIR]
+    python benchmarks/reading_size.py PHOTOS [--model NAME] [--sizes 160,192,224,256] [--num 75]
 
-Needs DIR/photos (or PIXELWISE_DATA/photos) with colour photographs named bsds_*.jpg, which no model of ours
-has learned from. Prints, beside leaving the photos grey, the root mean square error of a and b together and
-the mean chroma, both in Lab units over all pixels at a quarter of the photos' size.
+PHOTOS is a folder of colour photos that the model has not learned from. Prints, by the protocol of `pixelwise
+evaluate` (docs/evaluation.md), CIEDE2000, the root mean square error of a and b, and colourfulness beside the
+originals', of each size, temperature and saturation; and of leaving the photos grey.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections import defaultdict
+import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from pixelwise.colour import srgb_to_lab
-from pixelwise.photos.photo import open_photo
-from pixelwise.predict import predict
+from pixelwise.colourise import ColouriseOptions
+from pixelwise.evaluate.colours import colour_picture, painted, read_picture
+from pixelwise.evaluate.protocol import Protocol
+from pixelwise.photos.find import find_photos
+from pixelwise.predict import Prediction
 from pixelwise.runs import DEFAULT_MODEL, open_model
+from pixelwise.scores.colours import Original, PhotoColours, colour_scores
 
-SIZES, TEMPERATURES = (32, 48, 64, 96), (0.4, 0.6, 0.8, 1.0, 1.3)
-
-
-def measure(ab: Tensor, true: Tensor) -> Tensor:
-    """Mean squared error and mean chroma of one photo."""
-    return torch.stack([(ab - true).square().sum(0).mean(), ab.norm(dim=0).mean()])
+TEMPERATURES, SATURATIONS = (0.7, 0.85, 1.0, 1.2), (1.0, 1.1, 1.2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("photos")
     parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--sizes", default="160,192,224,256")
     parser.add_argument("--num", type=int, default=75)
-    parser.add_argument("--data-dir", default=os.environ.get("PIXELWISE_DATA", "."))
     options = parser.parse_args()
     model = open_model(options.model)
-    found = sorted((Path(options.data_dir) / "photos").glob("bsds_*.jpg"))
+    found = sorted(one.path for one in find_photos([options.photos], recursive=True)[0])
     paths = found[:: max(1, len(found) // options.num)]
-    rows: dict[str, list[Tensor]] = defaultdict(list)
-    for path in paths:
-        photo = open_photo(path)
-        true = srgb_to_lab(photo.thumbnail(photo.height // 4, photo.width // 4) / 255)[1:]
-        rows["true colours"].append(measure(true, true))
-        rows["left grey"].append(measure(torch.zeros_like(true), true))
-        for size in SIZES:
-            prediction = predict(photo, replace(model, size=size))
-            for temperature in TEMPERATURES:
-                small = prediction.chroma(temperature)[None]
-                ab = F.interpolate(small, true.shape[1:], mode="bicubic", align_corners=False)[0]
-                rows[f"size {size:3}, T {temperature}"].append(measure(ab, true))
-    print(f"{options.model}, n = {len(paths)} photos\n{'':16} ab RMSE  chroma")
-    for name, values in rows.items():
-        error, chroma = torch.stack(values).mean(0).tolist()
-        print(f"{name:16} {error**0.5:7.2f} {chroma:7.1f}")
+    protocol = Protocol(options=ColouriseOptions())
+    print(f"{options.model}, n = {len(paths)} photos\n{'':32} CIEDE2000  ab RMSE  colourfulness")
+    pictures = [read_picture(path, protocol.size) for path in paths]
+    originals = [Original.of(codes) for codes in pictures]
+
+    def tell(name: str, copies: list[torch.Tensor]) -> None:
+        each = [PhotoColours.of(copy, one) for copy, one in zip(copies, originals, strict=True)]
+        scores = colour_scores(each)
+        row = [scores[key].value for key in ("ciede2000", "ab_rmse", "colourfulness_ratio")]
+        print(f"{name:32} {row[0]:9.2f} {row[1]:8.2f} {row[2]:14.2f}", flush=True)
+
+    tell("left grey", [painted(codes, torch.zeros(2, 1, 1)) for codes in pictures])
+    for size in (int(one) for one in options.sizes.split(",")):
+        reading = replace(model, size=size)
+        said: list[Prediction] = [
+            colour_picture(codes, path, reading, protocol)[2]
+            for codes, path in zip(pictures, paths, strict=True)
+        ]
+        for temperature, saturation in itertools.product(TEMPERATURES, SATURATIONS):
+            chromas = [one.chroma(temperature, saturation) for one in said]
+            copies = [painted(codes, chroma) for codes, chroma in zip(pictures, chromas, strict=True)]
+            tell(f"size {size}, temperature {temperature}, saturation {saturation}", copies)
 
 
 if __name__ == "__main__":

@@ -72,11 +72,14 @@ class ColourNetConfig:
     """Channels of the decoder's finest maps."""
     dropout: float = 0.2
     """Share of the finest maps that training leaves out, drawn for each photo anew."""
+    saturation: float = 1.15
+    """Factor on the chroma that its chances mean: the mean of what is possible is duller than any of it."""
 
     def __post_init__(self) -> None:
         _require_kinds(self)
         for name in ("num_colours", "width"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "at least 1")
+        _require(0 < self.saturation < 10, "saturation", self.saturation, "above 0 and below 10")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
 
 

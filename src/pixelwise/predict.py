@@ -46,13 +46,15 @@ class Prediction:
     """Whether the photo had colours of its own, which no network sees."""
     told: Told | None = None
     """Chroma that is known, and not to be guessed."""
+    strength: float = 1.0
+    """Factor on the guessed chroma that the network asks for, before any that people do."""
 
     def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 H W"]:
         """Lab a and b at the network's size, or at that of what was told if it is larger.
 
         Temperature and saturation change what is guessed, and leave alone what was told.
         """
-        guessed = self.palette.chroma(self.logits[None], temperature)[0] * saturation
+        guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.strength * saturation)
         return guessed if self.told is None else self.told.over_guess(guessed)
 
     def chances(self) -> Float[Tensor, "K h w"]:
@@ -127,7 +129,8 @@ def predict(photo: Photo, model: Model) -> Prediction:
     grey = model.palette.read_grey(photo.upright(small)[None])
     with ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
         logits = model.logits(grey)[0]
-    return Prediction(photo.as_stored(logits), model.palette, has_own_colours(small))
+    in_colour, strength = has_own_colours(small), model.net.saturation
+    return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
 
 
 def hints_for(photo: Photo, prediction: Prediction, num: int) -> list[NextHint]:

@@ -42,7 +42,7 @@ MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
     "run.json",
     "metrics.jsonl",
 )
-DEFAULT_MODEL = "cifar-ab"
+DEFAULT_MODEL = "photo"
 Row = dict[str, Any]
 """One epoch's line of metrics.jsonl: numbers, and in `losses` those of pieces of the epoch, in training."""
 SIZES = range(8, 1025)

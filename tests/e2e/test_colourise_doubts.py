@@ -79,11 +79,11 @@ def test_top_colours_of_an_earlier_run_go(pixelwise, photo, tmp_path):
 def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, photo, tmp_path):
     pixelwise("colourise", photo, "-o", tmp_path / "out", "--temperature", 0.5)
     record = read_provenance(tmp_path / "out" / "a.png")
-    assert record.model == "cifar-ab"
+    assert record.model == "photo"
     assert len(record.model_sha256) == 64
     assert (record.settings["temperature"], record.settings["saturation"]) == (0.5, 1.0)
     again = pixelwise("colourise", tmp_path / "out" / "a.png", "-o", tmp_path / "again")
-    assert f"a.png: warning: was colourised already, by {record.software} with cifar-ab\n" in again.stderr
+    assert f"a.png: warning: was colourised already, by {record.software} with photo\n" in again.stderr
     assert "was in colour already" not in again.stderr
     pixelwise("colourise", photo, "-o", tmp_path / "bare", "--no-provenance")
     assert read_provenance(tmp_path / "bare" / "a.png") is None

@@ -9,7 +9,8 @@ import pytest
 
 from pixelwise.cli import app
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.recipes import RECIPES
+from pixelwise.config import NET_CONFIGS
+from pixelwise.recipes import recipe_names
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
 
@@ -76,4 +77,5 @@ def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, tmp_
 
 def test_help_names_every_recipe_and_the_variable(pixelwise):
     told = pixelwise("train", "--help").stdout
-    assert all(name in told for name in [*RECIPES, "PIXELWISE_DATA"])
+    names = {*NET_CONFIGS, *(name for net in NET_CONFIGS for name in recipe_names(net))}
+    assert all(name in told for name in [*names, "PIXELWISE_DATA"])

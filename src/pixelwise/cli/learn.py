@@ -16,7 +16,7 @@ def train(
     options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Train a network on pictures: cnn or unet, on cifar10:horse, synthetic:shapes or folder:PATH.
+    """Train a network on pictures: cnn, unet or colournet, on cifar10:horse, synthetic:shapes or folder:PATH.
 
     The folder --out gets the model, its scores, curves and pictures, and the state to go on from.
     Ctrl-C saves; `pixelwise train --resume --out RUN` goes on bit for bit.
@@ -24,7 +24,7 @@ def train(
     Parameters
     ----------
     net
-        The network: cnn or unet.
+        The network: cnn or unet, the assignment's; or colournet, for photographs.
     source
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
     """

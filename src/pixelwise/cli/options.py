@@ -108,9 +108,9 @@ class TrainOptions:
     Parameters
     ----------
     recipe
-        handout (the assignment's own), fast (soonest to its quality), best (most accurate in its
-        time) or embedded (the shipped model's); handout to train by, and all of them to plan, if not
-        given.
+        Of cnn and unet: handout (the assignment's own), fast (soonest to its quality), best (most
+        accurate in its time) or embedded (of the shipped model cifar-ab). Of colournet: photo (of the
+        shipped model of that name). The first of them to train by, and all of them to plan, if not given.
     epochs
         Passes over the training images; the recipe's if not given.
     batch_size
@@ -120,7 +120,8 @@ class TrainOptions:
     fixed_order
         Never reshuffle the batches, as the assignment's original code did not.
     palette
-        Colours to choose from: handout24, or a file that `pixelwise palette` wrote.
+        Colours to choose from: handout24, a file that `pixelwise palette` wrote, or learned: from the
+        pictures themselves, for colournet.
     kernel
         Side of the convolutions' windows; odd.
     num_filters

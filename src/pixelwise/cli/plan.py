@@ -71,7 +71,7 @@ def train(
     Parameters
     ----------
     net
-        The network: cnn or unet.
+        The network: cnn, unet or colournet.
     source
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
     """

@@ -43,6 +43,7 @@ class ColourNet(nn.Module):
     def __init__(self, config: ColourNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.saturation = config.saturation
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             backbone = open_backbone(config.backbone)
         self._outside = [folded(backbone, "fp32")]  # in a list, so that it is no part of this module

@@ -23,6 +23,8 @@ class UNet(nn.Module):
     """Height and width of the input are multiples of this."""
     out_stride = 1
     """Pixels of the input, down and across, that share one place of the logits."""
+    saturation = 1.0
+    """Factor on the chroma that its chances mean."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
