@@ -127,10 +127,10 @@ def test_what_is_given_otherwise_when_resuming_is_refused(
         (["train", "unet"], "train needs SOURCE. See pixelwise train --help."),
         (["train"], "train needs NET and SOURCE. See pixelwise train --help."),
         (["train", "--resume"], "needed an interrupted run to resume"),
-        (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, got 'vgg'"),
+        (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, colournet, got 'vgg'"),
         (
             ["train", "unet", "synthetic:shapes", "--recipe", "none"],
-            "needed one of the recipes handout, fast, best",
+            "needed one of the recipes of unet, handout, fast, best",
         ),
         (["train", "unet", "synthetic:shapes", "--epochs", "0"], "epochs needs to be at least 1, got 0"),
         (

@@ -23,7 +23,7 @@ _TINY = 32  # pixels of the short side
 
 def alarms(
     logits: Float[Tensor, "K h w"],
-    chroma: Float[Tensor, "2 h w"],
+    chroma: Float[Tensor, "2 H W"],
     palette: Palette,
     tones: Float[Tensor, " L"],
     short_side: int,
