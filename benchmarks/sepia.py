@@ -2,8 +2,9 @@
 
     python benchmarks/sepia.py --photos DIR
 
-Each photo as it is and toned: lightness to brown by one of five ramps, of any strength and hue between red-brown
-and yellow, with noise and as JPEG. A photo that is flagged as it is may be an old print: names are printed.
+Each photo as it is and toned: lightness to brown by one of five ramps, of any strength and hue between
+red-brown and yellow, with noise and as JPEG. A photo that is flagged as it is may be an old print: names
+are printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Folders of photos: cut to one size, split by content, with what cannot be learned from left out and named."""
+"""Folders of photos: cut to one size, split by content; what cannot be learned from is left out and named."""
 
 import shutil
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.sunsets import sunset
 from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia, spread_of_chroma
 
 scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
@@ -70,6 +71,10 @@ def test_photos_in_colour_are_no_sepia_even_where_warm():
     assert not is_sepia(codes)
     warm = (codes.float() * torch.tensor([1.0, 0.8, 0.5])[:, None, None]).byte()
     assert not is_sepia(warm)
+
+
+def test_two_hues_that_go_with_lightness_are_no_sepia():
+    assert not is_sepia(torch.from_numpy(sunset(0)).permute(2, 0, 1))
 
 
 def test_of_a_picture_too_small_to_tell_nothing_is_said():

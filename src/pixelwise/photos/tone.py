@@ -16,6 +16,7 @@ _NOTICEABLE = 3.0  # Lab units: above what noise and stains make of a toned phot
 
 _SEPIA_SIDE = 32  # places that a photo is made of to look for sepia: in means over areas, noise is gone
 _SEPIA_WITHIN = 2.0  # Lab units that its chroma leaves the tone, in the root mean square; see `is_sepia`
+_SEPIA_AGAINST = 0.5  # Lab units of chroma opposite to the tone's hue, the same: noise around grey
 _SEPIA_HUES = (30.0, 100.0)  # degrees in the plane of a and b, from brown to yellow
 _FEWEST_PLACES = 64  # fewer have hardly two of one lightness
 
@@ -46,18 +47,25 @@ def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
 def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
     """Whether the colours of a small picture, sRGB codes, are one brown or yellow tone and nothing else.
 
-    At equal lightness chroma is the same all over, but for 2 units of Lab in the root mean square. Few
-    ordinary photos are so even and as warm, other tones are not looked for: skies and seas are as even as
-    cyanotypes. Of 1,255 photos it finds 13, most of which are old prints indeed; docs/log.md has both sides.
+    At equal lightness chroma is the same all over, but for 2 units of Lab in the root mean square, and
+    nothing has the opposite hue. Few ordinary photos are so even and as warm; other tones are not looked for,
+    since skies and seas are as even as cyanotypes. Of 1,255 photos it finds 12, most of which are old prints
+    indeed; docs/log.md has both sides.
     """
     side = min(_SEPIA_SIDE, *small.shape[1:])
     if side**2 < _FEWEST_PLACES:
         return False
     lab = srgb_to_lab(F.adaptive_avg_pool2d(small.float(), side) / 255).flatten(1)
-    a, b = lab[1:].mean(1).tolist()
+    mean = lab[1:].mean(1)
+    a, b = mean.tolist()
     low, high = _SEPIA_HUES
     is_warm = low < math.degrees(math.atan2(b, a)) < high
-    return is_warm and float(_beside_tone(lab).square().sum(0).mean().sqrt()) < _SEPIA_WITHIN
+    against = (F.normalize(mean, dim=0) @ lab[1:]).clamp_max(0)
+    return (
+        is_warm
+        and float(against.square().mean().sqrt()) < _SEPIA_AGAINST
+        and float(_beside_tone(lab).square().sum(0).mean().sqrt()) < _SEPIA_WITHIN
+    )
 
 
 def _beside_tone(lab: Float32[Tensor, "3 P"]) -> Float32[Tensor, "2 P"]:
