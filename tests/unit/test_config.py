@@ -38,7 +38,7 @@ def test_a_unet_of_before_skips_could_be_left_out_has_all_of_them():
 
 
 def test_an_unknown_network_is_named_with_those_that_exist():
-    with pytest.raises(ConfigError, match="needed one of the networks cnn, unet, got 'vgg'"):
+    with pytest.raises(ConfigError, match="needed one of the networks cnn, unet, colournet, linear, got 'vgg'"):
         net_from_dict({"name": "vgg"})
 
 

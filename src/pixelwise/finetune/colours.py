@@ -202,23 +202,31 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
             num //= 2
 
 
-@torch.no_grad()
 def _gather(net: LinearNet, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]) -> Gathered:
     """Features and chances of classes of places on an even grid over each picture."""
     a_look = max(_LEAST_A_LOOK, _PLACES // len(pictures))
-    features, chances, numbers = [], [], []
-    with progress("looking at photos", len(pictures)) as advance:
-        for picture, photo in zip(pictures, photos, strict=True):
-            grey = palette.read_grey(picture[None]).to(next(net.parameters()).device)
-            maps = [one[0].float().cpu() for one in net.look(grey)]
-            shares = _chances(palette, picture)
-            size = (shares.shape[1], shares.shape[2])
-            places = grid(*size, max(1, round((size[0] * size[1] / a_look) ** 0.5)))
-            features.append(features_at(maps, places, size))
-            chances.append(shares[:, places[:, 0], places[:, 1]].T)
-            numbers.append(torch.full((len(places),), photo))
+    gathered = []
+    work = functools.partial(_gather_from, net, palette, a_look)
+    with ONE_THREAD, progress("looking at photos", len(pictures)) as advance:
+        for one in worked_ahead(work, zip(pictures, photos, strict=True), num_threads=2):
+            gathered.append(one)
             advance(1, "")
-    return Gathered(torch.cat(features), torch.cat(chances), torch.cat(numbers))
+    features, labels, numbers = (
+        torch.cat([getattr(one, name) for one in gathered]) for name in ("features", "labels", "photos")
+    )
+    return Gathered(features, labels, numbers)
+
+
+@torch.no_grad()
+def _gather_from(net: LinearNet, palette: Palette, a_look: int, numbered: tuple[Picture, int]) -> Gathered:
+    picture, photo = numbered
+    grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
+    maps = [one[0].float().cpu() for one in net.look(grey)]
+    shares = _chances(palette, picture)
+    size = (shares.shape[1], shares.shape[2])
+    places = grid(*size, max(1, round((size[0] * size[1] / a_look) ** 0.5)))
+    chances = shares[:, places[:, 0], places[:, 1]].T
+    return Gathered(features_at(maps, places, size), chances, torch.full((len(places),), photo))
 
 
 def _chances(palette: Palette, picture: Picture) -> Tensor:
