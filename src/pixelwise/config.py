@@ -83,8 +83,24 @@ class ColourNetConfig:
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinearNetConfig:
+    """A frozen backbone and one linear layer, which is solved exactly: a colouriser from a few photos."""
+
+    num_colours: int
+    """Classes per pixel."""
+    num_in_channels: ClassVar[int] = 1
+    """Channels of the input: grey."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network that looks at the photo."""
+
+    def __post_init__(self) -> None:
+        _require_kinds(self)
+        _require(self.num_colours > 0, "num_colours", self.num_colours, "at least 1")
+
+
 HandoutConfig = CNNConfig | UNetConfig
-NetConfig = HandoutConfig | ColourNetConfig
+NetConfig = HandoutConfig | ColourNetConfig | LinearNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,8 +287,42 @@ class FinetuneConfig:
                 raise ConfigError(f"{name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColourFinetuneConfig:
+    """How a linear network is learned from colour photos."""
+
+    source: str
+    """Where they are: folder:PATH."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network whose features it reads."""
+    size: int = 192
+    """Short side in pixels at which photos are read."""
+    shots: int = 0
+    """Photos drawn to learn from; 0: all but those that are held out."""
+    looks: int = 0
+    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    num_colours: int = 0
+    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
+    ridge: float | None = None
+    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    seed: int = 0
+    """Decides which photos are drawn, and where the palette's search begins."""
+
+    def __post_init__(self) -> None:
+        for name in ("shots", "looks"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(32 <= self.size <= 1024, "sizes", self.size, "from 32 to 1024")
+        _require(0 <= self.num_colours <= 255, "num_colours", self.num_colours, "from 1 to 255")
+        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
+        require_seed(self.seed)
+
+
 HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
-NET_CONFIGS: dict[str, type[NetConfig]] = {**HANDOUT_CONFIGS, "colournet": ColourNetConfig}
+NET_CONFIGS: dict[str, type[NetConfig]] = {
+    **HANDOUT_CONFIGS,
+    "colournet": ColourNetConfig,
+    "linear": LinearNetConfig,
+}
 NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 

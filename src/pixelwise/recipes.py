@@ -103,6 +103,7 @@ def photo(_net: str, source: str) -> RunConfig:
         window=128,
         film=0.3,
         flip=True,
+        precision="fp32",
     )
     return RunConfig(net=ColourNetConfig(), source=source, palette=LEARNED, size=192, train=train)
 

@@ -41,12 +41,12 @@ def test_only_the_decoder_learns_and_is_saved(net):
     assert learned == {"coarsest", "summary", "join16", "join8", "join4", "classes"}
     assert {name.split(".")[0] for name in net.state_dict()} == learned | {"backbone_checksum"}
     net.train()
-    before = fingerprint(net._outside[0])
+    before = fingerprint(net.backbone)
     optimiser = torch.optim.SGD(net.parameters(), 1.0)
     net(torch.rand(2, 1, 32, 32)).square().mean().backward()
     optimiser.step()
     net.eval()
-    assert fingerprint(net._outside[0]) == before
+    assert fingerprint(net.backbone) == before
 
 
 def test_what_comes_from_each_level_reaches_the_logits(net):

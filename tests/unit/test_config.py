@@ -38,7 +38,9 @@ def test_a_unet_of_before_skips_could_be_left_out_has_all_of_them():
 
 
 def test_an_unknown_network_is_named_with_those_that_exist():
-    with pytest.raises(ConfigError, match="needed one of the networks cnn, unet, got 'vgg'"):
+    with pytest.raises(
+        ConfigError, match="needed one of the networks cnn, unet, colournet, linear, got 'vgg'"
+    ):
         net_from_dict({"name": "vgg"})
 
 
@@ -79,7 +81,7 @@ def test_options_of_finetune_that_would_do_nothing_are_refused(options, message)
     ("changes", "message"),
     [
         ({"net": "unet"}, "needed a network's name and settings, got unet"),
-        ({"net": {"name": []}}, r"needed one of the networks cnn, unet, got \[\]"),
+        ({"net": {"name": []}}, r"needed one of the networks cnn, unet, colournet, linear, got \[\]"),
         ({"net": {"name": "cnn", "kernel": "3"}}, "kernel needs to be a whole number, got 3"),
         (
             {"net": {"name": "cnn", "convolution": "fft"}},
@@ -96,6 +98,8 @@ def test_options_of_finetune_that_would_do_nothing_are_refused(options, message)
 )
 @pytest.mark.usefixtures("unchecked")
 def test_values_of_another_kind_are_named(changes, message):
-    good = {"net": {"name": "cnn"}, "train": {}, "source": "synthetic:shapes", "palette": "handout24"}
+    good = {"net": {"name": "cnn"}, "train": {}, "source": "synthetic:shapes", "palette": "handout24"} | {
+        "size": 64
+    }
     with pytest.raises(ConfigError, match=message):
         RunConfig.from_dict(good | changes)

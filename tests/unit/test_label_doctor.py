@@ -26,7 +26,7 @@ from fixtures.label_mistakes import (
 )
 from pixelwise.errors import DataError
 from pixelwise.masks.doctor import check_folder
-from pixelwise.masks.duplicates import find_duplicates
+from pixelwise.photos.duplicates import find_duplicates
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pixelwise import recipes
-from pixelwise.config import NET_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.config import CNNConfig, UNetConfig
 from pixelwise.errors import ConfigError
 from pixelwise.recipes import recipe, recipe_names
 
@@ -27,7 +27,9 @@ def test_given_values_replace_the_recipes_and_none_replaces_nothing():
 
 
 def test_every_recipe_says_its_command_expectation_and_source():
-    for build in {getattr(recipes, name) for net in NET_CONFIGS for name in recipe_names(net)}:
+    for build in {
+        getattr(recipes, name) for net in ("cnn", "unet", "colournet") for name in recipe_names(net)
+    }:
         assert build.__doc__ is not None
         for part in ("Command:", "Expect:", "Source:"):
             assert part in build.__doc__, build.__name__

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.photos.tone import has_own_colours, is_grey, spread_of_chroma
+from fixtures.sunsets import sunset
+from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia, spread_of_chroma
 
 scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
 
@@ -55,6 +56,29 @@ def test_grey_is_grey_with_noise_and_a_tone_is_not(grey):
     noise = np.random.default_rng(0).normal(0, 0.005, (*grey.shape[:2], 3))
     assert is_grey(as_tensor(grey + noise))
     assert not is_grey(as_tensor(sepia(grey)))
+
+
+@pytest.mark.parametrize(
+    ("tone", "needed"), [("sepia", True), ("faded", False), ("cyanotype", False), ("grey", False)]
+)
+def test_sepia_is_one_warm_tone(grey, tone, needed):
+    noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
+    assert is_sepia(as_tensor(TONES[tone](grey) + noise)) == needed
+
+
+def test_photos_in_colour_are_no_sepia_even_where_warm():
+    codes = torch.from_numpy(scene(64, 96)).permute(2, 0, 1)
+    assert not is_sepia(codes)
+    warm = (codes.float() * torch.tensor([1.0, 0.8, 0.5])[:, None, None]).byte()
+    assert not is_sepia(warm)
+
+
+def test_two_hues_that_go_with_lightness_are_no_sepia():
+    assert not is_sepia(torch.from_numpy(sunset(0)).permute(2, 0, 1))
+
+
+def test_of_a_picture_too_small_to_tell_nothing_is_said():
+    assert not is_sepia(torch.tensor([120, 80, 40], dtype=torch.uint8)[:, None, None].expand(3, 4, 4))
 
 
 def test_colours_are_colours_however_they_are_turned():

@@ -9,10 +9,11 @@ from pixelwise.colour import lightness, srgb_to_lab
 from pixelwise.config import ColourNetConfig, RunConfig, TrainConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.data.film import photographed
+from pixelwise.data.places import chroma_of
 from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette, SoftLabels
 from pixelwise.losses import cross_entropy, soft_cross_entropy
-from pixelwise.train.windows import ColourLesson, chroma_of
+from pixelwise.train.windows import ColourLesson
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(

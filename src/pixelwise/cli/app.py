@@ -44,7 +44,11 @@ for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
     (("train",), "learn:train", "Train a network on pictures."),
     (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
-    (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show."),
+    (
+        ("finetune",),
+        "finetune:finetune",
+        "Learn to cut out what a few masks show, or to colour as photos do.",
+    ),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
     (("count",), "count:count", "Count a network's weights, outputs and connections."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),

@@ -1,4 +1,4 @@
-"""The verb that learns heads from masks: finetune."""
+"""The verb that learns heads from masks, and colourisers from colour photos: finetune."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.cli.options import FinetuneOptions
+from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.cost import Plan
@@ -26,20 +27,26 @@ def finetune(
     options: FinetuneOptions = FinetuneOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Learn to cut out what a few masks show: the last layer on a frozen network, solved exactly.
+    """Learn to cut out what a few masks show, or to colour as a few photos are: the last layer, solved.
 
     The network's features are computed once, kept in the user's cache, and used by every later run, with
     other labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it. The policies stage
     and full go on from there, and let a part of the network learn along, or all of it: that takes many times
     as long, and the head file holds what changed, megabytes of it.
 
+    With --task colour it learns from the colour photos of a folder, and writes a model that `pixelwise
+    colourise --model` and `pixelwise evaluate` use, and its card beside it. Grey, sepia and equal photos
+    are left out and named; a fifth of the others is held out for scores.
+
     Parameters
     ----------
     source
-        Photos and masks: flowers17, flowers17:classes, or folder:PATH.
+        Photos and masks: flowers17, flowers17:classes, or folder:PATH. With --task colour: folder:PATH.
     plan
         Say first what learning will cost in time and memory, and afterwards, beside it, what it came to.
     """
+    if options.task == "colour":
+        return _colours(source, options, common, plan=plan)
     config = options.config(source, common.seed)
     from pixelwise.finetune import finetune as learn
     from pixelwise.finetune.curve import ladder
@@ -48,11 +55,43 @@ def finetune(
         ladder(config, options.data_dir) if options.curve else None
     )  # refused before anything is learned
 
-    path = options.out or Path("out") / f"{source.replace(':', '-').replace('/', '-')}.head.safetensors"
+    path = options.out or _named_after(source, ".head.safetensors")
     announce = partial(_announce, common) if plan else None
     result = learn(config, path, options.data_dir, common.device, announce=announce)
     outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
     return _with_curve(outcome, climbed, path, common) if climbed else outcome
+
+
+def _named_after(source: str, suffix: str) -> Path:
+    return Path("out") / f"{source.replace(':', '-').replace('/', '-')}{suffix}"
+
+
+def _colours(source: str, options: FinetuneOptions, common: Common, *, plan: bool) -> Outcome:
+    """Learn to colour."""
+    config = options.colour_config(source, common.seed)
+    if plan:
+        raise ConfigError("--plan is an option of --task mask; leave it out: colours take a minute")
+    from pixelwise.finetune.colours import card_of, finetune_colours
+
+    path = options.out or _named_after(source, ".safetensors")
+    result = finetune_colours(config, path, common.device)
+    solved = result.solved
+    lines = [
+        f"{result.num_learned} numbers learned from {len(result.album.shots)} photos, {result.num_looks} "
+        f"looks at them; {result.palette.num_classes} colours",
+        f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
+        f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
+    ]
+    if scores := result.scores_told():
+        lines.append(f"on {len(result.album.held_out)} other photos, which were held out:")
+        lines += [f"  {line}" for line in scores]
+    certificate = result.certificate
+    lines.append(
+        f"the backbone's {certificate.num_tensors} tensors are as they were ({certificate.after[:12]}); "
+        f"wrote {path}, and its card {card_of(path)}"
+    )
+    values = {"model": str(path), "card": str(card_of(path))} | result.to_dict()
+    return Outcome(values=values, message="\n".join(lines))
 
 
 def _announce(common: Common, planned: Plan) -> None:

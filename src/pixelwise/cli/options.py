@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import DataDir
-from pixelwise.config import NET_NAMES, FinetuneConfig, Policy, Precision, RunConfig
+from pixelwise.config import NET_NAMES, ColourFinetuneConfig, FinetuneConfig, Policy, Precision, RunConfig
 from pixelwise.errors import ConfigError
 from pixelwise.recipes import change, recipe_names
 from pixelwise.recipes import recipe as build_recipe
@@ -18,12 +18,19 @@ from pixelwise.recipes import recipe as build_recipe
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions:
-    """How a head is learned from masks.
+    """How a head is learned from masks, or a colouriser from colour photos.
 
     Parameters
     ----------
+    task
+        mask: a head, from photos and their masks. colour: a colouriser, from the colour photos of
+        folder:PATH; of the other options it takes --out, --colours, --shots, --looks, --sizes (one),
+        --ridge and --backbone.
+    colours
+        Of --task colour: classes of colour; 32, or fewer of few photos, if not given.
     out
-        The head's file; out/SOURCE.head.safetensors if not given.
+        The head's file; out/SOURCE.head.safetensors if not given. Of --task colour the model's file;
+        out/SOURCE.safetensors if not given.
     backbone
         The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101,
         deeplabv3_resnet50, deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME.
@@ -66,6 +73,8 @@ class FinetuneOptions:
         in the user's cache.
     """
 
+    task: Literal["mask", "colour"] = "mask"
+    colours: int = 0
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None
     backbone: str = "efficientnet_lite0"
     weights: Path | None = None
@@ -90,14 +99,44 @@ class FinetuneOptions:
         Raises:
             ConfigError: a value is out of range, or of no use beside another.
         """
+        if self.task != "mask":
+            raise ConfigError("--task colour is an option of pixelwise finetune alone, which takes a minute")
+        self._refuse("--task colour", {"colours"})
         given = asdict(self)
-        for name in ("out", "curve", "data_dir"):  # of where, not of how
+        for name in ("task", "colours", "out", "curve", "data_dir"):  # of what and where, not of how
             del given[name]
         weights = str(self.weights) if self.weights else None
         return FinetuneConfig(
             **given
             | {"source": source, "weights": weights, "policy": self.policy or "last-layer", "seed": seed}
         )
+
+    def colour_config(self, source: str, seed: int) -> ColourFinetuneConfig:
+        """The configuration that they make with --task colour.
+
+        Raises:
+            ConfigError: a value is out of range, or an option is one of --task mask.
+        """
+        own = {"task", "colours", "out", "backbone", "shots", "sizes", "looks", "ridge"}
+        self._refuse("--task mask", {one.name for one in fields(self)} - own)
+        if len(self.sizes) > 1:
+            raise ConfigError(f"--task colour reads photos at one size, got --sizes {self.sizes}; give one")
+        size = {"size": self.sizes[0]} if self.sizes else {}
+        return ColourFinetuneConfig(
+            source=source,
+            backbone=self.backbone,
+            shots=self.shots,
+            looks=self.looks,
+            num_colours=self.colours,
+            ridge=self.ridge,
+            seed=seed,
+            **size,
+        )
+
+    def _refuse(self, whose: str, names: set[str]) -> None:
+        for one in fields(self):
+            if one.name in names and getattr(self, one.name) != one.default:
+                raise ConfigError(f"--{one.name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
 @Parameter(name="*")

@@ -1,4 +1,4 @@
-"""A folder of photos as a data set: every photo cut to one square size, some kept apart to measure on."""
+"""A folder of colour photos as a data set: each cut to one square size, some kept apart to measure on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
+from pixelwise.data.in_colour import Glimpse, left_out
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.photos.find import Failure, find_photos
-from pixelwise.photos.photo import open_photo
+from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.progress import progress
 
 _VAL_FRAC = 0.1
@@ -26,12 +28,12 @@ def load_folder(folder: Path, size: int) -> Pictures:
     """The photos in a folder and those below it, each scaled to cover size x size and cut around its centre.
 
     A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
-    so copies stay together, and a photo stays where it is when others come or its name changes. The order is
-    that of the paths. What cannot be read is left out and named in the notes.
+    so it stays where it is when others come or its name changes. The order is that of the paths. What cannot
+    be read or is grey, in sepia or the same photo as an earlier one is left out and named in the notes.
 
     Raises:
         ConfigError: the size is not positive.
-        DataError: there is no such folder, or fewer than two different photos in it can be read.
+        DataError: there is no such folder, or fewer than two different colour photos in it can be read.
     """
     if size < 1:
         raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
@@ -41,6 +43,9 @@ def load_folder(folder: Path, size: int) -> Pictures:
         )
     found, closed = find_photos([str(folder)], recursive=True)
     photos, notes = _read_photos(sorted(one.path for one in found), size)
+    unfit = left_out([photo.glimpse for photo in photos])
+    photos = [photo for photo in photos if photo.glimpse.path not in unfit]
+    notes += unfit.values()
     if found:
         notes += [f"left out {failure.error}" for failure in closed]
     held_out = _hold_out({photo.checksum for photo in photos})
@@ -56,6 +61,7 @@ class _Photo:
     checksum: str
     pixels: Tensor
     """uint8 (3, size, size)."""
+    glimpse: Glimpse
 
 
 def _read_photos(paths: list[Path], size: int) -> tuple[list[_Photo], list[str]]:
@@ -73,17 +79,26 @@ def _read_photos(paths: list[Path], size: int) -> tuple[list[_Photo], list[str]]
 
 def _try_photo(path: Path, size: int) -> _Photo | Failure:
     try:
-        return _Photo(checksum(path), _read_square(path, size))
+        photo = open_photo(path)
+        height, width = photo.upright_size
+        square = read_square(photo, size)
+        return _Photo(checksum(path), square, Glimpse.of(path, square, height / width))
     except Exception as error:  # whatever one photo does to a library, the others are read
         return Failure.of(path, error)
 
 
-def _read_square(path: Path, size: int) -> Tensor:
-    photo = open_photo(path)
+def read_square(photo: Photo, size: int) -> UInt8[Tensor, "3 size size"]:
+    """A photo scaled to cover size x size and cut around its centre, upright.
+
+    Raises:
+        PhotoError: it is damaged, or much longer than wide.
+    """
     short, long = sorted((photo.height, photo.width))
     if long > _LONGEST * short:
         found = f"{photo.width} x {photo.height}"
-        raise PhotoError(f"{path}: needed a photo at most {_LONGEST} times as long as wide, got {found}")
+        raise PhotoError(
+            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {found}"
+        )
     height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
     row, column = (height - size) // 2, (width - size) // 2
     square = photo.thumbnail(height, width)[:, row : row + size, column : column + size]
@@ -99,7 +114,6 @@ def _hold_out(checksums: set[str]) -> set[str]:
 
 def _too_few(folder: Path, num: int, notes: list[str]) -> str:
     reasons = "; ".join(notes[:3]) + ("; ..." if len(notes) > 3 else "")
-    found = f"{num} that could be read" + (" (all the same)" if num > 1 else "")
-    return f"needed at least 2 different photos in {folder}, got {found}" + (
+    return f"needed at least 2 different photos in colour in {folder}, got {num}" + (
         f": {reasons}" if reasons else ""
     )

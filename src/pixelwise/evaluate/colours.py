@@ -62,9 +62,28 @@ def evaluate_colours(
         ConfigError: the source is no folder.
         DataError: there is no such folder, or no photo in colour in it.
     """
-    paths, failed = _find(source)
+    paths, failed = photos_of(source)
     for failure in failed:
         tell(failure.error)
+    return evaluate_photos(model, source, paths, failed, protocol, device=device, seed=seed, tell=tell)
+
+
+def evaluate_photos(
+    model: Model,
+    source: str,
+    paths: Sequence[Path],
+    failed: list[Failure],
+    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
+    *,
+    device: Device = "auto",
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _message: None,
+) -> ColourEvaluation:
+    """The same of some photos of a source; what fails is added to what had `failed` before.
+
+    Raises:
+        DataError: none of them is a photo in colour.
+    """
     model.net.to(choose_device(device))
     judge = _Judge(model, protocol, len(paths), seed)
     looked, everything = [], Seen.nothing(model.palette.num_classes)
@@ -182,7 +201,13 @@ def painted(codes: Codes, chroma: Float[Tensor, "2 h w"]) -> Codes:
     return torch.from_numpy(coloured).permute(2, 0, 1)
 
 
-def _find(source: str) -> tuple[list[Path], list[Failure]]:
+def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
+    """The photos in a folder and those below it, and what cannot be looked into.
+
+    Raises:
+        ConfigError: the source is no folder.
+        DataError: there is no such folder.
+    """
     folder = source_folder(source)
     if folder is None:
         raise ConfigError(f"needed a folder of colour photos as folder:PATH, got {source}")

@@ -22,7 +22,7 @@ from pixelwise.data.labelled import HeldOut
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.heads import Head
-from pixelwise.masks.duplicates import find_duplicates
+from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress

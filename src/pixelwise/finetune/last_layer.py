@@ -52,7 +52,8 @@ class Gathered:
     """Labelled pixels of some looks."""
 
     features: Float[Tensor, "P D"]
-    labels: UInt8[Tensor, " P"]
+    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    """Classes, or chances of every class."""
     photos: Int64[Tensor, " P"]
     """Which photo each pixel is of."""
 
@@ -138,9 +139,13 @@ def folds_of(num_photos: int) -> tuple[int, int]:
 
 
 def best_ridge(
-    gathered: Gathered, num_classes: int, class_weights: Tensor | None, moments: Moments
+    gathered: Gathered,
+    num_classes: int,
+    class_weights: Tensor | None,
+    moments: Moments,
+    choose: Callable[[list[tuple[Pixels, Pixels]], Moments], Chosen] = choose_ridge,
 ) -> Chosen | None:
-    """The ridge that does best on photos left out; None where there is one photo alone."""
+    """The ridge that does best on photos left out, as `choose` says; None where there is one photo alone."""
     every = max(1, len(gathered.labels) // NUM_PIXELS_TO_CHOOSE)
     features, labels, photos = (
         part[::every] for part in (gathered.features, gathered.labels, gathered.photos)
@@ -156,7 +161,7 @@ def best_ridge(
             Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
         )
         folds.append((learned, left_out))
-    return choose_ridge(folds, moments)
+    return choose(folds, moments)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pixelwise.head.objective import (
     grid,
     labels_by,
 )
-from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, solve
+from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, choose_ridge_by_loss, solve
 
 __all__ = [
     "RIDGES",
@@ -25,6 +25,7 @@ __all__ = [
     "Weights",
     "WholePhotos",
     "choose_ridge",
+    "choose_ridge_by_loss",
     "features_at",
     "grid",
     "labels_by",

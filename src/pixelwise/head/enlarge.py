@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pixelwise.head.objective import Maps, Weights, small_logits
+from pixelwise.head.objective import Maps, Weights
+from pixelwise.models.linear import small_logits
 
 
 @final

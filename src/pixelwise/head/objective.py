@@ -21,6 +21,7 @@ from torch import Tensor
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import cross_entropy
+from pixelwise.models.linear import logits_of_maps as logits_of_batch
 from pixelwise.processor import ONE_THREAD
 from pixelwise.scores import Confusion
 
@@ -81,29 +82,7 @@ def logits_of_maps(
     Raises:
         ShapeError: the maps' channels together are not the weights' D.
     """
-    total = bias[:, None, None]
-    for logits in small_logits(maps, weight):
-        total = total + F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
-    return total
-
-
-def small_logits(maps: Maps, weight: Float[Tensor, "K D"]) -> list[Float[Tensor, "K _ _"]]:
-    """What each map says of each class, as large as the map; those of equal height and width are one.
-
-    Enlarged, they add up to logits without their bias.
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
-    channels = [len(one) for one in maps]
-    if sum(channels) != weight.shape[1]:
-        raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
-    small: dict[tuple[int, int], Tensor] = {}
-    for one, part in zip(maps, weight.split(channels, dim=1), strict=True):
-        height, width = one.shape[1:]
-        logits = part @ one.reshape(len(one), -1).to(weight.dtype)
-        small[height, width] = small.get((height, width), 0) + logits.view(-1, height, width)
-    return list(small.values())
+    return logits_of_batch([one[None] for one in maps], weight, bias, size)[0]
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ from pixelwise.lab.rewritten import (
     with_weights_times,
 )
 from pixelwise.metrics import PixelScore
-from pixelwise.models import ColourNet, HandoutNetwork, MyConv2d, UNet, build
+from pixelwise.models import HandoutNetwork, MyConv2d, UNet, build
 from pixelwise.progress import progress
 from pixelwise.runs import open_model
 from pixelwise.shapes import Grey
@@ -185,7 +185,7 @@ def _subject(setting: Setting, net: str) -> Subject:
     model = open_model(setting.trained(f"{net}-seed0", comparison_config(setting, net, 0)))
     val = load_pictures(SOURCE, setting.data_dir, setting.seed).val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
-    assert not isinstance(model.net, ColourNet)
+    assert isinstance(model.net, HandoutNetwork)
     return Subject(model.net, model.palette.read_grey(images), model.palette.encode(images), images)
 
 

@@ -13,7 +13,7 @@ from pixelwise.lab.answer import Setting
 from pixelwise.lab.colouring import SOURCE
 from pixelwise.lab.rewritten import on_batch_statistics
 from pixelwise.lab.seeds import over_seeds, sure_of_all
-from pixelwise.models import ColourNet, HandoutNetwork
+from pixelwise.models import HandoutNetwork
 from pixelwise.recipes import recipe
 from pixelwise.runs import open_model, read_metrics
 
@@ -89,7 +89,7 @@ def _scores(
 
 def _opened(run: Path) -> HandoutNetwork:
     net = open_model(run).net
-    assert not isinstance(net, ColourNet)
+    assert isinstance(net, HandoutNetwork)
     return net
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.nn import functional
 
-from pixelwise.config import ColourNetConfig, RunConfig
+from pixelwise.config import HandoutConfig, RunConfig
 from pixelwise.data import Pictures
 from pixelwise.labelspace import Palette
 from pixelwise.losses import cross_entropy
@@ -45,7 +45,7 @@ def gradient_norms(config: RunConfig, pictures: Pictures) -> dict[str, float]:
 def initial_net(config: RunConfig) -> HandoutNetwork:
     """A network with the weights that a run begins with."""
     torch.manual_seed(config.train.seed)
-    assert not isinstance(config.net, ColourNetConfig)
+    assert isinstance(config.net, HandoutConfig)
     return build(config.net)
 
 
@@ -100,7 +100,7 @@ def _read_by_blocks(model: Model, grey: Grey) -> dict[str, _Readings]:
     finally:
         for hook in hooks:
             hook.remove()
-    assert not isinstance(model.config, ColourNetConfig)
+    assert isinstance(model.config, HandoutConfig)
     return {name: _Readings(maps, grey, model.config.kernel) for name, maps in given.items()}
 
 

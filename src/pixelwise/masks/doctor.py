@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pixelwise.errors import PixelwiseError
 from pixelwise.labelspace import IGNORE
-from pixelwise.masks.duplicates import find_duplicates
 from pixelwise.masks.examine import Findings, Problem, examine
 from pixelwise.masks.folder import COCO_FILE, SPLITS_FILE, Layout, find_layout, read_splits
 from pixelwise.masks.outlines import uncovered_label
+from pixelwise.photos.duplicates import find_duplicates
 
 __all__ = ["Problem", "check_folder"]
 

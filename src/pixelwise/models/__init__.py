@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from pixelwise.config import CNNConfig, ColourNetConfig, HandoutConfig, NetConfig, UNetConfig
+from pixelwise.config import CNNConfig, ColourNetConfig, HandoutConfig, LinearNetConfig, NetConfig, UNetConfig
 from pixelwise.models.cnn import CNN
 from pixelwise.models.colournet import ColourNet
 from pixelwise.models.conv import MyConv2d, UnfoldedConvolution
+from pixelwise.models.linear import LinearNet
 from pixelwise.models.unet import UNet
 
 HandoutNetwork = CNN | UNet
 """One that learns all that it knows, and whose logits are as large as its input."""
-Network = HandoutNetwork | ColourNet
+Network = HandoutNetwork | ColourNet | LinearNet
 """Any network of ours: grey in, logits out.
 
 Height and width of the input are multiples of its `stride`; those of the logits are the same over its
@@ -23,6 +24,7 @@ BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     CNNConfig: CNN,
     UNetConfig: UNet,
     ColourNetConfig: ColourNet,
+    LinearNetConfig: LinearNet,
 }
 """A new network is one file, one configuration class and one line here."""
 
@@ -41,6 +43,7 @@ __all__ = [
     "CNN",
     "ColourNet",
     "HandoutNetwork",
+    "LinearNet",
     "MyConv2d",
     "Network",
     "UNet",

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.backbones import Backbone, folded, open_backbone
+from pixelwise.backbones import Backbone
 from pixelwise.config import ColourNetConfig
-from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.errors import ConfigError
+from pixelwise.models.on_backbone import OnBackbone
 from pixelwise.shapes import Grey
 
 _WIDER = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}
 """Channels of the decoder at each stride, over its width: coarse maps are small and say most."""
 
 
-class ColourNet(nn.Module):
+@final
+class ColourNet(OnBackbone):
     """Logits of every class at a quarter of the size of the grey photo that is read.
 
-    The backbone is shown the grey photo as one whose red, green and blue are equal. Its deepest map of each
-    stride is joined from the coarsest to the finest, as in a U-Net; a summary of the whole photo joins the
-    coarsest. The backbone neither learns nor is saved: `state_dict` has the decoder, and the checksum of the
-    backbone that it learned with.
+    The backbone's deepest map of each stride is joined from the coarsest to the finest, as in a U-Net; a
+    summary of the whole photo joins the coarsest.
 
     Raises:
         ConfigError: there is no such backbone, or its maps are not of the strides 4, 8, 16 and 32.
@@ -38,16 +38,13 @@ class ColourNet(nn.Module):
     """Height and width of the input are multiples of this."""
     out_stride = 4
     """Pixels of the input, down and across, that share one place of the logits."""
-    backbone_checksum: Tensor
 
     def __init__(self, config: ColourNetConfig) -> None:
-        super().__init__()
+        super().__init__(config.backbone)
         self.config = config
         self.saturation = config.saturation
-        with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
-            backbone = open_backbone(config.backbone)
-        self._outside = [folded(backbone, "fp32")]  # in a list, so that it is no part of this module
-        self._levels, self._seen_by = deepest(backbone), backbone.checksum
+        backbone = self.backbone
+        self._levels = deepest(backbone)
         channels = {stride: backbone.levels[index].channels for stride, index in self._levels.items()}
         widths = {stride: round(config.width * wider) for stride, wider in _WIDER.items()}
         self.coarsest = nn.Sequential(
@@ -59,8 +56,6 @@ class ColourNet(nn.Module):
         self.join4 = joining(widths[8] + channels[4], widths[4])
         self.dropout = nn.Dropout2d(config.dropout)
         self.classes = nn.Conv2d(widths[4], config.num_colours, 1)
-        self.register_buffer("backbone_checksum", _as_bytes(backbone.checksum))
-        self.register_load_state_dict_post_hook(_require_same_backbone)
 
     def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
         """Logits (N, K, H / 4, W / 4) of what a grey photo (N, 1, H, W), CIE L from 0 to 1, is to have."""
@@ -72,15 +67,6 @@ class ColourNet(nn.Module):
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
         logits: Tensor = self.classes(self.dropout(y))
         return logits
-
-    @torch.no_grad()
-    def look(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """What the backbone sees in grey photos: one map for each of its levels."""
-        backbone = self._outside[0]
-        if backbone.centre.device != x.device:
-            backbone.to(x.device)
-        maps: tuple[Tensor, ...] = backbone(x.expand(-1, 3, -1, -1))
-        return maps
 
 
 def joining(num_in: int, num_out: int) -> nn.Sequential:
@@ -103,18 +89,3 @@ def deepest(backbone: Backbone) -> dict[int, int]:
             f"{', '.join(str(stride) for stride in sorted(found))}; take efficientnet_lite0"
         )
     return found
-
-
-def _as_bytes(checksum: str) -> Tensor:
-    return torch.tensor(list(bytes.fromhex(checksum)), dtype=torch.uint8, device="cpu")
-
-
-def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
-    """Refuse weights of a decoder that learned from what another backbone saw."""
-    assert isinstance(net, ColourNet)
-    known, needed = net.backbone_checksum.cpu(), _as_bytes(net._seen_by)
-    if not torch.equal(known, needed):
-        raise CheckpointError(
-            f"this colournet learned with other weights of {net.config.backbone} than are installed; "
-            "install the version of them that it names, or train it again"
-        )

@@ -9,10 +9,10 @@ import torch
 
 from pixelwise.config import LEARNED, RunConfig
 from pixelwise.data import Pictures
+from pixelwise.data.places import coarsened
 from pixelwise.errors import CheckpointError
 from pixelwise.labelspace import Palette
 from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
-from pixelwise.train.windows import coarsened
 
 _NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 

@@ -6,20 +6,18 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 import torchvision.transforms.v2.functional as tv
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from pixelwise.colour import srgb_to_lab
 from pixelwise.config import RunConfig
 from pixelwise.data import Pictures
 from pixelwise.data.film import photographed
+from pixelwise.data.places import chroma_of
 from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette, SoftLabels
 from pixelwise.losses import class_weights, soft_cross_entropy
 from pixelwise.metrics import PixelScore
-from pixelwise.models import ColourNet
 from pixelwise.shapes import Grey, Logits
 from pixelwise.train.lesson import Shown, drawn_by
 
@@ -121,13 +119,3 @@ class ColourLesson:
         )
         window = tv.resized_crop(picture, row, column, height, width, [self.config.window] * 2)
         return window.flip(-1) if self.config.flip and mirrored < 0.5 else window
-
-
-def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:
-    """The mean sRGB colour of each place of the logits."""
-    return F.avg_pool2d(images.float(), ColourNet.out_stride).round().byte()
-
-
-def chroma_of(images: Float[Tensor, "N 3 H W"], coarser: int = 1) -> Float[Tensor, "N 2 h w"]:
-    """Lab's a and b of the mean sRGB colour of each place of the logits, or of so many together."""
-    return srgb_to_lab(F.avg_pool2d(images, ColourNet.out_stride * coarser))[:, 1:]

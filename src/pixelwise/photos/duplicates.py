@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
@@ -35,7 +35,12 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
         return []
     paths = [path for path, _, _ in read]
     colours, ratios = torch.stack([look for _, look, _ in read]), torch.tensor([ratio for *_, ratio in read])
-    return [(paths[first], paths[second]) for first, second in _near(colours, ratios)]
+    return [(paths[first], paths[second]) for first, second in same_photos(colours, ratios)]
+
+
+def coarse_colours(picture: UInt8[Tensor, "3 H W"]) -> Float32[Tensor, " colours"]:
+    """A picture squeezed to 16 x 16 colours, in sRGB codes."""
+    return torch.nn.functional.adaptive_avg_pool2d(picture.float(), _SIDE).flatten()
 
 
 def _look(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
@@ -46,11 +51,11 @@ def _look(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
     except PhotoError:
         return None
     height, width = photo.upright_size
-    coarse = torch.nn.functional.avg_pool2d(photo.upright(small).float(), _ROUGH)
-    return coarse.flatten(), height / width
+    return coarse_colours(photo.upright(small)), height / width
 
 
-def _near(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
+def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
+    """Pairs that are the same as `find_duplicates` says, by `coarse_colours` and heights over widths."""
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for start in range(0, len(colours), _COMPARED_AT_ONCE):
         part = slice(start, start + _COMPARED_AT_ONCE)

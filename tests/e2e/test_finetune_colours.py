@@ -1,0 +1,120 @@
+"""finetune --task colour, as its user runs it: photos in, a model out that colours and is evaluated."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.sunsets import folder_of_sunsets, sunset
+from pixelwise.runs import open_model
+
+SIZE = ("--sizes", 64)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return folder_of_sunsets(tmp_path / "album", 11)
+
+
+def learn(pixelwise, folder, *options):
+    model = folder.parent / "mine.safetensors"
+    done = pixelwise(
+        "finetune", f"folder:{folder}", "--task", "colour", *SIZE, *options, "-o", model, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_colouriser_of_ones_own(pixelwise, folder):
+    values, _ = learn(pixelwise, folder)
+    assert (values["num_images"], values["num_scored"]) == (9, 2)
+    assert values["gradient_norm"] < 1e-4
+    assert values["certificate"]["before"] == values["certificate"]["after"]
+    assert values["num_learned"] == values["num_colours"] * 769
+    scores = {name: values["before"][name]["ciede2000"]["value"] for name in ("grey", "mean ab")}
+    assert values["after"]["ciede2000"]["value"] < 0.5 * min(scores.values())
+    assert 0.8 < values["after"]["colourfulness_ratio"]["value"] < 1.2
+
+    model, others = folder.parent / "mine.safetensors", folder.parent / "others"
+    others.mkdir()
+    Image.fromarray(sunset(99)).convert("L").save(others / "grey.png")
+    done = pixelwise("colourise", others, "-o", folder.parent / "out", "--model", model)
+    assert done.returncode == 0, done.stderr
+    coloured = np.asarray(Image.open(folder.parent / "out" / "grey.png")).astype(int)
+    assert coloured[4, :, 0].mean() > coloured[4, :, 2].mean() + 60  # the sky
+    assert coloured[-5, :, 2].mean() > coloured[-5, :, 0].mean() + 30  # the sea
+    Image.fromarray(sunset(98)).save(others / "true.png")
+    done = pixelwise("evaluate", model, f"folder:{others}", "--json")
+    assert done.returncode == 0, done.stderr
+
+    card = (folder.parent / "mine.md").read_text()
+    assert f"- learned from: folder:{folder}, 9 photos" in card
+    assert "On 2 photos held out" in card
+    assert "Left out" not in card
+
+
+def test_what_teaches_no_colour_is_left_out_and_named(pixelwise, folder):
+    shutil.copy(folder / "03.png", folder / "again.png")
+    Image.fromarray(sunset(50)).convert("L").save(folder / "grey.png")
+    (folder / "text.jpg").write_text("no photo")
+    values, told = learn(pixelwise, folder)
+    assert values["num_images"] + values["num_scored"] == 11
+    for name, reason in (
+        ("again.png", f": it is the same photo as {folder}/03.png"),
+        ("grey.png", ": it is grey"),
+        ("text.jpg", ": "),
+    ):
+        note = f"left out {folder}/{name}{reason}"
+        assert any(one.startswith(note) for one in values["left_out"])
+        assert note in told
+    assert "Left out:" in (folder.parent / "mine.md").read_text()
+
+
+def test_two_runs_agree_bit_for_bit(pixelwise, folder):
+    learn(pixelwise, folder, "--ridge", 0.1)
+    first = (folder.parent / "mine.safetensors").read_bytes()
+    learn(pixelwise, folder, "--ridge", 0.1)
+    assert (folder.parent / "mine.safetensors").read_bytes() == first
+
+
+def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
+    few = folder_of_sunsets(folder.parent / "few", 3)
+    values, told = learn(pixelwise, few, "--colours", 4)
+    assert values["before"] is values["after"] is None
+    assert values["num_colours"] == 4
+    assert "all 3 photos are learned from, so how good the model is cannot be told" in told
+    assert open_model(folder.parent / "mine.safetensors").palette.num_classes == 4
+
+
+def test_options_of_the_other_task_are_refused(pixelwise, folder):
+    for options, message in (
+        (("--task", "colour", "--policy", "stage"), "--policy is an option of --task mask; leave it out"),
+        (("--task", "colour", "--rebalance", 0.5), "--rebalance is an option of --task mask; leave it out"),
+        (("--task", "colour", "--curve"), "--curve is an option of --task mask; leave it out"),
+        (("--task", "colour", "--sizes", 64, 128), "--task colour reads photos at one size"),
+        (("--task", "colour", "--plan"), "--plan is an option of --task mask"),
+        (("--colours", 5), "--colours is an option of --task colour; leave it out"),
+        (("--task", "colour", "--shots", 500), "needed 500"),
+        (("--task", "colour", "--colours", 300), "num-colours needs to be from 1 to 255"),
+    ):
+        done = pixelwise("finetune", f"folder:{folder}", *options)
+        assert done.returncode == 2
+        assert message in done.stderr
+    done = pixelwise("plan", "finetune", f"folder:{folder}", "--task", "colour")
+    assert done.returncode == 2
+    assert "--task colour is an option of pixelwise finetune alone" in done.stderr
+
+
+def test_a_source_without_colour_photos_is_refused(pixelwise, tmp_path):
+    (tmp_path / "grey").mkdir()
+    Image.fromarray(sunset(0)).convert("L").save(tmp_path / "grey" / "a.png")
+    for source, message in (
+        ("cifar10:horse", "needed a folder of colour photos as folder:PATH, got cifar10:horse"),
+        (f"folder:{tmp_path}/nowhere", "is not there"),
+        (f"folder:{tmp_path}/grey", "needed photos in colour to learn from"),
+    ):
+        done = pixelwise("finetune", source, "--task", "colour")
+        assert done.returncode == 2
+        assert message in done.stderr
