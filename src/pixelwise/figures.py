@@ -11,7 +11,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ from pixelwise.colour import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.labelspace import Palette
 from pixelwise.runs import Row
 from pixelwise.scores import Interval
-from pixelwise.shapes import Bytes, Logits
+from pixelwise.shapes import Bytes
 
 _DPI = 160
 _FEW = 3  # epochs, within which most is learned: their pieces say more than their means
@@ -209,16 +210,26 @@ class Strip:
     pixels: UInt8[ndarray, "H W 4"]
 
 
-def compare(palette: Palette, images: Bytes, logits: Logits, temperature: float) -> list[Strip]:
+def compare(
+    palette: Palette,
+    images: Bytes,
+    logits: Float[Tensor, "N K h w"],
+    temperature: float,
+    saturation: float = 1.0,
+) -> list[Strip]:
     """Rows grey, truth, truth in the classes' own colours, prediction; one column per picture.
 
     What the classes can show at best is there too: no network over them does better. The temperature is that
-    of `Palette.chroma`; a palette in `rgb` shows each pixel's likeliest class instead.
+    of `Palette.chroma`, the saturation a factor on what that gives, enlarged if the logits are smaller than
+    the pictures; a palette in `rgb` shows each pixel's likeliest class instead.
     """
     grey, labels = palette.read_grey(images), palette.encode(images)
     if palette.space == "ab":
         luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
-        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), palette.chroma(logits, temperature))
+        guessed = F.interpolate(
+            palette.chroma(logits, temperature) * saturation, luminance.shape[1:], mode="bilinear"
+        )
+        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), guessed)
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from pixelwise.config import HANDOUT_CONFIGS, LEARNED, NET_NAMES, ColourNetConfig, RunConfig, TrainConfig
@@ -108,6 +108,7 @@ def photo(_net: str, source: str) -> RunConfig:
     return RunConfig(net=ColourNetConfig(), source=source, palette=LEARNED, size=192, train=train)
 
 
+_OF_COLOURNET = {"softness", "film", "window", "window_from"}
 _HANDOUT: dict[str, Callable[[str, str], RunConfig]] = {
     "handout": handout,
     "fast": fast,
@@ -146,9 +147,10 @@ def change(config: RunConfig, **changes: Any) -> RunConfig:
     """A configuration with some values of its network, its training or its own changed; None changes nothing.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or is of other networks.
     """
     given = {key: value for key, value in changes.items() if value is not None}
+    _require_own(config, set(given))
     in_net, in_train = (
         {key: given.pop(key) for key in list(given) if hasattr(part, key)}
         for part in (config.net, config.train)
@@ -156,3 +158,13 @@ def change(config: RunConfig, **changes: Any) -> RunConfig:
     return replace(
         config, net=replace(config.net, **in_net), train=replace(config.train, **in_train), **given
     )
+
+
+def _require_own(config: RunConfig, names: set[str]) -> None:
+    """Refuse what has no meaning, or no effect, with this network."""
+    known = {one.name for part in (config, config.net, config.train) for one in fields(part)}
+    if not isinstance(config.net, ColourNetConfig):
+        known -= _OF_COLOURNET
+    if foreign := sorted(names - known):
+        net = NET_NAMES[type(config.net)]
+        raise ConfigError(f"{net} has no {foreign[0].replace('_', ' ')} to change; leave that option out")

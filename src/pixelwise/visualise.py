@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.files import whole_file
+from pixelwise.models.on_backbone import OnBackbone
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.view import reading_size
 from pixelwise.runs import SAMPLES, Model, read_samples
@@ -25,6 +26,8 @@ from pixelwise.shapes import Grey
 
 INPUT = "input"
 """What a block reads that reads the picture itself."""
+BACKBONE = "backbone"
+"""The block that is the frozen backbone, where a network has one."""
 _SHEET = "#cfe3f2"
 _STEP = 1.5  # from a block to the next in the picture of a network; the tallest is 1 high
 _FEW, _COLUMNS = 32, 16  # maps that are shown so many in a row; more of them are shown half as large
@@ -37,11 +40,11 @@ class Block:
 
     name: str
     layers: tuple[nn.Module, ...]
-    """In the order in which they are passed."""
+    """In the order in which they are passed; of a frozen backbone none."""
     reads: tuple[str, ...]
     """The blocks that it reads, beside each other; `INPUT` is the picture."""
     maps: Float[Tensor, "C H W"]
-    """Its output."""
+    """Its output, of several the last; what says one thing of the whole picture is of 1 x 1."""
 
     @property
     def num_learned(self) -> int:
@@ -55,12 +58,16 @@ def look_at_blocks(net: nn.Module, picture: Grey) -> tuple[Block, ...]:
     Which block reads which is not stated anywhere: it is followed back through the record that torch keeps
     of a computation, so that skip connections are found, and none is drawn that is not there.
     """
-    passed: list[tuple[str, Tensor, Tensor]] = []
+    backbone = {BACKBONE: net.backbone} if isinstance(net, OnBackbone) else {}
+    inside = backbone | dict(net.named_children())
+    passed: list[tuple[str, Tensor, tuple[Tensor, ...]]] = []
     hooks = [
         block.register_forward_hook(
-            lambda _block, given, made, name=name: passed.append((name, given[0], made))
+            lambda _block, given, made, name=name: passed.append(
+                (name, given[0], made if isinstance(made, tuple) else (made,))
+            )
         )
-        for name, block in net.named_children()
+        for name, block in inside.items()
     ]
     x = picture.detach().clone().requires_grad_()
     try:
@@ -73,10 +80,11 @@ def look_at_blocks(net: nn.Module, picture: Grey) -> tuple[Block, ...]:
     blocks = []
     for name, given, made in passed:
         reads = (INPUT,) if given is x else tuple(dict.fromkeys(_sources(given.grad_fn, made_by)))
-        made_by[made.grad_fn] = name
-        block = net.get_submodule(name)
-        layers = tuple(one for one in block.modules() if not any(one.children()))
-        blocks.append(Block(name, layers, reads, made[0].detach()))
+        made_by |= {one.grad_fn: name for one in made}
+        leaves = (one for one in inside[name].modules() if not any(one.children()))
+        maps = made[-1][0].detach()
+        layers = () if name in backbone else tuple(leaves)
+        blocks.append(Block(name, layers, reads, maps if maps.ndim == 3 else maps[:, None, None]))
     return tuple(blocks)
 
 
@@ -113,7 +121,7 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
     tallest = max(height for _, height, _ in sizes.values())
     places = {name: _STEP * index for index, name in enumerate(sizes)}
     with styled(ON_LIGHT):
-        figure = new_figure(11, 4.1)
+        figure = new_figure(1.6 * len(sizes), 4.1)
         axes = figure.subplots()
         for name, (channels, height, width) in sizes.items():
             _draw_stack(axes, places[name], channels, height / tallest)
@@ -122,10 +130,13 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
                 places[name], -0.77, f"{channels} × {height}×{width}", ha="center", va="top", fontsize=9
             )
         for one in blocks:
-            lines = [*map(describe_layer, one.layers), f"{one.num_learned:,} learned"]
+            learned = f"{one.num_learned:,} learned" if one.layers else "frozen"
+            lines = [*map(describe_layer, one.layers), learned]
             axes.text(places[one.name], -0.95, "\n".join(lines), ha="center", va="top", fontsize=7.5)
             for source in one.reads:
-                _draw_arrow(axes, places[source], places[one.name], (sizes[source], sizes[one.name]), tallest)
+                told = "maps beside" if source == BACKBONE else f"{sizes[source][0]} beside"
+                heights = (sizes[source][1] / tallest, sizes[one.name][1] / tallest)
+                _draw_arrow(axes, places[source], places[one.name], heights, told)
         axes.set_xlim(-0.6, places[blocks[-1].name] + 0.8)
         axes.set_ylim(-1.65, 0.65 if all(len(one.reads) == 1 for one in blocks) else 0.7 + 0.09 * len(blocks))
         axes.set_axis_off()
@@ -139,17 +150,14 @@ def _draw_stack(axes: Axes, centre: float, channels: int, height: float) -> None
     axes.add_patch(Rectangle(corner, width, height, facecolor=_SHEET, edgecolor=ON_LIGHT.val, linewidth=1.2))
 
 
-def _draw_arrow(
-    axes: Axes, start: float, end: float, sizes: tuple[tuple[int, ...], ...], tallest: int
-) -> None:
+def _draw_arrow(axes: Axes, start: float, end: float, heights: tuple[float, float], told: str) -> None:
     """To the next block straight; to a later one above what lies between, the higher the farther."""
     if end - start < 2 * _STEP:
         _draw_path(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
         return
-    leaves, arrives = (size[1] / tallest / 2 + 0.02 for size in sizes)
+    leaves, arrives = (height / 2 + 0.02 for height in heights)
     peak = 0.55 + 0.09 * (end - start) / _STEP
     _draw_path(axes, [(start, leaves), (start, peak), (end, peak), (end, arrives)], ON_LIGHT.train)
-    told = f"{sizes[0][0]} beside"
     axes.text((start + end) / 2, peak + 0.03, told, ha="center", fontsize=8, color=ON_LIGHT.train)
 
 
@@ -205,8 +213,9 @@ def _mosaic(maps: Float[Tensor, "C H W"], columns: int | None = None) -> Float[n
 
 
 def first_filters(net: nn.Module) -> Float[Tensor, "O I k k"]:
-    """The weights of the first convolution."""
-    return next(one.detach() for one in net.parameters() if one.ndim == 4)
+    """The weights of the first convolution, the backbone's where there is one."""
+    first = net.backbone if isinstance(net, OnBackbone) else net
+    return next(one.detach() for one in first.parameters() if one.ndim == 4)
 
 
 def draw_filters(net: nn.Module) -> Drawing:

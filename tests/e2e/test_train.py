@@ -126,6 +126,10 @@ def test_what_is_given_otherwise_when_resuming_is_refused(
     [
         (["train", "unet"], "train needs SOURCE. See pixelwise train --help."),
         (["train"], "train needs NET and SOURCE. See pixelwise train --help."),
+        (
+            ["train", "cnn", "synthetic:shapes", "--num-colours", "12"],
+            "--num-colours is of a palette that is learned, handout24 has its own; leave it out",
+        ),
         (["train", "--resume"], "needed an interrupted run to resume"),
         (["train", "vgg", "synthetic:shapes"], "needed one of the networks cnn, unet, colournet, got 'vgg'"),
         (

@@ -47,3 +47,15 @@ def test_every_recipe_says_its_command_expectation_and_source():
 def test_what_does_not_exist_is_named_with_what_does(name, net, message):
     with pytest.raises(ConfigError, match=message):
         recipe(name, net, "cifar10:horse")
+
+
+@pytest.mark.parametrize(
+    ("net", "name", "change_", "message"),
+    [
+        ("cnn", "handout", {"film": 0.5}, "cnn has no film to change; leave that option out"),
+        ("colournet", "photo", {"num_filters": 8}, "colournet has no num filters to change"),
+    ],
+)
+def test_what_a_network_has_not_is_not_changed(net, name, change_, message):
+    with pytest.raises(ConfigError, match=message):
+        recipe(name, net, "folder:photos", **change_)

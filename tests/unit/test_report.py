@@ -119,6 +119,11 @@ def test_a_folder_without_a_run_is_named(tmp_path):
             recipe("best", "unet", "cifar10:all", palette="ab.json", kernel=5),
             "train unet cifar10:all --recipe best --kernel 5 --palette ab.json --out again",
         ),
+        (
+            recipe("photo", "colournet", "folder:mine", film=0.5, softness=1.0, size=128, num_colours=31),
+            "train colournet folder:mine --recipe photo --softness 1.0 --film 0.5 --num-colours 31 --size 128"
+            " --out again",
+        ),
     ],
 )
 def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):

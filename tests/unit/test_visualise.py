@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.config import CNNConfig, UNetConfig
+from pixelwise.config import CNNConfig, ColourNetConfig, UNetConfig
 from pixelwise.figures import ON_LIGHT, styled
 from pixelwise.models import build
 from pixelwise.visualise import (
@@ -127,3 +127,26 @@ def test_activations_are_shown_map_by_map_and_dark_ones_counted():
     assert dark >= 1
     assert first.get_title(loc="left").endswith(f"; {dark} of them nothing but 0")
     assert math.isclose(first.images[0].get_clim()[0], 0)
+
+
+def test_what_is_on_a_backbone_reads_its_maps():
+    torch.manual_seed(0)
+    net = build(ColourNetConfig(num_colours=5, width=8)).eval().requires_grad_(False)
+    blocks = look_at_blocks(net, torch.rand(1, 1, 64, 96))
+    assert {one.name: set(one.reads) for one in blocks} == {
+        "backbone": {"input"},
+        "coarsest": {"backbone"},
+        "summary": {"backbone"},
+        "join16": {"coarsest", "summary", "backbone"},
+        "join8": {"join16", "backbone"},
+        "join4": {"join8", "backbone"},
+        "dropout": {"join4"},
+        "classes": {"dropout"},
+    }
+    drawn = texts(draw_network(blocks, torch.rand(1, 1, 64, 96)))
+    assert "frozen" in drawn
+    assert drawn.count("maps beside") == 4
+    assert first_filters(net).shape[1] == 3  # the backbone's, which reads colours
+    (summary,) = (one.maps for one in blocks if one.name == "summary")
+    assert summary.shape == (16, 1, 1)
+    assert len(draw_activations(blocks, torch.rand(1, 1, 64, 96)).figure.axes) == 1 + len(blocks)

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixelwise.cli.common import DataDir
-from pixelwise.config import NET_NAMES, ColourFinetuneConfig, FinetuneConfig, Policy, Precision, RunConfig
+from pixelwise.config import (
+    LEARNED,
+    NET_NAMES,
+    ColourFinetuneConfig,
+    FinetuneConfig,
+    Policy,
+    Precision,
+    RunConfig,
+)
 from pixelwise.errors import ConfigError
 from pixelwise.recipes import change, recipe_names
 from pixelwise.recipes import recipe as build_recipe
@@ -139,6 +147,13 @@ class FinetuneOptions:
                 raise ConfigError(f"--{one.name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
+_OF_RECIPES = (
+    *("palette", "num_colours", "size", "rebalance", "softness", "film"),
+    *("kernel", "num_filters", "convolution", "precision"),
+)
+"""Options that go by the names of what they change in a recipe."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -161,6 +176,17 @@ class TrainOptions:
     palette
         Colours to choose from: handout24, a file that `pixelwise palette` wrote, or learned: from the
         pictures themselves, for colournet.
+    num_colours
+        Classes of a palette that is learned; as many as the palette has of any other.
+    size
+        Side in pixels of the squares that the photos of a folder are cut to.
+    rebalance
+        Weight rare classes up: 0 not at all, 1 until all weigh the same; more vivid, less accurate.
+    softness
+        How far, in Lab units, a colour still counts for the classes around it; of colournet.
+    film
+        Share of the photos that are read as if on old film, red blind, faded, grainy or blurred; of
+        colournet.
     kernel
         Side of the convolutions' windows; odd.
     num_filters
@@ -185,6 +211,11 @@ class TrainOptions:
     learning_rate: float | None = None
     fixed_order: Annotated[bool, Parameter(negative="")] = False
     palette: str | None = None
+    num_colours: int | None = None
+    size: int | None = None
+    rebalance: float | None = None
+    softness: float | None = None
+    film: float | None = None
     kernel: int | None = None
     num_filters: int | None = None
     convolution: Literal["torch", "unfold"] | None = None
@@ -203,7 +234,13 @@ class TrainOptions:
         if self.resume:
             return self._as_started(net, source, seed)
         net, source = _both(net, source)
-        return build_recipe(self.recipe or recipe_names(net)[0], net, source, **self._changes(seed))
+        config = build_recipe(self.recipe or recipe_names(net)[0], net, source, **self._changes(seed))
+        if self.num_colours is not None and config.palette != LEARNED:
+            raise ConfigError(
+                f"--num-colours is of a palette that is learned, {config.palette} has its own; leave it out, "
+                "or make another palette by `pixelwise palette`"
+            )
+        return config
 
     def folder(self, net: str | None, source: str | None) -> Path:
         """Where the run goes.
@@ -224,11 +261,7 @@ class TrainOptions:
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
             "reshuffle": False if self.fixed_order else None,
-            "palette": self.palette,
-            "kernel": self.kernel,
-            "num_filters": self.num_filters,
-            "convolution": self.convolution,
-            "precision": self.precision,
+            **{name: getattr(self, name) for name in _OF_RECIPES},
             "seed": seed or None,  # as all recipes have it; a run to go on with may have another
         }
 

@@ -41,9 +41,11 @@ class OnBackbone(nn.Module):
         """What looks."""
         return self._outside[0]
 
-    @torch.no_grad()
     def look(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """What the backbone sees in grey photos: one map for each of its levels."""
+        """What the backbone sees in grey photos: one map for each of its levels.
+
+        Frozen weights record no gradient; what asks for that of the photo itself gets it.
+        """
         backbone = self.backbone
         if backbone.centre.device != x.device:
             backbone.to(x.device)

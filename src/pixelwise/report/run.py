@@ -10,7 +10,7 @@ from typing import Any
 
 from pixelwise import figures, page
 from pixelwise.colourise import ColouriseOptions
-from pixelwise.config import NET_NAMES, RunConfig
+from pixelwise.config import LEARNED, NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.recipes import recipe, recipe_names
@@ -68,7 +68,9 @@ def write_report(folder: Path) -> Path:
 def compare(model: Model, images: Bytes) -> list[figures.Strip]:
     """Pictures beside what a model makes of them, as it colours photos."""
     logits = model.logits(model.palette.read_grey(images))
-    return figures.compare(model.palette, images, logits, ColouriseOptions().temperature)
+    options = ColouriseOptions()
+    saturation = model.net.saturation * options.saturation
+    return figures.compare(model.palette, images, logits, options.temperature, saturation)
 
 
 def final_scores(rows: Sequence[Row]) -> str:
@@ -120,7 +122,7 @@ def _arguments(name: str, config: RunConfig) -> list[str] | None:
     wanted, got = _options(config), _options(recipe(name, net, source))
     changes = {option: value for option, value in wanted.items() if value != got[option]}
     reached = recipe(name, net, source, **changes)
-    # The number of colours is the palette's.
+    # The number of colours is the palette's, where that is not learned.
     if replace(reached, net=replace(reached.net, num_colours=config.net.num_colours)) != config:
         return None
     return [
@@ -134,12 +136,16 @@ def _arguments(name: str, config: RunConfig) -> list[str] | None:
 
 def _options(config: RunConfig) -> dict[str, Any]:
     """The values that `pixelwise train` has options for."""
-    in_train = ("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed")
-    in_net = [one.name for one in fields(config.net) if one.name in ("kernel", "num_filters", "convolution")]
+    in_train = (
+        *("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
+        *("rebalance", "softness", "film"),
+    )
+    own = {"kernel", "num_filters", "convolution"} | ({"num_colours"} if config.palette == LEARNED else set())
+    in_net = [one.name for one in fields(config.net) if one.name in own]
     return (
         {name: getattr(config.train, name) for name in in_train}
         | {name: getattr(config.net, name) for name in in_net}
-        | {"palette": config.palette}
+        | {"palette": config.palette, "size": config.size}
     )
 
 

@@ -82,6 +82,18 @@ class ClassLesson:
         return score(net, self.val if num is None else self.val.take(torch.arange(min(num, self.num_val))))
 
 
+_OF_LAYERS = 2**40  # far from the other streams, which are 0 and 1
+
+
 def drawn_by(seed: int, count: int, stream: int) -> torch.Generator:
     """A generator that follows from seed and place in the run, so that a resumed run draws the same."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + count) * 2 + stream)
+    return torch.Generator().manual_seed(_seed_at(seed, count, stream))
+
+
+def seed_layers(seed: int, step: int) -> None:
+    """Let what the network itself draws in a step, its dropout, follow from seed and step as well."""
+    torch.manual_seed(_seed_at(seed, step, _OF_LAYERS))
+
+
+def _seed_at(seed: int, count: int, stream: int) -> int:
+    return (seed * 1_000_003 + count) * 2 + stream

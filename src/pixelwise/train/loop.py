@@ -36,7 +36,7 @@ from pixelwise.runs import (
     write_samples,
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
-from pixelwise.train.lesson import ClassLesson, Lesson, Shown, drawn_by
+from pixelwise.train.lesson import ClassLesson, Lesson, Shown, drawn_by, seed_layers
 from pixelwise.train.saved import digest_of, palette_of, refuse_another, saved_run
 from pixelwise.train.windows import ColourLesson
 
@@ -193,6 +193,7 @@ class Run:
             DivergedError: it is no number.
         """
         batch = self.next_batch()
+        seed_layers(self.config.train.seed, self.step)
         with compute_in(self.precision, self.device):
             logits = self.net(batch.grey())
         loss = self.lesson.loss(logits, batch)

@@ -1,0 +1,66 @@
+"""A colouriser of one's own photos, through the command line: learned, stopped, gone on with, used."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+from tests.fixtures.sunsets import HEIGHT, folder_of_sunsets
+
+from pixelwise.cli.app import run
+from pixelwise.files import checksum
+from pixelwise.optimise import Optimiser
+from pixelwise.runs import MODEL
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that Ctrl-C stopped halfway, one that nothing stopped, and the photos of both."""
+    folder = tmp_path_factory.mktemp("runs")
+    source = f"folder:{folder_of_sunsets(folder / 'sunsets', 24)}"
+    small = ["--epochs", "12", "--batch-size", "4", "--num-colours", "12", "--size", str(HEIGHT)]
+    step = Optimiser.step
+
+    def step_then_signal(self, loss, done):
+        step(self, loss, done)
+        if done == self.num_steps // 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    begin = ["train", "colournet", source, *small]
+    assert run([*begin, "--out", str(folder / "whole")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimiser, "step", step_then_signal)
+        assert run([*begin, "--out", str(folder / "stopped")]) == 130
+    return folder
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(pixelwise, runs, tmp_path):
+    stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
+    done = pixelwise("train", "--resume", "-o", stopped, "--json")
+    assert done.returncode == 0, done.stderr
+    assert checksum(stopped / MODEL) == checksum(runs / "whole" / MODEL)
+
+
+def test_it_learned_what_skies_and_seas_look_like(pixelwise, runs, tmp_path):
+    others = folder_of_sunsets(tmp_path / "others", 6)
+    done = pixelwise("evaluate", runs / "whole", f"folder:{others}", "--json")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)
+    assert scores["ciede2000"]["value"] < 0.7 * scores["baselines"]["mean ab"]["ciede2000"]["value"]
+    assert 0.6 < scores["colourfulness_ratio"]["value"] < 1.4
+
+
+def test_the_run_is_shown_coloured_with_and_looked_into(pixelwise, runs, tmp_path):
+    whole = runs / "whole"
+    assert (whole / "pictures.png").stat().st_size > 10_000
+    photo = runs / "sunsets" / "00.png"
+    for args in (
+        ("report", whole),
+        ("visualise", whole, "-o", tmp_path / "inside"),
+        ("colourise", photo, "-o", tmp_path / "coloured", "--model", whole),
+    ):
+        done = pixelwise(*args)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "inside" / "activations.png").is_file()
+    assert (tmp_path / "coloured" / "00.png").is_file()
