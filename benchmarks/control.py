@@ -25,7 +25,8 @@ from pixelwise.colour import recolour, srgb_to_lab, srgb_to_linear
 from pixelwise.control.hints import Hint
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
-from pixelwise.photos.photo import Photo, open_photo, shrunk_size
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.view import shrunk_size
 from pixelwise.predict import Prediction, predict
 from pixelwise.runs import DEFAULT_MODEL, open_model
 

@@ -4,7 +4,7 @@
 
 Each strategy tells the true chroma of its points. It is spread along ways, as suggestions reckon, or
 directly: by the difference of lightness and the distance, whatever lies between. Printed is the error of a
-and b together, root mean square over all pixels of all photos at the size that the network reads; 95 %
+and b together, root mean square over all pixels of all photos at the size of the network's answer; 95 %
 intervals of the difference to suggested points, over photos drawn anew.
 """
 
@@ -20,7 +20,7 @@ import torch
 from pixelwise.colour import lightness, srgb_to_lab
 from pixelwise.confidence.next_hint import spread, suggest_hints
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.view import shrunk_size
+from pixelwise.predict import predict
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 NUMS = (1, 4, 9, 25)
@@ -72,11 +72,11 @@ def errors_of(
 ) -> tuple[dict[tuple[str, str, int], float], float]:
     """Squared errors of one photo by spreading, strategy and number, and how long suggesting took."""
     photo = open_photo(path)
-    small = photo.upright(photo.thumbnail(*shrunk_size(photo.height, photo.width, model.size)))
-    lab = srgb_to_lab(small.float() / 255)
-    logits = model.logits(model.palette.read_grey(small[None]))[0]
-    guess, size = model.palette.chroma(logits[None], 1.0)[0], logits.shape[1:]
-    light = lightness(small.float() / 255)[0]
+    prediction = predict(photo, model)
+    logits, guess = photo.upright(prediction.known_logits()), photo.upright(prediction.chroma())
+    size = logits.shape[1:]
+    small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:])).float() / 255
+    lab, light = srgb_to_lab(small), lightness(small)[0]
     started = time.perf_counter()
     hints = suggest_hints(logits, light, model.palette, tuple(size), max(NUMS))
     took = time.perf_counter() - started

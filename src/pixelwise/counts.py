@@ -22,7 +22,7 @@ import torch
 from sympy import Expr, Integer, Rational, Symbol
 from torch import Tensor, nn
 
-from pixelwise.config import NET_NAMES, NetConfig
+from pixelwise.config import HANDOUT_CONFIGS, NET_NAMES, NetConfig
 from pixelwise.errors import ConfigError, ShapeError
 from pixelwise.models import build
 
@@ -185,9 +185,16 @@ def derive(config: NetConfig, build: Builder = build) -> tuple[Layer, ...]:
     Of the configuration all is kept that has no symbol here.
 
     Raises:
+        ConfigError: the network stands on a backbone.
         ShapeError: a size is not linear, layers come and go, or something learned is in no layer.
     """
-    name, stride = NET_NAMES[type(config)], _without_content(build, config).stride
+    name = NET_NAMES[type(config)]
+    if any(not hasattr(config, field) for field in _FIELDS.values()):
+        raise ConfigError(
+            f"needed one of the networks {', '.join(HANDOUT_CONFIGS)}, got {name}; it stands on a backbone, "
+            "so that its sizes do not follow from filters and a kernel alone"
+        )
+    stride = _without_content(build, config).stride
     base, steps, *left_out = (
         one | {H: one[H] * stride, W: one[W] * stride} for one in (_BASE, _STEPS, *_LEFT_OUT)
     )
@@ -338,14 +345,16 @@ def tally(config: NetConfig, height: int = 32, width: int = 32) -> Tally:
     """All counts of a network at a height and width in pixels.
 
     Raises:
-        ConfigError: height or width is not a multiple of the network's stride.
+        ConfigError: height or width is not a multiple of the network's stride, or the network stands on
+            a backbone.
         ShapeError: there are no formulas for such a network.
     """
-    name, stride = NET_NAMES[type(config)], _without_content(build, config).stride
+    layers, name = derive(config), NET_NAMES[type(config)]
+    stride = _without_content(build, config).stride
     if min(height, width) < stride or height % stride or width % stride:
         raise ConfigError(
             f"the {name} needs a height and width that {stride} divides, got {height} and {width}; "
             f"take {stride * max(1, round(height / stride))} and {stride * max(1, round(width / stride))}"
         )
     setting = {symbol: getattr(config, name) for symbol, name in _FIELDS.items()} | {H: height, W: width}
-    return Tally(net=name, layers=derive(config), setting=setting)
+    return Tally(net=name, layers=layers, setting=setting)

@@ -332,8 +332,7 @@ def _next_section() -> str:
         ),
         page.paragraph("Train on some thousands of your own colour photos, and colour with what came out:"),
         page.commands(
-            "pixelwise palette folder:photos -k 32 --space ab -o mine.json",
-            "pixelwise train unet folder:photos --recipe best --palette mine.json --out mine",
+            "pixelwise train colournet folder:photos --out mine",
             "pixelwise colourise album -o coloured-by-mine --recursive --model mine",
         ),
     )

@@ -6,7 +6,8 @@ A run folder holds
 * ``metrics.jsonl``: one line per epoch;
 * ``checkpoint.safetensors``: weights and optimiser state, from which a run goes on bit for bit;
 * ``samples.safetensors``: a few validation pictures, so that the run can be looked at without its data;
-* ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights).
+* ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights);
+* ``report.html`` and ``card.md``, which `pixelwise.report` makes of these.
 """
 
 from __future__ import annotations
@@ -254,15 +255,23 @@ class Manifest:
     """Processor, threads, Python."""
     notes: tuple[str, ...] = ()
     """What is to be known about the pictures, such as files left out."""
+    num_images: tuple[int, int] = (0, 0)
+    """Pictures to learn from, and to measure on; 0 where a run of an earlier version does not say."""
 
 
 def write_manifest(
-    folder: Path, config: RunConfig, digest: str, reasons: dict[str, str], notes: Sequence[str] = ()
+    folder: Path,
+    config: RunConfig,
+    digest: str,
+    reasons: dict[str, str],
+    notes: Sequence[str] = (),
+    num_images: tuple[int, int] = (0, 0),
 ) -> None:
     """Write run.json: all it takes to repeat the run, and why what was automatic came out as it did."""
     manifest = {
         "config": config.to_dict(),
         "data_sha256": digest,
+        "num_images": list(num_images),
         "notes": list(notes),
         "reasons": reasons,
         "versions": {name: version(name) for name in ("pixelwise", "torch", "numpy")},
@@ -307,10 +316,12 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         tables = {name: _table(values[name]) for name in ("reasons", "versions", "machine")}
+        num_train, num_val = (int(num) for num in values.get("num_images", (0, 0)))
         return Manifest(
             config=RunConfig.from_dict(values["config"]),
             data_sha256=str(values["data_sha256"]),
             notes=tuple(str(note) for note in values.get("notes", [])),
+            num_images=(num_train, num_val),
             **tables,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from pixelwise import counts
-from pixelwise.config import CNNConfig, UNetConfig
+from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, ColourNetConfig, UNetConfig
 from pixelwise.cost import trace
 from pixelwise.counts import COUNTS, NC, NF, derive, look_through, readable
 from pixelwise.errors import ConfigError, ShapeError
-from pixelwise.models import BUILDERS, MyConv2d, build
+from pixelwise.models import MyConv2d, build
 
 SETTINGS = [
     ({}, 32, 32),
@@ -22,7 +22,7 @@ SETTINGS = [
 tally = functools.cache(counts.tally)  # deriving formulas takes a third of a second
 
 
-@pytest.fixture(params=list(BUILDERS), ids=lambda config: config.__name__)
+@pytest.fixture(params=HANDOUT_CONFIGS.values(), ids=lambda config: config.__name__)
 def kind(request):
     return request.param
 
@@ -107,6 +107,11 @@ class Alone(nn.Module):
 
     def forward(self, x):
         return self.behind(self.convolution(x))
+
+
+def test_a_network_on_a_backbone_has_no_formulas():
+    with pytest.raises(ConfigError, match="needed one of the networks cnn, unet, got colournet"):
+        counts.tally(ColourNetConfig())
 
 
 def test_any_builder_has_formulas():

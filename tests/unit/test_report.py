@@ -100,6 +100,20 @@ def test_the_page_tells_what_was_left_out_of_the_pictures(run):
     assert "left out a.png: cut short" in Page(write_report(run).read_text()).text
 
 
+def test_the_card_tells_what_was_learned_from_and_how_well(run):
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(manifest | {"notes": ["left out a.png: cut short", "else"]}))
+    write_report(run)
+    card = (run / "card.md").read_text()
+    num_train, num_val = manifest["num_images"]
+    assert num_train > num_val > 0
+    assert f"{CONFIG.source}: {num_train:,} pictures, {num_val:,} others to measure on, 1 left out" in card
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert f"{last['val_accuracy']:.2f} % of the pixels" in card
+    assert card.endswith("Left out:\n\n- a.png: cut short\n")
+    assert repeat(CONFIG).splitlines()[0] in card
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(
         CheckpointError, match=r"holds no run: run.json is missing or damaged; give the folder"

@@ -73,7 +73,7 @@ def rewrite(path, **changes) -> None:
         ({"format": 99}, "has format 99, this version reads 1; update pixelwise"),
         (
             {"net": {"name": "vgg"}},
-            "holds no model of ours .*needed one of the networks cnn, unet, colournet, got 'vgg'",
+            "holds no model of ours .*needed one of the networks cnn, unet, colournet, linear, got 'vgg'",
         ),
         ({"net": {"name": "cnn", "num_filters": 3}}, "its weights do not fit its network: down1.0.bias"),
         ({"palette": {}}, "holds no model of ours"),

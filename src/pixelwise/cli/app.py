@@ -79,9 +79,26 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+class _Once(logging.Filter):
+    """Says a remark once, however often a command comes upon it: a lab opens one data set fifty times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True where it has not been said yet."""
+        message = record.getMessage()
+        if message in self._said:
+            return False
+        self._said.add(message)
+        return True
+
+
 def run(tokens: Sequence[str]) -> int:
     """Run one command; give its exit code."""
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger().handlers[0].addFilter(_Once())
     warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
     _terminate_like_ctrl_c()
     try:

@@ -14,7 +14,7 @@ from pixelwise.labelspace import Palette
 
 _GREY = 2.0  # mean chroma in Lab units: colours that nobody sees
 _AVERAGED_AWAY = 2.0  # times the chroma of the result that its classes have, each by its chance
-_GUESSED = 0.06  # mean confidence; by it the least sure of 1,255 photos is told from even chances
+_GUESSED = 0.06  # mean confidence; 2 of 1,255 photos are under it
 _UNIFORM = 3.0  # standard deviation of L
 _BLACK, _WHITE = 10, 85  # L of ink, and of paper as scanners have it
 _NO_GREY_FRAC = 0.8  # of pixels that are black or white

@@ -14,6 +14,7 @@ from pixelwise.config import LEARNED, NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.recipes import recipe, recipe_names
+from pixelwise.report.card import CARD, describe_run
 from pixelwise.runs import (
     METRICS,
     MODEL,
@@ -29,12 +30,14 @@ from pixelwise.runs import (
 from pixelwise.shapes import Bytes
 
 PAGE, CURVES, PICTURES = "report.html", "curves.png", "pictures.png"
+_FEW = 4  # notes in sight
 
 
 def write_report(folder: Path) -> Path:
-    """Write `curves.png`, `pictures.png` and `report.html` into a run's folder; give the page's path.
+    """Write `report.html` and what it stands on into a run's folder; give the page's path.
 
-    An interrupted run has curves of the epochs it finished, and no pictures yet.
+    These are `curves.png`, `pictures.png` and the model's `card.md`. An interrupted run has curves of the
+    epochs it finished, and neither pictures nor a card yet.
 
     Raises:
         CheckpointError: the folder holds no run, or a damaged one.
@@ -50,6 +53,7 @@ def write_report(folder: Path) -> Path:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
         write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
+        write_text(folder / CARD, describe_run(folder, manifest, rows, repeat(config)))
     sections = [
         *([page.section("How it went", final_scores(rows), curves(rows))] if rows else []),
         *(
@@ -181,12 +185,18 @@ def _settings(config: RunConfig, manifest: Manifest) -> list[str]:
     made_by = manifest.versions | manifest.machine | {"data SHA-256": manifest.data_sha256}
     return [
         page.table(manifest.reasons),
-        *(page.paragraph(note) for note in manifest.notes),
+        *_notes(manifest.notes),
         page.details(
             "Every setting", page.table({name.replace("_", " "): str(v) for name, v in values.items()})
         ),
         page.details("Versions, machine and data", page.table(made_by)),
     ]
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    """What is to be known about the pictures; much of it folded away."""
+    told = [page.paragraph(note) for note in notes]
+    return told if len(told) <= _FEW else [page.details(f"{len(told)} notes on the pictures", "".join(told))]
 
 
 def _duration(seconds: float) -> str:

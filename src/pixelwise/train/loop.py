@@ -181,7 +181,8 @@ class Run:
             self._restore(saved)
         else:
             reasons = {"precision": reason, "device": str(device)}
-            write_manifest(folder, config, pictures.digest, reasons, pictures.notes)
+            nums = len(pictures.train), len(pictures.val)
+            write_manifest(folder, config, pictures.digest, reasons, pictures.notes, nums)
             write_samples(folder, pictures.val)
         cut_metrics(folder, self.step)
         self._saved_at_s = self.clock.seconds()
