@@ -31,7 +31,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from pixelwise import models
-from pixelwise.colourise import colourise
+from pixelwise.colourising import colourise
 from pixelwise.config import UNetConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.labelspace import Palette

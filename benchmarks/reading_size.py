@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from pixelwise.colourise import ColouriseOptions
+from pixelwise.colourising import ColouriseOptions
 from pixelwise.evaluate.colours import colour_picture, painted, read_picture
 from pixelwise.evaluate.protocol import Protocol
 from pixelwise.photos.find import find_photos

@@ -26,7 +26,7 @@ from pixelwise.backbones import open_backbone
 from pixelwise.classnames import FLOWER
 from pixelwise.head import Weights
 from pixelwise.heads import Head
-from pixelwise.segment import Segmented, SegmentOptions, segment
+from pixelwise.segmenting import Segmented, SegmentOptions, segment
 
 WAYS = {
     "mask": SegmentOptions(),

@@ -19,7 +19,7 @@ from pixelwise import page
 from pixelwise.backbones import open_backbone
 from pixelwise.cards import read_card, shipped_models
 from pixelwise.colour import srgb_to_lab
-from pixelwise.colourise import colourise_photo
+from pixelwise.colourising import colourise_photo
 from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.errors import DataError
@@ -32,7 +32,7 @@ from pixelwise.predict import Prediction, predict
 from pixelwise.progress import progress
 from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples
-from pixelwise.segment import look, write_labels, write_overlay
+from pixelwise.segmenting import look, write_labels, write_overlay
 from pixelwise.train import train
 
 PAGE = "index.html"

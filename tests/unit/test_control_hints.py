@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.colourise import colourise_photo
+from pixelwise.colourising import colourise_photo
 from pixelwise.control.hints import Hint, tell_hints
 from pixelwise.control.spread import spread
 from pixelwise.control.told import Told, class_chroma, soft_chances

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.colourise import ColouriseOptions, colourise
+from pixelwise.colourising import ColouriseOptions, colourise
 from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate

@@ -17,7 +17,7 @@ from pixelwise.frozen import fingerprint
 from pixelwise.head import Weights
 from pixelwise.heads import Head, is_head, open_head, write_head
 from pixelwise.photos.photo import open_photo
-from pixelwise.segment import look
+from pixelwise.segmenting import look
 from pixelwise.tensors import write_tensors
 
 

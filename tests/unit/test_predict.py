@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from pixelwise import models
-from pixelwise.colourise import ColouriseOptions, colourise, colourise_photo
+from pixelwise.colourising import ColouriseOptions, colourise, colourise_photo
 from pixelwise.config import UNetConfig
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.labelspace import Palette
@@ -292,7 +292,7 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, told, model, tmp
             raise error
         return paint(strips, chroma, size, alpha, drift)
 
-    monkeypatch.setattr("pixelwise.colourise.paint", fail_without_alpha)
+    monkeypatch.setattr("pixelwise.colourising.paint", fail_without_alpha)
     result = colourise(inputs, tmp_path / "out", model)
     assert [failure.error for failure in result.failed] == [f"{inputs[0]}: {told}"]
     assert [one.path.name for one in result.written] == ["rgba.png"]
@@ -315,7 +315,7 @@ def test_memory_does_not_grow_with_the_photo(model, tmp_path):
 import resource, torch
 from pathlib import Path
 from pixelwise.photos.photo import open_photo
-from pixelwise.colourise import colourise_photo
+from pixelwise.colourising import colourise_photo
 photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
 colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -10,7 +10,7 @@ import pyvips
 import torch
 from PIL import Image
 
-from pixelwise.colourise import colourise_photo
+from pixelwise.colourising import colourise_photo
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.photo_write import losses
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded

@@ -12,7 +12,7 @@ from pixelwise.cli.common import Common, Outcome
 from pixelwise.cli.photos import printable, summary, teller, values_of
 
 if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.colourise import Colourised
+    from pixelwise.colourising import Colourised
 
 
 def colourise(
@@ -85,8 +85,8 @@ def colourise(
     max_megapixels
         Refuse larger photos.
     """
-    from pixelwise.colourise import ColouriseOptions
-    from pixelwise.colourise import colourise as colourise_photos
+    from pixelwise.colourising import ColouriseOptions
+    from pixelwise.colourising import colourise as colourise_photos
     from pixelwise.control.hints import Hint
     from pixelwise.control.keep_grey import parse_area
     from pixelwise.control.options import Control

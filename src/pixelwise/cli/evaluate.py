@@ -100,7 +100,7 @@ def _evaluate_colours(
     page: Path | None,
     common: Common,
 ) -> Outcome:
-    from pixelwise.colourise import ColouriseOptions
+    from pixelwise.colourising import ColouriseOptions
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
     from pixelwise.runs import open_model

@@ -58,8 +58,8 @@ def segment(
     from pixelwise.backbones import open_backbone
     from pixelwise.heads import open_head
     from pixelwise.processor import choose_device
-    from pixelwise.segment import SegmentOptions
-    from pixelwise.segment import segment as segment_photos
+    from pixelwise.segmenting import SegmentOptions
+    from pixelwise.segmenting import segment as segment_photos
 
     options = SegmentOptions(
         overlay=overlay, opacity=opacity, probabilities=probabilities, max_megapixels=max_megapixels

@@ -380,7 +380,7 @@ from pixelwise.data.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes
 from pixelwise.finetune import finetune
 from pixelwise.labelspace import IGNORE
 from pixelwise.photos.photo import open_photo
-from pixelwise.segment import look
+from pixelwise.segmenting import look
 
 
 def draw_labelled(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise import figures, page
-from pixelwise.colourise import ColouriseOptions
+from pixelwise.colourising import ColouriseOptions
 from pixelwise.config import LEARNED, NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise import segment as room
+from pixelwise import segmenting as room
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.features import Extractor, read_photo
@@ -18,7 +18,7 @@ from pixelwise.head import Weights
 from pixelwise.heads import Head
 from pixelwise.masks.read import read_mask
 from pixelwise.photos.photo import open_photo
-from pixelwise.segment import SegmentOptions, look, segment
+from pixelwise.segmenting import SegmentOptions, look, segment
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]
