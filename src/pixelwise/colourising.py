@@ -20,7 +20,7 @@ from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
-from pixelwise.photos.find import Failure, Found, Targets, is_folder
+from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
 from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
@@ -134,11 +134,12 @@ def colourise(
     if options.top_k:
         require_top_k(options.top_k, model.palette)
     control = options.control
-    if control.hints and (len(inputs) != 1 or is_folder(inputs[0])):
+    if control.hints and (is_folder(inputs[0]) or len(find_photos(inputs, recursive, leave_out=out)[0]) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
     reference = Reference.read(control.reference, model.palette) if control.reference else None
     work = Work(
         name="colouring",
+        reads=(control.reference,) if control.reference else (),
         do=lambda found, targets: _colourise_found(found, targets, model, options, reference),
         writable=WRITABLE,
         outdated=(*([] if options.confidence else [_MAP]), *([] if options.top_k else [_TOP])),

@@ -1,6 +1,7 @@
 """What people say about a photo's colours, through the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_alternatives_of_a_photo_that_goes_to_a_file(pixelwise, model, grey, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ida.png", "new.1.png", "new.2.png"]
 
 
+def test_a_reference_is_not_written_over(pixelwise, model, grey, tmp_path):
+    reference = tmp_path / "out" / "ida.png"
+    reference.parent.mkdir()
+    colours = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(reference)
+    before = reference.read_bytes()
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, "--reference", reference)
+    assert done.returncode == 1
+    assert "its result would replace the input" in done.stderr
+    assert reference.read_bytes() == before
+
+
 def test_a_reference_and_grey_areas_together(pixelwise, model, grey, tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
     Image.fromarray(colours).resize((60, 40), Image.Resampling.NEAREST).save(tmp_path / "reference.png")
@@ -107,8 +120,9 @@ def test_a_hint_outside_its_photo_fails_that_photo(pixelwise, model, grey, tmp_p
     assert "ida.png: needed hints at rows 0 to 59 and columns 0 to 89, got 60,3" in done.stderr
 
 
-@pytest.mark.parametrize("inputs", [("ida.png", "ida.png"), (".",)])
+@pytest.mark.parametrize("inputs", [("ida.png", "two.png"), ("*.png",), (".",)])
 def test_hints_are_of_one_photo(inputs, pixelwise, model, grey, tmp_path):
+    shutil.copy(grey, grey.parent / "two.png")
     paths = [grey.parent / one for one in inputs]
     done = pixelwise("colourise", *paths, "-o", tmp_path / "out", "--model", model, "--hint", "2,3,#806a60")
     assert done.returncode == 2

@@ -18,12 +18,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from pixelwise.colour import lightness_to_luminance, recolour, srgb_to_lab
 from pixelwise.confidence.likeliest import chroma_of, shown_at
+from pixelwise.confidence.ways import ways
 from pixelwise.labelspace import Palette
 
 _MOST_PIXELS = (
@@ -135,21 +134,7 @@ def _candidates(light: Grid) -> Grid:
 
 def _ways(light: Grid, sources: Grid) -> Grid:
     """What the cheapest way costs from each source to each pixel, (sources, pixels); infinite where far."""
-    height, width = light.shape
-    places = np.arange(height * width).reshape(height, width)
-    starts, ends, costs = [], [], []
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
-        there = np.s_[down:, max(0, right) : width + min(0, right)]
-        length = (down**2 + right**2) ** 0.5 / (_LENGTH * min(height, width))
-        cost = np.abs(light[here] - light[there]) / _LIGHTNESS + length
-        starts.append(places[here].ravel())
-        ends.append(places[there].ravel())
-        costs.append(cost.ravel())
-    graph = csr_array(
-        (np.concatenate(costs), (np.concatenate(starts), np.concatenate(ends))), shape=(places.size,) * 2
-    )
-    return dijkstra(graph, directed=False, indices=sources, limit=_FARTHEST)
+    return ways(light, sources, change=_LIGHTNESS, length=_LENGTH, farthest=_FARTHEST)
 
 
 def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:

@@ -66,6 +66,8 @@ class Work(Generic[D]):
     outdated: tuple[str, ...] = ()
     """How the names end of files that an earlier run may have left beside a result, and that this one will
     not make: they go when the result is replaced."""
+    reads: tuple[Path, ...] = ()
+    """What is read beside the photos, and so never written over either."""
 
 
 def each_photo(
@@ -91,7 +93,7 @@ def each_photo(
     single_file = len(photos) == 1 == len(inputs) and _names_file(out, work) and not is_folder(inputs[0])
     if photos:
         _make_folder(out.parent if single_file else out)
-    targets = Targets(out, photos, single_file)
+    targets = Targets(out, [*(photo.path for photo in photos), *work.reads], single_file)
     with progress(work.name, len(photos)) as advance:
         for failure in unfound:
             result.failed.append(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +137,10 @@ def _identity(path: Path) -> Path:
 class Targets:
     """Where results go, each name once, and never onto an input."""
 
-    def __init__(self, out: Path, photos: list[Found], single_file: bool) -> None:
+    def __init__(self, out: Path, inputs: Iterable[Path], single_file: bool) -> None:
         self.out = out
         self.single_file = single_file
-        self.inputs = {_identity(photo.path) for photo in photos}
+        self.inputs = {_identity(path) for path in inputs}
         self.taken: dict[Path, Path] = {}
         self.replaced: set[Path] = set()
         """Targets of whose name there was a file before."""
