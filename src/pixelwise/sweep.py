@@ -172,7 +172,7 @@ def draw_outcomes(rows: Sequence[SweepRow], ink: Ink = ON_LIGHT) -> Drawing:
         every[-1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         every[-1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         every[-1].yaxis.set_minor_locator(NullLocator())
-        every[0].legend(frameon=False, fontsize=9)
+        figure.legend(*every[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower left")
     return Drawing(figure, ink)
 
 
