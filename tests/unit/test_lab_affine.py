@@ -206,7 +206,8 @@ def test_an_a_that_is_no_number_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_a4_is_answered(tmp_path, real_data_dir):
+def test_a4_is_answered(tmp_path, real_data_dir, monkeypatch):
+    monkeypatch.setitem(retrained._QUICK_CHANGES, "batch_size", 960)  # a tenth of the steps
     answer = affine.answer_a4(Setting(out=tmp_path, quick=True, data_dir=real_data_dir))
     json.dumps(answer.values, allow_nan=False)
     assert all((tmp_path / "figures" / f"{name}.png").is_file() for name in answer.figures)
