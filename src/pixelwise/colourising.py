@@ -26,7 +26,7 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.provenance import Record, record_of, recorded
-from pixelwise.predict import Prediction, controlled, hints_for, predict
+from pixelwise.predict import Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
@@ -172,13 +172,22 @@ def _colourise_found(
             chroma = version.chroma(options.temperature, options.saturation)
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     warnings = _warnings(photo, versions[0], options, drifts[0])
-    notes = [*photo.notes, note, *losses(photo, suffix), _own_colours(photo, guessed), remark, *warnings]
+    told = versions[0].told.notes if versions[0].told else ()
+    notes = [
+        *photo.notes,
+        note,
+        *losses(photo, suffix),
+        _own_colours(photo, guessed),
+        *told,
+        remark,
+        *warnings,
+    ]
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
         lightness_difference=sum(drift.mean for drift in drifts) / num,
         notes=tuple(one for one in notes if one),
-        hints=tuple(hints_for(photo, versions[0], options.num_hints)) if options.num_hints else (),
+        hints=tuple(versions[0].next_hints(photo, options.num_hints)) if options.num_hints else (),
         warnings=warnings,
     )
 
@@ -217,5 +226,6 @@ def _warnings(
     if earlier := record_of(photo):
         told.append(f"was colourised already, by {earlier.software} with {earlier.model}")
     chroma = prediction.chroma(options.temperature)  # at full saturation: a grey copy may be wanted
-    told += alarms(prediction.logits, chroma, prediction.palette, drift.tones, min(photo.width, photo.height))
+    short_side = min(photo.width, photo.height)
+    told += alarms(prediction.known_logits(), chroma, prediction.palette, drift.tones, short_side)
     return tuple(f"{photo.path}: warning: {one}" for one in told)

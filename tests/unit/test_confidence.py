@@ -8,7 +8,6 @@ import torch
 from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import (
     Likeliest,
-    chroma_of,
     likeliest,
     read_likeliest,
     shown_at,
@@ -78,7 +77,9 @@ def test_colours_are_shown_at_a_lightness():
 
 def test_classes_of_an_rgb_palette_have_chroma():
     palette = Palette(torch.tensor([[0.5, 0.5, 0.5], [1, 0, 0]], dtype=torch.float64), "rgb", "two")
-    torch.testing.assert_close(chroma_of(palette), torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0)
+    torch.testing.assert_close(
+        palette.class_chroma, torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0
+    )
 
 
 def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +98,9 @@ def test_a_hint_goes_where_the_doubt_is(doubtful):
     assert doubtful.start * 100 <= first.column < doubtful.stop * 100
     assert 0.2 < first.cut < 1
     assert all(first.cut > other.cut for other in others)
-    assert first.colours[0].colour == shown_at(chroma_of(RING)[:1], 30.0 if doubtful.start == 0 else 70.0)[0]
+    assert (
+        first.colours[0].colour == shown_at(RING.class_chroma[:1], 30.0 if doubtful.start == 0 else 70.0)[0]
+    )
     assert first.colours[0].chance == pytest.approx(2 / 6, abs=0.01)
     assert first.argument == f"{first.row},{first.column},{first.colours[0].colour}"
 

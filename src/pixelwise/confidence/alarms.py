@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.confidence.likeliest import chroma_of
 from pixelwise.labelspace import Palette
 
 _GREY = 2.0  # mean chroma in Lab units: colours that nobody sees
@@ -64,4 +63,4 @@ def _mean_confidence(chances: Tensor) -> float:
 
 def _expected_chroma(chances: Tensor, palette: Palette) -> float:
     """The chroma that the classes have by their chances, whatever their hues."""
-    return float(torch.einsum("khw,k->hw", chances, chroma_of(palette).norm(dim=1).to(chances)).mean())
+    return float(torch.einsum("khw,k->hw", chances, palette.class_chroma.norm(dim=1).to(chances)).mean())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import lightness_to_luminance, recolour, srgb_to_lab
-from pixelwise.confidence.likeliest import chroma_of, shown_at
+from pixelwise.confidence.likeliest import shown_at
 from pixelwise.confidence.ways import ways
 from pixelwise.labelspace import Palette
 
@@ -109,7 +109,7 @@ def _shows(palette: Palette) -> Tensor:
 
     Nearly black and nearly white pixels look the same whatever their class is.
     """
-    chroma = chroma_of(palette)
+    chroma = palette.class_chroma
     luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
     seen = srgb_to_lab(recolour(luminance, *chroma.T))[1:]  # 2, L, K
     apart = seen.var(dim=2, correction=0).sum(0).sqrt()
@@ -153,7 +153,7 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 def _colours(chances: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
     """The likeliest colours of a pixel, those that look the same counted together."""
     together: dict[str, float] = {}
-    for shown, chance in zip(shown_at(chroma_of(palette), light), chances.tolist(), strict=True):
+    for shown, chance in zip(shown_at(palette.class_chroma, light), chances.tolist(), strict=True):
         together[shown] = together.get(shown, 0.0) + chance
     best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
     return tuple(LikelyColour(colour, chance) for colour, chance in best)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.control.hints import Hint
+from pixelwise.control.hints import Hint, require_one_each
 from pixelwise.control.keep_grey import Area
 from pixelwise.errors import ConfigError
 
@@ -53,3 +53,4 @@ class Control:
             )
         if len(self.hints) > _MOST["hints"]:
             raise ConfigError(f"needed at most {_MOST['hints']} hints, got {len(self.hints)}")
+        require_one_each(self.hints)
