@@ -69,15 +69,16 @@ details summary { cursor: pointer; color: var(--accent); margin: 1rem 0 .5rem; }
 
 
 def frame(title: str, lead: str, *parts: str) -> str:
-    """A whole page."""
+    """A whole page; bytes of files' names that are no UTF-8 are shown as question marks."""
     body = "\n".join(parts)
-    return (
+    whole = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n'
         f'<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>\n{body}\n</main>\n'
         "</body>\n</html>\n"
     )
+    return whole.encode(errors="replace").decode()
 
 
 def section(title: str, *parts: str) -> str:

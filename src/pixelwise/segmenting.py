@@ -103,9 +103,10 @@ def segment(
     def do(found: Found, targets: Targets) -> CutOut:
         return _segment_found(found, targets, named, lambda photo: _look(photo, heads, extractors), options)
 
-    outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
-    outdated += [] if options.probabilities else [_PROBABILITIES]
-    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=tuple(outdated))
+    beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
+    beside += [] if options.probabilities else [_PROBABILITIES]
+    outdated = tuple(ending + one for ending in named for one in beside)
+    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=outdated)
     result = Segmented()
     each_photo(inputs, out, work, result, recursive, tell)
     return result

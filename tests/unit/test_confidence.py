@@ -166,6 +166,7 @@ GUESS = torch.zeros(5, 1, 1)
         ({"logits": GUESS}, ["is guessed at nearly everywhere"]),
         ({"chroma": VIVID / 100}, ["came out nearly grey"]),
         ({"chroma": VIVID / 100, "logits": sure_of(4)}, []),  # sure that it is grey
+        ({"chroma": VIVID / 100, "logits": GUESS, "guessed": torch.zeros(1, 1)}, []),  # all was told
         (
             {"chroma": 0 * VIVID, "logits": GUESS, "tones": flat(50), "short_side": 1},
             ["is only", "is nearly", "is guessed", "came out"],

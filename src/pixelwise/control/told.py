@@ -43,12 +43,15 @@ class Told:
         guessed = Told(torch.ones_like(chroma[0]), chroma)
         return self.over(guessed).chroma
 
+    def share_at(self, size: tuple[int, int]) -> Float[Tensor, "h w"]:
+        """How much is told of each cell of a map of another size."""
+        return _resized(self.share[None], size)[0]
+
     def over_chances(self, chances: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Chances of the classes, those of what was told laid over, at the size of the chances."""
-        size = tuple(chances.shape[1:])
-        share = _resized(self.share[None], size)[0]
+        size = chances.shape[1], chances.shape[2]
         told = soft_chances(_resized(self.chroma, size), palette)
-        return chances + share * (told - chances)
+        return chances + self.share_at(size) * (told - chances)
 
 
 def soft_chances(chroma: Float[Tensor, "2 h w"], palette: Palette) -> Float[Tensor, "K h w"]:
