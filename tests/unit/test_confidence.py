@@ -13,7 +13,7 @@ from pixelwise.confidence.likeliest import (
     shown_at,
     write_likeliest,
 )
-from pixelwise.confidence.next_hint import spread, suggest_hints
+from pixelwise.confidence.next_hint import suggest_hints
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.tensors import write_tensors
@@ -136,12 +136,11 @@ def test_points_lie_in_the_photo_whatever_its_size(size):
     assert sum(hint.cut for hint in hints) <= 1 + 1e-9
 
 
-def test_hints_stop_at_edges_and_go_round_them():
-    light = torch.full((9, 9), 50.0)
-    light[:8, 4] = 35.0  # a wall with a gap below
-    (reach,) = spread(light, [(0, 0)])
-    assert reach[0, 0] == 1
-    assert reach[0, 3] > reach[7, 3] > reach[8, 5] > reach[0, 5]
+def test_a_point_is_suggested_once():
+    light = torch.full((6, 8), 50.0)  # each point reaches nearly everything
+    hints = suggest_hints(torch.zeros(5, 6, 8), light, RING, (6, 8), 40)
+    assert len(hints) > 10
+    assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
 
 
 def flat(light: int, num: float = 100.0) -> torch.Tensor:
