@@ -206,3 +206,14 @@ def _encoded(pixels: UInt8[ndarray, "H W C"], kind: str, **options: int) -> str:
 
 def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def beside(pictures: Mapping[str, UInt8[ndarray, "H W 3"]]) -> str:
+    """Pictures beside each other by their captions, for somebody else's page: styles come along."""
+    shown = "".join(
+        '<figure style="margin: 0; max-width: 100%">'
+        f'<img src="{jpeg_uri(pixels)}" alt="{escape(caption)}" style="max-width: 100%">'
+        f'<figcaption style="font-size: 0.9em; opacity: 0.8">{escape(caption)}</figcaption></figure>'
+        for caption, pixels in pictures.items()
+    )
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 0.8em">{shown}</div>'

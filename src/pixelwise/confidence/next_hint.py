@@ -122,7 +122,8 @@ def _candidates(light: Grid) -> Grid:
 
 def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
     """The candidates that settle most, each with the share of the entropy that it settles."""
-    whole, left, chosen = float(entropy.sum()), entropy.copy(), []
+    whole, left = float(entropy.sum()), entropy.copy()
+    chosen: list[tuple[int, float]] = []
     for _ in range(min(num, len(settled))):
         cuts = settled @ left
         cuts[[index for index, _ in chosen]] = 0.0  # a point has one colour

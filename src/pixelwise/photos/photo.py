@@ -207,21 +207,29 @@ def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
 
     `path` is what messages call it; nothing is read there.
     """
-    _, height, width = codes.shape
-    image = pyvips.Image.new_from_array(codes.permute(1, 2, 0).contiguous().numpy())
-    upright_srgb = image.copy(interpretation="srgb")
+    return photo_of_codes(codes.permute(1, 2, 0).contiguous().numpy(), path)
+
+
+def photo_of_codes(codes: Strip, path: Path) -> Photo:
+    """The same of codes (H, W, bands) of 8 or 16 bit: grey or sRGB, with or without alpha."""
+    height, width, bands = codes.shape
+    bits = 8 * codes.itemsize
+    colour = bands >= 3
+    image = pyvips.Image.new_from_array(codes)
+    kind = {(8, False): "b-w", (8, True): "srgb", (16, False): "grey16", (16, True): "rgb16"}[bits, colour]
+    upright = image.copy(interpretation=kind)
     return Photo(
         path=path,
         width=width,
         height=height,
-        bits=8,
-        colour=True,
-        alpha=False,
+        bits=bits,
+        colour=colour,
+        alpha=bands in (2, 4),
         orientation=1,
         format="pngload",
-        metadata={},
+        metadata={name: (upright.get_typeof(name), upright.get(name)) for name in ("xres", "yres")},
         profile=None,
         into_profile=False,
         notes=(),
-        develop=lambda _shrink: upright_srgb,
+        develop=lambda _shrink: upright,
     )
