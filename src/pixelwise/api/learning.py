@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -148,15 +148,11 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """The class of each pixel (H, W), uint8, of a picture; a list of these of several."""
-        if is_one(images):
-            return self.segment(images).labels  # type: ignore[arg-type]
-        return [self.segment(image).labels for image in images]  # type: ignore[union-attr]
+        return self._of_each(images, lambda one: one.labels)
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """How likely each class is at each pixel (K, H, W) of a picture; a list of these of several."""
-        if is_one(images):
-            return self.segment(images).chances()  # type: ignore[arg-type]
-        return [self.segment(image).chances() for image in images]  # type: ignore[union-attr]
+        return self._of_each(images, Segmentation.chances)
 
     def score(self, images: Images, masks: Masks) -> float:
         """The mean over the classes of intersection over union, all pixels of all pictures together."""
@@ -177,6 +173,11 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         check_is_fitted(self, "head_")
         write_head(Path(path), self.head_)
         return Path(path)
+
+    def _of_each(self, images: ImageLike | Images, part: Callable[[Segmentation], ndarray]) -> Any:
+        if is_one(images):
+            return part(self.segment(cast("ImageLike", images)))
+        return [part(self.segment(image)) for image in cast("Sequence[ImageLike]", images)]
 
     def _names(self, labels: Sequence[UInt8[Tensor, "H W"]]) -> ClassNames:
         there = sorted({int(one) for label in labels for one in label.unique()} - {IGNORE})
