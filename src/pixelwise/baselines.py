@@ -141,8 +141,13 @@ def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> 
         "colour histogram": _learn_histogram(by_bin),
     }
     if num_classes == 2:
-        learned |= {"colour threshold": _learn_threshold(by_code), "grabcut": GrabCut()}
-    return learned
+        learned["colour threshold"] = _learn_threshold(by_code)
+    return learned | unlearned_baselines(num_classes)
+
+
+def unlearned_baselines(num_classes: int) -> dict[str, Baseline]:
+    """What there is to compare with where there is nothing to learn from: `grabcut`, for two classes."""
+    return {"grabcut": GrabCut()} if num_classes == 2 else {}
 
 
 def _learn_histogram(by_bin: Int64[ndarray, "K bins"]) -> ColourHistogram:

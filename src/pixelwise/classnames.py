@@ -15,6 +15,9 @@ MAX_CLASSES = 255
 BACKGROUND = "background"
 """The name of what is around everything else; drawn black where it is class 0."""
 
+UNNAMED = (BACKGROUND, "object")
+"""The names of two classes that nobody named, as in a mask in black and white."""
+
 Colour = tuple[int, int, int]
 """sRGB codes, 0 to 255."""
 

@@ -222,6 +222,8 @@ class FinetuneConfig:
     """Short sides in pixels at which photos are read; the backbone's own if empty."""
     shots: int = 0
     """Photos drawn to learn from; 0: all of the part `train`."""
+    then_all: bool = False
+    """Whether, once it is scored, the head is learned anew from the photos of `val`, too."""
     looks: int = 0
     """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
     ridge: float | None = None

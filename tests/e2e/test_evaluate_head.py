@@ -68,6 +68,38 @@ def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwis
     assert "baselines learned from 6 photos of the part train" in values["notes"][0]
 
 
+def test_photos_that_a_head_never_saw_are_all_scored(pixelwise, folder, head):
+    for photo in (folder / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(photo)) // 2 + 60).save(photo)
+    (folder / "splits.json").unlink()
+    num = len(list((folder / "images").iterdir()))
+    values = evaluated(pixelwise, head, f"folder:{folder}")
+    assert (values["part"], values["num_images"]) == ("all", num)
+    assert set(values["baselines"]) == {"grabcut"}
+    assert "have no other photos to learn from" in values["notes"][0]
+    assert evaluated(pixelwise, head, f"folder:{folder}", "--part", "val")["num_images"] < num
+    stems = [photo.stem for photo in (folder / "images").iterdir()]
+    (folder / "splits.json").write_text(json.dumps({"test": stems}))
+    assert evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")["num_images"] == num
+
+
+def test_what_a_head_saw_is_scored_only_when_asked_and_said(pixelwise, folder, head):
+    (folder / "splits.json").unlink()
+    assert evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")["part"] == "val"
+    notes = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines", "--part", "all")["notes"]
+    assert "its scores are too good" in notes[0]
+
+
+def test_masks_in_black_and_white_are_of_any_head_of_two_classes(pixelwise, folder, head):
+    for mask in (folder / "masks").glob("*.png"):
+        codes = np.asarray(Image.open(mask))
+        Image.fromarray(np.where(codes == 1, 255, 0).astype(np.uint8)).save(mask)
+    (folder / "classes.json").unlink(missing_ok=True)
+    (folder / "masks" / "classes.json").unlink(missing_ok=True)
+    values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")
+    assert values["iou"]["disc"]["value"] > 0.5
+
+
 def test_a_photo_without_labels_is_neither_the_worst_nor_the_best(pixelwise, folder, head, tmp_path):
     mask = folder / "masks" / "disc07.png"
     Image.fromarray(np.full((48, 64), 255, np.uint8)).save(mask)

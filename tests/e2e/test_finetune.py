@@ -114,6 +114,24 @@ def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(pixelwise, t
     assert pixelwise("segment", few / "images", "--head", few / "head", "-o", few / "out").returncode == 0
 
 
+def test_all_photos_are_learned_from_once_the_head_is_scored(pixelwise, folder):
+    (folder / "splits.json").unlink()
+    first = learn(pixelwise, folder)
+    assert (first["num_images"], first["num_scored"]) == (6, 2)
+    values = learn(pixelwise, folder, "--then-all")
+    assert values["after"] == first["after"]
+    assert (values["num_images"], values["scored_num_images"], values["num_scored"]) == (8, 6, 2)
+    head = open_head(folder / "head")
+    assert len(head.facts["photos"]) == 8
+    assert head.facts["scores"]["miou"]["value"] == values["after"]["miou"]
+    done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--then-all", "-o", folder / "head")
+    assert " numbers learned from 6 photos, " in done.stdout.splitlines()[0]
+    assert "then learned anew from 8 photos, those it was scored on among them" in done.stdout
+    refused = pixelwise("finetune", f"folder:{folder}", "--then-all", "--shots", 2, "-o", folder / "head")
+    assert refused.returncode == 2
+    assert "--then-all is for the exact last layer" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "options",
     [(), ("--solver", "adam", "--epochs", 1), ("--policy", "stage", "--epochs", 1)],

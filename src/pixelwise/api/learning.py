@@ -20,7 +20,7 @@ from torch import Tensor
 from pixelwise.api.images import ImageLike, Images, is_one, photo_from
 from pixelwise.api.segmentation import Segmentation, look_for
 from pixelwise.backbones import Backbone, open_backbone
-from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.finetune.last_layer import Look, learn_exactly
@@ -183,8 +183,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         there = sorted({int(one) for label in labels for one in label.unique()} - {IGNORE})
         most = there[-1] if there else 0
         if self.classes is None:
-            things = ["object"] if most <= 1 else [f"class {number}" for number in range(1, most + 1)]
-            return ClassNames((BACKGROUND, *things))
+            several = (BACKGROUND, *(f"class {number}" for number in range(1, most + 1)))
+            return ClassNames(UNNAMED if most <= 1 else several)
         if most >= len(self.classes):
             raise LabelError(f"needed masks of the classes 0 to {len(self.classes) - 1}, got {most} in one")
         return ClassNames(tuple(self.classes))

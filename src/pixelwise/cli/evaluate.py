@@ -24,7 +24,7 @@ def evaluate(
     source: str,
     /,
     *,
-    part: Literal["test", "val"] | None = None,
+    part: Literal["test", "val", "all"] | None = None,
     baselines: bool = True,
     without_duplicates: Annotated[bool, Parameter(negative="")] = False,
     size: int | None = None,
@@ -51,7 +51,8 @@ def evaluate(
         For a model folder:PATH, colour photos of any size, also below it; or cifar10:CLASS, cifar10:all,
         synthetic:shapes. For a head photos and masks: flowers17, flowers17:classes or folder:PATH.
     part
-        Of a head's source: test if there is one, or else val, if not given.
+        Of a head's source: test, val, or all of it. If not given: test if there is one; where there is none,
+        all if the head has learned from none of it, or else val.
     baselines
         Score majority, colour and GrabCut, too, beside a head; without, it takes a third of the time.
     without_duplicates

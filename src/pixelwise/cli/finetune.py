@@ -131,6 +131,13 @@ def _told(result: FinetuneResult, path: Path) -> str:
     ]
     if result.after:
         lines += _scores_told(result, result.after)
+    if "scored_num_images" in facts:
+        lines[0] = lines[0].replace(f"{facts['num_images']} photos", f"{facts['scored_num_images']} photos")
+        lines.append(
+            f"then learned anew from {facts['num_images']} photos, those it was scored on among them"
+        )
+    elif result.after and result.scored_on == "val":
+        lines.append("--then-all learns from the photos that it was scored on, too")
     if result.advice:
         lines.append(result.advice.describe())
     if result.plan and result.measured:

@@ -46,6 +46,9 @@ class FinetuneOptions:
         File of the backbone's weights, where there is no network to download them from.
     shots
         Photos to learn from, drawn by --seed; all of the training part if not given.
+    then_all
+        Once the head is scored on the photos held out, learn it anew from these, too. Its scores stay those
+        of before.
     sizes
         Short sides in pixels at which photos are read; the backbone's own if not given.
     looks
@@ -87,6 +90,7 @@ class FinetuneOptions:
     backbone: str = "efficientnet_lite0"
     weights: Path | None = None
     shots: int = 0
+    then_all: Annotated[bool, Parameter(negative="")] = False
     sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = ()
     looks: int = 0
     ridge: float | None = None

@@ -27,6 +27,8 @@ _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn f
 
 HeldOut = Literal["test", "val"]
 """Parts that are not learned from."""
+Part = Literal["test", "val", "all"]
+"""What a head may be scored on; `all` is every labelled photo, for who learned elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class LabelledPhotos:
         """
         name: HeldOut = part or ("test" if self.test else "val")
         return name, self.test if name == "test" else self.val
+
+    @property
+    def labelled(self) -> tuple[LabelledPhoto, ...]:
+        """All of them, whatever their part."""
+        return self.train + self.val + self.test
 
     def require_held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
         """The same, for who cannot do without.
@@ -172,11 +179,11 @@ def gather_labelled(
     `told_by` are further files that say what the labels mean.
 
     Raises:
-        DataError: two parts share a photo, or there is none to learn from.
+        DataError: two parts share a photo, or there is none.
     """
     dealt = {part: tuple(LabelledPhoto(*_fields(one)) for one in parts.get(part, ())) for part in SPLITS}
-    if not dealt["train"]:
-        raise DataError(f"{name}: needed labelled photos to learn from, the part train has none")
+    if not any(dealt.values()):
+        raise DataError(f"{name}: needed labelled photos, got none")
     photos = [one for part in SPLITS for one in dealt[part]]
     files = {file for one in photos for file in (one.photo, one.labels_file)} | set(told_by)
     checksums = file_checksums(files)

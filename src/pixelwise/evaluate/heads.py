@@ -15,10 +15,11 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from pixelwise.backbones import Backbone
-from pixelwise.baselines import Baseline, learn_baselines
+from pixelwise.baselines import Baseline, learn_baselines, unlearned_baselines
+from pixelwise.classnames import UNNAMED
 from pixelwise.config import Device
 from pixelwise.data import LabelledPhoto, LabelledPhotos
-from pixelwise.data.labelled import HeldOut
+from pixelwise.data.labelled import Part, file_checksums
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.heads import Head
@@ -54,7 +55,7 @@ class HeadEvaluation:
 
     head: Head
     source: str
-    part: HeldOut
+    part: Part
     scores: SegmentationScores
     baselines: dict[str, SegmentationScores]
     """By name; empty if they were not asked for."""
@@ -96,17 +97,20 @@ def evaluate_head(
     backbone: Backbone,
     labelled: LabelledPhotos,
     *,
-    part: HeldOut | None = None,
+    part: Part | None = None,
     baselines: bool = True,
     without_duplicates: bool = False,
     cache: FeatureCache | None = None,
     device: Device = "auto",
     seed: int = 0,
 ) -> HeadEvaluation:
-    """Scores of a head on a part of a source, the part `test` if there is one and none is named.
+    """Scores of a head on a part of a source.
 
-    Photos that are in the part `train` as well, saved anew, are named; `without_duplicates` leaves them out.
-    Baselines learn from at most 100 photos of the part `train`, evenly taken; the seed draws the intervals.
+    If none is named, it is the part `test`; where there is none, all photos if the head is known to have
+    learned from none of them, and else the part `val`. Photos that are in the part `train` as well, saved
+    anew, are named; `without_duplicates` leaves them out. Baselines learn from at most 100 photos of the part
+    `train`, evenly taken; where all photos are scored only GrabCut, which learns nothing, is compared with.
+    The seed draws the intervals.
 
     Raises:
         CheckpointError: the head was learned on another backbone.
@@ -114,13 +118,14 @@ def evaluate_head(
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
     backbone = head.dress(backbone)
-    if head.classes.names != labelled.classes.names:
+    if head.classes.names != labelled.classes.names and not _both_of_two(head, labelled):
         raise ConfigError(
             f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
             f"{', '.join(labelled.classes.names)}: needed the same classes in the same order"
         )
-    part, photos = labelled.require_held_out(part)
-    twins = _find_twins(labelled.train, photos)
+    part, photos = _scored_part(head, labelled, part)
+    learned_from = () if part == "all" else labelled.train
+    twins = _find_twins(learned_from, photos)
     notes = [_told(twins, part, without_duplicates)] if twins else []
     if without_duplicates:
         photos = _without(photos, twins, part)
@@ -131,10 +136,15 @@ def evaluate_head(
     if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
         notes.insert(0, f"the head saw {_listed(known)} as it learned, scored here: its scores are too good")
     others: Mapping[str, Baseline] = {}
-    if baselines:
-        shots = labelled.train[:: -(-len(labelled.train) // _MOST_SHOTS)]
+    if baselines and learned_from:
+        shots = learned_from[:: -(-len(learned_from) // _MOST_SHOTS)]
         others = learn_baselines(_shown(shots), head.classes.num_classes)
         notes.append(f"baselines learned from {len(shots)} photos of the part train; GrabCut learns nothing")
+    elif baselines:
+        others = unlearned_baselines(head.classes.num_classes)
+        notes.append(
+            "baselines that learn have no other photos to learn from here: --part val compares with them"
+        )
     counts = _count(head, others, photos, features)
     scores = {
         name: SegmentationScores.of([one[name] for one in counts], head.classes, seed)
@@ -153,6 +163,23 @@ def evaluate_head(
         twins=twins,
         notes=tuple(notes),
     )
+
+
+def _both_of_two(head: Head, labelled: LabelledPhotos) -> bool:
+    """Whether masks in black and white, which name nothing, are of a head of two classes."""
+    return labelled.classes.names == UNNAMED and head.classes.num_classes == len(UNNAMED)
+
+
+def _scored_part(
+    head: Head, labelled: LabelledPhotos, part: Part | None
+) -> tuple[Part, tuple[LabelledPhoto, ...]]:
+    """What is scored, and its photos."""
+    every = labelled.labelled
+    if part is None and not labelled.test and head.facts.get("photos"):
+        digests = file_checksums(one.photo for one in every)
+        if not any(head.knows(digest) for digest in digests.values()):
+            return "all", every
+    return ("all", every) if part == "all" else labelled.require_held_out(part)
 
 
 def read_pixels(path: Path) -> UInt8[ndarray, "H W 3"]:

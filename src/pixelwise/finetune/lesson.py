@@ -99,10 +99,12 @@ def require_possible(lesson: Lesson, held_out: Sequence[LabelledPhoto]) -> None:
     """Refuse, before anything takes time, what would fail at the end; photos `held_out` are for advice.
 
     Raises:
-        ConfigError: there are too few photos to stop by or for advice, or the backbone's last stage is not
-            known.
+        ConfigError: there are too few photos to stop by or for advice, the backbone's last stage is not
+            known, or all photos are to be learned from in a way that needs some to stop by.
     """
     config = lesson.config
+    if config.then_all and (config.shots or config.has_epochs):
+        raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
     if config.policy != "last-layer":
         require_watched(lesson)
         learned_names(lesson.backbone, config.policy)

@@ -124,6 +124,9 @@ def finetune(
     if after:
         head = replace(head, facts=head.facts | _score_facts(part, after))
         write_head(out, head)
+    if config.then_all and labelled.val:
+        head = _learned_from_all(lesson, labelled, head)
+        write_head(out, head)
     measured = _measured(plan, lesson.device) if plan else None
     return FinetuneResult(
         head=head,
@@ -138,6 +141,16 @@ def finetune(
         plan=plan,
         measured=measured,
     )
+
+
+def _learned_from_all(lesson: Lesson, labelled: LabelledPhotos, scored: Head) -> Head:
+    """The head anew, from the photos of `val` as well; it has the scores of the one that knew these not."""
+    whole = replace(lesson, shots=labelled.train + labelled.val)
+    head = _head(whole, labelled, _learn(whole), Path(scored.name))
+    kept = {
+        name: scored.facts[name] for name in ("scored_on", "num_scored", "scores") if name in scored.facts
+    }
+    return replace(head, facts=head.facts | kept | {"scored_num_images": scored.facts["num_images"]})
 
 
 def _announced(lesson: Lesson, scored: Sequence[LabelledPhoto], announce: Callable[[Plan], None]) -> Plan:

@@ -43,10 +43,15 @@ def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
     """`num` of the photos, any as likely as any other, in their own order; 0: all of them.
 
     Raises:
-        ConfigError: there are fewer.
+        ConfigError: there are fewer, or none.
     """
+    if not photos:
+        raise ConfigError("needed labelled photos to learn from, the part train has none")
     if num > len(photos):
-        raise ConfigError(f"needed {num} labelled photos to learn from, there are {len(photos)}")
+        raise ConfigError(
+            f"needed {num} labelled photos to learn from, there are {len(photos)} beside those held out to "
+            "score on; --then-all learns from these, too"
+        )
     if num == 0:
         return tuple(photos)
     chosen = random.Random(seed).sample(range(len(photos)), num)

@@ -159,13 +159,14 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]] | None:
 
     Raises:
         DataError: it is no JSON.
-        LabelError: it has not the three parts, lists of stems.
+        LabelError: it has none of the three parts, or one is no list of stems.
     """
     path = folder / SPLITS_FILE
     if not path.is_file():
         return None
     values = read_json(path)
-    parts = {part: entries(values, part, path) for part in SPLITS}
+    named = [part for part in SPLITS if isinstance(values, dict) and part in values]
+    parts = {part: entries(values, part, path) if part in named or not named else [] for part in SPLITS}
     if wrong := [stem for stems in parts.values() for stem in stems if not isinstance(stem, str)]:
         raise LabelError(f"{path}: needed stems of photos, in quotes, got {wrong[0]!r}")
     return {part: tuple(stems) for part, stems in parts.items()}

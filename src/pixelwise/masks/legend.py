@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.classnames import BACKGROUND, FLOWER, MAX_CLASSES, ClassNames, Colour, check_colour
+from pixelwise.classnames import BACKGROUND, FLOWER, MAX_CLASSES, UNNAMED, ClassNames, Colour, check_colour
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.json_file import read_json, short
@@ -180,7 +180,7 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     if given is not None:
         return Legend(given.classes, _BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
     if codes <= {0, _WHITE} and _WHITE in greys and colours is None:
-        return Legend(ClassNames((BACKGROUND, "object")), _BLACK_AND_WHITE)
+        return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
     if colours is not None:
         raise LabelError(_no_legend(colours))
     if trimap := next(filter(_may_be_trimap, seen), None):
