@@ -177,9 +177,7 @@ class Targets:
         """Remove what was written for a photo that failed; what was there before stays as it is now."""
         for target, owner in self.taken.items():
             if owner == photo.path and target not in self.before:
-                with contextlib.suppress(
-                    OSError
-                ):  # never written, or out of reach: the failure is told anyhow
+                with contextlib.suppress(OSError):  # most were never written
                     target.unlink()
 
     def beside(self, photo: Found, ending: str) -> Path | None:
