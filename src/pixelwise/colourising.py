@@ -145,7 +145,7 @@ def colourise(
         do=lambda found, targets: _colourise_found(found, targets, model, options, reference),
         writable=WRITABLE,
         outdated=tuple(_outdated(options)),
-        ours=lambda path: path.name.endswith((_MAP, _TOP)) or _has_record(path),
+        ours=lambda path: path.name.endswith((_MAP, _TOP)) or _is_alternative(path),
     )
     result = Colourised()
     each_photo(inputs, out, work, result, recursive, tell)
@@ -217,12 +217,13 @@ def _outdated(options: ColouriseOptions) -> Iterator[str]:
         yield from (f".{index}{suffix}" for suffix in WRITABLE)
 
 
-def _has_record(path: Path) -> bool:
-    """Whether a file says that it was coloured here."""
+def _is_alternative(path: Path) -> bool:
+    """Whether NAME.INDEX.SUFFIX says that it is that alternative, not NAME.INDEX's only copy."""
     try:
-        return read_provenance(path) is not None
+        record = read_provenance(path)
     except PhotoError:
         return False
+    return record is not None and f".{record.settings.get('alternative')}" == Path(path.stem).suffix
 
 
 def _own_colours(photo: Photo, prediction: Prediction) -> str:

@@ -133,8 +133,17 @@ class Palette:
         own = self.colours.to(points)
         squares = (points.square().sum(-1, keepdim=True) - 2 * points @ own.T + own.square().sum(1)).clamp(0)
         nearest = squares.topk(min(num_near, self.num_classes), largest=False)
-        shares = (-nearest.values / (2 * sigma**2)).softmax(-1)
+        shares = _shares(nearest.values, sigma)
         return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
+
+    def soft_chances(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
+        """Chances of all classes that stand for these Lab a and b, whatever the palette's space.
+
+        The nearer a class is in a and b, the more; `sigma` is in their units. Source: as of `soft_labels`.
+        """
+        points = chroma.movedim(0, -1)
+        squares = torch.cdist(points, self.class_chroma.expand(len(points), -1, -1)).square()
+        return _shares(squares, sigma).movedim(-1, 0)
 
     def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
         """Each pixel's class as its colour: sRGB in [0, 1], or a and b; IGNORE is black, or no chroma.
@@ -276,6 +285,11 @@ class Palette:
 def _table(space: Space, colours: tuple[float, ...]) -> UInt8[ndarray, " colours"]:
     """The table of a palette's colours, which all palettes of the same colours share."""
     return nearest_table(np.array(colours).reshape(-1, _AXES[space]) * _SCALES[space], space)
+
+
+def _shares(squares: Float[Tensor, "*pixels n"], sigma: float) -> Float[Tensor, "*pixels n"]:
+    """What colours at these squared distances count for a pixel: exp(-d^2 / 2 sigma^2), scaled to sum 1."""
+    return (-squares / (2 * sigma**2)).softmax(-1)
 
 
 def _histogram(images: UInt8[Tensor, "N 3 H W"]) -> tuple[Int64[ndarray, " n"], Int64[ndarray, " n"]]:

@@ -16,11 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.colour import lightness
 from pixelwise.confidence.likeliest import Likeliest, likeliest
 from pixelwise.confidence.next_hint import NextHint, suggest_hints
 from pixelwise.control.alternatives import alternatives
-from pixelwise.control.hints import Hint, tell_hints
+from pixelwise.control.hints import Hint, light_at, tell_hints
 from pixelwise.control.keep_grey import Area, grey_areas, likely_grey
 from pixelwise.control.options import Control
 from pixelwise.control.reference import Reference, follow
@@ -90,12 +89,14 @@ class Prediction:
         Raises:
             PhotoError: a box lies outside the photo; the file is damaged or cut short.
         """
-        return self._kept_grey(grey_areas(photo, areas, hints), "likely" in areas) if areas else self
+        return self._kept_grey(photo, grey_areas(photo, areas, hints), "likely" in areas) if areas else self
 
-    def _kept_grey(self, areas: Told, likely: bool) -> Prediction:
+    def _kept_grey(self, photo: Photo, areas: Told, likely: bool) -> Prediction:
         """With areas laid over what was told; and what is `likely` grey below all that."""
         known = areas.over(self.told)
-        return replace(self, told=known.over(likely_grey(self.logits, self.palette)) if likely else known)
+        if likely:
+            known = known.over(likely_grey(photo, self.logits, self.palette))
+        return replace(self, told=known)
 
     def following(self, photo: Photo, reference: Reference, strength: float = 1.0) -> Prediction:
         """With the reference's colours, as often as there, where the network finds them likeliest.
@@ -103,11 +104,8 @@ class Prediction:
         Raises:
             PhotoError: the file is damaged or cut short.
         """
-        return replace(self, logits=follow(self.logits, self._light(photo), reference, strength))
-
-    def _light(self, photo: Photo) -> Float[Tensor, "h w"]:
-        """CIE L of the photo, rows as its file has them, at the network's size."""
-        return lightness(photo.thumbnail(*self.logits.shape[1:]).float() / 255)[0]
+        light = light_at(photo, *self.logits.shape[1:])
+        return replace(self, logits=follow(self.logits, light, reference, strength))
 
     def next_hints(self, photo: Photo, num: int) -> list[NextHint]:
         """The `num` points of a photo whose true colours would tell most, the best first.
@@ -115,7 +113,8 @@ class Prediction:
         Raises:
             PhotoError: the file is damaged or cut short.
         """
-        light, logits = (photo.upright(one) for one in (self._light(photo), self.known_logits()))
+        stored = light_at(photo, *self.logits.shape[1:]), self.known_logits()
+        light, logits = (photo.upright(one) for one in stored)
         return suggest_hints(logits, light, self.palette, photo.upright_size, num)
 
     def alternatives(self, num: int) -> list[Prediction]:
@@ -154,7 +153,7 @@ def controlled(
 
     Raises:
         ConfigError: two hints are of one pixel.
-        PhotoError: a hint lies outside the photo; the file is damaged or cut short.
+        PhotoError: a hint or a box lies outside the photo; the file is damaged or cut short.
     """
     if reference is not None:
         prediction = prediction.following(photo, reference, control.reference_strength)
@@ -162,4 +161,4 @@ def controlled(
     if not control.keep_grey:
         return versions
     areas = grey_areas(photo, control.keep_grey, control.hints)
-    return [one._kept_grey(areas, "likely" in control.keep_grey) for one in versions]
+    return [one._kept_grey(photo, areas, "likely" in control.keep_grey) for one in versions]

@@ -83,9 +83,37 @@ def test_copies_of_more_alternatives_than_now_go_if_they_are_ours(pixelwise, pho
     settings = [read_provenance(out / f"a.{index}.png").settings for index in (1, 2, 3)]
     assert [one["alternative"] for one in settings] == [1, 2, 3]
     shutil.copy(photo, out / "a.4.png")  # somebody's own
-    told = pixelwise(*args, "--alternatives", 2).stdout
-    assert "2 earlier files replaced, 2 outdated files removed" in told
-    assert {path.name for path in out.iterdir()} == {"a.1.png", "a.2.png", "a.4.png"}
+    shutil.copy(photo, tmp_path / "a.5.png")
+    pixelwise("colourise", tmp_path / "a.5.png", "-o", out)  # the copy of another photo
+    done = pixelwise(*args, "--alternatives", 2)
+    assert "2 earlier files replaced, 2 outdated files removed" in done.stdout
+    assert {path.name for path in out.iterdir()} == {"a.1.png", "a.2.png", "a.4.png", "a.5.png"}
+    assert (
+        f"2 files beside the results may be of an earlier run and stayed: such as {out}/a.4.png"
+        in done.stderr
+    )
+
+
+def test_alternatives_beside_a_single_copy_stay_and_are_told_of(pixelwise, photo, tmp_path):
+    args = ["colourise", photo, "-o", tmp_path / "out"]
+    pixelwise(*args, "--alternatives", 2)
+    done = pixelwise(*args, "--json")
+    values = json.loads(done.stdout)
+    assert values["removed"] == []
+    told = f"2 files beside the results may be of an earlier run and stayed: such as {tmp_path}/out/a.1.png"
+    assert values["remarks"][-1] == told
+
+
+def test_names_that_leave_no_room_for_an_ending_fail_alone(pixelwise, photo, tmp_path):
+    long = shutil.copy(photo, tmp_path / ("long" * 60 + "a.png"))
+    args = ["colourise", long, photo, "-o", tmp_path / "out"]
+    done = pixelwise(*args, "--confidence", "--json")
+    assert done.returncode == 1, done.stderr
+    values = json.loads(done.stdout)
+    assert [one["error"].rpartition(": ")[2] for one in values["failed"]] == ["file name too long"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "a.confidence.png"}
+    for _ in range(2):  # the second looks for a map to remove
+        assert pixelwise(*args).returncode == 0
 
 
 def test_of_a_photo_that_fails_nothing_is_left(pixelwise, photo, tmp_path):

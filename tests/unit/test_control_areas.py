@@ -139,11 +139,19 @@ def test_a_hint_on_paper_gives_all_of_it_its_colour(page):
         torch.testing.assert_close(chroma[:, *corner], cream.chroma())
 
 
-def test_what_is_likely_grey_is_grey():
+def test_what_is_likely_grey_is_grey(page):
     logits = torch.zeros(4, 1, 3)
     even = math.log(3)  # as many chances as the three other classes together
     logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 2] = 5.0, even, 5.0
-    assert likely_grey(logits, PALETTE).share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
+    told = likely_grey(open_photo(page), logits, PALETTE)
+    assert told.share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
+    assert not told.notes
+
+
+def test_that_nothing_is_likely_grey_is_said(page):
+    prediction = Prediction(torch.tensor([0.0, 9, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
+    (version,) = controlled(open_photo(page), prediction, Control(keep_grey=("likely",)))
+    assert version.told.notes == (f"{page}: nothing was found that is likely grey",)
 
 
 def test_a_hint_outweighs_what_is_likely(page):
@@ -190,6 +198,12 @@ def test_hints_in_an_area_colour_what_is_nearest_to_each(page):
     chroma = photo.upright(told.chroma)
     for hint in (red, blue):
         torch.testing.assert_close(chroma[:, *hint.cell((560, 720), tuple(chroma.shape[1:]))], hint.chroma())
+
+
+def test_a_hint_just_outside_a_box_leaves_it_grey(page):
+    photo, box = open_photo(page), Box(200, 300, 301, 400)
+    assert not grey_areas(photo, [box], [Hint(301, 350, "#c03030")]).chroma.any()
+    assert grey_areas(photo, [box], [Hint(300, 350, "#c03030")]).chroma.any()
 
 
 def test_areas_are_sought_once_for_all_alternatives(page, monkeypatch):

@@ -14,7 +14,7 @@ from pixelwise.colourising import colourise_photo
 from pixelwise.control.hints import Hint, tell_hints
 from pixelwise.control.options import Control
 from pixelwise.control.spread import spread
-from pixelwise.control.told import Told, soft_chances
+from pixelwise.control.told import Told
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
@@ -168,7 +168,7 @@ def test_what_was_told_last_wins():
 
 def test_the_chances_of_a_colour_are_those_of_the_nearest_classes():
     chroma = torch.tensor([[[58.0, 1.0]], [[3.0, 1.0]]])
-    assert soft_chances(chroma, PALETTE).argmax(0).tolist() == [[1, 0]]
+    assert PALETTE.soft_chances(chroma).argmax(0).tolist() == [[1, 0]]
     torch.testing.assert_close(PALETTE.class_chroma, PALETTE.colours.float())
     rgb = Palette(torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5]], dtype=torch.float64), "rgb")
     torch.testing.assert_close(rgb.class_chroma[1], torch.zeros(2), atol=0.05, rtol=0)

@@ -100,8 +100,16 @@ def light_map(photo: Photo) -> Float[Tensor, "h w"]:
     Raises:
         PhotoError: the file is damaged or cut short.
     """
-    small = photo.thumbnail(*shrunk_size(photo.height, photo.width, _SHORT_SIDE))
-    return photo.upright(lightness(small.float() / 255)[0])
+    return photo.upright(light_at(photo, *shrunk_size(photo.height, photo.width, _SHORT_SIDE)))
+
+
+def light_at(photo: Photo, height: int, width: int) -> Float[Tensor, "h w"]:
+    """CIE L of a photo at another size, rows as its file has them.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    return lightness(photo.thumbnail(height, width).float() / 255)[0]
 
 
 def _require_inside(photo: Photo, hints: Sequence[Hint]) -> None:

@@ -65,6 +65,10 @@ class Box:
                 f"{self.top},{self.left},{self.bottom},{self.right}"
             )
 
+    def holds(self, hint: Hint) -> bool:
+        """Whether the hint's pixel is one of its own."""
+        return self.top <= hint.row < self.bottom and self.left <= hint.column < self.right
+
     def coverage(self, size: tuple[int, int], map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
         """How much of each cell of a map lies in it, 0 to 1, where the photo has `size`."""
         down, across = (
@@ -112,7 +116,11 @@ def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) 
         if area == "likely":
             continue
         share, note = _share(photo, area, light)
-        inside = [hint for hint in hints if share[hint.cell(size, map_size)] > 0]
+        inside = [
+            hint
+            for hint in hints
+            if (share[hint.cell(size, map_size)] > 0 if area == "paper" else area.holds(hint))
+        ]
         if inside:
             chroma[:, share > 0] = _of_nearest(inside, size, map_size)[:, share > 0]
         kept = np.maximum(kept, share)
@@ -125,9 +133,8 @@ def _share(photo: Photo, area: Literal["paper"] | Box, light: Float[ndarray, "h 
     """How much of each cell of a map an area covers, and a note for the user where it is next to none."""
     if area == "paper":
         sheet = paper(light)
-        return sheet.astype(
-            np.float32
-        ), "" if sheet.any() else f"{photo.path}: no paper was found to keep grey"
+        note = "" if sheet.any() else f"{photo.path}: no paper was found to keep grey"
+        return sheet.astype(np.float32), note
     (height, width), map_size = photo.upright_size, (light.shape[0], light.shape[1])
     if area.top >= height or area.left >= width:
         raise PhotoError(
@@ -160,12 +167,13 @@ def _of_nearest(
     return nearest
 
 
-def likely_grey(logits: Float[Tensor, "K h w"], palette: Palette) -> Told:
+def likely_grey(photo: Photo, logits: Float[Tensor, "K h w"], palette: Palette) -> Told:
     """What a network says is grey by more chances than not, told to be grey; where it is even, in part."""
     neutral = palette.class_chroma.norm(dim=1) < _NEUTRAL
     chance = logits.softmax(0)[neutral].sum(0)
     share = ((chance - 0.4) / 0.2).clamp(0, 1)
-    return Told(share, torch.zeros(2, *share.shape))
+    notes = () if share.any() else (f"{photo.path}: nothing was found that is likely grey",)
+    return Told(share, torch.zeros(2, *share.shape), notes)
 
 
 def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:

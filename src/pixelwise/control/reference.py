@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.control.told import soft_chances
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.formats import MAX_MEGAPIXELS
@@ -51,7 +50,7 @@ class Reference:
                 "give a photo whose colours are to be followed"
             )
         lab = srgb_to_lab(small.float() / 255)
-        chances = soft_chances(lab[1:], palette)
+        chances = palette.soft_chances(lab[1:])
         return Reference(path, _shares(chances, _bands(lab[0]), chances.mean((1, 2))))
 
 

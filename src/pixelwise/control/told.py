@@ -11,8 +11,6 @@ from torch import Tensor
 
 from pixelwise.labelspace import Palette
 
-_SIGMA = 5.0  # in a and b: how far a colour's chances spread over classes. Source: Zhang et al. 2016, 2.2
-
 
 @dataclass(frozen=True)
 class Told:
@@ -50,17 +48,8 @@ class Told:
     def over_chances(self, chances: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Chances of the classes, those of what was told laid over, at the size of the chances."""
         size = chances.shape[1], chances.shape[2]
-        told = soft_chances(_resized(self.chroma, size), palette)
+        told = palette.soft_chances(_resized(self.chroma, size))
         return chances + self.share_at(size) * (told - chances)
-
-
-def soft_chances(chroma: Float[Tensor, "2 h w"], palette: Palette) -> Float[Tensor, "K h w"]:
-    """Chances of the classes that stand for these Lab a and b: the nearer a class, the more.
-
-    Source: Zhang, Isola, Efros 2016, arXiv:1603.08511, 2.2: soft encoding with a Gaussian.
-    """
-    distance = torch.cdist(palette.class_chroma, chroma.flatten(1).T)
-    return (-(distance**2) / (2 * _SIGMA**2)).softmax(0).view(-1, *chroma.shape[1:])
 
 
 def _of_one_size(*both: Told) -> tuple[Told, ...]:

@@ -27,6 +27,8 @@ class Done:
     """Those of `paths` where there was a file before."""
     removed: tuple[Path, ...] = ()
     """What an earlier run had left beside those, and that was not this one's."""
+    stayed: tuple[Path, ...] = ()
+    """What may be an earlier run's, and was left where it is."""
 
     @property
     def path(self) -> Path:
@@ -65,7 +67,7 @@ class Work(Generic[D]):
     """Suffixes of the files that it can write."""
     outdated: tuple[str, ...] = ()
     """How the names end of files that an earlier run may have left of a photo, and that this one will not
-    make: they go when a result for it is replaced."""
+    make: they go when a result for it is replaced, and are told of otherwise."""
     ours: Callable[[Path], bool] = lambda _path: True
     """Whether such a file is surely an earlier run's: others stay."""
     reads: tuple[Path, ...] = ()
@@ -108,6 +110,10 @@ def each_photo(
                 result.written.append(done)
             tell(done)
             advance(1, found.path.name)
+    if stayed := [path for one in result.written for path in one.stayed]:
+        files = "a file" if len(stayed) == 1 else f"{len(stayed)} files"
+        such = f"{stayed[0]}" if len(stayed) == 1 else f"such as {stayed[0]}"
+        result.remarks.append(f"{files} beside the results may be of an earlier run and stayed: {such}")
     if not recursive and (num := count_subfolders(inputs, leave_out=out)):
         were = "subfolders were" if num > 1 else "subfolder was"
         result.remarks.append(f"{num} {were} left alone; --recursive takes subfolders in")
@@ -133,9 +139,23 @@ def _try(found: Found, targets: Targets, work: Work[D]) -> D | Failure:
             return Failure.of(found.path, error)
         raise
     replaced = tuple(path for path in done.paths if path in targets.replaced)
-    endings = work.outdated if replaced else ()
-    outdated = [targets.remove_outdated(found, ending, work.ours) for ending in endings]
-    return replace(done, replaced=replaced, removed=tuple(one for one in outdated if one is not None))
+    beside = [targets.beside(found, ending) for ending in work.outdated]
+    left = [one for one in beside if one is not None]
+    ours = {one for one in left if work.ours(one)}
+    removed = tuple(one for one in left if replaced and one in ours and _removed(one))
+    # What stays is told of where there is doubt: some that are ours when nothing of theirs was replaced, and
+    # some that are not beside what was.
+    stayed = tuple(one for one in left if one not in removed and (one in ours) != bool(replaced))
+    return replace(done, replaced=replaced, removed=removed, stayed=stayed)
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file; whether that could be done, since results are there all the same."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _names_file(out: Path, work: Work[D]) -> bool:

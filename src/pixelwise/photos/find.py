@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,19 +177,16 @@ class Targets:
         """Remove what was written for a photo that failed; what was there before stays as it is now."""
         for target, owner in self.taken.items():
             if owner == photo.path and target not in self.before:
-                target.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # most were never written
+                    target.unlink()
 
-    def remove_outdated(self, photo: Found, ending: str, ours: Callable[[Path], bool]) -> Path | None:
-        """Remove what an earlier run left of a photo's whose results are replaced; its path, if it was there.
+    def beside(self, photo: Found, ending: str) -> Path | None:
+        """A file named like a result of `photo` that ends in `ending`, if there is one that nothing claimed.
 
-        A file of that name that is itself an input, or the result for one, stays; so does what is not `ours`.
+        A file of that name that is itself an input, or the result for one, is none.
         """
-        beside = self._named(photo, ending)
-        identity = _identity(beside)
-        if identity in self.inputs or identity in self.taken or not (beside.is_file() and ours(beside)):
+        named = self._named(photo, ending)
+        if not os.path.isfile(named):  # noqa: PTH113 - pathlib raises where the name is too long
             return None
-        try:
-            beside.unlink()
-        except OSError:
-            return None  # the results are there all the same
-        return beside
+        identity = _identity(named)
+        return None if identity in self.inputs or identity in self.taken else named
