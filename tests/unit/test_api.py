@@ -222,6 +222,14 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert (pickle.loads(pickle.dumps(learned)).predict(pictures[0]) == one).all()
 
 
+def test_a_head_written_anew_is_opened_anew(tmp_path):
+    (picture,), (mask,) = discs(1)
+    segmenter, path = pixelwise.Segmenter(sizes=(64,), looks=1), tmp_path / "disc.head.safetensors"
+    for truth in (mask, ~mask):
+        segmenter.fit([picture], [truth]).save(path)
+        assert (pixelwise.segment(picture, head=path).labels == segmenter.predict(picture)).all()
+
+
 def test_masks_can_be_corrected_without_looking_again(monkeypatch):
     pictures, masks = discs(2)
     segmenter = pixelwise.Segmenter(sizes=(64,), looks=1).fit(pictures, masks)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of
+from pixelwise.api.kept import Stamp, stamp
 from pixelwise.colourising import ColouriseOptions, colourise_photo
 from pixelwise.confidence.next_hint import NextHint
 from pixelwise.control.hints import Hint
@@ -79,7 +80,7 @@ def colourise(
         keep_grey=tuple(parse_area(one) for one in keep_grey),
     )
     options = ColouriseOptions(temperature=temperature, saturation=saturation, control=control)
-    opened = model if isinstance(model, Model) else _opened(str(model))
+    opened = model if isinstance(model, Model) else _opened(str(model), stamp(str(model)))
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -202,8 +203,8 @@ class ColouredImage:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(name_or_path: str) -> Model:
-    """A model, kept for the next picture."""
+def _opened(name_or_path: str, _written: Stamp) -> Model:
+    """A model, kept for the next picture until its file is written anew."""
     return open_model(name_or_path)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of
+from pixelwise.api.kept import Stamp, stamp
 from pixelwise.backbones import open_backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.head import Enlarged
@@ -47,7 +48,7 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
     >>> found.labels.shape, found.classes.names
     ((48, 64), ('background', 'flower'))
     """
-    look = look_for(head) if isinstance(head, Head) else _opened(str(head))
+    look = look_for(head) if isinstance(head, Head) else _opened(str(head), stamp(str(head)))
     photo = photo_from(image)
     (word,) = look(photo)
     return Segmentation(photo, word, look.heads[0].classes)
@@ -137,6 +138,6 @@ class Segmentation:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(name_or_path: str) -> Look:
-    """What looks for a head, kept for the next picture."""
+def _opened(name_or_path: str, _written: Stamp) -> Look:
+    """What looks for a head, kept for the next picture until its file is written anew."""
     return look_for(open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path))

@@ -1,0 +1,15 @@
+"""When what was opened from a file and kept for the next picture is out of date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+Stamp = tuple[tuple[str, int, int], ...]
+"""Path, time of the last change in ns and size in bytes, of each file."""
+
+
+def stamp(name_or_path: str) -> Stamp:
+    """What changes when a file, or one of a run folder, is written anew; () of shipped ones."""
+    path = Path(name_or_path).absolute()
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    return tuple((str(file), (told := file.stat()).st_mtime_ns, told.st_size) for file in files)
