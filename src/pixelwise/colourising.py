@@ -140,7 +140,7 @@ def colourise(
     work = Work(
         name="colouring",
         reads=(control.reference,) if control.reference else (),
-        do=lambda found, targets: _colourise_found(found, targets, model, options, reference),
+        do=colouriser(model, options, reference),
         writable=WRITABLE,
         outdated=(*([] if options.confidence else [_MAP]), *([] if options.top_k else [_TOP])),
     )
@@ -152,6 +152,16 @@ def colourise(
             f"{num_warned} of {len(result.written)} photos came with a warning: look at these first"
         )
     return result
+
+
+def colouriser(
+    model: Model, options: ColouriseOptions = ColouriseOptions(), reference: Reference | None = None
+) -> Callable[[Found, Targets], Coloured]:
+    """What colours one photo that was found, to targets that it claims.
+
+    It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
+    """
+    return lambda found, targets: _colourise_found(found, targets, model, options, reference)
 
 
 def _colourise_found(

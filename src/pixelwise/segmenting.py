@@ -97,18 +97,34 @@ def segment(
         ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    named = dict(zip(_endings(heads), heads, strict=True))
-    extractors = _extractors(heads, backbone, device)
-
-    def do(found: Found, targets: Targets) -> CutOut:
-        return _segment_found(found, targets, named, lambda photo: _look(photo, heads, extractors), options)
-
+    do = segmenter(heads, backbone, options, device)
     outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
     outdated += [] if options.probabilities else [_PROBABILITIES]
     work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=tuple(outdated))
     result = Segmented()
     each_photo(inputs, out, work, result, recursive, tell)
     return result
+
+
+def segmenter(
+    heads: Sequence[Head],
+    backbone: Backbone,
+    options: SegmentOptions = SegmentOptions(),
+    device: torch.device = _CPU,
+) -> Callable[[Found, Targets], CutOut]:
+    """What segments one photo that was found, to targets that it claims.
+
+    It raises PhotoError where the photo is damaged, OutputError where its mask cannot be written or named.
+
+    Raises:
+        CheckpointError: a head was learned on another backbone.
+        ConfigError: there is no head, or two have one name.
+    """
+    named = dict(zip(_endings(heads), heads, strict=True))
+    extractors = _extractors(heads, backbone, device)
+    return lambda found, targets: _segment_found(
+        found, targets, named, lambda photo: _look(photo, heads, extractors), options
+    )
 
 
 def look(

@@ -70,6 +70,11 @@ plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will 
 plan.command("pixelwise.cli.plan:train", help="What training a network will cost, by recipe.")
 app.command(plan)
 
+batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
+batch.command("pixelwise.cli.batch:colourise", help="Colour any number of photos.")
+batch.command("pixelwise.cli.batch:segment", help="Cut things out of any number of photos.")
+app.command(batch)
+
 
 def main() -> None:
     """Run the program on the process's own arguments and exit."""
