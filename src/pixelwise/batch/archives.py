@@ -36,7 +36,7 @@ def tar_items(path: Path, names: Names) -> Iterator[Item]:
             about = path.stat()
             try:
                 while (member := tar.next()) is not None:
-                    tar.members.clear()  # else all are held
+                    tar.members.clear()  # type: ignore[attr-defined] # the stubs lack it; else all are held
                     if PurePosixPath(member.name).suffix.lower() in SUFFIXES:
                         yield _member(whole, about, member, names)
             except tarfile.TarError as error:
@@ -90,11 +90,7 @@ def parquet_items(path: Path, column: str, names: Names) -> Iterator[Item]:
 def _column(path: Path, schema: pa.Schema, wanted: str) -> tuple[str, bool]:
     """The column that holds the photos, and whether it holds their bytes."""
     bytes_in = [field.name for field in schema if _holds_bytes(field.type)]
-    paths_in = [
-        field.name
-        for field in schema
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-    ]
+    paths_in = [field.name for field in schema if str(field.type) in ("string", "large_string")]
     if wanted in bytes_in or wanted in paths_in:
         return wanted, wanted in bytes_in
     for some in (bytes_in, paths_in):
@@ -141,9 +137,7 @@ def _paths(whole: str, file: pq.ParquetFile, column: str, names: Names) -> Itera
             row += 1
             if not named or "\0" in named:
                 target = names.give(f"{Path(whole).stem}/{row - 1:09}")
-                yield Item(
-                    name=shown(name), path=whole, target=target, refused=f"{shown(name)}: holds no path"
-                )
+                yield Item(name=shown(name), path=whole, target=target, refused=f"{name}: holds no path")
                 continue
             photo = os.path.join(folder, named)  # noqa: PTH118 - as it was written
             yield Item(name=shown(photo), path=photo, target=names.give(below(photo, folder)))

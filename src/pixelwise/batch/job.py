@@ -53,11 +53,14 @@ class Job:
         do, checksum, device = self._colouriser() if self.task == "colourise" else self._segmenter()
         if self.checksum not in ("", checksum):
             raise CheckpointError(
-                f"needed {self.model} with the SHA-256 {self.checksum[:12]}, which the batch was planned with, "
+                f"needed {self.model} with the SHA-256 {self.checksum[:12]}, as it was planned, "
                 f"got {checksum[:12]}; put that file back, or begin anew with another -o"
             )
-        located = {name: _absolute(getattr(self, name)) for name in ("model", "weights")}
-        return replace(self, checksum=checksum, device=device, **located), do
+        weights = _absolute(self.weights) if self.weights else None
+        settled = replace(
+            self, model=_absolute(self.model), checksum=checksum, weights=weights, device=device
+        )
+        return settled, do
 
     def _colouriser(self) -> tuple[Do, str, Device]:
         from pixelwise.colourising import ColouriseOptions, colouriser
@@ -90,6 +93,6 @@ class Job:
         return do, checksum(find_head(self.model)), "cuda" if device.type == "cuda" else "cpu"
 
 
-def _absolute(name: str | None) -> str | None:
+def _absolute(name: str) -> str:
     """A path as workers elsewhere need it; a shipped model's name stays a name."""
-    return str(Path(name).absolute()) if name is not None and Path(name).exists() else name
+    return str(Path(name).absolute()) if Path(name).exists() else name

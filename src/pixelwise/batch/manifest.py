@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_manifest(plan: Plan, done: Done) -> Path:
     pairs = zip(plan.every_item(), done.records(), strict=True)
     try:
         with whole_file(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
-            while some := [_row(item, record) | about for (item, record), _ in zip(pairs, range(GROUP_ROWS))]:
+            while some := [_row(item, record) | about for item, record in islice(pairs, GROUP_ROWS)]:
                 writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
     except ValueError as error:
         raise DataError(f"{path}: not all of the plan is done; give the same command again") from error

@@ -62,8 +62,8 @@ class Plan:
         for name, before in began.items():
             if comes[name] != before:
                 raise ConfigError(
-                    f"{self.out} holds a batch whose {name.replace('_', '-')} is {before}, got {comes[name]}; "
-                    "give the same to go on with it, or begin another with another -o"
+                    f"{self.out} is of a batch whose {name.replace('_', ' ')} is {before}, got {comes[name]}"
+                    "; give the same to go on with it, or begin another with another -o"
                 )
 
     def items(self, group: int) -> list[Item]:
@@ -155,13 +155,12 @@ def require_fresh(out: Path) -> None:
                 entry.unlink()
             elif entry.name != STATE:
                 raise ConfigError(
-                    f"needed an empty folder for the outputs of a new batch, got {out} with {entry.name} in it; "
-                    "choose another -o"
+                    f"needed an empty folder for the outputs of a new batch, got {out} with {entry.name} "
+                    "in it; choose another -o"
                 )
     except OSError as error:
-        raise OutputError(
-            f"cannot write into {out}: {(error.strerror or str(error)).lower()}; choose another folder with -o"
-        ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with -o") from error
 
 
 def _groups(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:

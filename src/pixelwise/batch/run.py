@@ -1,41 +1,33 @@
-"""A batch from its plan to its manifest, on Ray Data: on this machine, or on a cluster that shares the folder.
-
-Ray hands out chunks to a pool of workers, starts workers anew that were lost, and gives their chunks to
-others. What is in its memory is numbers of chunks and reports: photos are read and written by the workers,
-each one at a time, so that memory does not grow with the batch.
-"""
+"""A batch from its plan to its manifest: begun, or gone on with; one run at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
-import logging
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from pixelwise.batch.cluster import reports, started
 from pixelwise.batch.job import Job
 from pixelwise.batch.journal import Done
 from pixelwise.batch.manifest import read_manifest, write_manifest
 from pixelwise.batch.plan import ABOUT, GROUP_ROWS, STATE, Plan, open_plan, require_fresh, write_plan
 from pixelwise.batch.sources import items
-from pixelwise.batch.work import Report, Todo, Worker, clear_runs
-from pixelwise.errors import ConfigError, Interrupted, OutputError, PixelwiseError
+from pixelwise.batch.work import Todo, clear_runs
+from pixelwise.errors import ConfigError, Interrupted, OutputError
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
 _LARGEST_CHUNK = 32  # photos: progress is told of, and a lost worker's work looked through, by the chunk
 _MOST_CHUNKS = 2**17  # numbers that Ray holds at once
 _CHUNKS_EACH = 16  # of a worker, at least, so that none waits long for the last
-_STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and reports
 _LEFTOVERS_S = 60.0  # a killed run's workers notice within seconds that it is gone
 
 
@@ -140,12 +132,12 @@ def _work(
     run = f"{time.time_ns():020}-{uuid.uuid4().hex[:6]}"
     start_s = time.perf_counter()
     num_before, num = int(done.sum()), 0
-    with _ray(plan, workers, address) as num_workers:
+    with started(plan, workers, address) as num_workers:
         todo = Todo(run=run, size=_chunk_size(plan.num - num_before, num_workers), done=done)
         todo.write(plan.out)
         with progress(f"{plan.job.task}", plan.num, num_before) as advance:
             try:
-                for report in _reports(plan, todo, num_workers):
+                for report in reports(plan, todo, num_workers):
                     for name, error in report.failures:
                         tell(Failure(Path(name), error))
                     if report.stop:
@@ -165,90 +157,6 @@ def _chunk_size(num: int, workers: int) -> int:
 
 
 @contextlib.contextmanager
-def _ray(plan: Plan, workers: int | None, address: str | None) -> Iterator[int]:
-    """Ray, started here or joined, and how many workers there are to be; afterwards it is gone."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers how it is used
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    import ray
-
-    quiet: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-        "configure_logging": False,
-    }
-    with contextlib.ExitStack() as stack:
-        # Ray prints what its machinery notices to standard output, on which --json has a line to itself.
-        stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
-        if address is not None:
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                told = str(error).splitlines()[0]
-                raise ConfigError(
-                    f"needed a Ray cluster at {address}: {told}; see `ray status` there"
-                ) from error
-        else:
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True)
-            )
-            local = workers or _processors(plan.job)
-            ray.init(
-                num_cpus=local,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                _temp_dir=folder,
-                **quiet,
-            )
-        stack.callback(ray.shutdown)
-        yield workers or (local if address is None else max(1, int(ray.cluster_resources().get("CPU", 1))))
-
-
-def _processors(job: Job) -> int:
-    """How many workers a machine has room for: as many as processors that this process may use, or GPUs."""
-    if job.device == "cuda":
-        import torch
-
-        return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0))
-
-
-def _reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
-    """What the workers tell, chunk after chunk, as they come."""
-    import ray.data
-
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    chunks = todo.chunks
-    results = ray.data.from_items(
-        [{"chunk": chunk} for chunk in chunks], override_num_blocks=min(len(chunks), 4096)
-    ).map_batches(
-        _RayWorker,
-        fn_constructor_kwargs={"out": str(plan.out), "run": todo.run},
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
-        num_cpus=1,
-        num_gpus=1 if plan.job.device == "cuda" else 0,
-    )
-    for batch in results.iter_batches(batch_size=None, prefetch_batches=0):
-        for told in batch["report"]:
-            yield Report(**json.loads(told))
-
-
-class _RayWorker:
-    """A worker as Ray Data calls it."""
-
-    def __init__(self, out: str, run: str) -> None:
-        self.worker = Worker(Path(out), run)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        reports = [self.worker.do_chunk(int(chunk)) for chunk in batch["chunk"]]
-        return {"report": [json.dumps(asdict(report)) for report in reports]}
-
-
-@contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keep other runs out of a batch, and wait for workers that a killed one left to be gone.
 
@@ -259,16 +167,12 @@ def _alone(out: Path) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("ab") as lock:
         if not _locked(lock):
-            raise ConfigError(
-                f"another run is at work on the batch in {out}; wait for it, or choose another -o"
-            )
+            raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o")
         with (state / "working").open("ab") as working:
             until_s = time.monotonic() + _LEFTOVERS_S
             while not _locked(working):
                 if time.monotonic() > until_s:
-                    raise ConfigError(
-                        f"workers of an earlier run are still at work on {out}; stop them first"
-                    )
+                    raise ConfigError(f"an earlier run's workers are still at work on {out}; stop them first")
                 time.sleep(0.1)
         clear_runs(out)
         yield

@@ -1,0 +1,157 @@
+"""Workers on Ray Data: a pool of processes here, or on a cluster, that is handed chunk after chunk.
+
+Ray starts workers anew that were lost, and gives their chunks to others. It hands out no more than workers
+can take on soon. What is in its memory is numbers of chunks and reports: photos are read and written by the
+workers, each one at a time, so that memory does not grow with the batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pixelwise.batch.job import Job
+from pixelwise.batch.plan import Plan
+from pixelwise.batch.work import Report, Todo, Worker
+from pixelwise.errors import ConfigError
+
+_STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and reports
+_MOST_BLOCKS = 4096  # that Ray is handed; of more chunks, some at a time
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would tell its makers how it is used
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its coming default, of which it warns else
+}
+
+
+@contextlib.contextmanager
+def started(plan: Plan, workers: int | None, address: str | None) -> Iterator[int]:
+    """Ray, started here or joined, and how many workers there are to be; afterwards it is gone.
+
+    Raises:
+        ConfigError: there is no cluster at this address.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_environment(_QUIET))
+        # It prints what its machinery notices to standard output, on which --json has a line to itself.
+        stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        num_workers = _join(address) if address else _start(stack, workers or _processors(plan.job))
+        import ray
+
+        stack.callback(ray.shutdown)
+        yield workers or num_workers
+
+
+def _start(stack: contextlib.ExitStack, num_workers: int) -> int:
+    """Start Ray for this run alone: without a network, a dashboard, or files that stay."""
+    # Whoever may talk to it may run programs: no one from elsewhere, and no other user of this machine.
+    stack.enter_context(_environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True))
+    import ray
+
+    with _silent():
+        ray.init(
+            address="local",
+            num_cpus=num_workers,
+            include_dashboard=False,
+            object_store_memory=_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder,
+        )
+    return num_workers
+
+
+def _join(address: str) -> int:
+    """Join a cluster; gives how many processors it has."""
+    import ray
+
+    try:
+        with _silent():
+            ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        told = (str(error) or "no answer").splitlines()[0]
+        raise ConfigError(f"needed a Ray cluster at {address}: {told}; start one by `ray start`") from error
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _processors(job: Job) -> int:
+    """How many workers this machine has room for: one on each processor that we may use, or each GPU."""
+    if job.device == "cuda":
+        import torch
+
+        return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0))
+
+
+def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
+    """What the workers tell, chunk after chunk, as they come."""
+    import ray.data
+
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    chunks = todo.chunks
+    told = ray.data.from_items(
+        [{"chunk": chunk} for chunk in chunks], override_num_blocks=min(len(chunks), _MOST_BLOCKS)
+    ).map_batches(
+        _RayWorker,
+        fn_constructor_kwargs={"out": str(plan.out), "run": todo.run},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        num_cpus=1,
+        num_gpus=1 if plan.job.device == "cuda" else 0,
+    )
+    for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
+        for report in batch["report"]:
+            yield Report(**json.loads(report))
+
+
+class _RayWorker:
+    """A worker as Ray Data calls it."""
+
+    def __init__(self, out: str, run: str) -> None:
+        self.worker = Worker(Path(out), run)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        done = [self.worker.do_chunk(int(chunk)) for chunk in batch["chunk"]]
+        return {"report": [json.dumps(asdict(report)) for report in done]}
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables that are not set yet; afterwards they are gone."""
+    own = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what is written past Python off standard error, where progress is."""
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
