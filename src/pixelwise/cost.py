@@ -322,4 +322,7 @@ def _excess(measured: float, planned: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    for unit, num in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 120 * num:
+            return f"{seconds / num:.1f} {unit}"
+    return f"{seconds / 86400:,.1f} days"

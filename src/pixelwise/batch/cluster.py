@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.batch.job import Job
-from pixelwise.batch.plan import Plan
+from pixelwise.batch.plan import STATE, Plan
 from pixelwise.batch.work import Report, Todo, Worker
 from pixelwise.errors import ConfigError
+from pixelwise.files import write_text
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and reports
 _MOST_BLOCKS = 4096  # that Ray is handed; of more chunks, some at a time
+_FOLDER = "pw-ray-"  # short: sockets in it have names of a hundred characters at most
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would tell its makers how it is used
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -44,18 +47,18 @@ def started(plan: Plan, workers: int | None, address: str | None) -> Iterator[in
         stack.enter_context(_environment(_QUIET))
         # It prints what its machinery notices to standard output, on which --json has a line to itself.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
-        num_workers = _join(address) if address else _start(stack, workers or _processors(plan.job))
+        num_workers = _join(address) if address else _start(plan, stack, workers or processors(plan.job))
         import ray
 
         stack.callback(ray.shutdown)
         yield workers or num_workers
 
 
-def _start(stack: contextlib.ExitStack, num_workers: int) -> int:
+def _start(plan: Plan, stack: contextlib.ExitStack, num_workers: int) -> int:
     """Start Ray for this run alone: without a network, a dashboard, or files that stay."""
     # Whoever may talk to it may run programs: no one from elsewhere, and no other user of this machine.
     stack.enter_context(_environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}))
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True))
+    folder = stack.enter_context(_folder(plan.out / STATE / "ray-folder"))
     import ray
 
     with _silent():
@@ -88,7 +91,7 @@ def _join(address: str) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def _processors(job: Job) -> int:
+def processors(job: Job) -> int:
     """How many workers this machine has room for: one on each processor that we may use, or each GPU."""
     if job.device == "cuda":
         import torch
@@ -129,6 +132,20 @@ class _RayWorker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         done = [self.worker.do_chunk(int(chunk)) for chunk in batch["chunk"]]
         return {"report": [json.dumps(asdict(report)) for report in done]}
+
+
+@contextlib.contextmanager
+def _folder(note: Path) -> Iterator[str]:
+    """A temporary folder for Ray, whose path `note` keeps: after a kill the next run removes it."""
+    place = Path(tempfile.gettempdir())
+    if note.exists():
+        left = Path(note.read_text())
+        if left.parent == place and left.name.startswith(_FOLDER):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, ignore_cleanup_errors=True) as folder:
+        write_text(note, folder)
+        yield folder
+    note.unlink()
 
 
 @contextlib.contextmanager

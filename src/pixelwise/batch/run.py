@@ -20,7 +20,7 @@ from pixelwise.batch.journal import Done
 from pixelwise.batch.manifest import read_manifest, write_manifest
 from pixelwise.batch.plan import ABOUT, GROUP_ROWS, STATE, Plan, open_plan, require_fresh, write_plan
 from pixelwise.batch.sources import items
-from pixelwise.batch.work import Todo, clear_runs
+from pixelwise.batch.work import Report, Todo, clear_runs
 from pixelwise.errors import ConfigError, Interrupted, OutputError
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
@@ -70,12 +70,12 @@ def run_batch(
     column: str = "",
     workers: int | None = None,
     address: str | None = None,
-    tell: Callable[[Failure], None] = lambda _failure: None,
+    tell: Callable[[Report], None] = lambda _report: None,
 ) -> Finished:
     """Do a job for every photo of some sources, or go on with that; outputs and manifest go into `out`.
 
     `workers` are as many as there are processors, if not given. `address` is a Ray cluster's, all of whose
-    machines see sources and `out` under the same paths. `tell` is called with each input that fails.
+    machines see sources and `out` under the same paths. `tell` is called with what workers report.
 
     Raises:
         ConfigError: options cannot work, `out` holds something else, or another run is at work there.
@@ -126,20 +126,19 @@ def _work(
     done: np.ndarray[tuple[int], np.dtype[np.bool_]],
     workers: int | None,
     address: str | None,
-    tell: Callable[[Failure], None],
+    tell: Callable[[Report], None],
 ) -> None:
     """Have everything done that is left."""
     run = f"{time.time_ns():020}-{uuid.uuid4().hex[:6]}"
     start_s = time.perf_counter()
     num_before, num = int(done.sum()), 0
     with started(plan, workers, address) as num_workers:
-        todo = Todo(run=run, size=_chunk_size(plan.num - num_before, num_workers), done=done)
+        todo = Todo(run=run, size=chunk_size(plan.num - num_before, num_workers), done=done)
         todo.write(plan.out)
         with progress(f"{plan.job.task}", plan.num, num_before) as advance:
             try:
                 for report in reports(plan, todo, num_workers):
-                    for name, error in report.failures:
-                        tell(Failure(Path(name), error))
+                    tell(report)
                     if report.stop:
                         raise OutputError(f"{report.stop}. What was done is kept; the same command goes on")
                     some = report.written + len(report.failures)
@@ -150,8 +149,8 @@ def _work(
                 raise Interrupted(told, plan.out) from None
 
 
-def _chunk_size(num: int, workers: int) -> int:
-    """A power of two, that as a divisor of a row group's size no chunk lies in two of them."""
+def chunk_size(num: int, workers: int) -> int:
+    """Photos that a worker is handed at once: a power of two, so that no chunk lies in two row groups."""
     wanted = max(min(num // (_CHUNKS_EACH * workers), _LARGEST_CHUNK), num // _MOST_CHUNKS, 1)
     return min(1 << (wanted.bit_length() - 1), GROUP_ROWS)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pixelwise.batch.archives import Archives
 from pixelwise.batch.item import Item
@@ -127,8 +128,6 @@ class Worker:
 
     def _open(self) -> tuple[Plan, Do]:
         if self._opened is None:
-            import torch
-
             torch.set_num_threads(1)  # a sum's order, and so its last bits, may depend on how many there are
             plan = open_plan(self.out)
             self._opened = plan, plan.job.opened()[1]

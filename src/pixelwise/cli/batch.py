@@ -13,7 +13,7 @@ from pixelwise.cli.photos import printable
 
 if TYPE_CHECKING:  # its module imports libvips
     from pixelwise.batch.job import Job
-    from pixelwise.photos.find import Failure
+    from pixelwise.batch.work import Report
 
 
 @Parameter(name="*")
@@ -23,9 +23,6 @@ class BatchOptions:
 
     Parameters
     ----------
-    out
-        Folder for outputs, plan and manifest: an empty or a new one; or that of a batch that was stopped,
-        which goes on.
     column
         The column of Parquet files that holds the photos' paths or bytes, where it is not clear.
     workers
@@ -36,7 +33,6 @@ class BatchOptions:
         Refuse larger photos.
     """
 
-    out: Annotated[Path, Parameter(name=["--out", "-o"])]
     column: str = ""
     workers: int | None = None
     address: str | None = None
@@ -47,7 +43,8 @@ def colourise(
     sources: list[str],
     /,
     *,
-    options: BatchOptions,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    options: BatchOptions = BatchOptions(),
     model: str | None = None,
     temperature: float = 1.0,
     saturation: float = 1.0,
@@ -65,6 +62,9 @@ def colourise(
     sources
         Folders, with their subfolders; patterns; lists of paths (.txt, a path a line); Parquet files with a
         column of paths or of photos' bytes; WebDataset tars.
+    out
+        Folder for outputs, plan and manifest: an empty or a new one; or that of a batch that was stopped,
+        which goes on.
     model
         A shipped model's name, a run's folder or a model file; the shipped default if not given.
     temperature
@@ -86,14 +86,15 @@ def colourise(
         provenance=provenance,
         max_megapixels=options.max_megapixels,
     )
-    return _run(job, sources, options, common)
+    return _run(job, sources, out, options, common)
 
 
 def segment(
     sources: list[str],
     /,
     *,
-    options: BatchOptions,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    options: BatchOptions = BatchOptions(),
     head: str,
     weights: Path | None = None,
     common: Common = Common(),  # noqa: B008 - frozen
@@ -109,6 +110,9 @@ def segment(
     sources
         Folders, with their subfolders; patterns; lists of paths (.txt, a path a line); Parquet files with a
         column of paths or of photos' bytes; WebDataset tars.
+    out
+        Folder for outputs, plan and manifest: an empty or a new one; or that of a batch that was stopped,
+        which goes on.
     head
         A shipped head's name, or a file that finetune wrote.
     weights
@@ -123,16 +127,16 @@ def segment(
         device=common.device,
         max_megapixels=options.max_megapixels,
     )
-    return _run(job, sources, options, common)
+    return _run(job, sources, out, options, common)
 
 
-def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
+def _run(job: Job, sources: list[str], out: Path, options: BatchOptions, common: Common) -> Outcome:
     from pixelwise.batch.run import run_batch
 
     finished = run_batch(
         job,
         sources,
-        options.out,
+        out,
         column=options.column,
         workers=options.workers,
         address=options.address,
@@ -149,10 +153,11 @@ def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) ->
         values=listed
         | {"resumed": finished.resumed, "manifest": str(finished.manifest), "seconds": finished.seconds},
         message=f"{finished.written} outputs in {finished.seconds:.1f} s ({rate:.1f} photos/s) into "
-        f"{printable(options.out)}{before}{failed}",
+        f"{printable(out)}{before}{failed}",
         num_failed=finished.failed,
     )
 
 
-def _tell(failure: Failure) -> None:
-    say(failure.error, always=True)
+def _tell(report: Report) -> None:
+    for _, error in report.failures:
+        say(error, always=True)
