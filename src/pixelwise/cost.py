@@ -102,6 +102,11 @@ class Counting(TorchDispatchMode):
     ) -> Any:
         del types
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and operation._overloadpacket not in flop_registry:
+            with self:  # there torch leaves it to us to see what an operation is made of
+                decomposed = operation.decompose(*args, **kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
         result = operation(*args, **kwargs)
         if operation is torch.ops.aten.convolution_backward.default:
             self.flops += _convolution_backward_flops(*args)

@@ -84,7 +84,7 @@ class Rehearsed:
 def plan_batch(
     job: Job, photos: int, workers: int, *, megapixels: float = 12.0, started_s: float = 0.0
 ) -> Plan:
-    """What a batch will cost, by one worker and by so many.
+    """What a batch of so many photos will cost, on so many workers.
 
     The photos it is tried on are made up: grey JPEGs of so many megapixels, with as much detail as film has
     grain. `started_s` are the seconds that the command has taken until now.
@@ -100,9 +100,8 @@ def plan_batch(
         )
     start_s = time.perf_counter()
     rehearsed = rehearse(job, min(workers, processors(job)), megapixels)
-    costs = {f"{num} worker{'s' if num > 1 else ''}": num for num in (1, workers)}
     return Plan(
-        policies={name: rehearsed.cost(photos, num, started_s) for name, num in costs.items()},
+        policies={f"{workers} workers": rehearsed.cost(photos, workers, started_s)},
         doubled={},
         planning_s=time.perf_counter() - start_s,
     )

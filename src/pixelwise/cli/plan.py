@@ -111,7 +111,7 @@ def batch(
     head: str | None = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Tell what a batch will cost, by one worker and by many: memory, FLOPs and time.
+    """Tell what a batch will cost: memory, FLOPs and time.
 
     A small batch of photos that are made up is run here, on as many workers as this machine has room for, and
     timed; a worker elsewhere is taken to be as fast. Disks and networks that machines share are not in it.
