@@ -41,7 +41,7 @@ class Record:
 
 
 class Journal:
-    """What one worker writes down."""
+    """What one worker writes down; to be closed."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +55,10 @@ class Journal:
         """Note that an input is done; after this call it is, whatever happens."""
         self._write(asdict(record))
         os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Write no more."""
+        self._file.close()
 
     def _write(self, entry: dict[str, Any]) -> None:
         content = plain_json(entry).encode()

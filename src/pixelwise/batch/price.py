@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.photos.find import Found, Targets
 
 _WORK_S = 8.0  # of the small batch, on each worker
-_PAPERS = 4096  # inputs with which planning and the manifest are timed
+_PAPERS = 2048  # inputs with which planning and the manifest are timed
 _SIDES = (3, 4)  # of the photos that are made up, as of most cameras
 
 
@@ -193,10 +194,10 @@ def _papers_s(job: Job, folder: Path) -> tuple[float, float]:
     files.write_text("".join(f"{folder}/archive/photo-{index:09}.jpg\n" for index in range(_PAPERS)))
     out = folder / "papers"
     plan_s, plan = timed(lambda: write_plan(out, job, [str(files)], "", items([str(files)], out)))
-    journal = Journal(out / STATE / "journal" / "papers.jsonl")
-    for index in range(_PAPERS):
-        journal.begin(index)
-        journal.add(Record(index=index, error="not a photo"))
+    with closing(Journal(out / STATE / "journal" / "papers.jsonl")) as journal:
+        for index in range(_PAPERS):
+            journal.begin(index)
+            journal.add(Record(index=index, error="not a photo"))
     manifest_s, _ = timed(lambda: write_manifest(plan, Done(plan)))
     return plan_s / _PAPERS, manifest_s / _PAPERS
 

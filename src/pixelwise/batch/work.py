@@ -95,7 +95,10 @@ class Todo:
 
 
 class Worker:
-    """Does chunks of a plan, wherever it runs: plan, state and outputs lie in a folder that it shares."""
+    """Does chunks of a plan, wherever it runs: plan, state and outputs lie in a folder that it shares.
+
+    To be closed; until then, and until its process ends, no other run begins.
+    """
 
     def __init__(self, out: Path, run: str) -> None:
         self.out = out
@@ -108,6 +111,11 @@ class Worker:
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # the next run waits until the last worker of this one is gone
         self._opened: tuple[Plan, Do] | None = None
         self._group: tuple[int, list[Item]] = (-1, [])
+
+    def close(self) -> None:
+        """Do no more."""
+        self.journal.close()
+        self._lock.close()
 
     def do_chunk(self, chunk: int) -> Report:
         """Do what is left of a chunk; what cannot be done is told of, and whether the batch can go on."""
