@@ -44,7 +44,7 @@ def started(plan: Plan, workers: int | None, address: str | None) -> Iterator[in
         ConfigError: there is no cluster at this address.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_environment(_QUIET))
+        _settle_environment(is_local=address is None)
         # It prints what its machinery notices to standard output, on which --json has a line to itself.
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
         num_workers = _join(address) if address else _start(plan, stack, workers or processors(plan.job))
@@ -56,8 +56,6 @@ def started(plan: Plan, workers: int | None, address: str | None) -> Iterator[in
 
 def _start(plan: Plan, stack: contextlib.ExitStack, num_workers: int) -> int:
     """Start Ray for this run alone: without a network, a dashboard, or files that stay."""
-    # Whoever may talk to it may run programs: no one from elsewhere, and no other user of this machine.
-    stack.enter_context(_environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}))
     folder = stack.enter_context(_folder(plan.out / STATE / "ray-folder"))
     import ray
 
@@ -148,16 +146,14 @@ def _folder(note: Path) -> Iterator[str]:
     note.unlink()
 
 
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set variables that are not set yet; afterwards they are gone."""
-    own = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(own)
-    try:
-        yield
-    finally:
-        for name in own:
-            os.environ.pop(name, None)
+def _settle_environment(is_local: bool) -> None:
+    """Say what Ray reads once, on import; what is set already stays."""
+    values = dict(_QUIET)
+    if is_local and "ray" not in sys.modules:
+        # Whoever may talk to it may run programs: no other user of this machine, then.
+        values |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
 
 
 @contextlib.contextmanager
