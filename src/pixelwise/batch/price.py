@@ -169,7 +169,7 @@ class _Watch:
         """Note a report."""
         self.arrived_s.append(time.perf_counter() - self._start_s)
         self.nums.append(report.written + len(report.failures))
-        own, workers = family_bytes()
+        own, workers = family_bytes(os.getpid())
         self.own_bytes = max(self.own_bytes, own)
         self.worker_bytes = max(self.worker_bytes, max(workers, default=0))
 
@@ -202,13 +202,13 @@ def _papers_s(job: Job, folder: Path) -> tuple[float, float]:
     return plan_s / _PAPERS, manifest_s / _PAPERS
 
 
-def family_bytes() -> tuple[int, list[int]]:
-    """Memory of this process and of those it started, without their workers; and of each of these.
+def family_bytes(first: int) -> tuple[int, list[int]]:
+    """Memory of a process and of those it started, without their workers; and of each of these.
 
     What several of them share counts in parts.
     """
     parents = _parents()
-    family, size = {os.getpid()}, 0
+    family, size = {first}, 0
     while size != len(family):
         size = len(family)
         family |= {process for process, parent in parents.items() if parent in family}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 import uuid
@@ -25,6 +26,7 @@ from pixelwise.errors import ConfigError, Interrupted, OutputError
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
+_logger = logging.getLogger(__name__)
 _LARGEST_CHUNK = 32  # photos: progress is told of, and a lost worker's work looked through, by the chunk
 _MOST_CHUNKS = 2**17  # numbers that Ray holds at once
 _CHUNKS_EACH = 16  # of a worker, at least, so that none waits long for the last
@@ -130,23 +132,25 @@ def _work(
 ) -> None:
     """Have everything done that is left."""
     run = f"{time.time_ns():020}-{uuid.uuid4().hex[:6]}"
-    start_s = time.perf_counter()
     num_before, num = int(done.sum()), 0
-    with started(plan, workers, address) as num_workers:
-        todo = Todo(run=run, size=chunk_size(plan.num - num_before, num_workers), done=done)
-        todo.write(plan.out)
-        with progress(f"{plan.job.task}", plan.num, num_before) as advance:
-            try:
+    try:
+        with started(plan, workers, address) as num_workers:
+            todo = Todo(run=run, size=chunk_size(plan.num - num_before, num_workers), done=done)
+            todo.write(plan.out)
+            start_s = time.perf_counter()
+            with progress(plan.job.task, plan.num, num_before) as advance:
                 for report in reports(plan, todo, num_workers):
                     tell(report)
                     if report.stop:
                         raise OutputError(f"{report.stop}. What was done is kept; the same command goes on")
+                    if report.was_lost:
+                        _logger.warning("a worker was lost; another went on with what it had begun")
                     some = report.written + len(report.failures)
                     num += some
                     advance(some, f"{num / (time.perf_counter() - start_s):.1f} photos/s")
-            except KeyboardInterrupt:
-                told = f"{num_before + num} of {plan.num} photos are done; the same command goes on"
-                raise Interrupted(told, plan.out) from None
+    except KeyboardInterrupt:
+        told = f"{Done(plan).mask.sum()} of {plan.num} photos are done; the same command goes on"
+        raise Interrupted(told, plan.out) from None
 
 
 def chunk_size(num: int, workers: int) -> int:

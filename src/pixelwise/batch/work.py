@@ -48,6 +48,8 @@ class Report:
     megapixels: float = 0.0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Inputs and why they failed."""
+    was_lost: bool = False
+    """Whether a worker died over the chunk before."""
     stop: str = ""
     """Why the batch cannot go on; empty if it can."""
 
@@ -123,7 +125,7 @@ class Worker:
         try:
             plan, do = self._open()
             mark = self.todo.folder(self.out) / f"chunk-{chunk}"
-            before = self._before(mark)
+            report.was_lost, before = self._before(mark)
             for index in range(chunk * self.todo.size, min((chunk + 1) * self.todo.size, plan.num)):
                 if not self.todo.done[index]:
                     item = self._item(plan, index)
@@ -147,8 +149,8 @@ class Worker:
             self._group = group, plan.items(group)
         return self._group[1][place]
 
-    def _before(self, mark: Path) -> dict[int, Record]:
-        """What a worker that died over this chunk had done of it, and what may have killed it.
+    def _before(self, mark: Path) -> tuple[bool, dict[int, Record]]:
+        """Whether a worker died over this chunk; what is done of it then, and what may have killed it.
 
         An input that workers died of several times in this run is set aside.
         """
@@ -163,8 +165,8 @@ class Worker:
                     told = f"its worker died over it {num} times; too large for the memory, or damaged"
                     done[index] = Record(index=index, error=told)
                     self.journal.add(done[index])
-            return done
-        return {}
+            return True, done
+        return False, {}
 
     def _do(self, index: int, item: Item, do: Do) -> Record:
         start_s = time.perf_counter()
