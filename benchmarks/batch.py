@@ -67,7 +67,8 @@ def poison(options: argparse.Namespace, folder: Path) -> None:
     print(
         f"{options.photos} photos of {options.side} x {options.side}, {options.poison:.0%} poison, "
         f"{os.cpu_count()} workers: {len(values['written'])} outputs, {len(values['failed'])} named "
-        f"failures, {options.photos / seconds:.1f} photos/s with the start, at most {max(peaks) / 1e9:.2f} GB",
+        f"failures, {options.photos / seconds:.1f} photos/s with the start, at most "
+        f"{max(peaks) / 1e9:.2f} GB",
         flush=True,
     )
 
