@@ -9,5 +9,5 @@ A worker records every photo in a journal of its own as soon as its output has i
 the journals say what is done, and the rest is done by the next run. What a photo becomes depends on the photo
 and the job alone, never on which worker had it: doing one twice gives the same bytes under the same name.
 
-Ray is imported in `run` alone, inside the function that needs it.
+Ray is imported in `cluster` alone, inside the functions that need it.
 """
