@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import write_text
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and reports
+_ANSWER_S = 10.0  # for a cluster's head to be reached
 _MOST_BLOCKS = 4096  # that Ray is handed; of more chunks, some at a time
 _FOLDER = "pw-ray-"  # short: sockets in it have names of a hundred characters at most
 _QUIET = {
@@ -78,12 +80,15 @@ def _join(address: str) -> int:
     """Join a cluster; gives how many processors it has."""
     import ray
 
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdecimal():  # Ray itself would wait for minutes
+            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
         with _silent():
             ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         told = (str(error) or "no answer").splitlines()[0]
         raise ConfigError(f"needed a Ray cluster at {address}: {told}; start one by `ray start`") from error
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -99,11 +104,16 @@ def processors(job: Job) -> int:
 
 
 def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
-    """What the workers tell, chunk after chunk, as they come."""
+    """What the workers tell, chunk after chunk, as they come.
+
+    Raises:
+        ConfigError: Ray cannot run workers, as where this package is not installed.
+    """
     import ray.data
+    from ray.exceptions import RayError
 
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we tell of errors ourselves
     ray.data.DataContext.get_current().enable_progress_bars = False
     chunks = todo.chunks
     told = ray.data.from_items(
@@ -116,9 +126,16 @@ def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
         num_cpus=1,
         num_gpus=1 if plan.job.device == "cuda" else 0,
     )
-    for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
-        for report in batch["report"]:
-            yield Report(**json.loads(report))
+    try:
+        for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
+            for report in batch["report"]:
+                yield Report(**json.loads(report))
+    except RayError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise ConfigError(
+            f"Ray could not run workers: {why}; on a cluster each machine needs this version of pixelwise. "
+            "What was done is kept; the same command goes on"
+        ) from error
 
 
 class _RayWorker:
