@@ -1,6 +1,7 @@
 """What a batch writes down, and what a worker makes of it: plans, journals, chunks, manifests; no Ray."""
 
 import errno
+import fcntl
 import json
 import os
 import tarfile
@@ -16,7 +17,7 @@ from pixelwise.batch.job import Job
 from pixelwise.batch.journal import Done, Journal, Journals, Record
 from pixelwise.batch.manifest import read_manifest, write_manifest
 from pixelwise.batch.plan import ABOUT, GROUP_ROWS, PLAN, STATE, open_plan, write_plan
-from pixelwise.batch.run import chunk_size
+from pixelwise.batch.run import chunk_size, run_batch
 from pixelwise.batch.sources import items
 from pixelwise.batch.work import Todo, Worker, is_of_the_machine
 from pixelwise.errors import CheckpointError, ConfigError, DataError, OutputError
@@ -35,6 +36,7 @@ def planned(tmp_path, names=("a", "b", "c"), poison=("b",), job=JOB):
         if name in poison:
             (source / f"{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     out = tmp_path / "out"
+    (out / STATE).mkdir(parents=True)
     return write_plan(out, job.opened()[0], [str(source)], "", items([str(source)], out))
 
 
@@ -75,6 +77,30 @@ def test_a_new_batch_needs_an_empty_folder(tmp_path):
     with pytest.raises(ConfigError, match=r"needed an empty folder .* with photo\.jpg in it"):
         write_plan(tmp_path, JOB, [], "", [])
     assert (tmp_path / "photo.jpg").read_bytes() == b"the only copy"
+
+
+def test_a_folder_that_is_refused_stays_as_it_was(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"the only copy")
+    with pytest.raises(ConfigError, match="needed an empty folder"):
+        run_batch(JOB, [str(tmp_path)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_two_runs_at_once_are_one_too_many(tmp_path):
+    plan = planned(tmp_path)
+    with (plan.out / STATE / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another run is at work on"):
+            run_batch(JOB, plan.sources, plan.out)
+
+
+def test_a_plan_that_a_kill_left_half_written_is_written_anew(tmp_path):
+    plan = planned(tmp_path)
+    (plan.out / ABOUT).unlink()
+    (plan.out / ".plan.half.parquet").write_bytes(b"PAR1")
+    sources = list(plan.sources)
+    assert write_plan(plan.out, plan.job, sources, "", items(sources, plan.out)) == plan
+    assert not list(plan.out.glob(".plan.*"))
 
 
 def test_a_journal_counts_only_lines_that_are_whole(tmp_path):

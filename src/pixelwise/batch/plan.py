@@ -93,6 +93,8 @@ def write_plan(out: Path, job: Job, sources: Sequence[str], column: str, items: 
         OutputError: it cannot be written.
     """
     require_fresh(out)
+    for left in out.glob(".plan.*"):  # by a kill
+        left.unlink()
     num = 0
     with whole_file(out / PLAN) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
         for some in _groups(items):
@@ -142,7 +144,7 @@ def open_plan(out: Path) -> Plan:
 
 
 def require_fresh(out: Path) -> None:
-    """Make sure that a folder holds nothing that outputs could replace; a plan left half-written goes away.
+    """Make sure that a folder holds nothing that outputs could replace, but for a plan left half-written.
 
     Raises:
         ConfigError: it holds something.
@@ -151,9 +153,7 @@ def require_fresh(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for entry in out.iterdir():
-            if entry.name == PLAN or entry.name.startswith(".plan."):
-                entry.unlink()
-            elif entry.name != STATE:
+            if entry.name not in (PLAN, STATE) and not entry.name.startswith(".plan."):
                 raise ConfigError(
                     f"needed an empty folder for the outputs of a new batch, got {out} with {entry.name} "
                     "in it; choose another -o"

@@ -100,7 +100,7 @@ def plan_batch(
             f"{job.max_megapixels:g}, got {photos}, {workers} and {megapixels:g}"
         )
     start_s = time.perf_counter()
-    rehearsed = rehearse(job, min(workers, processors(job)), megapixels)
+    rehearsed = rehearse(job, workers, megapixels)
     return Plan(
         policies={f"{workers} workers": rehearsed.cost(photos, workers, started_s)},
         doubled={},
@@ -108,14 +108,15 @@ def plan_batch(
     )
 
 
-def rehearse(job: Job, num_workers: int, megapixels: float) -> Rehearsed:
-    """Run a small batch on so many workers, and time it.
+def rehearse(job: Job, workers: int, megapixels: float) -> Rehearsed:
+    """Run a small batch on so many workers, or as many of them as this machine has room for, and time it.
 
     Raises:
         CheckpointError: the model cannot be read.
         OutputError: there is no room for it in the system's temporary folder.
     """
     job, do = job.opened()
+    num_workers = min(workers, processors(job))
     with tempfile.TemporaryDirectory(prefix="pixelwise-plan-") as name:
         folder = Path(name)
         photo = folder / "photo.jpg"

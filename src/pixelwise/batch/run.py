@@ -165,10 +165,15 @@ def _alone(out: Path) -> Iterator[None]:
 
     Raises:
         ConfigError: another run is at work there.
+        OutputError: the folder cannot be written.
     """
     state = out / STATE
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("ab") as lock:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        opened = (state / "lock").open("ab")
+    except OSError as error:
+        raise OutputError(f"cannot write into {out}: {(error.strerror or str(error)).lower()}") from error
+    with opened as lock:
         if not _locked(lock):
             raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o")
         with (state / "working").open("ab") as working:
