@@ -33,6 +33,7 @@ from pixelwise.batch.price import family_bytes, make_photo, rehearse
 from pixelwise.processor import processor_name
 
 PROGRAM = [sys.executable, "-c", "from pixelwise.cli import main; main()", "batch", "colourise"]
+_MOST_WAIT_S = 2.0  # of a kill, after the first photo of a run
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def poison(options: argparse.Namespace, folder: Path) -> None:
     def watch(process: subprocess.Popen[str]) -> None:
         own, workers = family_bytes(process.pid)
         peaks.append(own + sum(workers))
+        time.sleep(0.5)  # looking takes some time of the processor, too
 
     seconds, values = run(folder / "many", folder / "out", [], watch)
     print(
@@ -80,15 +82,9 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
     chance = random.Random(0)
     told = []
     for _ in range(options.kills):
-        wait_s = chance.uniform(0, 20)
-        start_s = time.monotonic()
-
-        def stop(process: subprocess.Popen[str], at_s: float = start_s + wait_s) -> None:
-            if time.monotonic() > at_s:
-                process.send_signal(signal.SIGKILL)
-
-        run(source, out, ["--workers", "2"], stop)
-        told.append(f"{recorded(out)} after {wait_s:.0f} s")
+        killer = Killer(out, chance.uniform(0, _MOST_WAIT_S))
+        run(source, out, ["--workers", "2"], killer.look)
+        told.append(str(recorded(out)))
     _, values = run(source, out, ["--workers", "2"])
     tables = [pq.read_table(one / "manifest.parquet").drop_columns(["seconds"]) for one in (undisturbed, out)]
     same = all(
@@ -97,11 +93,27 @@ def kills(options: argparse.Namespace, folder: Path) -> None:
         if row["output"]
     )
     print(
-        f"killed {options.kills} times at random (photos recorded by then: {', '.join(told)}), "
+        f"killed {options.kills} times at random (photos recorded by each: {', '.join(told)}), "
         f"{values['resumed']} resumed: manifest the same but for seconds: {tables[0].equals(tables[1])}; "
         f"outputs the same bytes as of one worker undisturbed: {same}",
         flush=True,
     )
+
+
+class Killer:
+    """Kills a process some seconds after it recorded its first photo."""
+
+    def __init__(self, out: Path, wait_s: float) -> None:
+        self.out, self.wait_s = out, wait_s
+        self.before = recorded(out)
+        self.at_s = float("inf")
+
+    def look(self, process: subprocess.Popen[str]) -> None:
+        """Kill it, if its time has come."""
+        if self.at_s == float("inf") and recorded(self.out) > self.before:
+            self.at_s = time.monotonic() + self.wait_s
+        if time.monotonic() > self.at_s:
+            process.send_signal(signal.SIGKILL)
 
 
 def plan(options: argparse.Namespace, folder: Path) -> None:
@@ -154,7 +166,7 @@ def run(
         while process.poll() is None:
             if watch:
                 watch(process)
-            time.sleep(0.5 if watch else 0.05)
+            time.sleep(0.1)
         seconds = time.perf_counter() - start_s
         told.seek(0)
         lines = told.read().splitlines()
