@@ -2,15 +2,19 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
+from pixelwise.batch.price import family
 
 pytestmark = pytest.mark.slow  # Ray takes ten seconds to start
 
@@ -52,6 +56,16 @@ def recorded(out):
     return sum(b'"output"' in line for line in lines)
 
 
+def wait_until(is_so, most_s=100.0):
+    until_s = time.monotonic() + most_s
+    while not is_so() and time.monotonic() < until_s:
+        time.sleep(0.02)
+
+
+def is_worker(process):
+    return b"_RayWorker" in Path(f"/proc/{process}/cmdline").read_bytes()
+
+
 def test_killed_at_work_it_ends_as_one_that_was_not(program, process, pixelwise, tmp_path):
     write_photos(tmp_path / "in", 40)
     command = ["batch", "colourise", tmp_path / "in", "--saturation", "0.5"]
@@ -69,15 +83,23 @@ def test_killed_at_work_it_ends_as_one_that_was_not(program, process, pixelwise,
     doomed = subprocess.Popen(
         [*program, *map(str, command), "-o", out, "--workers", "2", "--quiet"], stderr=subprocess.DEVNULL
     )
-    until = time.monotonic() + 100
-    while recorded(out) < 5 and doomed.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: recorded(out) >= 5 or doomed.poll() is not None)
     doomed.send_signal(signal.SIGKILL)
     assert doomed.wait() == -signal.SIGKILL
     assert not (out / "manifest.parquet").exists()
     kept = recorded(out)
-    again = process(*command, "-o", out, "--workers", 2, "--json", "--quiet")
-    values = json.loads(again.stdout)
+
+    again = subprocess.Popen(
+        [*program, *map(str, command), "-o", out, "--workers", "2", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: recorded(out) >= kept + 3 or again.poll() is not None)
+    os.kill(next(one for one in family(again.pid) if is_worker(one)), signal.SIGKILL)
+    told, remarks = again.communicate(timeout=120)
+    assert again.returncode == 1, remarks
+    values = json.loads(told)
     assert values["resumed"] + len(values["written"]) + len(values["failed"]) == 40
     assert values["resumed"] >= kept - 8
     assert table(out).equals(table(tmp_path / "whole"))

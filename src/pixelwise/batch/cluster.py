@@ -57,22 +57,29 @@ def started(plan: Plan, workers: int | None, address: str | None) -> Iterator[in
 
 
 def _start(plan: Plan, stack: contextlib.ExitStack, num_workers: int) -> int:
-    """Start Ray for this run alone: without a network, a dashboard, or files that stay."""
+    """Start Ray for this run alone: without a network, a dashboard, or files that stay.
+
+    Raises:
+        ConfigError: it cannot be started.
+    """
     folder = stack.enter_context(_folder(plan.out / STATE / "ray-folder"))
     import ray
 
-    with _silent():
-        ray.init(
-            address="local",
-            num_cpus=num_workers,
-            include_dashboard=False,
-            object_store_memory=_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
+    try:
+        with _silent():
+            ray.init(
+                address="local",
+                num_cpus=num_workers,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"Ray could not be started in {folder}: {_last_line(error)}") from error
     return num_workers
 
 
@@ -89,9 +96,14 @@ def _join(address: str) -> int:
                 address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False
             )
     except (OSError, ValueError, RuntimeError) as error:
-        told = (str(error) or "no answer").splitlines()[0]
+        told = _last_line(error)
         raise ConfigError(f"needed a Ray cluster at {address}: {told}; start one by `ray start`") from error
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _last_line(error: Exception) -> str:
+    """What an error of Ray comes to, which may tell of a whole process."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def processors(job: Job) -> int:
@@ -131,9 +143,8 @@ def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
             for report in batch["report"]:
                 yield Report(**json.loads(report))
     except RayError as error:
-        why = str(error).strip().splitlines()[-1]
         raise ConfigError(
-            f"Ray could not run workers: {why}; on a cluster each machine needs this version of pixelwise. "
+            f"Ray could not run workers: {_last_line(error)}; on a cluster each machine needs this version of pixelwise. "
             "What was done is kept; the same command goes on"
         ) from error
 

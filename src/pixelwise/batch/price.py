@@ -208,19 +208,24 @@ def family_bytes(first: int) -> tuple[int, list[int]]:
 
     What several of them share counts in parts.
     """
-    parents = _parents()
-    family, size = {first}, 0
-    while size != len(family):
-        size = len(family)
-        family |= {process for process, parent in parents.items() if parent in family}
     own, workers = 0, []
-    for process in family:
+    for process in family(first):
         held, is_worker = _held(process)
         if is_worker:
             workers.append(held)
         else:
             own += held
     return own, workers
+
+
+def family(first: int) -> set[int]:
+    """A process, those it started, those that these started, and so on."""
+    parents = _parents()
+    found, size = {first}, 0
+    while size != len(found):
+        size = len(found)
+        found |= {process for process, parent in parents.items() if parent in found}
+    return found
 
 
 def _parents() -> dict[int, int]:
