@@ -2,10 +2,9 @@
 
     python benchmarks/next_hint.py --photos DIR [--model M] [--num-photos 100]
 
-Each strategy tells the true chroma of its points. It is spread along ways, as suggestions reckon, or
-directly: by the difference of lightness and the distance, whatever lies between. Printed is the error of a
-and b together, root mean square over all pixels of all photos at the size of the network's answer; 95 %
-intervals of the difference to suggested points, over photos drawn anew.
+Each strategy tells the true colours of its points, as hints are told. Printed is the error of a and b
+together, root mean square over all pixels of all photos at the size of the network's answer; 95 % intervals
+of the difference to suggested points, over photos drawn anew.
 """
 
 from __future__ import annotations
@@ -16,15 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from pixelwise.colour import lightness, srgb_to_lab
-from pixelwise.confidence.next_hint import spread, suggest_hints
-from pixelwise.photos.photo import open_photo
-from pixelwise.predict import predict
+from pixelwise.confidence.next_hint import suggest_hints
+from pixelwise.control.hints import Hint
+from pixelwise.evaluate.colours import Codes
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.predict import Prediction, predict
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 NUMS = (1, 4, 9, 25)
-NUM_DRAWS = 5
+NUM_DRAWS = 3
 Points = list[tuple[int, int]]
 
 
@@ -46,53 +48,45 @@ def least_certain(logits: torch.Tensor, num: int) -> Points:
     return [divmod(int(place), logits.shape[2]) for place in entropy.flatten().topk(num).indices]
 
 
-def spread_directly(light: torch.Tensor, points: Points) -> torch.Tensor:
-    height, width = light.shape
-    rows, columns = torch.arange(height)[:, None], torch.arange(width)
-    reach = [
-        (
-            -(light - light[row, column]).abs() / 10
-            - torch.hypot((rows - row).float(), (columns - column).float()) / (0.25 * min(light.shape))
-        ).exp()
+def squared_error(photo: Photo, prediction: Prediction, small: Codes, points: Points) -> float:
+    """Mean squared error of a and b after the points' true colours were told."""
+    size, (height, width) = photo.upright_size, small.shape[1:]
+    hints = [
+        Hint(
+            int((row + 0.5) * size[0] / height),
+            int((column + 0.5) * size[1] / width),
+            "#{:02x}{:02x}{:02x}".format(*small[:, row, column].tolist()),
+        )
         for row, column in points
     ]
-    return torch.stack(reach)
-
-
-def squared_error(points: Points, reach: torch.Tensor, guess: torch.Tensor, truth: torch.Tensor) -> float:
-    """Mean squared error of a and b after the points' true chroma is spread by `reach` (n, h, w)."""
-    told = torch.stack([truth[:, row, column] for row, column in points])
-    share = 1 - (1 - reach).prod(0)
-    mean = torch.einsum("nhw,nd->dhw", reach, told) / reach.sum(0).clamp_min(1e-9)
-    return float(((guess + share * (mean - guess) - truth) ** 2).sum(0).mean())
+    chroma = photo.upright(prediction.with_hints(photo, hints).chroma())
+    seen = F.interpolate(chroma[None], (height, width), mode="area")[0]
+    return float((seen - srgb_to_lab(small.float() / 255)[1:]).square().sum(0).mean())
 
 
 def errors_of(
     path: Path, model: Model, rng: np.random.Generator
-) -> tuple[dict[tuple[str, str, int], float], float]:
-    """Squared errors of one photo by spreading, strategy and number, and how long suggesting took."""
+) -> tuple[dict[tuple[str, int], float], float]:
+    """Squared errors of one photo by strategy and number, and how long suggesting took."""
     photo = open_photo(path)
     prediction = predict(photo, model)
-    logits, guess = photo.upright(prediction.known_logits()), photo.upright(prediction.chroma())
-    size = logits.shape[1:]
-    small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:])).float() / 255
-    lab, light = srgb_to_lab(small), lightness(small)[0]
+    logits = photo.upright(prediction.known_logits())
+    size = logits.shape[1], logits.shape[2]
+    small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:]))
     started = time.perf_counter()
-    hints = suggest_hints(logits, light, model.palette, tuple(size), max(NUMS))
+    hints = suggest_hints(logits, lightness(small.float() / 255)[0], model.palette, size, max(NUMS))
     took = time.perf_counter() - started
-    found = {}
-    for way, reach in (("along ways", spread), ("directly", spread_directly)):
-        found[way, "none", 0] = float(((guess - lab[1:]) ** 2).sum(0).mean())
-        for num in NUMS:
-            chosen = {
-                "suggested": [[(hint.row, hint.column) for hint in hints[:num]]],
-                "grid": [grid(*size, num)],
-                "random": [drawn(*size, num, rng) for _ in range(NUM_DRAWS)],
-                "least certain": [least_certain(logits, num)],
-            }
-            for name, draws in chosen.items():
-                losses = [squared_error(one, reach(light, one), guess, lab[1:]) for one in draws]
-                found[way, name, num] = float(np.mean(losses))
+    found = {("none", 0): squared_error(photo, prediction, small, [])}
+    for num in NUMS:
+        chosen = {
+            "suggested": [[(hint.row, hint.column) for hint in hints[:num]]],
+            "grid": [grid(*size, num)],
+            "random": [drawn(*size, num, rng) for _ in range(NUM_DRAWS)],
+            "least certain": [least_certain(logits, num)],
+        }
+        for name, draws in chosen.items():
+            losses = [squared_error(photo, prediction, small, one) for one in draws]
+            found[name, num] = float(np.mean(losses))
     return found, took
 
 
@@ -113,11 +107,11 @@ def main() -> None:
     )
     resampled = rng.integers(len(rows), size=(1000, len(rows)))
     for key in rows[0][0]:
-        way, name, num = key
+        name, num = key
         errors = np.array([found[key] for found, _ in rows])
-        told = f"{way:11} {num:3} {name:14} {errors.mean() ** 0.5:6.2f}"
+        told = f"{num:3} {name:14} {errors.mean() ** 0.5:6.2f}"
         if num and name != "suggested":
-            ours = np.array([found[way, "suggested", num] for found, _ in rows])
+            ours = np.array([found["suggested", num] for found, _ in rows])
             gaps = errors[resampled].mean(1) ** 0.5 - ours[resampled].mean(1) ** 0.5
             told += "   more by {:5.2f} ({:.2f} to {:.2f})".format(
                 errors.mean() ** 0.5 - ours.mean() ** 0.5, *np.quantile(gaps, (0.025, 0.975))

@@ -5,9 +5,9 @@ Chroma is enlarged and joined with the photo's own luminance, strip by strip.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -15,9 +15,9 @@ from torch import Tensor
 from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import likeliest, require_top_k, write_likeliest
 from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.options import Control
+from pixelwise.control.options import MOST_ALTERNATIVES, Control
 from pixelwise.control.reference import Reference
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
 from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
@@ -25,8 +25,8 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
-from pixelwise.photos.provenance import Record, record_of, recorded
-from pixelwise.predict import Prediction, controlled, hints_for, predict
+from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
+from pixelwise.predict import Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
@@ -136,13 +136,16 @@ def colourise(
     control = options.control
     if control.hints and (is_folder(inputs[0]) or len(find_photos(inputs, recursive, leave_out=out)[0]) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
-    reference = Reference.read(control.reference, model.palette) if control.reference else None
+    reference = None
+    if control.reference:
+        reference = Reference.read(control.reference, model.palette, options.max_megapixels)
     work = Work(
         name="colouring",
         reads=(control.reference,) if control.reference else (),
         do=colouriser(model, options, reference),
         writable=WRITABLE,
-        outdated=(*([] if options.confidence else [_MAP]), *([] if options.top_k else [_TOP])),
+        outdated=tuple(_outdated(options)),
+        ours=lambda path: path.name.endswith((_MAP, _TOP)) or _has_record(path),
     )
     result = Colourised()
     each_photo(inputs, out, work, result, recursive, tell)
@@ -172,23 +175,32 @@ def _colourise_found(
     num = options.control.alternatives
     endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
     paths = tuple(targets.claim(found, ending) for ending in endings)
-    copy, remark = _with_record(photo, model, options, suffix)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         guessed = predict(photo, model)
         versions = controlled(photo, guessed, options.control, reference)
         _write_beside(photo, versions[0], found, targets, options)
-        for path, version in zip(paths, versions, strict=True):
+        for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
+            copy, remark = _with_record(photo, model, options, suffix, index)
             chroma = version.chroma(options.temperature, options.saturation)
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     warnings = _warnings(photo, versions[0], options, drifts[0])
-    notes = [*photo.notes, note, *losses(photo, suffix), _own_colours(photo, guessed), remark, *warnings]
+    told = versions[0].told.notes if versions[0].told else ()
+    notes = [
+        *photo.notes,
+        note,
+        *losses(photo, suffix),
+        _own_colours(photo, guessed),
+        *told,
+        remark,
+        *warnings,
+    ]
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
         lightness_difference=sum(drift.mean for drift in drifts) / num,
         notes=tuple(one for one in notes if one),
-        hints=tuple(hints_for(photo, versions[0], options.num_hints)) if options.num_hints else (),
+        hints=tuple(versions[0].next_hints(photo, options.num_hints)) if options.num_hints else (),
         warnings=warnings,
     )
 
@@ -204,6 +216,25 @@ def _write_beside(
         write_likeliest(targets.claim(found, _TOP), upright)
 
 
+def _outdated(options: ColouriseOptions) -> Iterator[str]:
+    """Endings of what an earlier run with other options may have made of a photo."""
+    if not options.confidence:
+        yield _MAP
+    if not options.top_k:
+        yield _TOP
+    num = options.control.alternatives
+    for index in range(1 if num == 1 else num + 1, MOST_ALTERNATIVES + 1):
+        yield from (f".{index}{suffix}" for suffix in WRITABLE)
+
+
+def _has_record(path: Path) -> bool:
+    """Whether a file says that it was coloured here."""
+    try:
+        return read_provenance(path) is not None
+    except PhotoError:
+        return False
+
+
 def _own_colours(photo: Photo, prediction: Prediction) -> str:
     """A note on a photo that was in colour, and was not coloured by us."""
     if not prediction.in_colour or record_of(photo) is not None:
@@ -211,11 +242,18 @@ def _own_colours(photo: Photo, prediction: Prediction) -> str:
     return f"{photo.path}: was in colour already; its own colours were replaced"
 
 
-def _with_record(photo: Photo, model: Model, options: ColouriseOptions, suffix: str) -> tuple[Photo, str]:
-    """The photo with what its copy is to say of its colours, and a remark where it cannot."""
+def _with_record(
+    photo: Photo, model: Model, options: ColouriseOptions, suffix: str, index: int
+) -> tuple[Photo, str]:
+    """The photo with what its copy is to say of its colours, and a remark where it cannot.
+
+    `index` says which of the alternatives the copy is, from 1.
+    """
     if not options.provenance:
         return photo, ""
-    record = Record(model=model.name, model_sha256=model.checksum, settings=options.of_colours())
+    which = {"alternative": index} if options.control.alternatives > 1 else {}
+    settings = options.of_colours() | which
+    record = Record(model=model.name, model_sha256=model.checksum, settings=settings)
     return recorded(photo, record, suffix)
 
 
@@ -226,6 +264,10 @@ def _warnings(
     told = []
     if earlier := record_of(photo):
         told.append(f"was colourised already, by {earlier.software} with {earlier.model}")
-    chroma = prediction.chroma(options.temperature)  # at full saturation: a grey copy may be wanted
-    told += alarms(prediction.logits, chroma, prediction.palette, drift.tones, min(photo.width, photo.height))
+    logits, tones, short_side = prediction.logits, drift.tones, min(photo.width, photo.height)
+    guess = replace(prediction, told=None).chroma(options.temperature)  # not --saturation: grey may be wanted
+    left = (
+        None if prediction.told is None else 1 - prediction.told.share_at((logits.shape[1], logits.shape[2]))
+    )
+    told += alarms(logits, guess, prediction.palette, tones, short_side, left)
     return tuple(f"{photo.path}: warning: {one}" for one in told)

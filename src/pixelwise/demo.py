@@ -32,7 +32,7 @@ from pixelwise.predict import Prediction, predict
 from pixelwise.progress import progress
 from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples
-from pixelwise.segmenting import look, write_labels, write_overlay
+from pixelwise.segmenting import Look, write_labels, write_overlay
 from pixelwise.train import train
 
 PAGE = "index.html"
@@ -234,7 +234,7 @@ def _segment_section(folder: Path) -> str:
     head, photo = open_head(_HEAD), open_photo(path)
     start_s = time.perf_counter()
     backbone = open_backbone(head.backbone)
-    (word,) = look(photo, [head], backbone)
+    (word,) = Look([head], backbone)(photo)
     write_labels(folder / "flower-mask.png", photo, word, head.classes)
     seconds = time.perf_counter() - start_s
     write_overlay(folder / "flower-overlay.jpg", photo, word, head.classes, opacity=0.5)

@@ -103,6 +103,12 @@ class Palette:
         """K, the number of colours."""
         return len(self.colours)
 
+    @property
+    def class_chroma(self) -> Float32[Tensor, "K 2"]:
+        """Lab a and b of each class."""
+        colours = self.colours.float()
+        return colours if self.space == "ab" else srgb_to_lab(colours.T[:, None])[1:, 0].T
+
     def encode(self, images: UInt8[Tensor, "*batch 3 H W"]) -> UInt8[Tensor, "*batch H W"]:
         """Class of each pixel: the nearest colour, exactly; the lowest class on a tie.
 

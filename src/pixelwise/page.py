@@ -69,15 +69,16 @@ details summary { cursor: pointer; color: var(--accent); margin: 1rem 0 .5rem; }
 
 
 def frame(title: str, lead: str, *parts: str) -> str:
-    """A whole page."""
+    """A whole page; bytes of files' names that are no UTF-8 are shown as question marks."""
     body = "\n".join(parts)
-    return (
+    whole = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n'
         f'<body>\n<main>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>\n{body}\n</main>\n'
         "</body>\n</html>\n"
     )
+    return whole.encode(errors="replace").decode()
 
 
 def section(title: str, *parts: str) -> str:
@@ -205,3 +206,14 @@ def _encoded(pixels: UInt8[ndarray, "H W C"], kind: str, **options: int) -> str:
 
 def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def beside(pictures: Mapping[str, UInt8[ndarray, "H W 3"]]) -> str:
+    """Pictures beside each other by their captions, for somebody else's page: styles come along."""
+    shown = "".join(
+        '<figure style="margin: 0; max-width: 100%">'
+        f'<img src="{jpeg_uri(pixels)}" alt="{escape(caption)}" style="max-width: 100%">'
+        f'<figcaption style="font-size: 0.9em; opacity: 0.8">{escape(caption)}</figcaption></figure>'
+        for caption, pixels in pictures.items()
+    )
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 0.8em">{shown}</div>'

@@ -88,13 +88,14 @@ class Prediction:
         """As if parts of the photo were known to be grey, or of the colour of those hints that lie in them.
 
         Raises:
-            PhotoError: the file is damaged or cut short.
+            PhotoError: a box lies outside the photo; the file is damaged or cut short.
         """
-        if not areas:
-            return self
-        known = grey_areas(photo, areas, hints).over(self.told)
-        likely = likely_grey(self.logits, self.palette) if "likely" in areas else None
-        return replace(self, told=known if likely is None else known.over(likely))
+        return self._kept_grey(grey_areas(photo, areas, hints), "likely" in areas) if areas else self
+
+    def _kept_grey(self, areas: Told, likely: bool) -> Prediction:
+        """With areas laid over what was told; and what is `likely` grey below all that."""
+        known = areas.over(self.told)
+        return replace(self, told=known.over(likely_grey(self.logits, self.palette)) if likely else known)
 
     def following(self, photo: Photo, reference: Reference, strength: float = 1.0) -> Prediction:
         """With the reference's colours, as often as there, where the network finds them likeliest.
@@ -102,9 +103,20 @@ class Prediction:
         Raises:
             PhotoError: the file is damaged or cut short.
         """
-        small = photo.thumbnail(*self.logits.shape[1:])
-        light = lightness(small.float() / 255)[0]
-        return replace(self, logits=follow(self.logits, light, reference, strength))
+        return replace(self, logits=follow(self.logits, self._light(photo), reference, strength))
+
+    def _light(self, photo: Photo) -> Float[Tensor, "h w"]:
+        """CIE L of the photo, rows as its file has them, at the network's size."""
+        return lightness(photo.thumbnail(*self.logits.shape[1:]).float() / 255)[0]
+
+    def next_hints(self, photo: Photo, num: int) -> list[NextHint]:
+        """The `num` points of a photo whose true colours would tell most, the best first.
+
+        Raises:
+            PhotoError: the file is damaged or cut short.
+        """
+        light, logits = (photo.upright(one) for one in (self._light(photo), self.known_logits()))
+        return suggest_hints(logits, light, self.palette, photo.upright_size, num)
 
     def alternatives(self, num: int) -> list[Prediction]:
         """The prediction and others, each as coherent, that differ from it and each other; `num` in all."""
@@ -133,18 +145,6 @@ def predict(photo: Photo, model: Model) -> Prediction:
     return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
 
 
-def hints_for(photo: Photo, prediction: Prediction, num: int) -> list[NextHint]:
-    """The `num` points of a photo whose true colours would tell most, the best first.
-
-    Raises:
-        PhotoError: the file is damaged or cut short.
-    """
-    small = photo.thumbnail(*prediction.logits.shape[1:])
-    light = photo.upright(lightness(small.float() / 255))[0]
-    logits = photo.upright(prediction.known_logits())
-    return suggest_hints(logits, light, prediction.palette, photo.upright_size, num)
-
-
 def controlled(
     photo: Photo, prediction: Prediction, control: Control, reference: Reference | None = None
 ) -> list[Prediction]:
@@ -158,6 +158,8 @@ def controlled(
     """
     if reference is not None:
         prediction = prediction.following(photo, reference, control.reference_strength)
-    known = prediction.with_hints(photo, control.hints)
-    versions = known.alternatives(control.alternatives)
-    return [one.with_grey(photo, control.keep_grey, control.hints) for one in versions]
+    versions = prediction.with_hints(photo, control.hints).alternatives(control.alternatives)
+    if not control.keep_grey:
+        return versions
+    areas = grey_areas(photo, control.keep_grey, control.hints)
+    return [one._kept_grey(areas, "likely" in control.keep_grey) for one in versions]

@@ -88,25 +88,29 @@ class _OneThread:
     steps of a tenth of a millisecond; sharing one among threads costs up to 8 ms on a busy machine.
 
     Callers in several threads may be inside together: the first to come notes what torch had, and each
-    gives its own thread that back.
+    gives its own thread that back when it leaves for good: one may be within another.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.num_inside = 0
         self.before = 0
+        self.own = threading.local()
 
     def __enter__(self) -> None:
         with self.lock:
             if self.num_inside == 0:
                 self.before = torch.get_num_threads()
             self.num_inside += 1
+            self.own.depth = getattr(self.own, "depth", 0) + 1
             torch.set_num_threads(1)
 
     def __exit__(self, *_: object) -> None:
         with self.lock:
             self.num_inside -= 1
-            torch.set_num_threads(self.before)
+            self.own.depth -= 1
+            if self.own.depth == 0:
+                torch.set_num_threads(self.before)
 
 
 ONE_THREAD = _OneThread()

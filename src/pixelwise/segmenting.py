@@ -97,10 +97,11 @@ def segment(
         ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
+    beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
+    beside += [] if options.probabilities else [_PROBABILITIES]
+    outdated = tuple(ending + one for ending in _endings(heads) for one in beside)
     do = segmenter(heads, backbone, options, device)
-    outdated = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
-    outdated += [] if options.probabilities else [_PROBABILITIES]
-    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=tuple(outdated))
+    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=outdated)
     result = Segmented()
     each_photo(inputs, out, work, result, recursive, tell)
     return result
@@ -121,51 +122,47 @@ def segmenter(
         ConfigError: there is no head, or two have one name.
     """
     named = dict(zip(_endings(heads), heads, strict=True))
-    extractors = _extractors(heads, backbone, device)
-    return lambda found, targets: _segment_found(
-        found, targets, named, lambda photo: _look(photo, heads, extractors), options
-    )
+    look = Look(heads, backbone, device)
+    return lambda found, targets: _segment_found(found, targets, named, look, options)
 
 
-def look(
-    photo: Photo, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU
-) -> tuple[Enlarged, ...]:
-    """What each head says of a photo, rows as its file has them; the network looks once at each size.
+class Look:
+    """Looks at photos for some heads, once for all of them at each size, and says what each makes of them.
 
     For a head with parts of the backbone that learned along, it looks again with these.
 
     Raises:
         CheckpointError: a head was learned on another backbone.
-        PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
     """
-    return _look(photo, heads, _extractors(heads, backbone, device))
 
+    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
+        dressed = [head.dress(backbone) for head in heads]
+        made = {own: Extractor(own, device=device) for own in dict.fromkeys(dressed)}
+        self.heads = tuple(heads)
+        self._extractors = [made[own] for own in dressed]
 
-def _extractors(heads: Sequence[Head], backbone: Backbone, device: torch.device) -> list[Extractor]:
-    """What looks for each head; one and the same for those on one and the same backbone."""
-    dressed = [head.dress(backbone) for head in heads]
-    made = {own: Extractor(own, device=device) for own in dict.fromkeys(dressed)}
-    return [made[own] for own in dressed]
+    def __call__(self, photo: Photo) -> tuple[Enlarged, ...]:
+        """What each head says of a photo, rows as its file has them.
 
-
-def _look(photo: Photo, heads: Sequence[Head], extractors: Sequence[Extractor]) -> tuple[Enlarged, ...]:
-    looks = tuple(
-        dict.fromkeys((size, own) for head, own in zip(heads, extractors, strict=True) for size in head.sizes)
-    )
-    images = worked_ahead(
-        lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(looks), len(looks)
-    )
-    maps = {}
-    for (size, own), image in zip(looks, images, strict=True):
-        _require_room(photo, image, own.backbone)
-        maps[size, own] = own(image)
-    stored = photo.height, photo.width
-    return tuple(
-        Enlarged(
-            head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
+        Raises:
+            PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
+        """
+        pairs = list(zip(self.heads, self._extractors, strict=True))
+        looks = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
+        images = worked_ahead(
+            lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(looks), len(looks)
         )
-        for head, own in zip(heads, extractors, strict=True)
-    )
+        maps = {}
+        for (size, own), image in zip(looks, images, strict=True):
+            _require_room(photo, image, own.backbone)
+            maps[size, own] = own(image)
+        stored = photo.height, photo.width
+        return tuple(
+            Enlarged(
+                head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
+            )
+            for head, own in pairs
+        )
 
 
 def write_labels(target: Path, photo: Photo, word: Enlarged, classes: ClassNames) -> None:

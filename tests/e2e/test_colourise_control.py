@@ -81,14 +81,17 @@ def test_a_reference_is_not_written_over(pixelwise, model, grey, tmp_path):
 
 
 def test_a_reference_and_grey_areas_together(pixelwise, model, grey, tmp_path):
-    colours = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
-    Image.fromarray(colours).resize((60, 40), Image.Resampling.NEAREST).save(tmp_path / "reference.png")
-    said = ("--reference", tmp_path / "reference.png", "--keep-grey", "0,0,30,90", "--keep-grey", "likely")
-    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
-    assert done.returncode == 0, done.stderr
-    lab = lab_of(tmp_path / "out" / "ida.png")
+    warm = np.random.default_rng(0).integers(0, 255, (4, 6, 3)) // (1, 1, 4)
+    large = Image.fromarray(warm.astype(np.uint8)).resize((60, 40), Image.Resampling.NEAREST)
+    large.save(tmp_path / "reference.png")
+    said = ("--keep-grey", "0,0,30,90")
+    alone = pixelwise("colourise", grey, "-o", tmp_path / "alone", "--model", model, *said)
+    both = ("--reference", tmp_path / "reference.png", "--reference-strength", 1, *said)
+    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *both)
+    assert done.returncode == alone.returncode == 0, done.stderr + alone.stderr
+    lab, without = (lab_of(tmp_path / folder / "ida.png") for folder in ("out", "alone"))
     assert float(lab[1:, :28].abs().max()) < 1
-    assert float(lab[1:, 35:].norm(dim=0).mean()) > 2
+    assert float((lab - without)[2, 35:].mean()) > 5  # towards yellow
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -74,6 +75,44 @@ def test_top_colours_of_an_earlier_run_go(pixelwise, photo, tmp_path):
     pixelwise(*args, "--top-k", 2)
     assert ", 1 outdated file removed" in pixelwise(*args).stdout
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_copies_of_more_alternatives_than_now_go_if_they_are_ours(pixelwise, photo, tmp_path):
+    out, args = tmp_path / "out", ["colourise", photo, "-o", tmp_path / "out"]
+    pixelwise(*args, "--alternatives", 3, "--confidence")
+    settings = [read_provenance(out / f"a.{index}.png").settings for index in (1, 2, 3)]
+    assert [one["alternative"] for one in settings] == [1, 2, 3]
+    shutil.copy(photo, out / "a.4.png")  # somebody's own
+    told = pixelwise(*args, "--alternatives", 2).stdout
+    assert "2 earlier files replaced, 2 outdated files removed" in told
+    assert {path.name for path in out.iterdir()} == {"a.1.png", "a.2.png", "a.4.png"}
+
+
+def test_of_a_photo_that_fails_nothing_is_left(pixelwise, photo, tmp_path):
+    out = tmp_path / "out"
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(photo.read_bytes()[:-2000])
+    done = pixelwise("colourise", cut, "-o", out, "--top-k", 2, "--confidence", "--alternatives", 2)
+    assert done.returncode == 1, done.stderr
+    assert not list(out.iterdir())
+    (out / "a.2.png").mkdir(parents=True)  # the second copy has no place
+    done = pixelwise("colourise", photo, "-o", out, "--top-k", 2, "--confidence", "--alternatives", 2)
+    assert done.returncode == 1, done.stderr
+    assert [path.name for path in out.iterdir()] == ["a.2.png"]
+
+
+def test_what_is_kept_grey_is_no_reason_for_a_warning(pixelwise, photo, tmp_path):
+    done = pixelwise("colourise", photo, "-o", tmp_path / "out", "--keep-grey", "0,0,90,120")
+    assert done.returncode == 0, done.stderr
+    assert "came out nearly grey" not in done.stderr
+
+
+def test_the_reference_is_held_to_the_same_limit(pixelwise, photo, tmp_path):
+    Image.new("RGB", (400, 300), "#c03030").save(tmp_path / "red.png")
+    args = ["colourise", photo, "-o", tmp_path / "out", "--reference", tmp_path / "red.png"]
+    done = pixelwise(*args, "--max-megapixels", 0.1)
+    assert done.returncode == 2
+    assert "red.png: needed a photo of at most 0.1 megapixels" in done.stderr
 
 
 def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, photo, tmp_path):

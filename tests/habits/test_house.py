@@ -1,6 +1,7 @@
 """What keeps the house in order: floors, sizes, docstrings, reasons, versions, words that do not belong."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -138,3 +139,16 @@ def test_links_between_pages_lead_somewhere():
         if name.endswith(".md"):
             for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
                 assert ((ROOT / name).parent / target).exists(), f"{name} -> {target}"
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=relative)
+def test_what_examples_import_is_there(path):
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Import):
+                for one in node.names:
+                    importlib.import_module(one.name)
+            elif isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                missing = [one.name for one in node.names if not hasattr(module, one.name)]
+                assert not missing, f"{path.name}: {node.module} has no {', '.join(missing)}"

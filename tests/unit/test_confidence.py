@@ -8,13 +8,12 @@ import torch
 from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import (
     Likeliest,
-    chroma_of,
     likeliest,
     read_likeliest,
     shown_at,
     write_likeliest,
 )
-from pixelwise.confidence.next_hint import spread, suggest_hints
+from pixelwise.confidence.next_hint import suggest_hints
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.tensors import write_tensors
@@ -78,7 +77,9 @@ def test_colours_are_shown_at_a_lightness():
 
 def test_classes_of_an_rgb_palette_have_chroma():
     palette = Palette(torch.tensor([[0.5, 0.5, 0.5], [1, 0, 0]], dtype=torch.float64), "rgb", "two")
-    torch.testing.assert_close(chroma_of(palette), torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0)
+    torch.testing.assert_close(
+        palette.class_chroma, torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0
+    )
 
 
 def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +98,9 @@ def test_a_hint_goes_where_the_doubt_is(doubtful):
     assert doubtful.start * 100 <= first.column < doubtful.stop * 100
     assert 0.2 < first.cut < 1
     assert all(first.cut > other.cut for other in others)
-    assert first.colours[0].colour == shown_at(chroma_of(RING)[:1], 30.0 if doubtful.start == 0 else 70.0)[0]
+    assert (
+        first.colours[0].colour == shown_at(RING.class_chroma[:1], 30.0 if doubtful.start == 0 else 70.0)[0]
+    )
     assert first.colours[0].chance == pytest.approx(2 / 6, abs=0.01)
     assert first.argument == f"{first.row},{first.column},{first.colours[0].colour}"
 
@@ -133,12 +136,11 @@ def test_points_lie_in_the_photo_whatever_its_size(size):
     assert sum(hint.cut for hint in hints) <= 1 + 1e-9
 
 
-def test_hints_stop_at_edges_and_go_round_them():
-    light = torch.full((9, 9), 50.0)
-    light[:8, 4] = 35.0  # a wall with a gap below
-    (reach,) = spread(light, [(0, 0)])
-    assert reach[0, 0] == 1
-    assert reach[0, 3] > reach[7, 3] > reach[8, 5] > reach[0, 5]
+def test_a_point_is_suggested_once():
+    light = torch.full((6, 8), 50.0)  # each point reaches nearly everything
+    hints = suggest_hints(torch.zeros(5, 6, 8), light, RING, (6, 8), 40)
+    assert len(hints) > 10
+    assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
 
 
 def flat(light: int, num: float = 100.0) -> torch.Tensor:
@@ -163,6 +165,7 @@ GUESS = torch.zeros(5, 1, 1)
         ({"logits": GUESS}, ["is guessed at nearly everywhere"]),
         ({"chroma": VIVID / 100}, ["came out nearly grey"]),
         ({"chroma": VIVID / 100, "logits": sure_of(4)}, []),  # sure that it is grey
+        ({"chroma": VIVID / 100, "logits": GUESS, "guessed": torch.zeros(1, 1)}, []),  # all was told
         (
             {"chroma": 0 * VIVID, "logits": GUESS, "tones": flat(50), "short_side": 1},
             ["is only", "is nearly", "is guessed", "came out"],

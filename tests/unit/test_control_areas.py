@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 from pixelwise.colour import lightness
 from pixelwise.control.hints import Hint
 from pixelwise.control.keep_grey import Box, grey_areas, likely_grey, paper, parse_area
-from pixelwise.errors import ConfigError
+from pixelwise.control.options import Control
+from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import Prediction
+from pixelwise.predict import Prediction, controlled
 
 PALETTE = Palette(torch.tensor([[2.0, 1], [60, 0], [0, 60], [0, -60]], dtype=torch.float64), "ab")
 
@@ -159,3 +160,44 @@ def test_a_hint_outweighs_what_is_likely(page):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 1)])
 def test_paper_of_the_smallest_pictures(shape):
     assert paper(np.full(shape, 90.0, np.float32)).shape == shape
+
+
+def test_a_box_outside_the_photo_is_refused(page):
+    with pytest.raises(PhotoError, match="within its 560 rows and 720 columns, got 600,0,700,9"):
+        grey_areas(open_photo(page), [Box(600, 0, 700, 9)])
+
+
+def test_a_box_thinner_than_a_cell_is_kept_grey_in_part_and_says_so(page):
+    told = grey_areas(open_photo(page), [Box(200, 300, 300, 301)])
+    height, width = open_photo(page).upright(told.share).shape
+    assert float(told.share.sum()) == pytest.approx(100 * 1 * height * width / (560 * 720), rel=1e-4)
+    assert [note.partition(": ")[2] for note in told.notes] == [
+        "the box 200,300,300,301 is kept grey in part, colours change over 3 pixels or more"
+    ]
+
+
+def test_a_photo_without_paper_says_so(tmp_path):
+    rows, columns = np.mgrid[:90, :120]
+    Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
+    told = grey_areas(open_photo(tmp_path / "slope.png"), ["paper"])
+    assert not told.share.any()
+    assert [note.endswith("no paper was found to keep grey") for note in told.notes] == [True]
+
+
+def test_hints_in_an_area_colour_what_is_nearest_to_each(page):
+    photo, red, blue = open_photo(page), Hint(250, 320, "#c03030"), Hint(250, 380, "#3050a0")
+    told = grey_areas(photo, [Box(200, 300, 300, 400)], [red, blue])
+    chroma = photo.upright(told.chroma)
+    for hint in (red, blue):
+        torch.testing.assert_close(chroma[:, *hint.cell((560, 720), tuple(chroma.shape[1:]))], hint.chroma())
+
+
+def test_areas_are_sought_once_for_all_alternatives(page, monkeypatch):
+    sought = []
+    monkeypatch.setattr("pixelwise.predict.grey_areas", lambda *given: sought.append(1) or grey_areas(*given))
+    logits = torch.randn(4, 12, 9, generator=torch.Generator().manual_seed(0))
+    control = Control(keep_grey=("paper",), alternatives=3)
+    versions = controlled(open_photo(page), Prediction(logits, PALETTE), control)
+    assert len(versions) == 3
+    assert len(sought) == 1
+    assert all(torch.equal(one.told.share, versions[0].told.share) for one in versions)

@@ -12,8 +12,9 @@ from PIL import Image
 from pixelwise.colour import srgb_to_lab
 from pixelwise.colourising import colourise_photo
 from pixelwise.control.hints import Hint, tell_hints
+from pixelwise.control.options import Control
 from pixelwise.control.spread import spread
-from pixelwise.control.told import Told, class_chroma, soft_chances
+from pixelwise.control.told import Told, soft_chances
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
@@ -168,7 +169,22 @@ def test_what_was_told_last_wins():
 def test_the_chances_of_a_colour_are_those_of_the_nearest_classes():
     chroma = torch.tensor([[[58.0, 1.0]], [[3.0, 1.0]]])
     assert soft_chances(chroma, PALETTE).argmax(0).tolist() == [[1, 0]]
-    torch.testing.assert_close(class_chroma(PALETTE), PALETTE.colours.T.float())
+    torch.testing.assert_close(PALETTE.class_chroma, PALETTE.colours.float())
     rgb = Palette(torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5]], dtype=torch.float64), "rgb")
-    torch.testing.assert_close(class_chroma(rgb)[:, 1], torch.zeros(2), atol=0.05, rtol=0)
-    assert float(class_chroma(rgb)[0, 0]) == pytest.approx(80.1, abs=0.2)
+    torch.testing.assert_close(rgb.class_chroma[1], torch.zeros(2), atol=0.05, rtol=0)
+    assert float(rgb.class_chroma[0, 0]) == pytest.approx(80.1, abs=0.2)
+
+
+def test_hints_that_share_a_cell_say_which_gives_way(tmp_path):
+    large_scene().resize((4200, 3000)).save(tmp_path / "large.png")
+    photo = open_photo(tmp_path / "large.png")
+    told = tell_hints(photo, [Hint(1000, 1000, ORANGE), Hint(1001, 1001, TEAL), Hint(2000, 3000, ORANGE)])
+    assert [note.partition(": ")[2] for note in told.notes] == [
+        "the hint at 1000,1000 lies too near to that at 1001,1001 to be seen; hints 16 pixels apart all are"
+    ]
+    assert not tell_hints(photo, [Hint(1000, 1000, ORANGE), Hint(1016, 1000, TEAL)]).notes
+
+
+def test_two_hints_of_one_pixel_are_refused_before_any_photo():
+    with pytest.raises(ConfigError, match="one hint for each pixel, got #c07030 and #308090 at 3,4"):
+        Control(hints=(Hint(3, 4, ORANGE), Hint(3, 4, TEAL)))

@@ -17,7 +17,7 @@ from pixelwise.frozen import fingerprint
 from pixelwise.head import Weights
 from pixelwise.heads import Head, is_head, open_head, write_head
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import look
+from pixelwise.segmenting import Look
 from pixelwise.tensors import write_tensors
 
 
@@ -74,9 +74,9 @@ def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path
     assert fingerprint(dressed) == dressed.checksum == fingerprint(learned)
     assert fingerprint(backbone) == backbone.checksum == head.backbone_checksum
     assert not any(part.training for part in dressed.train().modules())
-    (word,) = look(photo, [read], backbone)
-    (expected,) = look(photo, [head_on(learned, backbone_checksum=learned.checksum)], learned)
-    (plain,) = look(photo, [head_on(backbone)], backbone)
+    (word,) = Look([read], backbone)(photo)
+    (expected,) = Look([head_on(learned, backbone_checksum=learned.checksum)], learned)(photo)
+    (plain,) = Look([head_on(backbone)], backbone)(photo)
     assert torch.equal(word.chances(0, 40), expected.chances(0, 40))
     assert not torch.equal(word.chances(0, 40), plain.chances(0, 40))
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
@@ -86,10 +86,10 @@ def test_heads_with_and_without_parts_have_their_word_at_once(photo):
     backbone = tiny_backbone()
     head, _ = with_a_changed_stage(backbone)
     heads = [head_on(backbone), head, head_on(backbone, sizes=(32, 16))]
-    together = look(photo, heads, backbone)
+    together = Look(heads, backbone)(photo)
     assert num_seen(backbone) == 2 + 2  # at each size once for all plain heads, once with the parts
     for one, word in zip(heads, together, strict=True):
-        (alone,) = look(photo, [one], backbone)
+        (alone,) = Look([one], backbone)(photo)
         assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
 
 

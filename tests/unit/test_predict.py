@@ -20,7 +20,7 @@ from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.view import reading_size
-from pixelwise.predict import Prediction, hints_for, predict
+from pixelwise.predict import Prediction, predict
 from pixelwise.runs import Model
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
@@ -335,7 +335,7 @@ def test_suggested_hints_are_where_the_photo_shows_them(orientation, tmp_path):
     upright = torch.zeros(4, height // 2, width // 2)
     upright[0] = 50.0
     upright[:, -6:, :6] = 0.0
-    (hint,) = hints_for(photo, Prediction(photo.as_stored(upright), palette), 1)
+    (hint,) = Prediction(photo.as_stored(upright), palette).next_hints(photo, 1)
     assert height - 13 <= hint.row < height
     assert hint.column <= 13
 

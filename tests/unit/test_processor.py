@@ -70,3 +70,16 @@ def test_two_callers_at_once_leave_torchs_threads_as_they_were():
         assert [torch.get_num_threads(), *fresh] == [3, 3]
     finally:
         torch.set_num_threads(threads)
+
+
+def test_one_thread_within_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ONE_THREAD:
+            with ONE_THREAD:
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

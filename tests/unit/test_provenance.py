@@ -148,9 +148,31 @@ def test_xmp_that_no_jpeg_holds_is_said_to_be_lost(tmp_path):
     lost = f"{source}: its XMP was left out, since it is longer than what is written into .jpg"
     assert losses(open_photo(source), ".jpg") == [lost]
     assert losses(open_photo(source), ".png") == []
-    written(source, tmp_path / "out.jpg")
-    assert field(tmp_path / "out.jpg", "xmp-data") is None
+    written(source, tmp_path / "without.jpg", None)
+    assert field(tmp_path / "without.jpg", "xmp-data") is None
+    assert written(source, tmp_path / "out.jpg") == ""
+    assert read_provenance(tmp_path / "out.jpg") == RECORD
     assert losses(open_photo(dressed(tmp_path / "b.png", long_xmp(60_000, 0))), ".jpg") == []
+
+
+def test_xmp_that_is_too_long_by_its_padding_is_written_without_it(tmp_path):
+    source = dressed(tmp_path / "a.png", long_xmp(61_000, 4096))
+    assert losses(open_photo(source), ".jpg") == []
+    written(source, tmp_path / "out.jpg", None)
+    assert len(field(tmp_path / "out.jpg", "xmp-data")) == 61_000 - 4096 + 1
+
+
+def test_a_second_packet_is_said_to_be_lost_and_no_longer_pointed_at(tmp_path):
+    pointer = b' xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="' + b"0F" * 16 + b'"'
+    xmp = XMP.replace(b"<rdf:Description", b"<rdf:Description" + pointer, 1)
+    assert pointer in xmp
+    photo = open_photo(dressed(tmp_path / "a.jpg", xmp))
+    assert [note.partition(": ")[2] for note in photo.notes] == [
+        "its second packet of XMP, for what one does not hold, was left out"
+    ]
+    written(tmp_path / "a.jpg", tmp_path / "out.jpg", None)
+    said = read_properties(field(tmp_path / "out.jpg", "xmp-data"))
+    assert said == read_properties(XMP)
 
 
 def test_padding_makes_room_in_a_jpeg(tmp_path):

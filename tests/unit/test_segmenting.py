@@ -18,7 +18,7 @@ from pixelwise.head import Weights
 from pixelwise.heads import Head
 from pixelwise.masks.read import read_mask
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import SegmentOptions, look, segment
+from pixelwise.segmenting import Look, SegmentOptions, segment
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]
@@ -68,10 +68,10 @@ def test_several_heads_look_once_at_each_size(tmp_path):
     backbone = tiny_backbone()
     heads = [head(backbone, "a", (16, 32)), head(backbone, "b", (32,)), head(backbone, "c", (48, 16))]
     (photo,) = write(tmp_path, "colour.png")
-    together = look(open_photo(Path(photo)), heads, backbone)
+    together = Look(heads, backbone)(open_photo(Path(photo)))
     assert num_seen(backbone) == 3
     for one, word in zip(heads, together, strict=True):
-        (alone,) = look(open_photo(Path(photo)), [one], backbone)
+        (alone,) = Look([one], backbone)(open_photo(Path(photo)))
         assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
 
 

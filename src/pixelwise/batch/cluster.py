@@ -144,8 +144,8 @@ def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
                 yield Report(**json.loads(report))
     except RayError as error:
         raise ConfigError(
-            f"Ray could not run workers: {_last_line(error)}; on a cluster each machine needs this version of "
-            "pixelwise. What was done is kept; the same command goes on"
+            f"Ray could not run workers: {_last_line(error)}; on a cluster each machine needs this version "
+            "of pixelwise. What was done is kept; the same command goes on"
         ) from error
 
 

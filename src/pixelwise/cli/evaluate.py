@@ -103,8 +103,12 @@ def _evaluate_colours(
     from pixelwise.colourising import ColouriseOptions
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
+    from pixelwise.files import require_writable
+    from pixelwise.report import evaluation_path, write_colour_evaluation
     from pixelwise.runs import open_model
 
+    if page:
+        require_writable(evaluation_path(page))
     protocol = Protocol(size=SIZE if size is None else size, options=replace(ColouriseOptions(), **colouring))
     found = evaluate_colours(
         open_model(model),
@@ -118,8 +122,6 @@ def _evaluate_colours(
         say(f"warning: {warning}", quiet=common.quiet)
     values, lines = found.to_dict(), list(_told_of_colours(found))
     if page:
-        from pixelwise.report import write_colour_evaluation
-
         written = write_colour_evaluation(page, found)
         values["page"] = str(written)
         lines.append(f"wrote {written}")
@@ -181,15 +183,17 @@ def _evaluate_head(
     from pixelwise.backbones import open_backbone
     from pixelwise.data import load_labelled
     from pixelwise.evaluate.heads import evaluate_head
+    from pixelwise.files import require_writable
     from pixelwise.heads import open_head
+    from pixelwise.report import evaluation_path, write_evaluation
 
+    if page:
+        require_writable(evaluation_path(page))
     head, labelled = open_head(name), load_labelled(source, data_dir, common.seed)
     backbone = open_backbone(head.backbone, weights)
     found = evaluate_head(head, backbone, labelled, **options, device=common.device, seed=common.seed)
     values, lines = found.to_dict(), list(_told(found))
     if page:
-        from pixelwise.report import write_evaluation
-
         written = write_evaluation(page, found)
         values["page"] = str(written)
         lines.append(f"wrote {written}")

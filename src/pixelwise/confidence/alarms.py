@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.confidence.likeliest import chroma_of
 from pixelwise.labelspace import Palette
 
 _GREY = 2.0  # mean chroma in Lab units: colours that nobody sees
@@ -23,16 +22,17 @@ _TINY = 32  # pixels of the short side
 
 def alarms(
     logits: Float[Tensor, "K h w"],
-    chroma: Float[Tensor, "2 H W"],
+    chroma: Float[Tensor, "2 h w"],
     palette: Palette,
     tones: Float[Tensor, " L"],
     short_side: int,
+    guessed: Float[Tensor, "h w"] | None = None,
 ) -> list[str]:
     """What to tell of a result, in halves of sentences that go on from the photo's name; mostly nothing.
 
-    `chroma` is the result's at full saturation, `tones` counts the photo's pixels by L in whole units.
+    `chroma` is what was guessed, at full saturation; `guessed` says how much of it is left by what was told,
+    0 to 1, if anything was; `tones` counts the photo's pixels by L in whole units.
     """
-    chances = logits.float().softmax(0)
     told = []
     if short_side < _TINY:
         told.append(f"is only {short_side} pixels on its short side, too few to tell what it shows")
@@ -41,12 +41,19 @@ def alarms(
         told.append("is nearly the same grey all over: there is nothing to tell colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         told.append("is nearly all black and white, as pages and drawings are: models learn from photographs")
-    if _mean_confidence(chances) < _GUESSED:
+    chances, left = logits.float().softmax(0), torch.ones_like(logits[0]) if guessed is None else guessed
+    if float(left.sum()) == 0:
+        return told
+    if _mean(_confidence(chances), left) < _GUESSED:
         told.append("is guessed at nearly everywhere: the model has seen little like it")
-    result = float(chroma.norm(dim=0).mean())
-    if result < _GREY and _expected_chroma(chances, palette) > _AVERAGED_AWAY * result:
+    result = _mean(chroma.norm(dim=0), left)
+    if result < _GREY and _mean(_expected_chroma(chances, palette), left) > _AVERAGED_AWAY * result:
         told.append("came out nearly grey, since the likely colours cancel out: try a lower --temperature")
     return told
+
+
+def _mean(values: Tensor, weights: Tensor) -> float:
+    return float((values * weights).sum() / weights.sum())
 
 
 def _deviation(tone_frac: Tensor) -> float:
@@ -56,12 +63,12 @@ def _deviation(tone_frac: Tensor) -> float:
     return float((tone_frac * (units - mean) ** 2).sum().sqrt())
 
 
-def _mean_confidence(chances: Tensor) -> float:
-    """One minus the share of the greatest entropy that there is, over all pixels."""
+def _confidence(chances: Tensor) -> Tensor:
+    """One minus the share of the greatest entropy that there is."""
     most = torch.tensor(float(max(2, len(chances)))).log()
-    return float(1 - torch.special.entr(chances).sum(0).mean() / most)
+    return 1 - torch.special.entr(chances).sum(0) / most
 
 
-def _expected_chroma(chances: Tensor, palette: Palette) -> float:
+def _expected_chroma(chances: Tensor, palette: Palette) -> Tensor:
     """The chroma that the classes have by their chances, whatever their hues."""
-    return float(torch.einsum("khw,k->hw", chances, chroma_of(palette).norm(dim=1).to(chances)).mean())
+    return torch.einsum("khw,k->hw", chances, palette.class_chroma.norm(dim=1).to(chances))

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from pixelwise.colour import lightness_to_luminance, recolour, srgb_to_lab
+from pixelwise.colour import lightness_to_luminance, recolour
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.labelspace import Palette
 from pixelwise.tensors import read_tensors, write_tensors
@@ -80,12 +80,6 @@ def read_likeliest(path: Path) -> Likeliest:
             f"{path} holds no likeliest colours ({error}); write it with --top-k"
         ) from error
     return Likeliest(classes, chances.float(), palette)
-
-
-def chroma_of(palette: Palette) -> Float32[Tensor, "K 2"]:
-    """Lab a and b of each class."""
-    colours = palette.colours.float()
-    return colours if palette.space == "ab" else srgb_to_lab(colours.T[:, None])[1:, 0].T
 
 
 def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:

@@ -1,11 +1,10 @@
 """Where a hint, the true colour of one point, would tell a network most.
 
-A hint is good for more than its own pixel: for what is alike and connected with it. How alike two pixels are
-is how short the way between them is, where each step costs by what lightness changes on it, and a little by
-its length. A hint settles a pixel by exp(-way); what it settles of the entropy, summed over the photo, is its
-cut. Entropy counts by how far apart the colours can be seen at the pixel's lightness.
-Points are chosen one after the other, each for what those before it have left, so that they spread by
-themselves. `benchmarks/next_hint.py` measures what they are worth.
+A hint is good for more than its own pixel: for what it reaches, which is what is alike and connected with it
+(`confidence.ways`). What it settles of the entropy, summed over the photo, is its cut. Entropy counts by how
+far apart the colours can be seen at the pixel's lightness. Points are chosen one after the other, each for
+what those before it have left, so that they spread by themselves. `benchmarks/next_hint.py` measures what
+they are worth.
 """
 
 from __future__ import annotations
@@ -21,16 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import lightness_to_luminance, recolour, srgb_to_lab
-from pixelwise.confidence.likeliest import chroma_of, shown_at
-from pixelwise.confidence.ways import ways
+from pixelwise.confidence.likeliest import shown_at
+from pixelwise.confidence.ways import reach
 from pixelwise.labelspace import Palette
 
 _MOST_PIXELS = (
     48 * 64
 )  # of the map that ways are sought in: a finer one takes longer and moves no point by much
-_LIGHTNESS = 10.0  # change of L along a way that it costs 1
-_LENGTH = 0.5  # of the photo's short side, for 1
-_FARTHEST = 4.0  # exp(-4): nothing to speak of is settled beyond
 _NUM_CANDIDATES = 300
 _NUM_COLOURS = 3
 
@@ -81,7 +77,7 @@ def suggest_hints(
     doubt = torch.special.entr(chances).sum(0) * _shows(palette)[light.round().long().clamp(0, 100)]
     entropy = doubt.flatten().double().numpy()
     candidates = _candidates(light.numpy())
-    settled = np.exp(-_ways(light.numpy(), candidates))
+    settled = reach(light.numpy(), candidates)
     hints = []
     for index, cut in _greedy(settled, entropy, num):
         row, column = divmod(int(candidates[index]), width)
@@ -89,14 +85,6 @@ def suggest_hints(
         at = int((row + 0.5) * size[0] / height), int((column + 0.5) * size[1] / width)
         hints.append(NextHint(row=at[0], column=at[1], colours=colours, cut=cut))
     return hints
-
-
-def spread(lightness: Float[Tensor, "h w"], points: list[tuple[int, int]]) -> Float[Tensor, "n h w"]:
-    """How far hints at `points` (row, column) reach: 1 at the point itself, 0 far away."""
-    width = lightness.shape[1]
-    sources = np.array([row * width + column for row, column in points], dtype=np.int64)
-    reach = torch.from_numpy(np.exp(-_ways(lightness.numpy(), sources))).float()
-    return reach.view(len(points), *lightness.shape)
 
 
 def _map_size(height: int, width: int) -> tuple[int, int]:
@@ -109,7 +97,7 @@ def _shows(palette: Palette) -> Tensor:
 
     Nearly black and nearly white pixels look the same whatever their class is.
     """
-    chroma = chroma_of(palette)
+    chroma = palette.class_chroma
     luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
     seen = srgb_to_lab(recolour(luminance, *chroma.T))[1:]  # 2, L, K
     apart = seen.var(dim=2, correction=0).sum(0).sqrt()
@@ -132,16 +120,13 @@ def _candidates(light: Grid) -> Grid:
     return np.array(places, dtype=np.int64)
 
 
-def _ways(light: Grid, sources: Grid) -> Grid:
-    """What the cheapest way costs from each source to each pixel, (sources, pixels); infinite where far."""
-    return ways(light, sources, change=_LIGHTNESS, length=_LENGTH, farthest=_FARTHEST)
-
-
 def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
     """The candidates that settle most, each with the share of the entropy that it settles."""
-    whole, left, chosen = float(entropy.sum()), entropy.copy(), []
-    for _ in range(num):
+    whole, left = float(entropy.sum()), entropy.copy()
+    chosen: list[tuple[int, float]] = []
+    for _ in range(min(num, len(settled))):
         cuts = settled @ left
+        cuts[[index for index, _ in chosen]] = 0.0  # a point has one colour
         best = int(cuts.argmax())
         if cuts[best] <= 1e-6 * whole or whole == 0:
             break
@@ -153,7 +138,7 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 def _colours(chances: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
     """The likeliest colours of a pixel, those that look the same counted together."""
     together: dict[str, float] = {}
-    for shown, chance in zip(shown_at(chroma_of(palette), light), chances.tolist(), strict=True):
+    for shown, chance in zip(shown_at(palette.class_chroma, light), chances.tolist(), strict=True):
         together[shown] = together.get(shown, 0.0) + chance
     best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
     return tuple(LikelyColour(colour, chance) for colour, chance in best)

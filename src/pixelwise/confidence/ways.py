@@ -1,8 +1,11 @@
-"""The cheapest ways over a photo: what is alike in lightness and connected is near, across an edge is far.
+"""How far a colour that is known reaches: to what is alike in lightness and connected with its point.
 
 A way goes from pixel to neighbour, eight of them. Each step costs by what lightness changes on it, and by its
-length. It is a geodesic distance, as in A. Levin et al., "Colorization using Optimization", 2004, and in
-L. Yatziv and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
+length; the whole also by how much lighter or darker its end is. What a point settles of a pixel is exp(-cost
+of the cheapest way). docs/log.md has what was tried.
+
+Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
+and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
 """
 
 from __future__ import annotations
@@ -18,31 +21,38 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right; the others are these backwards
+_CHANGE = 160.0  # of L along a way, up and down, that it costs 1
+_LENGTH = 1.0  # of the photo's short side, that it costs 1
+_UNLIKE = 14.0  # of L from the point to the pixel, that it costs 1
+_FARTHEST = 6.0  # exp(-6): beyond, nothing of a hint is to be seen
 _Steps = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
-def ways(
-    light: Float[ndarray, "h w"], sources: NDArray[np.int64], change: float, length: float, farthest: float
-) -> Float[ndarray, "n pixels"]:
-    """What the cheapest way costs from each source to each pixel; infinite beyond `farthest`.
+def reach(light: Float[ndarray, "h w"], points: NDArray[np.int64]) -> Float[ndarray, "n pixels"]:
+    """How much of each pixel each point settles by itself: 1 at the point, 0 far away.
 
-    `light` is CIE L, `sources` (n,) are places in it, row by row. A way costs 1 for each `change` of L on it,
-    up and down, and 1 for each `length` of the short side.
+    `light` is CIE L, `points` (n,) are places in it, row by row, as the pixels are.
     """
-    starts, ends, costs = (
-        np.concatenate(parts) for parts in zip(*_steps(light, change, length), strict=True)
-    )
+    flat = light.reshape(-1)
+    costs = _ways(light, points) + np.abs(flat - flat[points, None]) / _UNLIKE
+    weights: Float[ndarray, "n pixels"] = np.exp(-costs)
+    return weights
+
+
+def _ways(light: Float[ndarray, "h w"], points: NDArray[np.int64]) -> Float[ndarray, "n pixels"]:
+    """What the cheapest way costs from each point to each pixel; infinite where that is too far."""
+    starts, ends, costs = (np.concatenate(parts) for parts in zip(*_steps(light), strict=True))
     graph = csr_array((costs, (starts, ends)), shape=(light.size,) * 2)
-    return dijkstra(graph, directed=False, indices=sources, limit=farthest)
+    return dijkstra(graph, directed=False, indices=points, limit=_FARTHEST)
 
 
-def _steps(light: Float[ndarray, "h w"], change: float, length: float) -> Iterator[_Steps]:
+def _steps(light: Float[ndarray, "h w"]) -> Iterator[_Steps]:
     """Starts, ends and costs of all steps in one direction after the other."""
     height, width = light.shape
     places = np.arange(light.size).reshape(light.shape)
     for down, right in _NEIGHBOURS:
         here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
         there = np.s_[down:, max(0, right) : width + min(0, right)]
-        cost = np.abs(light[here] - light[there]) / change
-        cost = cost + np.hypot(down, right) / (length * min(light.shape))
+        cost = np.abs(light[here] - light[there]) / _CHANGE
+        cost = cost + np.hypot(down, right) / (_LENGTH * min(light.shape))
         yield places[here].ravel(), places[there].ravel(), cost.ravel()

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from pixelwise.control.told import class_chroma
 from pixelwise.labelspace import Palette
 
 _NUM_GROUPS = 4
@@ -38,7 +37,7 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
     """
     if num <= 1:
         return [logits]
-    colours = class_chroma(palette)
+    colours = palette.class_chroma.T
     members, chances = _groups(logits)
     frames = torch.stack([_frame(one, colours) for one in chances.T])
     others = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import lightness, srgb_to_lab
@@ -78,6 +79,7 @@ def tell_hints(photo: Photo, hints: Sequence[Hint]) -> Told:
         ConfigError: two hints are of one pixel.
         PhotoError: a hint lies outside the photo; the file is damaged or cut short.
     """
+    require_one_each(hints)
     _require_inside(photo, hints)
     light = light_map(photo)
     size = light.shape[0], light.shape[1]
@@ -89,7 +91,7 @@ def tell_hints(photo: Photo, hints: Sequence[Hint]) -> Told:
     told = torch.stack([hint.chroma() for hint in hints])
     share = shares.sum(0)
     chroma = torch.einsum("nhw,nd->dhw", shares, told) / share.clamp_min(1e-9)
-    return Told(photo.as_stored(share), photo.as_stored(chroma))
+    return Told(photo.as_stored(share), photo.as_stored(chroma), _crowded(photo, hints, cells, size))
 
 
 def light_map(photo: Photo) -> Float[Tensor, "h w"]:
@@ -104,19 +106,45 @@ def light_map(photo: Photo) -> Float[Tensor, "h w"]:
 
 def _require_inside(photo: Photo, hints: Sequence[Hint]) -> None:
     height, width = photo.upright_size
-    seen: dict[tuple[int, int], Hint] = {}
     for hint in hints:
         if hint.row >= height or hint.column >= width:
             raise PhotoError(
                 f"{photo.path}: needed hints at rows 0 to {height - 1} and columns 0 to {width - 1}, "
                 f"got {hint.row},{hint.column}"
             )
+
+
+def require_one_each(hints: Sequence[Hint]) -> None:
+    """Refuse two hints of one pixel.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    seen: dict[tuple[int, int], Hint] = {}
+    for hint in hints:
         other = seen.setdefault((hint.row, hint.column), hint)
         if other is not hint:
             raise ConfigError(
                 f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
                 f"{hint.row},{hint.column}; leave one of them out"
             )
+
+
+def _crowded(
+    photo: Photo, hints: Sequence[Hint], cells: NDArray[np.int64], map_size: tuple[int, int]
+) -> tuple[str, ...]:
+    """A note for each hint that has to give its place on the map to a later one."""
+    last = {(int(row), int(column)): hint for hint, (row, column) in zip(hints, cells, strict=True)}
+    apart = max(math.ceil(side / num) for side, num in zip(photo.upright_size, map_size, strict=True))
+    notes = []
+    for hint, (row, column) in zip(hints, cells, strict=True):
+        other = last[int(row), int(column)]
+        if other is not hint and other.colour != hint.colour:
+            notes.append(
+                f"{photo.path}: the hint at {hint.row},{hint.column} lies too near to that at "
+                f"{other.row},{other.column} to be seen; hints {apart} pixels apart all are"
+            )
+    return tuple(notes)
 
 
 def _taps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +11,15 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from pixelwise.control.hints import Hint, light_map
-from pixelwise.control.told import Told, class_chroma
-from pixelwise.errors import ConfigError
+from pixelwise.control.told import Told
+from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo
 
@@ -32,6 +33,7 @@ and half of it without its hollows, parts as light as the paper; an oval one fil
 _BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 Mask = NDArray[np.bool_]
+Share = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,15 @@ class Box:
                 f"{self.top},{self.left},{self.bottom},{self.right}"
             )
 
-    def mask(self, size: tuple[int, int], map_size: tuple[int, int]) -> Mask:
-        """Which cells of a map have their middle in it, where the photo has `size`."""
-        rows, columns = (
-            (np.arange(num) + 0.5) * whole / num for num, whole in zip(map_size, size, strict=True)
+    def coverage(self, size: tuple[int, int], map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
+        """How much of each cell of a map lies in it, 0 to 1, where the photo has `size`."""
+        down, across = (
+            _overlap(first * num / whole, after * num / whole, num)
+            for first, after, num, whole in zip(
+                (self.top, self.left), (self.bottom, self.right), map_size, size, strict=True
+            )
         )
-        inside: Mask = ((self.top < rows) & (rows < self.bottom))[:, None] & (
-            (self.left < columns) & (columns < self.right)
-        )
-        return inside
+        return np.outer(down, across)
 
 
 Area = Literal["paper", "likely"] | Box
@@ -93,30 +95,74 @@ def parse_area(text: str) -> Area:
 
 
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Told:
-    """The paper and the boxes among `areas`, told to be grey; or of the colour of hints that lie in them.
+    """The paper and the boxes among `areas`, told to be grey; or of the colours of hints that lie in them.
+
+    A hint colours all of an area, several the part each that is nearest to it. What is likely grey the photo
+    does not say: see `likely_grey`.
 
     Raises:
-        PhotoError: the file is damaged or cut short.
+        PhotoError: a box lies outside the photo; the file is damaged or cut short.
     """
     light = light_map(photo).numpy()
     size, map_size = photo.upright_size, (light.shape[0], light.shape[1])
     chroma = np.zeros((2, *map_size), np.float32)
-    kept = np.zeros(map_size, bool)
+    kept = np.zeros(map_size, np.float32)
+    notes = []
     for area in areas:
         if area == "likely":
-            continue  # what is likely the photo does not say
-        mask = paper(light) if area == "paper" else area.mask(size, map_size)
-        inside = [hint.chroma() for hint in hints if bool(mask[hint.cell(size, map_size)])]
+            continue
+        share, note = _share(photo, area, light)
+        inside = [hint for hint in hints if share[hint.cell(size, map_size)] > 0]
         if inside:
-            chroma[:, mask] = torch.stack(inside).mean(0)[:, None].numpy()
-        kept |= mask
-    share, told = torch.from_numpy(kept.astype(np.float32)), torch.from_numpy(chroma)
-    return Told(photo.as_stored(share), photo.as_stored(told))
+            chroma[:, share > 0] = _of_nearest(inside, size, map_size)[:, share > 0]
+        kept = np.maximum(kept, share)
+        notes += [note] if note else []
+    told = photo.as_stored(torch.from_numpy(kept)), photo.as_stored(torch.from_numpy(chroma))
+    return Told(*told, notes=tuple(notes))
+
+
+def _share(photo: Photo, area: Literal["paper"] | Box, light: Float[ndarray, "h w"]) -> tuple[Share, str]:
+    """How much of each cell of a map an area covers, and a note for the user where it is next to none."""
+    if area == "paper":
+        sheet = paper(light)
+        return sheet.astype(
+            np.float32
+        ), "" if sheet.any() else f"{photo.path}: no paper was found to keep grey"
+    (height, width), map_size = photo.upright_size, (light.shape[0], light.shape[1])
+    if area.top >= height or area.left >= width:
+        raise PhotoError(
+            f"{photo.path}: needed a box to keep grey within its {height} rows and {width} columns, "
+            f"got {area.text}"
+        )
+    share = area.coverage((height, width), map_size)
+    thin = share.max() < 0.5
+    cell = math.ceil(max(height / map_size[0], width / map_size[1]))
+    note = (
+        f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} pixels or more"
+    )
+    return share, note if thin else ""
+
+
+def _overlap(first: float, after: float, num: int) -> Float32[ndarray, " num"]:
+    """How much of each of `num` unit steps lies between two places."""
+    steps = np.arange(num)
+    return (np.minimum(steps + 1, after) - np.maximum(steps, first)).clip(0, 1).astype(np.float32)
+
+
+def _of_nearest(
+    hints: Sequence[Hint], size: tuple[int, int], map_size: tuple[int, int]
+) -> Float32[ndarray, "2 h w"]:
+    """The chroma of the hint that is nearest to each cell."""
+    cells = np.array([hint.cell(size, map_size) for hint in hints])
+    away = np.indices(map_size)[None] - cells[:, :, None, None]
+    colours = torch.stack([hint.chroma() for hint in hints], dim=1).numpy()
+    nearest: Float32[ndarray, "2 h w"] = colours[:, np.square(away).sum(1).argmin(0)]
+    return nearest
 
 
 def likely_grey(logits: Float[Tensor, "K h w"], palette: Palette) -> Told:
     """What a network says is grey by more chances than not, told to be grey; where it is even, in part."""
-    neutral = class_chroma(palette).norm(dim=0) < _NEUTRAL
+    neutral = palette.class_chroma.norm(dim=1) < _NEUTRAL
     chance = logits.softmax(0)[neutral].sum(0)
     share = ((chance - 0.4) / 0.2).clamp(0, 1)
     return Told(share, torch.zeros(2, *share.shape))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.control.hints import Hint
+from pixelwise.control.hints import Hint, require_one_each
 from pixelwise.control.keep_grey import Area
 from pixelwise.errors import ConfigError
 
-_MOST = {"alternatives": 12, "hints": 200}
+MOST_ALTERNATIVES = 12
+_MOST_HINTS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,10 @@ class Control:
     def __post_init__(self) -> None:
         if not 0 <= self.reference_strength <= 1:
             raise ConfigError(f"reference-strength needs to be from 0 to 1, got {self.reference_strength:g}")
-        if not 1 <= self.alternatives <= _MOST["alternatives"]:
+        if not 1 <= self.alternatives <= MOST_ALTERNATIVES:
             raise ConfigError(
-                f"alternatives needs to be from 1 to {_MOST['alternatives']}, got {self.alternatives}"
+                f"alternatives needs to be from 1 to {MOST_ALTERNATIVES}, got {self.alternatives}"
             )
-        if len(self.hints) > _MOST["hints"]:
-            raise ConfigError(f"needed at most {_MOST['hints']} hints, got {len(self.hints)}")
+        if len(self.hints) > _MOST_HINTS:
+            raise ConfigError(f"needed at most {_MOST_HINTS} hints, got {len(self.hints)}")
+        require_one_each(self.hints)

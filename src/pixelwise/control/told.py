@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,6 @@ from torch import Tensor
 from pixelwise.labelspace import Palette
 
 _SIGMA = 5.0  # in a and b: how far a colour's chances spread over classes. Source: Zhang et al. 2016, 2.2
-_CERTAIN = 1e4  # a logit beside which all others have no chance
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class Told:
     """How much of each pixel's chroma is told, 0 to 1; the rest is left to guess."""
     chroma: Float[Tensor, "2 h w"]
     """Lab a and b; of no meaning where the share is 0."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was taken."""
 
     def over(self, below: Told | None) -> Told:
         """What was told, and where it leaves something open, what else was."""
@@ -35,25 +36,22 @@ class Told:
         left = (1 - upper.share) * lower.share
         share = upper.share + left
         mean = (upper.share * upper.chroma + left * lower.chroma) / share.clamp_min(1e-9)
-        return Told(share, mean)
+        return Told(share, mean, self.notes + below.notes)
 
     def over_guess(self, chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 H W"]:
         """Guessed Lab a and b with what was told laid over, at the larger of the two sizes."""
         guessed = Told(torch.ones_like(chroma[0]), chroma)
         return self.over(guessed).chroma
 
+    def share_at(self, size: tuple[int, int]) -> Float[Tensor, "h w"]:
+        """How much is told of each cell of a map of another size."""
+        return _resized(self.share[None], size)[0]
+
     def over_chances(self, chances: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Chances of the classes, those of what was told laid over, at the size of the chances."""
-        size = tuple(chances.shape[1:])
-        share = _resized(self.share[None], size)[0]
+        size = chances.shape[1], chances.shape[2]
         told = soft_chances(_resized(self.chroma, size), palette)
-        return chances + share * (told - chances)
-
-
-def class_chroma(palette: Palette) -> Float[Tensor, "2 K"]:
-    """Lab a and b of each class."""
-    certain = torch.eye(palette.num_classes)[None, :, None] * _CERTAIN
-    return palette.chroma(certain, 1.0)[0, :, 0]
+        return chances + self.share_at(size) * (told - chances)
 
 
 def soft_chances(chroma: Float[Tensor, "2 h w"], palette: Palette) -> Float[Tensor, "K h w"]:
@@ -61,14 +59,18 @@ def soft_chances(chroma: Float[Tensor, "2 h w"], palette: Palette) -> Float[Tens
 
     Source: Zhang, Isola, Efros 2016, arXiv:1603.08511, 2.2: soft encoding with a Gaussian.
     """
-    distance = torch.cdist(class_chroma(palette).T, chroma.flatten(1).T)
+    distance = torch.cdist(palette.class_chroma, chroma.flatten(1).T)
     return (-(distance**2) / (2 * _SIGMA**2)).softmax(0).view(-1, *chroma.shape[1:])
 
 
 def _of_one_size(*both: Told) -> tuple[Told, ...]:
     height, width = (max(one.share.shape[axis] for one in both) for axis in (0, 1))
     return tuple(
-        Told(_resized(one.share[None], (height, width))[0], _resized(one.chroma, (height, width)))
+        replace(
+            one,
+            share=_resized(one.share[None], (height, width))[0],
+            chroma=_resized(one.chroma, (height, width)),
+        )
         for one in both
     )
 

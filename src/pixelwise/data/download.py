@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pixelwise import __version__
 from pixelwise.errors import DataError, DownloadError, OutputError
 from pixelwise.files import alone, checksum
 from pixelwise.progress import progress
+from pixelwise.version import __version__
 
 _PAUSES_S = (0.5, 1.0, 2.0)  # waits before each further try
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may change

@@ -380,7 +380,7 @@ from pixelwise.data.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes
 from pixelwise.finetune import finetune
 from pixelwise.labelspace import IGNORE
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import look
+from pixelwise.segmenting import Look
 
 
 def draw_labelled(folder):
@@ -426,7 +426,7 @@ backbone = open_backbone(learned_head.head.backbone)
 figure, places = plt.subplots(4, 4, figsize=(9, 8))
 for line, one in zip(places, held_out[:: max(1, len(held_out) // 4)], strict=False):
     photo = open_photo(one.photo)
-    (word,) = look(photo, [learned_head.head], backbone)
+    (word,) = Look([learned_head.head], backbone)(photo)
     predicted, truth = word.labels(0, photo.height), one.read_labels()
     wrong = (predicted != truth).float().masked_fill(truth == IGNORE, 0.5)
     seen = photo.thumbnail(photo.height, photo.width).permute(1, 2, 0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pixelwise import __version__
 from pixelwise.config import Device, Precision, RunConfig
 from pixelwise.data import load_labelled, load_pictures
 from pixelwise.figures import Drawing
@@ -16,6 +15,7 @@ from pixelwise.files import whole_file
 from pixelwise.processor import choose_device
 from pixelwise.runs import CHECKPOINT
 from pixelwise.train import train_source
+from pixelwise.version import __version__
 
 PICTURES: Final = "cifar10:horse"
 """What the questions about colouring are asked of: 5000 to learn from, 1000 to validate."""

@@ -64,8 +64,10 @@ class Work(Generic[D]):
     writable: Collection[str]
     """Suffixes of the files that it can write."""
     outdated: tuple[str, ...] = ()
-    """How the names end of files that an earlier run may have left beside a result, and that this one will
-    not make: they go when the result is replaced."""
+    """How the names end of files that an earlier run may have left of a photo, and that this one will not
+    make: they go when a result for it is replaced."""
+    ours: Callable[[Path], bool] = lambda _path: True
+    """Whether such a file is surely an earlier run's: others stay."""
     reads: tuple[Path, ...] = ()
     """What is read beside the photos, and so never written over either."""
 
@@ -125,11 +127,15 @@ def require_limit(max_megapixels: float) -> None:
 def _try(found: Found, targets: Targets, work: Work[D]) -> D | Failure:
     try:
         done = work.do(found, targets)
-        replaced = tuple(path for path in done.paths if path in targets.replaced)
-        beside = [targets.remove_beside(path, ending) for path in replaced for ending in work.outdated]
-        return replace(done, replaced=replaced, removed=tuple(one for one in beside if one is not None))
-    except Exception as error:  # whatever one photo does to a library, the others are done
-        return Failure.of(found.path, error)
+    except BaseException as error:
+        targets.undo(found)
+        if isinstance(error, Exception):  # whatever one photo does to a library, the others are done
+            return Failure.of(found.path, error)
+        raise
+    replaced = tuple(path for path in done.paths if path in targets.replaced)
+    endings = work.outdated if replaced else ()
+    outdated = [targets.remove_outdated(found, ending, work.ours) for ending in endings]
+    return replace(done, replaced=replaced, removed=tuple(one for one in outdated if one is not None))
 
 
 def _names_file(out: Path, work: Work[D]) -> bool:

@@ -153,6 +153,8 @@ class Targets:
         self.taken: dict[Path, Path] = {}
         self.replaced: set[Path] = set()
         """Targets of whose name there was a file before."""
+        self.before: set[Path] = set()
+        """The same, each by its identity."""
 
     def claim(self, photo: Found, ending: str) -> Path:
         """The path for a result of `photo` whose name ends in `ending`, kept for it.
@@ -160,10 +162,7 @@ class Targets:
         Raises:
             OutputError: another input has this name already, or a file of that name is itself an input.
         """
-        if self.single_file:
-            target = self.out.with_name(self.out.stem + ending)
-        else:
-            target = self.out / photo.folder / (photo.path.stem + ending)
+        target = self._named(photo, ending)
         identity = _identity(target)
         if identity in self.inputs:
             raise OutputError(f"{photo.path}: its result would replace the input {target}; choose another -o")
@@ -174,16 +173,31 @@ class Targets:
         self.taken[identity] = photo.path
         if target.exists():
             self.replaced.add(target)
+            self.before.add(identity)
         return target
 
-    def remove_beside(self, target: Path, ending: str) -> Path | None:
-        """Remove what an earlier run left beside a target that is replaced; its path, if it was there.
+    def _named(self, photo: Found, ending: str) -> Path:
+        if self.single_file:
+            return self.out.with_name(self.out.stem + ending)
+        return self.out / photo.folder / (photo.path.stem + ending)
 
-        A file of that name that is itself an input, or the result for one, stays.
+    def undo(self, photo: Found) -> None:
+        """Remove what was written for a photo that failed; what was there before stays as it is now."""
+        for target, owner in self.taken.items():
+            if owner == photo.path and target not in self.before:
+                target.unlink(missing_ok=True)
+
+    def remove_outdated(self, photo: Found, ending: str, ours: Callable[[Path], bool]) -> Path | None:
+        """Remove what an earlier run left of a photo's whose results are replaced; its path, if it was there.
+
+        A file of that name that is itself an input, or the result for one, stays; so does what is not `ours`.
         """
-        beside = target.with_name(target.stem + ending)
+        beside = self._named(photo, ending)
         identity = _identity(beside)
-        if identity in self.inputs or identity in self.taken or not beside.is_file():
+        if identity in self.inputs or identity in self.taken or not (beside.is_file() and ours(beside)):
             return None
-        beside.unlink()
+        try:
+            beside.unlink()
+        except OSError:
+            return None  # the results are there all the same
         return beside

@@ -20,6 +20,7 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS, field, has_gain_map, opener
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.tiff_exif import read_exif
+from pixelwise.photos.xmp import without_extension
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
@@ -163,16 +164,7 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     orientation = field(image, "orientation", 1)
     num_pictures = field(image, "n-pages", 1)
     first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
-    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
-    bright = exifless = ""
-    if name == "jpegload" and has_gain_map(path):
-        metadata.pop("xmp-data", None)  # it tells where in the file the second picture was
-        bright = f"{path}: its gain map for HDR screens, and the XMP that tells of it, were left out"
-    if name == "tiffload":
-        try:
-            metadata |= read_exif(path)
-        except ValueError as error:
-            exifless = f"{path}: {error}; it was left out"
+    metadata, lost = _metadata(image, path, name)
     return Photo(
         path=path,
         width=plain.width,
@@ -185,9 +177,29 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         metadata=metadata,
         profile=way.profile,
         into_profile=way.into_profile,
-        notes=tuple(note for note in (way.note, first, bright, exifless) if note),
+        notes=tuple(note for note in (way.note, first, *lost) if note),
         develop=lambda shrink: way.convert(load(shrink)),
     )
+
+
+def _metadata(image: pyvips.Image, path: Path, format: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
+    """What a file says beside its pixels, and notes on what of that cannot come along."""
+    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
+    lost = []
+    if format == "jpegload" and has_gain_map(path):
+        metadata.pop("xmp-data", None)  # it tells where in the file the second picture was
+        lost.append(f"{path}: its gain map for HDR screens, and the XMP that tells of it, were left out")
+    if "xmp-data" in metadata:
+        kind, packet = metadata["xmp-data"]
+        metadata["xmp-data"] = kind, without_extension(packet)
+        if metadata["xmp-data"][1] != packet:
+            lost.append(f"{path}: its second packet of XMP, for what one does not hold, was left out")
+    if format == "tiffload":
+        try:
+            metadata |= read_exif(path)
+        except ValueError as error:
+            lost.append(f"{path}: {error}; it was left out")
+    return metadata, lost
 
 
 def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
@@ -195,21 +207,29 @@ def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
 
     `path` is what messages call it; nothing is read there.
     """
-    _, height, width = codes.shape
-    image = pyvips.Image.new_from_array(codes.permute(1, 2, 0).contiguous().numpy())
-    upright_srgb = image.copy(interpretation="srgb")
+    return photo_of_codes(codes.permute(1, 2, 0).contiguous().numpy(), path)
+
+
+def photo_of_codes(codes: Strip, path: Path) -> Photo:
+    """The same of codes (H, W, bands) of 8 or 16 bit: grey or sRGB, with or without alpha."""
+    height, width, bands = codes.shape
+    bits = 8 * codes.itemsize
+    colour = bands >= 3
+    image = pyvips.Image.new_from_array(codes)
+    kind = {(8, False): "b-w", (8, True): "srgb", (16, False): "grey16", (16, True): "rgb16"}[bits, colour]
+    upright = image.copy(interpretation=kind)
     return Photo(
         path=path,
         width=width,
         height=height,
-        bits=8,
-        colour=True,
-        alpha=False,
+        bits=bits,
+        colour=colour,
+        alpha=bands in (2, 4),
         orientation=1,
         format="pngload",
-        metadata={},
+        metadata={name: (upright.get_typeof(name), upright.get(name)) for name in ("xres", "yres")},
         profile=None,
         into_profile=False,
         notes=(),
-        develop=lambda _shrink: upright_srgb,
+        develop=lambda _shrink: upright,
     )

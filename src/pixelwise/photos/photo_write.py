@@ -25,6 +25,7 @@ from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
 from pixelwise.photos.tiff_exif import add_exif, check_exif
+from pixelwise.photos.xmp import without_padding
 
 _KEPT = (
     "exif-",
@@ -69,7 +70,7 @@ def losses(photo: Photo, suffix: str) -> list[str]:
         lost.append(f"{photo.path}: laid on white, since JPEG has no transparency")
     if photo.bits == 16 and loader in ("jpegload", "webpload"):
         lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
-    if len(photo.metadata.get("xmp-data", (0, b""))[1]) > most_xmp(suffix):
+    if "xmp-data" in photo.metadata and fitting_xmp(photo.metadata["xmp-data"][1], suffix) is None:
         lost.append(
             f"{photo.path}: its XMP was left out, since it is longer than what is written into {suffix}"
         )
@@ -81,9 +82,10 @@ def losses(photo: Photo, suffix: str) -> list[str]:
     return lost
 
 
-def most_xmp(suffix: str) -> float:
-    """How many bytes of XMP are written into a file of this suffix; infinity, where all are."""
-    return _JPEG_XMP_BYTES if WRITABLE[suffix.lower()] == "jpegload" else math.inf
+def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:
+    """XMP as a file of this suffix can hold it: as it is, without its padding, or None."""
+    most = _JPEG_XMP_BYTES if WRITABLE[suffix.lower()] == "jpegload" else math.inf
+    return next((one for one in (packet, without_padding(packet)) if len(one) <= most), None)
 
 
 def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
@@ -103,7 +105,7 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
     stream = _Stream(iter(strips), photo)
     with whole_file(path) as temporary:
         with _target(temporary) as target:
-            _run(lambda: encode(_dressed(stream.image(), photo), photo, target), stream, path)
+            _run(lambda: encode(_dressed(stream.image(), photo, path.suffix), photo, target), stream, path)
         if loader == "tiffload" and "exif-data" in photo.metadata:
             with contextlib.suppress(ValueError):  # `losses` says that it is damaged
                 add_exif(temporary, photo.metadata["exif-data"][1])
@@ -241,13 +243,13 @@ def _tiff_header(width: int, height: int, first: Strip) -> bytes:
     return header(at, big=True) + directory(tags(pixels_at), at, big=True)
 
 
-def _dressed(image: pyvips.Image, photo: Photo) -> pyvips.Image:
+def _dressed(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Image:
     """The coloured picture in the photo's colour space, with its metadata."""
     resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
     image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
     for name, (kind, value) in photo.metadata.items():
         if name.startswith(_KEPT) and not name.startswith(_OF_THUMBNAIL):
-            image.set_type(kind, name, value)
+            image.set_type(kind, name, value if name != "xmp-data" else fitting_xmp(value, suffix) or b"")
         elif name == _THUMBNAIL:  # libvips leaves it in unless told that it is empty
             image.set_type(kind, name, b"")
     if photo.into_profile:

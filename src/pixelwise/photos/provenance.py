@@ -12,10 +12,10 @@ from typing import Any
 
 import pyvips
 
-from pixelwise import __version__
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.photo_write import most_xmp
-from pixelwise.photos.xmp import Name, put_properties, read_properties, without_padding
+from pixelwise.photos.photo_write import fitting_xmp
+from pixelwise.photos.xmp import Name, put_properties, read_properties
+from pixelwise.version import __version__
 
 _OURS = "urn:uuid:5b2f1c1e-6d0a-4c0e-9a57-2f7c4f0d8a31#"
 """Our properties' namespace; nobody has to be asked for one of this kind. Source: RFC 9562."""
@@ -47,18 +47,18 @@ class Record:
 def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
     """The photo with the record in the metadata that its copy, a file of this suffix, will have.
 
-    A record of an earlier colouring is replaced. Where XMP is damaged, or has grown too large for the format,
-    it stays as it is, and the remark for the user says so; the remark is blank otherwise.
+    A record of an earlier colouring is replaced. Where XMP is damaged, or leaves no room in the format, it
+    stays as it is, and the remark for the user says so; the remark is blank otherwise. XMP that the format
+    cannot hold at all is lost anyhow (`losses`): then the record stands alone.
     """
     kind, packet = photo.metadata.get("xmp-data", (pyvips.GValue.blob_type, None))
+    own = None if packet is None else fitting_xmp(packet, suffix)
     try:
-        whole = put_properties(packet, _properties(record), _PREFIXES, drop={_OURS})
+        whole = put_properties(own, _properties(record), _PREFIXES, drop={_OURS})
     except ValueError as error:
         return photo, f"{photo.path}: {error}; it was left as it is, without a record of the colouring"
-    if len(whole) > most_xmp(suffix):
-        whole = without_padding(whole)
-        if len(whole) > most_xmp(suffix):
-            return photo, f"{photo.path}: its XMP leaves no room for a record of the colouring"
+    if fitting_xmp(whole, suffix) is None:
+        return photo, f"{photo.path}: its XMP leaves no room for a record of the colouring"
     return replace(photo, metadata=photo.metadata | {"xmp-data": (kind, whole)}), ""
 
 

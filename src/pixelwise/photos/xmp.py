@@ -37,6 +37,9 @@ class Name(NamedTuple):
     local: str
 
 
+_EXTENDED = Name("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")
+
+
 @dataclass
 class _Piece:
     """One property, or one description that holds some, and where it lies in the packet."""
@@ -89,17 +92,35 @@ def put_properties(
     outline = _outline(whole)
     if outline.rdf is None:
         raise ValueError("damaged XMP: nothing in it describes the photo")
-    cuts = sorted(cut for one in outline.descriptions for cut in _cuts(one, {*values}, {*drop}))
+    cuts = [cut for one in outline.descriptions for cut in _cuts(one, {*values}, {*drop})]
     about = next((one.about for one in outline.descriptions), "")
-    added = _described(values, prefixes, about)
-    starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(whole)]
-    kept = b"".join(whole[start:end] for start, end in zip(starts, ends, strict=True))
-    return _insert(kept, added)
+    return _insert(_without(whole, cuts), _described(values, prefixes, about))
+
+
+def without_extension(packet: bytes) -> bytes:
+    """The packet without its pointer to a second one, for copies that have no second one.
+
+    A packet that cannot be read, or that has no such pointer, is given back as it is.
+    Source: XMP Specification, part 3, 1.1.3.1: ExtendedXMP in JPEG.
+    """
+    if _EXTENDED.local.encode() not in packet:
+        return packet
+    try:
+        outline = _outline(packet)
+    except ValueError:
+        return packet
+    return _without(packet, [cut for one in outline.descriptions for cut in _cuts(one, {_EXTENDED}, set())])
 
 
 def without_padding(packet: bytes) -> bytes:
     """The packet without the blanks that leave room at its end, for formats that hold only so much."""
     return _PADDING.sub(b"\n", packet)
+
+
+def _without(packet: bytes, cuts: Collection[tuple[int, int]]) -> bytes:
+    in_order = sorted(cuts)
+    starts, ends = [0, *(end for _, end in in_order)], [*(start for start, _ in in_order), len(packet)]
+    return b"".join(packet[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def _described(values: Mapping[Name, str], prefixes: Mapping[str, str], about: str) -> bytes:
