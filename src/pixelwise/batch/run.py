@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import time
@@ -137,17 +138,19 @@ def _work(
         with started(plan, workers, address) as num_workers:
             todo = Todo(run=run, size=chunk_size(plan.num - num_before, num_workers), done=done)
             todo.write(plan.out)
+            stream = reports(plan, todo, num_workers)
+            first = next(stream, Report())  # from then on workers are at work, and their pace tells
             start_s = time.perf_counter()
             with progress(plan.job.task, plan.num, num_before) as advance:
-                for report in reports(plan, todo, num_workers):
+                for report in itertools.chain([first], stream):
                     tell(report)
                     if report.stop:
                         raise OutputError(f"{report.stop}. What was done is kept; the same command goes on")
                     if report.was_lost:
                         _logger.warning("a worker was lost; another went on with what it had begun")
                     some = report.written + len(report.failures)
-                    num += some
                     advance(some, f"{num / (time.perf_counter() - start_s):.1f} photos/s")
+                    num += some
     except KeyboardInterrupt:
         told = f"{Done(plan).mask.sum()} of {plan.num} photos are done; the same command goes on"
         raise Interrupted(told, plan.out) from None
