@@ -167,6 +167,7 @@ def test_what_killed_its_worker_several_times_is_set_aside(tmp_path):
     ((name, error),) = report.failures
     assert name.endswith("b.png")
     assert error.startswith("its worker died over it 3 times")
+    assert report.was_lost
     assert report.written == 2
     assert (plan.out / "c.png").exists()
     assert not (plan.out / "a.png").exists()  # what was recorded as done is not done again in this run
