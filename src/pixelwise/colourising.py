@@ -142,7 +142,7 @@ def colourise(
     work = Work(
         name="colouring",
         reads=(control.reference,) if control.reference else (),
-        do=lambda found, targets: _colourise_found(found, targets, model, options, reference),
+        do=colouriser(model, options, reference),
         writable=WRITABLE,
         outdated=tuple(_outdated(options)),
         ours=lambda path: path.name.endswith((_MAP, _TOP)) or _is_alternative(path),
@@ -155,6 +155,16 @@ def colourise(
             f"{num_warned} of {len(result.written)} photos came with a warning: look at these first"
         )
     return result
+
+
+def colouriser(
+    model: Model, options: ColouriseOptions = ColouriseOptions(), reference: Reference | None = None
+) -> Callable[[Found, Targets], Coloured]:
+    """What colours one photo that was found, to targets that it claims.
+
+    It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
+    """
+    return lambda found, targets: _colourise_found(found, targets, model, options, reference)
 
 
 def _colourise_found(

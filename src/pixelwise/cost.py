@@ -102,6 +102,11 @@ class Counting(TorchDispatchMode):
     ) -> Any:
         del types
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and operation._overloadpacket not in flop_registry:
+            with self:  # there torch leaves it to us to see what an operation is made of
+                decomposed = operation.decompose(*args, **kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
         result = operation(*args, **kwargs)
         if operation is torch.ops.aten.convolution_backward.default:
             self.flops += _convolution_backward_flops(*args)
@@ -322,4 +327,7 @@ def _excess(measured: float, planned: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    for unit, num in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 120 * num:
+            return f"{seconds / num:.1f} {unit}"
+    return f"{seconds / 86400:,.1f} days"

@@ -142,7 +142,7 @@ def open_head(name_or_path: str | Path) -> Head:
     Raises:
         CheckpointError: there is no such head, or the file is damaged or foreign.
     """
-    path = _find(str(name_or_path))
+    path = find_head(str(name_or_path))
     if path.parent == SHIPPED_HEADS:
         check_weights(path.stem)
     tensors, about = read_tensors(path)
@@ -181,7 +181,12 @@ def is_head(name_or_path: str | Path) -> bool:
     return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
 
 
-def _find(name_or_path: str) -> Path:
+def find_head(name_or_path: str) -> Path:
+    """The file of a shipped head, or the path that was given.
+
+    Raises:
+        CheckpointError: there is no such head.
+    """
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate

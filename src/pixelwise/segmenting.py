@@ -97,19 +97,33 @@ def segment(
         ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    named = dict(zip(_endings(heads), heads, strict=True))
-    look = Look(heads, backbone, device)
-
-    def do(found: Found, targets: Targets) -> CutOut:
-        return _segment_found(found, targets, named, look, options)
-
     beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
     beside += [] if options.probabilities else [_PROBABILITIES]
-    outdated = tuple(ending + one for ending in named for one in beside)
+    outdated = tuple(ending + one for ending in _endings(heads) for one in beside)
+    do = segmenter(heads, backbone, options, device)
     work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=outdated)
     result = Segmented()
     each_photo(inputs, out, work, result, recursive, tell)
     return result
+
+
+def segmenter(
+    heads: Sequence[Head],
+    backbone: Backbone,
+    options: SegmentOptions = SegmentOptions(),
+    device: torch.device = _CPU,
+) -> Callable[[Found, Targets], CutOut]:
+    """What segments one photo that was found, to targets that it claims.
+
+    It raises PhotoError where the photo is damaged, OutputError where its mask cannot be written or named.
+
+    Raises:
+        CheckpointError: a head was learned on another backbone.
+        ConfigError: there is no head, or two have one name.
+    """
+    named = dict(zip(_endings(heads), heads, strict=True))
+    look = Look(heads, backbone, device)
+    return lambda found, targets: _segment_found(found, targets, named, look, options)
 
 
 class Look:

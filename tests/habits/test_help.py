@@ -26,10 +26,12 @@ HEAVY = [
     "PIL",
     "numpy",
     "gradio",
+    "pyarrow",
+    "ray",
 ]
 VERBS = {
     (*above, name): group[name]
-    for above, group in (((), app), (("plan",), app["plan"]))
+    for above, group in (((), app), (("plan",), app["plan"]), (("batch",), app["batch"]))
     for name in sorted(group)
     if not name.startswith("-")
 }

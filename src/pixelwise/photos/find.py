@@ -6,7 +6,7 @@ import contextlib
 import glob
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,22 +109,31 @@ def _closed(error: OSError, folder: Path) -> Failure:
 
 
 def _walk(top: Path, recursive: bool, leave_out: Path | None) -> tuple[list[Found], list[Failure]]:
-    skipped = _identity(leave_out) if leave_out is not None else None
-    photos = []
-    errors: list[OSError] = []
-    for place, folders, files in os.walk(top, onerror=errors.append):
-        here = Path(place)
-        folders[:] = sorted(f for f in folders if recursive and _identity(here / f) != skipped)
-        photos += [
-            Found(here / file, here.relative_to(top))
-            for file in sorted(files)
-            if Path(file).suffix.lower() in SUFFIXES and not file.startswith(".")
-        ]
-    failures = [_closed(error, Path(error.filename)) for error in errors]
+    failures: list[Failure] = []
+    files = walk_files(top, recursive, leave_out, failures.append)
+    photos = [one for one in files if one.path.suffix.lower() in SUFFIXES]
     if not photos and not failures:
         further = "" if recursive else "; look into its subfolders with --recursive"
         failures = [Failure(top, f"{top}: needed photos in this folder, found none{further}")]
     return photos, failures
+
+
+def walk_files(
+    top: Path, recursive: bool, leave_out: Path | None, tell: Callable[[Failure], None]
+) -> Iterator[Found]:
+    """The files of a folder that are not hidden, in the order of their names, one folder after another.
+
+    No more than a folder is held at once. `tell` is called with each folder that cannot be searched.
+    """
+    skipped = _identity(leave_out) if leave_out is not None else None
+    for place, folders, files in os.walk(
+        top, onerror=lambda error: tell(_closed(error, Path(error.filename)))
+    ):
+        here = Path(place)
+        folders[:] = sorted(f for f in folders if recursive and _identity(here / f) != skipped)
+        for file in sorted(files):
+            if not file.startswith("."):
+                yield Found(here / file, here.relative_to(top))
 
 
 def _identity(path: Path) -> Path:
