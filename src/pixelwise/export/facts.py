@@ -1,4 +1,4 @@
-"""What users of an exported file have to know, in the file: how to read photos, what comes out, whose it is."""
+"""What users of an exported file have to know: how to read photos, what comes out, whose it is."""
 
 from __future__ import annotations
 
