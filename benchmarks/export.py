@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--model NAME] [--repeats 21]
 
-Prints medians of turns taken in alternation, at 256 x 256 pixels and at a square of the model's reading size. Both
-take the photo's lightness, look, and give chroma. What 8 bit costs, `pixelwise export --int8` prints.
+Prints medians of turns taken in alternation, at 256 x 256 pixels and at a square of the model's reading size.
+Both take the photo's lightness, look, and give chroma. What 8 bit costs, `pixelwise export --int8` prints.
 """
 
 from __future__ import annotations
