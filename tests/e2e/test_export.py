@@ -82,12 +82,42 @@ def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
     assert logits.shape == (1, len(facts["classes"]["names"]), 50, 70)
 
 
+@pytest.mark.slow
+def test_a_head_and_its_backbone_as_two_files(tmp_path, pixelwise):
+    path, beside = tmp_path / "flower.onnx", tmp_path / "flower.backbone.onnx"
+    done = pixelwise("export", "flower", "-o", path, "--split", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["equal"] > 0.999
+    assert told["files"] == [str(path), str(beside)]
+    assert told["bytes"] == path.stat().st_size + beside.stat().st_size
+    opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = {key: json.loads(text) for key, text in opened.get_modelmeta().custom_metadata_map.items()}
+    assert facts["backbone_file"] == beside.name
+    assert [one.name for one in opened.get_inputs()] == list(facts["inputs"])
+
+
+@pytest.mark.slow
+def test_8_bit_is_a_third_as_large_and_tells_what_it_costs(tmp_path, pixelwise):
+    path, folder = tmp_path / "small.onnx", tmp_path / "photos"
+    folder.mkdir()
+    for photo in sample_photos():
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    done = pixelwise("export", "photo", "-o", path, "--int8", "--calibrate", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["bytes"] == path.stat().st_size < 6e6
+    assert 0.01 < told["int8"]["ciede2000"] < 5
+    assert told["int8"]["score"] != told["int8"]["score_of_torch"] > 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["photo", "-o", "photo.pt"], "photo.onnx"),
         (["photo", "-o", "photo.onnx", "--int8"], "--calibrate"),
         (["cifar-ab", "-o", "x.onnx", "--split"], "leave out --split"),
+        (["photo", "-o", "x.onnx", "--calibrate", "."], "go together"),
         (["nothing", "-o", "x.onnx"], "nothing"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def export(
         "max_difference": near.max_difference,
         "ciede2000": near.ciede2000,
         "equal": near.equal,
-        "int8": {"ciede2000": done.int8.ciede2000, "equal": done.int8.equal} if done.int8 else None,
+        "int8": asdict(done.int8) if done.int8 else None,
     }
     message = f"{' and '.join(map(str, done.files))}, {done.num_bytes / 1e6:.1f} MB: {near}, on real photos"
     if done.int8:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -24,9 +26,8 @@ def to_onnx(graph: Graph, name: str) -> onnx.ModelProto:
         ConfigError: the network does something that ONNX cannot say for every size.
     """
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), only_errors("onnxscript"), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter about its own parts, as are its remarks
-            logging.getLogger("onnxscript").setLevel(logging.ERROR)
             program = torch.onnx.export(
                 graph.module,
                 graph.inputs,
@@ -36,7 +37,7 @@ def to_onnx(graph: Graph, name: str) -> onnx.ModelProto:
                 dynamic_shapes=graph.dynamic,
                 verbose=False,
             )
-    except Exception as error:  # of many kinds, from every part of the exporter
+    except torch.onnx.OnnxExporterError as error:  # in which it wraps whatever a step of its own raises
         raise ConfigError(
             f"{name} cannot be exported for photos of every size: {first_line(error)}; "
             "take one on efficientnet_lite0"
@@ -46,6 +47,18 @@ def to_onnx(graph: Graph, name: str) -> onnx.ModelProto:
     if "temperature" in graph.input_names:  # whoever gives none gets 1
         model.graph.initializer.append(helper.make_tensor("temperature", TensorProto.FLOAT, [], [1.0]))
     return model
+
+
+@contextmanager
+def only_errors(logger: str | None) -> Iterator[None]:
+    """Let a library's logger, None: the root, say errors alone, and as much as before afterwards."""
+    talking = logging.getLogger(logger)
+    level = talking.level
+    talking.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        talking.setLevel(level)
 
 
 def enlarge(model: onnx.ModelProto, num_classes: int) -> None:
@@ -83,9 +96,8 @@ def enlarge(model: onnx.ModelProto, num_classes: int) -> None:
 
 def describe(model: onnx.ModelProto, facts: dict[str, Any]) -> None:
     """Put facts into the file's metadata, each as JSON under its name."""
-    for entry in model.metadata_props:  # the exporter's own, which would come twice
-        facts.setdefault(entry.key, entry.value)
-    helper.set_model_props(model, {name: json.dumps(value) for name, value in facts.items()})
+    others = {entry.key: entry.value for entry in model.metadata_props}  # the exporter's; set anew, not twice
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in (others | facts).items()})
 
 
 def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from pixelwise.export.onnx_file import only_errors
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]  # it has no types
@@ -29,24 +30,19 @@ def quantised(model: onnx.ModelProto, inputs: Iterator[dict[str, Any]]) -> onnx.
 
     Weights have a scale for each channel. Source: B. Jacob et al., arXiv:1712.05877.
     """
-    quiet = logging.getLogger()
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)  # it recommends what is done here
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            whole, ready, small = (Path(folder) / name for name in ("whole.onnx", "ready.onnx", "small.onnx"))
-            onnx.save(model, whole)
-            quant_pre_process(whole, ready, skip_symbolic_shape=True)
-            quantize_static(
-                ready,
-                small,
-                _Photos(inputs),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-            return onnx.load(small)
-    finally:
-        quiet.setLevel(level)
+    # it recommends, through the root logger, what is done here
+    with only_errors(None), tempfile.TemporaryDirectory() as folder:
+        whole, ready, small = (Path(folder) / name for name in ("whole.onnx", "ready.onnx", "small.onnx"))
+        onnx.save(model, whole)
+        quant_pre_process(whole, ready, skip_symbolic_shape=True)
+        quantize_static(
+            ready,
+            small,
+            _Photos(inputs),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(small)
