@@ -45,9 +45,9 @@ def test_a_network_without_backbone_equals_torch_and_is_as_far_from_the_truth():
 def test_an_export_that_differs_is_refused_by_how_much():
     Difference(1.0, ciede2000=0.09).require_small("mine")
     Difference(1.0, equal=0.9995).require_small("mine")
-    with pytest.raises(ConfigError, match="export of mine that equals it.*CIEDE2000 of 0.1100.*nothing was"):
+    with pytest.raises(ConfigError, match=r"export of mine that equals it.*CIEDE2000 of 0.1100.*nothing was"):
         Difference(1.0, ciede2000=0.11).require_small("mine")
-    with pytest.raises(ConfigError, match="99.8000% of pixels have torch's class"):
+    with pytest.raises(ConfigError, match=r"99.8000% of pixels have torch's class"):
         Difference(1.0, equal=0.998).require_small("mine")
 
 
