@@ -54,6 +54,7 @@ for _verbs, _target, _help in (
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
     (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
+    (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
     (("report",), "look:report", "Show a run as one self-contained page."),
     (("visualise", "visualize"), "visualise:visualise", "Show what is inside a network."),
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),

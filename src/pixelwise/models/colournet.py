@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -59,7 +60,10 @@ class ColourNet(OnBackbone):
 
     def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
         """Logits (N, K, H / 4, W / 4) of what a grey photo (N, 1, H, W), CIE L from 0 to 1, is to have."""
-        maps = self.look(x)
+        return self.of_maps(self.look(x))
+
+    def of_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
+        """The same, of what the backbone saw in the photo: one map for each of its levels."""
         coarsest = maps[self._levels[32]]
         y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
         for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):

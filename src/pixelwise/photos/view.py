@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixelwise.photos.photo import Photo
 
-_LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
+LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ def reading_size(height: float, width: float, short_side: int, multiple: int) ->
     that the picture is stretched a little and nothing is cut off or filled in. Panoramas longer than 8 short
     sides are read smaller.
     """
-    scale = min(short_side / min(height, width), _LONGEST * short_side / max(height, width))
+    scale = min(short_side / min(height, width), LONGEST * short_side / max(height, width))
     rows, columns = (max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))
     return rows, columns
 
 
 def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width to look at a photo as a whole: never enlarged, at most 8 short sides long."""
-    scale = min(1.0, short_side / min(height, width), _LONGEST * short_side / max(height, width))
+    scale = min(1.0, short_side / min(height, width), LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

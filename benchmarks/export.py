@@ -1,0 +1,48 @@
+"""How soon an exported model looks at a photo with onnxruntime, beside torch.
+
+    python benchmarks/export.py [--model NAME] [--repeats 21]
+
+Prints medians of turns taken in alternation, at 256 x 256 pixels and at a square of the model's reading size.
+Both take the photo's lightness, look, and give chroma. What 8 bit costs, `pixelwise export --int8` prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+
+import torch
+
+from pixelwise.export.graphs import colouring
+from pixelwise.export.onnx_file import session, to_onnx
+from pixelwise.runs import DEFAULT_MODEL, open_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--repeats", type=int, default=21)
+    options = parser.parse_args()
+    model = open_model(options.model)
+    exported = session(to_onnx(colouring(model), model.name).SerializeToString(), torch.get_num_threads())
+    print(f"{model.name} on {platform.machine()}, {os.cpu_count()} cores; medians, n = {options.repeats}")
+    for side in (256, model.size):
+        codes = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).byte()
+        photo = {"photo": (codes.float() / 255).numpy()}
+        taken: dict[str, list[float]] = {"torch": [], "onnxruntime": []}
+        for _ in range(options.repeats + 1):
+            begin = time.perf_counter()
+            model.palette.chroma(model.logits(model.palette.read_grey(codes)), 1.0)
+            between = time.perf_counter()
+            exported.run(["chroma"], photo)
+            taken["torch"].append(between - begin)
+            taken["onnxruntime"].append(time.perf_counter() - between)
+        ours, theirs = (statistics.median(times[1:]) * 1e3 for times in taken.values())
+        print(f"{side} x {side}: torch {ours:.1f} ms, onnxruntime {theirs:.1f} ms, {theirs / ours:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The verb that exports models: export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.errors import ConfigError
+
+
+def export(
+    model: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    split: Annotated[bool, Parameter(negative="")] = False,
+    int8: Annotated[bool, Parameter(negative="")] = False,
+    calibrate: Path | None = None,
+    weights: Path | None = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Write a model or a head as ONNX, to run without torch; first it is run beside torch, on real photos.
+
+    Photos go in as sRGB from 0 to 1, of any number, height and width that the file's metadata allows; out
+    come Lab's a and b, or logits of classes. Nothing is written where the two differ.
+
+    Parameters
+    ----------
+    model
+        A shipped model's or head's name, a run's folder, a model file or a head file.
+    out
+        The file, whose name ends in .onnx.
+    split
+        Write the backbone beside it, NAME.backbone.onnx, so that several heads can share one look.
+    int8
+        Convolutions in whole numbers of 8 bit; needs --calibrate.
+    calibrate
+        Folder of photos: on half of them ranges of numbers are measured, on the others what 8 bit costs.
+    weights
+        A head's backbone's weights, where they are neither installed nor downloaded.
+    """
+    if int8 != (calibrate is not None):
+        raise ConfigError("--int8 and --calibrate DIR go together: 8 bit needs photos to be calibrated on")
+    from pixelwise.export import export_head, export_model
+    from pixelwise.heads import is_head, open_head
+    from pixelwise.photos.find import find_photos
+    from pixelwise.runs import open_model
+
+    say(f"exporting {model}, on the CPU; this takes some seconds", quiet=common.quiet)
+    found, failures = find_photos([str(calibrate)]) if calibrate is not None else ([], [])
+    if failures:
+        raise ConfigError(failures[0].error)
+    photos = [one.path for one in found]
+    if is_head(model):
+        from pixelwise.backbones import open_backbone
+
+        head = open_head(model)
+        done = export_head(head, open_backbone(head.backbone, weights), out, split, photos)
+    else:
+        done = export_model(open_model(model), out, split, photos)
+    near = done.difference
+    values = {
+        "files": [str(path) for path in done.files],
+        "bytes": done.num_bytes,
+        "max_difference": near.max_difference,
+        "ciede2000": near.ciede2000,
+        "equal": near.equal,
+        "int8": asdict(done.int8) if done.int8 else None,
+    }
+    message = f"{' and '.join(map(str, done.files))}, {done.num_bytes / 1e6:.1f} MB: {near}, on real photos"
+    if done.int8:
+        message += f"; in 8 bit, on the photos held out, {done.int8}"
+    return Outcome(values=values, message=message)

@@ -1,0 +1,5 @@
+"""Models and heads as ONNX: one file or two that run without torch and without this package."""
+
+from pixelwise.export.write import Exported, export_head, export_model
+
+__all__ = ["Exported", "export_head", "export_model"]

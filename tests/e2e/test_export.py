@@ -1,0 +1,129 @@
+"""The verb export, through the command line: files that run without torch, equal to what torch does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from pixelwise.colour import srgb_to_lab
+from pixelwise.export.check import sample_photos
+from pixelwise.scores import ciede2000
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_TORCH = """
+import runpy, sys
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "pixelwise"):
+            raise ImportError(f"{name} is not to be needed")
+sys.meta_path.insert(0, Forbidden())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, program) -> tuple[Path, dict]:
+    path = tmp_path_factory.mktemp("export") / "photo.onnx"
+    command = [*program, "export", "photo", "-o", str(path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return path, json.loads(done.stdout)
+
+
+def test_the_shipped_colouriser_equals_torch(exported):
+    path, told = exported
+    assert told["ciede2000"] < 0.01
+    assert told["max_difference"] < 0.01
+    assert told["bytes"] == path.stat().st_size
+
+
+def test_the_example_colours_as_the_program_does_without_torch(exported, tmp_path, pixelwise):
+    photo = sample_photos()[0]
+    example, ours = tmp_path / "example.png", tmp_path / "ours.png"
+    script = str(ROOT / "examples" / "colour_with_onnxruntime.py")
+    command = [sys.executable, "-c", WITHOUT_TORCH, script, str(exported[0]), str(photo), str(example)]
+    subprocess.run(command, check=True, timeout=60)
+    assert pixelwise("colourise", photo, "-o", ours).returncode == 0
+    both = (torch.from_numpy(np.array(Image.open(one))).permute(2, 0, 1) / 255 for one in (example, ours))
+    assert float(ciede2000(*(srgb_to_lab(one) for one in both)).mean()) < 0.2
+
+
+def test_any_size_any_number_and_a_temperature_that_may_be_left_out(exported):
+    session = onnxruntime.InferenceSession(exported[0], providers=["CPUExecutionProvider"])
+    photo = np.random.default_rng(0).random((3, 3, 32, 96), dtype=np.float32)
+    chroma, logits = session.run(None, {"photo": photo})
+    assert chroma.shape == (3, 2, 8, 24)
+    assert logits.shape == (3, 64, 8, 24)
+    dull, _ = session.run(None, {"photo": photo, "temperature": np.array(100, dtype=np.float32)})
+    assert dull.std(axis=(2, 3)).max() < chroma.std(axis=(2, 3)).max()
+    facts = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert facts["short_side"] == 192
+    assert facts["multiple"] == 32
+    assert len(facts["palette"]["colours"]) == 64
+    assert facts["licence"].startswith("MIT")
+
+
+def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
+    path = tmp_path / "flower.onnx"
+    done = pixelwise("export", "flower", "-o", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["equal"] > 0.999
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    photos = {f"photo_{size}": np.zeros((1, 3, 64, 96), np.float32) for size in facts["short_side"]}
+    (logits,) = session.run(None, photos | {"size": np.array([50, 70])})
+    assert logits.shape == (1, len(facts["classes"]["names"]), 50, 70)
+
+
+@pytest.mark.slow
+def test_a_head_and_its_backbone_as_two_files(tmp_path, pixelwise):
+    path, beside = tmp_path / "flower.onnx", tmp_path / "flower.backbone.onnx"
+    done = pixelwise("export", "flower", "-o", path, "--split", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["equal"] > 0.999
+    assert told["files"] == [str(path), str(beside)]
+    assert told["bytes"] == path.stat().st_size + beside.stat().st_size
+    opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    facts = {key: json.loads(text) for key, text in opened.get_modelmeta().custom_metadata_map.items()}
+    assert facts["backbone_file"] == beside.name
+    assert [one.name for one in opened.get_inputs()] == list(facts["inputs"])
+
+
+@pytest.mark.slow
+def test_8_bit_is_a_third_as_large_and_tells_what_it_costs(tmp_path, pixelwise):
+    path, folder = tmp_path / "small.onnx", tmp_path / "photos"
+    folder.mkdir()
+    for photo in sample_photos():
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    done = pixelwise("export", "photo", "-o", path, "--int8", "--calibrate", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["bytes"] == path.stat().st_size < 6e6
+    assert 0.01 < told["int8"]["ciede2000"] < 5
+    assert told["int8"]["score"] != told["int8"]["score_of_torch"] > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["photo", "-o", "photo.pt"], "photo.onnx"),
+        (["photo", "-o", "photo.onnx", "--int8"], "--calibrate"),
+        (["cifar-ab", "-o", "x.onnx", "--split"], "leave out --split"),
+        (["photo", "-o", "x.onnx", "--calibrate", "."], "go together"),
+        (["nothing", "-o", "x.onnx"], "nothing"),
+    ],
+)
+def test_wrong_use_is_told_and_nothing_written(arguments, told, tmp_path, pixelwise, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = pixelwise("export", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not list(tmp_path.iterdir())
