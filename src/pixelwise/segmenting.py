@@ -24,6 +24,7 @@ from pixelwise.heads import Head
 from pixelwise.masks.probabilities import write_probabilities
 from pixelwise.masks.write import write_mask
 from pixelwise.photos.ahead import Ahead, worked_ahead
+from pixelwise.photos.cut_out import cut_out
 from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
 from pixelwise.photos.find import Failure, Found, Targets
 from pixelwise.photos.formats import MAX_MEGAPIXELS
@@ -32,7 +33,7 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_photo
 from pixelwise.processor import ONE_THREAD
 
-_MASK, _OVERLAY, _PROBABILITIES = ".png", ".overlay", ".probabilities.tif"  # how names end
+_MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
 _STRIPS_AHEAD = 4
 _MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
@@ -49,6 +50,8 @@ class SegmentOptions:
     """How much of the classes' colours an overlay has: 0 only outlines, 1 no photo to be seen."""
     probabilities: bool = False
     """Whether to write how likely each class is at each pixel."""
+    cut_out: bool = False
+    """Whether to write a copy of each photo, clear where the background is."""
     max_megapixels: float = MAX_MEGAPIXELS
     """Larger photos are refused."""
 
@@ -64,6 +67,7 @@ class CutOut(Done):
 
     overlays: tuple[Path, ...] = ()
     probabilities: tuple[Path, ...] = ()
+    cut_outs: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -94,11 +98,13 @@ def segment(
 
     Raises:
         CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png.
+        ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png; things
+            are to be cut out of a background that a head does not know.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
     beside += [] if options.probabilities else [_PROBABILITIES]
+    beside += [] if options.cut_out else [_CUT]
     outdated = tuple(ending + one for ending in _endings(heads) for one in beside)
     do = segmenter(heads, backbone, options, device)
     work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=outdated)
@@ -119,8 +125,13 @@ def segmenter(
 
     Raises:
         CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, or two have one name.
+        ConfigError: there is no head, two have one name, or one knows no background to cut out of.
     """
+    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
+        raise ConfigError(
+            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
+            f"{without[0].classes.names[0]}; an overlay shows its classes"
+        )
     named = dict(zip(_endings(heads), heads, strict=True))
     look = Look(heads, backbone, device)
     return lambda found, targets: _segment_found(found, targets, named, look, options)
@@ -205,6 +216,18 @@ def write_overlay(target: Path, photo: Photo, word: Enlarged, classes: ClassName
         write_photo(target, painted, photo)
 
 
+def write_cut_out(target: Path, photo: Photo, word: Enlarged) -> None:
+    """Write a copy of a photo as PNG, clear where class 0 is.
+
+    Raises:
+        PhotoError: the photo is damaged or cut short.
+        OutputError: the copy cannot be written.
+    """
+    with ONE_THREAD, closing(photo.strips()) as strips:
+        cut = cut_out(strips, lambda first, num: word.labels(first, num).numpy(), photo.alpha)
+        write_photo(target, cut, photo)
+
+
 def _endings(heads: Sequence[Head]) -> list[str]:
     """What the names of each head's files have behind the photo's."""
     names = [Path(head.name).stem.removesuffix(".head") for head in heads]
@@ -225,13 +248,15 @@ def _segment_found(
     photo = open_photo(found.path, options.max_megapixels)
     notes = list(photo.notes)
     masks = [targets.claim(found, ending + _MASK) for ending in heads]
-    overlays, probabilities = [], []
+    overlays, probabilities, cut_outs = [], [], []
     if options.overlay:
         suffix, note = output_suffix(photo)
         notes += [*([note] if note else []), *losses(photo, suffix)]
         overlays = [targets.claim(found, ending + _OVERLAY + suffix.lower()) for ending in heads]
     if options.probabilities:
         probabilities = [targets.claim(found, ending + _PROBABILITIES) for ending in heads]
+    if options.cut_out:
+        cut_outs = [targets.claim(found, ending + _CUT) for ending in heads]
     words = look_at(photo)
     # What was not asked for has no targets. Masks come last: one that is there says that all is.
     all_classes = [head.classes for head in heads.values()]
@@ -239,6 +264,8 @@ def _segment_found(
         write_overlay(target, photo, word, classes, options.opacity)
     for target, word, classes in zip(probabilities, words, all_classes, strict=False):
         write_chances(target, photo, word, classes)
+    for target, word in zip(cut_outs, words, strict=False):
+        write_cut_out(target, photo, word)
     for target, word, classes in zip(masks, words, all_classes, strict=True):
         write_labels(target, photo, word, classes)
     return CutOut(
@@ -247,6 +274,7 @@ def _segment_found(
         notes=tuple(notes),
         overlays=tuple(overlays),
         probabilities=tuple(probabilities),
+        cut_outs=tuple(cut_outs),
     )
 
 

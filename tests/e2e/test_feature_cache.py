@@ -155,7 +155,8 @@ def test_two_that_want_more_than_the_limit_keep_it_and_agree(folder, photos):
         most_bytes = max(most_bytes, sum(sizes))
     said = {process.communicate()[0].split()[1] for process in both}
     assert len(said) == 1
-    assert limit_bytes / 2 < most_bytes <= limit_bytes
+    entry = 2_000  # one may come and another go while sizes are read one by one
+    assert limit_bytes / 2 < most_bytes <= limit_bytes + entry
     assert_all_whole(folder)
 
 

@@ -121,6 +121,27 @@ def test_mask_overlay_and_probabilities_lie_as_the_photo_does(segment, tmp_path,
         assert file.pages[0].tags["Orientation"].value == orientation
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_cut_out_is_clear_where_the_background_is(segment, tmp_path, mode):
+    photo = Image.fromarray(PIXELS).convert(mode)
+    if mode == "RGBA":
+        photo.putalpha(200)
+    photo.save(tmp_path / "photo.png")
+    done = segment(tmp_path / "photo.png", "--cut-out", "--json")
+    assert done.returncode == 0, done.stderr
+    (path,) = json.loads(done.stdout)["cut_outs"]
+    mask, cut = read_mask(tmp_path / "out" / "photo.png"), np.asarray(Image.open(path))
+    assert path == str(tmp_path / "out" / "photo.cut.png")
+    assert cut.shape == (HEIGHT, WIDTH, 4)
+    assert np.array_equal(cut[..., 3], np.where(mask == 1, 200 if mode == "RGBA" else 255, 0))
+    assert np.array_equal(cut[..., :3][mask == 1], np.asarray(photo.convert("RGB"))[mask == 1])
+    again = segment(tmp_path / "photo.png", "--json")
+    assert json.loads(again.stdout)["removed"] == [path]
+    refused = segment(tmp_path / "photo.png", "--cut-out", head="petals")
+    assert refused.returncode == 2
+    assert "first class is background to cut out what is not" in refused.stderr
+
+
 def test_several_heads_each_have_their_word(segment, heads, tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "photo.jpg", quality=95)
     done = segment(

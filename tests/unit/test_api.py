@@ -281,6 +281,7 @@ def test_it_is_an_estimator_of_scikit_learn(learned):
         (discs(1)[0], [np.zeros((96, 128))], LabelError, "True and False or of whole numbers"),
         (discs(1)[0], [np.full((96, 128), 300)], LabelError, "whole numbers from 0 to 255"),
         (discs(1)[0], [np.full((96, 128), 255)], LabelError, "needed labelled pixels to learn from"),
+        (discs(1)[0], [np.full((96, 128), 1)], LabelError, "needed pixels of two classes at least"),
     ],
 )
 def test_what_cannot_be_learned_from(images, masks, error, message):

@@ -20,7 +20,7 @@ class Common:
     json: Annotated[bool, Parameter(negative="")] = False
     """Print one JSON object as the last line of standard output and nothing else on it."""
     quiet: Annotated[bool, Parameter(negative="")] = False
-    """Show no progress and no remarks, only failures."""
+    """Show no progress and no remarks, only results and failures."""
     seed: Annotated[int, Parameter()] = 0
     """Decides everything random."""
     device: Device = "auto"

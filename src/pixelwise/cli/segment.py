@@ -20,6 +20,7 @@ def segment(
     overlay: Annotated[bool, Parameter(negative="")] = False,
     opacity: float = 0.5,
     probabilities: Annotated[bool, Parameter(negative="")] = False,
+    cut_out: Annotated[bool, Parameter(negative="")] = False,
     recursive: Annotated[bool, Parameter(negative="")] = False,
     max_megapixels: float = 500.0,
     weights: Path | None = None,
@@ -48,6 +49,8 @@ def segment(
         How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen.
     probabilities
         Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each.
+    cut_out
+        Beside each mask write NAME.cut.png: the photo, clear where the background is.
     recursive
         Look into folders' subfolders, too, and keep them below OUT.
     max_megapixels
@@ -62,7 +65,11 @@ def segment(
     from pixelwise.segmenting import segment as segment_photos
 
     options = SegmentOptions(
-        overlay=overlay, opacity=opacity, probabilities=probabilities, max_megapixels=max_megapixels
+        overlay=overlay,
+        opacity=opacity,
+        probabilities=probabilities,
+        cut_out=cut_out,
+        max_megapixels=max_megapixels,
     )
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights)
@@ -71,6 +78,7 @@ def segment(
     values = values_of(result, common) | {
         "overlays": [str(path) for one in result.written for path in one.overlays],
         "probabilities": [str(path) for one in result.written for path in one.probabilities],
+        "cut_outs": [str(path) for one in result.written for path in one.cut_outs],
     }
     return Outcome(
         values=values,

@@ -194,9 +194,14 @@ def learn_exactly(
     of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`.
 
     Raises:
-        LabelError: no pixel has a label, or a label is no class.
+        LabelError: no pixel has a label, all have the same, or a label is no class.
     """
     gathered = gather(looks(), pixels_a_look(num_looks))
+    if len(found := gathered.labels.unique()) == 1:
+        raise LabelError(
+            f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "
+            "draw what is to be found, or run pixelwise check-labels"
+        )
     # A sample may miss a class that whole photos have.
     counted = (look.labels for look in looks()) if whole else [gathered.labels]
     weights = class_weights(counted, num_classes, rebalance)
