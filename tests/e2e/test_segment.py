@@ -73,6 +73,7 @@ def test_a_folder_of_everything(segment, tmp_path):
         "replaced",
         "removed",
         "remarks",
+        "cut_outs",
     }
     # A folder of that name is no file in the folder; every mask is a PNG, so one of each stem remains.
     stems = [name.rpartition(".")[0] for name in sorted(PHOTOS)]
