@@ -78,13 +78,20 @@ class Store:
         Raises:
             OutputError: no space on the disk or within the limit, or the folder cannot be written.
         """
-        path = self.path(key)
-        with whole_file(path, "put the cache elsewhere by PIXELWISE_CACHE") as temporary:
-            with alone(self.folder / "lock") as lock, temporary.open("r+b") as file:
-                self._make_room(lock, len(content))
+        path, lock = self.path(key), self.folder / "lock"
+        with (
+            contextlib.ExitStack() as until_named,
+            whole_file(path, "put the cache elsewhere by PIXELWISE_CACHE") as temporary,
+            temporary.open("r+b") as file,
+        ):
+            with alone(lock) as noted:
+                self._make_room(noted, len(content))
                 os.posix_fallocate(file.fileno(), 0, len(content))
-            with temporary.open("r+b") as file:
-                file.write(content)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # slow, and so not while others wait
+            # a folder that is listed while a file in it is renamed may show that file twice or not at all
+            until_named.enter_context(alone(lock))
         return path
 
     def _make_room(self, lock: IO[bytes], num_bytes: int) -> None:
