@@ -6,6 +6,7 @@
     │   └── DownloadError     a download that was refused, broke off or does not match its checksum
     ├── PhotoError        one photo that cannot be read (the rest of a batch goes on)
     ├── OutputError       a result that cannot be written
+    ├── BatchError        a batch that cannot go on here, though no photo is to blame
     ├── CheckpointError   a model or run file that is damaged, foreign or of another version
     ├── LabelError        a label that is neither a class nor IGNORE, a palette that is no palette
     ├── ShapeError        an array of the wrong shape
@@ -44,6 +45,10 @@ class PhotoError(PixelwiseError):
 
 class OutputError(PixelwiseError):
     """A result that cannot be written: no permission, no space, a name taken twice."""
+
+
+class BatchError(PixelwiseError):
+    """A batch that cannot go on here, though no photo is to blame: the disk is full, the model gone."""
 
 
 class CheckpointError(PixelwiseError):

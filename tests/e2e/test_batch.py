@@ -2,19 +2,17 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import tarfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pixelwise.batch.price import family
+from pixelwise.batch.price import family, is_worker
 
 pytestmark = pytest.mark.slow  # Ray takes ten seconds to start
 
@@ -62,10 +60,6 @@ def wait_until(is_so, most_s=100.0):
         time.sleep(0.02)
 
 
-def is_worker(process):
-    return b"_RayWorker" in Path(f"/proc/{process}/cmdline").read_bytes()
-
-
 def test_killed_at_work_it_ends_as_one_that_was_not(program, process, pixelwise, tmp_path):
     write_photos(tmp_path / "in", 40)
     command = ["batch", "colourise", tmp_path / "in", "--saturation", "0.5"]
@@ -96,7 +90,7 @@ def test_killed_at_work_it_ends_as_one_that_was_not(program, process, pixelwise,
         text=True,
     )
     wait_until(lambda: recorded(out) >= kept + 3 or again.poll() is not None)
-    os.kill(next(one for one in family(again.pid) if is_worker(one)), signal.SIGKILL)
+    next(one for one in family(again.pid) if is_worker(one)).kill()
     told, remarks = again.communicate(timeout=120)
     assert again.returncode == 1, remarks
     values = json.loads(told)

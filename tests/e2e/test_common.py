@@ -89,3 +89,10 @@ def test_help_names_every_recipe_and_the_variable(pixelwise):
     nets = set(NET_CONFIGS) - {"linear"}  # which is solved by finetune
     names = {*nets, *(name for net in nets for name in recipe_names(net))}
     assert all(name in told for name in [*names, "PIXELWISE_DATA"])
+
+
+def test_a_verbs_own_help_tells_more_than_its_line_in_the_list(pixelwise):
+    of_all, own = (" ".join(pixelwise(*words, "--help").stdout.split()) for words in ([], ["colourise"]))
+    assert "Colour photos or folders of photos." in of_all
+    assert "What cannot be coloured is named" in own
+    assert "What cannot be coloured is named" not in of_all

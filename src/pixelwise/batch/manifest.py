@@ -68,7 +68,7 @@ def read_manifest(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def _row(item: Item, record: Record) -> dict[str, Any]:
-    values = {
+    return {
         "index": record.index,
         "path": item.name,
         "output": shown(record.output) or None,
@@ -78,4 +78,3 @@ def _row(item: Item, record: Record) -> dict[str, Any]:
         "seconds": record.seconds,
         "error": record.error or None,
     }
-    return values

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,10 @@ def write_plan(out: Path, job: Job, sources: Sequence[str], column: str, items: 
         left.unlink()
     num = 0
     with whole_file(out / PLAN) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
-        for some in _groups(items):
+        rows = map(_row, items)
+        while some := list(islice(rows, GROUP_ROWS)):
             num += len(some)
-            writer.write_table(pa.Table.from_pylist([_row(item) for item in some], _SCHEMA))
+            writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
     about = {
         "format": _FORMAT,
         "job": job.to_dict(),
@@ -161,17 +163,6 @@ def require_fresh(out: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"cannot write into {out}: {reason}; choose another folder with -o") from error
-
-
-def _groups(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
-    some: list[Item] = []
-    for item in items:
-        some.append(item)
-        if len(some) == GROUP_ROWS:
-            yield tuple(some)
-            some = []
-    if some:
-        yield tuple(some)
 
 
 def _row(item: Item) -> dict[str, Any]:

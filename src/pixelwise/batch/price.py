@@ -7,14 +7,15 @@ workers are busy. Disks and networks that many machines share are not in it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from pixelwise.batch.cluster import processors
@@ -195,7 +196,7 @@ def _papers_s(job: Job, folder: Path) -> tuple[float, float]:
     files.write_text("".join(f"{folder}/archive/photo-{index:09}.jpg\n" for index in range(_PAPERS)))
     out = folder / "papers"
     plan_s, plan = timed(lambda: write_plan(out, job, [str(files)], "", items([str(files)], out)))
-    with closing(Journal(out / STATE / "journal" / "papers.jsonl")) as journal:
+    with contextlib.closing(Journal(out / STATE / "journal" / "papers.jsonl")) as journal:
         for index in range(_PAPERS):
             journal.begin(index)
             journal.add(Record(index=index, error="not a photo"))
@@ -210,43 +211,27 @@ def family_bytes(first: int) -> tuple[int, list[int]]:
     """
     own, workers = 0, []
     for process in family(first):
-        held, is_worker = _held(process)
-        if is_worker:
-            workers.append(held)
-        else:
-            own += held
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            num_bytes = process.memory_full_info().pss
+            if is_worker(process):
+                workers.append(num_bytes)
+            else:
+                own += num_bytes
     return own, workers
 
 
-def family(first: int) -> set[int]:
-    """A process, those it started, those that these started, and so on."""
-    parents = _parents()
-    found, size = {first}, 0
-    while size != len(found):
-        size = len(found)
-        found |= {process for process, parent in parents.items() if parent in found}
-    return found
+def family(first: int) -> list[psutil.Process]:
+    """A process, those it started, those that these started, and so on; none if it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(first)
+        return [process, *process.children(recursive=True)]
+    return []
 
 
-def _parents() -> dict[int, int]:
-    """The parent of each process that there is."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            told = (folder / "stat").read_text()
-        except OSError:
-            continue  # it ended meanwhile
-        parents[int(folder.name)] = int(told.rpartition(")")[2].split()[1])
-    return parents
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it is one of Ray's in which our work is done.
 
-
-def _held(process: int) -> tuple[int, bool]:
-    """Memory of a process, shared parts divided, and whether it is a worker of ours."""
-    folder = Path("/proc") / str(process)
-    try:
-        rollup = (folder / "smaps_rollup").read_text()
-        called = (folder / "cmdline").read_bytes()
-    except OSError:
-        return 0, False
-    line = next((one for one in rollup.splitlines() if one.startswith("Pss:")), "Pss: 0 kB")
-    return int(line.split()[1]) * 1024, b"_RayWorker" in called
+    Raises:
+        psutil.Error: it has ended.
+    """
+    return any("_RayWorker" in part for part in process.cmdline())

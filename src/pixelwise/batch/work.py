@@ -24,7 +24,7 @@ from pixelwise.batch.job import Do
 from pixelwise.batch.journal import Journal, Journals, Record
 from pixelwise.batch.names import shown
 from pixelwise.batch.plan import GROUP_ROWS, STATE, Plan, open_plan
-from pixelwise.errors import OutputError, PhotoError, PixelwiseError
+from pixelwise.errors import BatchError, OutputError, PhotoError, PixelwiseError
 from pixelwise.files import checksum
 from pixelwise.photos.find import Failure, Found, Targets
 
@@ -34,10 +34,6 @@ _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, e
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 """Errors that no photo is to blame for."""
 _LEAST_FREE_BYTES = 2**27  # with less on the disk, writing failed for want of it, whatever a library says
-
-
-class Stop(PixelwiseError):
-    """The batch cannot go on here, though the photo is not to blame: the disk is full, the model gone."""
 
 
 @dataclass
@@ -187,11 +183,13 @@ class Worker:
                 digest, num_bytes = checksum(done.path), done.path.stat().st_size
                 output = item.target + done.path.suffix
                 self._publish(done.path, output, item)
-            except Stop:
+            except BatchError:
                 raise
             except Exception as error:  # whatever one photo does to a library, the others are done
                 if is_of_the_machine(error, self.own):
-                    raise Stop(f"{_named(str(error), Path(place), item)}; make room, then go on") from error
+                    raise BatchError(
+                        f"{_named(str(error), Path(place), item)}; make room, then go on"
+                    ) from error
                 told = Failure.of(Path(item.name), error).error
                 return Record(
                     index=index,
@@ -236,7 +234,7 @@ class Worker:
             told = f"cannot write {final}: {(error.strerror or str(error)).lower()}"
             if error.errno in _OF_THE_NAME:
                 raise PhotoError(f"{item.name}: {told}") from error
-            raise Stop(told) from error
+            raise BatchError(told) from error
 
 
 def _named(told: str, place: Path, item: Item) -> str:

@@ -13,6 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 from cyclopts import (
@@ -38,7 +39,7 @@ app = App(
     name="pixelwise",
     help="A class for every pixel: colour grey photographs, train the networks that do it.",
     version=__version__,
-    help_format="plaintext",
+    help_format="markdown",  # which fills lines anew
 )
 for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
@@ -109,6 +110,7 @@ def run(tokens: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
     _terminate_like_ctrl_c()
     try:
+        _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
         show_progress(not common.quiet)
@@ -129,6 +131,13 @@ def run(tokens: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _describe_whole(tokens: Sequence[str]) -> None:
+    """Let a verb's own --help show its docstring; the list of verbs has a line, since it imports none."""
+    for one in app.parse_commands(tokens)[1]:
+        if isinstance(one.default_command, FunctionType):  # --help is a method, of the verb that it is about
+            one.help = None
 
 
 def _finish(result: Any, common: Common) -> int:

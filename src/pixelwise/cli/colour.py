@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.photos import printable, summary, teller, values_of
+from pixelwise.cli.photos import (
+    ColourOptions,
+    MaxMegapixels,
+    Recursive,
+    printable,
+    summary,
+    teller,
+    values_of,
+)
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.colourising import Colourised
@@ -20,9 +28,7 @@ def colourise(
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    model: str | None = None,
-    temperature: float = 1.0,
-    saturation: float = 1.0,
+    options: ColourOptions = ColourOptions(),  # noqa: B008 - frozen
     hint: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     reference: Path | None = None,
     reference_strength: float = 0.5,
@@ -31,9 +37,8 @@ def colourise(
     confidence: Annotated[bool, Parameter(negative="")] = False,
     top_k: int = 0,
     suggest_hints: int = 0,
-    provenance: bool = True,
-    recursive: Annotated[bool, Parameter(negative="")] = False,
-    max_megapixels: float = 500.0,
+    recursive: Recursive = False,
+    max_megapixels: MaxMegapixels = 500.0,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Colour photos: same size, same name, same lightness, their metadata kept.
@@ -48,12 +53,6 @@ def colourise(
     out
         Folder for the coloured photos; for a single photo also a file, whose name decides the format.
         What an earlier run left there of the same name is replaced.
-    model
-        A shipped model's name, a run's folder or a model file; the shipped default if not given.
-    temperature
-        Below 1 bolder colours, above 1 duller ones; 0.01 to 100.
-    saturation
-        Factor on the colours' strength, 0 to 10; 0 is grey.
     hint
         The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it
         is displayed; may be given several times. It spreads to what is alike in lightness and connected,
@@ -76,14 +75,7 @@ def colourise(
     suggest_hints
         Name N points, spread over the photo, whose true colours would tell most, with the likeliest
         colours there and the share of all doubt that the point settles. Four of them took the error of
-        chroma from 17.9 to 15.3, where four at random left 16.6 (100 photos).
-    provenance
-        Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without
-        it metadata is the photo's alone.
-    recursive
-        Look into folders' subfolders, too, and keep them below OUT.
-    max_megapixels
-        Refuse larger photos.
+        chroma from 17.6 to 13.5, where four at random left 14.6 (60 photos, benchmarks/next_hint.py).
     """
     from pixelwise.colourising import ColouriseOptions
     from pixelwise.colourising import colourise as colourise_photos
@@ -100,19 +92,19 @@ def colourise(
         alternatives=alternatives,
         keep_grey=tuple(parse_area(one) for one in keep_grey),
     )
-    options = ColouriseOptions(
-        temperature=temperature,
-        saturation=saturation,
+    opened = open_model(options.model or DEFAULT_MODEL)
+    opened.net.to(choose_device(common.device))
+    how = ColouriseOptions(
+        temperature=options.temperature,
+        saturation=options.saturation,
         confidence=confidence,
         top_k=top_k,
         num_hints=suggest_hints,
-        provenance=provenance,
+        provenance=options.provenance,
         control=control,
         max_megapixels=max_megapixels,
     )
-    opened = open_model(model or DEFAULT_MODEL)
-    opened.net.to(choose_device(common.device))
-    result = colourise_photos(inputs, out, opened, options, recursive, teller(common))
+    result = colourise_photos(inputs, out, opened, how, recursive, teller(common))
     values = values_of(result, common) | {
         "lightness_difference": result.lightness_difference,
         "warned": [

@@ -33,6 +33,12 @@ class Common:
 DataDir = Annotated[Path | None, Parameter(name="--data-dir")]
 """Where the data sets lie or are downloaded to; if not given, `pixelwise.data.sources` decides."""
 
+Weights = Annotated[
+    Path | None,
+    Parameter(help="The backbone's weights, where they are neither installed nor downloaded."),
+]
+"""A file; what is in it the backbone decides."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

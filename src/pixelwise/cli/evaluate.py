@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome, say
+from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # its module imports torch
@@ -31,7 +31,7 @@ def evaluate(
     temperature: float | None = None,
     saturation: float | None = None,
     page: Path | None = None,
-    weights: Path | None = None,
+    weights: Weights = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -67,8 +67,6 @@ def evaluate(
     page
         Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
         in this folder.
-    weights
-        The weights of a head's backbone, where they are neither installed nor downloaded.
     data_dir
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
         else in the user's cache.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.cli.common import Common, Outcome, Weights, say
 from pixelwise.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def export(
     split: Annotated[bool, Parameter(negative="")] = False,
     int8: Annotated[bool, Parameter(negative="")] = False,
     calibrate: Path | None = None,
-    weights: Path | None = None,
+    weights: Weights = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Write a model or a head as ONNX, to run without torch; first it is run beside torch, on real photos.
@@ -40,8 +40,6 @@ def export(
         Convolutions in whole numbers of 8 bit; needs --calibrate.
     calibrate
         Folder of photos: on half of them ranges of numbers are measured, on the others what 8 bit costs.
-    weights
-        A head's backbone's weights, where they are neither installed nor downloaded.
     """
     if int8 != (calibrate is not None):
         raise ConfigError("--int8 and --calibrate DIR go together: 8 bit needs photos to be calibrated on")

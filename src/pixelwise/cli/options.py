@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import DataDir
+from pixelwise.cli.common import DataDir, Weights
 from pixelwise.config import (
     LEARNED,
     NET_NAMES,
@@ -42,8 +42,6 @@ class FinetuneOptions:
     backbone
         The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101,
         deeplabv3_resnet50, deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME.
-    weights
-        File of the backbone's weights, where there is no network to download them from.
     shots
         Photos to learn from, drawn by --seed; all of the training part if not given.
     then_all
@@ -88,7 +86,7 @@ class FinetuneOptions:
     colours: int = 0
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None
     backbone: str = "efficientnet_lite0"
-    weights: Path | None = None
+    weights: Weights = None
     shots: int = 0
     then_all: Annotated[bool, Parameter(negative="")] = False
     sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = ()

@@ -1,16 +1,48 @@
-"""What verbs on many photos tell their user."""
+"""What verbs on many photos take, and what they tell their user."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, say
 
 if TYPE_CHECKING:  # its module imports libvips
     from pixelwise.photos.each import Batch, Done
     from pixelwise.photos.find import Failure
+
+Recursive = Annotated[
+    bool, Parameter(negative="", help="Look into folders' subfolders, too, and keep them below OUT.")
+]
+MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ColourOptions:
+    """How photos are coloured, one at a time or many.
+
+    Parameters
+    ----------
+    model
+        A shipped model's name, a run's folder or a model file; the shipped default if not given.
+    temperature
+        Below 1 bolder colours, above 1 duller ones; 0.01 to 100.
+    saturation
+        Factor on the colours' strength, 0 to 10; 0 is grey.
+    provenance
+        Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without
+        it metadata is the photo's alone.
+    """
+
+    model: str | None = None
+    temperature: float = 1.0
+    saturation: float = 1.0
+    provenance: bool = True
 
 
 def teller(common: Common) -> Callable[[Done | Failure], None]:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.photos import summary, teller, values_of
+from pixelwise.cli.common import Common, Outcome, Weights
+from pixelwise.cli.photos import MaxMegapixels, Recursive, summary, teller, values_of
 
 
 def segment(
@@ -21,9 +21,9 @@ def segment(
     opacity: float = 0.5,
     probabilities: Annotated[bool, Parameter(negative="")] = False,
     cut_out: Annotated[bool, Parameter(negative="")] = False,
-    recursive: Annotated[bool, Parameter(negative="")] = False,
-    max_megapixels: float = 500.0,
-    weights: Path | None = None,
+    recursive: Recursive = False,
+    max_megapixels: MaxMegapixels = 500.0,
+    weights: Weights = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Give each pixel of photos a class: masks of the photos' own size, NAME.png for each NAME.
@@ -51,12 +51,6 @@ def segment(
         Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each.
     cut_out
         Beside each mask write NAME.cut.png: the photo, clear where the background is.
-    recursive
-        Look into folders' subfolders, too, and keep them below OUT.
-    max_megapixels
-        Refuse larger photos.
-    weights
-        The backbone's weights, where they are neither installed nor downloaded.
     """
     from pixelwise.backbones import open_backbone
     from pixelwise.heads import open_head

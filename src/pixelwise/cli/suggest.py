@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome, say
+from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 
 if TYPE_CHECKING:  # their modules import torch
     from pixelwise.heads import Head
@@ -21,7 +21,7 @@ def suggest(
     num: Annotated[int, Parameter(name=["--num", "-n"])] = 10,
     backbone: str = "efficientnet_lite0",
     sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
-    weights: Path | None = None,
+    weights: Weights = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -43,8 +43,6 @@ def suggest(
         The frozen network by whose features photos are told apart; the head's own, with a head.
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
-    weights
-        The backbone's weights, where they are neither installed nor downloaded.
     data_dir
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
         else in the user's cache.
