@@ -181,20 +181,13 @@ def _colourise_found(
         versions = controlled(photo, guessed, options.control, reference)
         _write_beside(photo, versions[0], found, targets, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
-            copy, remark = _with_record(photo, model, options, suffix, index)
+            copy, remark = with_record(photo, model, options, suffix, index)
             chroma = version.chroma(options.temperature, options.saturation)
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     warnings = _warnings(photo, versions[0], options, drifts[0])
     told = versions[0].told.notes if versions[0].told else ()
-    notes = [
-        *photo.notes,
-        note,
-        *losses(photo, suffix),
-        _own_colours(photo, guessed),
-        *told,
-        remark,
-        *warnings,
-    ]
+    of_the_file = (*photo.notes, note, *losses(photo, suffix))
+    notes = (*of_the_file, _own_colours(photo, guessed), *told, remark, *warnings)
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
@@ -243,12 +236,12 @@ def _own_colours(photo: Photo, prediction: Prediction) -> str:
     return f"{photo.path}: was in colour already; its own colours were replaced"
 
 
-def _with_record(
-    photo: Photo, model: Model, options: ColouriseOptions, suffix: str, index: int
+def with_record(
+    photo: Photo, model: Model, options: ColouriseOptions, suffix: str, index: int = 1
 ) -> tuple[Photo, str]:
     """The photo with what its copy is to say of its colours, and a remark where it cannot.
 
-    `index` says which of the alternatives the copy is, from 1.
+    `suffix` is that of the copy's format; `index` says which of the alternatives it is, from 1.
     """
     if not options.provenance:
         return photo, ""
@@ -262,13 +255,11 @@ def _warnings(
     photo: Photo, prediction: Prediction, options: ColouriseOptions, drift: LightnessDrift
 ) -> tuple[str, ...]:
     """Reasons to doubt the colours of a photo."""
-    told = []
+    reasons = []
     if earlier := record_of(photo):
-        told.append(f"was colourised already, by {earlier.software} with {earlier.model}")
-    logits, tones, short_side = prediction.logits, drift.tones, min(photo.width, photo.height)
+        reasons.append(f"was colourised already, by {earlier.software} with {earlier.model}")
+    logits, told, short_side = prediction.logits, prediction.told, min(photo.width, photo.height)
     guess = replace(prediction, told=None).chroma(options.temperature)  # not --saturation: grey may be wanted
-    left = (
-        None if prediction.told is None else 1 - prediction.told.share_at((logits.shape[1], logits.shape[2]))
-    )
-    told += alarms(logits, guess, prediction.palette, tones, short_side, left)
-    return tuple(f"{photo.path}: warning: {one}" for one in told)
+    left = None if told is None else 1 - told.share_at((logits.shape[1], logits.shape[2]))
+    reasons += alarms(logits, guess, prediction.palette, drift.tones, short_side, left)
+    return tuple(f"{photo.path}: warning: {one}" for one in reasons)

@@ -59,7 +59,7 @@ def test_help_imports_nothing_heavy(arguments):
     "verb", [verb for verb, found in VERBS.items() if found.default_command], ids=" ".join
 )
 def test_every_option_says_what_it_does(verb):
-    """The parser reads help from docstrings, and stays silent where there is none, or where a name is wrong."""
+    """The parser reads help from docstrings, and is silent where one is missing or misnamed."""
     options = VERBS[verb].assemble_argument_collection(parse_docstring=True)
     assert not [option.name for option in options if option.show and not option.parameter.help]
     parameters = inspect.signature(VERBS[verb].default_command).parameters

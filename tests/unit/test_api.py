@@ -9,20 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_sample_image
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import pixelwise
+from fixtures.photos.make import profile_of
+from pixelwise.api.images import photo_from
+from pixelwise.backbones import open_backbone
 from pixelwise.colourising import ColouriseOptions
 from pixelwise.colourising import colourise as colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, PixelwiseError, ShapeError
 from pixelwise.heads import open_head
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.runs import open_model
+from pixelwise.segmenting import segment as segment_files
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,23 @@ def test_modes_of_pil(mode, flower):
     assert found.codes.dtype == (np.uint16 if mode == "I;16" else np.uint8)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(mode, flower):
+    in_p3 = pyvips.Image.new_from_array(flower).icc_transform("p3", input_profile="srgb").numpy()
+    assert np.abs(in_p3.astype(int) - flower).max() > 20
+    image = Image.fromarray(in_p3).convert(mode)
+    image.info["icc_profile"] = profile_of("p3")
+    codes = np.concatenate(list(photo_from(image).strips()))
+    assert codes.shape[2] == len(mode)
+    assert np.abs(codes[..., :3].astype(int) - flower).mean() < 1
+
+
+def test_a_damaged_profile_is_as_good_as_none(flower, coloured):
+    image = Image.fromarray(flower)
+    image.info["icc_profile"] = profile_of("p3")[:200]
+    assert (np.asarray(pixelwise.colourise(image)) == np.asarray(coloured)).all()
+
+
 def test_a_turned_pil_image_is_turned(flower):
     image, exif = Image.fromarray(flower), Image.Exif()
     exif[0x0112] = 6
@@ -119,13 +142,13 @@ def test_a_turned_pil_image_is_turned(flower):
         (torch.zeros(20, 30, 3), ShapeError, "numpy arrays have their channels last, tensors first"),
         (np.zeros((0, 5, 3), np.uint8), ShapeError, "needed an array"),
         (np.full((9, 9), 200.0), PhotoError, "needed floats from 0 to 1, got 200 to 200"),
-        (np.full((9, 9), np.nan), PhotoError, "needed floats from 0 to 1"),
+        (np.full((9, 9), np.nan), PhotoError, "got 81 of 81 that are no numbers or infinite"),
+        (np.append(np.zeros((9, 8)), np.full((9, 1), np.inf), axis=1), PhotoError, "got 9 of 81"),
         (np.zeros((9, 9), np.int64), PhotoError, "needed uint8, uint16 or floats from 0 to 1, got int64"),
         (Image.new("F", (9, 9)), PhotoError, "needed a PIL image of 8 or 16 bit, got mode F"),
         ("nothing.jpg", PhotoError, "nothing.jpg"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:All-NaN")
 def test_what_is_no_picture(picture, error, message):
     with pytest.raises(error, match=message):
         pixelwise.colourise(picture)
@@ -184,6 +207,15 @@ def test_a_flower_is_cut_out(flower):
     assert found._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(LabelError, match="perhaps you meant flower"):
         found.mask("flowr")
+
+
+def test_masks_are_those_that_the_command_line_writes(flower, tmp_path):
+    Image.fromarray(flower).save(tmp_path / "flower.png")
+    head = open_head("flower")
+    segment_files([str(tmp_path / "flower.png")], tmp_path / "out", [head], open_backbone(head.backbone))
+    written = np.asarray(Image.open(tmp_path / "out" / "flower.png"))
+    assert 0 < written.mean() < 1
+    assert (pixelwise.segment(flower).labels == written).all()
 
 
 def discs(num, seed=0):
@@ -269,6 +301,15 @@ def test_it_is_an_estimator_of_scikit_learn(learned):
     assert pipeline.predict(pictures)[0].shape == (96, 128)
     assert twin.head_.facts["ridge"] == 0.5
     assert pipeline.score(pictures, masks) > 0.5
+
+
+def test_a_search_finds_the_better_setting():
+    pictures, masks = discs(4)
+    search = GridSearchCV(pixelwise.Segmenter(sizes=(64,), looks=1), {"ridge": [1e-4, 1e4]}, cv=2)
+    search.fit(pictures, masks)
+    assert search.best_params_ == {"ridge": 1e-4}
+    assert search.best_score_ > 0.5
+    assert search.predict(pictures)[0].shape == (96, 128)
 
 
 @pytest.mark.parametrize(

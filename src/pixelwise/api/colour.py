@@ -18,24 +18,21 @@ from PIL import Image
 from torch import Tensor
 
 from pixelwise import page
-from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of
+from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
 from pixelwise.api.kept import Stamp, stamp
-from pixelwise.colourising import ColouriseOptions, colourise_photo
+from pixelwise.colourising import ColouriseOptions, colourise_photo, with_record
 from pixelwise.confidence.next_hint import NextHint
 from pixelwise.control.hints import Hint
-from pixelwise.control.keep_grey import parse_area
+from pixelwise.control.keep_grey import Area, parse_area
 from pixelwise.control.options import Control
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.photo_write import WRITABLE
-from pixelwise.photos.provenance import Record, recorded
 from pixelwise.predict import Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model
-
-_SHOWN = 480  # pixels of the long side, in a notebook
 
 
 def colourise(
@@ -74,10 +71,10 @@ def colourise(
     ((48, 64, 3), (64, 48))
     """
     control = Control(
-        hints=tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in hints),
+        hints=_hints(hints),
         reference=None if reference is None else Path(reference),
         reference_strength=reference_strength,
-        keep_grey=tuple(parse_area(one) for one in keep_grey),
+        keep_grey=_areas(keep_grey),
     )
     options = ColouriseOptions(temperature=temperature, saturation=saturation, control=control)
     opened = model if isinstance(model, Model) else _opened(str(model), stamp(str(model)))
@@ -115,9 +112,9 @@ class ColouredImage:
         changed: dict[str, Any] = {"temperature": temperature, "saturation": saturation}
         said: dict[str, Any] = {}
         if hints is not None:
-            said["hints"] = tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in hints)
+            said["hints"] = _hints(hints)
         if keep_grey is not None:
-            said["keep_grey"] = tuple(parse_area(one) for one in keep_grey)
+            said["keep_grey"] = _areas(keep_grey)
         options = replace(
             self.options,
             **{name: value for name, value in changed.items() if value is not None},
@@ -178,10 +175,7 @@ class ColouredImage:
         suffix = target.suffix.lower()
         if suffix not in WRITABLE:
             raise ConfigError(f"needed a name that ends in one of {', '.join(WRITABLE)}, got {target}")
-        record = Record(
-            model=self.model.name, model_sha256=self.model.checksum, settings=self.options.of_colours()
-        )
-        copy, _ = recorded(self.photo, record, suffix)
+        copy, _ = with_record(self.photo, self.model, self.options, suffix)
         colourise_photo(copy, target, self._chroma())
         return target
 
@@ -192,11 +186,11 @@ class ColouredImage:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
     def _repr_png_(self) -> bytes:
-        return png_of(_thumbnail(self.image))
+        return png_of(thumbnail(self.image))
 
     def _repr_html_(self) -> str:
-        after = _thumbnail(self.image.convert("RGB"))
-        grey = np.asarray(_thumbnail(pil_of(joined(list(self.photo.strips()), self.photo)).convert("L")))
+        after = thumbnail(self.image.convert("RGB"))
+        grey = np.asarray(thumbnail(pil_of(joined(list(self.photo.strips()), self.photo)).convert("L")))
         before = np.repeat(grey[..., None], 3, axis=2)
         pictures = {"before": before, f"coloured by {Path(self.model.name).stem}": np.asarray(after)}
         return page.beside(pictures)
@@ -208,7 +202,9 @@ def _opened(name_or_path: str, _written: Stamp) -> Model:
     return open_model(name_or_path)
 
 
-def _thumbnail(image: Image.Image) -> Image.Image:
-    small = image.copy()
-    small.thumbnail((_SHOWN, _SHOWN))
-    return small
+def _hints(said: Sequence[str | Hint]) -> tuple[Hint, ...]:
+    return tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in said)
+
+
+def _areas(said: Sequence[str]) -> tuple[Area, ...]:
+    return tuple(parse_area(one) for one in said)

@@ -25,6 +25,7 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 """
 
 _IN_MEMORY = Path("image")
+_SHOWN = 480  # pixels of the long side, in a notebook
 _PIL_MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "La": "LA", "RGBa": "RGBA"}
 
 
@@ -78,6 +79,13 @@ def png_of(image: Image.Image) -> bytes:
     return content.getvalue()
 
 
+def thumbnail(image: Image.Image) -> Image.Image:
+    """A picture small enough to be shown in a notebook."""
+    small = image.copy()
+    small.thumbnail((_SHOWN, _SHOWN))
+    return small
+
+
 def _channels_last(numbers: Tensor) -> Tensor:
     if numbers.ndim == 3 and numbers.shape[0] not in (1, 2, 3, 4):
         raise ShapeError(
@@ -97,18 +105,27 @@ def _codes(numbers: NDArray[Any]) -> Strip:
             "numpy arrays have their channels last, tensors first"
         )
     if numbers.dtype.kind == "f":
-        if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= 1):
-            raise PhotoError(
-                f"needed floats from 0 to 1, got {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
-                f"{' and some that are no numbers' if not np.isfinite(numbers).all() else ''}; "
-                "divide by the largest, or give uint8"
-            )
+        _require_floats(numbers)
         numbers = np.round(numbers * 65535).astype(np.uint16)
     elif numbers.dtype == bool:
         numbers = numbers.astype(np.uint8) * 255
     elif numbers.dtype not in (np.uint8, np.uint16):
         raise PhotoError(f"needed uint8, uint16 or floats from 0 to 1, got {numbers.dtype}")
     return np.ascontiguousarray(numbers)
+
+
+def _require_floats(numbers: NDArray[Any]) -> None:
+    finite = numbers[np.isfinite(numbers)]
+    if finite.size < numbers.size:
+        raise PhotoError(
+            f"needed floats from 0 to 1, got {numbers.size - finite.size} of {numbers.size} that are no "
+            "numbers or infinite; fill them in first"
+        )
+    if finite.min() < 0 or finite.max() > 1:
+        raise PhotoError(
+            f"needed floats from 0 to 1, got {finite.min():g} to {finite.max():g}; divide by the largest, "
+            "or give uint8"
+        )
 
 
 def _codes_of_pil(image: Image.Image) -> Strip:
@@ -121,16 +138,24 @@ def _codes_of_pil(image: Image.Image) -> Strip:
     mode = _PIL_MODES.get(image.mode, "RGBA" if clear else "RGB")
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
-    if profile and image.mode in ("RGB", "CMYK"):
-        image = _in_srgb(image, profile)
+    if profile:
+        image = _in_srgb(image if image.mode == "CMYK" else image.convert(mode), profile)
     codes = np.asarray(image.convert(mode))
     return np.ascontiguousarray(codes[..., None] if codes.ndim == 2 else codes)
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """An image with a colour profile, in sRGB; as it is, where the profile is damaged."""
+    """An image with a colour profile, in sRGB; as it is, where the profile is damaged or of another kind."""
+    *colours, last = image.getbands()
+    alpha = image.getchannel("A") if last == "A" else None
+    opaque = image.convert("".join(colours)) if alpha else image
     try:
         own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
+        converted = ImageCms.profileToProfile(opaque, own, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
         return image
+    if converted is None:
+        return image
+    if alpha:
+        converted.putalpha(alpha)
+    return converted

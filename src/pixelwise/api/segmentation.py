@@ -15,7 +15,7 @@ from numpy import ndarray
 from PIL import Image
 
 from pixelwise import page
-from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of
+from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
 from pixelwise.api.kept import Stamp, stamp
 from pixelwise.backbones import open_backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
@@ -28,7 +28,6 @@ from pixelwise.processor import ONE_THREAD
 from pixelwise.segmenting import Look
 
 DEFAULT_HEAD = "flower"
-_SHOWN = 480  # pixels of the long side, in a notebook
 
 
 def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD) -> Segmentation:
@@ -132,9 +131,7 @@ class Segmentation:
         return page.beside({told: np.asarray(self._shown())})
 
     def _shown(self) -> Image.Image:
-        small = self.overlay().convert("RGB")
-        small.thumbnail((_SHOWN, _SHOWN))
-        return small
+        return thumbnail(self.overlay().convert("RGB"))
 
 
 @functools.lru_cache(maxsize=4)
