@@ -2,11 +2,13 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
 from pixelwise.config import LinearNetConfig
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, OutputError
+from pixelwise.export import export_model
 from pixelwise.export.check import Difference, compare_model, sample_photos
 from pixelwise.export.graphs import Graph, colouring, decoding
 from pixelwise.export.onnx_file import only_errors, session, to_onnx
@@ -33,6 +35,28 @@ def _beside_torch(model: Model) -> Difference:
 @pytest.mark.slow
 def test_a_linear_network_equals_torch(linear):
     assert _beside_torch(linear).ciede2000 < 0.01
+
+
+@pytest.mark.slow
+def test_a_network_on_a_backbone_in_two_files(tmp_path, linear):
+    done = export_model(linear, tmp_path / "linear.onnx", split=True)
+    assert done.difference.ciede2000 < 0.01
+    head, eye = (session(path.read_bytes(), threads=1) for path in done.files)
+    photo = np.random.default_rng(0).random((1, 1, 64, 96), dtype=np.float32)
+    names = [one.name for one in eye.get_outputs()]
+    maps = dict(zip(names, eye.run(None, {"photo": np.repeat(photo, 3, axis=1)}), strict=True))
+    _, logits = head.run(None, maps)
+    with torch.no_grad():
+        expected = linear.net(torch.from_numpy(photo)).numpy()
+    assert logits == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_of_two_files_both_are_written_or_neither(tmp_path, linear):
+    (tmp_path / "linear.backbone.onnx").mkdir()  # no file can take its place
+    with pytest.raises(OutputError):
+        export_model(linear, tmp_path / "linear.onnx", split=True)
+    assert [one.name for one in tmp_path.iterdir() if one.suffix == ".onnx"] == ["linear.backbone.onnx"]
 
 
 def test_a_network_without_backbone_equals_torch_and_is_as_far_from_the_truth():

@@ -81,6 +81,7 @@ class _Colouring(nn.Module):
     def _of_maps(self, maps: tuple[Tensor, ...]) -> Tensor:
         if isinstance(self.net, ColourNet):
             return self.net.of_maps(maps)
+        # as `logits_of_maps`, which sorts maps by their size: while a graph is traced, no size is known
         classes = self.net.classes
         parts = classes.weight.split([one.shape[1] for one in maps], dim=1)
         total = classes.bias[:, None, None]

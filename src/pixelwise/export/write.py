@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import torch
 
 from pixelwise.backbones import Backbone
 from pixelwise.errors import ConfigError
@@ -24,7 +25,7 @@ from pixelwise.export.facts import facts_of_backbone, facts_of_head, facts_of_mo
 from pixelwise.export.graphs import colouring, decoding, judging, looking
 from pixelwise.export.onnx_file import describe, enlarge, session, to_onnx
 from pixelwise.export.quantise import quantised
-from pixelwise.files import require_writable, write_bytes
+from pixelwise.files import require_writable, whole_file, write_bytes
 from pixelwise.heads import Head
 from pixelwise.models import ColourNet, LinearNet
 from pixelwise.photos.photo import open_photo
@@ -135,8 +136,6 @@ class _Pair:
 
     def colour(self, fed: dict[str, Any], model: Model) -> Sequence[Any]:
         """Chroma and logits of a photo."""
-        import torch
-
         codes = torch.from_numpy(fed["photo"]).mul(255).round().byte()
         grey = model.palette.read_grey(codes).expand(-1, 3, -1, -1)
         return self._judge(self._maps(grey.numpy(), ""))
@@ -158,11 +157,11 @@ class _Pair:
         beside = out.with_suffix(".backbone.onnx")
         describe(self._eye, facts_of_backbone(self._backbone))
         describe(self._head, facts | {"backbone_file": beside.name})
-        contents = {beside: self._eye.SerializeToString(), out: self._head.SerializeToString()}
-        for path, content in contents.items():
-            write_bytes(path, content)
-        num_bytes = sum(len(content) for content in contents.values())
-        return Exported(files=(out, beside), num_bytes=num_bytes, difference=difference)
+        eye, judge = self._eye.SerializeToString(), self._head.SerializeToString()
+        with whole_file(out) as written, whole_file(beside) as written_beside:  # both, or neither
+            written.write_bytes(judge)
+            written_beside.write_bytes(eye)
+        return Exported(files=(out, beside), num_bytes=len(eye) + len(judge), difference=difference)
 
 
 def _run_of(model: onnx.ModelProto) -> Run:
