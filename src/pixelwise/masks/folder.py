@@ -165,8 +165,9 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]] | None:
     if not path.is_file():
         return None
     values = read_json(path)
-    named = [part for part in SPLITS if isinstance(values, dict) and part in values]
-    parts = {part: entries(values, part, path) if part in named or not named else [] for part in SPLITS}
+    if isinstance(values, dict) and not values.keys().isdisjoint(SPLITS):
+        values = dict.fromkeys(SPLITS, []) | values  # a part that is not there is empty
+    parts = {part: entries(values, part, path) for part in SPLITS}
     if wrong := [stem for stems in parts.values() for stem in stems if not isinstance(stem, str)]:
         raise LabelError(f"{path}: needed stems of photos, in quotes, got {wrong[0]!r}")
     return {part: tuple(stems) for part, stems in parts.items()}

@@ -141,11 +141,11 @@ def _try(found: Found, targets: Targets, work: Work[D]) -> D | Failure:
     replaced = tuple(path for path in done.paths if path in targets.replaced)
     beside = [targets.beside(found, ending) for ending in work.outdated]
     left = [one for one in beside if one is not None]
-    ours = {one for one in left if work.ours(one)}
-    removed = tuple(one for one in left if replaced and one in ours and _removed(one))
-    # What stays is told of where there is doubt: some that are ours when nothing of theirs was replaced, and
-    # some that are not beside what was.
-    stayed = tuple(one for one in left if one not in removed and (one in ours) != bool(replaced))
+    ours = [one for one in left if work.ours(one)]
+    if not replaced:  # this is no run over an earlier one: names alone make nothing outdated
+        return replace(done, stayed=tuple(ours))
+    removed = tuple(one for one in ours if _removed(one))
+    stayed = tuple(one for one in left if one not in removed)
     return replace(done, replaced=replaced, removed=removed, stayed=stayed)
 
 
