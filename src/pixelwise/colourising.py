@@ -79,6 +79,8 @@ class Coloured(Done):
     """Points whose true colours would tell most, where they were asked for."""
     warnings: tuple[str, ...] = ()
     """Those of the notes that give reason to doubt the colours."""
+    in_colour: bool = False
+    """Whether the photo had colours of its own, and not of ours."""
 
 
 @dataclass
@@ -149,11 +151,7 @@ def colourise(
     )
     result = Colourised()
     each_photo(inputs, out, work, result, recursive, tell)
-    num_warned = sum(bool(one.warnings) for one in result.written)
-    if num_warned and len(result.written) > 1:
-        result.remarks.append(
-            f"{num_warned} of {len(result.written)} photos came with a warning: look at these first"
-        )
+    result.remarks += _remarks(result.written)
     return result
 
 
@@ -187,7 +185,7 @@ def _colourise_found(
     warnings = _warnings(photo, versions[0], options, drifts[0])
     told = versions[0].told.notes if versions[0].told else ()
     of_the_file = (*photo.notes, note, *losses(photo, suffix))
-    notes = (*of_the_file, _own_colours(photo, guessed), *told, remark, *warnings)
+    notes = (*of_the_file, *told, remark, *warnings)
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
@@ -195,6 +193,7 @@ def _colourise_found(
         notes=tuple(one for one in notes if one),
         hints=tuple(versions[0].next_hints(photo, options.num_hints)) if options.num_hints else (),
         warnings=warnings,
+        in_colour=guessed.in_colour and record_of(photo) is None,
     )
 
 
@@ -229,11 +228,16 @@ def _is_alternative(path: Path) -> bool:
     return record is not None and f".{record.settings.get('alternative')}" == Path(path.stem).suffix
 
 
-def _own_colours(photo: Photo, prediction: Prediction) -> str:
-    """A note on a photo that was in colour, and was not coloured by us."""
-    if not prediction.in_colour or record_of(photo) is not None:
-        return ""
-    return f"{photo.path}: was in colour already; its own colours were replaced"
+def _remarks(written: list[Coloured]) -> Iterator[str]:
+    """What is to be known of many photos, each of which a line of its own would hide in others."""
+    num = len(written)
+    if in_colour := [one.path for one in written if one.in_colour]:
+        such = f"such as {in_colour[0]}; " if num > 1 else ""
+        were = f"{len(in_colour)} of {num} photos were" if num > 1 else f"{in_colour[0]} was"
+        yield f"{were} in colour already, {such}the copies have guessed colours in place of their own"
+    num_warned = sum(bool(one.warnings) for one in written)
+    if num_warned and num > 1:
+        yield f"{num_warned} of {num} photos came with a warning: look at these first"
 
 
 def with_record(

@@ -93,8 +93,10 @@ def test_a_folder_of_everything(model, tmp_path):
     assert "animation.gif: took the first of 3 pictures" in done.stderr
     assert all(f"pixelwise: {remark}\n" in done.stderr for remark in result["remarks"])
     assert any("animation.gif: took the first" in remark for remark in result["remarks"])
-    assert result["remarks"][-2:] == [
+    assert result["remarks"][-3:] == [
         "1 subfolder was left alone; --recursive takes subfolders in",
+        f"17 of 22 photos were in colour already, such as {tmp_path}/out/animation.png; "
+        "the copies have guessed colours in place of their own",
         "2 of 22 photos came with a warning: look at these first",
     ]
     assert {Path(one["path"]).name for one in result["warned"]} == {"onebit.png", "pixel.png"}

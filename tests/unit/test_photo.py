@@ -288,3 +288,5 @@ def test_a_map_has_the_photos_size_and_orientation(tmp_path):
     assert image.get("orientation") == photo.orientation == 6
     assert image.numpy()[:, 0].max() == 0
     assert image.numpy()[:, -1].min() == 255
+    write_map(tmp_path / "even.png", torch.full((2, 2), 0.2159), photo)  # half of sRGB's codes, IEC 61966-2-1
+    assert np.unique(vips(tmp_path / "even.png").numpy()).tolist() == [128]

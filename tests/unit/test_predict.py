@@ -151,9 +151,12 @@ def test_confidence_maps_lie_beside(model, tmp_path):
 
 def test_a_photo_that_was_in_colour_is_said_to_be(model, tmp_path):
     inputs = write(tmp_path / "in", "camera.jpg", "grey.jpg")
-    in_colour, grey = colourise(inputs, tmp_path / "out", model).written
-    assert in_colour.notes == (f"{inputs[0]}: was in colour already; its own colours were replaced",)
-    assert grey.notes == ()
+    result = colourise(inputs, tmp_path / "out", model)
+    assert [(one.in_colour, one.notes) for one in result.written] == [(True, ()), (False, ())]
+    out = tmp_path / "out" / "camera.jpg"
+    told = "the copies have guessed colours in place of their own"
+    assert result.remarks == [f"1 of 2 photos were in colour already, such as {out}; {told}"]
+    assert colourise(inputs[1:], tmp_path / "grey", model).remarks == []
 
 
 def test_two_inputs_of_one_name(model, tmp_path):
@@ -208,8 +211,9 @@ def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path)
     copy = open_photo(out)
     assert suffix.lower() in VIPS_FORMATS[copy.format]
     assert (copy.width, copy.height) == (56, 40)
-    *lost, own = (note.removeprefix(f"{photo}: ") for note in done.notes)
-    assert own == "was in colour already; its own colours were replaced"
+    lost = [note.removeprefix(f"{photo}: ") for note in done.notes]
+    told = "the copies have guessed colours in place of their own"
+    assert result.remarks == [f"{out} was in colour already, {told}"]
     flat, deep = suffix == ".JPG", suffix in (".JPG", ".webp")
     assert lost == (
         ["laid on white, since JPEG has no transparency"] * (flat and source == "rgba.png")

@@ -69,7 +69,7 @@ def colourise(
         writing; likely, for what is grey by more chances than not; or a box as top,left,bottom,right.
     confidence
         Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
-        equally likely.
+        equally likely; the surer, the more light.
     top_k
         Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours and their chances.
     suggest_hints
@@ -116,7 +116,7 @@ def colourise(
             if one.hints
         ],
     }
-    moved = f"; L moved by {result.lightness_difference:.2f} of 100 on average"
+    moved = f"; lightness differs by {result.lightness_difference:.2f} of 100 on average"
     return Outcome(
         values=values,
         message="\n".join([*_hints_told(result), summary(result, out, "coloured", moved, "outdated file")]),

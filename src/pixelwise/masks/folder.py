@@ -166,7 +166,7 @@ def read_splits(folder: Path) -> dict[str, tuple[str, ...]] | None:
         return None
     values = read_json(path)
     if isinstance(values, dict) and not values.keys().isdisjoint(SPLITS):
-        values = dict.fromkeys(SPLITS, []) | values  # a part that is not there is empty
+        values = {part: [] for part in SPLITS} | values  # a part that is not there is empty
     parts = {part: entries(values, part, path) for part in SPLITS}
     if wrong := [stem for stems in parts.values() for stem in stems if not isinstance(stem, str)]:
         raise LabelError(f"{path}: needed stems of photos, in quotes, got {wrong[0]!r}")

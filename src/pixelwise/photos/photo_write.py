@@ -18,6 +18,7 @@ import numpy as np
 import pyvips
 from torch import Tensor
 
+from pixelwise.colour import linear_to_srgb
 from pixelwise.errors import OutputError
 from pixelwise.files import whole_file
 from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
@@ -112,12 +113,15 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
 
 
 def write_map(path: Path, small: Tensor, photo: Photo) -> None:
-    """Write a map (h, w) of values in [0, 1] as an 8-bit grey PNG of the photo's size and orientation.
+    """Write a map (h, w) of values in [0, 1] as a grey PNG, 8 bit, of the photo's size and orientation.
+
+    A value is shown as that much light, encoded as in any sRGB picture: half of the codes are for what is
+    below 0.22, which as plain numbers would be black to the eye.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    image = pyvips.Image.new_from_array(small.mul(255).numpy())
+    image = pyvips.Image.new_from_array(linear_to_srgb(small).mul(255).numpy())
     scales = photo.width / image.width, photo.height / image.height
     image = (
         image.resize(scales[0], vscale=scales[1], kernel="linear")
