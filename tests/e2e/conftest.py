@@ -1,7 +1,6 @@
 """The command line in this process, where torch is loaded; real processes are for signals and streams."""
 
 import logging
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ def _logging_as_before() -> Iterator[None]:
 @pytest.fixture
 def pixelwise(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
     """Run a command; gives its exit code and what it printed, as a process would."""
-    polite_kill = signal.getsignal(signal.SIGTERM)
 
     def run_command(*args: object) -> Done:
         tokens = [str(arg) for arg in args]
@@ -36,7 +34,6 @@ def pixelwise(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done
 
     yield run_command
     show_progress(False)
-    signal.signal(signal.SIGTERM, polite_kill)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,21 @@ def test_a_verbs_own_help_tells_more_than_its_line_in_the_list(pixelwise):
     assert "Colour photos or folders of photos." in of_all
     assert "What cannot be coloured is named" in own
     assert "What cannot be coloured is named" not in of_all
+
+
+def test_a_second_signal_ends_it_at_once_and_without_traces(program):
+    code = (
+        "import asyncio, os, signal\n"
+        "from pixelwise.cli import app\n"
+        "async def stubborn():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        await asyncio.sleep(60)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await asyncio.sleep(60)\n"
+        "app.run = lambda _: asyncio.run(stubborn())\n"
+        "app.main()\n"
+    )
+    done = subprocess.run([program[0], "-c", code], capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -84,6 +84,7 @@ def main() -> None:
     # Importing torch makes objects by the hundred thousand that stay: looking for garbage among them again
     # and again takes a sixth of the start.
     gc.set_threshold(100_000, 50, 100)
+    _stop_on_signals()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -108,7 +109,6 @@ def run(tokens: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger().handlers[0].addFilter(_Once())
     warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
-    _terminate_like_ctrl_c()
     try:
         _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
@@ -168,10 +168,20 @@ def _misread(error: CycloptsError) -> str:
     return f"{wrong} See pixelwise {verb + ' ' if verb else ''}--help."
 
 
-def _terminate_like_ctrl_c() -> None:
-    """Let a polite kill save state, as Ctrl-C does."""
+def _stop_on_signals() -> None:
+    """Let a polite kill save state, as Ctrl-C does; once more, and the program is gone.
 
-    def interrupt(_signal: int, _frame: object) -> None:
+    Libraries that are interrupted while they stop leave traces of that all over the terminal. What is on disk
+    is whole at any time.
+    """
+    came = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal came
+        if came:
+            os._exit(INTERRUPTED)
+        came = True
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
