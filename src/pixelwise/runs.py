@@ -106,6 +106,11 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     path = _find_model(str(name_or_path))
     sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
     tensors, about = read_tensors(path)
+    if "kind" in about:  # which models do not say
+        raise CheckpointError(
+            f"needed a model, got the {about['kind']} {name_or_path}: segment, evaluate and export take heads; "
+            f"models are {', '.join(shipped_models())}, runs and what train wrote"
+        )
     try:
         config = net_from_dict(about["net"])
         palette, size = Palette.from_dict(about["palette"]), about["size"]

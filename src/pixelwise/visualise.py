@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ BACKBONE = "backbone"
 """The block that is the frozen backbone, where a network has one."""
 _SHEET = "#cfe3f2"
 _STEP = 1.5  # from a block to the next in the picture of a network; the tallest is 1 high
+_LOWEST, _LANE = 0.64, 0.14  # heights of the lowest arrow above the blocks, and from one to the next
 _FEW, _COLUMNS = 32, 16  # maps that are shown so many in a row; more of them are shown half as large
 _BRIGHTEST = 0.995  # of a block's values: a few larger ones would leave the rest in the dark
 
@@ -133,14 +135,30 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
             learned = f"{one.num_learned:,} learned" if one.layers else "frozen"
             lines = [*map(describe_layer, one.layers), learned]
             axes.text(places[one.name], -0.95, "\n".join(lines), ha="center", va="top", fontsize=7.5)
-            for source in one.reads:
-                told = "maps beside" if source == BACKBONE else f"{sizes[source][0]} beside"
-                heights = (sizes[source][1] / tallest, sizes[one.name][1] / tallest)
-                _draw_arrow(axes, places[source], places[one.name], heights, told)
+        order = list(sizes)
+        spans = [(order.index(source), order.index(one.name)) for one in blocks for source in one.reads]
+        lanes = _lanes([span for span in spans if span[1] - span[0] > 1])
+        for span in spans:
+            source, reader = (order[place] for place in span)
+            if span not in lanes:
+                _draw_path(axes, [(places[source] + 0.34, 0), (places[reader] - 0.34, 0)], ON_LIGHT.text)
+                continue
+            told = "maps beside" if source == BACKBONE else f"{sizes[source][0]} beside"
+            start, end = ((places[name], sizes[name][1] / tallest / 2 + 0.02) for name in (source, reader))
+            _draw_arch(axes, start, end, _LOWEST + _LANE * lanes[span], told)
         axes.set_xlim(-0.6, places[blocks[-1].name] + 0.8)
-        axes.set_ylim(-1.65, 0.65 if all(len(one.reads) == 1 for one in blocks) else 0.7 + 0.09 * len(blocks))
+        axes.set_ylim(-1.65, _LOWEST + _LANE * max(lanes.values(), default=0) + 0.1)
         axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
+
+
+def _lanes(spans: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How high above the blocks each arrow runs, from 0: the shorter the lower, none along another."""
+    lanes: dict[tuple[int, int], int] = {}
+    for start, end in sorted(spans, key=lambda span: (span[1] - span[0], span)):
+        taken = {lane for (first, last), lane in lanes.items() if start <= last and first <= end}
+        lanes[start, end] = next(lane for lane in itertools.count() if lane not in taken)
+    return lanes
 
 
 def _draw_stack(axes: Axes, centre: float, channels: int, height: float) -> None:
@@ -150,15 +168,15 @@ def _draw_stack(axes: Axes, centre: float, channels: int, height: float) -> None
     axes.add_patch(Rectangle(corner, width, height, facecolor=_SHEET, edgecolor=ON_LIGHT.val, linewidth=1.2))
 
 
-def _draw_arrow(axes: Axes, start: float, end: float, heights: tuple[float, float], told: str) -> None:
-    """To the next block straight; to a later one above what lies between, the higher the farther."""
-    if end - start < 2 * _STEP:
-        _draw_path(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
-        return
-    leaves, arrives = (height / 2 + 0.02 for height in heights)
-    peak = 0.55 + 0.09 * (end - start) / _STEP
-    _draw_path(axes, [(start, leaves), (start, peak), (end, peak), (end, arrives)], ON_LIGHT.train)
-    axes.text((start + end) / 2, peak + 0.03, told, ha="center", fontsize=8, color=ON_LIGHT.train)
+def _draw_arch(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], peak: float, told: str
+) -> None:
+    """From one block to a later one, above what lies between."""
+    _draw_path(axes, [start, (start[0], peak), (end[0], peak), end], ON_LIGHT.train)
+    middle, behind = (start[0] + end[0]) / 2, {"facecolor": "white", "linewidth": 0, "pad": 2}
+    axes.text(
+        middle, peak, told, ha="center", va="center", fontsize=8, color=ON_LIGHT.train, bbox=behind, zorder=3
+    )
 
 
 def _draw_path(axes: Axes, points: list[tuple[float, float]], colour: str) -> None:

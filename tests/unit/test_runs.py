@@ -211,3 +211,8 @@ def test_logits_of_any_size_are_those_of_the_network_over_repeated_borders(path)
     padded = torch.cat((grey, grey[..., -1:].expand(-1, -1, -1, 2)), -1)
     padded = torch.cat((padded, padded[..., -1:, :].expand(-1, -1, 3, -1)), -2)
     assert torch.allclose(model.logits(grey), model.net(padded)[..., :9, :14], atol=1e-6)
+
+
+def test_a_head_is_no_model_and_what_takes_it_is_told():
+    with pytest.raises(CheckpointError, match="needed a model, got the head flower: segment, evaluate and"):
+        open_model("flower")

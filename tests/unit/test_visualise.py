@@ -10,6 +10,7 @@ from pixelwise.config import CNNConfig, ColourNetConfig, UNetConfig
 from pixelwise.figures import ON_LIGHT, styled
 from pixelwise.models import build
 from pixelwise.visualise import (
+    _lanes,
     describe_layer,
     draw_activations,
     draw_filters,
@@ -150,3 +151,8 @@ def test_what_is_on_a_backbone_reads_its_maps():
     (summary,) = (one.maps for one in blocks if one.name == "summary")
     assert summary.shape == (16, 1, 1)
     assert len(draw_activations(blocks, torch.rand(1, 1, 64, 96)).figure.axes) == 1 + len(blocks)
+
+
+def test_arrows_above_the_blocks_never_run_along_each_other():
+    lanes = _lanes([(1, 5), (1, 3), (2, 4), (3, 5), (6, 8)])
+    assert lanes == {(1, 3): 0, (2, 4): 1, (3, 5): 2, (6, 8): 0, (1, 5): 3}
