@@ -108,8 +108,8 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     tensors, about = read_tensors(path)
     if "kind" in about:  # which models do not say
         raise CheckpointError(
-            f"needed a model, got the {about['kind']} {name_or_path}: segment, evaluate and export take heads;"
-            f" models are {', '.join(shipped_models())}, runs and what train wrote"
+            f"needed a model, got the {about['kind']} {name_or_path}: segment, evaluate and export take "
+            f"heads; models are {', '.join(shipped_models())}, runs and what train wrote"
         )
     try:
         config = net_from_dict(about["net"])
