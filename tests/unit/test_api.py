@@ -277,6 +277,35 @@ def test_masks_can_be_corrected_without_looking_again(monkeypatch):
         segmenter.set_params(sizes=(96,)).fit(pictures, masks)
 
 
+def test_what_was_looked_at_before_is_learned_from_and_segmented_without_looking(tmp_path, monkeypatch):
+    pictures, masks = discs(3)
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    fresh = pixelwise.Segmenter(sizes=(64,), looks=1).fit(pictures, masks)
+    early = pixelwise.Segmenter(sizes=(64,), looks=1).look(paths)
+    monkeypatch.setattr("pixelwise.api.learning._look_at", None)
+    monkeypatch.setattr("pixelwise.segmenting.Look.__call__", None)
+    early.fit(paths[:2], masks[:2]).fit(paths, masks)
+    assert [early.predict(path).shape for path in paths] == [(96, 128)] * 3
+    monkeypatch.undo()
+    assert (early.predict(paths[2]) == fresh.predict(pictures[2])).all()
+    pictures[2][:] = 0
+    Image.fromarray(pictures[2]).save(paths[2])  # written anew, it is another picture
+    assert (early.predict(paths[2]) == fresh.predict(pictures[2])).all()
+
+
+def test_no_more_is_kept_of_what_was_seen_than_there_is_room_for(monkeypatch):
+    pictures, masks = discs(3)
+    segmenter = pixelwise.Segmenter(sizes=(64,), looks=1).look(pictures[:1])
+    (maps,) = segmenter._kept.values()
+    monkeypatch.setattr("pixelwise.api.learning._KEPT_BYTES", 2 * sum(one.nbytes for one in maps))
+    before = list(segmenter.look(pictures)._kept)
+    assert len(before) == 2
+    segmenter.fit(pictures, masks)
+    assert len(segmenter._kept) == 2
+
+
 def test_a_stack_of_pictures_is_a_sequence(learned):
     pictures, masks = discs(2, seed=1)
     stacked = np.stack(pictures)

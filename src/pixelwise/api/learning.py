@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +19,19 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pixelwise.api.images import ImageLike, Images, is_one, photo_from
+from pixelwise.api.kept import Stamp, stamp
 from pixelwise.api.segmentation import Segmentation, look_for
-from pixelwise.backbones import Backbone, open_backbone
+from pixelwise.backbones import open_backbone
 from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.finetune.last_layer import Look, learn_exactly
 from pixelwise.finetune.shots import looks, num_looks
-from pixelwise.head import Maps
+from pixelwise.head import Enlarged, Maps
 from pixelwise.heads import Head, write_head
 from pixelwise.labelspace import IGNORE
 from pixelwise.photos.photo import Photo
-from pixelwise.photos.view import View
+from pixelwise.photos.view import WHOLE, View
 from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
 from pixelwise.scores import Confusion
@@ -37,7 +39,7 @@ from pixelwise.scores import Confusion
 MaskLike = ndarray | Tensor | Image.Image
 Masks = Sequence[MaskLike] | ndarray | Tensor
 _KEPT_BYTES = 2**30
-"""Features of the last fit are kept up to this size, so that learning again with other masks only solves."""
+"""What was seen of pictures is kept up to this size, so that learning again with other masks only solves."""
 
 
 class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -98,14 +100,12 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         photos = [photo_from(image) for image in images]
         labels = [_labels_of(mask, photo) for mask, photo in zip(masks, photos, strict=True)]
         classes = self._names(labels)
-        backbone = open_backbone(self.backbone)
-        sizes = tuple(self.sizes) or backbone.sizes
         views = [looks(str(index), self.looks or num_looks(len(photos))) for index in range(len(photos))]
-        every = self._maps(photos, views, sizes, backbone)
-        numbers = _numbers_of([one for one, _ in every])
+        every = self._maps(images, photos, views)
+        numbers = _numbers_of([_digest(photo) for photo in photos])
 
         def seen() -> Iterator[Look]:
-            for number, label, own, (_, maps) in zip(numbers, labels, views, every, strict=True):
+            for number, label, own, maps in zip(numbers, labels, views, every, strict=True):
                 for view, one in zip(own, maps, strict=True):
                     yield Look(number, one, view.cut(label))
 
@@ -123,8 +123,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             classes=classes,
             weights=learned.solved.weights,
             backbone=self.backbone,
-            backbone_checksum=backbone.checksum,
-            sizes=sizes,
+            backbone_checksum=open_backbone(self.backbone).checksum,
+            sizes=self._sizes(),
             facts={
                 "num_images": len(photos),
                 "ridge": learned.solved.ridge,
@@ -132,6 +132,18 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             },
         )
         self._look = look_for(self.head_)
+        return self
+
+    def look(self, images: Images) -> Segmenter:
+        """Look at pictures as they come: `fit` on them, with one look each, and `segment` then only compute.
+
+        What was seen is kept up to 1 GB; what was looked at longest ago goes first.
+
+        Raises:
+            PhotoError: a picture cannot be read.
+        """
+        photos = [photo_from(image) for image in images]
+        self._maps(images, photos, [(WHOLE,)] * len(photos))
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -143,7 +155,10 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """What the head says of one picture: labels, chances, overlay."""
         check_is_fitted(self, "head_")
         photo = photo_from(image)
-        (word,) = self._look(photo)
+        if maps := self._seen().get(self._key(image, photo, WHOLE)):
+            word = Enlarged(self.head_.weights, maps, (photo.height, photo.width), photo.as_stored)
+        else:
+            (word,) = self._look(photo)
         return Segmentation(photo, word, self.head_.classes)
 
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
@@ -190,35 +205,58 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return ClassNames(tuple(self.classes))
 
     def _maps(
-        self,
-        photos: Sequence[Photo],
-        views: Sequence[tuple[View, ...]],
-        sizes: tuple[int, ...],
-        backbone: Backbone,
-    ) -> list[tuple[str, list[Maps]]]:
-        """Each photo's digest and the maps of every look at it; those of the last fit are kept."""
-        kept: dict[Any, list[Maps]] = getattr(self, "_kept", {})
-        extractor = Extractor(backbone, device=choose_device("auto"))
-        found: list[tuple[str, list[Maps]]] = []
+        self, images: Images, photos: Sequence[Photo], views: Sequence[tuple[View, ...]]
+    ) -> list[list[Maps]]:
+        """The maps of every look at each photo; those that were seen before are not computed again."""
+        seen, extractor = self._seen(), Extractor(open_backbone(self.backbone), device=choose_device("auto"))
+        found: list[list[Maps]] = []
         with progress("looking at pictures", sum(map(len, views))) as advance:
-            for photo, own in zip(photos, views, strict=True):
-                digest = _digest(photo)
-                key = digest, own, sizes, backbone.checksum
-                maps = kept.get(key)
-                if maps is None:
-                    maps = [_look_at(photo, view, sizes, extractor) for view in own]
-                kept[key] = maps
-                found.append((digest, maps))
+            for image, photo, own in zip(images, photos, views, strict=True):
+                keys = [self._key(image, photo, view) for view in own]
+                found.append(
+                    [
+                        seen.pop(key, ()) or _look_at(photo, view, key.sizes, extractor)
+                        for key, view in zip(keys, own, strict=True)
+                    ]
+                )
+                seen |= zip(keys, found[-1], strict=True)  # now the last that were looked at
                 advance(len(own), str(photo.path.name))
-        held = {key: maps for key, maps in kept.items() if any(maps is one for _, one in found)}
-        total = sum(one.nbytes for maps in held.values() for look in maps for one in look)
-        self._kept = held if total <= _KEPT_BYTES else {}
+        held_bytes = sum(_num_bytes(maps) for maps in seen.values())
+        while held_bytes > _KEPT_BYTES:
+            held_bytes -= _num_bytes(seen.pop(next(iter(seen))))
         return found
+
+    def _seen(self) -> dict[_Key, Maps]:
+        """What was looked at, longest ago first."""
+        seen: dict[_Key, Maps] = self.__dict__.setdefault("_kept", {})
+        return seen
+
+    def _key(self, image: ImageLike, photo: Photo, view: View) -> _Key:
+        """What a look is found again by: of a file what changes when it is written anew, else the pixels."""
+        name = stamp(str(image)) if isinstance(image, str | os.PathLike) else _digest(photo)
+        return _Key(name, view, self.backbone, self._sizes())
+
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(self.sizes) or open_backbone(self.backbone).sizes
 
     def __getstate__(self) -> dict[str, Any]:
         """Without features and networks, which are found again."""
         whole = super().__getstate__()
         return {name: value for name, value in whole.items() if name not in ("_kept", "_look")}
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What decides the maps of one look."""
+
+    name: str | Stamp
+    view: View
+    backbone: str
+    sizes: tuple[int, ...]
+
+
+def _num_bytes(maps: Maps) -> int:
+    return sum(one.nbytes for one in maps)
 
 
 def _look_at(photo: Photo, view: View, sizes: tuple[int, ...], extractor: Extractor) -> Maps:
