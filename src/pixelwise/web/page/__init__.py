@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pixelwise.web.page import frame
 from pixelwise.web.page.colour import colour_tab
 from pixelwise.web.page.segment import segment_tab
+from pixelwise.web.page.teach import teach_tab
 
 
 def mount(app: FastAPI, max_megabytes: int = 200) -> FastAPI:
@@ -18,6 +19,8 @@ def mount(app: FastAPI, max_megabytes: int = 200) -> FastAPI:
             colour_tab()
         with gr.Tab("Segment"):
             segment_tab()
+        with gr.Tab("Teach"):
+            teach_tab()
     return gr.mount_gradio_app(
         app,
         blocks,
