@@ -67,9 +67,13 @@ class Lesson:
         return self.photos[self.chosen]
 
     @property
-    def labelled(self) -> list[Taught]:
-        """Photos of which something was said."""
-        return [one for one in self.photos if one.labels is not None and (one.labels != IGNORE).any()]
+    def labelled(self) -> list[tuple[Path, Labels]]:
+        """Photos of which something was said, and what."""
+        return [
+            (one.path, one.labels)
+            for one in self.photos
+            if one.labels is not None and (one.labels != IGNORE).any()
+        ]
 
     def add(self, path: Path) -> None:
         """Take a photo in, and look at it now, so that learning later only solves.
@@ -90,7 +94,7 @@ class Lesson:
             LabelError: these are no names of classes, or there are fewer than were painted already.
         """
         classes = ClassNames(tuple(one.strip() for one in names.split(",") if one.strip()))
-        most = max((int(one.labels[one.labels != IGNORE].max()) for one in self.labelled), default=0)
+        most = max((int(labels[labels != IGNORE].max()) for _, labels in self.labelled), default=0)
         if most >= classes.num_classes:
             raise LabelError(f"needed names for {most + 1} classes, which were painted, got {names}")
         self.classes = classes
@@ -142,7 +146,7 @@ class Lesson:
                     (Path(name) / kind / file.name).symlink_to(file)
             try:
                 drawn = open_folder(Path(name))
-                labels = {one.photo.stem: one.read_labels() for one in drawn.photos}
+                labels = {one.photo.stem: one.read_labels() for one in drawn.drawn}
             except LabelError as error:
                 raise LabelError(str(error).replace(f"{name}/masks/", "")) from error
         for stem, label in labels.items():
@@ -159,12 +163,12 @@ class Lesson:
         if not self.labelled:
             raise LabelError("needed strokes of two classes at least, or masks; paint on a photograph first")
         start_s = time.perf_counter()
-        masks = self._masks(self.labelled)
+        some = self.labelled
         self.segmenter.set_params(classes=self.classes.names)
-        self.segmenter.fit([one.path for one in self.labelled], masks)
+        self.segmenter.fit(*_pictures_and_masks(some))
         self.learned = Learned(
-            num_photos=len(masks),
-            num_pixels=sum(int((one.labels != IGNORE).sum()) for one in self.labelled),
+            num_photos=len(some),
+            num_pixels=sum(int(np.count_nonzero(labels != IGNORE)) for _, labels in some),
             seconds=time.perf_counter() - start_s,
             gradient_norm=float(self.segmenter.head_.facts["gradient_norm"]),
         )
@@ -207,21 +211,21 @@ class Lesson:
                 if (score := self._score(learned, others)) is not None:
                     found.append(score)
             if found:
-                scores.append(Interval(float(np.mean(found)), min(found), max(found)))
+                scores.append(Interval(value=float(np.mean(found)), low=min(found), high=max(found)))
+        self.solve()  # the head is again the one from all of them
         return shots[len(shots) - len(scores) :], scores
 
-    def _score(self, learned: list[Taught], others: list[Taught]) -> float | None:
+    def _score(self, learned: list[tuple[Path, Labels]], others: list[tuple[Path, Labels]]) -> float | None:
         """Of a head from some photos on others; none where these show one class alone."""
-        trial = Segmenter(classes=self.classes.names, looks=1)
-        trial.share_looks(self.segmenter)
         try:
-            trial.fit([one.path for one in learned], self._masks(learned))
+            self.segmenter.fit(*_pictures_and_masks(learned))
         except LabelError:
             return None
-        return trial.score([one.path for one in others], self._masks(others))
+        return self.segmenter.score(*_pictures_and_masks(others))
 
-    def _masks(self, some: list[Taught]) -> list[Labels]:
-        """Labels of photos at the photos' own sizes."""
-        return [
-            nearest(one.labels, open_photo(one.path).upright_size) for one in some if one.labels is not None
-        ]
+
+def _pictures_and_masks(some: Sequence[tuple[Path, Labels]]) -> tuple[list[Path], list[Labels]]:
+    """Photos, and labels at the photos' own sizes."""
+    return [path for path, _ in some], [
+        nearest(labels, open_photo(path).upright_size) for path, labels in some
+    ]

@@ -20,7 +20,7 @@ from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.segmenting import write_cut_out, write_labels
 from pixelwise.web.page.events import download_on, named_after, shown_errors
-from pixelwise.web.page.pictures import Codes, legend, small
+from pixelwise.web.page.pictures import Codes, legend, nearest, small
 
 _MOST = 50  # photos of one visitor
 _MOST_HEADS = 8
@@ -65,14 +65,6 @@ def tinted(picture: Codes, found: Segmentation, opacity: float) -> Codes:
         iter([picture]), lambda first, num: labels[first : first + num], picture.shape[:2], False, tint
     )
     return np.concatenate(list(rows))
-
-
-def nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Labels (H, W) at another size, each the one at the middle of its place."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
-    )
-    return np.ascontiguousarray(labels[rows[:, None], columns])
 
 
 def shares(found: Segmentation) -> str:

@@ -19,6 +19,7 @@ from pixelwise.web.page.lesson import MOST, Lesson
 from pixelwise.web.page.segment import tinted
 
 _OPACITY = 0.5
+_WORTH_IT = 0.01  # of overlap
 _ASK = "Paint a stroke on each class, here or on several photographs, then press Learn."
 
 
@@ -26,8 +27,8 @@ def teach_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
     lesson = gr.State(None, delete_callback=lambda one: one and one.folder.cleanup())
     gr.Markdown(
-        "Show it a few strokes, or masks that you have. The last layer of the network is solved, not trained, "
-        "so it learns in a second; correct it, and it learns again.",
+        "Show it a few strokes, or masks that you have. The last layer of the network is solved, not "
+        "trained, so it learns in a second; correct it, and it learns again.",
         elem_classes="lead",
     )
     with gr.Row():
@@ -103,7 +104,9 @@ def teach_tab() -> None:
 
 
 def _brush(classes: ClassNames) -> gr.Brush:
-    colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours]
+    colours: list[str | tuple[str, float]] = [
+        "#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours
+    ]
     return gr.Brush(default_size=16, colors=colours, default_color=colours[1], color_mode="fixed")
 
 
@@ -197,7 +200,8 @@ def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
     gained = scores[-1].value - scores[-2].value if len(scores) > 1 else 0.0
     return (
         gr.update(value=Image.open(folder / "curve.png"), visible=True),
-        f"The last photograph brought {gained:+.3f} of overlap: {'more will help' if gained > 0.01 else 'it has about enough of these'}.",
+        f"The last photograph brought {gained:+.3f} of overlap: "
+        + ("more will help." if gained > _WORTH_IT else "more of this kind will hardly help."),
     )
 
 
@@ -212,7 +216,7 @@ def _told(lesson: Lesson) -> str:
         return _ASK
     photos = "photograph" if learned.num_photos == 1 else "photographs"
     return (
-        f"Learned from {learned.num_photos} {photos}, {learned.num_pixels:,} pixels, in {learned.seconds:.1f} "
-        f"seconds. Gradient {learned.gradient_norm:.0e}: no other last layer does better. "
+        f"Learned from {learned.num_photos} {photos}, {learned.num_pixels:,} pixels, in "
+        f"{learned.seconds:.1f} seconds. Gradient {learned.gradient_norm:.0e}: no other last layer does better. "
         "Paint where it is wrong, and press Learn again."
     )
