@@ -251,7 +251,7 @@ def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _gallery(album: Album, wishes: Wishes) -> dict:
+def _gallery(album: Album, wishes: Wishes) -> Any:
     pictures = [(one.shown(wishes).codes[::3, ::3], one.path.name) for one in album.photos]
     return gr.update(value=pictures, visible=len(pictures) > 1, selected_index=album.chosen)
 

@@ -104,9 +104,10 @@ class Lesson:
 
         Edges of strokes, which are neither one nor the other, are left out.
         """
-        labels = np.full(self.one.picture.shape[:2], IGNORE, np.uint8)
+        rows, columns = self.one.picture.shape[:2]
+        labels = np.full((rows, columns), IGNORE, np.uint8)
         for layer in layers:
-            drawn = nearest(layer, labels.shape)
+            drawn = nearest(layer, (rows, columns))
             apart = np.abs(drawn[..., None, :3].astype(int) - np.array(self.classes.colours)).sum(-1)
             sure = (drawn[..., 3] > 0) & (apart.min(-1) < 30)
             labels[sure] = apart.argmin(-1)[sure].astype(np.uint8)
