@@ -143,6 +143,7 @@ def colour_tab() -> None:
         )
     gallery = gr.Gallery(
         label="Photographs",
+        show_label=False,
         columns=6,
         height=140,
         object_fit="contain",

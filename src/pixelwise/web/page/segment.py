@@ -95,6 +95,7 @@ def segment_tab() -> None:
             )
     gallery = gr.Gallery(
         label="Photographs",
+        show_label=False,
         columns=6,
         height=140,
         object_fit="contain",

@@ -55,7 +55,8 @@ def teach_tab() -> None:
                 elem_id="teach-masks",
             )
     gallery = gr.Gallery(
-        label="What it makes of each photograph; choose one to paint on",
+        label="Photographs",
+        show_label=False,
         columns=6,
         height=150,
         object_fit="contain",
@@ -67,6 +68,7 @@ def teach_tab() -> None:
     )
     told = gr.Markdown(_ASK, elem_id="teach-told")
     with gr.Column(visible=False) as work:
+        paint = gr.Radio(list(UNNAMED), value=UNNAMED[1], label="Paint", elem_id="teach-paint")
         with gr.Row():
             editor = gr.ImageEditor(
                 label="Paint here",
@@ -95,19 +97,22 @@ def teach_tab() -> None:
 
     views = [gallery, work, editor, result, told]
     files.upload(_add, [lesson, files], [lesson, *views], show_progress="minimal")
-    masks.upload(_take, [lesson, masks], [lesson, names, *views])
-    names.submit(_name, [lesson, names], [lesson, editor, told])
+    masks.upload(_take, [lesson, masks], [lesson, names, paint, *views])
+    names.submit(_name, [lesson, names], [lesson, paint, editor, told])
+    paint.input(_pick, [lesson, paint], editor)
     gallery.select(_choose, [lesson, editor], views)
     learn.click(_learn, [lesson, editor], views)
     curve.click(_curve, [lesson, editor], [figure, told])
     download_on(save, _save, [lesson])
 
 
-def _brush(classes: ClassNames) -> gr.Brush:
+def _brush(classes: ClassNames, name: str = "") -> gr.Brush:
+    """Paint in the classes' colours, first in that of the one of this name, or of the second."""
     colours: list[str | tuple[str, float]] = [
         "#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours
     ]
-    return gr.Brush(default_size=16, colors=colours, default_color=colours[1], color_mode="fixed")
+    first = classes.index(name) if name else 1
+    return gr.Brush(default_size=16, colors=colours, default_color=colours[first], color_mode="fixed")
 
 
 def _views(lesson: Lesson, told: str) -> tuple[Any, ...]:
@@ -133,7 +138,8 @@ def _made_of(lesson: Lesson, number: int) -> np.ndarray:
 
 def _canvas(lesson: Lesson) -> dict[str, Any]:
     """The photo that is looked at, with what was painted on it."""
-    return {"background": lesson.one.picture, "layers": [lesson.strokes()], "composite": None}
+    layers = [lesson.strokes()] if lesson.one.labels is not None else []
+    return {"background": lesson.one.picture, "layers": layers, "composite": None}
 
 
 def _keep(lesson: Lesson, painted: dict[str, Any] | None) -> None:
@@ -165,7 +171,7 @@ def _take(lesson: Lesson | None, files: Sequence[str]) -> tuple[Any, ...]:
     lesson = lesson or Lesson()
     lesson.take_masks([Path(name) for name in files])
     lesson.solve()
-    return lesson, ", ".join(lesson.classes.names), *_views(lesson, _told(lesson))
+    return lesson, ", ".join(lesson.classes.names), _classes(lesson), *_views(lesson, _told(lesson))
 
 
 @shown_errors
@@ -173,7 +179,18 @@ def _name(lesson: Lesson | None, names: str) -> tuple[Any, ...]:
     lesson = lesson or Lesson()
     lesson.name(names)
     classes = ", ".join(lesson.classes.names)
-    return lesson, gr.update(brush=_brush(lesson.classes)), f"The classes are {classes}. {_ASK}"
+    brush = gr.update(brush=_brush(lesson.classes))
+    return lesson, _classes(lesson), brush, f"The classes are {classes}. {_ASK}"
+
+
+def _classes(lesson: Lesson) -> Any:
+    return gr.update(choices=list(lesson.classes.names), value=lesson.classes.names[1])
+
+
+@shown_errors
+def _pick(lesson: Lesson | None, name: str) -> Any:
+    """Paint another class from now on."""
+    return gr.update(brush=_brush((lesson or Lesson()).classes, name))
 
 
 @shown_errors
@@ -217,6 +234,6 @@ def _told(lesson: Lesson) -> str:
     photos = "photograph" if learned.num_photos == 1 else "photographs"
     return (
         f"Learned from {learned.num_photos} {photos}, {learned.num_pixels:,} pixels, in "
-        f"{learned.seconds:.1f} seconds. Gradient {learned.gradient_norm:.0e}: no other last layer does better. "
-        "Paint where it is wrong, and press Learn again."
+        f"{learned.seconds:.1f} seconds. Gradient {learned.gradient_norm:.0e}: no other last "
+        "layer does better. Paint where it is wrong, and press Learn again."
     )
