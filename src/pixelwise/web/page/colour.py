@@ -15,7 +15,7 @@ import gradio as gr
 from pixelwise.api.colour import ColouredImage, colourise
 from pixelwise.api.images import photo_from
 from pixelwise.control.hints import Hint
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.photo_write import output_suffix
 from pixelwise.web.page.events import download_on, shown_errors
@@ -145,7 +145,7 @@ def colour_tab() -> None:
         label="Photographs",
         show_label=False,
         columns=6,
-        height=140,
+        height=190,
         object_fit="contain",
         fit_columns=False,
         allow_preview=False,
@@ -225,7 +225,7 @@ def _look(album: Album | None, files: Sequence[str] | None, *wanted: Any) -> Ite
     paths = [Path(one) for one in files or () if Path(one).suffix.lower() in SUFFIXES]
     wishes = _wishes(*wanted)
     if not paths:
-        raise gr.Error("needed photographs; there was none among the files")
+        raise ConfigError("needed photographs; there was none among the files")
     for number, path in enumerate(paths[: _MOST - len(album.photos)], 1):
         try:
             album.photos.append(Coloured.of(path))
@@ -325,20 +325,18 @@ def _suggest(album: Album, *wanted: Any) -> tuple[Codes, str]:
     return marked(coloured.codes[..., :3], one.points(), asked), _list(lines)
 
 
-@shown_errors
-def _save(album: Album, *wanted: Any) -> str:
+def _save(album: Album, *wanted: Any) -> Path:
     if album is None or album.one is None:
-        raise gr.Error("needed a photograph first")
-    return str(album.one.save(Path(album.folder.name), _wishes(*wanted)))
+        raise ConfigError("needed a photograph first")
+    return album.one.save(Path(album.folder.name), _wishes(*wanted))
 
 
-@shown_errors
-def _save_all(album: Album, *wanted: Any) -> str:
+def _save_all(album: Album, *wanted: Any) -> Path:
     if album is None or not album.photos:
-        raise gr.Error("needed a photograph first")
+        raise ConfigError("needed a photograph first")
     target = Path(album.folder.name) / "coloured.zip"
     with zipfile.ZipFile(target, "w") as archive:
         for one in album.photos:
             written = one.save(Path(album.folder.name), _wishes(*wanted))
             archive.write(written, written.name)
-    return str(target)
+    return target

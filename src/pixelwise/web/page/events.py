@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shown_errors(touched: F) -> F:
-    """Show errors of ours as the one line that they are."""
+    """Show errors of ours as the one line that they are, and leave the page as it is."""
     if inspect.isgeneratorfunction(touched):
 
         @functools.wraps(touched)
@@ -25,7 +25,8 @@ def shown_errors(touched: F) -> F:
             try:
                 yield from touched(*given, **named)
             except PixelwiseError as error:
-                raise gr.Error(str(error), print_exception=False) from error
+                gr.Warning(str(error), title="")
+                yield gr.skip()
 
         return run_all  # type: ignore[return-value]  # the same arguments and values
 
@@ -34,7 +35,8 @@ def shown_errors(touched: F) -> F:
         try:
             return touched(*given, **named)
         except PixelwiseError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            gr.Warning(str(error), title="")
+            return gr.skip()
 
     return run  # type: ignore[return-value]  # the same
 
@@ -48,7 +50,7 @@ def named_after(path: Path) -> Iterator[None]:
         raise type(error)(str(error).replace(str(path), path.name)) from error
 
 
-def download_on(button: gr.Button, prepare: Callable[..., str], inputs: Sequence[Any]) -> None:
+def download_on(button: gr.Button, prepare: Callable[..., Path], inputs: Sequence[Any]) -> None:
     """Let a button make a file and have the browser take it.
 
     gr.DownloadButton alone hands over what was made before it is pressed.
@@ -56,4 +58,11 @@ def download_on(button: gr.Button, prepare: Callable[..., str], inputs: Sequence
     name = f"{button.elem_id}-file"
     hidden = gr.DownloadButton(visible="hidden", elem_id=name)
     press = f"() => document.querySelector('#{name}').click()"
-    button.click(prepare, list(inputs), hidden).success(None, js=press)
+
+    def made(*given: Any) -> str:
+        try:
+            return str(prepare(*given))
+        except PixelwiseError as error:  # nothing is to be downloaded then
+            raise gr.Error(str(error), title="", print_exception=False) from error
+
+    button.click(made, list(inputs), hidden, show_progress="hidden").success(None, js=press)

@@ -97,7 +97,7 @@ def segment_tab() -> None:
         label="Photographs",
         show_label=False,
         columns=6,
-        height=140,
+        height=190,
         object_fit="contain",
         fit_columns=False,
         allow_preview=False,
@@ -181,19 +181,17 @@ def _views(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:
     return tinted(one.picture, found, opacity), shares(found)
 
 
-@shown_errors
-def _save_mask(bench: Bench, head: str) -> str:
+def _save_mask(bench: Bench, head: str) -> Path:
     one = bench.photos[bench.chosen]
     found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-mask.png"
     write_labels(target, found.photo, found.word, found.classes)
-    return str(target)
+    return target
 
 
-@shown_errors
-def _save_cut(bench: Bench, head: str) -> str:
+def _save_cut(bench: Bench, head: str) -> Path:
     one = bench.photos[bench.chosen]
     found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-cut.png"
     if found.classes.names[0] != BACKGROUND:
         raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
     write_cut_out(target, found.photo, found.word)
-    return str(target)
+    return target

@@ -58,7 +58,7 @@ def teach_tab() -> None:
         label="Photographs",
         show_label=False,
         columns=6,
-        height=150,
+        height=190,
         object_fit="contain",
         fit_columns=False,
         allow_preview=False,
@@ -99,7 +99,7 @@ def teach_tab() -> None:
     files.upload(_add, [lesson, files], [lesson, *views], show_progress="minimal")
     masks.upload(_take, [lesson, masks], [lesson, names, paint, *views])
     names.submit(_name, [lesson, names], [lesson, paint, editor, told])
-    paint.input(_pick, [lesson, paint], editor)
+    paint.input(_pick, [lesson, paint], editor, show_progress="hidden", queue=False)
     gallery.select(_choose, [lesson, editor], views)
     learn.click(_learn, [lesson, editor], views)
     curve.click(_curve, [lesson, editor], [figure, told])
@@ -222,9 +222,8 @@ def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
     )
 
 
-@shown_errors
-def _save(lesson: Lesson | None) -> str:
-    return str((lesson or Lesson()).save())
+def _save(lesson: Lesson | None) -> Path:
+    return (lesson or Lesson()).save()
 
 
 def _told(lesson: Lesson) -> str:
