@@ -32,7 +32,8 @@ from pixelwise.runs import Model
 
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
 _MOST_HINTS = 100
-_BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
+BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
+"""Least and most of an option; beyond, nothing more is to be seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class ColouriseOptions:
     """Larger photos are refused."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
+        for name, (low, high) in BOUNDS.items():
             if not low <= getattr(self, name) <= high:  # NaN is not, either
                 raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
         if not 0 <= self.num_hints <= _MOST_HINTS:

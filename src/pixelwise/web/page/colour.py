@@ -124,7 +124,7 @@ def hex_of(colour: str) -> str:
 
 def colour_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
-    album = gr.State(None, delete_callback=lambda one: one and one.folder.cleanup())
+    album = gr.State(Album, delete_callback=lambda one: one.folder.cleanup())
     gr.Markdown(
         "Photographs of any size, grey or sepia. Each keeps its own lightness; only its colours are guessed.",
         elem_classes="lead",
@@ -219,9 +219,9 @@ def _wishes(temperature: float, saturation: float, keep_grey: Sequence[str]) -> 
 
 
 @shown_errors
-def _look(album: Album | None, files: Sequence[str] | None, *wanted: Any) -> Iterator[Views]:
+def _look(album: Album, files: Sequence[str] | None, *wanted: Any) -> Iterator[Views]:
     """Look at photos one after the other; each is shown as soon as it is coloured."""
-    album, wrong = album or Album(), []
+    wrong: list[str] = []
     paths = [Path(one) for one in files or () if Path(one).suffix.lower() in SUFFIXES]
     wishes = _wishes(*wanted)
     if not paths:
@@ -257,9 +257,9 @@ def _gallery(album: Album, wishes: Wishes) -> Any:
     return gr.update(value=pictures, visible=len(pictures) > 1, selected_index=album.chosen)
 
 
-def _views(album: Album | None, wishes: Wishes) -> Views:
+def _views(album: Album, wishes: Wishes) -> Views:
     """Slider, canvas, map of sureness and its legend, of the photo that is looked at."""
-    if album is None or album.one is None:
+    if album.one is None:
         return gr.skip(), gr.skip(), gr.skip(), gr.skip()
     one = album.one
     coloured = one.shown(wishes)
@@ -269,7 +269,7 @@ def _views(album: Album | None, wishes: Wishes) -> Views:
 
 
 @shown_errors
-def _paint(album: Album | None, *wanted: Any) -> Views:
+def _paint(album: Album, *wanted: Any) -> Views:
     return _views(album, _wishes(*wanted))
 
 
@@ -326,13 +326,13 @@ def _suggest(album: Album, *wanted: Any) -> tuple[Codes, str]:
 
 
 def _save(album: Album, *wanted: Any) -> Path:
-    if album is None or album.one is None:
+    if album.one is None:
         raise ConfigError("needed a photograph first")
     return album.one.save(Path(album.folder.name), _wishes(*wanted))
 
 
 def _save_all(album: Album, *wanted: Any) -> Path:
-    if album is None or not album.photos:
+    if not album.photos:
         raise ConfigError("needed a photograph first")
     target = Path(album.folder.name) / "coloured.zip"
     with zipfile.ZipFile(target, "w") as archive:

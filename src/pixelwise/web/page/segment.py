@@ -18,6 +18,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.heads import open_head
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.overlay import Tint, overlay
+from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting import write_cut_out, write_labels
 from pixelwise.web.page.events import download_on, named_after, shown_errors
 from pixelwise.web.page.pictures import Codes, legend, nearest, small
@@ -42,7 +43,7 @@ class Bench:
     photos: list[Seen] = field(default_factory=list)
     chosen: int = 0
     heads: dict[str, Path] = field(default_factory=dict)
-    """Files of heads that the visitor brought, by name."""
+    """Files of heads beside the shipped ones, by name: those that are served, those that were brought."""
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
     def word(self, one: Seen, head: str) -> Segmentation:
@@ -73,9 +74,10 @@ def shares(found: Segmentation) -> str:
     return legend(zip(found.classes.names, found.classes.colours, counts.tolist(), strict=True))
 
 
-def segment_tab() -> None:
-    """Lay the tab out, and join what is touched with what is done."""
-    bench = gr.State(None, delete_callback=lambda one: one and one.folder.cleanup())
+def segment_tab(heads: Sequence[Path]) -> None:
+    """Lay the tab out, and join what is touched with what is done; `heads` are offered to all visitors."""
+    served = {path.stem.removesuffix(".head"): path for path in heads}
+    bench = gr.State(lambda: Bench(heads=dict(served)), delete_callback=lambda one: one.folder.cleanup())
     gr.Markdown("A class for every pixel, at the photograph's own size.", elem_classes="lead")
     with gr.Row():
         files = gr.File(
@@ -88,7 +90,7 @@ def segment_tab() -> None:
         )
         with gr.Column(scale=2):
             head = gr.Dropdown(
-                list(shipped_heads()), value=DEFAULT_HEAD, label="Head", elem_id="segment-head"
+                [*shipped_heads(), *served], value=DEFAULT_HEAD, label="Head", elem_id="segment-head"
             )
             own = gr.UploadButton(
                 "Bring a head of your own", file_types=[".safetensors"], size="md", elem_id="segment-own"
@@ -132,10 +134,7 @@ def segment_tab() -> None:
 
 
 @shown_errors
-def _look(bench: Bench | None, files: Sequence[str] | None, head: str, opacity: float) -> tuple[Any, ...]:
-    from pixelwise.photos.photo import open_photo
-
-    bench = bench or Bench()
+def _look(bench: Bench, files: Sequence[str] | None, head: str, opacity: float) -> tuple[Any, ...]:
     for name in files or ():
         path = Path(name)
         with named_after(path):
@@ -148,9 +147,9 @@ def _look(bench: Bench | None, files: Sequence[str] | None, head: str, opacity: 
 
 
 @shown_errors
-def _bring(bench: Bench | None, file: str) -> tuple[Bench, Any]:
+def _bring(bench: Bench, file: str) -> tuple[Bench, Any]:
     """Take a head in; what it is called is its file's name."""
-    bench, path = bench or Bench(), Path(file)
+    path = Path(file)
     with named_after(path):
         open_head(path)
     name = path.stem.removesuffix(".head")
@@ -169,8 +168,8 @@ def _choose(bench: Bench, chosen: gr.SelectData, head: str, opacity: float) -> t
 
 
 @shown_errors
-def _paint(bench: Bench | None, head: str, opacity: float) -> tuple[Any, ...]:
-    return _views(bench, head, opacity) if bench and bench.photos else (gr.skip(), gr.skip())
+def _paint(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:
+    return _views(bench, head, opacity) if bench.photos else (gr.skip(), gr.skip())
 
 
 def _views(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ _ASK = "Paint a stroke on each class, here or on several photographs, then press
 
 def teach_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
-    lesson = gr.State(None, delete_callback=lambda one: one and one.folder.cleanup())
+    lesson = gr.State(Lesson, delete_callback=lambda one: one.folder.cleanup())
     gr.Markdown(
         "Show it a few strokes, or masks that you have. The last layer of the network is solved, not "
         "trained, so it learns in a second; correct it, and it learns again.",
@@ -150,9 +150,9 @@ def _keep(lesson: Lesson, painted: dict[str, Any] | None) -> None:
 
 
 @shown_errors
-def _add(lesson: Lesson | None, files: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
+def _add(lesson: Lesson, files: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
     """Take photos in; each is looked at while the next one is on its way."""
-    lesson, wrong = lesson or Lesson(), []
+    wrong: list[str] = []
     for number, name in enumerate(files or (), 1):
         try:
             lesson.add(Path(name))
@@ -166,17 +166,15 @@ def _add(lesson: Lesson | None, files: Sequence[str] | None) -> Iterator[tuple[A
 
 
 @shown_errors
-def _take(lesson: Lesson | None, files: Sequence[str]) -> tuple[Any, ...]:
+def _take(lesson: Lesson, files: Sequence[str]) -> tuple[Any, ...]:
     """Take masks in, and learn from them."""
-    lesson = lesson or Lesson()
     lesson.take_masks([Path(name) for name in files])
     lesson.solve()
     return lesson, ", ".join(lesson.classes.names), _classes(lesson), *_views(lesson, _told(lesson))
 
 
 @shown_errors
-def _name(lesson: Lesson | None, names: str) -> tuple[Any, ...]:
-    lesson = lesson or Lesson()
+def _name(lesson: Lesson, names: str) -> tuple[Any, ...]:
     lesson.name(names)
     classes = ", ".join(lesson.classes.names)
     brush = gr.update(brush=_brush(lesson.classes))
@@ -188,9 +186,9 @@ def _classes(lesson: Lesson) -> Any:
 
 
 @shown_errors
-def _pick(lesson: Lesson | None, name: str) -> Any:
+def _pick(lesson: Lesson, name: str) -> Any:
     """Paint another class from now on."""
-    return gr.update(brush=_brush((lesson or Lesson()).classes, name))
+    return gr.update(brush=_brush(lesson.classes, name))
 
 
 @shown_errors
@@ -222,8 +220,8 @@ def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
     )
 
 
-def _save(lesson: Lesson | None) -> Path:
-    return (lesson or Lesson()).save()
+def _save(lesson: Lesson) -> Path:
+    return lesson.save()
 
 
 def _told(lesson: Lesson) -> str:
