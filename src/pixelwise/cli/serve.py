@@ -30,10 +30,11 @@ def serve(
     workers: int | None = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Colour and segment for other programs, over HTTP: on this machine alone, unless asked otherwise.
+    """Open a page and a service that colour and segment: on this machine alone, unless asked otherwise.
 
     Its paths are /v1/colourise, /v1/segment, /v1/models, /healthz and /metrics; /openapi.json says all of
-    them. Ctrl-C or a polite kill lets it answer what it has taken, then it ends; a second one ends it at once.
+    them. At / there is a page that colours, segments and learns, for a browser. Ctrl-C or a polite kill lets
+    it answer what it has taken, then it ends; a second one ends it at once.
 
     Parameters
     ----------

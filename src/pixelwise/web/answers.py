@@ -30,7 +30,7 @@ class FileAnswer(Response):
         super().__init__(None, 200, headers, media_type)
         self._file, self._place, self._seconds = file, place, seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
         """Send it."""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -45,10 +45,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what the rules allow."""
-        if scope["type"] == "websocket":
-            if self._refusal(scope) is not None:
-                await send({"type": "websocket.close", "code": 1008})  # policy violation, RFC 6455
-                return
+        if scope["type"] == "websocket" and self._refusal(scope) is not None:
+            await send({"type": "websocket.close", "code": 1008})  # policy violation, RFC 6455
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -65,11 +64,13 @@ class Guard:
         origin = headers.get("origin")
         if hosts is not None and origin is not None and _host(origin) not in hosts:
             return problem(403, f"needed a request of this server's own pages, got one of {origin!r:.80}")
-        if self.rules.token is not None and scope["path"] not in _OPEN_TO_ALL:
-            if not hmac.compare_digest(_said(headers).encode(), self.rules.token.encode()):
-                challenge = {"WWW-Authenticate": 'Bearer, Basic realm="pixelwise"'}
-                return problem(401, "needed the token that the server was started with", challenge)
-        return None
+        token = self.rules.token
+        if token is None or scope["path"] in _OPEN_TO_ALL:
+            return None
+        if hmac.compare_digest(_said(headers).encode(), token.encode()):
+            return None
+        challenge = {"WWW-Authenticate": 'Bearer, Basic realm="pixelwise"'}
+        return problem(401, "needed the token that the server was started with", challenge)
 
 
 def _host(url: str) -> str:

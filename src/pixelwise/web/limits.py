@@ -43,7 +43,8 @@ class Limits:
                 )
         if self.queue < 0 or self.workers < 1:
             raise ConfigError(
-                f"needed a queue of 0 or more requests and 1 worker or more, got {self.queue} and {self.workers}"
+                "needed a queue of 0 or more requests and 1 worker or more, "
+                f"got {self.queue} and {self.workers}"
             )
 
     @property

@@ -45,7 +45,7 @@ class ColouriseParameters(Parameters):
         list[str],
         Field(
             max_length=MOST_HINTS,
-            description="The colour of a pixel as row,column,#rrggbb; in the photo as it is displayed, from 0.",
+            description="The colour of a pixel as row,column,#rrggbb, from 0, in the photo as displayed.",
             examples=[["120,80,#7a4b2c"]],
         ),
     ] = []

@@ -25,7 +25,7 @@ _ASK = "Paint a stroke on each class, here or on several photographs, then press
 
 def teach_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
-    lesson = gr.State(Lesson, delete_callback=lambda one: one.folder.cleanup())
+    lesson = gr.State(lambda: Lesson(), delete_callback=lambda one: one.folder.cleanup())
     gr.Markdown(
         "Show it a few strokes, or masks that you have. The last layer of the network is solved, not "
         "trained, so it learns in a second; correct it, and it learns again.",
