@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from fastapi import APIRouter, FastAPI, Query, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from pixelwise.version import __version__
@@ -22,9 +21,8 @@ from pixelwise.web.guard import Guard, Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.metrics import Measured, Metrics
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES
-from pixelwise.web.page import mount
 from pixelwise.web.parameters import ColouriseParameters, P, SegmentParameters, with_fields
-from pixelwise.web.problems import documented, handle_problems, problem
+from pixelwise.web.problems import documented, handle_problems
 from pixelwise.web.service import Known, Made, Service
 from pixelwise.web.uploads import documented as documented_body
 from pixelwise.web.uploads import receive
@@ -46,13 +44,8 @@ class Models(BaseModel):
     models: list[Known]
 
 
-def create_app(
-    service: Service, limits: Limits, rules: Rules, folder: Path, heads: Sequence[Path] = ()
-) -> FastAPI:
-    """The application; what it puts aside lies in `folder`, each request's in one of its own.
-
-    `heads` are files of heads that the page offers beside the shipped ones.
-    """
+def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> FastAPI:
+    """The application, but for its page; what it puts aside lies in `folder`, each request's in its own."""
     metrics = Metrics(frozenset({COLOURISE, SEGMENT, MODELS, HEALTH, METRICS}))
     desk = Desk(limits, folder)
     metrics.watch(lambda: desk.num_waiting, lambda: desk.num_running)
@@ -77,8 +70,6 @@ def create_app(
     app.include_router(_photo_routes(service, desk, metrics))
     app.include_router(_other_routes(service, metrics))
     handle_problems(app)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    mount(app, heads, limits.max_bytes, _gone)  # last, since it takes all paths that are left
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(Measured, metrics=metrics)
     return app
@@ -196,8 +187,3 @@ def _documented(
         "responses": {200: good} | documented(_OF_PHOTOS),
         "openapi_extra": documented_body(parameters.model_json_schema()),
     }
-
-
-def _gone(_request: Request, _error: Exception) -> Response:
-    """For a client that went away while it sent; nobody reads it."""
-    return problem(400, "the connection was closed before the photo was whole")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from pixelwise.errors import (
     ConfigError,
@@ -88,11 +88,17 @@ def broken(_request: Request, _error: Exception) -> JSONResponse:
     return problem(500, "the server failed at this; its log says how")
 
 
+def gone(_request: Request, _error: Exception) -> JSONResponse:
+    """For a client that went away while it sent; nobody reads it."""
+    return problem(400, "the connection was closed before all had come")
+
+
 def handle_problems(app: FastAPI) -> None:
     """Have an application say all problems in this shape."""
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, misread)
     app.add_exception_handler(PixelwiseError, failed)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, broken)
 
 
@@ -130,8 +136,3 @@ def _told(one: dict[str, Any]) -> str:
     came = one.get("input")
     got = f", got {came!r:.80}" if isinstance(came, str | int | float) else ""
     return f"{place}: {one['msg']}{got}"
-
-
-def reason(status: int) -> str:
-    """HTTP's own phrase."""
-    return http.HTTPStatus(status).phrase

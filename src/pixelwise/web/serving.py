@@ -22,6 +22,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
+from pixelwise.web.page import mount
 from pixelwise.web.service import open_service
 
 _SHORTEST_TOKEN = 8
@@ -53,7 +54,8 @@ def serve(
         num_lanes = 1 if device.type == "cuda" else os.cpu_count() or 1
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
-        app = create_app(service, limits, rules, folder, heads)
+        app = create_app(service, limits, rules, folder)
+        mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: tell(_url(listener)))
         server.run(sockets=[listener])
     return server.stopped_by
@@ -91,6 +93,8 @@ class _Server(uvicorn.Server):
         """Stop once all is answered; at once, when asked again."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        if self.force_exit:  # what it breaks off has nothing more to say
+            logging.getLogger("uvicorn.error").disabled = True
         self.stopped_by = signal.Signals(sig)
         _logger.warning("stopping at once" if self.force_exit else "answering what was asked, then stopping")
 

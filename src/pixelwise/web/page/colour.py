@@ -124,7 +124,10 @@ def hex_of(colour: str) -> str:
 
 def colour_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
-    album = gr.State(lambda: Album(), delete_callback=lambda one: one.folder.cleanup())
+    album = gr.State(
+        lambda: Album(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
+        delete_callback=lambda one: one.folder.cleanup(),
+    )
     gr.Markdown(
         "Photographs of any size, grey or sepia. Each keeps its own lightness; only its colours are guessed.",
         elem_classes="lead",

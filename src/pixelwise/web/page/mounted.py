@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -15,14 +14,15 @@ from pixelwise.web.page.colour import colour_tab
 from pixelwise.web.page.frame import STYLE, THEME, TITLE
 from pixelwise.web.page.segment import segment_tab
 from pixelwise.web.page.teach import teach_tab
+from pixelwise.web.problems import gone
 
 _KEPT_S = 3600  # what visitors bring, after they last touched it
 
 
-def mount(app: FastAPI, heads: Sequence[Path], max_bytes: int, gone: Callable[..., Any]) -> None:
-    """Put the page at `/`; `heads` are files that it offers beside the shipped ones.
+def mount(app: FastAPI, max_bytes: int, heads: Sequence[Path] = ()) -> None:
+    """Put the page at `/`, below all paths that there are; `heads` are files offered beside the shipped ones.
 
-    `gone` answers in place of a request whose browser went away while it sent.
+    What visitors bring goes to the system's temporary folder, and with it.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_KEPT_S, _KEPT_S)) as blocks:
         gr.Markdown(f"# {TITLE}")

@@ -25,7 +25,10 @@ _ASK = "Paint a stroke on each class, here or on several photographs, then press
 
 def teach_tab() -> None:
     """Lay the tab out, and join what is touched with what is done."""
-    lesson = gr.State(lambda: Lesson(), delete_callback=lambda one: one.folder.cleanup())
+    lesson = gr.State(
+        lambda: Lesson(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
+        delete_callback=lambda one: one.folder.cleanup(),
+    )
     gr.Markdown(
         "Show it a few strokes, or masks that you have. The last layer of the network is solved, not "
         "trained, so it learns in a second; correct it, and it learns again.",
