@@ -26,6 +26,7 @@ from pixelwise.web.service import Service
 
 URL = "http://127.0.0.1"
 FORM = "multipart/form-data"
+SMALL = Limits(max_megabytes=2, max_megapixels=4)
 
 
 def encoded(codes, suffix="png", **options):
@@ -48,7 +49,7 @@ def service():
 def make(service, tmp_path):
     """A client of an application with these limits and rules."""
 
-    def make(limits=Limits(max_megabytes=2, max_megapixels=4), **rules):
+    def make(limits=SMALL, **rules):
         own = Rules(max_bytes=limits.max_bytes, **{"hosts": LOOPBACK, **rules})
         return TestClient(create_app(service, limits, own, tmp_path), base_url=URL)
 

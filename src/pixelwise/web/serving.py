@@ -22,7 +22,6 @@ from pixelwise.errors import ConfigError
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
-from pixelwise.web.page import mount
 from pixelwise.web.service import open_service
 
 _SHORTEST_TOKEN = 8
@@ -55,6 +54,8 @@ def serve(
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)
+        from pixelwise.web.page import mount  # which makes a temporary folder when it is imported: ours
+
         mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: tell(_url(listener)))
         server.run(sockets=[listener])
@@ -141,7 +142,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
         raise ConfigError(
             f"cannot serve on {host}, port {port}: {reason}; choose another --port, or 0 for any that is free"
         ) from error
