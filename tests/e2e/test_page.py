@@ -161,7 +161,7 @@ def test_a_flower_is_cut_out(page, photos, tmp_path):
     page.get_by_role("tab", name="Segment").click()
     drop(page, "#segment-files", photos[:1])
     page.wait_for_selector("#segment-picture img")
-    page.get_by_text("flower").last.wait_for()
+    page.locator("#segment-legend").get_by_text("flower").wait_for()
     picture(page, "page-segment")
     mask = np.asarray(Image.open(download(page, "#segment-mask", tmp_path)))
     assert (mask == pixelwise.segment(photos[0]).labels).all()
@@ -195,7 +195,7 @@ def test_it_learns_from_strokes_and_its_head_works_elsewhere(page, photos, tmp_p
     drop(page, "#segment-files", photos[:1])
     page.wait_for_selector("#segment-picture img")
     choose(page, "#segment-own", [head])
-    page.get_by_text("object").last.wait_for()
+    page.locator("#segment-legend").get_by_text("object").wait_for()
 
 
 def stroke(page, start, end):

@@ -47,5 +47,6 @@ footer { display: none !important; }
 .legend i { display: inline-block; width: .9rem; height: .9rem; border-radius: .2rem; vertical-align: -.1rem;
   margin-right: .35rem; box-shadow: 0 0 0 1px var(--border-color-primary); }
 .legend .scale { width: 8rem; }
+.dark button.selected, .dark .file-preview a { color: #56b4e9 !important; }
 @media (max-width: 640px) { .gradio-container { padding: .5rem !important; } }
 """

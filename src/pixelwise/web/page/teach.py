@@ -104,7 +104,7 @@ def teach_tab() -> None:
     names.submit(_name, [lesson, names], [lesson, paint, editor, told])
     paint.input(_pick, [lesson, paint], editor, show_progress="hidden", queue=False)
     gallery.select(_choose, [lesson, editor], views)
-    learn.click(_learn, [lesson, editor], views)
+    learn.click(_learn, [lesson, editor], [gallery, result, told])
     curve.click(_curve, [lesson, editor], [figure, told])
     download_on(save, _save, [lesson])
 
@@ -205,7 +205,8 @@ def _choose(lesson: Lesson, chosen: gr.SelectData, painted: dict[str, Any] | Non
 def _learn(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, ...]:
     _keep(lesson, painted)
     lesson.solve()
-    return _views(lesson, _told(lesson))
+    gallery, _work, _editor, result, told = _views(lesson, _told(lesson))
+    return gallery, result, told  # strokes stay where they are
 
 
 @shown_errors
