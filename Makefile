@@ -1,7 +1,7 @@
 # Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench
+.PHONY: help setup demo test check golden bench docs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -33,6 +33,10 @@ check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floo
 
 golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
 	@$(BIN)/pytest -n 2 tests/golden
+
+docs: $(VENV)/.tools  ## Build the documentation as a site, out/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "wrote out/site/index.html"
 
 bench: $(VENV)/.tools  ## Measure what the README claims (about half an hour)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done

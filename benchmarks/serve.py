@@ -4,7 +4,7 @@
 
 Good requests are photos of several sizes to be coloured or segmented; each answer is compared with the bytes
 that the server gave when it was asked alone. One request in ten is wrong, truncated, huge or hostile, and has
-a status that it must get. Memory is that of the server's process, the shared part divided (PSS), after a tenth
+a status that it must get. Memory is that of the process, the shared part divided (PSS), after a tenth
 of the requests and at the end. Seconds are of one photo coloured, by one client and by four at once, in turn.
 """
 
@@ -174,9 +174,11 @@ async def times(client: httpx.AsyncClient, ask: Ask) -> None:
         alone.append(np.quantile(single, 0.95))
         among.append(np.quantile(four, 0.95))
         ratios.append(among[-1] / alone[-1])
+    lowest, highest = min(ratios), max(ratios)
     print(
         f"p95 alone {1e3 * statistics.median(alone):.0f} ms, of four clients "
-        f"{1e3 * statistics.median(among):.0f} ms: {statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}, n = {_ROUNDS})",
+        f"{1e3 * statistics.median(among):.0f} ms: {statistics.median(ratios):.2f} times "
+        f"({lowest:.2f} to {highest:.2f}, n = {_ROUNDS})",
         flush=True,
     )
 
