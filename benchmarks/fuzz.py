@@ -1,0 +1,312 @@
+"""Foreign bytes for every parser: each gives a result or an error of ours, and nothing else ever.
+
+    python benchmarks/fuzz.py [--cases 1000000] [--only NAME ...] [--seed 1]
+
+Cases are made by libFuzzer through atheris, which follows what of the parser's code each case reaches, from
+whole files in their true format. Each parser runs in a process of its own; a case that raises anything but a
+PixelwiseError, takes over 20 s or more than 3 GB ends it, is kept in the current folder and named. Parsers of
+text get most cases, those of pictures and networks fewer, by how long a case takes.
+
+atheris is no dependency: `pip install atheris`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser: how it is called with bytes, whole examples, and its share of the cases."""
+
+    read: Callable[[Path], object]
+    """Given the path of a file with the bytes."""
+    name: str
+    """Of that file."""
+    seeds: Callable[[Path], list[bytes]]
+    share: float = 1.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--only", nargs="*", default=())
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", help=argparse.SUPPRESS)
+    options, rest = parser.parse_known_args()
+    if options.target:
+        fuzz_one(options.target, rest)
+        return
+    targets = {name: one for name, one in all_targets().items() if not options.only or name in options.only}
+    whole = sum(one.share for one in targets.values())
+    total, failed = 0, []
+    for name, one in targets.items():
+        num = round(options.cases * one.share / whole)
+        done = subprocess.run(
+            [sys.executable, __file__, "--target", name, f"-runs={num}", f"-seed={options.seed}"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        found = re.search(r"Done (\d+) runs in (\d+) second", done.stderr)
+        if done.returncode or not found:
+            failed.append(name)
+            print(f"{name}: FAILED\n{done.stderr[-3000:]}", flush=True)
+            continue
+        total += int(found[1])
+        print(f"{name}: {int(found[1]):,} cases in {found[2]} s", flush=True)
+    print(f"{total:,} cases, {len(failed)} parsers failed {' '.join(failed)}")
+    sys.exit(bool(failed))
+
+
+def fuzz_one(name: str, arguments: list[str]) -> None:
+    """Feed one parser."""
+    import atheris
+
+    with atheris.instrument_imports(include=["pixelwise"]):
+        target = all_targets()[name]
+    from pixelwise.errors import PixelwiseError
+
+    warnings.simplefilter("ignore")
+    folder = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
+    corpus, file = folder / "corpus", folder / target.name
+    corpus.mkdir()
+    for number, seed in enumerate(target.seeds(folder)):
+        (corpus / str(number)).write_bytes(seed)
+
+    def one(content: bytes) -> None:
+        file.write_bytes(content)
+        with contextlib.suppress(PixelwiseError):
+            target.read(file)
+
+    limits = ["-timeout=20", "-rss_limit_mb=3000", "-max_len=65536", "-print_final_stats=0", "-verbosity=1"]
+    atheris.Setup([sys.argv[0], *limits, *arguments, str(corpus)], one)
+    atheris.Fuzz()
+
+
+def all_targets() -> dict[str, Target]:
+    """Every parser of ours."""
+    import torch
+
+    from pixelwise import config, labelspace, models, runs
+    from pixelwise.batch.plan import open_plan
+    from pixelwise.batch.sources import items
+    from pixelwise.cards import weights_path
+    from pixelwise.control.hints import Hint
+    from pixelwise.control.keep_grey import parse_area
+    from pixelwise.data.download import unpack
+    from pixelwise.data.labelled import load_labelled_folder
+    from pixelwise.data.pickles import read_plain
+    from pixelwise.heads import open_head
+    from pixelwise.masks.legend import read_legend
+    from pixelwise.masks.read import read_mask
+    from pixelwise.photos.photo import open_photo
+    from pixelwise.photos.provenance import read_provenance
+    from pixelwise.photos.tiff_exif import read_exif
+    from pixelwise.photos.xmp import read_properties
+
+    net = config.CNNConfig(num_filters=1, num_colours=2)
+    palette = labelspace.Palette(torch.tensor([[0.0, 0, 0], [1, 1, 1]]).double(), "rgb")
+
+    def model(folder: Path) -> list[bytes]:
+        runs.write_model(folder / "seed.safetensors", models.build(net), net, palette, 32)
+        return [(folder / "seed.safetensors").read_bytes()]
+
+    def run(_folder: Path) -> list[bytes]:
+        whole = config.RunConfig(net=net, source="synthetic:shapes", train=config.TrainConfig(epochs=1))
+        about = {"data_sha256": "0", "reasons": {}, "versions": {}, "machine": {}}
+        return [json.dumps(about | {"config": whole.to_dict()}).encode()]
+
+    def text(*examples: str) -> Callable[[Path], list[bytes]]:
+        return lambda _folder: [one.encode() for one in examples]
+
+    return {
+        "hint": Target(lambda file: Hint.parse(_text(file)), "hint", text("12,30,#3b4f7a", "0,0,ffffff"), 4),
+        "area": Target(lambda file: parse_area(_text(file)), "area", text("paper", "1,2,3,4", "likely"), 4),
+        "command line": Target(
+            _command, "words", text("colourise a.jpg -o b --hint 1,2,#aabbcc", "plan"), 0.3
+        ),
+        "palette": Target(labelspace.Palette.read, "p.json", text(json.dumps(palette.to_dict())), 2),
+        "classes.json": Target(
+            read_legend,
+            "classes.json",
+            text('["background", "flower"]', '{"names": ["a", "b"], "colours": [[0, 0, 0], [255, 0, 9]]}'),
+            2,
+        ),
+        "run.json": Target(lambda file: runs.read_manifest(file.parent), "run.json", run, 2),
+        "metrics": Target(
+            lambda file: runs.read_metrics(file.parent),
+            "metrics.jsonl",
+            text('{"epoch": 1, "loss": 2.0}\n'),
+            2,
+        ),
+        "pickle": Target(lambda file: read_plain(file.read_bytes()), "batch", _pickles, 3),
+        "model": Target(runs.open_model, "model.safetensors", model, 0.3),
+        "head": Target(
+            open_head, "mine.head.safetensors", lambda _: [weights_path("flower").read_bytes()], 0.3
+        ),
+        "coco": Target(
+            lambda file: _labelled(load_labelled_folder, file), "annotations.json", text(_COCO), 0.1
+        ),
+        "labelme": Target(lambda file: _labelled(load_labelled_folder, file), "a.json", text(_LABELME), 0.1),
+        "mask": Target(read_mask, "mask.png", lambda folder: _pictures(folder, ["png"]), 0.2),
+        "photo": Target(_photo(open_photo), "photo", lambda folder: _pictures(folder, _SUFFIXES), 0.2),
+        "provenance": Target(read_provenance, "photo", lambda folder: _pictures(folder, _SUFFIXES), 0.2),
+        "xmp": Target(_of_metadata(lambda file: read_properties(file.read_bytes())), "packet", text(_XMP), 1),
+        "exif": Target(_of_metadata(read_exif), "scan.tif", lambda folder: _pictures(folder, ["tiff"]), 0.5),
+        "archive": Target(lambda file: _unpacked(unpack, file), "data.tar", _archives, 0.2),
+        "batch list": Target(
+            lambda file: list(items([str(file)], file.parent / "out")),
+            "list.txt",
+            text("a.jpg\nb/c.png\n"),
+            0.5,
+        ),
+        "batch tar": Target(
+            lambda file: list(items([str(file)], file.parent / "out")), "a.tar", _archives, 0.3
+        ),
+        "batch plan": Target(
+            lambda file: open_plan(file.parent),
+            "plan.json",
+            text('{"format": 1, "job": {}, "sources": []}'),
+            1,
+        ),
+    }
+
+
+_SUFFIXES = ["png", "jpeg", "tiff", "gif", "webp"]
+_COCO = json.dumps(
+    {
+        "images": [{"id": 1, "file_name": "a.png", "width": 8, "height": 6}],
+        "categories": [{"id": 1, "name": "leaf"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": [[1, 1, 5, 1, 5, 4]]},
+            {
+                "id": 2,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 1,
+                "segmentation": {"size": [6, 8], "counts": [9, 9, 30]},
+            },
+        ],
+    }
+)
+_LABELME = json.dumps(
+    {
+        "imagePath": "a.png",
+        "imageHeight": 6,
+        "imageWidth": 8,
+        "shapes": [{"label": "leaf", "shape_type": "polygon", "points": [[1, 1], [5, 1], [5, 4]]}],
+    }
+)
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg">'
+    "<dc:title><rdf:Alt><rdf:li>a</rdf:li></rdf:Alt></dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode(errors="surrogateescape")
+
+
+def _command(file: Path) -> None:
+    """What a user may type; that it is misread is told, not raised."""
+    from cyclopts import CycloptsError
+
+    from pixelwise.cli.app import app
+
+    with contextlib.suppress(ValueError):  # quotes that do not close
+        words = shlex.split(_text(file))
+        if not {"--help", "-h", "--version"} & set(words):
+            with contextlib.suppress(CycloptsError):
+                app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def _labelled(load: Callable[[Path], Any], file: Path) -> None:
+    """A folder whose labels are in the file; each label is read."""
+    from PIL import Image
+
+    photo = file.with_name("a.png")
+    if not photo.exists():
+        Image.new("RGB", (8, 6)).save(photo)
+    found = load(file.parent)
+    for one in (*found.train, *found.val, *found.test):
+        one.read_labels()
+
+
+def _of_metadata(read: Callable[[Path], object]) -> Callable[[Path], None]:
+    """What is damaged in metadata is a ValueError, which those who read photos take for none."""
+
+    def reading(file: Path) -> None:
+        with contextlib.suppress(ValueError):
+            read(file)
+
+    return reading
+
+
+def _photo(open_photo: Callable[[Path], Any]) -> Callable[[Path], None]:
+    def read(file: Path) -> None:
+        photo = open_photo(file, 1.0)
+        for _ in photo.strips():
+            pass
+
+    return read
+
+
+def _unpacked(unpack: Callable[[Path, Path], None], file: Path) -> None:
+    """Nothing may come to lie but where it belongs."""
+    before = set(file.parent.iterdir())
+    with tempfile.TemporaryDirectory(dir=file.parent) as name:
+        target = Path(name) / "data"
+        try:
+            unpack(file, target)
+        finally:
+            assert {one.name for one in Path(name).iterdir()} <= {"data"}
+    assert set(file.parent.iterdir()) == before
+
+
+def _pictures(folder: Path, formats: list[str]) -> list[bytes]:
+    from PIL import Image
+
+    for one in formats:
+        Image.linear_gradient("L").resize((9, 7)).convert("P" if one == "png" else "L").save(
+            folder / f"s.{one}"
+        )
+    return [(folder / f"s.{one}").read_bytes() for one in formats]
+
+
+def _pickles(_folder: Path) -> list[bytes]:
+    import pickle
+
+    import numpy as np
+
+    whole = {"labels": [1, 2], "data": np.zeros((2, 4), np.uint8), "filenames": ["a", "b"]}
+    return [pickle.dumps(whole, protocol) for protocol in (0, 2, 4)]
+
+
+def _archives(folder: Path) -> list[bytes]:
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "a.png").write_bytes(b"a picture, perhaps")
+    with tarfile.open(folder / "seed.tar", "w") as tar:
+        tar.add(folder / "data", "data")
+    return [(folder / "seed.tar").read_bytes()]
+
+
+if __name__ == "__main__":
+    main()
