@@ -1,6 +1,6 @@
-"""Pages that nobody writes: made from the program, its model cards and the project's own files for each build.
+"""Pages that nobody writes: made for each build from the program, its model cards and files of the project.
 
-MkDocs calls `on_files` and `on_post_build`; `mkdocs.yml` names this file under `hooks`.
+MkDocs calls `on_files`; `mkdocs.yml` names this file under `hooks`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _INTRODUCTION = """# Commands
 
 `pixelwise VERB --help` says in a terminal what stands here; this page is made from the same text.
 
-Exit codes: 0 all done; 1 some inputs failed, each is named, the rest is done; 2 wrong use or bad configuration; 130
-interrupted, state saved. Messages and progress go to standard error.
+Exit codes: 0 all done; 1 some inputs failed, each is named, the rest is done; 2 wrong use or bad
+configuration; 130 interrupted, state saved. Messages and progress go to standard error.
 
 ## What every verb takes
 
@@ -85,8 +85,8 @@ def shipped() -> str:
         for name in names
     )
     return (
-        "# What is shipped\n\nModels colour photographs, heads cut things out of them. All of them lie inside the package, and\n"
-        "`pixelwise models` lists them with their checksums.\n\n"
+        "# What is shipped\n\nModels colour photographs, heads cut things out of them. All lie inside the "
+        "package, and `pixelwise models` lists them with their checksums.\n\n"
         f"| name | kind | size | for |\n|---|---|---|---|\n{rows}"
     )
 
@@ -103,8 +103,8 @@ def model_card(name: str) -> str:
         else f"pixelwise colourise album -o coloured --model {name}"
     )
     return (
-        f"{title}\n\n```bash\n{use}\n```\n\n{terms}\n\n## More\n{rest}\n\n## How it was made\n\n```bash\n{facts['command']}\n```\n\n"
-        f"SHA-256 of the weights: `{facts['checksum']}`\n"
+        f"{title}\n\n```\n{use}\n```\n\n{terms}\n\n## More\n{rest}\n\n## How it was made\n\n"
+        f"```\n{facts['command']}\n```\n\nSHA-256 of the weights: `{facts['checksum']}`\n"
     )
 
 

@@ -24,6 +24,7 @@ SLIDER_WIDTH = 800
 
 
 def main() -> None:
+    """Make all of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("walked", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -40,7 +41,6 @@ def main() -> None:
     horses = [train / "by-horses/temple.jpg", train / "by-photo/temple.jpg"]
     for name, files in (
         ("coloured", pairs),
-        ("tutorial-coloured", pairs[2:] + pairs[:2]),
         ("tutorial-told", told),
         ("tutorial-cut-out", learned),
         ("tutorial-horses", horses),
@@ -88,6 +88,7 @@ def on_checks(image: Image.Image) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path) -> None:
+    """Write a picture and say so."""
     image.save(path, quality=85, optimize=True)
     print(f"{path}  {image.width} x {image.height}, {path.stat().st_size / 1e3:.0f} kB")
 

@@ -35,6 +35,7 @@ def steps(page: Path) -> list[Step]:
 
 
 def main() -> None:
+    """Follow all of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
