@@ -5,6 +5,7 @@ MkDocs calls `on_files`; `mkdocs.yml` names this file under `hooks`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +61,27 @@ def commands() -> str:
         for item in re.findall(r"^\* `--.*?(?=^\* |\Z|^\n)", verbs[0], re.MULTILINE | re.DOTALL)
     }
     told = "".join(shared[option] for option in COMMON)
-    return _INTRODUCTION + "\n".join(map(_tidied, [told, *map(_without_common, verbs)]))
+    return _INTRODUCTION + "\n".join(map(_tidied, [told, *map(_in_full, map(_without_common, verbs))]))
+
+
+def _in_full(verb: str) -> str:
+    """A verb's text, and that of the verbs below it, with all that their docstrings say ahead of the options."""
+
+    def told(found: re.Match[str]) -> str:
+        command = app
+        for name in found["path"].split():
+            command = command[name]
+        if command.default_command is None:
+            return found[0]
+        text, _, _ = (inspect.getdoc(command.default_command) or "").partition("\nParameters\n")
+        return found["opening"] + text.strip() + "\n\n"
+
+    return re.sub(
+        r"(?P<opening>^#+ pixelwise (?P<path>[^\n]+)\n\n```console\n[^\n]*\n```\n\n)[^\n]*\n\n",
+        told,
+        verb,
+        flags=re.MULTILINE,
+    )
 
 
 def _without_common(verb: str) -> str:
