@@ -1,7 +1,7 @@
 # Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench
+.PHONY: help setup demo test check golden bench docs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -36,6 +36,10 @@ golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, 
 
 bench: $(VENV)/.tools  ## Measure what the README claims (about half an hour)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+docs: $(VENV)/.tools  ## Build the site of the docs into out/site; a dead link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "out/site/index.html  the first page; with search: python3 -m http.server -d out/site"
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "pixelwise needs Python 3.11 or newer, found $$(python3 --version 2>&1);" \

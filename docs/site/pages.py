@@ -40,16 +40,20 @@ configuration; 130 interrupted, state saved. Messages and progress go to standar
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is made to what is written."""
-    made = {
+    for path, text in made().items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def made() -> dict[str, str]:
+    """What is made, by where it lies among the pages that are written."""
+    return {
         "cli.md": commands(),
         "models.md": shipped(),
         **{f"models/{name}.md": model_card(name) for name in (*shipped_models(), *shipped_heads())},
         "changelog.md": from_root("CHANGELOG.md"),
         "architecture.md": from_root("ARCHITECTURE.md"),
     }
-    for path, text in made.items():
-        files.append(File.generated(config, path, content=text))
-    return files
 
 
 def commands() -> str:
@@ -65,7 +69,7 @@ def commands() -> str:
 
 
 def _in_full(verb: str) -> str:
-    """A verb's text, and that of the verbs below it, with all that their docstrings say ahead of the options."""
+    """A verb's text, and that of the verbs below it, with all that docstrings say ahead of options."""
 
     def told(found: re.Match[str]) -> str:
         command = app
