@@ -1,7 +1,8 @@
-"""The tutorials, followed: each command and example runs where the one before left off, and prints what they say."""
+"""The tutorials, followed: each step runs where the one before left off, and prints what they say."""
 
 import re
 import runpy
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -39,16 +40,10 @@ def follow(step, pixelwise):
 
 
 def run_line(line, pixelwise):
-    """Our own program in this process, others in a shell; a redirection is followed."""
+    """Our own program in this process, others in a shell."""
     if not line.startswith("pixelwise "):
         subprocess.run(["bash", "-ec", line], check=True)
         return ""
-    split = subprocess.run(
-        ["bash", "-c", f"printf '%s\\0' {line.partition(' > ')[0]}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    done = pixelwise(*split.stdout.split("\0")[1:-1])
+    done = pixelwise(*shlex.split(line)[1:])
     assert done.returncode == 0, done.stderr
     return done.stdout
