@@ -26,13 +26,14 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
-from pixelwise.predict import Prediction, controlled, predict
+from pixelwise.predict import Ask, Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
 _MOST_HINTS = 100
-_BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}  # beyond, nothing more is to be seen
+BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
+"""Least and most of an option; beyond, nothing more is to be seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class ColouriseOptions:
     """Larger photos are refused."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
+        for name, (low, high) in BOUNDS.items():
             if not low <= getattr(self, name) <= high:  # NaN is not, either
                 raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
         if not 0 <= self.num_hints <= _MOST_HINTS:
@@ -156,17 +157,25 @@ def colourise(
 
 
 def colouriser(
-    model: Model, options: ColouriseOptions = ColouriseOptions(), reference: Reference | None = None
+    model: Model,
+    options: ColouriseOptions = ColouriseOptions(),
+    reference: Reference | None = None,
+    ask: Ask | None = None,
 ) -> Callable[[Found, Targets], Coloured]:
-    """What colours one photo that was found, to targets that it claims.
+    """What colours one photo that was found, to targets that it claims; `ask` as `predict` takes it.
 
     It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
     """
-    return lambda found, targets: _colourise_found(found, targets, model, options, reference)
+    return lambda found, targets: _colourise_found(found, targets, model, options, reference, ask)
 
 
 def _colourise_found(
-    found: Found, targets: Targets, model: Model, options: ColouriseOptions, reference: Reference | None
+    found: Found,
+    targets: Targets,
+    model: Model,
+    options: ColouriseOptions,
+    reference: Reference | None,
+    ask: Ask | None,
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
@@ -175,7 +184,7 @@ def _colourise_found(
     paths = tuple(targets.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
-        guessed = predict(photo, model)
+        guessed = predict(photo, model, ask)
         versions = controlled(photo, guessed, options.control, reference)
         _write_beside(photo, versions[0], found, targets, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
-from matplotlib import colormaps
 from numpy import ndarray
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -24,6 +23,7 @@ from pixelwise.config import Device, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.errors import DataError
 from pixelwise.evaluate import evaluate
+from pixelwise.figures import heat
 from pixelwise.files import write_text
 from pixelwise.heads import open_head
 from pixelwise.labelspace import Palette
@@ -155,8 +155,8 @@ def _colour_section(coloured: list[_Coloured], model: Model) -> str:
         *about,
         page.paragraph(
             "Drag across a photograph to compare. The maps of how sure the network is are stretched, each "
-            "from its own least to its own most; colourise --confidence writes them in grey as they are, "
-            "black for 0 % and white for 100 %."
+            "from its own least to its own most; colourise --confidence writes them as light, black for 0 % "
+            "and white for 100 %."
         ),
         *(_photo_part(one) for one in coloured),
     )
@@ -220,10 +220,7 @@ def _fit(photo: Photo, longest: int) -> tuple[int, int]:
 
 def _heat(values: Float[Tensor, "h w"], photo: Photo) -> str:
     """A map from its lowest value, dark, to its highest, bright, at the page's size."""
-    spread = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
-    large = interpolate(spread[None, None], _fit(photo, _SMALL), mode="bilinear")[0, 0]
-    codes: UInt8[ndarray, "H W 4"] = colormaps["cividis"](large.numpy(), bytes=True)
-    return page.jpeg_uri(codes[..., :3])
+    return page.jpeg_uri(heat(values, _fit(photo, _SMALL)))
 
 
 def _segment_section(folder: Path) -> str:

@@ -5,6 +5,8 @@
     ├── DataError         a data set that is missing, damaged or foreign
     │   └── DownloadError     a download that was refused, broke off or does not match its checksum
     ├── PhotoError        one photo that cannot be read (the rest of a batch goes on)
+    │   ├── FormatError       a file of a format that is not read here, or no photo at all
+    │   └── PhotoSizeError    a photo of more pixels than were allowed
     ├── OutputError       a result that cannot be written
     ├── BatchError        a batch that cannot go on here, though no photo is to blame
     ├── CheckpointError   a model or run file that is damaged, foreign or of another version
@@ -41,6 +43,14 @@ class DownloadError(DataError):
 
 class PhotoError(PixelwiseError):
     """A photo that cannot be read; a batch names it and goes on."""
+
+
+class FormatError(PhotoError):
+    """A file that is no photo, or one of a format that is not read here."""
+
+
+class PhotoSizeError(PhotoError):
+    """A photo of more pixels than were allowed."""
 
 
 class OutputError(PixelwiseError):

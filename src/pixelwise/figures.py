@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, UInt8
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -263,6 +264,18 @@ def draw_strips(strips: Sequence[Strip]) -> Drawing:
             axes.set_title(strip.title, loc="left")
             axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
+
+
+def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
+    """A map from its lowest value, dark blue, to its highest, bright yellow, enlarged to (height, width).
+
+    Source of the colours, which are even for eyes with any colour vision: J. Nunez, C. Anderton, R. Renslow,
+    PLOS ONE 13(7), 2018.
+    """
+    even = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
+    large = F.interpolate(even[None, None], size, mode="bilinear")[0, 0]
+    codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](large.numpy(), bytes=True)[..., :3]
+    return codes
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -8,7 +8,7 @@ there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -30,9 +30,13 @@ from pixelwise.photos.tone import has_own_colours
 from pixelwise.photos.view import reading_size
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
+from pixelwise.shapes import Grey
 
 _NO_CHANCE = 1e-9
 _SMALL = 128 * 128  # pixels that a network reads in one thread
+
+Ask = Callable[[Grey], Float[Tensor, "N K h w"]]
+"""What gives a network's logits of grey pictures of one size."""
 
 
 @dataclass(frozen=True)
@@ -130,16 +134,24 @@ class Prediction:
         return likeliest(self.known_logits(), self.palette, k)
 
 
-def predict(photo: Photo, model: Model) -> Prediction:
+def look_at(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
+    """A model's logits of grey pictures of one size, in as many threads as pay for pictures of that size."""
+    with ONE_THREAD if grey[0].numel() <= _SMALL else nullcontext():
+        return model.logits(grey)
+
+
+def predict(photo: Photo, model: Model, ask: Ask | None = None) -> Prediction:
     """What the network says of a photo, seen upright and at the network's size.
+
+    `ask` has the network look, in another thread perhaps and at other photos along with this one; `look_at`
+    does if not given.
 
     Raises:
         PhotoError: the file is damaged or cut short.
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
-    with ONE_THREAD if small[0].numel() <= _SMALL else nullcontext():
-        logits = model.logits(grey)[0]
+    logits = (look_at(model, grey) if ask is None else ask(grey))[0]
     in_colour, strength = has_own_colours(small), model.net.saturation
     return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
 

@@ -5,12 +5,14 @@ import torch
 from torch import nn
 
 from pixelwise.backbones import open_backbone
+from pixelwise.cards import shipped_models
 from pixelwise.config import ColourNetConfig, RunConfig
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.frozen import fingerprint
 from pixelwise.labelspace import Palette
 from pixelwise.models import ColourNet, build
 from pixelwise.models.colournet import deepest
+from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import open_model, write_model
 
 CONFIG = ColourNetConfig(num_colours=5, width=8)
@@ -34,6 +36,22 @@ def test_the_backbone_sees_grey_as_equal_red_green_and_blue(net):
     needed = open_backbone()(grey.repeat(1, 3, 1, 1))
     for map_, expected in zip(net.look(grey), needed, strict=True):
         assert torch.allclose(map_, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_photo_gets_the_same_logits_whichever_others_come_along(name):
+    """Bit for bit where torch has one thread: a server may have a network look at several photos at once.
+
+    With more threads some layers add in another order the more photos there are.
+    """
+    model = open_model(name)
+    torch.manual_seed(0)
+    for wide in (2, 3, 8):
+        grey = torch.rand(5, 1, model.size, model.size * wide // 2)
+        with ONE_THREAD:
+            alone = torch.cat([model.logits(one) for one in grey.split(1)])
+            for num in (2, 5):
+                assert torch.equal(model.logits(grey[:num]), alone[:num])
 
 
 def test_only_the_decoder_learns_and_is_saved(net):

@@ -101,7 +101,7 @@ def test_grey_photographs_are_grey_and_coloured_ones_have_the_models_colour(made
 
 
 def test_the_page_says_that_its_maps_are_stretched(made):
-    assert "in grey as they are, black for 0 % and white for 100 %" in Page(made.page.read_text()).text
+    assert "as light, black for 0 % and white for 100 %" in Page(made.page.read_text()).text
 
 
 @pytest.mark.parametrize(("off", "worse"), [(21.0, False), (30.0, True)])

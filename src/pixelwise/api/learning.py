@@ -19,9 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pixelwise.api.images import ImageLike, Images, is_one, photo_from
-from pixelwise.api.kept import Stamp, stamp
+from pixelwise.api.kept import Stamp, kept_backbone, stamp
 from pixelwise.api.segmentation import Segmentation, look_for
-from pixelwise.backbones import open_backbone
 from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.features import Extractor, read_photo
@@ -124,7 +123,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             classes=classes,
             weights=learned.solved.weights,
             backbone=self.backbone,
-            backbone_checksum=open_backbone(self.backbone).checksum,
+            backbone_checksum=kept_backbone(self.backbone).checksum,
             sizes=self._sizes(),
             facts={
                 "num_images": len(photos),
@@ -209,7 +208,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self, images: Images, photos: Sequence[Photo], views: Sequence[tuple[View, ...]]
     ) -> list[list[Maps]]:
         """The maps of every look at each photo; those that were seen before are not computed again."""
-        seen, extractor = self._seen(), Extractor(open_backbone(self.backbone), device=choose_device("auto"))
+        seen, extractor = self._seen(), Extractor(kept_backbone(self.backbone), device=choose_device("auto"))
         found: list[list[Maps]] = []
         with progress("looking at pictures", sum(map(len, views))) as advance:
             for image, photo, own in zip(images, photos, views, strict=True):
@@ -238,7 +237,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return _Key(name, view, self.backbone, self._sizes())
 
     def _sizes(self) -> tuple[int, ...]:
-        return tuple(self.sizes) or open_backbone(self.backbone).sizes
+        return tuple(self.sizes) or kept_backbone(self.backbone).sizes
 
     def __getstate__(self) -> dict[str, Any]:
         """Without features and networks, which are found again."""

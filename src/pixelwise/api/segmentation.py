@@ -16,8 +16,7 @@ from PIL import Image
 
 from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
-from pixelwise.api.kept import Stamp, stamp
-from pixelwise.backbones import open_backbone
+from pixelwise.api.kept import Stamp, kept_backbone, stamp
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.head import Enlarged
 from pixelwise.heads import Head, open_head
@@ -60,7 +59,7 @@ def look_for(head: Head) -> Look:
     Raises:
         CheckpointError: the head belongs to other weights of its backbone.
     """
-    return Look([head], open_backbone(head.backbone))
+    return Look([head], kept_backbone(head.backbone))
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,7 @@ for _verbs, _target, _help in (
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
     (("sweep",), "sweep:sweep", "Compare batch sizes, at equal epochs and at equal steps."),
     (("lab",), "lab:lab", "Answer every question of the assignment by measurement."),
+    (("serve",), "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.

@@ -10,7 +10,7 @@ from pixelwise.control.keep_grey import Area
 from pixelwise.errors import ConfigError
 
 MOST_ALTERNATIVES = 12
-_MOST_HINTS = 200
+MOST_HINTS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,6 @@ class Control:
             raise ConfigError(
                 f"alternatives needs to be from 1 to {MOST_ALTERNATIVES}, got {self.alternatives}"
             )
-        if len(self.hints) > _MOST_HINTS:
-            raise ConfigError(f"needed at most {_MOST_HINTS} hints, got {len(self.hints)}")
+        if len(self.hints) > MOST_HINTS:
+            raise ConfigError(f"needed at most {MOST_HINTS} hints, got {len(self.hints)}")
         require_one_each(self.hints)

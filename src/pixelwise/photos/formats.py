@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
-from pixelwise.errors import PhotoError
+from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 
 VIPS_FORMATS = {
     "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -73,8 +73,9 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     its readers of drawings and tables on a file from anywhere.
 
     Raises:
-        PhotoError: there is no such file, it may not be read, its format is not known, or it is larger than
-            `max_megapixels`.
+        FormatError: its format is not known.
+        PhotoError: there is no such file, or it may not be read.
+        PhotoSizeError: it is larger than `max_megapixels`.
     """
     head = _head(path)
     loader = next((name for name, magic in _MAGIC.items() if re.match(magic, head, re.DOTALL)), None)
@@ -88,7 +89,7 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
-        raise PhotoError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
+        raise FormatError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
     return lambda _shrink: image, name
 
 
@@ -140,7 +141,7 @@ def _head(path: Path) -> bytes:
 def _check_size(path: Path, size: tuple[int, int], max_megapixels: float) -> None:
     megapixels = size[0] * size[1] / 1e6
     if megapixels > max_megapixels:
-        raise PhotoError(
+        raise PhotoSizeError(
             f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
             f" ({size[0]} x {size[1]}); raise --max-megapixels if you trust the file"
         )

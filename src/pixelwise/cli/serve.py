@@ -1,0 +1,87 @@
+"""The verb that opens doors: serve."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, say
+from pixelwise.cli.photos import MaxMegapixels
+from pixelwise.files import plain_json
+
+_TOKEN = "PIXELWISE_TOKEN"
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    token: str | None = None,
+    model: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    head: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    max_megabytes: float = 100.0,
+    max_megapixels: MaxMegapixels = 100.0,
+    seconds: float = 60.0,
+    queue: int = 32,
+    workers: int | None = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Open a page and a service that colour and segment: on this machine alone, unless asked otherwise.
+
+    Its paths are /v1/colourise, /v1/segment, /v1/models, /healthz and /metrics; /openapi.json says all of
+    them. At / there is a page that colours, segments and learns, for a browser. Ctrl-C or a polite kill lets
+    it answer what it has taken, then it ends; a second one ends it at once.
+
+    Parameters
+    ----------
+    host
+        Address to listen on. Any other than this machine's own needs --token.
+    port
+        Port to listen on; 0 takes any that is free. The address is told on standard error, and with --json
+        as {"url": ...} on standard output.
+    token
+        What every request has to know, as bearer or as the password of Basic. PIXELWISE_TOKEN gives it
+        without showing it in the list of processes.
+    model
+        A model file to serve by its name, beside the shipped ones; may be given several times.
+    head
+        A head file, the same.
+    max_megabytes
+        Refuse larger requests.
+    seconds
+        Seconds that a photo may take to arrive, and as many again for its answer.
+    queue
+        Requests that may wait while all workers are busy; further ones are told to try later.
+    workers
+        Photos that are worked on at once; two for each processor if not given.
+    """
+    from pixelwise.processor import choose_device
+    from pixelwise.web import Limits
+    from pixelwise.web import serve as serve_photos
+
+    def tell(url: str) -> None:
+        say(f"serving on {url}; Ctrl-C stops", quiet=common.quiet)
+        if common.json:
+            print(plain_json({"url": url}), flush=True)
+
+    given = {} if workers is None else {"workers": workers}
+    limits = Limits(
+        max_megabytes=max_megabytes, max_megapixels=max_megapixels, seconds=seconds, queue=queue, **given
+    )
+    say("opening models and heads", quiet=common.quiet)
+    stopped_by = serve_photos(
+        host,
+        port,
+        limits,
+        tell,
+        token=os.environ.get(_TOKEN) if token is None else token,
+        models=model,
+        heads=head,
+        device=choose_device(common.device),
+    )
+    if stopped_by == signal.SIGINT:
+        raise KeyboardInterrupt

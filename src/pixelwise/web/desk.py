@@ -1,0 +1,123 @@
+"""Who is let in, who waits, and whose photo is worked on: bounded at each step."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pixelwise.errors import PixelwiseError
+from pixelwise.processor import ONE_THREAD
+from pixelwise.web.limits import Limits
+from pixelwise.web.problems import Refusal, busy
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Lets requests in while there is room, and has a bounded number of threads do what they ask."""
+
+    def __init__(self, limits: Limits, folder: Path) -> None:
+        """Requests get places of their own below `folder`."""
+        self.limits, self.folder = limits, folder
+        self.num_inside = 0
+        """Requests that were let in and have not left."""
+        self.num_running = 0
+        """Those of them that a thread works on."""
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="photo")
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that no thread works on: they arrive, wait or are answered."""
+        return max(0, self.num_inside - self.num_running)
+
+    def enter(self) -> Place:
+        """Let a request in.
+
+        Raises:
+            Refusal: there are too many.
+        """
+        most = self.limits.workers + self.limits.queue
+        with self._lock:
+            if self.num_inside >= most:
+                raise busy(f"needed fewer than {most} requests at a time, there are as many; try again soon")
+            self.num_inside += 1
+        try:
+            return Place(self, Path(tempfile.mkdtemp(dir=self.folder)))
+        except OSError:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Count a request that is done with."""
+        with self._lock:
+            self.num_inside -= 1
+
+    def begin(self, do: Callable[[], T]) -> Future[T]:
+        """Have a thread do something as soon as one is free, torch in one thread of its own."""
+
+        def run() -> T:
+            with self._lock:
+                self.num_running += 1
+            try:
+                with ONE_THREAD:
+                    return do()
+            finally:
+                with self._lock:
+                    self.num_running -= 1
+
+        return self._pool.submit(run)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Place:
+    """What a request that was let in has: a folder of its own and its turn with the threads."""
+
+    def __init__(self, desk: Desk, folder: Path) -> None:
+        self.folder = folder
+        self._desk = desk
+        self._work: Future[Any] | None = None
+
+    async def work(self, do: Callable[[], T], upload: Path) -> T:
+        """What comes of `do`, which a thread calls; errors call the uploaded file a photo, not by our name.
+
+        Raises:
+            Refusal: it did not begin, or was not done, in time.
+            PixelwiseError: what `do` raises.
+        """
+        seconds = self._desk.limits.seconds
+        work = self._work = self._desk.begin(do)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), seconds)
+        except TimeoutError:
+            if work.cancel():
+                raise busy(f"waited {seconds:g} s for its turn; try again later") from None
+            raise Refusal(504, f"needed more than {seconds:g} s; send a smaller photo") from None
+        except PixelwiseError as error:
+            raise type(error)(str(error).replace(str(upload), "photo")) from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's is a RuntimeError
+                raise busy("needed more memory than there is; try again later, or a smaller photo") from error
+            raise
+
+    def leave(self) -> None:
+        """Give the place back; once its work is done, where that was given up on."""
+        if self._work is None or self._work.done():
+            self._left(None)
+        else:
+            self._work.add_done_callback(self._left)
+
+    def _left(self, work: Future[Any] | None) -> None:
+        if work is not None and not work.cancelled():
+            work.exception()  # nobody waits for it any more
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._desk.leave()

@@ -1,0 +1,53 @@
+"""How much a service takes on."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+
+from pixelwise.errors import ConfigError
+from pixelwise.photos.each import require_limit
+
+
+def _usual_workers() -> int:
+    """Two for each processor: while one waits for a disk or for its turn, the other computes."""
+    return 2 * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much a service takes on; what is beyond is refused, with the reason.
+
+    Raises:
+        ConfigError: a limit that nothing keeps.
+    """
+
+    max_megabytes: float = 100.0
+    """Of a request's body."""
+    max_megapixels: float = 100.0
+    """Of a photo; known from its header, before it is decoded."""
+    seconds: float = 60.0
+    """For a photo to arrive, and again for the answer, from then on."""
+    queue: int = 32
+    """Requests that may wait while all workers are busy."""
+    workers: int = field(default_factory=_usual_workers)
+    """Photos that are worked on at once."""
+
+    def __post_init__(self) -> None:
+        require_limit(self.max_megapixels)
+        for name in ("max_megabytes", "seconds"):
+            if not 0 < getattr(self, name) < math.inf:  # NaN is not, either
+                raise ConfigError(
+                    f"{name.replace('_', '-')} needs to be above 0 and finite, got {getattr(self, name):g}"
+                )
+        if self.queue < 0 or self.workers < 1:
+            raise ConfigError(
+                "needed a queue of 0 or more requests and 1 worker or more, "
+                f"got {self.queue} and {self.workers}"
+            )
+
+    @property
+    def max_bytes(self) -> int:
+        """Of a request's body."""
+        return int(self.max_megabytes * 1e6)

@@ -1,0 +1,232 @@
+"""What one visitor teaches: photos, what is painted on them, and the head that is solved from it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from pixelwise.api.learning import Segmenter
+from pixelwise.api.segmentation import Segmentation
+from pixelwise.classnames import UNNAMED, ClassNames
+from pixelwise.errors import LabelError
+from pixelwise.labelspace import IGNORE
+from pixelwise.masks.folder import open_folder
+from pixelwise.photos.photo import open_photo
+from pixelwise.scores import Interval
+from pixelwise.web.page.events import named_after
+from pixelwise.web.page.pictures import Codes, nearest, small
+
+MOST = 50  # photos of one visitor
+_FEWEST_FOR_CURVE = 3
+_DRAWS = 5  # at each number of photos
+
+Labels = UInt8[ndarray, "H W"]
+
+
+@dataclass
+class Taught:
+    """A photo, and the classes of those of its pixels that somebody named."""
+
+    path: Path
+    picture: Codes
+    labels: Labels | None = None
+    """Of the photo's size, or of the picture's; IGNORE where nothing was said."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How a head came to be."""
+
+    num_photos: int
+    num_pixels: int
+    seconds: float
+    gradient_norm: float
+
+
+@dataclass
+class Lesson:
+    """Everything that one visitor has brought, painted and learned."""
+
+    classes: ClassNames = field(default_factory=lambda: ClassNames(UNNAMED))
+    photos: list[Taught] = field(default_factory=list)
+    chosen: int = 0
+    learned: Learned | None = None
+    folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+    segmenter: Segmenter = field(default_factory=lambda: Segmenter(looks=1))
+
+    @property
+    def one(self) -> Taught:
+        """The photo that is looked at."""
+        return self.photos[self.chosen]
+
+    @property
+    def labelled(self) -> list[tuple[Path, Labels]]:
+        """Photos of which something was said, and what."""
+        return [
+            (one.path, one.labels)
+            for one in self.photos
+            if one.labels is not None and (one.labels != IGNORE).any()
+        ]
+
+    def add(self, path: Path) -> None:
+        """Take a photo in, and look at it now, so that learning later only solves.
+
+        Raises:
+            PhotoError: it cannot be read.
+        """
+        with named_after(path):
+            picture = small(open_photo(path))
+            self.segmenter.look([path])
+        self.photos.append(Taught(path, picture))
+        del self.photos[:-MOST]
+
+    def name(self, names: str) -> None:
+        """Name the classes, which commas part; what was painted keeps its numbers.
+
+        Raises:
+            LabelError: these are no names of classes, or there are fewer than were painted already.
+        """
+        classes = ClassNames(tuple(one.strip() for one in names.split(",") if one.strip()))
+        most = max((int(labels[labels != IGNORE].max()) for _, labels in self.labelled), default=0)
+        if most >= classes.num_classes:
+            raise LabelError(f"needed names for {most + 1} classes, which were painted, got {names}")
+        self.classes = classes
+
+    def paint(self, layers: Sequence[UInt8[ndarray, "h w 4"]]) -> None:
+        """Take what was painted on the photo that is looked at, in the classes' colours.
+
+        Edges of strokes, which are neither one nor the other, are left out.
+        """
+        rows, columns = self.one.picture.shape[:2]
+        labels = np.full((rows, columns), IGNORE, np.uint8)
+        for layer in layers:
+            drawn = nearest(layer, (rows, columns))
+            apart = np.abs(drawn[..., None, :3].astype(int) - np.array(self.classes.colours)).sum(-1)
+            sure = (drawn[..., 3] > 0) & (apart.min(-1) < 30)
+            labels[sure] = apart.argmin(-1)[sure].astype(np.uint8)
+        self.one.labels = labels
+
+    def strokes(self) -> UInt8[ndarray, "h w 4"]:
+        """What was said of the photo that is looked at, as a layer of paint."""
+        size = self.one.picture.shape[:2]
+        layer = np.zeros((*size, 4), np.uint8)
+        if self.one.labels is not None:
+            labels = nearest(self.one.labels, size)
+            said = labels != IGNORE
+            layer[said, :3] = np.array(self.classes.colours, np.uint8)[labels[said]]
+            layer[said, 3] = 255
+        return layer
+
+    def take_masks(self, masks: Sequence[Path]) -> int:
+        """Take masks in, each of the photo of the same name; gives how many.
+
+        Raises:
+            LabelError: they are no masks, or not of these photos.
+        """
+        of_photos = {one.path.stem: one for one in self.photos}
+        fitting = [path for path in masks if path.stem in of_photos]
+        if not fitting:
+            raise LabelError(
+                f"needed masks called as the photographs are, such as {self.photos[0].path.stem}.png, "
+                f"got {masks[0].name}"
+                if self.photos
+                else "needed photographs first, then their masks"
+            )
+        with tempfile.TemporaryDirectory() as name:
+            for path in fitting:
+                photo = of_photos[path.stem].path
+                for kind, file in (("images", photo), ("masks", path)):
+                    (Path(name) / kind).mkdir(exist_ok=True)
+                    (Path(name) / kind / file.name).symlink_to(file)
+            try:
+                drawn = open_folder(Path(name))
+                labels = {one.photo.stem: one.read_labels() for one in drawn.drawn}
+            except LabelError as error:
+                raise LabelError(str(error).replace(f"{name}/masks/", "")) from error
+        for stem, label in labels.items():
+            of_photos[stem].labels = np.asarray(label)
+        self.classes = drawn.classes
+        return len(labels)
+
+    def solve(self) -> Learned:
+        """Learn from all that was said.
+
+        Raises:
+            LabelError: too little was said to learn from.
+        """
+        if not self.labelled:
+            raise LabelError("needed strokes of two classes at least, or masks; paint on a photograph first")
+        start_s = time.perf_counter()
+        some = self.labelled
+        self.segmenter.set_params(classes=self.classes.names)
+        self.segmenter.fit(*_pictures_and_masks(some))
+        self.learned = Learned(
+            num_photos=len(some),
+            num_pixels=sum(int(np.count_nonzero(labels != IGNORE)) for _, labels in some),
+            seconds=time.perf_counter() - start_s,
+            gradient_norm=float(self.segmenter.head_.facts["gradient_norm"]),
+        )
+        return self.learned
+
+    def word(self, one: Taught) -> Segmentation:
+        """What the head says of a photo."""
+        return self.segmenter.segment(one.path)
+
+    def save(self) -> Path:
+        """Write the head.
+
+        Raises:
+            LabelError: nothing was learned yet.
+        """
+        if self.learned is None:
+            raise LabelError("needed a head that was learned; paint, and press Learn")
+        name = "-".join(self.classes.names[1:]).replace("/", "-").replace(" ", "-")[:60]
+        return self.segmenter.save(Path(self.folder.name) / f"{name}.head.safetensors")
+
+    def curve(self) -> tuple[list[int], list[Interval]]:
+        """Scores of heads from 1, 2, ... of the labelled photos, on those left out; draws from worst to best.
+
+        Raises:
+            LabelError: fewer than three photos are labelled.
+        """
+        some = self.labelled
+        if len(some) < _FEWEST_FOR_CURVE:
+            raise LabelError(
+                f"needed {_FEWEST_FOR_CURVE} labelled photographs, to learn from some and try on others, "
+                f"got {len(some)}"
+            )
+        shots, scores = list(range(1, len(some))), []
+        rng = np.random.default_rng(0)
+        for num in shots:
+            found = []
+            for _ in range(_DRAWS):
+                order = rng.permutation(len(some))
+                learned, others = ([some[place] for place in part] for part in np.split(order, [num]))
+                if (score := self._score(learned, others)) is not None:
+                    found.append(score)
+            if found:
+                scores.append(Interval(value=float(np.mean(found)), low=min(found), high=max(found)))
+        self.solve()  # the head is again the one from all of them
+        return shots[len(shots) - len(scores) :], scores
+
+    def _score(self, learned: list[tuple[Path, Labels]], others: list[tuple[Path, Labels]]) -> float | None:
+        """Of a head from some photos on others; none where these show one class alone."""
+        try:
+            self.segmenter.fit(*_pictures_and_masks(learned))
+        except LabelError:
+            return None
+        return self.segmenter.score(*_pictures_and_masks(others))
+
+
+def _pictures_and_masks(some: Sequence[tuple[Path, Labels]]) -> tuple[list[Path], list[Labels]]:
+    """Photos, and labels at the photos' own sizes."""
+    return [path for path, _ in some], [
+        nearest(labels, open_photo(path).upright_size) for path, labels in some
+    ]

@@ -1,0 +1,240 @@
+"""The tab that learns from a few strokes or masks, and shows at once what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from pixelwise.classnames import UNNAMED, ClassNames
+from pixelwise.errors import PixelwiseError
+from pixelwise.figures import ON_LIGHT, draw_learning
+from pixelwise.photos.formats import SUFFIXES
+from pixelwise.web.page.events import download_on, shown_errors
+from pixelwise.web.page.lesson import MOST, Lesson
+from pixelwise.web.page.segment import tinted
+
+_OPACITY = 0.5
+_WORTH_IT = 0.01  # of overlap
+_ASK = "Paint a stroke on each class, here or on several photographs, then press Learn."
+
+
+def teach_tab() -> None:
+    """Lay the tab out, and join what is touched with what is done."""
+    lesson = gr.State(
+        lambda: Lesson(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
+        delete_callback=lambda one: one.folder.cleanup(),
+    )
+    gr.Markdown(
+        "Show it a few strokes, or masks that you have. The last layer of the network is solved, not "
+        "trained, so it learns in a second; correct it, and it learns again.",
+        elem_classes="lead",
+    )
+    with gr.Row():
+        files = gr.File(
+            label="Drop photographs here",
+            file_count="multiple",
+            file_types=sorted(SUFFIXES),
+            height=140,
+            elem_id="teach-files",
+            scale=3,
+        )
+        with gr.Column(scale=2):
+            names = gr.Textbox(
+                ", ".join(UNNAMED),
+                label="Classes, the first is what is around",
+                submit_btn="Name them",
+                elem_id="teach-classes",
+            )
+            masks = gr.UploadButton(
+                "Bring masks of the same names",
+                file_count="multiple",
+                file_types=["image"],
+                size="md",
+                elem_id="teach-masks",
+            )
+    gallery = gr.Gallery(
+        label="Photographs",
+        show_label=False,
+        columns=6,
+        height=190,
+        object_fit="contain",
+        fit_columns=False,
+        allow_preview=False,
+        visible=False,
+        elem_id="teach-gallery",
+        buttons=[],
+    )
+    told = gr.Markdown(_ASK, elem_id="teach-told")
+    with gr.Column(visible=False) as work:
+        paint = gr.Radio(list(UNNAMED), value=UNNAMED[1], label="Paint", elem_id="teach-paint")
+        with gr.Row():
+            editor = gr.ImageEditor(
+                label="Paint here",
+                format="png",
+                sources=[],
+                transforms=[],
+                layers=False,
+                buttons=[],
+                brush=_brush(ClassNames(UNNAMED)),
+                eraser=gr.Eraser(default_size=20),
+                elem_id="teach-editor",
+            )
+            result = gr.Image(
+                label="What it learned",
+                format="jpeg",
+                interactive=False,
+                buttons=[],
+                elem_id="teach-result",
+                elem_classes="whole",
+            )
+        with gr.Row():
+            learn = gr.Button("Learn", variant="primary", elem_id="teach-learn")
+            curve = gr.Button("How many more labels?", elem_id="teach-curve")
+            save = gr.Button("Download the head", elem_id="teach-save")
+        figure = gr.Image(label="Score by the number of photographs", visible=False, buttons=[], format="png")
+
+    views = [gallery, work, editor, result, told]
+    files.upload(_add, [lesson, files], [lesson, *views], show_progress="minimal")
+    masks.upload(_take, [lesson, masks], [lesson, names, paint, *views])
+    names.submit(_name, [lesson, names], [lesson, paint, editor, told])
+    paint.input(_pick, [lesson, paint], editor, show_progress="hidden", queue=False)
+    gallery.select(_choose, [lesson, editor], views)
+    learn.click(_learn, [lesson, editor], [gallery, result, told])
+    curve.click(_curve, [lesson, editor], [figure, told])
+    download_on(save, _save, [lesson])
+
+
+def _brush(classes: ClassNames, name: str = "") -> gr.Brush:
+    """Paint in the classes' colours, first in that of the one of this name, or of the second."""
+    colours: list[str | tuple[str, float]] = [
+        "#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours
+    ]
+    first = classes.index(name) if name else 1
+    return gr.Brush(default_size=16, colors=colours, default_color=colours[first], color_mode="fixed")
+
+
+def _views(lesson: Lesson, told: str) -> tuple[Any, ...]:
+    """Thumbnails of all photos with what is known of them, the editor, the result, what is told."""
+    if not lesson.photos:
+        return gr.update(visible=False), gr.update(visible=False), gr.skip(), gr.skip(), told
+    shown = [_made_of(lesson, number) for number in range(len(lesson.photos))]
+    thumbs = [(picture[::3, ::3], one.path.name) for picture, one in zip(shown, lesson.photos, strict=True)]
+    return (
+        gr.update(value=thumbs, visible=True, selected_index=lesson.chosen),
+        gr.update(visible=True),
+        gr.update(value=_canvas(lesson), brush=_brush(lesson.classes)),
+        shown[lesson.chosen],
+        told,
+    )
+
+
+def _made_of(lesson: Lesson, number: int) -> np.ndarray:
+    """A photo with what the head says of it, once there is one."""
+    one = lesson.photos[number]
+    return tinted(one.picture, lesson.word(one), _OPACITY) if lesson.learned else one.picture
+
+
+def _canvas(lesson: Lesson) -> dict[str, Any]:
+    """The photo that is looked at, with what was painted on it."""
+    layers = [lesson.strokes()] if lesson.one.labels is not None else []
+    return {"background": lesson.one.picture, "layers": layers, "composite": None}
+
+
+def _keep(lesson: Lesson, painted: dict[str, Any] | None) -> None:
+    """Take what was painted; masks that were brought stay until somebody paints over them."""
+    layers = [np.asarray(layer) for layer in (painted or {}).get("layers", [])]
+    if any((layer[..., 3] > 0).any() for layer in layers):
+        lesson.paint(layers)
+
+
+@shown_errors
+def _add(lesson: Lesson, files: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
+    """Take photos in; each is looked at while the next one is on its way."""
+    wrong: list[str] = []
+    for number, name in enumerate(files or (), 1):
+        try:
+            lesson.add(Path(name))
+        except PixelwiseError as error:
+            wrong.append(str(error))
+        if number < len(files or ()):
+            yield lesson, *(gr.skip(),) * 4, f"Looked at {number} of {len(files or ())} photographs"
+    if len(files or ()) > MOST:
+        wrong.append(f"the last {MOST} photographs are kept; pixelwise finetune takes any number")
+    yield lesson, *_views(lesson, "\n".join([*wrong, _ASK]))
+
+
+@shown_errors
+def _take(lesson: Lesson, files: Sequence[str]) -> tuple[Any, ...]:
+    """Take masks in, and learn from them."""
+    lesson.take_masks([Path(name) for name in files])
+    lesson.solve()
+    return lesson, ", ".join(lesson.classes.names), _classes(lesson), *_views(lesson, _told(lesson))
+
+
+@shown_errors
+def _name(lesson: Lesson, names: str) -> tuple[Any, ...]:
+    lesson.name(names)
+    classes = ", ".join(lesson.classes.names)
+    brush = gr.update(brush=_brush(lesson.classes))
+    return lesson, _classes(lesson), brush, f"The classes are {classes}. {_ASK}"
+
+
+def _classes(lesson: Lesson) -> Any:
+    return gr.update(choices=list(lesson.classes.names), value=lesson.classes.names[1])
+
+
+@shown_errors
+def _pick(lesson: Lesson, name: str) -> Any:
+    """Paint another class from now on."""
+    return gr.update(brush=_brush(lesson.classes, name))
+
+
+@shown_errors
+def _choose(lesson: Lesson, chosen: gr.SelectData, painted: dict[str, Any] | None) -> tuple[Any, ...]:
+    _keep(lesson, painted)
+    lesson.chosen = chosen.index
+    return _views(lesson, _told(lesson))
+
+
+@shown_errors
+def _learn(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, ...]:
+    _keep(lesson, painted)
+    lesson.solve()
+    gallery, _work, _editor, result, told = _views(lesson, _told(lesson))
+    return gallery, result, told  # strokes stay where they are
+
+
+@shown_errors
+def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
+    _keep(lesson, painted)
+    shots, scores = lesson.curve()
+    drawn = draw_learning(shots, scores, ON_LIGHT)
+    folder = Path(lesson.folder.name)
+    (folder / "curve.png").write_bytes(drawn.png())
+    gained = scores[-1].value - scores[-2].value if len(scores) > 1 else 0.0
+    return (
+        gr.update(value=Image.open(folder / "curve.png"), visible=True),
+        f"The last photograph brought {gained:+.3f} of overlap: "
+        + ("more will help." if gained > _WORTH_IT else "more of this kind will hardly help."),
+    )
+
+
+def _save(lesson: Lesson) -> Path:
+    return lesson.save()
+
+
+def _told(lesson: Lesson) -> str:
+    learned = lesson.learned
+    if learned is None:
+        return _ASK
+    photos = "photograph" if learned.num_photos == 1 else "photographs"
+    return (
+        f"Learned from {learned.num_photos} {photos}, {learned.num_pixels:,} pixels, in "
+        f"{learned.seconds:.1f} seconds. Gradient {learned.gradient_norm:.0e}: no other last "
+        "layer does better. Paint where it is wrong, and press Learn again."
+    )

@@ -1,0 +1,169 @@
+"""A service on a port, from its start to the answer of the last request it took."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pyvips
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from pixelwise.errors import ConfigError
+from pixelwise.web.app import create_app
+from pixelwise.web.guard import LOOPBACK, Rules
+from pixelwise.web.limits import Limits
+from pixelwise.web.service import open_service
+
+_SHORTEST_TOKEN = 8
+_CPU = torch.device("cpu")
+_logger = logging.getLogger(__name__)
+
+
+def serve(
+    host: str,
+    port: int,
+    limits: Limits,
+    tell: Callable[[str], None],
+    token: str | None = None,
+    models: Sequence[Path] = (),
+    heads: Sequence[Path] = (),
+    device: torch.device = _CPU,
+) -> signal.Signals:
+    """Serve until a signal comes; gives which. What was taken by then is answered, within `limits.seconds`.
+
+    `tell` is called with the address once the server answers there. `port` 0 takes any that is free; `models`
+    and `heads` are files that are served beside what is shipped.
+
+    Raises:
+        CheckpointError: a file holds no model or head.
+        ConfigError: the address cannot be had, or is not this machine's own and there is no token.
+    """
+    rules = _rules(host, token, limits)
+    with closing(_listen(host, port)) as listener, _own_folder() as folder:
+        num_lanes = 1 if device.type == "cuda" else os.cpu_count() or 1
+        service = open_service(num_lanes, models=models, heads=heads, device=device)
+        pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
+        app = create_app(service, limits, rules, folder)
+        from pixelwise.web.page import mount  # which makes a temporary folder when it is imported: ours
+
+        mount(app, limits.max_bytes, heads)
+        server = _Server(app, limits, lambda: tell(_url(listener)))
+        server.run(sockets=[listener])
+    return server.stopped_by
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which says when it answers and by what it was stopped."""
+
+    stopped_by = signal.SIGTERM
+
+    def __init__(self, app: FastAPI, limits: Limits, tell: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                log_level=logging.ERROR,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, round(limits.seconds)),
+            )
+        )
+        self._tell = tell
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's
+        """Stop once all is answered; at once, when asked again."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        if self.force_exit:  # what it breaks off has nothing more to say
+            logging.getLogger("uvicorn.error").disabled = True
+        self.stopped_by = signal.Signals(sig)
+        _logger.warning("stopping at once" if self.force_exit else "answering what was asked, then stopping")
+
+
+def _rules(host: str, token: str | None, limits: Limits) -> Rules:
+    """Who may ask.
+
+    Raises:
+        ConfigError: everybody might.
+    """
+    if token is not None and (
+        len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
+    ):
+        raise ConfigError(
+            f"needed a token of at least {_SHORTEST_TOKEN} letters, digits and signs without spaces; "
+            "`openssl rand -hex 16` makes one"
+        )
+    if _is_loopback(host):
+        return Rules(max_bytes=limits.max_bytes, hosts=LOOPBACK | {host.lower()}, token=token)
+    if token is None:
+        raise ConfigError(
+            f"needed a token to serve on {host}, where other machines can ask; give --token or "
+            "PIXELWISE_TOKEN, or leave out --host"
+        )
+    return Rules(max_bytes=limits.max_bytes, hosts=None, token=token)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in LOOPBACK
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """What takes connections at an address.
+
+    Raises:
+        ConfigError: there is no such address here, or another program has it.
+    """
+    if not 0 <= port < 2**16:
+        raise ConfigError(f"needed a port from 0 to {2**16 - 1}, got {port}")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise ConfigError(
+            f"cannot serve on {host}, port {port}: {reason}; choose another --port, or 0 for any that is free"
+        ) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder that everything goes to which this process puts aside; it goes away at the end."""
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="pixelwise-serve-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before[0]
+            if before[1] is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before[1]

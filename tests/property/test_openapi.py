@@ -1,0 +1,48 @@
+"""The service against its own OpenAPI document: answers are as it says, whatever is sent; none is a 500."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from pixelwise.web import Limits, create_app, open_service
+from pixelwise.web.guard import Rules
+
+LIMITS = Limits(max_megabytes=1, max_megapixels=1)
+ROUTES = ["/v1/colourise", "/v1/segment", "/v1/models", "/healthz", "/metrics"]
+
+
+@pytest.fixture(scope="module")
+def service():
+    return open_service(num_lanes=1)
+
+
+@pytest.fixture
+def document(service, tmp_path):
+    rules = Rules(max_bytes=LIMITS.max_bytes, hosts=None)
+    app = create_app(service, LIMITS, rules, tmp_path)
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+def test_every_route_is_in_the_document(document):
+    assert [one.ok().path for one in document.get_all_operations()] == ROUTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("route", ROUTES)
+def test_answers_are_as_the_document_says(document, route):
+    (operation,) = (one.ok() for one in document.get_all_operations() if one.ok().path == route)
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy())
+    def ask(case):
+        # no document can say which bytes are a photo, or which points lie in it
+        case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+    ask()
