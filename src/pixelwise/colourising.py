@@ -80,8 +80,8 @@ class Coloured(Done):
     """Points whose true colours would tell most, where they were asked for."""
     warnings: tuple[str, ...] = ()
     """Those of the notes that give reason to doubt the colours."""
-    in_colour: bool = False
-    """Whether the photo had colours of its own, and not of ours."""
+    in_colour: Path | None = None
+    """The photo, if it had colours of its own, and not of ours."""
 
 
 @dataclass
@@ -202,7 +202,7 @@ def _colourise_found(
         notes=tuple(one for one in notes if one),
         hints=tuple(versions[0].next_hints(photo, options.num_hints)) if options.num_hints else (),
         warnings=warnings,
-        in_colour=guessed.in_colour and record_of(photo) is None,
+        in_colour=photo.path if guessed.in_colour and record_of(photo) is None else None,
     )
 
 
@@ -240,7 +240,7 @@ def _is_alternative(path: Path) -> bool:
 def _remarks(written: list[Coloured]) -> Iterator[str]:
     """What is to be known of many photos, each of which a line of its own would hide in others."""
     num = len(written)
-    if in_colour := [one.path for one in written if one.in_colour]:
+    if in_colour := [one.in_colour for one in written if one.in_colour]:
         such = f"such as {in_colour[0]}; " if num > 1 else ""
         were = f"{len(in_colour)} of {num} photos were" if num > 1 else f"{in_colour[0]} was"
         yield f"{were} in colour already, {such}the copies have guessed colours in place of their own"

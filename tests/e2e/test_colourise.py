@@ -95,7 +95,7 @@ def test_a_folder_of_everything(model, tmp_path):
     assert any("animation.gif: took the first" in remark for remark in result["remarks"])
     assert result["remarks"][-3:] == [
         "1 subfolder was left alone; --recursive takes subfolders in",
-        f"17 of 22 photos were in colour already, such as {tmp_path}/out/animation.png; "
+        f"17 of 22 photos were in colour already, such as {tmp_path}/in/animation.gif; "
         "the copies have guessed colours in place of their own",
         "2 of 22 photos came with a warning: look at these first",
     ]

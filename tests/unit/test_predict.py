@@ -152,10 +152,10 @@ def test_confidence_maps_lie_beside(model, tmp_path):
 def test_a_photo_that_was_in_colour_is_said_to_be(model, tmp_path):
     inputs = write(tmp_path / "in", "camera.jpg", "grey.jpg")
     result = colourise(inputs, tmp_path / "out", model)
-    assert [(one.in_colour, one.notes) for one in result.written] == [(True, ()), (False, ())]
-    out = tmp_path / "out" / "camera.jpg"
+    assert [one.in_colour for one in result.written] == [Path(inputs[0]), None]
+    assert [one.notes for one in result.written] == [(), ()]
     told = "the copies have guessed colours in place of their own"
-    assert result.remarks == [f"1 of 2 photos were in colour already, such as {out}; {told}"]
+    assert result.remarks == [f"1 of 2 photos were in colour already, such as {inputs[0]}; {told}"]
     assert colourise(inputs[1:], tmp_path / "grey", model).remarks == []
 
 
@@ -213,7 +213,7 @@ def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path)
     assert (copy.width, copy.height) == (56, 40)
     lost = [note.removeprefix(f"{photo}: ") for note in done.notes]
     told = "the copies have guessed colours in place of their own"
-    assert result.remarks == [f"{out} was in colour already, {told}"]
+    assert result.remarks == [f"{photo} was in colour already, {told}"]
     flat, deep = suffix == ".JPG", suffix in (".JPG", ".webp")
     assert lost == (
         ["laid on white, since JPEG has no transparency"] * (flat and source == "rgba.png")

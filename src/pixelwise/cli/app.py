@@ -37,7 +37,7 @@ _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
     name="pixelwise",
-    help="A class for every pixel: colour grey photographs, train the networks that do it.",
+    help="A class for every pixel: colour grey photographs, cut things out, teach and train what does it.",
     version=__version__,
     help_format="markdown",  # which fills lines anew
 )
