@@ -34,12 +34,12 @@ check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floo
 golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
 	@$(BIN)/pytest -n 2 tests/golden
 
-docs: $(VENV)/.tools  ## Build the documentation as a site, out/site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "wrote out/site/index.html"
-
 bench: $(VENV)/.tools  ## Measure what the README claims (about half an hour)
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+docs: $(VENV)/.tools  ## Build the site of the docs into out/site; a dead link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "out/site/index.html  the first page; with search: python3 -m http.server -d out/site"
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "pixelwise needs Python 3.11 or newer, found $$(python3 --version 2>&1);" \

@@ -1,60 +1,137 @@
-"""The wheel that is built holds all it needs, and works without the source tree."""
+"""The wheel: it holds what the program needs and nothing else, and works without the source tree."""
 
+import json
+import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
+from email import message_from_bytes
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from sklearn.datasets import load_sample_image
+
+from pixelwise import __version__
+from pixelwise.cards import shipped_heads, shipped_models
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "pixelwise"
 
 
-@pytest.mark.slow
-def test_a_wheel_works_without_the_source_tree(tmp_path):
-    build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-    name = subprocess.check_output([sys.executable, "-c", build, tmp_path], cwd=ROOT, text=True).split()[-1]
-    with zipfile.ZipFile(tmp_path / name) as wheel:
-        names = wheel.namelist()
-        wheel.extractall(tmp_path / "installed")
-    assert {
-        "pixelwise/weights/photo.safetensors",
-        "pixelwise/weights/photo.md",
-        "pixelwise/weights/heads/flower.safetensors",
-        "pixelwise/palettes/handout24.json",
-        "pixelwise/lab/a2-cnn.py",
-        "pixelwise/py.typed",
-    } <= set(names)
-    assert not [one for one in names if "test" in one or one.endswith(".pyc")]
-    assert (tmp_path / name).stat().st_size < 10e6
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (built,) = folder.glob("*.whl")
+    return built
 
-    Image.fromarray(load_sample_image("flower.jpg")).save(tmp_path / "flower.jpg")
 
-    def run(*words):
-        # -I leaves out the working folder and PYTHONPATH, -S the site's, in which the source tree is linked
-        paths = [str(tmp_path / "installed"), sysconfig.get_paths()["purelib"]]
-        code = (
-            f"import sys; sys.path += {paths}; import pixelwise; "
-            f"assert pixelwise.__file__.startswith({str(tmp_path)!r}); "
-            "from pixelwise.cli import main; main()"
-        )
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Installed in a folder of its own; what it depends on is this environment's."""
+    folder = tmp_path_factory.mktemp("installed")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder),
+        str(wheel),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(installed, tmp_path_factory):
+    """Runs a command of the installed program elsewhere; gives what it printed."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(elsewhere / "cache")}
+
+    def run_program(*arguments):
+        command = [str(installed / "bin" / "pixelwise"), *map(str, arguments)]
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code, *map(str, words)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert run("--version").strip() == "0.1.0"
-    assert "photo" in run("models")
-    run("colourise", "flower.jpg", "-o", "coloured.jpg")
-    run("segment", "flower.jpg", "--head", "flower", "-o", "mask.png")
-    for name in ("coloured.jpg", "mask.png"):
-        with Image.open(tmp_path / name) as image:
-            assert image.size == (640, 427)
+    run_program.environment, run_program.folder = environment, elsewhere
+    return run_program
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return Path(str(resources.files("sklearn"))) / "datasets" / "images" / "flower.jpg"
+
+
+def test_it_holds_the_package_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    about = {name for name in names if name.startswith(f"pixelwise-{__version__}.dist-info/")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "src/pixelwise"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert names - about == {name.removeprefix("src/") for name in tracked if (ROOT / name).exists()}
+    for name in shipped_models():
+        assert {f"pixelwise/weights/{name}.safetensors", f"pixelwise/weights/{name}.md"} <= names
+    for name in shipped_heads():
+        assert {f"pixelwise/weights/heads/{name}.safetensors", f"pixelwise/weights/heads/{name}.md"} <= names
+    assert {"pixelwise/py.typed", "pixelwise/palettes/handout24.json", "pixelwise/lab/a2-cnn.py"} <= names
+    assert {"pixelwise/lab/typst/writeup.typ", "pixelwise/lab/typst/frame.typ"} <= names
+    assert {name.rpartition("/")[2] for name in about} == {
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "entry_points.txt",
+        "LICENSE",
+    }
+    assert wheel.stat().st_size < 8e6
+
+
+def test_its_metadata_is_that_of_the_project(wheel):
+    metadata = message_from_bytes(zipfile.ZipFile(wheel).read(f"pixelwise-{__version__}.dist-info/METADATA"))
+    assert (metadata["Name"], metadata["Version"]) == ("pixelwise", __version__)
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert any(needed.startswith("torch") for needed in metadata.get_all("Requires-Dist"))
+
+
+def test_the_program_is_the_installed_one(run, installed):
+    assert run("--version").strip() == __version__
+    program = "import json, sys; import pixelwise.demo, pixelwise.api; print(json.dumps("
+    program += "[one.__file__ for name, one in sys.modules.items() if name.split('.')[0] == 'pixelwise']))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=run.folder, env=run.environment, capture_output=True, text=True,
+        check=True, timeout=120,
+    )  # fmt: skip
+    files = json.loads(done.stdout)
+    assert len(files) > 50
+    assert not [file for file in files if not Path(file).is_relative_to(installed)]
+
+
+def test_shipped_models_are_there_undamaged(run):
+    listed = json.loads(run("models", "--json"))["models"]
+    assert {one["name"] for one in listed} == {*shipped_models(), *shipped_heads()}
+
+
+def test_it_colours_and_cuts_out(run, photo):
+    with Image.open(photo) as original:
+        original.convert("L").save(run.folder / "flower.jpg")
+    coloured = json.loads(run("colourise", "flower.jpg", "-o", "coloured", "--json", "--quiet"))
+    assert coloured["failed"] == []
+    cut = json.loads(run("segment", photo, "-o", "cut", "--head", "flower", "--cut-out", "--json", "--quiet"))
+    with Image.open(run.folder / "coloured" / "flower.jpg") as image, Image.open(photo) as original:
+        assert image.size == original.size
+        assert max(high - low for low, high in image.convert("LAB").getextrema()[1:]) > 20
+    with Image.open(run.folder / cut["cut_outs"][0]) as image:
+        share = image.getchannel("A").histogram()[255] / (image.width * image.height)
+    assert 0.05 < share < 0.5

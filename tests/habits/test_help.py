@@ -76,7 +76,7 @@ def explained(documented):
 
 def commands_told():
     """Each command line with our program in a code block of a page that users read."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     lines = [line.strip() for page in pages for line in page.read_text().splitlines()]
     return [line for line in lines if re.match(r"(\.venv/bin/)?pixelwise ", line)]
 

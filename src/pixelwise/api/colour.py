@@ -64,11 +64,12 @@ def colourise(
         PhotoError: the picture cannot be read; a hint or a box lies outside it.
         ShapeError: an array has another shape than pictures have.
 
-    >>> import numpy as np
-    >>> grey = np.tile(np.linspace(0, 1, 64), (48, 1))
-    >>> coloured = colourise(grey)
-    >>> np.asarray(coloured).shape, coloured.image.size
-    ((48, 64, 3), (64, 48))
+    Examples:
+        >>> import numpy as np
+        >>> grey = np.tile(np.linspace(0, 1, 64), (48, 1))
+        >>> coloured = colourise(grey)
+        >>> np.asarray(coloured).shape, coloured.image.size
+        ((48, 64, 3), (64, 48))
     """
     control = Control(
         hints=_hints(hints),

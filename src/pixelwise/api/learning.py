@@ -56,14 +56,15 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         head_: what was learned, as a `pixelwise.heads.Head`.
         class_names_: what the classes are called.
 
-    >>> import numpy as np
-    >>> from pixelwise import Segmenter
-    >>> picture = np.zeros((64, 64, 3), np.uint8)
-    >>> picture[16:48, 16:48] = 230, 40, 40
-    >>> mask = picture[..., 0] > 0
-    >>> found = Segmenter(sizes=(64,), looks=1).fit([picture], [mask]).predict(picture)
-    >>> bool((found == mask).mean() > 0.95)
-    True
+    Examples:
+        >>> import numpy as np
+        >>> from pixelwise import Segmenter
+        >>> picture = np.zeros((64, 64, 3), np.uint8)
+        >>> picture[16:48, 16:48] = 230, 40, 40
+        >>> mask = picture[..., 0] > 0
+        >>> found = Segmenter(sizes=(64,), looks=1).fit([picture], [mask]).predict(picture)
+        >>> bool((found == mask).mean() > 0.95)
+        True
     """
 
     def __init__(

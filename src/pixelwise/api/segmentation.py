@@ -41,10 +41,11 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         PhotoError: the picture cannot be read.
         ShapeError: an array has another shape than pictures have.
 
-    >>> import numpy as np
-    >>> found = segment(np.zeros((48, 64, 3), np.uint8))
-    >>> found.labels.shape, found.classes.names
-    ((48, 64), ('background', 'flower'))
+    Examples:
+        >>> import numpy as np
+        >>> found = segment(np.zeros((48, 64, 3), np.uint8))
+        >>> found.labels.shape, found.classes.names
+        ((48, 64), ('background', 'flower'))
     """
     look = look_for(head) if isinstance(head, Head) else _opened(str(head), stamp(str(head)))
     photo = photo_from(image)

@@ -1,0 +1,97 @@
+"""Make the pictures of README, of the site's first page and of the tutorials.
+
+    python docs/site/walk.py out/tutorials
+    python docs/site/pictures.py out/tutorials -o docs/images
+
+The first follows the tutorials; the second lays what came of them beside each other. `gallery.jpg` is made by
+`benchmarks/gallery.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+import pixelwise
+
+GAP = 8  # pixels between pictures
+HEIGHT = 320  # of a row
+SLIDER_WIDTH = 800
+
+
+def main() -> None:
+    """Make all of them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("walked", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    options = parser.parse_args()
+    colour, cut, train = (options.walked / name for name in ("colour", "cut-out", "train"))
+    hopper, temple = "grace_hopper-grey.jpg", "china-grey.jpg"
+    pairs = [colour / folder / name for name in (temple, hopper) for folder in ("album", "coloured")]
+    told = [
+        colour / "coloured" / hopper,
+        colour / "doubts" / "grace_hopper-grey.confidence.png",
+        colour / "told" / hopper,
+    ]
+    learned = [cut / "garden/dahlia.jpg", cut / "cut/dahlia.overlay.jpg", cut / "cut/dahlia.cut.png"]
+    horses = [train / "by-horses/temple.jpg", train / "by-photo/temple.jpg"]
+    for name, files in (
+        ("coloured", pairs),
+        ("tutorial-told", told),
+        ("tutorial-cut-out", learned),
+        ("tutorial-horses", horses),
+    ):
+        save(row([Image.open(file) for file in files]), options.out / f"{name}.jpg")
+    save(row(shipped_cut_out()), options.out / "cut-out.jpg")
+    for name, file in zip(("temple-grey", "temple-coloured"), pairs[:2], strict=True):
+        image = Image.open(file).convert("RGB")
+        save(
+            image.resize((SLIDER_WIDTH, image.height * SLIDER_WIDTH // image.width)),
+            options.out / f"{name}.jpg",
+        )
+    for name, drawn in (("curves", train / "horses/curves.png"), ("network", train / "inside/network.png")):
+        few = Image.open(drawn).convert("RGB").quantize(32, dither=Image.Dither.NONE)
+        few.save(options.out / f"tutorial-{name}.png", optimize=True)
+
+
+def shipped_cut_out() -> list[Image.Image]:
+    """What the head `flower` makes of a photograph: as it was, the mask laid over it, cut out."""
+    photo = Image.fromarray(load_sample_image("flower.jpg"))
+    found = pixelwise.segment(photo, head="flower")
+    return [photo, found.overlay(), found.cut_out("flower")]
+
+
+def row(images: list[Image.Image]) -> Image.Image:
+    """Pictures beside each other, equally high."""
+    small = [on_checks(image).resize((image.width * HEIGHT // image.height, HEIGHT)) for image in images]
+    whole = Image.new("RGB", (sum(one.width + GAP for one in small) - GAP, HEIGHT), "white")
+    left = 0
+    for one in small:
+        whole.paste(one, (left, 0))
+        left += one.width + GAP
+    return whole
+
+
+def on_checks(image: Image.Image) -> Image.Image:
+    """In RGB; what is clear shows pale squares, so that it is seen to be clear."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    rows, columns = np.indices((image.height, image.width)) // 16
+    checks = np.where((rows + columns) % 2, 255, 236).astype(np.uint8)
+    paper = Image.fromarray(checks).convert("RGBA")
+    paper.alpha_composite(image)
+    return paper.convert("RGB")
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Write a picture and say so."""
+    image.save(path, quality=85, optimize=True)
+    print(f"{path}  {image.width} x {image.height}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The site of the docs: built strictly, asking nothing from outside, with pages for all that there is."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import pixelwise
+from pixelwise.cards import read_card, shipped_heads, shipped_models
+from pixelwise.cli.app import app
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+LOADED = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "source": ("src", "srcset"),
+    "iframe": ("src",),
+    "video": ("src", "poster"),
+    "audio": ("src",),
+    "object": ("data",),
+    "embed": ("src",),
+    "use": ("href",),
+    "form": ("action",),
+}
+"""Attributes by which a page asks for something without a click; of `link` all but the kinds below."""
+ONLY_NAMED = {"canonical", "next", "prev", "license", "author"}
+
+
+class Asked(HTMLParser):
+    """What a page asks for when it is opened, and what it forbids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.policy = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if tag == "link" and found.get("rel") not in ONLY_NAMED:
+            self.addresses.append(found["href"])
+        if tag == "meta" and found.get("http-equiv") == "Content-Security-Policy":
+            self.policy = found["content"]
+        self.addresses += [found[name] for name in LOADED.get(tag, ()) if found.get(name)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def outside(address):
+    return re.match(r"\s*(\w+:)?//", address) is not None
+
+
+def test_pages_ask_nothing_from_outside(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 30
+    for page in pages:
+        asked = Asked(page.read_text())
+        assert len(asked.addresses) > 3
+        assert not [address for address in asked.addresses if outside(address)], page
+        # what the theme's scripts might still ask for is refused by the browser
+        assert asked.policy.startswith("default-src 'self'"), page
+        assert "http" not in asked.policy
+
+
+def test_styles_ask_nothing_from_outside(site):
+    styles = [path.read_text() for path in [*site.rglob("*.css"), *site.rglob("*.html")]]
+    loads = [
+        found for style in styles for found in re.findall(r"(?:url\(|@import\s)\s*[\"']?([^\"')]+)", style)
+    ]
+    assert loads
+    assert not [address for address in loads if outside(address)]
+
+
+def test_what_a_page_asks_for_is_there(site):
+    for page in site.rglob("*.html"):
+        for address in Asked(page.read_text()).addresses:
+            path = address.split("?")[0].split("#")[0]
+            if path and not path.startswith(("data:", "/", ".?")):
+                assert (page.parent / path).exists(), f"{page.relative_to(site)} -> {address}"
+
+
+def test_every_verb_and_option_is_in_the_reference(site):
+    text = re.sub(r"<[^>]+>", "", (site / "cli.html").read_text())
+    for name in (one for one in app if not one.startswith("-")):
+        assert f"pixelwise {app[name].name[0]}" in text
+        for argument in app[name].assemble_argument_collection() if app[name].default_command else ():
+            for option in (one for one in argument.names if one.startswith("--")):
+                assert option in text, f"{name} {option}"
+    assert "only chroma" in text or "same lightness" in text  # what help says beyond its first line
+
+
+def test_every_card_has_a_page(site):
+    listed = (site / "models.html").read_text()
+    for name in (*shipped_models(), *shipped_heads()):
+        card = (site / "models" / f"{name}.html").read_text()
+        assert read_card(name).checksum in card
+        assert f"models/{name}.html" in listed
+
+
+def test_all_that_python_offers_is_in_the_reference(site):
+    text = (site / "api.html").read_text()
+    for name in (one for one in pixelwise.__all__ if not one.startswith("_")):
+        assert f'id="pixelwise.{name}"' in text
+    assert 'id="pixelwise.errors.PhotoError"' in text
+    assert "<blockquote>" not in text  # examples are code, not quotations
