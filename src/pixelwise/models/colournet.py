@@ -51,7 +51,7 @@ class ColourNet(OnBackbone):
         self.coarsest = nn.Sequential(
             nn.Conv2d(channels[32], widths[32], 1, bias=False), nn.BatchNorm2d(widths[32])
         )
-        self.summary = nn.Linear(channels[32], widths[32])
+        self.summary = LinearApart(channels[32], widths[32])
         self.join16 = joining(widths[32] + channels[16], widths[16])
         self.join8 = joining(widths[16] + channels[8], widths[8])
         self.join4 = joining(widths[8] + channels[4], widths[4])
@@ -65,23 +65,26 @@ class ColourNet(OnBackbone):
     def of_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
         """The same, of what the backbone saw in the photo: one map for each of its levels."""
         coarsest = maps[self._levels[32]]
-        y = F.relu(self.coarsest(coarsest) + self._summed_up(coarsest)[:, :, None, None])
+        y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
         for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):
             finer = maps[self._levels[stride]]
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
         logits: Tensor = self.classes(self.dropout(y))
         return logits
 
-    def _summed_up(self, coarsest: Float[Tensor, "N C h w"]) -> Float[Tensor, "N width"]:
-        """The summary of each photo."""
-        means = coarsest.mean((2, 3))
+
+class LinearApart(nn.Linear):
+    """A linear layer that, outside training, adds up each photo's numbers in the same order.
+
+    A matrix product of many photos adds in another order than that of one: a photo's colours would depend on
+    which others came along.
+    """
+
+    def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N width"]:
+        """The layer's output."""
         if self.training:
-            summary: Tensor = self.summary(means)
-            return summary
-        # One matrix product of all photos adds in another order than one for each: a photo's colours would
-        # depend on which others came along.
-        weight = self.summary.weight.T.expand(len(means), -1, -1)
-        return torch.bmm(means[:, None], weight)[:, 0] + self.summary.bias
+            return super().forward(input)
+        return (input[:, None] * self.weight).sum(-1) + self.bias
 
 
 def joining(num_in: int, num_out: int) -> nn.Sequential:
