@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
 import logging
 import os
@@ -26,7 +25,6 @@ from pixelwise.web.limits import Limits
 from pixelwise.web.service import open_service
 
 _SHORTEST_TOKEN = 8
-_M_ARENA_MAX = -8  # of glibc's malloc.h
 _CPU = torch.device("cpu")
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +53,6 @@ def serve(
         num_lanes = 1 if device.type == "cuda" else os.cpu_count() or 1
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
-        _share_arenas()
         app = create_app(service, limits, rules, folder)
         from pixelwise.web.page import mount  # which makes a temporary folder when it is imported: ours
 
@@ -154,15 +151,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _share_arenas() -> None:
-    """Let threads share the memory that glibc gives out: each keeps what it was given, of every size it saw.
-
-    Source: mallopt(3), M_ARENA_MAX.
-    """
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_ARENA_MAX, 1)
 
 
 @contextmanager
