@@ -145,6 +145,10 @@ class TrainConfig:
     """New batch order each epoch; off is the handout's original, which never reshuffled."""
     precision: Precision = "auto"
     """Of the convolutions; auto takes bf16 where the processor computes it faster, measured at the start."""
+    accumulate: int = 1
+    """Parts in which a batch is gone through, one after the other: less memory, batch norm sees a part."""
+    shared_norm: bool = True
+    """Of several processes: batch norm over the whole batch, as on one; off: each by its own share."""
     seed: int = 0
     """Decides the initial weights, the order of batches and the flips."""
 
@@ -153,6 +157,8 @@ class TrainConfig:
         _require(self.epochs > 0, "epochs", self.epochs, "at least 1")
         _require(self.steps >= 0, "steps", self.steps, "at least 0")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        most = f"from 1 to the batch size, {self.batch_size}"
+        _require(0 < self.accumulate <= self.batch_size, "accumulate", self.accumulate, most)
         for name in ("learning_rate", "muon_rate"):
             _require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "above 0")
         for name in ("warmup_frac", "crop_frac", "momentum", "rebalance", "film", "window_from"):

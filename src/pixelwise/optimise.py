@@ -42,8 +42,10 @@ class Optimiser:
             self._parts.append((muon, config.muon_rate))
 
     def step(self, loss: Tensor, step: int) -> None:
-        """Move the weights one step down the gradient of `loss`; `step` counts from 0 and sets the rate."""
-        self.net.zero_grad()
+        """Move the weights one step down the gradient of `loss`; `step` counts from 0 and sets the rate.
+
+        Gradients of other parts of the batch that are there already are added to it.
+        """
         loss.backward()
         for weight, view in self._views:
             assert weight.grad is not None
@@ -52,6 +54,7 @@ class Optimiser:
             for group in part.param_groups:
                 group["lr"] = rate * self.rate_frac(step)
             part.step()
+        self.net.zero_grad()
 
     def rate_frac(self, step: int) -> float:
         """Share of the peak learning rate at a step."""

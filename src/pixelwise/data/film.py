@@ -17,37 +17,40 @@ _MOST_BLURRED = 1.2  # pixels, standard deviation
 
 
 def photographed(
-    images: Float[Tensor, "N 3 H W"], film_frac: float, randomness: torch.Generator
+    images: Float[Tensor, "N 3 H W"],
+    film_frac: float,
+    randomness: torch.Generator,
+    num_whole: int | None = None,
+    part: slice = slice(None),
 ) -> Float[Tensor, "N 1 H W"]:
     """L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
 
     Old film, on a share of the pictures, is more or less blind to red and quick to see blue, as
-    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus.
+    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus. Of a `part` of
+    `num_whole` pictures each comes out as it would among all.
     """
+    num = len(images) if num_whole is None else num_whole
 
-    def drawn(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=randomness).to(images.device)
+    def drawn() -> Tensor:
+        return torch.rand(num, generator=randomness)[part].to(images.device)
 
-    num = len(images)
-    old = drawn(num) < film_frac
-    seen = torch.tensor(LUMINANCE_WEIGHTS, device=images.device).repeat(num, 1)
-    red, blue = drawn(num), _MOST_BLUE ** drawn(num)
+    old = drawn() < film_frac
+    seen = torch.tensor(LUMINANCE_WEIGHTS, device=images.device).repeat(len(images), 1)
+    red, blue = drawn(), _MOST_BLUE ** drawn()
     seen[old, 0] *= red[old]
     seen[old, 2] *= blue[old]
     seen /= seen.sum(1, keepdim=True)
     luminance = torch.einsum("nchw,nc->nhw", srgb_to_linear(images), seen)[:, None]
     grey = (luminance_to_lightness(luminance) / 100).clamp(0, 1)
-    exposure = torch.exp(_EXPOSURE * (2 * drawn(num) - 1))
+    exposure = torch.exp(_EXPOSURE * (2 * drawn() - 1))
     grey = grey ** exposure[:, None, None, None]
     if film_frac:
-        blur = float(drawn(1)) * _MOST_BLURRED + 0.1
-        grey = torch.where(
-            _each(old & (drawn(num) < 0.5)), tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey
-        )
-        low, high = (_each(most * drawn(num) * old) for most in _MOST_FADED)
+        blur = float(torch.rand(1, generator=randomness)) * _MOST_BLURRED + 0.1
+        grey = torch.where(_each(old & (drawn() < 0.5)), tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey)
+        low, high = (_each(most * drawn() * old) for most in _MOST_FADED)
         grey = low + (1 - high - low) * grey
-        noise = torch.randn(grey.shape, generator=randomness).to(grey.device)
-        grey = grey + noise * _each(_MOST_GRAIN * drawn(num) * old)
+        noise = torch.randn((num, *grey.shape[1:]), generator=randomness)[part].to(grey.device)
+        grey = grey + noise * _each(_MOST_GRAIN * drawn() * old)
     return grey.clamp_(0, 1)
 
 

@@ -38,14 +38,20 @@ class Lesson(Protocol):
     commonest_frac: float
     """Share of the pixels measured on that have the commonest class: right without any network."""
 
-    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool) -> Shown:
-        """Pictures to learn from, by their places, varied as seed and step decide; or quarters of them."""
+    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool, part: slice = slice(None)) -> Shown:
+        """Pictures to learn from, by their places, varied as seed and step decide; or quarters of them.
+
+        Of a part of the batch they are varied as they would be in the whole batch.
+        """
 
     def loss(self, logits: Logits, shown: Shown) -> Float[Tensor, ""]:
         """Of what a network said of a batch, in nats a pixel."""
 
-    def score(self, net: nn.Module, num: int | None = None) -> PixelScore:
-        """Of a network on the pictures to measure on; on the first `num` if given."""
+    def weight(self, shown: Shown) -> float:
+        """How much of a batch's loss a part of it makes up, in pixels."""
+
+    def score(self, net: nn.Module, part: slice = slice(None)) -> PixelScore:
+        """Of a network on the pictures to measure on, or on a part of them."""
 
 
 class ClassLesson:
@@ -60,11 +66,11 @@ class ClassLesson:
         counts = torch.bincount(self.val.labels.flatten())
         self.commonest_frac = counts.max().item() / counts.sum().item()
 
-    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool) -> Batches:
+    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool, part: slice = slice(None)) -> Batches:
         """As `Lesson.batch`."""
-        batch, randomness = self.train.take(index), drawn_by(self.config.seed, step, 1)
+        batch, randomness = self.train.take(index[part]), drawn_by(self.config.seed, step, 1)
         if self.config.flip:
-            which = torch.rand(len(batch), generator=randomness) < 0.5
+            which = torch.rand(len(index), generator=randomness)[part] < 0.5
             batch = batch.mirror(which.to(batch.images.device))
         if crop:
             height, width = (size // 2 for size in batch.images.shape[-2:])
@@ -77,9 +83,16 @@ class ClassLesson:
         assert isinstance(shown, Batches)
         return cross_entropy(logits, shown.labels, weights=self.weights)
 
-    def score(self, net: nn.Module, num: int | None = None) -> PixelScore:
+    def weight(self, shown: Shown) -> float:
+        """As `Lesson.weight`; no pixel is without label."""
+        assert isinstance(shown, Batches)
+        if self.weights is None:
+            return float(shown.labels.numel())
+        return float(self.weights.to(shown.labels.device)[shown.labels.long()].sum(dtype=torch.float64))
+
+    def score(self, net: nn.Module, part: slice = slice(None)) -> PixelScore:
         """As `Lesson.score`."""
-        return score(net, self.val if num is None else self.val.take(torch.arange(min(num, self.num_val))))
+        return score(net, self.val.take(torch.arange(self.num_val)[part]))
 
 
 _OF_LAYERS = 2**40  # far from the other streams, which are 0 and 1
@@ -90,9 +103,9 @@ def drawn_by(seed: int, count: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(_seed_at(seed, count, stream))
 
 
-def seed_layers(seed: int, step: int) -> None:
-    """Let what the network itself draws in a step, its dropout, follow from seed and step as well."""
-    torch.manual_seed(_seed_at(seed, step, _OF_LAYERS))
+def layers_seed(seed: int, step: int) -> int:
+    """Lets what the network itself draws in a step, its dropout, follow from seed and step as well."""
+    return _seed_at(seed, step, _OF_LAYERS)
 
 
 def _seed_at(seed: int, count: int, stream: int) -> int:

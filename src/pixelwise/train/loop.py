@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -9,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from pixelwise.config import LEARNED, ColourNetConfig, Device, RunConfig, TrainConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.labelspace import Palette
+from pixelwise.metrics import PixelScore
 from pixelwise.models import Network, build
 from pixelwise.optimise import Optimiser
+from pixelwise.processes import ALONE, Processes, told_when_lost
 from pixelwise.processor import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.progress import progress
 from pixelwise.runs import (
@@ -36,8 +41,9 @@ from pixelwise.runs import (
     write_samples,
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
-from pixelwise.train.lesson import ClassLesson, Lesson, Shown, drawn_by, seed_layers
-from pixelwise.train.saved import digest_of, palette_of, refuse_another, saved_run
+from pixelwise.train.lesson import ClassLesson, Lesson, drawn_by, layers_seed
+from pixelwise.train.saved import digest_of, job_of_run, palette_of, refuse_another, saved_run
+from pixelwise.train.together import draw_as_whole, see_whole_batches
 from pixelwise.train.windows import ColourLesson
 
 _logger = logging.getLogger(__name__)
@@ -66,35 +72,45 @@ class TrainResult:
     train_seconds: float
     """Everything after the data is in memory, validation left out."""
     peak_memory_bytes: int
-    """The most memory the process (on a GPU: the device) ever held."""
+    """The most memory the process (on a GPU: the device) ever held; of several, the one that held most."""
+    processes: int = 1
+    """How many trained, each on its share of every batch."""
 
 
 def train(
-    config: RunConfig, pictures: Pictures, folder: Path, *, device: Device = "auto", resume: bool = False
+    config: RunConfig,
+    pictures: Pictures,
+    folder: Path,
+    *,
+    device: Device = "auto",
+    resume: bool = False,
+    group: Processes = ALONE,
 ) -> TrainResult:
     """Train a network and leave it, its scores and its state in `folder`.
 
     On a CPU the same configuration, pictures and number of threads give the same weights, interrupted or
-    not, as long as the precision is the same: "auto" measures it, and run.json says what came out.
+    not, as long as the precision is the same: "auto" measures it, and run.json says what came out. Of a
+    `group` of processes, in which each calls this, each takes its share of every batch; the first one writes.
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
         CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
             a run and `resume` is off.
         DivergedError: the loss is no longer a number.
+        ProcessLostError: another process of the group is gone.
         Interrupted: Ctrl-C or a polite kill came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
     """
-    run = Run(
-        config, pictures, folder, choose_device(device), saved_run(config, pictures, folder, resume=resume)
-    )
+    on = choose_device(device) if group.num == 1 else group.device
+    saved = group.by_first(lambda: saved_run(config, pictures, folder, resume=resume))
+    run = Run(config, pictures, folder, on, saved, group)
     showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
     with showing as advance, finish_step_first() as stop:
         while run.step < run.num_steps:
             loss = run.learn()
             if run.step % run.steps_per_epoch == 0 or run.step == run.num_steps:
                 run.validate()
-            stopping = stop()
+            stopping = group.any(stop())
             if stopping or run.save_is_due():
                 run.save()
             if stopping and run.step < run.num_steps:
@@ -104,8 +120,9 @@ def train(
                     folder,
                 )
             advance(1, f"loss {loss:.3f}{run.last_score}")
-        result = run.finish()
-        if stop():  # whoever trains several networks in turn is to hear of it
+        peak_bytes = run.group.most(peak_memory_bytes(run.device))
+        result = group.by_first(lambda: run.finish(peak_bytes))
+        if group.any(stop()):  # whoever trains several networks in turn is to hear of it
             raise Interrupted(f"the run in {folder} is finished; what was to follow is not begun", folder)
         return result
 
@@ -117,6 +134,7 @@ def train_source(
     data_dir: Path | None = None,
     device: Device = "auto",
     resume: bool = False,
+    group: Processes = ALONE,
 ) -> TrainResult:
     """Load the pictures that a configuration names, give the network its palette's number of classes, train.
 
@@ -126,9 +144,9 @@ def train_source(
     """
     config = with_palette(config)
     if resume:  # before a download of what is not wanted
-        refuse_another(config, read_checkpoint(folder).config, folder)
+        group.by_first(lambda: refuse_another(config, read_checkpoint(folder).config, folder))
     pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
-    return train(config, pictures, folder, device=device, resume=resume)
+    return train(config, pictures, folder, device=device, resume=resume, group=group)
 
 
 def with_palette(config: RunConfig) -> RunConfig:
@@ -153,7 +171,9 @@ class Run:
         folder: Path,
         device: torch.device,
         saved: Checkpoint | None,
+        group: Processes = ALONE,
     ) -> None:
+        self.group = group
         self.config, self.folder, self.device, self.digest = (
             config,
             folder,
@@ -161,12 +181,12 @@ class Run:
             digest_of(config, pictures),
         )
         self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
-        self.precision, reason = choose_precision(
-            saved.precision if saved else config.train.precision, device
+        self.precision, reason = group.by_first(
+            lambda: choose_precision(saved.precision if saved else config.train.precision, device)
         )
         torch.manual_seed(config.train.seed)
         self.net = build(config.net)
-        self.palette = palette_of(config, pictures)
+        self.palette = group.by_first(lambda: palette_of(config, pictures))
         _check_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
         self.size = _reading_size(config, pictures)
@@ -179,31 +199,50 @@ class Run:
         self._order: torch.Tensor | None = None
         if saved:
             self._restore(saved)
-        else:
-            reasons = {"precision": reason, "device": str(device)}
+        self.reader = self._shared()
+        if not saved and group.leads:
+            reasons = {"precision": reason, "device": str(device), "processes": str(group.num)} | job_of_run()
             nums = len(pictures.train), len(pictures.val)
             write_manifest(folder, config, pictures.digest, reasons, pictures.notes, nums)
             write_samples(folder, pictures.val)
-        cut_metrics(folder, self.step)
+        if group.leads:
+            cut_metrics(folder, self.step)
         self._saved_at_s = self.clock.seconds()
 
     def learn(self) -> float:
-        """One step; the loss before it.
+        """One step; the loss before it, over the whole batch.
 
         Raises:
             DivergedError: it is no number.
         """
-        batch = self.next_batch()
-        seed_layers(self.config.train.seed, self.step)
-        with compute_in(self.precision, self.device):
-            logits = self.net(batch.grey())
-        loss = self.lesson.loss(logits, batch)
-        self.optimiser.step(loss, self.step)
-        self.count(loss.item(), len(batch))
-        return loss.item()
+        index, crop = self.next_pictures()
+        train, num = self.config.train, len(index)
+        parts = [self.group.part(*piece) for piece in _pieces_of(num, train.accumulate)]
+        shown = [self.lesson.batch(index, self.step, crop=crop, part=part) for part in parts]
+        weights = [self.lesson.weight(one) for one in shown]
+        (total,) = self.group.sums(sum(weights))
+        own_loss = 0.0
+        seed = layers_seed(train.seed, self.step)
+        torch.manual_seed(seed)
+        for place, (part, batch, weight) in enumerate(zip(parts, shown, weights, strict=True), 1):
+            draw_as_whole(self.net, seed, part, num)
+            ends = place == len(parts)
+            with told_when_lost(), self._gradients_kept_back(not ends):
+                with compute_in(self.precision, self.device):
+                    logits = self.reader(batch.grey())
+                loss = self.lesson.loss(logits, batch) if len(batch) else 0 * logits.sum()
+                own_loss += loss.item() * (weight / total)
+                loss = loss * (weight / total * self.group.num)  # processes' gradients are averaged
+                if ends:
+                    self.optimiser.step(loss, self.step)
+                else:
+                    loss.backward()
+        (whole_loss,) = self.group.sums(own_loss)
+        self.count(whole_loss, num)
+        return whole_loss
 
-    def next_batch(self) -> Shown:
-        """The pictures of this step: which, and how they are varied, all follow from seed and step."""
+    def next_pictures(self) -> tuple[torch.Tensor, bool]:
+        """Places of the pictures of this step, and whether quarters of them are read: as seed and step say."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.epoch_loss_sum, self.losses = 0.0, []
@@ -212,8 +251,26 @@ class Run:
         if self._order is None or batch == 0:
             self._order = _epoch_order(train, epoch, self.lesson.num_train)
         index = self._order[batch * train.batch_size : (batch + 1) * train.batch_size]
-        crop = self.step < train.crop_frac * self.num_steps
-        return self.lesson.batch(index, self.step, crop=crop)
+        return index, self.step < train.crop_frac * self.num_steps
+
+    def _shared(self) -> torch.nn.Module:
+        """The network, which in a group sees whole batches and averages its gradients with the others'."""
+        train, group = self.config.train, self.group
+        if group.num * train.accumulate > train.batch_size:
+            raise ConfigError(
+                f"needed a picture at least for each of {group.num} processes and {train.accumulate} parts "
+                f"of a batch, got a batch of {train.batch_size}; give a larger --batch-size or fewer --workers"
+            )
+        see_whole_batches(self.net, group, shared_norm=train.shared_norm, in_parts=train.accumulate > 1)
+        if group.num == 1:
+            return self.net
+        own = not train.shared_norm
+        return DistributedDataParallel(self.net, broadcast_buffers=own, gradient_as_bucket_view=True)
+
+    def _gradients_kept_back(self, kept: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients go to the other processes with those of a batch's last part."""
+        is_shared = isinstance(self.reader, DistributedDataParallel)
+        return self.reader.no_sync() if kept and is_shared else contextlib.nullcontext()
 
     def count(self, loss: float, num_images: int) -> None:
         """One more step is done.
@@ -232,7 +289,7 @@ class Run:
     def validate(self) -> None:
         """Score the validation pictures at the end of an epoch, or of the run within one, and note it."""
         with self.clock.paused():
-            val = self.lesson.score(self.net)
+            val = self._score()
         num_images = min(len(self.losses) * self.config.train.batch_size, self.lesson.num_train)
         row = {
             "epoch": self._epochs_begun(),
@@ -243,15 +300,27 @@ class Run:
             "train_seconds": round(self.clock.seconds(), 3),
             "losses": [round(float(np.mean(piece)), 6) for piece in _pieces(self.losses)],
         }
-        append_metrics(self.folder, row)
+        if self.group.leads:
+            append_metrics(self.folder, row)
         self.last_score = f", val accuracy {val.accuracy:.1f} %"
+
+    def _score(self) -> PixelScore:
+        """Of the network on all pictures to measure on, of which each process reads its share."""
+        if not self.config.train.shared_norm:  # then batch norm's averages are those of the first process
+            for buffer in self.net.buffers():
+                self.group.as_first(buffer)
+        own = self.lesson.score(self.net, self.group.part(0, self.lesson.num_val))
+        pixels, right, loss = self.group.sums(own.num_pixels, own.num_right, own.loss_sum)
+        return PixelScore(num_pixels=int(pixels), num_right=int(right), loss_sum=loss)
 
     def save_is_due(self) -> bool:
         """Whether enough work has piled up since the last checkpoint."""
         return self.clock.seconds() - self._saved_at_s > CHECKPOINT_EVERY_S
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, in the first process of a group."""
+        if not self.group.leads:
+            return
         so_far = self.losses[: self.step % self.steps_per_epoch]
         weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         checkpoint = Checkpoint(
@@ -277,7 +346,7 @@ class Run:
             ) from error
         self.step, self.epoch_loss_sum = saved.step, saved.epoch_loss_sum
 
-    def finish(self) -> TrainResult:
+    def finish(self, peak_bytes: int) -> TrainResult:
         """Leave the model and the final state, and say what the run came to."""
         seconds = self.clock.seconds()
         self.save()  # first: a folder with a model and no checkpoint could neither go on nor start anew
@@ -294,7 +363,8 @@ class Run:
             val_loss=last["val_loss"],
             val_accuracy=last["val_accuracy"],
             train_seconds=seconds,
-            peak_memory_bytes=peak_memory_bytes(self.device),
+            peak_memory_bytes=peak_bytes,
+            processes=self.group.num,
         )
 
     def _epochs_begun(self) -> int:
@@ -320,6 +390,12 @@ def _reading_size(config: RunConfig, pictures: Pictures) -> int:
     """Short side in pixels at which the network is to read photos."""
     side: int = pictures.train.shape[-2]
     return side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
+
+
+def _pieces_of(num: int, num_pieces: int) -> list[tuple[int, int]]:
+    """Where each piece of a batch begins and ends."""
+    ends = [num * piece // num_pieces for piece in range(num_pieces + 1)]
+    return list(itertools.pairwise(ends))
 
 
 def _pieces(losses: list[float]) -> list[np.ndarray]:

@@ -126,7 +126,7 @@ def _rehearse(
         ]
         flops = [_flops(counted, run, first) for _, _, first in kinds]
         before_flops = counted.flops
-        run.lesson.score(run.net, _VALIDATED)
+        run.lesson.score(run.net, slice(_VALIDATED))
         validation_flops = counted.flops - before_flops
     steps = tuple(
         Steps(what, num, _step_s(run, first), each)
@@ -140,7 +140,7 @@ def _rehearse(
         step_bytes=counted.peak_bytes - setup_bytes,
         steps=steps,
         num_validations=math.ceil(run.num_steps / run.steps_per_epoch) - begun // run.steps_per_epoch,
-        validation_s=times * timed(lambda: run.lesson.score(run.net, _VALIDATED))[0],
+        validation_s=times * timed(lambda: run.lesson.score(run.net, slice(_VALIDATED)))[0],
         validation_flops=round(times * validation_flops),
         save_s=timed(run.save)[0],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from pixelwise.data import Pictures
 from pixelwise.data.places import coarsened
 from pixelwise.errors import CheckpointError
 from pixelwise.labelspace import Palette
-from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
+from pixelwise.launch import num_restarts
+from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint, read_manifest
 
 _NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 
@@ -56,6 +58,25 @@ def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bo
             f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
         )
     return saved
+
+
+def job_of_run() -> dict[str, str]:
+    """What torchrun calls the job that this process is of, for the reasons in run.json."""
+    job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return {} if job == "none" else {"job": job}
+
+
+def goes_on(folder: Path) -> bool:
+    """Whether this process was started in place of one that was lost, which left a checkpoint.
+
+    Restarts after a fault are counted; where machines come and go, torchrun starts all again uncounted, and
+    the run is known by the name of its job.
+    """
+    if not (folder / CHECKPOINT).is_file():
+        return False
+    return num_restarts() > 0 or (
+        bool(job_of_run()) and read_manifest(folder).reasons.get("job") == job_of_run()["job"]
+    )
 
 
 def refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:

@@ -71,13 +71,16 @@ class ColourLesson:
         assert isinstance(counts, Tensor)
         self.commonest_frac = counts.max().item() / counts.sum().item()
 
-    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool) -> Windows:
+    def batch(self, index: Int[Tensor, " B"], step: int, *, crop: bool, part: slice = slice(None)) -> Windows:
         """As `Lesson.batch`; a window of each picture, which is all the variation of place that there is."""
         del crop
         randomness = drawn_by(self.config.seed, step, 1)
-        seen = torch.stack([self._window(self.pictures.train[int(i)], randomness) for i in index])
+        draws = torch.stack([torch.rand(5, generator=randomness) for _ in index])[part]
+        seen = torch.empty(len(draws), 3, *[self.config.window] * 2, dtype=torch.uint8)
+        for window, place, drawn in zip(seen, index[part], draws, strict=True):
+            window.copy_(self._window(self.pictures.train[int(place)], drawn))
         seen = seen.to(self.device).float() / 255
-        grey = photographed(seen, self.config.film, randomness)
+        grey = photographed(seen, self.config.film, randomness, len(index), part)
         labels = self.palette.soft_labels(chroma_of(seen), sigma=self.config.softness)
         return Windows(grey.contiguous(memory_format=torch.channels_last), labels)
 
@@ -86,13 +89,18 @@ class ColourLesson:
         assert isinstance(shown, Windows)
         return soft_cross_entropy(logits, shown.labels, weights=self.weights)
 
+    def weight(self, shown: Shown) -> float:
+        """As `Lesson.weight`: pixels count alike, rare classes more than they do."""
+        assert isinstance(shown, Windows)
+        return float(shown.labels.shares[:, 0].numel())
+
     @torch.inference_mode()
-    def score(self, net: nn.Module, num: int | None = None) -> PixelScore:
+    def score(self, net: nn.Module, part: slice = slice(None)) -> PixelScore:
         """Cross-entropy and accuracy at the size of the logits, of whole pictures as they are."""
         was_training = net.training
         net.eval()
         total = PixelScore()
-        for images in self.pictures.val[:num].split(_AT_ONCE):
+        for images in self.pictures.val[part].split(_AT_ONCE):
             grey = self.palette.read_grey(images).to(self.device)
             total += PixelScore.of(net(grey), self._classes(images).to(self.device))
         net.train(was_training)
@@ -103,9 +111,9 @@ class ColourLesson:
         ab = chroma_of(images.float() / 255, coarser)
         return self.palette.soft_labels(ab, num_near=1).classes[:, 0].byte()
 
-    def _window(self, picture: UInt8[Tensor, "3 H W"], randomness: torch.Generator) -> Tensor:
+    def _window(self, picture: UInt8[Tensor, "3 H W"], drawn: Float[Tensor, "5"]) -> Tensor:
         """A part of a picture at the size that is learned from, perhaps mirrored."""
-        area, aspect, top, left, mirrored = torch.rand(5, generator=randomness).tolist()
+        area, aspect, top, left, mirrored = drawn.tolist()
         smallest = self.config.window_from
         side = math.sqrt(smallest**2 + area * (1 - smallest**2))
         taller = math.exp(_ASPECT * (2 * aspect - 1))

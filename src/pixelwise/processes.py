@@ -1,0 +1,144 @@
+"""A group of processes that do one job together, each on its own share; one process alone is a group, too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from pixelwise.errors import PixelwiseError, ProcessLostError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process of a group, which knows its place and can ask the others.
+
+    All processes of a group have to ask the same things in the same order. Alone, nothing is asked.
+
+    Raises:
+        ProcessLostError: from any question, where another process is gone.
+    """
+
+    rank: int = 0
+    """Its place: 0 leads, writes and speaks."""
+    num: int = 1
+    """How many there are."""
+    device: torch.device = torch.device("cpu")
+    """Where it computes, and what is sent has to lie."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that writes and speaks."""
+        return self.rank == 0
+
+    def part(self, start: int, stop: int) -> slice:
+        """Its share of the range from `start` to `stop`; shares differ by one at most, in length."""
+        length = stop - start
+        return slice(
+            start + length * self.rank // self.num,
+            start + length * (self.rank + 1) // self.num,
+        )
+
+    def sums(self, *values: float) -> list[float]:
+        """Each number, added up over the processes, in double precision."""
+        if self.num == 1:
+            return list(values)
+        together = torch.tensor(values, dtype=torch.float64, device=self.device)
+        self.add_up(together)
+        return [float(value) for value in together]
+
+    def add_up(self, tensor: torch.Tensor) -> None:
+        """Let a tensor be the sum of all processes' tensors, in place."""
+        if self.num > 1:
+            with told_when_lost():
+                dist.all_reduce(tensor)
+
+    def most(self, value: int) -> int:
+        """The largest of their numbers."""
+        if self.num == 1:
+            return value
+        largest = torch.tensor(value, device=self.device)
+        with told_when_lost():
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def any(self, said: bool) -> bool:
+        """Whether one of them says so."""
+        return self.sums(float(said))[0] > 0
+
+    def as_first(self, tensor: torch.Tensor) -> None:
+        """Let a tensor be what it is in the first process, in place."""
+        if self.num > 1:
+            with told_when_lost():
+                dist.broadcast(tensor, 0)
+
+    def by_first(self, ask: Callable[[], T]) -> T:
+        """What the first process answers, in all of them; or the error that it meets."""
+        if self.num == 1:
+            return ask()
+        answer: list[Any] = [None, None]
+        if self.leads:
+            try:
+                answer[0] = ask()
+            except PixelwiseError as error:
+                answer[1] = error
+        with told_when_lost():
+            dist.broadcast_object_list(answer, 0)
+        if answer[1] is not None:
+            raise answer[1]
+        return answer[0]
+
+
+ALONE = Processes()
+"""What a process is that nobody started as one of several."""
+
+
+@contextlib.contextmanager
+def told_when_lost() -> Iterator[None]:
+    """Say in words of ours that another process is gone: gloo and nccl tell of their sockets.
+
+    Raises:
+        ProcessLostError: what was asked inside had no answer.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise ProcessLostError(
+            "needed all processes of the run, but one is gone; where it was started with --workers or by "
+            "torchrun --max-restarts it goes on from its last checkpoint, elsewhere add --resume"
+        ) from error
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """The group that torchrun, or `launch`, started this process in; of one process where nobody did.
+
+    On GPUs each process takes the one of its place on its machine.
+    """
+    num = int(os.environ.get("WORLD_SIZE", "1"))
+    if num == 1 or "MASTER_ADDR" not in os.environ:
+        yield Processes(device=device)
+        return
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    with told_when_lost():
+        # The agent's store outlives a restart: without the count of restarts before each key, addresses of
+        # processes that are gone would hang the new group.
+        store, rank, num = next(dist.rendezvous("env://"))
+        store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=num)
+    try:
+        yield Processes(dist.get_rank(), num, device)
+    finally:
+        dist.destroy_process_group()
