@@ -26,13 +26,15 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from pixelwise.cli.common import Common, Outcome, say
-from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.cli.common import Common, Outcome, Several, say
+from pixelwise.errors import Interrupted, PixelwiseError, ProcessLostError
 from pixelwise.files import plain_json
+from pixelwise.launch import launch, rank, rank_here
 from pixelwise.progress import show_progress
 from pixelwise.version import __version__
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_LOST = 3  # one process of several: whoever watches starts all again
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
@@ -114,21 +116,19 @@ def run(tokens: Sequence[str]) -> int:
         _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
-        show_progress(not common.quiet)
-        logging.getLogger().setLevel(logging.ERROR if common.quiet else logging.WARNING)
-        return _finish(command(*bound.args, **bound.kwargs), common)
+        quiet = common.quiet or rank() != 0
+        show_progress(not quiet)
+        logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
+        return _finish(command(*bound.args, **bound.kwargs), common, tokens)
     except CycloptsError as error:
         say(_misread(error), always=True)
         return WRONG
-    except Interrupted as error:
-        say(f"interrupted; {error}", always=True)
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        say("interrupted; what was finished is kept", always=True)
+    except (Interrupted, KeyboardInterrupt) as error:
+        say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=rank() != 0)
         return INTERRUPTED
     except PixelwiseError as error:
-        say(str(error), always=True)
-        return WRONG
+        say(str(error), quiet=rank_here() != 0)  # those on one machine see the same files
+        return _LOST if isinstance(error, ProcessLostError) else WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -141,15 +141,25 @@ def _describe_whole(tokens: Sequence[str]) -> None:
             one.help = None
 
 
-def _finish(result: Any, common: Common) -> int:
-    """Print what a verb found; --help and --version give no outcome."""
-    if not isinstance(result, Outcome):
+def _finish(result: Any, common: Common, tokens: Sequence[str]) -> int:
+    """Print what a verb found, or run it in several processes; --help and --version give no outcome."""
+    if isinstance(result, Several):
+        return launch(result.num, _run_as_one, list(tokens))
+    if not isinstance(result, Outcome) or rank() != 0:
         return DONE
     if common.json:
         print(plain_json(result.values))
     elif result.message:
         print(result.message)
     return SOME_FAILED if result.num_failed else DONE
+
+
+def _run_as_one(tokens: list[str]) -> int:
+    """Run a command as one of several processes; exit where another is gone, so that all start again."""
+    code = run(tokens)
+    if code == _LOST:
+        sys.exit(code)
+    return code
 
 
 def _misread(error: CycloptsError) -> str:

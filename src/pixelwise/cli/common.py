@@ -49,6 +49,13 @@ class Outcome:
     num_failed: int = 0
 
 
+@dataclass(frozen=True)
+class Several:
+    """What a verb gives back that is to be run by several processes at once."""
+
+    num: int
+
+
 def say(message: str, *, quiet: bool = False, always: bool = False) -> None:
     """Tell the user on standard error, where progress goes too."""
     if always or not quiet:

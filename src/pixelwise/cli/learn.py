@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
-from pixelwise.cli.common import Common, Outcome
+from cyclopts import Parameter
+
+from pixelwise.cli.common import Common, Outcome, Several
 from pixelwise.cli.options import TrainOptions
+from pixelwise.errors import ConfigError
+from pixelwise.launch import is_one_of_several
 
 
 def train(
@@ -13,9 +18,10 @@ def train(
     source: str | None = None,
     /,
     *,
+    workers: Annotated[int, Parameter()] = 1,
     options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
-) -> Outcome:
+) -> Outcome | Several:
     """Train a network on pictures: cnn, unet or colournet, on cifar10:horse, synthetic:shapes or folder:PATH.
 
     The folder --out gets the model, its scores, curves and pictures, and the state to go on from.
@@ -27,15 +33,28 @@ def train(
         The network: cnn or unet, the assignment's; or colournet, for photographs.
     source
         The pictures: cifar10:CLASS, cifar10:all, synthetic:shapes or folder:PATH.
+    workers
+        Processes on this machine that each take a share of every batch; on several machines, start
+        torchrun -m pixelwise train on each.
     """
+    if workers < 1:
+        raise ConfigError(f"workers needs to be at least 1, got {workers}")
     folder = options.folder(net, source)
     config = options.config(net, source, common.seed)
+    if workers > 1 and not is_one_of_several():
+        return Several(workers)
+    from pixelwise.processes import joined
+    from pixelwise.processor import choose_device
     from pixelwise.report import write_report
-    from pixelwise.train import train_source
+    from pixelwise.train import goes_on, train_source
 
-    result = train_source(
-        config, folder, data_dir=options.data_dir, device=common.device, resume=options.resume
-    )
+    with joined(choose_device(common.device)) as group:
+        resume = group.by_first(lambda: options.resume or goes_on(folder))
+        result = train_source(
+            config, folder, data_dir=options.data_dir, device=common.device, resume=resume, group=group
+        )
+    if not group.leads:
+        return Outcome()
     page = write_report(folder)
     message = (
         f"{result.val_accuracy:.2f} % of the validation pixels right, loss {result.val_loss:.4f}, "

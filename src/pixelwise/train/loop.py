@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -11,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from pixelwise.config import LEARNED, ColourNetConfig, Device, RunConfig, TrainConfig
 from pixelwise.data import Pictures, load_pictures
@@ -43,7 +40,7 @@ from pixelwise.runs import (
 from pixelwise.stopping import Stopwatch, finish_step_first
 from pixelwise.train.lesson import ClassLesson, Lesson, drawn_by, layers_seed
 from pixelwise.train.saved import digest_of, job_of_run, palette_of, refuse_another, saved_run
-from pixelwise.train.together import draw_as_whole, see_whole_batches
+from pixelwise.train.together import draw_as_whole, gradients_kept_back, parts_of, shared
 from pixelwise.train.windows import ColourLesson
 
 _logger = logging.getLogger(__name__)
@@ -199,7 +196,7 @@ class Run:
         self._order: torch.Tensor | None = None
         if saved:
             self._restore(saved)
-        self.reader = self._shared()
+        self.reader = shared(self.net, config.train, group)
         if not saved and group.leads:
             reasons = {"precision": reason, "device": str(device), "processes": str(group.num)} | job_of_run()
             nums = len(pictures.train), len(pictures.val)
@@ -217,7 +214,7 @@ class Run:
         """
         index, crop = self.next_pictures()
         train, num = self.config.train, len(index)
-        parts = [self.group.part(*piece) for piece in _pieces_of(num, train.accumulate)]
+        parts = parts_of(num, train.accumulate, self.group)
         shown = [self.lesson.batch(index, self.step, crop=crop, part=part) for part in parts]
         weights = [self.lesson.weight(one) for one in shown]
         (total,) = self.group.sums(sum(weights))
@@ -227,7 +224,7 @@ class Run:
         for place, (part, batch, weight) in enumerate(zip(parts, shown, weights, strict=True), 1):
             draw_as_whole(self.net, seed, part, num)
             ends = place == len(parts)
-            with told_when_lost(), self._gradients_kept_back(not ends):
+            with told_when_lost(), gradients_kept_back(self.reader, kept=not ends):
                 with compute_in(self.precision, self.device):
                     logits = self.reader(batch.grey())
                 loss = self.lesson.loss(logits, batch) if len(batch) else 0 * logits.sum()
@@ -242,7 +239,7 @@ class Run:
         return whole_loss
 
     def next_pictures(self) -> tuple[torch.Tensor, bool]:
-        """Places of the pictures of this step, and whether quarters of them are read: as seed and step say."""
+        """Places of the pictures of this step, and whether quarters of them are read."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.epoch_loss_sum, self.losses = 0.0, []
@@ -252,25 +249,6 @@ class Run:
             self._order = _epoch_order(train, epoch, self.lesson.num_train)
         index = self._order[batch * train.batch_size : (batch + 1) * train.batch_size]
         return index, self.step < train.crop_frac * self.num_steps
-
-    def _shared(self) -> torch.nn.Module:
-        """The network, which in a group sees whole batches and averages its gradients with the others'."""
-        train, group = self.config.train, self.group
-        if group.num * train.accumulate > train.batch_size:
-            raise ConfigError(
-                f"needed a picture at least for each of {group.num} processes and {train.accumulate} parts "
-                f"of a batch, got a batch of {train.batch_size}; give a larger --batch-size or fewer --workers"
-            )
-        see_whole_batches(self.net, group, shared_norm=train.shared_norm, in_parts=train.accumulate > 1)
-        if group.num == 1:
-            return self.net
-        own = not train.shared_norm
-        return DistributedDataParallel(self.net, broadcast_buffers=own, gradient_as_bucket_view=True)
-
-    def _gradients_kept_back(self, kept: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients go to the other processes with those of a batch's last part."""
-        is_shared = isinstance(self.reader, DistributedDataParallel)
-        return self.reader.no_sync() if kept and is_shared else contextlib.nullcontext()
 
     def count(self, loss: float, num_images: int) -> None:
         """One more step is done.
@@ -390,12 +368,6 @@ def _reading_size(config: RunConfig, pictures: Pictures) -> int:
     """Short side in pixels at which the network is to read photos."""
     side: int = pictures.train.shape[-2]
     return side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
-
-
-def _pieces_of(num: int, num_pieces: int) -> list[tuple[int, int]]:
-    """Where each piece of a batch begins and ends."""
-    ends = [num * piece // num_pieces for piece in range(num_pieces + 1)]
-    return list(itertools.pairwise(ends))
 
 
 def _pieces(losses: list[float]) -> list[np.ndarray]:

@@ -74,9 +74,8 @@ def goes_on(folder: Path) -> bool:
     """
     if not (folder / CHECKPOINT).is_file():
         return False
-    return num_restarts() > 0 or (
-        bool(job_of_run()) and read_manifest(folder).reasons.get("job") == job_of_run()["job"]
-    )
+    job = job_of_run().get("job")
+    return num_restarts() > 0 or (job is not None and read_manifest(folder).reasons.get("job") == job)
 
 
 def refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:

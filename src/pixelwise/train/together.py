@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
 import torch
@@ -9,7 +11,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from pixelwise.config import TrainConfig
+from pixelwise.errors import ConfigError
 from pixelwise.processes import Processes, told_when_lost
 
 _OVER = (0, 2, 3)  # all but the channels
@@ -89,6 +94,35 @@ class DropoutTogether(nn.Dropout2d):
         torch.manual_seed(self.seed)
         kept = x.new_empty(self.num, x.shape[1], 1, 1).bernoulli_(1 - self.p).div_(1 - self.p)
         return x * kept[self.start : self.start + len(x)]
+
+
+def shared(net: nn.Module, train: TrainConfig, group: Processes) -> nn.Module:
+    """The network, which in a group sees whole batches and averages its gradients with the others'.
+
+    Raises:
+        ConfigError: there are more processes and parts of a batch than pictures in it.
+    """
+    if group.num * train.accumulate > train.batch_size:
+        raise ConfigError(
+            f"needed a picture at least for each of {group.num} processes and {train.accumulate} parts of a "
+            f"batch, got a batch of {train.batch_size}; give a larger --batch-size or fewer --workers"
+        )
+    see_whole_batches(net, group, shared_norm=train.shared_norm, in_parts=train.accumulate > 1)
+    if group.num == 1:
+        return net
+    with told_when_lost():
+        return DistributedDataParallel(net, gradient_as_bucket_view=True)
+
+
+def gradients_kept_back(net: nn.Module, *, kept: bool) -> contextlib.AbstractContextManager[None]:
+    """Gradients go to the other processes with those of a batch's last part."""
+    return net.no_sync() if kept and isinstance(net, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def parts_of(num: int, num_parts: int, group: Processes) -> list[slice]:
+    """A process's share of each part of a batch of `num` pictures."""
+    ends = [num * part // num_parts for part in range(num_parts + 1)]
+    return [group.part(*part) for part in itertools.pairwise(ends)]
 
 
 def see_whole_batches(net: nn.Module, group: Processes, *, shared_norm: bool, in_parts: bool) -> None:
