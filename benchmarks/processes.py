@@ -1,7 +1,8 @@
-"""How far training on 2 processes is from training on 1: python benchmarks/processes.py [STEPS]
+"""How far training on 2 processes is from training on 1: python benchmarks/processes.py.
 
 The same batches of generated pictures, uneven ones among them, to the same networks by Adam; the largest
 difference of the losses, step by step, in fp32 and in double precision; and pictures a second on each.
+The number of steps may be given; it is 50.
 """
 
 from __future__ import annotations

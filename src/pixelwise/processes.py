@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from pixelwise.errors import PixelwiseError, ProcessLostError
 
@@ -135,8 +137,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
     with told_when_lost():
         # The agent's store outlives a restart: without the count of restarts before each key, addresses of
         # processes that are gone would hang the new group.
-        store, rank, num = next(dist.rendezvous("env://"))
-        store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        store, rank, num = next(rendezvous("env://"))
+        store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=num)
     try:
         yield Processes(dist.get_rank(), num, device)

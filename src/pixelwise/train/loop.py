@@ -14,6 +14,7 @@ from pixelwise.config import LEARNED, ColourNetConfig, Device, RunConfig, TrainC
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.labelspace import Palette
+from pixelwise.launch import num_restarts
 from pixelwise.metrics import PixelScore
 from pixelwise.models import Network, build
 from pixelwise.optimise import Optimiser
@@ -100,6 +101,8 @@ def train(
     """
     on = choose_device(device) if group.num == 1 else group.device
     saved = group.by_first(lambda: saved_run(config, pictures, folder, resume=resume))
+    if saved and (count := num_restarts()) and group.leads:
+        _logger.warning("a process was lost; restart %d: going on from step %d", count, saved.step)
     run = Run(config, pictures, folder, on, saved, group)
     showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
     with showing as advance, finish_step_first() as stop:

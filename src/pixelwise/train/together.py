@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -30,6 +30,7 @@ class BatchNormTogether(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         y, mean, var, count = _Normalised.apply(x, self.weight, self.bias, self.eps, self.group)
+        assert self.momentum is not None
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -133,7 +134,7 @@ def see_whole_batches(net: nn.Module, group: Processes, *, shared_norm: bool, in
     for module in net.modules():
         if type(module) is nn.BatchNorm2d and shared_norm and group.num > 1 and _learns(module):
             module.__class__ = BatchNormTogether
-            module.group = group
+            cast(BatchNormTogether, module).group = group
         elif type(module) is nn.Dropout2d and (group.num > 1 or in_parts):
             module.__class__ = DropoutTogether
 
