@@ -20,32 +20,33 @@ from pixelwise.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.launch import launch
 from pixelwise.processes import ALONE, Processes, joined
-from pixelwise.train import loop
+from pixelwise.train import run as training
 
 NETS = {"cnn": CNNConfig(num_filters=8), "unet": UNetConfig(num_filters=8)}
 
 
-def in_double(net: torch.nn.Module) -> torch.nn.Module:
-    """The same network, that computes in double precision."""
-    net.double().register_forward_pre_hook(lambda _net, read: tuple(one.double() for one in read))
+def computing_in(kind: torch.dtype, net: torch.nn.Module) -> torch.nn.Module:
+    """The same network, in single or double precision."""
+    net.to(kind).register_forward_pre_hook(lambda _net, read: tuple(one.to(kind) for one in read))
     return net
 
 
 def trace(folder: str, steps: int, group: Processes = ALONE) -> int:
     """Losses of some steps of each network and precision, and pictures a second; the first writes them."""
-    build, found = loop.build, {}
+    build, found = training.build, {}
     pictures = load_pictures("synthetic:shapes", None, 0)
     for name, precise in itertools.product(NETS, (False, True)):
-        loop.build = lambda config, precise=precise: in_double(build(config)) if precise else build(config)
+        kind = torch.float64 if precise else torch.float32
+        training.build = lambda config, kind=kind: computing_in(kind, build(config))
         train = TrainConfig(epochs=100, batch_size=63, precision="fp32", flip=True)  # batches end uneven
         config = RunConfig(net=NETS[name], source=pictures.name, train=train)
         with tempfile.TemporaryDirectory() as out:
-            run = loop.Run(config, pictures, Path(out), torch.device("cpu"), None, group)
+            run = training.Run(config, pictures, Path(out), torch.device("cpu"), None, group)
             start_s = time.perf_counter()
             losses = [run.learn() for _ in range(steps)]
             a_second = steps * train.batch_size / (time.perf_counter() - start_s)
         found[f"{name} {'fp64' if precise else 'fp32'}"] = {"losses": losses, "a_second": a_second}
-    loop.build = build
+    training.build = build
     if group.leads:
         Path(folder, f"{group.num}.json").write_text(json.dumps(found))
     return 0
@@ -63,10 +64,13 @@ def main() -> None:
         launch(2, trace_in_group, folder, steps)
         one, two = (json.loads(Path(folder, f"{num}.json").read_text()) for num in (1, 2))
     for name in one:
-        pairs = zip(one[name]["losses"], two[name]["losses"], strict=True)
+        pairs = list(zip(one[name]["losses"], two[name]["losses"], strict=True))
         difference = max(abs(a - b) for a, b in pairs)
+        relative = max(abs(a - b) / a for a, b in pairs)
         speeds = " and ".join(f"{found[name]['a_second']:.0f}" for found in (one, two))
-        print(f"{name}: {steps} steps, largest difference {difference:.1e}; {speeds} pictures a second")
+        print(
+            f"{name}: {steps} steps, largest difference {difference:.1e}; of the loss {relative:.1e}; {speeds} pictures a second"
+        )
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).parents[2] / "src"
 FREQUENT = """
 import sys
-import pixelwise.train.loop as loop
-loop.CHECKPOINT_EVERY_S = 0.1
-loop.Run.save_is_due = lambda run: run.step % 3 == 0
+import pixelwise.train.run as training
+training.CHECKPOINT_EVERY_S = 0.1
+training.Run.save_is_due = lambda run: run.step % 3 == 0
 if __name__ == "__main__":
     from pixelwise.cli import main
     main()

@@ -23,6 +23,7 @@ KEYS = {
     "val_accuracy",
     "train_seconds",
     "peak_memory_bytes",
+    "processes",
 }
 
 

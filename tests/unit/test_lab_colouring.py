@@ -35,7 +35,7 @@ from pixelwise.losses import cross_entropy
 from pixelwise.models import build
 from pixelwise.runs import Model
 from pixelwise.scores import crossed_sums, resampled_sums
-from pixelwise.train.loop import Run
+from pixelwise.train.run import Run
 
 PALETTE = Palette.read("handout24")
 

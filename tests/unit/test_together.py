@@ -1,5 +1,6 @@
 """Batches in parts and shares: nothing is lost or counted twice."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.errors import ConfigError
 from pixelwise.processes import ALONE, Processes
-from pixelwise.train import loop
+from pixelwise.train import run as training
 from pixelwise.train.together import DropoutTogether, draw_as_whole, parts_of, see_whole_batches, shared
 
 CONFIG = RunConfig(
@@ -27,7 +28,7 @@ def test_parts_and_shares_cover_a_batch_once(num, accumulate, processes):
         for rank in range(processes)
         for part in parts_of(num, accumulate, Processes(rank, processes))
     ]
-    assert sorted(sum(places, [])) == list(range(num))
+    assert sorted(itertools.chain(*places)) == list(range(num))
 
 
 def test_shares_differ_by_one_at_most():
@@ -45,7 +46,7 @@ def without_norm(net: nn.Module) -> nn.Module:
 
 
 def losses(folder, monkeypatch, accumulate: int) -> list[float]:
-    build = loop.build
+    build = training.build
 
     def in_double(config):
         net = without_norm(build(config))
@@ -53,11 +54,11 @@ def losses(folder, monkeypatch, accumulate: int) -> list[float]:
         return net
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "build", in_double)
+        patch.setattr(training, "build", in_double)
         config = replace(CONFIG, train=replace(CONFIG.train, accumulate=accumulate))
         pictures = load_pictures("synthetic:shapes", None, 0)
         pictures = replace(pictures, train=pictures.train[:17], val=pictures.val[:5])
-        run = loop.Run(config, pictures, folder, torch.device("cpu"), None)
+        run = training.Run(config, pictures, folder, torch.device("cpu"), None)
         return [run.learn() for _ in range(6)]  # every third batch has 3 pictures
 
 

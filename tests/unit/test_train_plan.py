@@ -9,8 +9,8 @@ from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.cost import Counting
 from pixelwise.data import load_pictures
 from pixelwise.train import train
-from pixelwise.train.loop import CHECKPOINT_EVERY_S
 from pixelwise.train.plan import Rehearsed, Steps, plan_train
+from pixelwise.train.run import CHECKPOINT_EVERY_S
 
 CPU = torch.device("cpu")
 ADAM = RunConfig(

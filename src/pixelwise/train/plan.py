@@ -18,7 +18,7 @@ import torch
 from pixelwise.config import RunConfig
 from pixelwise.cost import Cost, Counting, Part, Plan, resident_bytes, timed
 from pixelwise.data import Pictures
-from pixelwise.train.loop import CHECKPOINT_EVERY_S, Run
+from pixelwise.train.run import CHECKPOINT_EVERY_S, Run
 
 _STEPS_TIMED = 3
 _SLOW_S = 2.0  # after a step that takes longer no other is timed

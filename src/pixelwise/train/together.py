@@ -46,6 +46,7 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Processes) -> Any:
+        """The batch normalised; its mean, variance and number of values a channel."""
         exact = x if x.dtype == torch.float64 else x.float()
         own = torch.zeros(2 * x.shape[1] + 1, dtype=torch.float64, device=x.device)
         if x.numel():
@@ -66,6 +67,7 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *by: Tensor) -> Any:
+        """Gradients by x, weight and bias; the last two of this process's share, which are added up later."""
         x, weight, mean, scale, count = ctx.saved_tensors
         by_y = by[0] if x.dtype == torch.float64 else by[0].float()
         normal = (x - mean[:, None, None]) * scale[:, None, None]
