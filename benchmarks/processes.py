@@ -69,7 +69,8 @@ def main() -> None:
         relative = max(abs(a - b) / a for a, b in pairs)
         speeds = " and ".join(f"{found[name]['a_second']:.0f}" for found in (one, two))
         print(
-            f"{name}: {steps} steps, largest difference {difference:.1e}; of the loss {relative:.1e}; {speeds} pictures a second"
+            f"{name}: {steps} steps, largest difference {difference:.1e}; "
+            f"of the loss {relative:.1e}; {speeds} pictures a second"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -53,28 +54,29 @@ def launch(num: int, work: Callable[..., int], *args: Any) -> int:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # we say what happened ourselves
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // num)))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=num,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="127.0.0.1",
-        max_restarts=_MOST_RESTARTS,
-        logs_specs=DefaultLogsSpecs(),
-        shutdown_timeout=_STOP_S,
-        signals_to_handle="SIGTERM,SIGINT",
-    )
-    try:
-        codes = elastic_launch(config, _apart)(work, *args)
-    except SignalException as error:
-        raise KeyboardInterrupt from error
-    except ChildFailedError as error:
-        raise ProcessLostError(
-            f"one of {num} processes was lost, and again after {_MOST_RESTARTS} restarts; what it said "
-            "itself is above, and where it said nothing it was killed, as for want of memory"
-        ) from error
+    with tempfile.TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=num,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="127.0.0.1",
+            max_restarts=_MOST_RESTARTS,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            shutdown_timeout=_STOP_S,
+            signals_to_handle="SIGTERM,SIGINT",
+        )
+        try:
+            codes = elastic_launch(config, _apart)(work, *args)
+        except SignalException as error:
+            raise KeyboardInterrupt from error
+        except ChildFailedError as error:
+            raise ProcessLostError(
+                f"one of {num} processes was lost, and again after {_MOST_RESTARTS} restarts; what it said "
+                "itself is above, and where it said nothing it was killed, as for want of memory"
+            ) from error
     return int(codes[0])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from pixelwise.labelspace import IGNORE, SoftLabels
@@ -66,8 +66,18 @@ def class_weights(
     """
     if rebalance == 0:
         return None
+    return weights_of(class_counts(labels, num_classes), rebalance)
+
+
+def class_counts(labels: Iterable[UInt8[Tensor, "..."]], num_classes: int) -> Float64[Tensor, " K"]:
+    """How many pixels each class has."""
     each = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:num_classes] for one in labels]
-    counts = torch.stack(each).sum(0).double()
+    return torch.stack(each).sum(0).double()
+
+
+def weights_of(counts: Float64[Tensor, " K"], rebalance: float) -> Float[Tensor, " K"]:
+    """As `class_weights`, of classes with so many pixels; `rebalance` above 0."""
+    num_classes = len(counts)
     shares = counts / counts.sum()
     weights = 1 / ((1 - rebalance) / num_classes + rebalance * shares).clamp_min(1e-9)
     weights[counts == 0] = 0  # what is never seen has no weight; a share of nothing would have all

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -74,6 +74,29 @@ class Processes:
     def any(self, said: bool) -> bool:
         """Whether one of them says so."""
         return self.sums(float(said))[0] > 0
+
+    def each(self, value: T) -> list[T]:
+        """What every process says, in the order of their places."""
+        if self.num == 1:
+            return [value]
+        every: list[Any] = [None] * self.num
+        with told_when_lost():
+            dist.all_gather_object(every, value)
+        return every
+
+    def all_or_none(self, ask: Callable[[], T]) -> T:
+        """What each process is answered on its own; where one meets an error, all of them raise that."""
+        if self.num == 1:
+            return ask()
+        answer, met = None, None
+        try:
+            answer = ask()
+        except PixelwiseError as error:
+            met = error
+        for first in self.each(met):
+            if first is not None:
+                raise first
+        return cast(T, answer)
 
     def as_first(self, tensor: torch.Tensor) -> None:
         """Let a tensor be what it is in the first process, in place."""

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from pixelwise.config import Device, require_seed
+from pixelwise.errors import ConfigError
+from pixelwise.launch import is_one_of_several
 
 
 @Parameter(name="*")
@@ -54,6 +56,17 @@ class Several:
     """What a verb gives back that is to be run by several processes at once."""
 
     num: int
+
+
+def starts_several(workers: int) -> bool:
+    """Whether a verb is to be run by several processes, and this is none of them.
+
+    Raises:
+        ConfigError: there are to be fewer than 1.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers needs to be at least 1, got {workers}")
+    return workers > 1 and not is_one_of_several()
 
 
 def say(message: str, *, quiet: bool = False, always: bool = False) -> None:

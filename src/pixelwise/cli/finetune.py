@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.cli.common import Common, Outcome, Several, say, starts_several
 from pixelwise.cli.options import FinetuneOptions
 from pixelwise.errors import ConfigError
 
@@ -24,9 +24,10 @@ def finetune(
     /,
     *,
     plan: Annotated[bool, Parameter(negative="")] = False,
+    workers: Annotated[int, Parameter()] = 1,
     options: FinetuneOptions = FinetuneOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
-) -> Outcome:
+) -> Outcome | Several:
     """Learn to cut out what a few masks show, or to colour as a few photos are: the last layer, solved.
 
     The network's features are computed once, kept in the user's cache, and used by every later run, with
@@ -44,12 +45,20 @@ def finetune(
         Photos and masks: flowers17, flowers17:classes, or folder:PATH. With --task colour: folder:PATH.
     plan
         Say first what learning will cost in time and memory, and afterwards, beside it, what it came to.
+    workers
+        Processes on this machine that each look at a share of the photos; of the exact last layer.
     """
+    if workers > 1 and (plan or options.curve or options.task == "colour"):
+        raise ConfigError("--workers is for an exact last layer: leave out --plan, --curve, --task colour")
+    if starts_several(workers):
+        return Several(workers)
     if options.task == "colour":
         return _colours(source, options, common, plan=plan)
     config = options.config(source, common.seed)
     from pixelwise.finetune import finetune as learn
     from pixelwise.finetune.curve import ladder
+    from pixelwise.processes import joined
+    from pixelwise.processor import choose_device
 
     climbed = (
         ladder(config, options.data_dir) if options.curve else None
@@ -57,7 +66,10 @@ def finetune(
 
     path = options.out or _named_after(source, ".head.safetensors")
     announce = partial(_announce, common) if plan else None
-    result = learn(config, path, options.data_dir, common.device, announce=announce)
+    with joined(choose_device(common.device)) as group:
+        result = learn(config, path, options.data_dir, common.device, announce=announce, group=group)
+    if not group.leads:
+        return Outcome()
     outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
     return _with_curve(outcome, climbed, path, common) if climbed else outcome
 

@@ -7,10 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, Several
+from pixelwise.cli.common import Common, Outcome, Several, starts_several
 from pixelwise.cli.options import TrainOptions
-from pixelwise.errors import ConfigError
-from pixelwise.launch import is_one_of_several
 
 
 def train(
@@ -37,11 +35,9 @@ def train(
         Processes on this machine that each take a share of every batch; on several machines, start
         torchrun -m pixelwise train on each.
     """
-    if workers < 1:
-        raise ConfigError(f"workers needs to be at least 1, got {workers}")
     folder = options.folder(net, source)
     config = options.config(net, source, common.seed)
-    if workers > 1 and not is_one_of_several():
+    if starts_several(workers):
         return Several(workers)
     from pixelwise.processes import joined
     from pixelwise.processor import choose_device

@@ -11,20 +11,25 @@ from torch import Tensor
 
 from pixelwise.errors import LabelError
 from pixelwise.head import (
+    ROWS_A_FEATURE,
     Chosen,
     Maps,
     Moments,
+    Objective,
     Pixels,
     Solved,
+    Weights,
     WholePhotos,
     choose_ridge,
     features_at,
     grid,
+    over_all,
     solve,
 )
 from pixelwise.labelspace import IGNORE
-from pixelwise.losses import class_weights
+from pixelwise.losses import class_counts, weights_of
 from pixelwise.photos.ahead import worked_ahead
+from pixelwise.processes import ALONE, Processes
 
 _SPARSE_FRAC = 0.1  # labelled, of the pixels of a look; looks at flowers17 have 0.49 and more
 _LEAST_A_CLASS = 20  # pixels of a look, where its labels are sparse
@@ -57,6 +62,15 @@ class Gathered:
     photos: Int64[Tensor, " P"]
     """Which photo each pixel is of."""
 
+    def every(self, step: int, group: Processes = ALONE) -> Gathered:
+        """Each `step`-th of all processes' pixels, in the order of one that had them all."""
+        before = sum(group.each(len(self.labels))[: group.rank])
+        own = slice(-before % step, None, step)
+        parts = (self.features[own], self.labels[own], self.photos[own])
+        if group.num == 1:
+            return Gathered(*parts)
+        return Gathered(*(torch.cat(group.each(part.clone())) for part in parts))
+
     def pixels(self, num_classes: int, class_weights: Tensor | None) -> Pixels:
         """All of them."""
         return Pixels(self.features, self.labels, num_classes, class_weights)
@@ -72,15 +86,8 @@ def gather(looks: Iterable[Look], a_look: int) -> Gathered:
     """About `a_look` pixels of each look, as `places_of` finds them.
 
     Looks are asked for one by one, while pixels of the one before are read, and not kept.
-
-    Raises:
-        LabelError: no pixel has a label.
     """
     gathered = list(worked_ahead(lambda look: _gather_from(look, a_look), iter(looks), num_threads=1))
-    if not any(len(one.labels) for one in gathered):
-        raise LabelError(
-            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
-        )
     labels, photos = (torch.cat([getattr(one, name) for one in gathered]) for name in ("labels", "photos"))
     features = [one.features for one in gathered]
     gathered.clear()
@@ -186,36 +193,82 @@ def learn_exactly(
     ridge: float | None = None,
     rebalance: float = 0.0,
     whole: bool = False,
+    group: Processes = ALONE,
 ) -> Learned:
     """The best head for some looks at photos, which `looks` gives anew each time.
 
     `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
     labelled pixel of every look counts, through the enlargement, and all looks are held; without, a sample
-    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`.
+    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`. Of a `group` of
+    processes each calls this with its own of `num_looks` looks, one at least, in the order of one process
+    that had them all; each gets that one's head.
 
     Raises:
         LabelError: no pixel has a label, all have the same, or a label is no class.
+        ProcessLostError: another process of the group is gone.
     """
-    gathered = gather(looks(), pixels_a_look(num_looks))
-    if len(found := gathered.labels.unique()) == 1:
+    gathered = group.all_or_none(lambda: gather(looks(), pixels_a_look(num_looks)))
+    labels = torch.cat(group.each(gathered.labels))
+    _require_two_classes(labels)
+    # A sample may miss a class that whole photos have.
+    counts = class_counts((look.labels for look in looks()) if whole else [gathered.labels], num_classes)
+    group.add_up(counts)
+    weights = weights_of(counts, rebalance) if rebalance else None
+    moments, chosen = _scaled(gathered, len(labels), num_classes, weights, group, choose=ridge is None)
+    if ridge is None:
+        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
+
+    def solved_over(own: Objective | None, start: Weights | None) -> Solved:
+        return over_all(
+            own,
+            len(moments.mean),
+            num_classes,
+            group,
+            lambda objective: solve(objective, ridge, start, moments),
+        )
+
+    own = gathered.pixels(num_classes, weights) if _any_known([gathered.labels]) else None
+    solved = solved_over(own, chosen.start if chosen else None)
+    if whole:
+        seen = list(looks())
+        maps, drawn = [look.maps for look in seen], [look.labels for look in seen]
+        photos = WholePhotos(maps, drawn, num_classes, weights) if _any_known(drawn) else None
+        solved = solved_over(photos, solved.weights)
+    return Learned(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
+
+
+def _any_known(labels: Iterable[UInt8[Tensor, "..."]]) -> bool:
+    return any(bool((one != IGNORE).any()) for one in labels)
+
+
+def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
+    found = labels.unique()
+    if len(found) == 0:
+        raise LabelError(
+            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
+        )
+    if len(found) == 1:
         raise LabelError(
             f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "
             "draw what is to be found, or run pixelwise check-labels"
         )
-    # A sample may miss a class that whole photos have.
-    counted = (look.labels for look in looks()) if whole else [gathered.labels]
-    weights = class_weights(counted, num_classes, rebalance)
-    pixels = gathered.pixels(num_classes, weights)
-    moments = Moments.of(pixels)
-    chosen = best_ridge(gathered, num_classes, weights, moments) if ridge is None else None
-    if ridge is None:
-        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
-    solved = solve(pixels, ridge, chosen.start if chosen else None, moments)
-    learned_from = [gathered.labels]
-    if whole:
-        seen = list(looks())
-        maps, labels = [look.maps for look in seen], [look.labels for look in seen]
-        solved = solve(WholePhotos(maps, labels, num_classes, weights), ridge, solved.weights, moments)
-        learned_from = labels
-    there = {int(label) for one in learned_from for label in one.unique()}
-    return Learned(solved, chosen, tuple(sorted(set(range(num_classes)) - there)))
+
+
+def _scaled(
+    gathered: Gathered,
+    num_pixels: int,
+    num_classes: int,
+    class_weights: Tensor | None,
+    group: Processes,
+    *,
+    choose: bool,
+) -> tuple[Moments, Chosen | None]:
+    """How all processes' features lie, and where asked the ridge that does best: of a sample of them."""
+    num_features = gathered.features.shape[1]
+    moments = Moments.of_rows(
+        gathered.every(max(1, num_pixels // (ROWS_A_FEATURE * num_features)), group).features
+    )
+    if not choose:
+        return moments, None
+    some = gathered.every(max(1, num_pixels // NUM_PIXELS_TO_CHOOSE), group)
+    return moments, group.by_first(lambda: best_ridge(some, num_classes, class_weights, moments))

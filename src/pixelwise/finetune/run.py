@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +25,9 @@ from pixelwise.finetune.lesson import Lesson, Taught, prepare, require_possible
 from pixelwise.finetune.score import count, uncached
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
+from pixelwise.processes import ALONE, Processes
 from pixelwise.processor import choose_device, peak_memory_bytes
-from pixelwise.scores import SegmentationScores
+from pixelwise.scores import ImageCounts, SegmentationScores
 
 if TYPE_CHECKING:  # its module imports torch's optimisers
     from pixelwise.finetune.advise import Advice
@@ -84,6 +86,7 @@ def finetune(
     device: Device = "auto",
     cache: FeatureCache | None = None,
     announce: Callable[[Plan], None] | None = None,
+    group: Processes = ALONE,
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
@@ -97,9 +100,10 @@ def finetune(
         FrozenError: something changed that was to stay, which is a fault of ours.
         Interrupted: Ctrl-C came while a policy or solver with epochs learned; its best until then is written.
         OutputError: the head cannot be written.
+        ProcessLostError: another process of the group is gone.
     """
     start_s = time.perf_counter()
-    require_writable(out)
+    group.by_first(lambda: require_writable(out))
     labelled = load_labelled(config.source, data_dir, config.seed)
     part, scored = labelled.held_out()
     if not scored:
@@ -110,12 +114,13 @@ def finetune(
             len(labelled.train),
         )
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    lesson = prepare(config, labelled, backbone, choose_device(device), cache or FeatureCache())
+    on = choose_device(device) if group.num == 1 else group.device
+    lesson = prepare(config, labelled, backbone, on, cache or FeatureCache(), group)
     require_possible(lesson, labelled.val)
     plan = _announced(lesson, scored, announce) if announce else None
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
-    write_head(out, head)
+    group.by_first(lambda: write_head(out, head))
     if taught.interrupted:
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
     score_start_s = time.perf_counter()
@@ -123,10 +128,10 @@ def finetune(
     scored_s = time.perf_counter()
     if after:
         head = replace(head, facts=head.facts | _score_facts(part, after))
-        write_head(out, head)
+        group.by_first(lambda: write_head(out, head))
     if config.then_all and labelled.val:
         head = _learned_from_all(lesson, labelled, head)
-        write_head(out, head)
+        group.by_first(lambda: write_head(out, head))
     measured = _measured(plan, lesson.device) if plan else None
     return FinetuneResult(
         head=head,
@@ -203,15 +208,26 @@ def score(lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto]) -> Sc
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
-    kept = look_at(lesson, [PhotoLook(one.photo) for one in scored])
+    own = scored[lesson.group.part(0, len(scored))]
     first = taught.untaught or untaught(taught.weights, lesson.config.seed)
     started = [taught.start] if taught.start else []
     ended = [] if taught.changed else [taught.weights]
-    counts = count([first, *started, *ended], scored, kept)
+    heads = [first, *started, *ended]
+    shares = lesson.group.each(lesson.group.all_or_none(lambda: _counts(lesson, heads, own)))
+    counts = [list(itertools.chain(*of_head)) for of_head in zip(*shares, strict=True)]
     if taught.changed:
         counts += count([taught.weights], scored, uncached(scored, taught.backbone, lesson))
     scores = [SegmentationScores.of(one, lesson.classes, lesson.config.seed) for one in counts]
     return scores[0], scores[1] if taught.start else None, scores[-1]
+
+
+def _counts(
+    lesson: Lesson, heads: Sequence[Weights], photos: Sequence[LabelledPhoto]
+) -> list[list[ImageCounts]]:
+    """For each head, those of each photo; of no photo, none."""
+    if not photos:
+        return [[] for _ in heads]
+    return count(heads, photos, look_at(lesson, [PhotoLook(one.photo) for one in photos]))
 
 
 def untaught(weights: Weights, seed: int) -> Weights:

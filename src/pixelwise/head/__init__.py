@@ -11,10 +11,21 @@ from pixelwise.head.objective import (
     grid,
     labels_by,
 )
-from pixelwise.head.solve import RIDGES, Chosen, Moments, Solved, choose_ridge, choose_ridge_by_loss, solve
+from pixelwise.head.solve import (
+    RIDGES,
+    ROWS_A_FEATURE,
+    Chosen,
+    Moments,
+    Solved,
+    choose_ridge,
+    choose_ridge_by_loss,
+    solve,
+)
+from pixelwise.head.together import over_all
 
 __all__ = [
     "RIDGES",
+    "ROWS_A_FEATURE",
     "Chosen",
     "Enlarged",
     "Maps",
@@ -29,5 +40,6 @@ __all__ = [
     "features_at",
     "grid",
     "labels_by",
+    "over_all",
     "solve",
 ]

@@ -97,6 +97,10 @@ class Objective(Protocol):
     def num_features(self) -> int:
         """D."""
 
+    @property
+    def total_weight(self) -> float:
+        """Sum of the pixels' weights, which the mean is over."""
+
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """Mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
 
@@ -138,7 +142,7 @@ class Pixels:
 
     @property
     def total_weight(self) -> float:
-        """Sum of the pixels' weights."""
+        """As `Objective`."""
         return sum(float(self._chances(start)[0].sum()) for start in range(0, len(self.features), _ROWS))
 
     def _chances(self, start: int) -> tuple[Tensor, Tensor]:
@@ -209,14 +213,18 @@ class WholePhotos:
         """D."""
         return sum(len(one) for one in self.maps[0])
 
+    @property
+    def total_weight(self) -> float:
+        """As `Objective`."""
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        known = (labels[labels != IGNORE].long() for labels in self.labels)
+        return sum(float(factors[one].sum()) for one in known)
+
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """As `Objective`."""
         weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
-        value, total = 0.0, 0.0
-        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        value, total = 0.0, self.total_weight
         for maps, labels in zip(self.maps, self.labels, strict=True):
-            known = labels != IGNORE
-            total += float(factors[labels[known].long()].sum())
             logits = logits_of_maps(maps, weight, bias, (labels.shape[0], labels.shape[1]))
             loss = cross_entropy(logits[None], labels[None], weights=self.class_weights, reduction="sum")
             loss.backward()

@@ -25,7 +25,8 @@ from pixelwise.scores import Confusion
 
 _MOST_STEPS = 500  # a whitened problem takes about 30
 _REGULAR = 1e-4  # curvature in all directions: far more than rounding takes from the least
-_ROWS_A_FEATURE = 4  # that the whitening sees; more change the number of steps little
+ROWS_A_FEATURE = 4
+"""Pixels that the whitening sees; more change the number of steps little."""
 _CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
 RIDGES = (1.0, 0.3, 0.1, 0.03)
@@ -69,7 +70,11 @@ class Moments:
     @staticmethod
     def of(objective: Objective) -> Moments:
         """Moments of some of an objective's pixels."""
-        rows = objective.sample(_ROWS_A_FEATURE * objective.num_features)
+        return Moments.of_rows(objective.sample(ROWS_A_FEATURE * objective.num_features))
+
+    @staticmethod
+    def of_rows(rows: Float[Tensor, "P D"]) -> Moments:
+        """Moments of some pixels' features."""
         mean = rows.mean(0)
         scale = rows.std(0, correction=0).clamp_min(_SMALLEST_SCALE)
         rows = (rows - mean) / scale
