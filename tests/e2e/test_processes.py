@@ -94,7 +94,7 @@ def largest_difference(one: Path, other: Path) -> float:
 
 
 def test_a_killed_worker_costs_what_came_after_the_last_checkpoint(script, environment, tmp_path):
-    train = [sys.executable, script, *TRAIN, "--epochs", 3, "--workers", 2, "--json"]
+    train = [sys.executable, script, *TRAIN, "--epochs", 2, "--workers", 2, "--json"]
     undisturbed, _ = finished(started([*train, "-o", tmp_path / "whole"], environment))
     running = started([*train, "-o", tmp_path / "killed"], environment)
     wait_until(lambda: saved_step(tmp_path / "killed") >= 3)

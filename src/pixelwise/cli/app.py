@@ -29,7 +29,7 @@ from cyclopts import (
 from pixelwise.cli.common import Common, Outcome, Several, say
 from pixelwise.errors import Interrupted, PixelwiseError, ProcessLostError
 from pixelwise.files import plain_json
-from pixelwise.launch import launch, rank, rank_here
+from pixelwise.launch import is_restarted, launch, rank, rank_here
 from pixelwise.progress import show_progress
 from pixelwise.version import __version__
 
@@ -126,9 +126,12 @@ def run(tokens: Sequence[str]) -> int:
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=rank() != 0)
         return INTERRUPTED
+    except ProcessLostError as error:
+        say(str(error), quiet=rank_here() != 0 or is_restarted())
+        return _LOST
     except PixelwiseError as error:
         say(str(error), quiet=rank_here() != 0)  # those on one machine see the same files
-        return _LOST if isinstance(error, ProcessLostError) else WRONG
+        return WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
