@@ -60,9 +60,7 @@ def launch(num: int, work: Callable[..., int], *args: Any) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     for name in list(logging.root.manager.loggerDict):
-        if name.startswith(
-            ("torch.distributed", "torch.multiprocessing")
-        ):  # each has its own level
+        if name.startswith(("torch.distributed", "torch.multiprocessing")):  # each has its own level
             logging.getLogger(name).setLevel(logging.CRITICAL)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // num)))

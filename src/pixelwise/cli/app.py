@@ -119,7 +119,10 @@ def run(tokens: Sequence[str]) -> int:
         quiet = common.quiet or rank() != 0
         show_progress(not quiet)
         logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
-        return _finish(command(*bound.args, **bound.kwargs), common, tokens)
+        result = command(*bound.args, **bound.kwargs)
+        if isinstance(result, Several):
+            return launch(result.num, _run_as_one, list(tokens))
+        return _finish(result, common)
     except CycloptsError as error:
         say(_misread(error), always=True)
         return WRONG
@@ -144,10 +147,8 @@ def _describe_whole(tokens: Sequence[str]) -> None:
             one.help = None
 
 
-def _finish(result: Any, common: Common, tokens: Sequence[str]) -> int:
-    """Print what a verb found, or run it in several processes; --help and --version give no outcome."""
-    if isinstance(result, Several):
-        return launch(result.num, _run_as_one, list(tokens))
+def _finish(result: Any, common: Common) -> int:
+    """Print what a verb found; --help and --version give none, and of several processes one prints."""
     if not isinstance(result, Outcome) or rank() != 0:
         return DONE
     if common.json:
