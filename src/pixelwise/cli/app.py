@@ -120,9 +120,11 @@ def run(tokens: Sequence[str]) -> int:
         show_progress(not quiet)
         logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
         result = command(*bound.args, **bound.kwargs)
-        if isinstance(result, Several):
-            return launch(result.num, _run_as_one, list(tokens))
-        return _finish(result, common)
+        return (
+            launch(result.num, _run_as_one, tokens)
+            if isinstance(result, Several)
+            else _finish(result, common)
+        )
     except CycloptsError as error:
         say(_misread(error), always=True)
         return WRONG
@@ -158,7 +160,7 @@ def _finish(result: Any, common: Common) -> int:
     return SOME_FAILED if result.num_failed else DONE
 
 
-def _run_as_one(tokens: list[str]) -> int:
+def _run_as_one(tokens: Sequence[str]) -> int:
     """Run a command as one of several processes; exit where another is gone, so that all start again."""
     code = run(tokens)
     if code == _LOST:
