@@ -97,3 +97,11 @@ class Interrupted(PixelwiseError):
         super().__init__(message)
         self.path = path
         """Where the saved state lies."""
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; Python has a type for it, torch on a CPU words alone."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OF_MEMORY)
+
+
+_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive")

@@ -8,12 +8,16 @@ import hashlib
 import json
 import math
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from pixelwise.errors import OutputError
+
+_IN_USE = ".in use"  # locked as long as the process lives whose folder it is in
 
 
 @contextlib.contextmanager
@@ -85,6 +89,29 @@ def alone(lock: Path) -> Iterator[IO[bytes]]:
     with lock.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
+
+
+@contextlib.contextmanager
+def swept_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder of this process; what killed ones left of the same prefix is swept before."""
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # of another user, or swept by another process just now
+            _sweep(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name,
+        alone(Path(name) / _IN_USE),
+    ):
+        yield Path(name)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove a folder of ours that no process holds."""
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
+        return
+    with (folder / _IN_USE).open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -270,6 +270,29 @@ def test_large_pictures_go_in_tiles_and_say_the_same(monkeypatch):
     assert num_seen(whole) == 1  # it said that no margin makes tiles exact
 
 
+@pytest.mark.parametrize("said", ["can't allocate memory", "CUDA out of memory", None])
+def test_where_memory_lacks_tiles_are_smaller_and_say_the_same(monkeypatch, caplog, said):
+    image = torch.from_numpy(scene(136, 200).transpose(2, 0, 1).copy())
+    backbone = tiny_backbone()
+    monkeypatch.setattr("pixelwise.features.extraction._WHOLE_PIXELS", 8000)
+    small = Extractor(backbone, torch.float32)
+    look = small._look
+
+    def with_little_memory(part):
+        if part.shape[1] * part.shape[2] > 3000:
+            raise MemoryError if said is None else RuntimeError(said)
+        return look(part)
+
+    expected = small(image)
+    small._look = with_little_memory
+    for one, other in zip(small(image), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    assert caplog.messages == ["needed more memory than there is: photos are looked at in smaller tiles"] * 2
+    monkeypatch.setattr(small, "_look", lambda part: with_little_memory(torch.zeros(3, 100, 100)))
+    with pytest.raises((MemoryError, RuntimeError)):
+        small(image)
+
+
 def test_a_network_in_training_mode_is_not_looked_with():
     backbone = tiny_backbone()
     backbone.net.layers[1].training = True

@@ -2,12 +2,15 @@
 
 import hashlib
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pixelwise.errors import OutputError
-from pixelwise.files import checksum, require_writable, whole_file, write_bytes, write_text
+from pixelwise.files import checksum, require_writable, swept_folder, whole_file, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -83,3 +86,25 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot write .*file/head: "):
         require_writable(tmp_path / "file" / "head")
+
+
+def test_what_a_killed_process_put_aside_is_swept_and_what_a_living_one_has_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = (
+        "import sys, tempfile, time\nfrom pixelwise.files import swept_folder\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "with swept_folder('aside-') as folder:\n"
+        "    (folder / 'upload').write_text('private'); print(folder, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        left = Path(other.stdout.readline().strip())
+        (tmp_path / "aside-other").mkdir()  # no process of ours made it
+        with swept_folder("aside-") as own:
+            assert left.exists()
+        other.kill()
+        other.wait()
+    assert (left / "upload").exists()
+    with swept_folder("aside-") as own:
+        assert set(names(tmp_path)) == {"aside-other", own.name}
+    assert names(tmp_path) == ["aside-other"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from pixelwise.backbones import Backbone, folded
 from pixelwise.config import Precision
-from pixelwise.errors import FrozenError
+from pixelwise.errors import FrozenError, is_of_memory
 from pixelwise.features.tiling import Maps, split, stitch
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.view import WHOLE, View, read_view, reading_size
@@ -21,6 +22,8 @@ from pixelwise.processor import compute_in
 READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
 _WHOLE_PIXELS = 1_500_000
+_MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
+_logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 
 
@@ -74,6 +77,7 @@ class Extractor(nn.Module):
             )
         self.dtype, self.device = dtype, device
         self.precision = computed_in(dtype, device)
+        self._smaller = 0
         self.backbone = folded(backbone, self.precision).to(device)
 
     @torch.no_grad()
@@ -82,16 +86,31 @@ class Extractor(nn.Module):
 
         Pictures are looked at one by one: so a photo's maps depend on this photo alone, and on the CPU many
         at once take no less time each. A large one goes in tiles where the network says how wide their
-        margins have to be.
+        margins have to be; where memory does not suffice, in smaller ones, of which a warning tells.
 
         Raises:
             ShapeError: the network's `multiple` does not divide height and width.
         """
-        backbone = self.backbone
-        if backbone.margin is None:
+        if self.backbone.margin is None:
             return self._look(image)
+        while True:
+            try:
+                return self._look_in_tiles(image)
+            except (MemoryError, RuntimeError) as error:
+                if not is_of_memory(error) or self._smaller + 1 == len(_MARGINS):
+                    raise
+            self._smaller += 1  # and it stays so: the next photo would fail again
+            _logger.warning("needed more memory than there is: photos are looked at in smaller tiles")
+
+    def _look_in_tiles(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
+        backbone = self.backbone
+        assert backbone.margin is not None
         tiles = split(
-            *image.shape[1:], step=backbone.multiple, margin=backbone.margin, max_pixels=_WHOLE_PIXELS
+            *image.shape[1:],
+            step=backbone.multiple,
+            margin=backbone.margin,
+            max_pixels=_WHOLE_PIXELS >> self._smaller,
+            margins=_MARGINS[self._smaller],
         )
         return stitch(image, tiles, [level.stride for level in backbone.levels], self._look)
 

@@ -42,14 +42,16 @@ class Tile:
         )
 
 
-def split(height: int, width: int, *, step: int, margin: int, max_pixels: int) -> list[Tile]:
+def split(
+    height: int, width: int, *, step: int, margin: int, max_pixels: int, margins: float = 4
+) -> list[Tile]:
     """Tiles that cover a picture once, each seen with `margin` pixels around it; the fewest pixels in all.
 
     Every border lies at a multiple of `step`, or at the picture's own. None sees more than `max_pixels`, or
-    more than a square of four margins, whichever is larger: in smaller ones the network would see little but
-    margins, and every pixel many times over.
+    more than a square of so many `margins`, whichever is larger: in smaller ones than four the network would
+    see little but margins, and every pixel many times over.
     """
-    limit = max(max_pixels, (4 * margin) ** 2, (2 * margin + step) ** 2)
+    limit = max(max_pixels, int(margins * margin) ** 2, (2 * margin + step) ** 2)
     if height * width <= limit:
         return [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
     rows, columns = (

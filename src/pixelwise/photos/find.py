@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.errors import OutputError, PixelwiseError
+from pixelwise.errors import OutputError, PixelwiseError, is_of_memory
 from pixelwise.photos.formats import SUFFIXES
 
 
@@ -26,7 +26,7 @@ class Failure:
         """What went wrong with one photo in a sentence that names it, whatever a library raised."""
         if isinstance(error, PixelwiseError):
             return cls(path, str(error))
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's is a RuntimeError
+        if is_of_memory(error):
             return cls(path, f"{path}: needed more memory than there is")
         if isinstance(error, OSError):
             return cls(path, f"{path}: {(error.strerror or str(error)).lower()}")

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pixelwise.errors import PixelwiseError
+from pixelwise.errors import PixelwiseError, is_of_memory
 from pixelwise.processor import ONE_THREAD
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
@@ -105,7 +105,7 @@ class Place:
         except PixelwiseError as error:
             raise type(error)(str(error).replace(str(upload), "photo")) from error
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch's is a RuntimeError
+            if is_of_memory(error):
                 raise busy("needed more memory than there is; try again later, or a smaller photo") from error
             raise
 

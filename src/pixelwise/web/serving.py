@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pixelwise.errors import ConfigError
+from pixelwise.files import swept_folder
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
@@ -155,12 +156,15 @@ def _url(listener: socket.socket) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder that everything goes to which this process puts aside; it goes away at the end."""
+    """A folder that everything goes to which this process puts aside; it goes away at the end.
+
+    Of a server that was killed the next one sweeps it: in it are other people's photos.
+    """
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    with tempfile.TemporaryDirectory(prefix="pixelwise-serve-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = folder
+    with swept_folder("pixelwise-serve-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         try:
-            yield Path(folder)
+            yield folder
         finally:
             tempfile.tempdir = before[0]
             if before[1] is None:
