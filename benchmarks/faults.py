@@ -204,7 +204,7 @@ def features(folder: Path) -> Job:
 
 
 def whole_copies(out: Path) -> set[str]:
-    copies = list(out.rglob("*.jpg"))
+    copies = list(out.rglob("[!.]*.jpg"))  # not what a kill left half written, under hidden names
     for path in copies:
         with Image.open(path) as image:
             image.load()

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pixelwise.errors import CheckpointError
+from pixelwise.errors import CheckpointError, OutputError
 from pixelwise.files import whole_file
 
 _FORMAT = 1
@@ -26,7 +26,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     """
     contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
-        save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
+        try:
+            save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
+        except SafetensorError as error:  # it has the system's words, and no number
+            reason = str(error).rpartition("I/O error: ")[2].partition(" (os error")[0].lower()
+            raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -16,10 +16,10 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pixelwise.batch.job import Job
 from pixelwise.batch.plan import STATE, Plan
@@ -115,7 +115,7 @@ def processors(job: Job) -> int:
     return len(os.sched_getaffinity(0))
 
 
-def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
+def reports(plan: Plan, todo: Todo, num_workers: int) -> Generator[Report]:
     """What the workers tell, chunk after chunk, as they come.
 
     Raises:
@@ -139,9 +139,11 @@ def reports(plan: Plan, todo: Todo, num_workers: int) -> Iterator[Report]:
         num_gpus=1 if plan.job.device == "cuda" else 0,
     )
     try:
-        for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
-            for report in batch["report"]:
-                yield Report(**json.loads(report))
+        batches = cast("Generator[Any]", iter(told.iter_batches(batch_size=None, prefetch_batches=0)))
+        with contextlib.closing(batches):
+            for batch in batches:
+                for report in batch["report"]:
+                    yield Report(**json.loads(report))
     except RayError as error:
         raise ConfigError(
             f"Ray could not run workers: {_last_line(error)}; on a cluster each machine needs this version "

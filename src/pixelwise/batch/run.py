@@ -133,27 +133,38 @@ def _work(
 ) -> None:
     """Have everything done that is left."""
     run = f"{time.time_ns():020}-{uuid.uuid4().hex[:6]}"
-    num_before, num = int(done.sum()), 0
+    num_before = int(done.sum())
     try:
         with started(plan, workers, address) as num_workers:
             todo = Todo(run=run, size=chunk_size(plan.num - num_before, num_workers), done=done)
             todo.write(plan.out)
-            stream = reports(plan, todo, num_workers)
-            first = next(stream, Report())  # from then on workers are at work, and their pace tells
-            start_s = time.perf_counter()
-            with progress(plan.job.task, plan.num, num_before) as advance:
-                for report in itertools.chain([first], stream):
-                    tell(report)
-                    if report.stop:
-                        raise OutputError(f"{report.stop}. What was done is kept; the same command goes on")
-                    if report.was_lost:
-                        _logger.warning("a worker was lost; another went on with what it had begun")
-                    some = report.written + len(report.failures)
-                    advance(some, f"{num / (time.perf_counter() - start_s):.1f} photos/s")
-                    num += some
+            # closed before Ray ends, or its own end would find nothing left
+            with contextlib.closing(reports(plan, todo, num_workers)) as stream:
+                _follow(stream, plan, num_before, tell)
     except KeyboardInterrupt:
         told = f"{Done(plan).mask.sum()} of {plan.num} photos are done; the same command goes on"
         raise Interrupted(told, plan.out) from None
+
+
+def _follow(stream: Iterator[Report], plan: Plan, num_before: int, tell: Callable[[Report], None]) -> None:
+    """Show how far workers are, by what they tell.
+
+    Raises:
+        OutputError: one of them cannot write.
+    """
+    num = 0
+    first = next(stream, Report())  # from then on workers are at work, and their pace tells
+    start_s = time.perf_counter()
+    with progress(plan.job.task, plan.num, num_before) as advance:
+        for report in itertools.chain([first], stream):
+            tell(report)
+            if report.stop:
+                raise OutputError(f"{report.stop}. What was done is kept; the same command goes on")
+            if report.was_lost:
+                _logger.warning("a worker was lost; another went on with what it had begun")
+            some = report.written + len(report.failures)
+            advance(some, f"{num / (time.perf_counter() - start_s):.1f} photos/s")
+            num += some
 
 
 def chunk_size(num: int, workers: int) -> int:

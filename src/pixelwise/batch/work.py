@@ -239,7 +239,7 @@ class Worker:
 
 def _named(told: str, place: Path, item: Item) -> str:
     """A message without names of ours, which differ from run to run."""
-    return told.replace(str(place), item.name)
+    return told.replace(f"{place}/output/photo", item.target).replace(str(place), item.name)
 
 
 def is_of_the_machine(error: BaseException, folder: Path) -> bool:

@@ -48,6 +48,16 @@ def _let_go(handle: int, path: Path, pid: int) -> None:
     os.close(handle)
 
 
+def _is_free(path: Path) -> bool:
+    """Whether no process holds a file."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 class Store:
     """Entries by key."""
 
@@ -84,6 +94,7 @@ class Store:
             whole_file(path, "put the cache elsewhere by PIXELWISE_CACHE") as temporary,
             temporary.open("r+b") as file,
         ):
+            fcntl.flock(file, fcntl.LOCK_EX)  # in the making: a clock that jumps makes it look old
             with alone(lock) as noted:
                 self._make_room(noted, len(content))
                 os.posix_fallocate(file.fileno(), 0, len(content))
@@ -143,7 +154,7 @@ class Store:
                 if found.name.endswith(_SUFFIX):
                     about, path = found.stat(), Path(found.path)
                     in_the_making = found.name.startswith(".")
-                    if in_the_making and about.st_mtime < abandoned_s:
+                    if in_the_making and about.st_mtime < abandoned_s and _is_free(path):
                         path.unlink()
                         continue
                     held_bytes += about.st_size

@@ -8,8 +8,11 @@ They are made when libvips asks for them, in one of its threads, while another e
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import math
+import os
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +46,7 @@ _THUMBNAIL, _OF_THUMBNAIL = "jpeg-thumbnail-data", "exif-ifd1-"
 """The picture inside EXIF, which would go on showing the photo as it was, and what EXIF says of it."""
 
 
+_LEAST_FREE_BYTES = 2**16  # on a disk that is not full; libvips writes less at a time
 _JPEG_XMP_BYTES = 60_000
 """Longer XMP libvips leaves out of a JPEG, whose segments hold 65,502 bytes."""
 
@@ -134,7 +138,7 @@ def write_map(path: Path, small: Tensor, photo: Photo) -> None:
         try:
             image.pngsave_target(target)
         except pyvips.Error as error:
-            raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
+            raise _not_written(path, error) from error
 
 
 @contextlib.contextmanager
@@ -156,11 +160,18 @@ def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
         except pyvips.Error as error:
             if stream.failure is not None:
                 raise stream.failure from None
-            raise OutputError(f"cannot write {path}: {vips_reason(error)}") from error
+            raise _not_written(path, error) from error
         finally:
             # Whoever asks for strips has to be done with them first, also when Ctrl-C came.
             pool.shutdown()
             stream.close()
+
+
+def _not_written(path: Path, error: pyvips.Error) -> OutputError:
+    """What to tell; of a full disk libvips says only that it could not write."""
+    if shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES:
+        return OutputError(f"cannot write {path}: {os.strerror(errno.ENOSPC).lower()}")
+    return OutputError(f"cannot write {path}: {vips_reason(error)}")
 
 
 class _Stream:

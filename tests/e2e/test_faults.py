@@ -1,0 +1,201 @@
+"""Faults from outside, injected: a full disk, photos that vanish or change, clocks that jump, lost memory.
+
+Kills are in test_train, test_feature_cache, test_batch and test_processes, and at random, over all jobs, in
+benchmarks/faults.py.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.lessons import folder_of_halves
+
+pytestmark = pytest.mark.slow
+MEMORY = """
+import logging, resource, sys, torch
+from pixelwise.backbones import open_backbone
+from pixelwise.features import Extractor
+logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+torch.set_num_threads(1)
+backbone = open_backbone("efficientnet_lite0")
+image = torch.randint(0, 255, (3, 1408, 2048), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+small, whole = Extractor(backbone, torch.float32), Extractor(backbone, torch.float32)
+small(image[:, :128, :128])
+(now,) = (int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (1024 * now + 435_000_000, -1))
+maps = small(image)
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print(max(float((one - other).abs().max()) for one, other in zip(maps, whole(image))))
+"""
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own, and a way to make it larger."""
+
+    def mount(*options) -> int:
+        return subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", *options], capture_output=True, check=False
+        ).returncode
+
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or mount("size=200k", "tmpfs", folder):
+        pytest.skip("a disk can be mounted by root alone")
+    yield folder, lambda size: mount(f"remount,size={size}", folder)
+    subprocess.run(["umount", folder], check=True)
+
+
+def write_photos(folder: Path, num: int, side: int = 200) -> list[Path]:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number:02}.jpg" for number in range(num)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (side, side)).astype(np.uint8)).save(path)
+    return paths
+
+
+def all_whole(folder: Path) -> list[str]:
+    """Names of the photos in a folder, each of which can be read to its end."""
+    for path in folder.glob("*.jpg"):
+        with Image.open(path) as image:
+            image.load()
+    return sorted(path.name for path in folder.glob("*.jpg"))
+
+
+def test_a_full_disk_costs_only_the_copies_that_did_not_fit(pixelwise, disk, tmp_path):
+    folder, enlarge = disk
+    paths = write_photos(tmp_path / "photos", 12)
+    done = pixelwise("colourise", tmp_path / "photos", "-o", folder / "out", "--json")
+    assert done.returncode == 1
+    values = json.loads(done.stdout)
+    assert 0 < len(values["written"]) < 12
+    assert len(values["written"]) + len(values["failed"]) == 12
+    assert all(one["error"].endswith(": no space left on device") for one in values["failed"])
+    assert all_whole(folder / "out") == sorted(Path(path).name for path in values["written"])
+    assert not list((folder / "out").glob(".*"))
+    enlarge("20m")
+    assert pixelwise("colourise", tmp_path / "photos", "-o", folder / "out").returncode == 0
+    assert all_whole(folder / "out") == [path.name for path in paths]
+
+
+def test_a_batch_waits_for_room_and_blames_no_photo(program, disk, tmp_path):
+    folder, enlarge = disk
+    paths = write_photos(tmp_path / "photos", 12)
+    command = [*program, "batch", "colourise", tmp_path / "photos", "-o", folder / "out", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no space left on device; make room, then go on" in done.stderr
+    assert "Traceback" not in done.stderr
+    num_before = len(all_whole(folder / "out"))
+    assert 0 < num_before < 12
+    enlarge("20m")
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["resumed"] == num_before
+    assert all_whole(folder / "out") == [path.name for path in paths]
+
+
+def test_training_on_a_full_disk_goes_on_once_there_is_room(pixelwise, disk):
+    folder, enlarge = disk
+    enlarge("100k")
+    train = ("train", "unet", "synthetic:shapes", "--num-filters", 4, "--epochs", 1, "-o", folder / "run")
+    done = pixelwise(*train)
+    assert done.returncode == 2
+    assert "no space left on device" in done.stderr
+    assert not list((folder / "run").glob(".*"))
+    enlarge("20m")
+    there = (folder / "run" / "checkpoint.safetensors").exists()
+    again = pixelwise("train", "--resume", "-o", folder / "run") if there else pixelwise(*train)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "run" / "model.safetensors").exists()
+
+
+def test_features_that_do_not_fit_on_disk_stay_in_memory(pixelwise, disk, tmp_path, monkeypatch):
+    folder, _ = disk
+    monkeypatch.setenv("PIXELWISE_CACHE", str(folder))
+    data = folder_of_halves(tmp_path / "halves", train=[0, 1, 2, 3], val=[4, 5], test=[6, 7])
+    done = pixelwise("finetune", f"folder:{data}", "--sizes", 128, "-o", tmp_path / "head", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "features stay in memory" in done.stderr
+    assert json.loads(done.stdout)["after"]["miou"] > 0.8
+
+
+@pytest.mark.parametrize("fault", ["vanishes", "is replaced"])
+def test_a_photo_that_changes_under_way_is_one_photo(program, tmp_path, fault):
+    paths = write_photos(tmp_path / "photos", 40, side=900)
+    other = write_photos(tmp_path / "other", 1, side=300)[0]
+    out = tmp_path / "out"
+    command = [*program, "colourise", tmp_path / "photos", "-o", out, "--json", "--quiet"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(out.glob("*.jpg")) and running.poll() is None:
+        time.sleep(0.01)
+    if fault == "vanishes":
+        paths[-1].unlink()
+    else:
+        other.replace(paths[-1])
+    told, remarks = running.communicate(timeout=120)
+    values = json.loads(told)
+    assert "Traceback" not in remarks
+    if fault == "vanishes":
+        assert running.returncode == 1
+        assert [one["path"] for one in values["failed"]] == [str(paths[-1])]
+        assert "no such file" in values["failed"][0]["error"]
+    else:
+        assert running.returncode == 0
+        with Image.open(out / paths[-1].name) as image:
+            assert image.size == (300, 300)
+    assert len(all_whole(out)) == 40 - len(values["failed"])
+
+
+@pytest.mark.parametrize("by_s", [-(10.0**8), 10.0**8])
+def test_a_clock_that_jumps_costs_no_features(tmp_path, monkeypatch, by_s):
+    """Entries are as old as the clock said; those in the making look abandoned when it goes far ahead."""
+    from pixelwise.features.store import Store
+
+    store, clock = Store(tmp_path, limit_bytes=3000), time.time
+    kept = [store.add(f"{number}", bytes([number]) * 500) for number in range(3)]
+    held = store.hold(["0", "1", "2"])
+    for path in kept:
+        os.utime(path, (clock() - by_s, clock() - by_s))
+    stop = threading.Event()
+    others: list[Path] = []
+
+    def fill():
+        number = 3
+        while not stop.is_set():
+            others.append(store.add(f"{number}", bytes(500)))
+            number += 1
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        for _ in range(20):
+            monkeypatch.setattr(time, "time", lambda: clock() + by_s)
+            time.sleep(0.01)
+            monkeypatch.setattr(time, "time", clock)
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        filling.join()
+    assert len(others) > 20
+    assert held is not None
+    assert [path.read_bytes() for path in kept] == [bytes([number]) * 500 for number in range(3)]
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.safetensors")) <= 3000
+
+
+def test_where_memory_ends_tiles_are_smaller(tmp_path):
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *warnings, difference = done.stdout.splitlines()
+    assert set(warnings) == {"needed more memory than there is: photos are looked at in smaller tiles"}
+    assert float(difference) < 1e-4
