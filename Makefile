@@ -1,7 +1,7 @@
 # Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench docs
+.PHONY: help setup locked lock audit demo test check golden bench docs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -19,6 +19,20 @@ help:  ## Say what there is to make
 setup: $(VENV)/.package  ## Put the package and what it needs into .venv
 	@echo "made $(VENV); the program is $(BIN)/pixelwise, and $(BIN)/pixelwise --help says what it does"
 
+locked: | $(BIN)/python  ## The same with the tools, in exactly the versions of requirements.lock, by their hashes
+	@echo "installing what requirements.lock names into $(VENV); torch is large, so this can take minutes"
+	@$(INSTALL) --require-hashes --no-deps --requirement requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.package $(VENV)/.tools
+
+lock: $(VENV)/.supply  ## Write requirements.lock anew: the newest versions that fit, with hashes
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	@echo "wrote requirements.lock: $$(grep -c '==' requirements.lock) packages"
+
+audit: $(VENV)/.supply  ## Known holes in what requirements.lock names, and a bill of materials in out
+	@.ci/audit $(BIN) requirements.lock out
+
 demo: $(VENV)/.package  ## Colour photographs and train a small network; one page to look at
 	@$(BIN)/pixelwise demo -o out/demo
 
@@ -34,8 +48,8 @@ check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floo
 golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
 	@$(BIN)/pytest -n 2 tests/golden
 
-bench: $(VENV)/.tools  ## Measure what the README claims (about half an hour)
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+bench: $(VENV)/.tools  ## Measure what is claimed, onto one page (about an hour)
+	@$(BIN)/python benchmarks/page.py --out out/bench
 
 docs: $(VENV)/.tools  ## Build the site of the docs into out/site; a dead link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -56,4 +70,8 @@ $(VENV)/.package: pyproject.toml | $(BIN)/python
 $(VENV)/.tools: pyproject.toml | $(VENV)/.package
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.supply: pyproject.toml | $(VENV)/.package
+	@$(INSTALL) --editable '.[supply]'
 	@touch $@

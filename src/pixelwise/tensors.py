@@ -29,8 +29,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
         try:
             save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
         except SafetensorError as error:  # it has the system's words, and no number
-            reason = str(error).rpartition("I/O error: ")[2].partition(" (os error")[0].lower()
-            raise OutputError(f"cannot write {path}: {reason}") from error
+            reason = str(error).rpartition("I/O error: ")[2].partition(" (os error")[0]
+            raise OutputError(f"cannot write {path}: {reason.lower()}") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
