@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -56,7 +57,7 @@ def main() -> None:
     whole = sum(one.share for one in targets.values())
     total, failed = 0, []
     for name, one in targets.items():
-        num = round(options.cases * one.share / whole)
+        num = math.ceil(options.cases * one.share / whole)
         done = subprocess.run(
             [sys.executable, __file__, "--target", name, f"-runs={num}", f"-seed={options.seed}"],
             capture_output=True,
@@ -186,6 +187,7 @@ def all_targets() -> dict[str, Target]:
             text('{"format": 1, "job": {}, "sources": []}'),
             1,
         ),
+        "request": Target(_requests(), "request", _multipart, 0.05),
     }
 
 
@@ -279,6 +281,54 @@ def _unpacked(unpack: Callable[[Path, Path], None], file: Path) -> None:
         finally:
             assert {one.name for one in Path(name).iterdir()} <= {"data"}
     assert set(file.parent.iterdir()) == before
+
+
+def _requests() -> Callable[[Path], None]:
+    """What anybody may send: a line, headers, an empty line, a body. No answer is that we are at fault."""
+    import asyncio
+
+    import httpx
+
+    from pixelwise.web import Limits, create_app, open_service
+    from pixelwise.web.guard import Rules
+
+    limits, made = Limits(max_megabytes=1, max_megapixels=0.1), {}
+
+    def app(folder: Path) -> Any:
+        if folder not in made:
+            rules = Rules(max_bytes=limits.max_bytes, hosts=None)
+            made[folder] = create_app(open_service(num_lanes=1), limits, rules, folder)
+        return made[folder]
+
+    async def ask(file: Path) -> None:
+        head, _, body = file.read_bytes().partition(b"\n\n")
+        first, *lines = head.split(b"\n")
+        method, _, target = first.decode("latin-1").partition(" ")
+        pairs = (line.partition(b":")[::2] for line in lines)
+        headers = [(name, value.strip()) for name, value in pairs]
+        transport = httpx.ASGITransport(app(file.parent))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            try:
+                request = client.build_request(method, target, headers=headers, content=body)
+            except (httpx.InvalidURL, ValueError, TypeError):
+                return  # cannot be sent
+            answer = await client.send(request)
+        assert answer.status_code < 500, answer.text
+
+    return lambda file: asyncio.run(ask(file))
+
+
+def _multipart(folder: Path) -> list[bytes]:
+    """Requests as clients send them."""
+    photo = _pictures(folder, ["png"])[0]
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    form = part % (b"file", b'; filename="a.png"', photo) + part % (b"saturation", b"", b"1.5")
+    return [
+        b"POST /v1/colourise?saturation=1\ncontent-type: image/png\naccept: image/png\n\n" + photo,
+        b"POST /v1/colourise\ncontent-type: multipart/form-data; boundary=b\n\n" + form + b"--b--\r\n",
+        b"POST /v1/segment?head=flower&overlay=true\ncontent-type: image/png\n\n" + photo,
+        b"GET /v1/models\naccept: application/json\n\n",
+    ]
 
 
 def _pictures(folder: Path, formats: list[str]) -> list[bytes]:
