@@ -27,7 +27,7 @@ from pixelwise.processor import processor_name
 from pixelwise.recipes import recipe
 from pixelwise.train.run import Run
 
-SIDE, REPEATS, WARM_UP = 4096, 7, 6
+SIDE, REPEATS, WARM_UP = 2048, 15, 6
 FORWARD, BACKWARD = "aten::convolution", "aten::convolution_backward"
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.errors import PixelwiseError, is_of_memory
-from pixelwise.processor import ONE_THREAD
+from pixelwise.processor import ONE_THREAD, give_back_memory
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 
 T = TypeVar("T")
+_TIDY_EVERY_S = 5.0
 
 
 class Desk:
@@ -29,6 +32,7 @@ class Desk:
         """Requests that were let in and have not left."""
         self.num_running = 0
         """Those of them that a thread works on."""
+        self._tidied_s = time.monotonic()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="photo")
 
@@ -58,6 +62,18 @@ class Desk:
         """Count a request that is done with."""
         with self._lock:
             self.num_inside -= 1
+
+    def tidy(self) -> None:
+        """Now and then, have a thread hand back the memory of photos that are done.
+
+        Photos of many sizes in many threads leave free memory in pieces that no other photo fits in.
+        """
+        with self._lock:
+            if time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
+                return
+            self._tidied_s = time.monotonic()
+        with contextlib.suppress(RuntimeError):  # closed
+            self._pool.submit(give_back_memory)
 
     def begin(self, do: Callable[[], T]) -> Future[T]:
         """Have a thread do something as soon as one is free, torch in one thread of its own."""
@@ -121,3 +137,4 @@ class Place:
             work.exception()  # nobody waits for it any more
         shutil.rmtree(self.folder, ignore_errors=True)
         self._desk.leave()
+        self._desk.tidy()
