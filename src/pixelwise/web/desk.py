@@ -64,12 +64,12 @@ class Desk:
             self.num_inside -= 1
 
     def tidy(self) -> None:
-        """Now and then, have a thread hand back the memory of photos that are done.
+        """Now and then, and when nobody is inside, hand back the memory of photos that are done.
 
         Photos of many sizes in many threads leave free memory in pieces that no other photo fits in.
         """
         with self._lock:
-            if time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
+            if self.num_inside and time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
                 return
             self._tidied_s = time.monotonic()
         with contextlib.suppress(RuntimeError):  # closed
