@@ -37,12 +37,12 @@ demo: $(VENV)/.package  ## Colour photographs and train a small network; one pag
 	@$(BIN)/pixelwise demo -o out/demo
 
 test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA names it
-	@$(BIN)/pytest -n 2 tests
+	@$(BIN)/pytest -n 2 --dist worksteal tests
 	@echo "every test passed, in $(VENV); PIXELWISE_DATA=$${PIXELWISE_DATA:-(unset: tests on real data were skipped)}"
 
 check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floors, spelling, the fast tests
 	@$(BIN)/pre-commit run --all-files
-	@$(BIN)/pytest -n 2 -m "not slow and not real" tests
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not real" tests
 	@echo "checked format, lint, types, floors, spelling and the fast tests"
 
 golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
