@@ -84,3 +84,10 @@ def commands_told():
 @pytest.mark.parametrize("line", commands_told())
 def test_commands_that_the_pages_tell_are_understood(line):
     app.parse_args(shlex.split(line, comments=True)[1:], exit_on_error=False, print_error=False)
+
+
+def test_the_readme_lists_every_verb():
+    table = (ROOT / "README.md").read_text().split("## Commands")[1]
+    american = {"colorize", "visualize"}
+    verbs = {name for name, *rest in VERBS if not rest}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == verbs - american
