@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from pixelwise.errors import PixelwiseError, ProcessLostError
+from pixelwise.errors import ConfigError, PixelwiseError, ProcessLostError
+from pixelwise.launch import rank_here
 
 T = TypeVar("T")
 
@@ -148,6 +149,10 @@ def joined(device: torch.device) -> Iterator[Processes]:
     """The group that torchrun, or `launch`, started this process in; of one process where nobody did.
 
     On GPUs each process takes the one of its place on its machine.
+
+    Raises:
+        ConfigError: there is none for it.
+        ProcessLostError: the others cannot be reached.
     """
     num = int(os.environ.get("WORLD_SIZE", "1"))
     if num == 1 or "MASTER_ADDR" not in os.environ:
@@ -155,7 +160,12 @@ def joined(device: torch.device) -> Iterator[Processes]:
         return
     on_gpu = device.type == "cuda"
     if on_gpu:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        device = torch.device("cuda", rank_here())
+        if (num_here := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > torch.cuda.device_count():
+            raise ConfigError(
+                f"needed a GPU for each of {num_here} processes, got {torch.cuda.device_count()}; "
+                "give fewer --workers, or --device cpu"
+            )
         torch.cuda.set_device(device)
     with told_when_lost():
         # The agent's store outlives a restart: without the count of restarts before each key, addresses of
