@@ -192,3 +192,11 @@ def test_fewer_pictures_than_processes_are_refused_in_one_line(environment, tmp_
     assert out == ""
     assert "needed a picture at least for each of 2 processes" in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("num", "needed"), [(0, "at least 1"), (10_000, "at most ")])
+def test_a_number_of_workers_that_cannot_be_is_refused(pixelwise, tmp_path, num, needed):
+    done = pixelwise("train", "cnn", "synthetic:shapes", "--workers", num, "-o", tmp_path / "run")
+    assert done.returncode == 2
+    assert f"workers needs to be {needed}" in done.stderr
+    assert not (tmp_path / "run").exists()

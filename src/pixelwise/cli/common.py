@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,10 +63,13 @@ def starts_several(workers: int) -> bool:
     """Whether a verb is to be run by several processes, and this is none of them.
 
     Raises:
-        ConfigError: there are to be fewer than 1.
+        ConfigError: there are to be fewer than 1, or more than processors; two may be tried out on one.
     """
+    most = max(2, len(os.sched_getaffinity(0)))  # each holds all that one alone would: dozens fill the memory
     if workers < 1:
         raise ConfigError(f"workers needs to be at least 1, got {workers}")
+    if workers > most:
+        raise ConfigError(f"workers needs to be at most {most} on this machine, got {workers}")
     return workers > 1 and not is_one_of_several()
 
 
