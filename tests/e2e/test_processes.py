@@ -188,5 +188,5 @@ def test_finetune_shares_the_photos_to_look_at(environment, tmp_path):
 def test_a_number_of_workers_that_cannot_be_is_refused(pixelwise, tmp_path, num, needed):
     done = pixelwise("train", "cnn", "synthetic:shapes", "--workers", num, "-o", tmp_path / "run")
     assert done.returncode == 2
-    assert f"workers needs to be {needed}" in done.stderr
+    assert f"--workers needs to be {needed}" in done.stderr
     assert not (tmp_path / "run").exists()

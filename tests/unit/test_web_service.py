@@ -218,8 +218,11 @@ def test_a_field_given_twice_or_in_two_places_is_refused(client, flower):
 
 
 def test_wrong_paths_and_methods(client):
-    assert client.get("/v1/colourise").status_code == 405
-    assert client.post("/v1/nothing").status_code in (404, 405)
+    answer = client.get("/v1/colourise")
+    assert told(answer, 405) == "needed POST /v1/colourise, got GET"
+    assert answer.headers["allow"] == "POST"
+    assert told(client.put("/metrics"), 405) == "needed GET /metrics, got PUT"
+    assert "needed one of the paths /v1/colourise, " in told(client.post("/v1/nothing"), 404)
 
 
 def test_what_is_served_is_listed(client):
@@ -293,3 +296,18 @@ def test_an_answer_that_takes_too_long_is_given_up(make, flower, monkeypatch):
         waited = client.post("/v1/colourise", content=encoded(flower))
         assert "waited 0.3 s for its turn" in told(waited, 503)
         assert waited.headers["retry-after"] == "2"
+
+
+def test_bytes_of_a_kind_that_curl_made_up_are_a_photo(client, flower):
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/v1/colourise", content=encoded(flower), headers=kind)
+    assert answer.status_code == 200
+    assert "needed a whole photo in" in told(client.post("/v1/colourise", content=b"a=b", headers=kind), 415)
+
+
+def test_a_parameter_that_is_none_is_told_where_they_are_listed(client, flower):
+    answer = client.post("/v1/colourise?keep-grey=paper", content=encoded(flower))
+    assert (
+        told(answer, 422)
+        == "keep-grey: needed a parameter of this path, which /openapi.json lists, got another"
+    )

@@ -67,9 +67,9 @@ def starts_several(workers: int) -> bool:
     """
     most = max(2, len(os.sched_getaffinity(0)))  # each holds all that one alone would: dozens fill the memory
     if workers < 1:
-        raise ConfigError(f"workers needs to be at least 1, got {workers}")
+        raise ConfigError(f"--workers needs to be at least 1, got {workers}")
     if workers > most:
-        raise ConfigError(f"workers needs to be at most {most} on this machine, got {workers}")
+        raise ConfigError(f"--workers needs to be at most {most} on this machine, got {workers}")
     return workers > 1 and not is_one_of_several()
 
 

@@ -44,22 +44,22 @@ def export(
     if int8 != (calibrate is not None):
         raise ConfigError("--int8 and --calibrate DIR go together: 8 bit needs photos to be calibrated on")
     from pixelwise.export import export_head, export_model
-    from pixelwise.heads import is_head, open_head
+    from pixelwise.heads import Head, is_head, open_head
     from pixelwise.photos.find import find_photos
     from pixelwise.runs import open_model
 
-    say(f"exporting {model}, on the CPU; this takes some seconds", quiet=common.quiet)
+    opened = open_head(model) if is_head(model) else open_model(model)
+    say(f"exporting {model}, on the CPU; this takes up to a minute", quiet=common.quiet)
     found, failures = find_photos([str(calibrate)]) if calibrate is not None else ([], [])
     if failures:
         raise ConfigError(failures[0].error)
     photos = [one.path for one in found]
-    if is_head(model):
+    if isinstance(opened, Head):
         from pixelwise.backbones import open_backbone
 
-        head = open_head(model)
-        done = export_head(head, open_backbone(head.backbone, weights), out, split, photos)
+        done = export_head(opened, open_backbone(opened.backbone, weights), out, split, photos)
     else:
-        done = export_model(open_model(model), out, split, photos)
+        done = export_model(opened, out, split, photos)
     near = done.difference
     values = {
         "files": [str(path) for path in done.files],
@@ -69,7 +69,8 @@ def export(
         "equal": near.equal,
         "int8": asdict(done.int8) if done.int8 else None,
     }
-    message = f"{' and '.join(map(str, done.files))}, {done.num_bytes / 1e6:.1f} MB: {near}, on real photos"
+    message = f"{' and '.join(map(str, done.files))}, {done.num_bytes / 1e6:.1f} MB: "
     if done.int8:
-        message += f"; in 8 bit, on the photos held out, {done.int8}"
+        message += f"in 8 bit, on the photos held out, {done.int8}; before, in single precision, "
+    message += f"{near}, on real photos"
     return Outcome(values=values, message=message)

@@ -22,7 +22,7 @@ from pixelwise.web.limits import Limits
 from pixelwise.web.metrics import Measured, Metrics
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES
 from pixelwise.web.parameters import ColouriseParameters, P, SegmentParameters, with_fields
-from pixelwise.web.problems import documented, handle_problems
+from pixelwise.web.problems import Refusal, documented, handle_problems
 from pixelwise.web.service import Known, Made, Service
 from pixelwise.web.uploads import documented as documented_body
 from pixelwise.web.uploads import receive
@@ -69,6 +69,7 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
     )
     app.include_router(_photo_routes(service, desk, metrics))
     app.include_router(_other_routes(service, metrics))
+    app.include_router(_unknown_routes())
     handle_problems(app)
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(Measured, metrics=metrics)
@@ -165,6 +166,25 @@ def _other_routes(service: Service, metrics: Metrics) -> APIRouter:
         return Response(metrics.text(), media_type=metrics.media_type)
 
     return router
+
+
+def _unknown_routes() -> APIRouter:
+    """What else is asked of paths that are ours: the page, which has the others, would answer its own way."""
+    router = APIRouter()
+    known = {COLOURISE: "POST", SEGMENT: "POST", MODELS: "GET", HEALTH: "GET", METRICS: "GET"}
+
+    async def refuse(request: Request) -> Response:
+        path = request.url.path
+        if (method := known.get(path)) is None:
+            raise Refusal(404, f"needed one of the paths {', '.join(known)}, got {path!r:.80}")
+        raise Refusal(405, f"needed {method} {path}, got {request.method}", {"Allow": method})
+
+    for path in ("/v1/{rest:path}", HEALTH, METRICS):
+        router.add_route(path, refuse, methods=list(_METHODS), include_in_schema=False)
+    return router
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 def _of_rules(rules: Rules) -> list[int]:

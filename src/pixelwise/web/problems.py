@@ -133,6 +133,8 @@ def documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
 def _told(one: dict[str, Any]) -> str:
     """One thing that is wrong with the parameters."""
     place = ".".join(str(part) for part in one["loc"] if part not in ("query", "body"))
+    if one.get("type") == "extra_forbidden":
+        return f"{place}: needed a parameter of this path, which /openapi.json lists, got another"
     came = one.get("input")
     got = f", got {came!r:.80}" if isinstance(came, str | int | float) else ""
     return f"{place}: {one['msg']}{got}"

@@ -16,6 +16,7 @@ from pixelwise.web.problems import Refusal
 
 _FILE = "file"
 _MULTIPART, _OCTETS = "multipart/form-data", "application/octet-stream"
+_UNSAID = ("", _OCTETS, "application/x-www-form-urlencoded")  # the last is what curl says of any bytes
 _MOST_FIELDS, _MOST_FIELD_BYTES = 500, 4096
 
 
@@ -33,7 +34,7 @@ async def receive(request: Request, folder: Path, seconds: float) -> tuple[Path,
         async with asyncio.timeout(seconds):
             if kind == _MULTIPART:
                 return target, await _from_form(request, target)
-            if kind and kind != _OCTETS and not kind.startswith("image/"):
+            if kind not in _UNSAID and not kind.startswith("image/"):
                 raise Refusal(
                     415,
                     f"needed a photo as {_MULTIPART}, or its bytes as image/* or {_OCTETS}, got {kind:.80}; "

@@ -18,7 +18,7 @@ from pixelwise.control.hints import Hint
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.photo_write import output_suffix
-from pixelwise.web.page.events import download_on, shown_errors
+from pixelwise.web.page.events import download_on, shown_errors, within_bounds
 from pixelwise.web.page.pictures import Codes, marked, small, sureness
 
 _MOST = 50  # photos of one visitor
@@ -162,6 +162,7 @@ def colour_tab() -> None:
                 0.1, 2.0, 1.0, step=0.05, label="Temperature", info="lower is bolder, higher calmer"
             )
             saturation = gr.Slider(0.0, 2.5, 1.0, step=0.05, label="Saturation", info="0 is grey")
+            within_bounds(temperature, saturation)
             keep_grey = gr.CheckboxGroup(list(_GREY), label="Keep grey")
         with gr.Tabs():
             with gr.Tab("Before and after"):

@@ -66,3 +66,13 @@ def download_on(button: gr.Button, prepare: Callable[..., Path], inputs: Sequenc
             raise gr.Error(str(error), title="", print_exception=False) from error
 
     button.click(made, list(inputs), hidden, show_progress="hidden").success(None, js=press)
+
+
+def within_bounds(*sliders: gr.Slider) -> None:
+    """Take a number that is typed beyond a slider's end for its end, where Gradio would raise."""
+
+    def bounded(slider: gr.Slider, number: float) -> float:
+        return min(max(float(number), float(slider.minimum)), float(slider.maximum))
+
+    for slider in sliders:
+        slider.preprocess = functools.partial(bounded, slider)  # type: ignore[method-assign]  # of this one

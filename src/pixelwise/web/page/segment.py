@@ -20,7 +20,7 @@ from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting import write_cut_out, write_labels
-from pixelwise.web.page.events import download_on, named_after, shown_errors
+from pixelwise.web.page.events import download_on, named_after, shown_errors, within_bounds
 from pixelwise.web.page.pictures import Codes, legend, nearest, small
 
 _MOST = 50  # photos of one visitor
@@ -109,6 +109,7 @@ def segment_tab(heads: Sequence[Path]) -> None:
     )
     with gr.Column(visible=False) as work:
         opacity = gr.Slider(0.0, 1.0, 0.5, step=0.05, label="Opacity", info="0 leaves outlines alone")
+        within_bounds(opacity)
         picture = gr.Image(
             label="Classes over the photograph",
             format="jpeg",
