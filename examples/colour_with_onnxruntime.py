@@ -31,6 +31,9 @@ def main(model: str, source: str, target: str) -> None:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     facts = {key: json.loads(v) for key, v in session.get_modelmeta().custom_metadata_map.items()}
 
+    if facts.get("task") != "colour":
+        sys.exit(f"needed an exported colouriser, got {model}, whose task is {facts.get('task', 'unknown')}")
+
     photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
     small = photo.resize(reading_size(photo.size, facts), Image.Resampling.BICUBIC)
     planes = np.asarray(small, dtype=np.float32).transpose(2, 0, 1)[None] / 255

@@ -29,7 +29,7 @@ from pixelwise.heads import open_head
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.predict import Prediction, predict
-from pixelwise.progress import progress
+from pixelwise.progress import announce, progress
 from pixelwise.report import compare, curves, final_scores, pictures
 from pixelwise.runs import Model, open_model, read_metrics, read_samples
 from pixelwise.segmenting import Look, write_labels, write_overlay
@@ -83,6 +83,8 @@ class Demo:
 def write_demo(folder: Path, model: Model, device: Device = "auto", seed: int = 0) -> Demo:
     """Colour photographs, cut out a flower, train a small network, and show all on `folder/index.html`.
 
+    The page is there, without the network, before that is trained.
+
     What was made of the photographs is left in the folder too; an earlier demonstration is replaced.
     The seed decides what is drawn and how the small network starts.
 
@@ -92,19 +94,21 @@ def write_demo(folder: Path, model: Model, device: Device = "auto", seed: int = 
     """
     start_s = time.perf_counter()
     coloured = _colour_all(folder, model)
-    sections = [
-        _colour_section(coloured, model),
-        _segment_section(folder),
-        _training_section(device, seed),
-        _next_section(),
-    ]
+    sections = [_colour_section(coloured, model), _segment_section(folder)]
+    _write_page(folder, "A network is in training below; load this page again in half a minute.", sections)
+    announce(f"{folder / PAGE} can be opened; one more part of it is in the making")
+    sections += [_training_section(device, seed), _next_section()]
     seconds = time.perf_counter() - start_s
     lead = (
         "Grey photographs coloured, a flower cut out, and a network trained from nothing: made on this "
         f"machine, offline, in {seconds:.0f} seconds."
     )
-    write_text(folder / PAGE, page.frame("A class for every pixel", lead, *sections))
+    _write_page(folder, lead, sections)
     return Demo(folder / PAGE, [one.path for one in coloured], seconds)
+
+
+def _write_page(folder: Path, lead: str, sections: list[str]) -> None:
+    write_text(folder / PAGE, page.frame("A class for every pixel", lead, *sections))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Processes:
     num: int = 1
     """How many there are."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    """Where it computes, and what is sent has to lie."""
+    """Where it computes; what is sent goes by way of it."""
 
     @property
     def leads(self) -> bool:
@@ -53,23 +53,23 @@ class Processes:
         """Each number, added up over the processes, in double precision."""
         if self.num == 1:
             return list(values)
-        together = torch.tensor(values, dtype=torch.float64, device=self.device)
+        together = torch.tensor(values, dtype=torch.float64)
         self.add_up(together)
         return [float(value) for value in together]
 
     def add_up(self, tensor: torch.Tensor) -> None:
         """Let a tensor be the sum of all processes' tensors, in place."""
         if self.num > 1:
-            with told_when_lost():
-                dist.all_reduce(tensor)
+            with self._sent(tensor) as sent:
+                dist.all_reduce(sent)
 
     def most(self, value: int) -> int:
         """The largest of their numbers."""
         if self.num == 1:
             return value
-        largest = torch.tensor(value, device=self.device)
-        with told_when_lost():
-            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        largest = torch.tensor(value)
+        with self._sent(largest) as sent:
+            dist.all_reduce(sent, dist.ReduceOp.MAX)
         return int(largest)
 
     def any(self, said: bool) -> bool:
@@ -102,8 +102,17 @@ class Processes:
     def as_first(self, tensor: torch.Tensor) -> None:
         """Let a tensor be what it is in the first process, in place."""
         if self.num > 1:
-            with told_when_lost():
-                dist.broadcast(tensor, 0)
+            with self._sent(tensor) as sent:
+                dist.broadcast(sent, 0)
+
+    @contextlib.contextmanager
+    def _sent(self, tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+        """A tensor as it can be sent, nccl takes no other device's; it is then what became of that."""
+        sent = tensor.to(self.device).contiguous()
+        with told_when_lost():
+            yield sent
+        if sent is not tensor:
+            tensor.copy_(sent)
 
     def by_first(self, ask: Callable[[], T]) -> T:
         """What the first process answers, in all of them; or the error that it meets."""

@@ -80,6 +80,12 @@ def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
     photos = {f"photo_{size}": np.zeros((1, 3, 64, 96), np.float32) for size in facts["short_side"]}
     (logits,) = session.run(None, photos | {"size": np.array([50, 70])})
     assert logits.shape == (1, len(facts["classes"]["names"]), 50, 70)
+    script = [sys.executable, str(ROOT / "examples" / "colour_with_onnxruntime.py")]
+    refused = subprocess.run(
+        [*script, path, sample_photos()[0], tmp_path / "x.png"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("needed an exported colouriser")
 
 
 @pytest.mark.slow
@@ -100,11 +106,13 @@ def test_a_head_and_its_backbone_as_two_files(tmp_path, pixelwise):
 @pytest.mark.slow
 def test_8_bit_is_a_third_as_large_and_tells_what_it_costs(tmp_path, pixelwise):
     path, folder = tmp_path / "small.onnx", tmp_path / "photos"
-    folder.mkdir()
+    (folder / "below").mkdir(parents=True)
     for photo in sample_photos():
-        (folder / photo.name).write_bytes(photo.read_bytes())
+        (folder / "below" / photo.name).write_bytes(photo.read_bytes())
     done = pixelwise("export", "photo", "-o", path, "--int8", "--calibrate", folder, "--json")
     assert done.returncode == 0, done.stderr
+    assert "calibrated on half of 2 photos" in done.stderr
+    assert "Warning" not in done.stderr
     told = json.loads(done.stdout)
     assert told["bytes"] == path.stat().st_size < 6e6
     assert 0.01 < told["int8"]["ciede2000"] < 5
@@ -118,7 +126,8 @@ def test_8_bit_is_a_third_as_large_and_tells_what_it_costs(tmp_path, pixelwise):
         (["photo", "-o", "photo.onnx", "--int8"], "--calibrate"),
         (["cifar-ab", "-o", "x.onnx", "--split"], "leave out --split"),
         (["photo", "-o", "x.onnx", "--calibrate", "."], "go together"),
-        (["nothing", "-o", "x.onnx"], "nothing"),
+        (["nothing", "-o", "x.onnx"], "the heads flower, flower20"),
+        (["photo", "-o", "x.onnx", "--int8", "--calibrate", "nowhere"], "nowhere"),
     ],
 )
 def test_wrong_use_is_told_and_nothing_written(arguments, told, tmp_path, pixelwise, monkeypatch):

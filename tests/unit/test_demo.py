@@ -34,10 +34,11 @@ def model():
 
 @pytest.fixture(scope="module")
 def made(model, tmp_path_factory):
-    whole, seeds = demo._small, []
+    whole, seeds, early = demo._small, [], []
 
     def smaller(palette, num_colours, seed):
         seeds.append(seed)
+        early.append((folder / "index.html").read_text())
         config = whole(palette, num_colours, seed)
         return replace(
             config,
@@ -51,6 +52,8 @@ def made(model, tmp_path_factory):
         patch.setattr(demo, "_small", smaller)
         made = write_demo(folder, model, "cpu", seed=5)
     assert seeds == [5]
+    assert "load this page again" in early[0]
+    assert "A flower, cut out" in early[0]
     return made
 
 

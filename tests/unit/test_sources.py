@@ -61,6 +61,10 @@ def test_the_data_dir_may_be_below_a_tilde(tmp_path, monkeypatch):
     assert len(load_pictures("cifar10:bird", Path("~/data")).train) == 10
     monkeypatch.setenv("PIXELWISE_DATA", "~/data")
     assert default_data_dir() == tmp_path / "data"
+    monkeypatch.setenv("PIXELWISE_DATA", "~/dta")
+    with pytest.raises(ConfigError, match="PIXELWISE_DATA, got ~/dta"):
+        default_data_dir()
+    assert not (tmp_path / "dta").exists()
     with pytest.raises(DataError, match=r"~no\.such\.user/photos"):
         load_pictures("folder:~no.such.user/photos")
 

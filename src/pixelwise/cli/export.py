@@ -9,7 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, Weights, say
-from pixelwise.errors import ConfigError
+from pixelwise.errors import CheckpointError, ConfigError
+
+_FEW = 20  # photos; of fewer, ranges of numbers depend on which they are
 
 
 def export(
@@ -39,21 +41,20 @@ def export(
     int8
         Convolutions in whole numbers of 8 bit; needs --calibrate.
     calibrate
-        Folder of photos: on half of them ranges of numbers are measured, on the others what 8 bit costs.
+        Folder of photos, its subfolders included: on half of them ranges of numbers are measured, on the
+        others what 8 bit costs.
     """
     if int8 != (calibrate is not None):
         raise ConfigError("--int8 and --calibrate DIR go together: 8 bit needs photos to be calibrated on")
+    if calibrate is not None and not calibrate.is_dir():
+        raise ConfigError(f"needed a folder of photos to calibrate on, got {calibrate}, which is none")
     from pixelwise.export import export_head, export_model
     from pixelwise.heads import Head, is_head, open_head
-    from pixelwise.photos.find import find_photos
     from pixelwise.runs import open_model
 
+    _require_known(model)
     opened = open_head(model) if is_head(model) else open_model(model)
-    say(f"exporting {model}, on the CPU; this takes up to a minute", quiet=common.quiet)
-    found, failures = find_photos([str(calibrate)]) if calibrate is not None else ([], [])
-    if failures:
-        raise ConfigError(failures[0].error)
-    photos = [one.path for one in found]
+    photos = _photos_in(calibrate, common) if calibrate is not None else []
     if isinstance(opened, Head):
         from pixelwise.backbones import open_backbone
 
@@ -74,3 +75,25 @@ def export(
         message += f"in 8 bit, on the photos held out, {done.int8}; before, in single precision, "
     message += f"{near}, on real photos"
     return Outcome(values=values, message=message)
+
+
+def _photos_in(folder: Path, common: Common) -> list[Path]:
+    from pixelwise.photos.find import find_photos
+
+    found, failures = find_photos([str(folder)], recursive=True)
+    if failures:
+        raise ConfigError(failures[0].error)
+    if len(found) < _FEW:
+        say(f"8 bit is calibrated on half of {len(found)} photos; {_FEW} are safer", quiet=common.quiet)
+    return [one.path for one in found]
+
+
+def _require_known(name: str) -> None:
+    """Raise a `CheckpointError` that names heads as well as models, where a name is neither's."""
+    from pixelwise.cards import shipped_heads, shipped_models
+
+    if not Path(name).exists() and name not in (*shipped_models(), *shipped_heads()):
+        raise CheckpointError(
+            f"needed a run's folder, a file of a model or a head, or a name, got {name!r}; there are "
+            f"the models {', '.join(shipped_models())} and the heads {', '.join(shipped_heads())}"
+        )

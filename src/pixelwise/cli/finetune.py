@@ -48,8 +48,9 @@ def finetune(
     workers
         Processes on this machine that each look at a share of the photos; of the exact last layer.
     """
-    if workers > 1 and (plan or options.curve or options.task == "colour"):
-        raise ConfigError("--workers is for an exact last layer: leave out --plan, --curve, --task colour")
+    given = {"--plan": plan, "--curve": options.curve, "--task colour": options.task == "colour"}
+    if workers > 1 and (others := [name for name, is_given in given.items() if is_given]):
+        raise ConfigError(f"needed --workers without {' and '.join(others)}, got both; leave out one")
     if starts_several(workers):
         return Several(workers)
     if options.task == "colour":

@@ -90,9 +90,18 @@ def _load(source: str, data_dir: Path | None, seed: int, size: int) -> Pictures:
 
 
 def default_data_dir() -> Path:
-    """Where data sets lie unless told otherwise: PIXELWISE_DATA, or else a folder in the user's cache."""
+    """Where data sets lie unless told otherwise: PIXELWISE_DATA, or else a folder in the user's cache.
+
+    Raises:
+        ConfigError: PIXELWISE_DATA names no folder.
+    """
     if chosen := os.environ.get("PIXELWISE_DATA"):
-        return _home_found(chosen)
+        folder = _home_found(chosen)
+        if not folder.is_dir():
+            raise ConfigError(
+                f"needed a folder in PIXELWISE_DATA, got {chosen}, which is none; make it, or unset it"
+            )
+        return folder
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -30,6 +31,7 @@ def quantised(model: onnx.ModelProto, inputs: Iterator[dict[str, Any]]) -> onnx.
 
     Weights have a scale for each channel. Source: B. Jacob et al., arXiv:1712.05877.
     """
+    onnxruntime.set_default_logger_severity(3)  # of sessions it opens: they warn of an input left out
     # it recommends, through the root logger, what is done here
     with only_errors(None), tempfile.TemporaryDirectory() as folder:
         whole, ready, small = (Path(folder) / name for name in ("whole.onnx", "ready.onnx", "small.onnx"))

@@ -29,6 +29,7 @@ from pixelwise.files import require_writable, whole_file, write_bytes
 from pixelwise.heads import Head
 from pixelwise.models import ColourNet, LinearNet
 from pixelwise.photos.photo import open_photo
+from pixelwise.progress import Advance, announce, progress
 from pixelwise.runs import Model
 
 
@@ -54,6 +55,7 @@ def export_model(model: Model, out: Path, split: bool = False, calibrate: Sequen
     """
     _require_target(out, split, calibrate)
     facts = facts_of_model(model)
+    announce(f"tracing {model.name}; what follows runs on the CPU and takes up to a minute")
     if split:
         head = to_onnx(decoding(model), model.name)
         assert isinstance(model.net, ColourNet | LinearNet)  # or it could not be split
@@ -83,6 +85,7 @@ def export_head(
     """
     _require_target(out, split, calibrate)
     facts, dressed = facts_of_head(head, backbone), head.dress(backbone)
+    announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
     whole = to_onnx(judging(head, dressed, from_maps=split), head.name)
     enlarge(whole, head.classes.num_classes)
 
@@ -112,11 +115,14 @@ def _write_whole(
     calibrate: Sequence[Path],
 ) -> Exported:
     """One file: in full precision, or in 8 bit once that one is known to be right."""
+    announce("running it beside torch, on real photos")
     difference, of_int8 = compare(_run_of(whole), sample_photos()), None
     difference.require_small(facts["name"])
     if calibrate:
         learned, held_out = calibrate[::2], calibrate[1::2]
-        whole = quantised(whole, inputs(learned))
+        with progress("calibrating 8 bit", len(learned)) as advance:
+            whole = quantised(whole, _told(inputs(learned), advance))
+        announce(f"running it beside torch, on the {len(held_out)} photos held out")
         of_int8 = compare(_run_of(whole), held_out)
         facts["int8"] = (
             f"convolutions, calibrated on {len(learned)} photos; {of_int8} on {len(held_out)} others"
@@ -162,6 +168,13 @@ class _Pair:
             written.write_bytes(judge)
             written_beside.write_bytes(eye)
         return Exported(files=(out, beside), num_bytes=len(eye) + len(judge), difference=difference)
+
+
+def _told(inputs: Iterator[dict[str, Any]], advance: Advance) -> Iterator[dict[str, Any]]:
+    """The same, each told as done once the next is asked for."""
+    for one in inputs:
+        yield one
+        advance(1, "")
 
 
 def _run_of(model: onnx.ModelProto) -> Run:

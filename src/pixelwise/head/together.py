@@ -78,7 +78,7 @@ class Share:
         self._tell(_ENDED)
 
     def _tell(self, what: int, num_rows: int = 0) -> tuple[int, int]:
-        told = torch.tensor([what, num_rows], device=self.group.device)
+        told = torch.tensor([what, num_rows])
         self.group.as_first(told)
         return int(told[0]), int(told[1])
 
@@ -89,14 +89,12 @@ class Share:
 
     def _as_first(self, *tensors: Tensor) -> None:
         for tensor in tensors:
-            sent = tensor.to(self.group.device).contiguous()
-            self.group.as_first(sent)
-            tensor.copy_(sent)
+            self.group.as_first(tensor)
 
     def _added_up(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        sums = self.sums(weight, bias).to(self.group.device)
+        sums = self.sums(weight, bias)
         self.group.add_up(sums)
-        value, by_weight, by_bias = (sums[1:] / sums[0]).cpu().split([1, weight.numel(), bias.numel()])
+        value, by_weight, by_bias = (sums[1:] / sums[0]).split([1, weight.numel(), bias.numel()])
         return float(value), by_weight.view_as(weight).to(weight), by_bias.to(bias)
 
 

@@ -24,6 +24,11 @@ from pixelwise.web.page.pictures import Codes, marked, small, sureness
 _MOST = 50  # photos of one visitor
 _NUM_SUGGESTED = 3
 _GREY = {"paper and its writing": "paper", "what is likely grey": "likely"}
+_HOW_TO_TELL = "Click where the photograph has that colour; it spreads to what is alike."
+_SWATCH = (
+    '<span style="display:inline-block;width:1em;height:1em;vertical-align:-0.1em;border:1px solid #888;'
+    'background:{}"></span>'
+)
 _RGB = re.compile(r"rgba?\(\s*([\d.]+)[,\s]+([\d.]+)[,\s]+([\d.]+)")
 
 
@@ -144,6 +149,7 @@ def colour_tab() -> None:
         folder = gr.UploadButton(
             "Open a folder", file_count="directory", scale=1, size="md", elem_id="colour-folder"
         )
+    notes = gr.Markdown(elem_classes="lead")
     gallery = gr.Gallery(
         label="Photographs",
         show_label=False,
@@ -180,7 +186,7 @@ def colour_tab() -> None:
                     )
                     suggest = gr.Button("Where would it help most?", elem_id="colour-suggest", size="md")
                     undo = gr.Button("Take the last back", size="md")
-                told = gr.Markdown("Click where the photograph has that colour; it spreads to what is alike.")
+                told = gr.Markdown(_HOW_TO_TELL, sanitize_html=False, elem_id="colour-told")
                 canvas = gr.Image(
                     label="Click to tell a colour",
                     format="jpeg",
@@ -200,7 +206,6 @@ def colour_tab() -> None:
         with gr.Row():
             save = gr.Button("Download this one", variant="primary", elem_id="colour-save")
             save_all = gr.Button("Download all", elem_id="colour-save-all")
-    notes = gr.Markdown(elem_classes="lead")
 
     wishes = [temperature, saturation, keep_grey]
     views = [slider, canvas, sure, scale]
@@ -230,7 +235,8 @@ def _look(album: Album, files: Sequence[str] | None, *wanted: Any) -> Iterator[V
     wishes = _wishes(*wanted)
     if not paths:
         raise ConfigError("needed photographs; there was none among the files")
-    for number, path in enumerate(paths[: _MOST - len(album.photos)], 1):
+    room = _MOST - len(album.photos)
+    for number, path in enumerate(paths[:room], 1):
         try:
             album.photos.append(Coloured.of(path))
         except PixelwiseError as error:
@@ -241,8 +247,8 @@ def _look(album: Album, files: Sequence[str] | None, *wanted: Any) -> Iterator[V
         if len(album.photos) == 1 or number == len(paths):
             album.chosen = len(album.photos) - 1 if number == len(paths) == 1 else album.chosen
         yield album, _gallery(album, wishes), gr.update(visible=True), _list(told), *_views(album, wishes)
-    if len(paths) > _MOST:
-        wrong.append(f"took the first {_MOST} of {len(paths)}; pixelwise batch colours any number")
+    if len(paths) > room:
+        wrong.append(f"took the first {room} of {len(paths)}; pixelwise batch colours any number")
     yield (
         album,
         _gallery(album, wishes),
@@ -304,8 +310,8 @@ def _take_back(album: Album, *wanted: Any) -> Views:
 def _told(one: Coloured | None) -> str:
     """What was told of a photo, as the command line takes it."""
     if one is None or not one.hints:
-        return "Click where the photograph has that colour; it spreads to what is alike."
-    return "Told: " + " ".join(f"`--hint {hint.text}`" for hint in one.hints)
+        return _HOW_TO_TELL
+    return "Told: " + " ".join(f"{_SWATCH.format(hint.colour)} `--hint {hint.text}`" for hint in one.hints)
 
 
 @shown_errors
@@ -323,7 +329,10 @@ def _suggest(album: Album, *wanted: Any) -> tuple[Codes, str]:
     ]
     lines = [
         f"{number}: settles {hint.cut:.0%} of all doubt; guessed "
-        + " or ".join(f"{likely.colour} ({likely.chance:.0%})" for likely in hint.colours)
+        + " or ".join(
+            f"{_SWATCH.format(likely.colour)} {likely.colour} ({likely.chance:.0%})"
+            for likely in hint.colours
+        )
         for number, hint in enumerate(found, 1)
     ]
     return marked(coloured.codes[..., :3], one.points(), asked), _list(lines)

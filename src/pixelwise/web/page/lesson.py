@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from pixelwise.api.learning import Segmenter
 from pixelwise.api.segmentation import Segmentation
-from pixelwise.classnames import UNNAMED, ClassNames
+from pixelwise.classnames import UNNAMED, ClassNames, Colour
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.folder import open_folder
@@ -26,6 +26,7 @@ from pixelwise.web.page.pictures import Codes, nearest, small
 MOST = 50  # photos of one visitor
 _FEWEST_FOR_CURVE = 3
 _DRAWS = 5  # at each number of photos
+_FOR_BLACK = (0, 170, 255)  # which is seen on dark photos, too; no class has it by default
 
 Labels = UInt8[ndarray, "H W"]
 
@@ -67,6 +68,13 @@ class Lesson:
         return self.photos[self.chosen]
 
     @property
+    def paints(self) -> tuple[Colour, ...]:
+        """What each class is painted in: its colour, or for black one that is to be seen on any photo."""
+        colours = self.classes.colours
+        taken = _FOR_BLACK in colours
+        return tuple(_FOR_BLACK if one == (0, 0, 0) and not taken else one for one in colours)
+
+    @property
     def labelled(self) -> list[tuple[Path, Labels]]:
         """Photos of which something was said, and what."""
         return [
@@ -100,7 +108,7 @@ class Lesson:
         self.classes = classes
 
     def paint(self, layers: Sequence[UInt8[ndarray, "h w 4"]]) -> None:
-        """Take what was painted on the photo that is looked at, in the classes' colours.
+        """Take what was painted on the photo that is looked at, in the classes' `paints`.
 
         Edges of strokes, which are neither one nor the other, are left out.
         """
@@ -108,7 +116,7 @@ class Lesson:
         labels = np.full((rows, columns), IGNORE, np.uint8)
         for layer in layers:
             drawn = nearest(layer, (rows, columns))
-            apart = np.abs(drawn[..., None, :3].astype(int) - np.array(self.classes.colours)).sum(-1)
+            apart = np.abs(drawn[..., None, :3].astype(int) - np.array(self.paints)).sum(-1)
             sure = (drawn[..., 3] > 0) & (apart.min(-1) < 30)
             labels[sure] = apart.argmin(-1)[sure].astype(np.uint8)
         self.one.labels = labels
@@ -120,7 +128,7 @@ class Lesson:
         if self.one.labels is not None:
             labels = nearest(self.one.labels, size)
             said = labels != IGNORE
-            layer[said, :3] = np.array(self.classes.colours, np.uint8)[labels[said]]
+            layer[said, :3] = np.array(self.paints, np.uint8)[labels[said]]
             layer[said, 3] = 255
         return layer
 

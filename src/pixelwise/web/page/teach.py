@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from pixelwise.classnames import UNNAMED, ClassNames
+from pixelwise.classnames import UNNAMED
 from pixelwise.errors import PixelwiseError
 from pixelwise.figures import ON_LIGHT, draw_learning
 from pixelwise.photos.formats import SUFFIXES
@@ -80,7 +80,7 @@ def teach_tab() -> None:
                 transforms=[],
                 layers=False,
                 buttons=[],
-                brush=_brush(ClassNames(UNNAMED)),
+                brush=_brush(Lesson()),
                 eraser=gr.Eraser(default_size=20),
                 elem_id="teach-editor",
             )
@@ -109,12 +109,10 @@ def teach_tab() -> None:
     download_on(save, _save, [lesson])
 
 
-def _brush(classes: ClassNames, name: str = "") -> gr.Brush:
+def _brush(lesson: Lesson, name: str = "") -> gr.Brush:
     """Paint in the classes' colours, first in that of the one of this name, or of the second."""
-    colours: list[str | tuple[str, float]] = [
-        "#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours
-    ]
-    first = classes.index(name) if name else 1
+    colours: list[str | tuple[str, float]] = ["#{:02x}{:02x}{:02x}".format(*one) for one in lesson.paints]
+    first = lesson.classes.index(name) if name else 1
     return gr.Brush(default_size=16, colors=colours, default_color=colours[first], color_mode="fixed")
 
 
@@ -127,7 +125,7 @@ def _views(lesson: Lesson, told: str) -> tuple[Any, ...]:
     return (
         gr.update(value=thumbs, visible=True, selected_index=lesson.chosen),
         gr.update(visible=True),
-        gr.update(value=_canvas(lesson), brush=_brush(lesson.classes)),
+        gr.update(value=_canvas(lesson), brush=_brush(lesson)),
         shown[lesson.chosen],
         told,
     )
@@ -180,7 +178,7 @@ def _take(lesson: Lesson, files: Sequence[str]) -> tuple[Any, ...]:
 def _name(lesson: Lesson, names: str) -> tuple[Any, ...]:
     lesson.name(names)
     classes = ", ".join(lesson.classes.names)
-    brush = gr.update(brush=_brush(lesson.classes))
+    brush = gr.update(brush=_brush(lesson))
     return lesson, _classes(lesson), brush, f"The classes are {classes}. {_ASK}"
 
 
@@ -191,7 +189,7 @@ def _classes(lesson: Lesson) -> Any:
 @shown_errors
 def _pick(lesson: Lesson, name: str) -> Any:
     """Paint another class from now on."""
-    return gr.update(brush=_brush(lesson.classes, name))
+    return gr.update(brush=_brush(lesson, name))
 
 
 @shown_errors
