@@ -2,9 +2,10 @@
 
     python benchmarks/page.py [--out out/bench] [--only NAME]
 
-What each prints goes to the terminal as it comes, and in the end into index.html, with the seconds each
-took, the machine and the commit. What needs photos or a package that are not here is left out, and the page
-says so. A benchmark that fails does not stop the others; the exit code tells. Ctrl-C keeps what is done.
+What each prints goes to the terminal as it comes and, when it is done, into index.html, with the seconds
+it took, the machine and the commit; progress goes to the terminal alone. What needs photos or a package that
+are not here is left out, and the page says so. A benchmark that fails does not stop the others; the exit code
+tells. Ctrl-C keeps what is done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import html
 import importlib.util
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -23,7 +25,7 @@ from pathlib import Path
 import torch
 
 from pixelwise.files import write_text
-from pixelwise.page import frame
+from pixelwise.page import commands, frame, warning
 from pixelwise.processor import processor_name
 
 HERE = Path(__file__).parent
@@ -35,28 +37,61 @@ class Benchmark:
 
     name: str
     question: str
+    answer: str
+    """Pattern of the line that says it in short, from its first group on; for the top of the page."""
     options: tuple[str, ...] = ()
     needs_data: bool = False
     needs_package: str = ""
 
 
 BENCHMARKS = [
-    Benchmark("start", "How long until it begins, and in how much memory?"),
-    Benchmark("ceiling", "What share of the processor's bf16 speed does training reach, by layer?"),
-    Benchmark("encode", "How fast are photos encoded, beside a plain lookup in memory?"),
-    Benchmark("time_to_quality", "How much sooner does training reach its quality?", needs_data=True),
-    Benchmark("finetune_ratio", "How much sooner does a head learn from kept features?", needs_data=True),
-    Benchmark("processes", "Are the losses of two processes those of one?"),
-    Benchmark("colourise", "How fast are photos coloured, and alike at any size?"),
-    Benchmark("colourise_large", "And large ones, beside decoding and encoding alone?"),
-    Benchmark("segment_large", "How much time and memory does a large photo take to cut out of?"),
-    Benchmark("feature_cache", "What do features cost to keep and to read?"),
-    Benchmark("export", "Is the exported model as fast as torch, and equal?"),
-    Benchmark("batch", "How many photos a second, by how many workers, through poison?", ("--photos", "500")),
-    Benchmark("serve", "What does the service withstand?", ("--requests", "1000")),
-    Benchmark("faults", "Is anything lost by kills at random?", ("--kills", "10")),
+    Benchmark("start", "How long until it begins, and in how much memory?", r"(colourise a photo.*)"),
     Benchmark(
-        "fuzz", "Does a damaged file get past a parser?", ("--cases", "10000"), needs_package="atheris"
+        "ceiling",
+        "What share of the processor's bf16 speed does training reach, by layer?",
+        r"(convolutions: [^,]*)",
+    ),
+    Benchmark(
+        "encode", "How fast are photos encoded, beside a plain lookup in memory?", r"photo: .*(ratio.*)"
+    ),
+    Benchmark(
+        "time_to_quality",
+        "How much sooner does training reach its quality?",
+        r"(fast ends .*)",
+        needs_data=True,
+    ),
+    Benchmark(
+        "finetune_ratio",
+        "How much sooner does a head learn from kept features?",
+        r"ours, (first run: .*)",
+        needs_data=True,
+    ),
+    Benchmark("processes", "Are the losses of two processes those of one?", r"(cnn fp32: .*);"),
+    Benchmark("colourise", "How fast are photos coloured, and alike at any size?", r"(1 megapixel, .*)"),
+    Benchmark(
+        "colourise_large", "And large ones, beside decoding and encoding alone?", r"libvips .* s: (ratio.*)"
+    ),
+    Benchmark(
+        "segment_large",
+        "How much time and memory does a large photo take to cut out of?",
+        r"(mask, alone: .*)",
+    ),
+    Benchmark("feature_cache", "What do features cost to keep and to read?", r"(full cache .*);"),
+    Benchmark("export", "Is the exported model as fast as torch, and equal?", r"256: (.*)"),
+    Benchmark(
+        "batch",
+        "How many photos a second, by how many workers, through poison?",
+        r"workers: (.*)",
+        ("--photos", "500"),
+    ),
+    Benchmark("serve", "What does the service withstand?", r"(answered .*)", ("--requests", "4000")),
+    Benchmark("faults", "Is anything lost by kills at random?", r"(.* nothing was lost)", ("--kills", "10")),
+    Benchmark(
+        "fuzz",
+        "Does a damaged file get past a parser?",
+        r"(.*parsers failed)",
+        ("--cases", "10000"),
+        needs_package="atheris",
     ),
 ]
 """In the order of the page. What is not here answers questions of its own, over hours, in docs/log.md."""
@@ -68,42 +103,81 @@ def main() -> None:
     parser.add_argument("--only", choices=[one.name for one in BENCHMARKS], action="append")
     options = parser.parse_args()
     chosen = [one for one in BENCHMARKS if not options.only or one.name in options.only]
-    sections, failed = [], []
+    done: list[Measured] = []
+    page, note = options.out / "index.html", ""
     try:
         for one in chosen:
-            section, is_right = run(one)
-            sections.append(section)
-            failed += [] if is_right else [one.name]
+            done.append(run(one))
+            write(page, done, f"{len(done)} of {len(chosen)} are done.")
     except KeyboardInterrupt:
-        sections.append("<p class=warning>Stopped by Ctrl-C; what follows was not run.</p>")
-    links = [f'<li><a href="#{one.name}">{html.escape(one.question)}</a></li>' for one in chosen]
+        note = f"Stopped by Ctrl-C after {len(done)} of {len(chosen)}."
+    write(page, done, note)
+    print(f"{page}  all of it on a page")
+    failed = ", ".join(one.benchmark.name for one in done if one.exit_code)
+    sys.exit(f"failed: {failed}" if failed else 130 if note else 0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a benchmark printed, or why it was left out."""
+
+    benchmark: Benchmark
+    lines: str
+    seconds: float
+    exit_code: int = 0
+    missing: str = ""
+
+    @property
+    def answer(self) -> str:
+        """It in short."""
+        found = re.search(self.benchmark.answer, self.lines)
+        return found[1].strip() if found else "left out" if self.missing else "see below"
+
+    def section(self) -> str:
+        """Its part of the page."""
+        heading = f'<h2 id="{self.benchmark.name}">{html.escape(self.benchmark.question)}</h2>'
+        if self.missing:
+            return heading + warning(f"Left out: {self.missing}")
+        asked = html.escape(
+            " ".join(["python", f"benchmarks/{self.benchmark.name}.py", *self.benchmark.options])
+        )
+        ended = f", <strong>failed with {self.exit_code}</strong>" if self.exit_code else ""
+        return f"{heading}<p><code>{asked}</code>, {self.seconds:.0f} s{ended}</p>{commands(self.lines)}"
+
+
+def write(page: Path, done: list[Measured], note: str) -> None:
+    """The page of what is done so far."""
     lead = "What was claimed, measured in one go; medians of n, with spread, where a line says so."
-    content = frame("Benchmarks", lead, machine(), f"<ul>{''.join(links)}</ul>", *sections)
-    write_text(options.out / "index.html", content)
-    print(f"{options.out / 'index.html'}  all of it on a page")
-    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+    rows = "".join(
+        f'<tr><th><a href="#{one.benchmark.name}">{html.escape(one.benchmark.question)}</a></th>'
+        f"<td>{html.escape(one.answer)}</td></tr>"
+        for one in done
+    )
+    said = [warning(note)] if note else []
+    parts = (
+        machine(),
+        *said,
+        "<h2>In short</h2>",
+        f"<table>{rows}</table>",
+        *(one.section() for one in done),
+    )
+    write_text(page, frame("Benchmarks", lead, *parts))
 
 
-def run(one: Benchmark) -> tuple[str, bool]:
-    """A benchmark's part of the page, and whether it ran to its end or was left out for a reason."""
+def run(one: Benchmark) -> Measured:
+    """Run a benchmark, if it has what it needs."""
     print(f"== {one.name}: {one.question}", flush=True)
-    heading = f'<h2 id="{one.name}">{html.escape(one.question)}</h2>'
     if missing := lacks(one):
         print(f"left out: {missing}", flush=True)
-        return f"{heading}<p class=warning>Left out: {html.escape(missing)}</p>", True
+        return Measured(one, "", 0.0, missing=missing)
     command = [sys.executable, str(HERE / f"{one.name}.py"), *one.options]
     start_s, lines = time.perf_counter(), []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line)
-    seconds = time.perf_counter() - start_s
-    asked = html.escape(" ".join(["python", f"benchmarks/{one.name}.py", *one.options]))
-    ended = "" if process.returncode == 0 else f", <strong>failed with {process.returncode}</strong>"
-    told = html.escape("".join(lines))
-    section = f"{heading}<p><code>{asked}</code>, {seconds:.0f} s{ended}</p><pre>{told}</pre>"
-    return section, process.returncode == 0
+    return Measured(one, "".join(lines), time.perf_counter() - start_s, process.returncode)
 
 
 def lacks(one: Benchmark) -> str:

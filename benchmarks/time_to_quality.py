@@ -78,6 +78,14 @@ def main() -> None:
             spread(ratios),
         )
         print(f"{recipe:8}  {cells[0]:24}  {cells[1]:26}  {cells[2]:24}  {cells[3]}")
+    pairs = list(zip(runs["handout"], runs["fast"], strict=True))
+    ratio = statistics.median(h["train_seconds"] / f["train_seconds"] for h, f in pairs)
+    handout, fast = (
+        statistics.median(one["val_accuracy"] for one in two) for two in zip(*pairs, strict=True)
+    )
+    print(
+        f"fast ends {ratio:.0f} times sooner than handout, with {fast:.1f} % of pixels right, not {handout:.1f}"
+    )
 
 
 if __name__ == "__main__":
