@@ -84,7 +84,7 @@ def main() -> None:
         statistics.median(one["val_accuracy"] for one in two) for two in zip(*pairs, strict=True)
     )
     print(
-        f"fast ends {ratio:.0f} times sooner than handout, with {fast:.1f} % of pixels right, not {handout:.1f}"
+        f"fast ends {ratio:.0f} times sooner than handout, at {fast:.1f} % of pixels right, not {handout:.1f}"
     )
 
 
