@@ -107,6 +107,13 @@ def test_killed_at_work_it_ends_as_one_that_was_not(program, process, pixelwise,
     assert other.returncode == 2
     assert "is of a batch whose saturation is 0.5, got 1.0" in other.stderr
 
+    (tmp_path / "in" / "003.jpg").write_bytes((tmp_path / "in" / "004.jpg").read_bytes())
+    repaired = process(*command, "-o", out, "--workers", 1, "--retry", "--json")
+    assert repaired.returncode == 1, repaired.stderr
+    assert json.loads(repaired.stdout)["written"] == [str(out / "003.jpg")]
+    assert json.loads(repaired.stdout)["resumed"] == 34
+    assert len(json.loads(repaired.stdout)["failed"]) == 5
+
 
 def test_masks_of_a_tar_with_hostile_names(process, tmp_path):
     content = io.BytesIO()

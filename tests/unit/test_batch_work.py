@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pixelwise.batch.job import Job
-from pixelwise.batch.journal import Done, Journal, Journals, Record
+from pixelwise.batch.journal import Done, Journal, Journals, Record, forget
 from pixelwise.batch.manifest import read_manifest, write_manifest
 from pixelwise.batch.plan import ABOUT, GROUP_ROWS, PLAN, STATE, open_plan, write_plan
 from pixelwise.batch.run import chunk_size, run_batch
@@ -104,8 +104,8 @@ def test_a_plan_that_a_kill_left_half_written_is_written_anew(tmp_path):
 
 
 def test_a_journal_counts_only_lines_that_are_whole(tmp_path):
-    path = tmp_path / STATE / "journal" / "1.jsonl"
-    with closing(Journal(path)) as journal:
+    path = tmp_path / STATE / "journal" / "1-a.jsonl"
+    with closing(Journal(tmp_path, "1", "a")) as journal:
         for index in range(3):
             journal.begin(index)
             journal.add(Record(index=index, error="x"))
@@ -149,6 +149,33 @@ def test_what_is_done_is_not_done_again_but_what_is_gone_is(tmp_path):
     assert ((plan.out / "c.png").stat().st_mtime_ns, checksum(plan.out / "a.png")) == before
 
 
+@pytest.mark.parametrize("later", ["0002", "0000"])  # of a clock that was put back
+def test_what_failed_and_was_then_done_is_done(tmp_path, later):
+    plan = planned(tmp_path)
+    work(plan)
+    photos = tmp_path / "in"
+    (photos / "b.png").write_bytes((photos / "a.png").read_bytes())
+    Todo(run=later, size=4, done=Done(plan).mask & ~Done(plan).failed).write(plan.out)
+    with closing(Worker(plan.out, later)) as worker:
+        assert worker.do_chunk(0).written == 1
+    done = Done(plan)
+    assert done.mask.all()
+    assert not done.failed.any()
+    assert [record.output for record in done.records()] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_new_batch_knows_nothing_of_one_that_was_deleted(tmp_path):
+    plan = planned(tmp_path)
+    work(plan)
+    for left in plan.out.iterdir():
+        if left.name != STATE:
+            left.unlink()
+    (tmp_path / "in" / "b.png").write_bytes((tmp_path / "in" / "a.png").read_bytes())
+    forget(plan.out)
+    sources = list(plan.sources)
+    assert not Done(write_plan(plan.out, plan.job, sources, "", items(sources, plan.out))).mask.any()
+
+
 def test_a_manifest_waits_for_all(tmp_path):
     plan = planned(tmp_path)
     with pytest.raises(DataError, match="not all of the plan is done"):
@@ -158,7 +185,7 @@ def test_a_manifest_waits_for_all(tmp_path):
 
 def test_what_killed_its_worker_several_times_is_set_aside(tmp_path):
     plan = planned(tmp_path, poison=())
-    with closing(Journal(plan.out / STATE / "journal" / "0001-dead.jsonl")) as dead, begin(plan) as worker:
+    with closing(Journal(plan.out, "0001", "dead")) as dead, begin(plan) as worker:
         (worker.todo.folder(plan.out) / "chunk-0").touch()  # a worker had begun it
         dead.add(Record(index=0, output="a.png", num_bytes=7))
         for _ in range(3):

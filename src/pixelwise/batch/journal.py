@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from pixelwise.batch.plan import STATE, Plan
 from pixelwise.files import plain_json
 
+_FOLDER = "journal"
 _BEGUN = "begun"
 
 
@@ -41,9 +43,10 @@ class Record:
 
 
 class Journal:
-    """What one worker writes down; to be closed."""
+    """What one worker of a run writes down; to be closed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, out: Path, run: str, worker: str) -> None:
+        path = out / STATE / _FOLDER / f"{run}-{worker}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
 
@@ -76,7 +79,7 @@ class Journals:
     @classmethod
     def of(cls, out: Path, run: str = "") -> Journals:
         """Those of a batch, or of one of its runs."""
-        return cls(tuple(sorted((out / STATE / "journal").glob(f"{run}*.jsonl"))))
+        return cls(tuple(sorted((out / STATE / _FOLDER).glob(f"{run}*.jsonl"))))
 
     def entries(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Each line that is whole: the number of its journal, where in it the line begins, what it says."""
@@ -106,10 +109,16 @@ def _read(line: bytes) -> dict[str, Any] | None:
     return entry
 
 
+def forget(out: Path) -> None:
+    """Remove what is written down of a batch whose plan is gone: its numbers are of other photos."""
+    shutil.rmtree(out / STATE / _FOLDER, ignore_errors=True)
+
+
 class Done:
     """Which inputs of a plan are done, and where that is written: 13 bytes for each input.
 
-    An output that is gone or has another size is not done, whatever is written.
+    An output that is gone or has another size is not done, whatever is written. What failed and was then
+    done is done, in whichever order clocks put that.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -120,6 +129,8 @@ class Done:
         for number, begin, entry in self.journals.entries():
             if _BEGUN not in entry and _is_there(plan.out, Record(**entry)):
                 index = entry["index"]
+                if entry["error"] and self.number[index] >= 0 and not self.failed[index]:
+                    continue
                 self.number[index], self.begin[index] = number, begin
                 self.failed[index] = bool(entry["error"])
 

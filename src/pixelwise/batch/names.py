@@ -35,7 +35,8 @@ class Names:
     """Gives each input the name of its output below the output folder, without the suffix.
 
     It is the input's own name without its suffix; where another has that already, with it: of a.jpg and
-    a.png the outputs are a.jpg and a.png.png. Eight bytes of each name given are held.
+    a.png the outputs are a.jpg and a.png.png. Of each name given a number is held, in about 70 bytes: 0.7 GB
+    for ten million inputs.
     """
 
     def __init__(self) -> None:

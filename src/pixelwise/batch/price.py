@@ -22,7 +22,7 @@ from pixelwise.batch.cluster import processors
 from pixelwise.batch.job import Do, Job
 from pixelwise.batch.journal import Done, Journal, Record
 from pixelwise.batch.manifest import write_manifest
-from pixelwise.batch.plan import STATE, write_plan
+from pixelwise.batch.plan import write_plan
 from pixelwise.batch.run import chunk_size, run_batch
 from pixelwise.batch.sources import items
 from pixelwise.batch.work import Report
@@ -196,7 +196,7 @@ def _papers_s(job: Job, folder: Path) -> tuple[float, float]:
     files.write_text("".join(f"{folder}/archive/photo-{index:09}.jpg\n" for index in range(_PAPERS)))
     out = folder / "papers"
     plan_s, plan = timed(lambda: write_plan(out, job, [str(files)], "", items([str(files)], out)))
-    with contextlib.closing(Journal(out / STATE / "journal" / "papers.jsonl")) as journal:
+    with contextlib.closing(Journal(out, "papers", "0")) as journal:
         for index in range(_PAPERS):
             journal.begin(index)
             journal.add(Record(index=index, error="not a photo"))

@@ -18,7 +18,7 @@ import numpy as np
 
 from pixelwise.batch.cluster import reports, started
 from pixelwise.batch.job import Job
-from pixelwise.batch.journal import Done
+from pixelwise.batch.journal import Done, forget
 from pixelwise.batch.manifest import read_manifest, write_manifest
 from pixelwise.batch.plan import ABOUT, GROUP_ROWS, STATE, Plan, open_plan, require_fresh, write_plan
 from pixelwise.batch.sources import items
@@ -73,12 +73,14 @@ def run_batch(
     column: str = "",
     workers: int | None = None,
     address: str | None = None,
+    retry: bool = False,
     tell: Callable[[Report], None] = lambda _report: None,
 ) -> Finished:
     """Do a job for every photo of some sources, or go on with that; outputs and manifest go into `out`.
 
     `workers` are as many as there are processors, if not given. `address` is a Ray cluster's, all of whose
-    machines see sources and `out` under the same paths. `tell` is called with what workers report.
+    machines see sources and `out` under the same paths. With `retry` what failed before is tried again.
+    `tell` is called with what workers report.
 
     Raises:
         ConfigError: options cannot work, `out` holds something else, or another run is at work there.
@@ -99,10 +101,11 @@ def run_batch(
         plan = _planned(out, job, sources, column)
         done = Done(plan)
         before = done.mask & ~done.failed
-        left = plan.num - int(done.mask.sum())
+        ended = before if retry else done.mask
+        left = plan.num - int(ended.sum())
         if left:
             announce(f"{left} of {plan.num} photos to {job.task}; {int(before.sum())} were done before")
-            _work(plan, done.mask, workers, address, tell)
+            _work(plan, ended, workers, address, tell)
             done = Done(plan)
         manifest = write_manifest(plan, done)
     return Finished(
@@ -121,6 +124,7 @@ def _planned(out: Path, job: Job, sources: Sequence[str], column: str) -> Plan:
         plan.require_same(job, sources, column)
         return plan
     announce("planning: finding the photos")
+    forget(out)
     return write_plan(out, job, sources, column, items(sources, out, column))
 
 

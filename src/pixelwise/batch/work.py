@@ -104,7 +104,7 @@ class Worker:
         self.own = self.todo.folder(out) / uuid.uuid4().hex
         self.own.mkdir()
         self.archives = Archives()
-        self.journal = Journal(out / STATE / "journal" / f"{run}-{self.own.name}.jsonl")
+        self.journal = Journal(out, run, self.own.name)
         self._lock = (out / STATE / "working").open("ab")
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # the next run waits until the last worker of this one is gone
         self._opened: tuple[Plan, Do] | None = None

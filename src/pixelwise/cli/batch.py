@@ -38,6 +38,8 @@ class BatchOptions:
         The column of Parquet files that holds the photos' paths or bytes, where it is not clear.
     workers
         Photos that are done at once, each by a process of its own; as many as processors if not given.
+    retry
+        Try again what failed in earlier runs, too, as for want of memory or of a disk that was away.
     address
         A Ray cluster to work on, all of whose machines see SOURCE and OUT; this machine if not given.
     """
@@ -45,6 +47,7 @@ class BatchOptions:
     out: Annotated[Path, Parameter(name=["--out", "-o"])]
     column: str = ""
     workers: int | None = None
+    retry: Annotated[bool, Parameter(negative="")] = False
     address: str | None = None
     max_megapixels: MaxMegapixels = 500.0
 
@@ -118,6 +121,7 @@ def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) ->
         column=options.column,
         workers=options.workers,
         address=options.address,
+        retry=options.retry,
         tell=_tell,
     )
     rate = finished.written / max(finished.seconds, 1e-9)
