@@ -339,6 +339,8 @@ def test_a_search_finds_the_better_setting():
     assert search.best_params_ == {"ridge": 1e-4}
     assert search.best_score_ > 0.5
     assert search.predict(pictures)[0].shape == (96, 128)
+    with pytest.raises(ShapeError, match="as many masks as pictures, got 4 and 3"):
+        search.best_estimator_.score(pictures, masks[:3])
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,11 @@ def test_a_field_given_twice_or_in_two_places_is_refused(client, flower):
     assert "temperature: is given more than once" in told(twice, 422)
 
 
+def test_a_form_of_two_files_is_told_what_it_may_hold(client, flower):
+    files = {"file": ("a.png", encoded(flower)), "reference": ("b.png", encoded(flower))}
+    assert "needed a form with one file, 'file'" in told(client.post("/v1/colourise", files=files), 400)
+
+
 def test_wrong_paths_and_methods(client):
     answer = client.get("/v1/colourise")
     assert told(answer, 405) == "needed POST /v1/colourise, got GET"

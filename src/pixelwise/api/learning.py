@@ -170,8 +170,15 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return self._of_each(images, Segmentation.chances)
 
     def score(self, images: Images, masks: Masks) -> float:
-        """The mean over the classes of intersection over union, all pixels of all pictures together."""
+        """The mean over the classes of intersection over union, all pixels of all pictures together.
+
+        Raises:
+            PhotoError: a picture cannot be read.
+            ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
+        """
         check_is_fitted(self, "head_")
+        if len(images) != len(masks):
+            raise ShapeError(f"needed as many masks as pictures, got {len(images)} and {len(masks)}")
         total = Confusion(np.zeros((self.head_.classes.num_classes,) * 2, np.int64))
         for image, mask in zip(images, masks, strict=True):
             found = self.segment(image)

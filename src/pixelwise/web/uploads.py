@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from pixelwise.web.negotiation import PHOTO_TYPES
 from pixelwise.web.problems import Refusal
@@ -56,7 +59,7 @@ async def _from_body(request: Request, target: Path) -> None:
 
 async def _from_form(request: Request, target: Path) -> FormData:
     """The form's other fields, once its file is written."""
-    async with request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES) as form:
+    async with _form(request) as form:
         photo = form.get(_FILE)
         if not isinstance(photo, UploadFile):
             raise Refusal(422, f"needed a form whose part {_FILE!r} is a photo with a file name")
@@ -65,6 +68,27 @@ async def _from_form(request: Request, target: Path) -> FormData:
         if not photo.size:
             raise Refusal(422, f"needed a photo, got an empty file as {_FILE!r}")
         return FormData([pair for pair in form.multi_items() if pair[0] != _FILE])
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """A form with one file, whatever that is called.
+
+    Raises:
+        Refusal: it is malformed, or has more files or fields than are taken.
+    """
+    most = {"max_files": 1, "max_fields": _MOST_FIELDS, "max_part_size": _MOST_FIELD_BYTES}
+    try:
+        async with request.form(**most) as form:
+            yield form
+    except HTTPException as error:
+        if isinstance(error, Refusal):
+            raise
+        raise Refusal(
+            400,
+            f"needed a form with one file, {_FILE!r}, and at most {_MOST_FIELDS} fields of "
+            f"{_MOST_FIELD_BYTES} bytes: {error.detail}",
+        ) from error
 
 
 def documented(parameters: dict[str, Any]) -> dict[str, Any]:
