@@ -48,7 +48,7 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
 
 
 def require_writable(path: Path) -> None:
-    """Make sure, before work that takes long, that a file can be written there; nothing is left of the try.
+    """Make sure, before work that takes long, that a file can be written there; no file is left of the try.
 
     Raises:
         OutputError: its folder cannot be made or written, or the path is a folder itself.

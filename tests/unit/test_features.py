@@ -1,6 +1,8 @@
 """Features of photos: how they are read and computed, and what makes them be found again."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +293,25 @@ def test_where_memory_lacks_tiles_are_smaller_and_say_the_same(monkeypatch, capl
     monkeypatch.setattr(small, "_look", lambda part: with_little_memory(torch.zeros(3, 100, 100)))
     with pytest.raises((MemoryError, RuntimeError)):
         small(image)
+
+
+def test_threads_that_lack_memory_at_once_get_smaller_tiles_once(monkeypatch, caplog):
+    image = torch.from_numpy(scene(136, 200).transpose(2, 0, 1).copy())
+    small = Extractor(tiny_backbone(), torch.float32)
+    look, meeting = small._look, threading.Barrier(4, timeout=30)
+
+    def with_little_memory(part):
+        if part.shape[1:] == image.shape[1:]:
+            meeting.wait()
+            raise MemoryError
+        return look(part)
+
+    small._look = with_little_memory
+    monkeypatch.setattr("pixelwise.features.extraction._MARGINS", (4, 1))
+    monkeypatch.setattr("pixelwise.features.extraction._WHOLE_PIXELS", 136 * 200)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(small, [image] * 4))) == 4
+    assert len(caplog.messages) == 1
 
 
 def test_a_network_in_training_mode_is_not_looked_with():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import final
 
 import torch
@@ -77,7 +78,7 @@ class Extractor(nn.Module):
             )
         self.dtype, self.device = dtype, device
         self.precision = computed_in(dtype, device)
-        self._smaller = 0
+        self._smaller, self._lock = 0, Lock()
         self.backbone = folded(backbone, self.precision).to(device)
 
     @torch.no_grad()
@@ -94,23 +95,26 @@ class Extractor(nn.Module):
         if self.backbone.margin is None:
             return self._look(image)
         while True:
+            smaller = self._smaller
             try:
-                return self._look_in_tiles(image)
+                return self._look_in_tiles(image, smaller)
             except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error) or self._smaller + 1 == len(_MARGINS):
+                if not is_of_memory(error) or smaller + 1 == len(_MARGINS):
                     raise
-            self._smaller += 1  # and it stays so: the next photo would fail again
-            _logger.warning("needed more memory than there is: photos are looked at in smaller tiles")
+            with self._lock:  # of several threads that fail at once one speaks, and tiles get smaller once
+                if self._smaller == smaller:
+                    self._smaller += 1  # and it stays so: the next photo would fail again
+                    _logger.warning("needed more memory than there is: photos are looked at in smaller tiles")
 
-    def _look_in_tiles(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
+    def _look_in_tiles(self, image: UInt8[Tensor, "3 H W"], smaller: int) -> Maps:
         backbone = self.backbone
         assert backbone.margin is not None
         tiles = split(
             *image.shape[1:],
             step=backbone.multiple,
             margin=backbone.margin,
-            max_pixels=_WHOLE_PIXELS >> self._smaller,
-            margins=_MARGINS[self._smaller],
+            max_pixels=_WHOLE_PIXELS >> smaller,
+            margins=_MARGINS[smaller],
         )
         return stitch(image, tiles, [level.stride for level in backbone.levels], self._look)
 
