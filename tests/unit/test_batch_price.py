@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pixelwise.batch.job import Job
+from pixelwise.batch.names import NAME_BYTES
 from pixelwise.batch.price import Rehearsed, family_bytes, make_photo, plan_batch
 from pixelwise.errors import ConfigError
 
@@ -38,13 +39,13 @@ def test_photos_are_divided_among_workers_and_papers_are_not():
         }
     )
     assert cost.flops == 10**15
-    assert cost.memory_bytes == 1000 * 5 * 10**8 + 500 * 10**9
+    assert cost.memory_bytes == 1000 * 5 * 10**8 + 500 * 10**9 + 10**6 * NAME_BYTES
 
 
 def test_one_worker_takes_as_long_as_all_photos_together():
     few = REHEARSED.cost(10, 1, started_s=0.0)
     assert few.seconds == pytest.approx(10.0 + 5.0 + 0.25 + 1.0, abs=1e-3)
-    assert few.memory_bytes == 1.5e9
+    assert few.memory_bytes == 1.5e9 + 10 * NAME_BYTES
 
 
 @pytest.mark.parametrize("megapixels", [0.01, 0.5])

@@ -22,6 +22,7 @@ from pixelwise.batch.cluster import processors
 from pixelwise.batch.job import Do, Job
 from pixelwise.batch.journal import Done, Journal, Record
 from pixelwise.batch.manifest import write_manifest
+from pixelwise.batch.names import NAME_BYTES
 from pixelwise.batch.plan import write_plan
 from pixelwise.batch.run import chunk_size, run_batch
 from pixelwise.batch.sources import items
@@ -79,6 +80,7 @@ class Rehearsed:
                 Part(
                     "around them", machines * self.own_bytes, f"Ray and this program, on {machines} machines"
                 ),
+                Part("names", photos * NAME_BYTES, "one for each output, while planning"),
             ),
         )
 
