@@ -92,6 +92,40 @@ def alone(lock: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Make a folder one's own; False where another process has it. If it is new and stays empty, it goes.
+
+    The folder itself is locked, so that no file is left; on a disk that cannot do so, whoever asks has it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {_reason(error)}; choose another folder") from error
+    try:
+        yield _taken(handle)
+    finally:
+        os.close(handle)
+        if is_new:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # as of some disks of other machines
+        return True
+    return True
+
+
+@contextlib.contextmanager
 def swept_folder(prefix: str) -> Iterator[Path]:
     """A temporary folder of this process; what killed ones left of the same prefix is swept before."""
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):

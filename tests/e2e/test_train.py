@@ -53,6 +53,9 @@ def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
     while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)
+    second = pixelwise(*args)
+    assert second.returncode == 2
+    assert f"another process is training in {tmp_path / 'run'}; wait for it" in second.stderr
     os.kill(running.pid, signal.SIGINT)
     _, messages = running.communicate(timeout=60)
     assert running.returncode == 130

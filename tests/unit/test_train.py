@@ -194,7 +194,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path, pictures, damage):
 def test_pictures_that_cannot_be_halved_twice_are_refused(tmp_path, pictures):
     odd = replace(pictures, train=pictures.train[..., :30], val=pictures.val[..., :30])
     with pytest.raises(ConfigError, match="divisible by 4, got 32x30; crop to 32x28"):
-        train(CONFIG, odd, tmp_path, device="cpu")
+        train(CONFIG, odd, tmp_path / "run", device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_with_another_number_of_classes_than_the_palette_is_refused(tmp_path, pictures):

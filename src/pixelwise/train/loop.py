@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pixelwise.progress import progress
 from pixelwise.runs import read_checkpoint, resume_command
 from pixelwise.stopping import finish_step_first
 from pixelwise.train.run import Run, TrainResult
-from pixelwise.train.saved import refuse_another, saved_run
+from pixelwise.train.saved import alone_in_run, refuse_another, saved_run
 
 _logger = logging.getLogger(__name__)
 
@@ -40,18 +41,25 @@ def train(
     Raises:
         ConfigError: the size of the pictures does not suit the network.
         CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
-            a run and `resume` is off.
+            a run and `resume` is off, or another process trains there.
         DivergedError: the loss is no longer a number.
         ProcessLostError: another process of the group is gone.
         Interrupted: Ctrl-C or a polite kill came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
     """
-    on = choose_device(device) if group.num == 1 else group.device
-    saved = group.by_first(lambda: saved_run(config, pictures, folder, resume=resume))
-    if saved and (count := num_restarts()) and group.leads:
-        _logger.warning("a process was lost; restart %d: going on from step %d", count, saved.step)
-    run = Run(config, pictures, folder, on, saved, group)
-    showing = progress(f"training on {pictures.name}", run.num_steps, done=run.step)
+    with contextlib.ExitStack() as stack:
+        group.by_first(lambda: stack.enter_context(alone_in_run(folder)))
+        saved = group.by_first(lambda: saved_run(config, pictures, folder, resume=resume))
+        if saved and (count := num_restarts()) and group.leads:
+            _logger.warning("a process was lost; restart %d: going on from step %d", count, saved.step)
+        on = choose_device(device) if group.num == 1 else group.device
+        return _learn(Run(config, pictures, folder, on, saved, group))
+
+
+def _learn(run: Run) -> TrainResult:
+    """Step after step to the end, saved now and then."""
+    group, folder = run.group, run.folder
+    showing = progress(f"training on {run.name}", run.num_steps, done=run.step)
     with showing as advance, finish_step_first() as stop:
         while run.step < run.num_steps:
             loss = run.learn()
@@ -67,7 +75,7 @@ def train(
                     folder,
                 )
             advance(1, f"loss {loss:.3f}{run.last_score}")
-        peak_bytes = run.group.most(peak_memory_bytes(run.device))
+        peak_bytes = group.most(peak_memory_bytes(run.device))
         result = group.by_first(lambda: run.finish(peak_bytes))
         if group.any(stop()):  # whoever trains several networks in turn is to hear of it
             raise Interrupted(f"the run in {folder} is finished; what was to follow is not begun", folder)

@@ -83,7 +83,7 @@ class Run:
         saved: Checkpoint | None,
         group: Processes = ALONE,
     ) -> None:
-        self.group = group
+        self.group, self.name = group, pictures.name
         self.config, self.folder, self.device, self.digest = (
             config,
             folder,

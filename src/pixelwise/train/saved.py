@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from pixelwise.config import LEARNED, RunConfig
 from pixelwise.data import Pictures
 from pixelwise.data.places import coarsened
 from pixelwise.errors import CheckpointError
+from pixelwise.files import alone_in
 from pixelwise.labelspace import Palette
 from pixelwise.launch import num_restarts
 from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint, read_manifest
@@ -37,6 +40,22 @@ def digest_of(config: RunConfig, pictures: Pictures) -> str:
     # of a palette that is learned, it is the same where pictures and configuration are
     colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
     return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def alone_in_run(folder: Path) -> Iterator[None]:
+    """Keep other processes from training into the same folder.
+
+    Raises:
+        CheckpointError: one does.
+        OutputError: the folder cannot be made.
+    """
+    with alone_in(folder) as is_ours:
+        if not is_ours:
+            raise CheckpointError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            )
+        yield
 
 
 def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
