@@ -202,7 +202,7 @@ def test_where_memory_ends_tiles_are_smaller(tmp_path):
         470,
         420,
         480,
-    ):  # what the smallest tiles take, the allocator decides
+    ):  # which suffice, the allocator decides
         command = [sys.executable, "-c", MEMORY, str(megabytes)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode == 0 and len(done.stdout.splitlines()) > 1:
