@@ -18,7 +18,7 @@ from pixelwise.errors import FrozenError, is_of_memory
 from pixelwise.features.tiling import Maps, split, stitch
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.view import WHOLE, View, read_view, reading_size
-from pixelwise.processor import compute_in
+from pixelwise.processor import compute_in, give_back_memory
 
 READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
@@ -101,6 +101,7 @@ class Extractor(nn.Module):
             except (MemoryError, RuntimeError) as error:
                 if not is_of_memory(error) or smaller + 1 == len(_MARGINS):
                     raise
+            give_back_memory()  # a try that failed leaves it in pieces that no tile fits in
             with self._lock:  # of several threads that fail at once one speaks, and tiles get smaller once
                 if self._smaller == smaller:
                     self._smaller += 1  # and it stays so: the next photo would fail again
