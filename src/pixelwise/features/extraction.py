@@ -24,6 +24,7 @@ READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
 _WHOLE_PIXELS = 1_500_000
 _MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
+_SHRINKING = Lock()  # of all extractors, which are copied: no lock can be
 _logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 
@@ -78,7 +79,7 @@ class Extractor(nn.Module):
             )
         self.dtype, self.device = dtype, device
         self.precision = computed_in(dtype, device)
-        self._smaller, self._lock = 0, Lock()
+        self._smaller = 0
         self.backbone = folded(backbone, self.precision).to(device)
 
     @torch.no_grad()
@@ -102,7 +103,7 @@ class Extractor(nn.Module):
                 if not is_of_memory(error) or smaller + 1 == len(_MARGINS):
                     raise
             give_back_memory()  # a try that failed leaves it in pieces that no tile fits in
-            with self._lock:  # of several threads that fail at once one speaks, and tiles get smaller once
+            with _SHRINKING:  # of several threads that fail at once one speaks, and tiles get smaller once
                 if self._smaller == smaller:
                     self._smaller += 1  # and it stays so: the next photo would fail again
                     _logger.warning("needed more memory than there is: photos are looked at in smaller tiles")
