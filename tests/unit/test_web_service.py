@@ -253,7 +253,9 @@ def test_requests_are_counted(client, flower):
 def test_a_token_is_asked_for(make, flower):
     with make(hosts=None, token="open-sesame") as client:
         assert client.get("/healthz").status_code == 200
-        assert "token" in told(client.get("/v1/models"), 401)
+        refused = client.get("/v1/models")
+        assert "token" in told(refused, 401)
+        assert refused.headers.get_list("www-authenticate") == ['Basic realm="pixelwise"', "Bearer"]
         assert client.get("/", headers={"Authorization": "Bearer open-sesam"}).status_code == 401
         right = {"Authorization": "Bearer open-sesame"}
         assert client.get("/v1/models", headers=right).status_code == 200
@@ -267,6 +269,8 @@ def test_a_token_is_asked_for(make, flower):
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Host": "localhost:7860", "Origin": "http://localhost:7860"}, 200),
+        ({"Host": "localhost:7860", "Origin": "http://localhost:8888"}, 403),
+        ({"Host": "localhost:7860", "Origin": "http://127.0.0.1:7860"}, 403),
     ],
 )
 def test_pages_of_others_are_not_let_in(client, headers, status):

@@ -62,15 +62,18 @@ class Guard:
         if hosts is not None and (name := _host(f"//{headers.get('host', '')}")) not in hosts:
             return problem(421, f"needed a Host of {', '.join(sorted(hosts))}, got {name!r:.80}")
         origin = headers.get("origin")
-        if hosts is not None and origin is not None and _host(origin) not in hosts:
+        if hosts is not None and origin is not None and not _is_own(origin, headers):
             return problem(403, f"needed a request of this server's own pages, got one of {origin!r:.80}")
         token = self.rules.token
         if token is None or scope["path"] in _OPEN_TO_ALL:
             return None
         if hmac.compare_digest(_said(headers).encode(), token.encode()):
             return None
-        challenge = {"WWW-Authenticate": 'Bearer, Basic realm="pixelwise"'}
-        return problem(401, "needed the token that the server was started with", challenge)
+        refusal = problem(401, "needed the token that the server was started with")
+        # Two headers: Chromium reads only the first challenge of each, and has to ask for the password.
+        refusal.headers.append("WWW-Authenticate", 'Basic realm="pixelwise"')
+        refusal.headers.append("WWW-Authenticate", "Bearer")
+        return refusal
 
 
 def _host(url: str) -> str:
@@ -79,6 +82,14 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def _is_own(origin: str, headers: Headers) -> bool:
+    """Return whether an Origin is the address that was asked: browsers leave a usual port out of both."""
+    try:
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    except ValueError:
+        return False
 
 
 def _said(headers: Headers) -> str:

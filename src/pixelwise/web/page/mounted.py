@@ -44,6 +44,8 @@ def mount(app: FastAPI, max_bytes: int, heads: Sequence[Path] = ()) -> None:
         ssr_mode=False,
         pwa=False,
     )
+    # Gradio checks paths only in pages that `launch` started, which mounting never does.
+    blocks.has_launched = True
     for route in app.routes:
         if isinstance(route, Mount) and isinstance(route.app, FastAPI):
             route.app.add_exception_handler(ClientDisconnect, gone)
