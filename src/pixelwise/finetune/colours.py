@@ -48,7 +48,7 @@ SCORES = ("ciede2000", "ab_rmse", "colourfulness_ratio")
 
 Scores = dict[str, Interval]
 """Of photos, by name, as `scores.colour_scores` has them."""
-Picture = UInt8[Tensor, "3 H W"]
+Picture = UInt8[Tensor, "3 _H _W"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
