@@ -37,7 +37,7 @@ from pixelwise.scores import Confusion
 _NUM_CLASSES, _CHANNELS = 2, 256  # of the handout's last layer: outputs and inputs
 _SIDE, _BATCH = 64, 2  # of the pictures of one step: batch norm in training mode needs two
 _HANDOUT_SIZE = 224
-_SHOTS, _FEW_SHOTS = 40, 10
+_SHOTS, _FEW_SHOTS = 40, 5
 _EPOCHS, _FEW_EPOCHS = 10, 5
 _FEW_SCORED = 40  # photos
 _NUM_SHOWN = 3  # photos of each kind

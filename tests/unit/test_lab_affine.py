@@ -1,0 +1,124 @@
+"""Question A4: each claim about ax + b, in double precision on small networks."""
+
+import pytest
+import torch
+
+from pixelwise.config import CNNConfig, TrainConfig, UNetConfig
+from pixelwise.lab.affine import Subject, check_claims
+from pixelwise.lab.rewritten import (
+    NO_EPSILON,
+    equivalent,
+    logits_of,
+    on_batch_statistics,
+    padded_with,
+    reading,
+    skip_reads_x,
+    with_epsilon,
+    with_min_pooling,
+    with_norm_mirrored,
+    with_weights_times,
+)
+from pixelwise.losses import cross_entropy
+from pixelwise.models import build
+from pixelwise.optimise import Optimiser
+
+AFFINES = [(2.0, 0.0), (0.3, 0.7), (5.0, -1.0), (-1.0, 0.0), (-0.7, 0.4), (-3.0, -2.0)]
+EXACT, NOT_EXACT = 1e-9, 1e-3
+
+
+def network(kind=CNNConfig, **changes):
+    """A small network in evaluation mode, with statistics of its pictures."""
+    torch.manual_seed(3)
+    net = build(kind(num_filters=4, num_colours=5, **changes)).double()
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.weight.uniform_(-1, 1)
+                layer.bias.uniform_(-0.5, 0.5)
+                layer.momentum = None  # the mean of all batches
+    net(pictures())
+    return net.eval().requires_grad_(False)
+
+
+def pictures(side=16, num=3):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(num, 1, side, side, dtype=torch.float64, generator=generator)
+
+
+def difference(one, other):
+    return (logits_of(one, pictures()) - logits_of(other, pictures())).abs().max().item()
+
+
+def test_reading_is_the_network_on_ax_plus_b():
+    net = network(UNetConfig)
+    assert torch.equal(logits_of(reading(net, 0.5, 0.25), pictures()), net(0.5 * pictures() + 0.25))
+
+
+@pytest.mark.parametrize(("a", "b"), AFFINES)
+def test_every_affine_is_a_sign_a_padding_and_an_epsilon(a, b):
+    net = on_batch_statistics(network())
+    assert difference(reading(net, a, b), equivalent(net, a, b)) < EXACT
+    bare = on_batch_statistics(network(UNetConfig, skip_full=False))
+    assert difference(reading(bare, a, b), equivalent(bare, a, b)) < EXACT
+
+
+def test_none_of_the_three_can_be_left_out():
+    net, a, b = on_batch_statistics(network()), -0.03, 0.02
+    without_sign = with_weights_times(equivalent(net, a, b), -1)
+    without_epsilon = with_epsilon(equivalent(net, a, b), 1e-5)
+    without_padding = with_epsilon(with_weights_times(net, -1), 1e-5 / a**2)
+    for wrong in (without_sign, without_epsilon, without_padding):
+        assert difference(reading(net, a, b), wrong) > NOT_EXACT
+
+
+def test_a_shift_is_cancelled_only_if_the_padding_is_shifted_too():
+    net = with_epsilon(on_batch_statistics(network()), NO_EPSILON)
+    assert difference(padded_with(reading(net, 2, 0.5), 0.5), net) < EXACT
+    assert difference(reading(net, 2, 0.5), net) > NOT_EXACT
+
+
+def test_a_negative_factor_needs_both_repairs():
+    net = with_epsilon(on_batch_statistics(network()), NO_EPSILON)
+    on_y = reading(net, -1, 0)
+    assert difference(with_norm_mirrored(with_min_pooling(on_y)), net) < EXACT
+    assert difference(with_weights_times(on_y, -1), net) < EXACT
+    for broken in (on_y, with_norm_mirrored(on_y), with_min_pooling(on_y)):
+        assert difference(broken, net) > NOT_EXACT
+
+
+@pytest.mark.parametrize(("a", "b"), [(2.0, 0.0), (-0.7, 0.4)])
+def test_the_skip_from_the_picture_is_cancelled_by_nothing(a, b):
+    net, x = on_batch_statistics(network(UNetConfig)), pictures()
+    assert difference(skip_reads_x(net, a, b), equivalent(net, a, b)) < EXACT
+    by_skip = logits_of(reading(net, a, b), x) - logits_of(skip_reads_x(net, a, b), x)
+    formula = torch.nn.functional.conv2d((a - 1) * x + b, net.classes.weight[:, -1:], padding=1)
+    torch.testing.assert_close(by_skip, formula, rtol=0, atol=1e-9)
+
+
+def test_the_claims_come_out_as_the_algebra_has_them():
+    labels = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    cnn, unet = (Subject(network(kind), pictures(), labels) for kind in (CNNConfig, UNetConfig))
+    found = {row["name"]: row["exact"] for row in check_claims(cnn, unet)}
+    exact = {"factor", "shift_padded_with_b", "negative_repaired", "equivalent", "skip_reads_x"}
+    assert {name for name, is_exact in found.items() if is_exact} == exact
+    assert len(found) == 11
+
+
+def train(net, steps=6):
+    """Return the losses of a few steps in double precision."""
+    net = net.train().requires_grad_(True)
+    optimiser = Optimiser(net, TrainConfig(optimiser="adam", learning_rate=0.01), steps)
+    labels = torch.randint(5, (3, 16, 16), generator=torch.Generator().manual_seed(2))
+    losses = []
+    for step in range(steps):
+        loss = cross_entropy(net(pictures()), labels)
+        optimiser.step(loss, step)
+        losses.append(loss.item())
+    return torch.tensor(losses, dtype=torch.float64)
+
+
+def test_retraining_on_a_positive_multiple_is_the_same_in_the_cnn_and_not_in_the_unet():
+    for kind, is_same in ((CNNConfig, True), (UNetConfig, False)):
+        net = with_epsilon(network(kind), NO_EPSILON)
+        apart = (train(reading(net, 4, 0)) - train(reading(net, 1, 0))).abs().max()
+        assert apart < 1e-7 if is_same else apart > NOT_EXACT

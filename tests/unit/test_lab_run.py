@@ -1,0 +1,166 @@
+"""The lab: answers kept and reused, missing data named, the writeup and the notebook made of them."""
+
+import json
+import sys
+import types
+
+import nbformat
+import pytest
+import torch
+
+from fixtures.cifar10.make import write_cifar10
+from pixelwise.data import sources
+from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
+from pixelwise.lab import notebook as lab_notebook
+from pixelwise.lab.answer import PICTURES, Answer, Setting
+from pixelwise.lab.notebook import NOTEBOOK, make_notebook, write_notebook
+from pixelwise.lab.run import QUESTIONS, Question, run_lab
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return a function that lets question A4 be answered by a function of the test."""
+
+    def put(answer, source=""):
+        module = types.ModuleType("pixelwise.lab.of_the_test")
+        module.answer_a4 = answer
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(QUESTIONS, "A4", Question("Of the test", "of_the_test", 1, 1, source))
+
+    return put
+
+
+def answers_in(out):
+    return json.loads((out / "answers.json").read_text())
+
+
+def test_one_question_leaves_its_answer_its_figure_and_a_writeup(tmp_path):
+    result = run_lab(Setting(out=tmp_path, quick=True), ["B1", "A3"])
+    assert list(result.answers) == ["A3", "B1"]
+    assert (result.not_answered, result.notebook) == ({}, None)
+    assert answers_in(tmp_path)["A3"]["weights"]["value"] == 86_112
+    assert (tmp_path / "a2-writeup.pdf").read_bytes().startswith(b"%PDF")
+    figure = tmp_path / "figures" / "b1-network.png"
+    figure.unlink()
+    run_lab(Setting(out=tmp_path, quick=True), ["B1"])
+    assert figure.exists()
+
+
+def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
+    made = []
+
+    def answer(setting):
+        made.append(setting.seed)
+        return Answer({"seed": setting.seed, "none": float("nan")})
+
+    asked(answer)
+    for seed in (0, 0, 1, 0):
+        with pytest.raises(OutputError, match=r"a2-writeup\.pdf"):  # the text of A4 needs other values
+            run_lab(Setting(out=tmp_path, seed=seed), ["A4"])
+        assert answers_in(tmp_path)["A4"] == {"seed": seed, "none": None}
+    assert made == [0, 1, 0]
+
+
+def test_an_interrupted_lab_keeps_its_answers(tmp_path, asked):
+    def interrupted(_setting):
+        raise KeyboardInterrupt
+
+    asked(interrupted)
+    with pytest.raises(Interrupted, match="A3"):
+        run_lab(Setting(out=tmp_path), ["A3", "A4"])
+    written = (tmp_path / "answers" / "A3.json").stat().st_mtime_ns
+    assert list(run_lab(Setting(out=tmp_path), ["A3"]).answers) == ["A3"]
+    assert (tmp_path / "answers" / "A3.json").stat().st_mtime_ns == written
+
+
+def test_no_download_costs_one_try_and_the_questions_that_need_pictures(tmp_path, monkeypatch):
+    tries = []
+
+    def refuse(*_):
+        tries.append(1)
+        raise DownloadError("no network here")
+
+    monkeypatch.setattr(sources, "load_cifar10", refuse)
+    result = run_lab(Setting(out=tmp_path, quick=True, data_dir=tmp_path), ["A2", "A3", "A4", "B4"])
+    assert list(result.answers) == ["A3"]
+    assert result.not_answered == dict.fromkeys(("A2", "A4", "B4"), "no network here")
+    assert answers_in(tmp_path)["about"]["not_answered"] == result.not_answered
+    assert len(tries) == 1
+
+
+def test_a_failure_of_linear_algebra_costs_its_question_alone(tmp_path, asked):
+    asked(lambda _setting: Answer({"solved": torch.linalg.inv(torch.zeros(2, 2))}))
+    result = run_lab(Setting(out=tmp_path), ["A3", "A4"])
+    assert list(result.answers) == ["A3"]
+    assert "singular" in result.not_answered["A4"]
+    assert (tmp_path / "a2-writeup.pdf").exists()
+
+
+def test_an_answer_of_other_pictures_is_made_anew(tmp_path, asked):
+    for seed in (0, 1):
+        write_cifar10(tmp_path / str(seed), num=20, seed=seed)
+    asked(lambda setting: Answer({"runs": str(setting.runs)}), PICTURES)
+    folders = []
+    for data in ("0", "0", "1"):
+        with pytest.raises(OutputError):  # the text of A4 needs other values
+            run_lab(Setting(out=tmp_path / "out", data_dir=tmp_path / data), ["A4"])
+        folders.append(answers_in(tmp_path / "out")["A4"]["runs"])
+    assert folders[0] == folders[1] != folders[2]
+
+
+def test_precision_is_chosen_once_for_a_folder(tmp_path):
+    run_lab(Setting(out=tmp_path, precision="bf16"), ["A3"])
+    run_lab(Setting(out=tmp_path, precision="auto"), ["B1"])
+    assert answers_in(tmp_path)["about"]["precision"] == "bf16"
+
+
+def test_runs_of_other_settings_lie_elsewhere(tmp_path):
+    write_cifar10(tmp_path, num=20)
+    changes = ({}, {"seed": 1}, {"quick": True}, {"precision": "bf16"})
+    settings = [Setting(out=tmp_path, data_dir=tmp_path, **change) for change in changes]
+    assert len({setting.runs for setting in settings}) == 4
+    seeds = [{setting.seed_of(number) for number in range(1000)} for setting in settings[:2]]
+    assert not seeds[0] & seeds[1]
+
+
+def test_a_question_that_there_is_not(tmp_path):
+    with pytest.raises(ConfigError, match="D1"):
+        run_lab(Setting(out=tmp_path), ["A3", "D1"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_notebook_holds_the_setting(tmp_path):
+    setting = Setting(out=tmp_path, quick=True, seed=3, data_dir=tmp_path)
+    notebook = make_notebook(setting)
+    nbformat.validate(notebook)
+    assert notebook == make_notebook(setting)
+    (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
+    chosen = {}
+    exec(parameters.source, chosen)
+    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION")
+    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32"]
+
+
+def test_a_cell_that_fails_is_an_error_and_leaves_no_notebook(tmp_path, monkeypatch):
+    failing = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    monkeypatch.setattr(lab_notebook, "make_notebook", lambda _setting: failing)
+    with pytest.raises(OutputError, match="ZeroDivisionError"):
+        write_notebook(Setting(out=tmp_path))
+    assert not (tmp_path / NOTEBOOK).exists()
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_without_any_data_set(tmp_path):
+    data_dir = tmp_path / "data"
+    for name in ("cifar-10-batches-py", "flowers17/jpg"):
+        (data_dir / name).mkdir(parents=True)
+    (data_dir / "flowers17" / "jpg" / "image_0001.jpg").touch()
+    path = write_notebook(Setting(out=tmp_path, quick=True, data_dir=data_dir))
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    text = "".join(output.get("text", "") for cell in code for output in cell.outputs)
+    assert "classifier.4.weight, classifier.4.bias: 514 of" in text
+    pictures = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 8
