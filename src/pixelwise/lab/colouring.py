@@ -151,7 +151,9 @@ def answer_b3(setting: Setting) -> Answer:
         rows[f"CNN at rate {_HANDOUT_RATE:g}"] = [read_metrics(handout)]
     figures = (
         setting.draw("b3-curves", _draw_runs(rows)),
-        setting.draw("b3-pictures", draw_strips(_compare_pictures(runs))),
+        setting.draw(
+            "b3-pictures", draw_strips(compare_pictures({name: own[0] for name, own in runs.items()}))
+        ),
     )
     return Answer(values, figures)
 
@@ -187,13 +189,13 @@ def _train_ablated(setting: Setting) -> dict[str, list[list[Row]]]:
     return rows
 
 
-def _compare_pictures(runs: dict[str, list[Path]]) -> list[Strip]:
-    """Return rows of the same pictures: true, and as each network of the first seed colours them."""
+def compare_pictures(runs: dict[str, Path]) -> list[Strip]:
+    """Return rows of the same validation pictures: true, and as the network of each run colours them."""
     strips: list[Strip] = []
-    for name, own in runs.items():
-        *above, prediction = compare(open_model(own[0]), read_samples(own[0]))
+    for title, run in runs.items():
+        *above, prediction = compare(open_model(run), read_samples(run))
         strips = strips or above
-        strips.append(replace(prediction, title=name))
+        strips.append(replace(prediction, title=title))
     return strips
 
 

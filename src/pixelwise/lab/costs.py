@@ -177,8 +177,6 @@ def answer_c4(setting: Setting) -> Answer:
         policy: {name: _line(nums, [getattr(one, name) for one in costs]) for name in _AMOUNTS}
         for policy, costs in measured.items()
     }
-    whole, last = (measured[policy][-1] for policy in POLICIES)
-    side = _QUICK_SIDE if setting.quick else _HANDOUT_SIDE
     values = {
         "layer": layer_facts(),
         "rows": [
@@ -188,12 +186,6 @@ def answer_c4(setting: Setting) -> Answer:
         ],
         "lines": lines,
         "formula_slopes": formula_slopes(),
-        "most_layers": nums[-1],
-        "whole_over_last": {name: getattr(whole, name) / getattr(last, name) for name in _AMOUNTS},
-        "networks": [
-            {"network": HANDOUT_NETWORK, "policy": policy, "side": side} | asdict(handout_cost(policy, side))
-            for policy in POLICIES
-        ],
     }
     return Answer(values, (setting.draw("c4-layers", _draw_growth(nums, measured, lines)),))
 

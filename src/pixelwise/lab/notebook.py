@@ -13,7 +13,6 @@ from typing import Final
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 
 from pixelwise.errors import OutputError
 from pixelwise.files import write_text
@@ -21,6 +20,14 @@ from pixelwise.lab.answer import Setting
 
 NOTEBOOK: Final = "a2-cnn.ipynb"
 _SOURCE = "a2-cnn.py"  # beside this file, in jupytext's percent format
+_EXECUTE = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=None, record_timing=False).execute()
+nbformat.write(notebook, sys.argv[1])
+"""
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -60,21 +67,10 @@ def write_notebook(setting: Setting) -> Path:
         # this Python's own kernel, whatever others the user has; no history among the user's own
         names = ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
         environment = os.environ | dict.fromkeys(names, folder) | {"JUPYTER_PREFER_ENV_PATH": "1"}
-        command = [sys.executable, "-m", __name__, str(executed)]
+        command = [sys.executable, "-c", _EXECUTE, str(executed)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = _ANSI.sub("", done.stderr).strip().splitlines()[-1:] or [f"code {done.returncode}"]
             raise OutputError(f"cannot write {path}: a cell ended with {last[0]}")
         write_text(path, executed.read_text(encoding="utf-8"))
     return path
-
-
-def execute(path: Path) -> None:
-    """Run a notebook in its place."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=None, record_timing=False).execute()
-    nbformat.write(notebook, path)
-
-
-if __name__ == "__main__":
-    execute(Path(sys.argv[1]))
