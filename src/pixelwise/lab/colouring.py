@@ -31,7 +31,7 @@ from pixelwise.lab.pixels import (
 )
 from pixelwise.labelspace import Palette
 from pixelwise.models import build
-from pixelwise.report import compare
+from pixelwise.report.run import compare
 from pixelwise.runs import Row, open_model, read_metrics, read_samples
 from pixelwise.scores import Confusion
 

@@ -109,7 +109,7 @@ class NetworkCounts:
 
     @property
     def doubled(self) -> NetworkCounts:
-        """The same at twice the height and width."""
+        """These counts at twice the height and width."""
         return replace(self, values=self.values | {one: 2 * self.values[one] for one in (H, W)})
 
     def formula(self, count: str) -> Expr:
