@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
-from matplotlib.axes import Axes
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor, nn
@@ -232,7 +231,7 @@ def _draw_masks(masks: Sequence[Mask]) -> Drawing:
     return Drawing(figure, ON_LIGHT)
 
 
-def _draw_views(row: Sequence[Axes], mask: Mask) -> None:
+def _draw_views(row: ndarray, mask: Mask) -> None:
     with Image.open(mask.photo.photo) as opened:
         photo = opened.convert("RGB")
     photo.thumbnail(_SHOWN_SIZE)
