@@ -68,9 +68,16 @@ def write_notebook(setting: Setting) -> Path:
         names = ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
         environment = os.environ | dict.fromkeys(names, folder) | {"JUPYTER_PREFER_ENV_PATH": "1"}
         command = [sys.executable, "-c", _EXECUTE, str(executed)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = _ANSI.sub("", done.stderr).strip().splitlines()[-1:] or [f"code {done.returncode}"]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                _, messages = process.communicate()
+            except BaseException:
+                process.terminate()  # nbclient then ends its kernel, too
+                raise
+        if process.returncode:
+            last = _ANSI.sub("", messages).strip().splitlines()[-1:] or [f"code {process.returncode}"]
             raise OutputError(f"cannot write {path}: a cell ended with {last[0]}")
         write_text(path, executed.read_text(encoding="utf-8"))
     return path
