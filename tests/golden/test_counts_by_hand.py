@@ -1,10 +1,10 @@
-"""Counts that the network yields, against formulas worked out by hand from the handout's diagram."""
+"""Counts derived from the networks, against formulas worked out by hand from the handout's diagram."""
 
 import pytest
 import sympy
 
 from pixelwise.config import CNNConfig, UNetConfig
-from pixelwise.counts import tally
+from pixelwise.lab.counting import count_network
 
 # At kernel 3, one channel in, 32x32 pixels. Each term is one convolution's, from the first block to the last.
 CNN_BY_HAND = {
@@ -29,11 +29,11 @@ UNET_BY_HAND = CNN_BY_HAND | {
     ("config", "by_hand"), [(CNNConfig(), CNN_BY_HAND), (UNetConfig(), UNET_BY_HAND)], ids=["cnn", "unet"]
 )
 def test_formulas_are_those_worked_out_by_hand(config, by_hand, doubled):
-    counted = tally(config)
+    counted = count_network(config)
     for name, formula in by_hand.items():
         factor = 4 if doubled and name.startswith(("outputs", "connections")) else 1
         expected = sympy.expand(factor * sympy.sympify(formula, {"NF": sympy.Symbol("NF")}))
-        assert (counted.doubled if doubled else counted).in_net(name) == expected, name
+        assert (counted.doubled if doubled else counted).formula_in_net(name) == expected, name
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_handouts_setting_gives_the_known_numbers(config, values):
         "outputs_with_resizing",
         "connections",
     ]
-    counted = tally(config)
+    counted = count_network(config)
     assert [counted.value(name) for name in names] == values
     factors = [counted.doubled.value(name) / counted.value(name) for name in names]
     assert factors == [1, 1, 1, 4, 4, 4]
@@ -63,4 +63,4 @@ def test_a_formula_for_every_kernel_and_size():
     k, h, w, nf, nc, nic = sympy.symbols("k H W NF NC NIC")
     by_hand = k**2 * h * w * (nic * nf + nf**2 * (2 / sympy.S(4) + 4 / sympy.S(16) + 2 / sympy.S(16)))
     by_hand += k**2 * h * w * (nf * nc / 4 + nc**2)
-    assert tally(CNNConfig()).formula("connections") == sympy.expand(by_hand)
+    assert count_network(CNNConfig()).formula("connections") == sympy.expand(by_hand)

@@ -1,83 +1,55 @@
-"""Questions A2, B1, B2 and B3: the CNN and the U-Net trained alike, looked at, and compared."""
+"""Questions A2, B2 and B3: the CNN and the U-Net trained alike and compared."""
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import replace
-from functools import reduce
-from operator import add
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from jaxtyping import Int64
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy import ndarray
 
-from pixelwise.config import (
-    HANDOUT_CONFIGS,
-    CNNConfig,
-    NetConfig,
-    RunConfig,
-    TrainConfig,
-    UNetConfig,
-    net_from_dict,
-)
-from pixelwise.data import Pictures, load_pictures
+from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.errors import DivergedError
 from pixelwise.evaluate import evaluate
-from pixelwise.figures import Strip, beside, draw_curves, draw_strips
+from pixelwise.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
 from pixelwise.lab.answer import PICTURES, Answer, Setting
-from pixelwise.lab.colouring_figures import (
-    draw_ablation,
-    draw_confusion,
-    draw_depth,
-    draw_recall,
-    draw_runs,
-    draw_where,
-)
-from pixelwise.lab.commands import default_run, evaluate_command, train_command
-from pixelwise.lab.outcomes import rows_of, training, variants
+from pixelwise.lab.networks import SKIPS, num_parameters, unet_without
+from pixelwise.lab.outcomes import compare_variants, over_seeds, training
 from pixelwise.lab.pixels import (
     EDGES_FRAC,
-    Guesses,
-    agreement,
+    appearance,
     by_colour,
-    gain,
-    gain_by_seed,
-    guess,
-    guess_by_grey,
-    looks,
-    more_at_edges,
-    places,
-    plain,
-    to_the_eye,
+    by_edges,
+    compare_appearance,
+    predict,
 )
-from pixelwise.lab.skips import detail_left, gradient_norms
-from pixelwise.models import UNet, build
-from pixelwise.report import compare
-from pixelwise.runs import open_model, read_metrics, read_samples
-from pixelwise.scores import Confusion, Interval
-from pixelwise.scores.intervals import NUM_RESAMPLES
-from pixelwise.visualise import draw_network, look_at_blocks
+from pixelwise.labelspace import Palette
+from pixelwise.models import build
+from pixelwise.report.run import compare
+from pixelwise.runs import Row, open_model, read_metrics, read_samples
+from pixelwise.scores import Confusion
 
-SOURCE = PICTURES
 EPOCHS, QUICK_EPOCHS = 25, 2
-SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
-"""Each skip of the U-Net by the size at which it passes: where it comes from, and which block reads it."""
-AS_LARGE = "CNN, as many weights"
-"""A CNN with about as many weights as the U-Net, to tell what skips do from what more weights do."""
-_AS_MANY_FILTERS = 37
+LARGE_CNN = "CNN, as many weights"
+_LARGE_CONFIG = CNNConfig(num_filters=37)  # about as many weights as the U-Net has
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
-_ABLATION_EPOCHS = 5  # enough to order the variants; their curves are not read at the end
-_HANDOUTS_RATE = 0.3  # of the CNN
-_NEAR = 10.0  # units of Lab, which is seen at a glance
-_NUM_PROBED = 250  # pictures that details are read off
+_ABLATION_EPOCHS = 5  # enough to order the variants
+_HANDOUT_RATE = 0.3  # the handout's learning rate for the CNN
+_COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
+_OTHER_COLOUR = "#767676"
 
 
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
-    """How the questions about colouring train `cnn` or `unet`, a fair comparison: both in the same way.
+    """Return how `cnn` or `unet` is trained: both alike, so that they can be compared.
 
-    The handout's batch of 100, its 25 epochs and Adam, for both at the rate that it gives the U-Net alone, in
-    the setting's precision. A run of it is called `NET-seedSEED`; whoever asks `setting.trained` for it
-    shares it.
+    It is the handout's batch size of 100, its 25 epochs and Adam, at the learning rate that it gives the
+    U-Net alone. Its run is called `NET-seedSEED`, and questions that ask for it share it.
 
     Raises:
         ConfigError: the seed is out of range.
@@ -89,160 +61,7 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
         precision=setting.precision,
         seed=setting.seed_of(seed),
     )
-    return RunConfig(net=HANDOUT_CONFIGS[net](), source=SOURCE, train=train)
-
-
-def by_hand(setting: Setting, net: str) -> tuple[str, str]:
-    """The commands that train and that score the first run of a network."""
-    config = comparison_config(setting, net, 0)
-    return train_command(setting, config), evaluate_command(setting, default_run(config), config.source)
-
-
-def answer_a2(setting: Setting) -> Answer:
-    """The CNN trained: its curves, its pictures, which colours it takes for which, and where it fails."""
-    runs, pictures = _trained(setting, "cnn"), _pictures(setting)
-    model = open_model(runs[0])
-    palette, guesses = model.palette, guess(runs[0], pictures.val)
-    table = guess_by_grey(pictures, palette)
-    scores = evaluate(model, pictures, setting.seed, setting.device)
-    confusion = reduce(
-        add,
-        (
-            Confusion.of(given, true, palette.num_classes)
-            for given, true in zip(guesses.guessed, guesses.labels, strict=True)
-        ),
-    )
-    values = training(runs) | {
-        "scores": {name.replace(" ", "_"): plain(kinds) for name, kinds in scores.items()},
-        "among_likeliest": [
-            {"num": num, "right": 100 * float((guesses.num_likelier < num).mean())}
-            for num in (1, 2, 3, 5, 10)
-        ],
-        "near": {
-            name: agreement(one, palette, _NEAR) for name, one in (("prediction", guesses), ("table", table))
-        }
-        | {"within": _NEAR},
-        "looks": looks(
-            palette, {"truth": guesses.labels, "prediction": guesses.guessed, "table": table.guessed}
-        ),
-        "colours": by_colour(confusion, palette),
-        "places": places(pictures, palette, {"prediction": [guesses], "table": [table]}),
-        "handouts_rate": _HANDOUTS_RATE,
-        "command": "\n".join(by_hand(setting, "cnn")),
-    }
-    figures = (
-        setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
-        setting.draw("a2-pictures", draw_strips(_beside_table(runs[0], pictures))),
-        setting.draw("a2-confusion", draw_confusion(confusion.counts, palette)),
-        setting.draw("a2-colours", draw_recall(confusion.counts, palette)),
-    )
-    return Answer(values=values, figures=figures)
-
-
-def answer_b1(setting: Setting) -> Answer:
-    """The U-Net: which block reads which, what each skip adds, and the CNN found again without them."""
-    unet, cnn = build(UNetConfig()), build(CNNConfig())
-    picture = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(setting.seed))
-    blocks = look_at_blocks(unet.eval(), picture)
-    bare = build(_without(*SKIPS))
-    bare.load_state_dict(cnn.state_dict())
-    with torch.inference_mode():
-        apart = (bare.eval()(picture) - cnn.eval()(picture)).abs().max()
-    values = {
-        "kernel": UNetConfig().kernel,
-        "parameters": _count(unet),
-        "cnn_parameters": _count(cnn),
-        "blocks": [
-            {
-                "name": one.name,
-                "reads": list(one.reads),
-                "num_in": next(one.layers[0].parameters()).shape[1],
-                "num_out": one.maps.shape[0],
-                "side": one.maps.shape[-1],
-                "learned": one.num_learned,
-            }
-            for one in blocks
-        ],
-        "skips": [
-            {"name": name, "from": start, "to": end, "weights": _count(unet) - _count(build(_without(name)))}
-            for name, (start, end) in SKIPS.items()
-        ],
-        "forward": inspect.getsource(UNet.forward),
-        "without_skips": {"parameters": _count(bare), "max_difference_to_cnn": float(apart)},
-    }
-    figure = setting.draw("b1-network", draw_network(blocks, picture))
-    return Answer(values=values, figures=(figure,))
-
-
-def answer_b2(setting: Setting) -> Answer:
-    """The U-Net trained with the handout's batch of 100: its curves, and how steady they are."""
-    runs = _trained(setting, "unet")
-    rows = read_metrics(runs[0])
-    last = [row["val_accuracy"] for row in rows[-5:]]
-    best = min(rows, key=lambda row: row["val_loss"])
-    values = training(runs) | {
-        "last_epochs": {"num": len(last), "lowest": min(last), "highest": max(last)},
-        "least_val_loss": {"epoch": best["epoch"], "val_loss": best["val_loss"]},
-        "first_epoch": {name: rows[0][name] for name in ("train_loss", "val_loss", "val_accuracy")},
-        "num_parameters": _count(build(UNetConfig())),
-        "num_pixels": _pictures(setting).train[:, 0].numel(),
-        "command": by_hand(setting, "unet")[0],
-    }
-    figures = (
-        setting.draw("b2-curves", draw_curves(rows)),
-        setting.draw("b2-pictures", draw_strips(compare(open_model(runs[0]), read_samples(runs[0])))),
-    )
-    return Answer(values=values, figures=figures)
-
-
-def answer_b3(setting: Setting) -> Answer:
-    """The CNN and the U-Net compared as equals, beside the handout's own setting; why skips help."""
-    runs = {name: _trained(setting, net) for name, net in (("CNN", "cnn"), ("U-Net", "unet"))}
-    ablated = _ablated(setting)
-    pictures = _pictures(setting)
-    guesses = {name: [guess(run, pictures.val) for run in own] for name, own in runs.items()}
-    palette, cnn, unet = open_model(runs["CNN"][0]).palette, guesses["CNN"], guesses["U-Net"]
-    confounded, steep = _confounded(setting, unet[0], pictures)
-    table = guess_by_grey(pictures, palette)
-    depth = _depth(setting, runs, pictures)
-    at_edges = places(pictures, palette, {"cnn": cnn, "unet": unet}, seed=setting.seed)
-    by_variant = variants({name: rows_of(own) for name, own in (runs | ablated).items()})
-    wide = {"name": AS_LARGE, "parameters": _count(build(_as_large())), "unet": _count(build(UNetConfig()))}
-    values = {
-        "cnn": training(runs["CNN"]),
-        "unet": training(runs["U-Net"]),
-        "gain": plain(gain(unet, cnn, setting.seed)),
-        "gain_by_seed": gain_by_seed(unet, cnn),
-        "confounded": confounded,
-        "table": {"accuracy": table.accuracy, "loss": float(table.losses.mean())},
-        "truth": looks(palette, {"truth": cnn[0].labels})["truth"],
-        "looks": to_the_eye(palette, cnn, unet, _NEAR),
-        "within": _NEAR,
-        "places": at_edges,
-        "more_at_edges": more_at_edges(pictures, palette, unet, cnn)["over_seeds"],
-        "edges_frac": EDGES_FRAC,
-        "num_resamples": NUM_RESAMPLES,
-        "ablation": by_variant,
-        "as_large": wide,
-        "depth": depth,
-        "command": by_hand(setting, "unet")[1],
-    }
-    rows = {name: rows_of(own) for name, own in runs.items()}
-    rows |= {f"CNN at rate {_HANDOUTS_RATE:g}": rows_of(steep)} if steep else {}
-    gains = [Interval(**place["gain"]) for place in at_edges]
-    right = {name: [place[key] for place in at_edges] for name, key in (("CNN", "cnn"), ("U-Net", "unet"))}
-    figures = (
-        setting.draw("b3-curves", draw_runs(rows)),
-        setting.draw("b3-pictures", draw_strips(_compared(runs))),
-        setting.draw("b3-edges", draw_where([place["place"] for place in at_edges], right, gains)),
-        setting.draw("b3-ablation", draw_ablation({one["name"]: one["by_seed"] for one in by_variant})),
-        setting.draw("b3-depth", draw_depth(depth["gradients"], depth["detail"])),
-    )
-    return Answer(values=values, figures=figures)
-
-
-def _pictures(setting: Setting) -> Pictures:
-    return load_pictures(SOURCE, setting.data_dir, setting.seed)
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=PICTURES, train=train)
 
 
 def _seeds(setting: Setting) -> range:
@@ -250,87 +69,180 @@ def _seeds(setting: Setting) -> range:
 
 
 def _trained(setting: Setting, net: str) -> list[Path]:
-    """Finished runs of a network in the way of the comparison, one for each seed."""
+    """Return finished runs of a network, one for each seed."""
     return [
         setting.trained(f"{net}-seed{seed}", comparison_config(setting, net, seed))
         for seed in _seeds(setting)
     ]
 
 
-def _confounded(setting: Setting, unet: Guesses, pictures: Pictures) -> tuple[dict[str, Any], list[Path]]:
-    """The CNN at the handout's own rate, all else as it is compared, and its run; none if that diverges."""
+def answer_a2(setting: Setting) -> Answer:
+    """Train the CNN; show curves, pictures, which colours it confuses, and where it fails."""
+    runs, pictures = _trained(setting, "cnn"), setting.pictures()
+    model = open_model(runs[0])
+    palette, found = model.palette, predict(runs[0], pictures.val)
+    rows = len(found.labels), -1
+    confusion = Confusion.of(found.predicted.reshape(rows), found.labels.reshape(rows), palette.num_classes)
+    values = training(runs) | {
+        "scores": {
+            name.replace(" ", "_"): {what: asdict(one) for what, one in scores.items()}
+            for name, scores in evaluate(model, pictures, setting.seed, setting.device).items()
+        },
+        "looks": {
+            "truth": appearance(found.labels, palette),
+            "prediction": appearance(found.predicted, palette),
+        },
+        "colours": by_colour(confusion, palette),
+        "places": by_edges(palette.read_grey(pictures.val)[:, 0].numpy(), {"prediction": [found]}),
+        "handouts_rate": _HANDOUT_RATE,
+    }
+    figures = (
+        setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
+        setting.draw("a2-pictures", draw_strips(compare(model, read_samples(runs[0])))),
+        setting.draw("a2-confusion", _draw_confusion(confusion.counts, palette)),
+    )
+    return Answer(values, figures)
+
+
+def answer_b2(setting: Setting) -> Answer:
+    """Train the U-Net with the handout's batch size of 100; show its curves."""
+    runs = _trained(setting, "unet")
+    rows = read_metrics(runs[0])
+    best = min(rows, key=lambda row: row["val_loss"])
+    values = training(runs) | {
+        "least_val_loss": {"epoch": best["epoch"], "val_loss": best["val_loss"]},
+        "first_epoch": {name: rows[0][name] for name in ("train_loss", "val_loss", "val_accuracy")},
+    }
+    figures = (
+        setting.draw("b2-curves", draw_curves(rows)),
+        setting.draw("b2-pictures", draw_strips(compare(open_model(runs[0]), read_samples(runs[0])))),
+    )
+    return Answer(values, figures)
+
+
+def answer_b3(setting: Setting) -> Answer:
+    """Compare the CNN and the U-Net, trained alike and as in the handout; test why skip connections help."""
+    runs = {"CNN": _trained(setting, "cnn"), "U-Net": _trained(setting, "unet")}
+    val = setting.pictures().val
+    cnn, unet = ([predict(run, val) for run in own] for own in runs.values())
+    palette = open_model(runs["CNN"][0]).palette
+    grey = palette.read_grey(val)[:, 0].numpy()
+    rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
+    handout = _trained_as_in_handout(setting)
+    values = {
+        "cnn": training(runs["CNN"]),
+        "unet": training(runs["U-Net"]),
+        "gain_by_seed": {
+            name: _gain_by_seed(rows, f"val_{name}", sign) for name, sign in (("accuracy", 1), ("loss", -1))
+        },
+        "confounded": handout if isinstance(handout, dict) else training([handout]) | {"diverged": False},
+        "truth": appearance(cnn[0].labels, palette),
+        "looks": compare_appearance(palette, cnn, unet),
+        "places": by_edges(grey, {"cnn": cnn, "unet": unet}),
+        "edges_frac": EDGES_FRAC,
+        "ablation": compare_variants(rows | _train_ablated(setting), "U-Net"),
+        "as_large": {
+            "name": LARGE_CNN,
+            "parameters": num_parameters(build(_LARGE_CONFIG)),
+            "unet": num_parameters(build(UNetConfig())),
+        },
+    }
+    if isinstance(handout, Path):
+        rows[f"CNN at rate {_HANDOUT_RATE:g}"] = [read_metrics(handout)]
+    figures = (
+        setting.draw("b3-curves", _draw_runs(rows)),
+        setting.draw(
+            "b3-pictures", draw_strips(compare_pictures({name: own[0] for name, own in runs.items()}))
+        ),
+    )
+    return Answer(values, figures)
+
+
+def _gain_by_seed(rows: dict[str, list[list[Row]]], key: str, sign: int) -> dict[str, Any]:
+    """Return each seed's own gain of the U-Net at the end of training, and their mean with its interval."""
+    pairs = zip(rows["U-Net"], rows["CNN"], strict=True)
+    gains = [sign * (unet[-1][key] - cnn[-1][key]) for unet, cnn in pairs]
+    return {"gains": gains, "over_seeds": over_seeds(gains)}
+
+
+def _trained_as_in_handout(setting: Setting) -> Path | dict[str, Any]:
+    """Return the run of the CNN at the handout's own learning rate; if it diverges, the facts of that."""
     config = comparison_config(setting, "cnn", 0)
-    config = replace(config, train=replace(config.train, learning_rate=_HANDOUTS_RATE))
+    config = replace(config, train=replace(config.train, learning_rate=_HANDOUT_RATE))
     try:
-        run = setting.trained(f"cnn-rate-{_HANDOUTS_RATE:g}", config)
+        return setting.trained(f"cnn-rate-{_HANDOUT_RATE:g}", config)
     except DivergedError as error:
-        return {"diverged": True, "learning_rate": _HANDOUTS_RATE, "why": str(error)}, []
-    gained = gain([unet], [guess(run, pictures.val)], setting.seed)
-    return training([run]) | {"diverged": False, "gain": plain(gained)}, [run]
+        return {"diverged": True, "learning_rate": _HANDOUT_RATE, "why": str(error)}
 
 
-def _ablated(setting: Setting) -> dict[str, list[Path]]:
-    """Shorter runs, by name: the U-Net without each of its skips, and the CNN with as many weights."""
-    nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", _without(skip)) for skip in SKIPS}
-    nets[AS_LARGE] = ("cnn-as-large", _as_large())
-    runs: dict[str, list[Path]] = {}
+def _train_ablated(setting: Setting) -> dict[str, list[list[Row]]]:
+    """Return rows of shorter runs: the U-Net without each of its skips, and a CNN with as many weights."""
+    nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", unet_without(skip)) for skip in SKIPS}
+    nets[LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
+    rows: dict[str, list[list[Row]]] = {}
     for title, (name, net) in nets.items():
         for seed in _seeds(setting)[: 1 if setting.quick else None]:
             config = comparison_config(setting, "unet", seed)
             train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
             run = setting.trained(f"{name}-seed{seed}", replace(config, net=net, train=train))
-            runs.setdefault(title, []).append(run)
-    return runs
+            rows.setdefault(title, []).append(read_metrics(run))
+    return rows
 
 
-def _as_large() -> NetConfig:
-    """The CNN with about as many weights as the U-Net."""
-    return CNNConfig(num_filters=_AS_MANY_FILTERS)
-
-
-def _without(*skips: str) -> NetConfig:
-    """The U-Net without some of its skips."""
-    return net_from_dict({"name": "unet"} | {f"skip_{skip}": False for skip in skips})
-
-
-def _count(net: torch.nn.Module) -> int:
-    return sum(one.numel() for one in net.parameters())
-
-
-def _depth(setting: Setting, runs: dict[str, list[Path]], pictures: Pictures) -> dict[str, Any]:
-    """By network and seed: gradients before the first step and detail after the last, each by block."""
-    nets = {"CNN": "cnn", "U-Net": "unet"}
-    return {
-        "gradients": {
-            name: [
-                gradient_norms(comparison_config(setting, net, seed), pictures) for seed in _seeds(setting)
-            ]
-            for name, net in nets.items()
-        },
-        "detail": {
-            name: [detail_left(open_model(run), pictures, _NUM_PROBED) for run in own]
-            for name, own in runs.items()
-        },
-        "num_pictures": min(_NUM_PROBED, len(pictures.val)),
-    }
-
-
-def _beside_table(run: Path, pictures: Pictures) -> list[Strip]:
-    """A run's pictures, with those of a table from grey levels to colours below."""
-    model, samples = open_model(run), read_samples(run)
-    looked_up = guess_by_grey(replace(pictures, val=samples), model.palette).guessed
-    shown = beside(model.palette.decode(torch.from_numpy(looked_up)))
-    return [
-        *compare(model, samples),
-        Strip("The commonest colour of each grey level, without a network", shown),
-    ]
-
-
-def _compared(runs: dict[str, list[Path]]) -> list[Strip]:
-    """The same pictures: true, and as each network of the first seed colours them."""
+def compare_pictures(runs: dict[str, Path]) -> list[Strip]:
+    """Return rows of the same validation pictures: true, and as the network of each run colours them."""
     strips: list[Strip] = []
-    for name, own in runs.items():
-        *above, prediction = compare(open_model(own[0]), read_samples(own[0]))
+    for title, run in runs.items():
+        *above, prediction = compare(open_model(run), read_samples(run))
         strips = strips or above
-        strips.append(replace(prediction, title=name))
+        strips.append(replace(prediction, title=title))
     return strips
+
+
+def _draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
+    """Draw validation loss and accuracy by epoch: means over seeds, bands from least to most."""
+    with styled(ON_LIGHT):
+        figure = new_figure(10, 3.8)
+        left, right = figure.subplots(1, 2)
+        for name, seeds in runs.items():
+            _draw_band(left, seeds, "val_loss", name)
+            _draw_band(right, seeds, "val_accuracy", name)
+        # of what is not compared only the last loss, since it may start anywhere
+        shown = [rows if name in _COLOURS else rows[-1:] for name, seeds in runs.items() for rows in seeds]
+        losses = [row["val_loss"] for rows in shown for row in rows]
+        left.set_ylim(0.95 * min(losses), 1.05 * max(losses))
+        left.set_title("Validation loss, nats per pixel", loc="left")
+        right.set_title("Validation pixels in the right class, %", loc="left")
+        left.legend(frameon=False)
+    return Drawing(figure, ON_LIGHT)
+
+
+def _draw_band(axes: Axes, seeds: Sequence[Sequence[Row]], key: str, name: str) -> None:
+    epochs = [row["epoch"] for row in seeds[0]]
+    values = np.array([[row[key] for row in rows] for rows in seeds])
+    colour, line = (_COLOURS[name], "-") if name in _COLOURS else (_OTHER_COLOUR, "--")
+    axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+    axes.plot(epochs, values.mean(0), line, color=colour, label=name, marker="o", markersize=4, linewidth=1.8)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _draw_confusion(counts: Int64[ndarray, "K K"], palette: Palette) -> Drawing:
+    """Draw for each true colour the share of its pixels that get each colour, both from dark to light."""
+    order = np.argsort(palette.colours.sum(1).numpy(), kind="stable")
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    swatch: dict[str, Any] = {"linewidth": 0, "clip_on": False}
+    with styled(ON_LIGHT):
+        figure = new_figure(6.2, 5.6)
+        axes = figure.subplots()
+        shown = axes.imshow(shares[np.ix_(order, order)], cmap="Greys", vmin=0, vmax=max(1.0, shares.max()))
+        for place, colour in enumerate(palette.colours[order].tolist()):
+            axes.add_patch(Rectangle((-2.1, place - 0.5), 1.3, 1, color=colour, **swatch))
+            axes.add_patch(Rectangle((place - 0.5, len(order) - 0.2), 1, 1.3, color=colour, **swatch))
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("taken for", labelpad=22)
+        axes.set_ylabel("true colour", labelpad=26)
+        figure.colorbar(shown, label="% of the true colour's pixels", shrink=0.8)
+    return Drawing(figure, ON_LIGHT)

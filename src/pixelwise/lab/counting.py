@@ -1,102 +1,253 @@
-"""Question A3: how many weights, outputs and connections, and how many at twice the height and width."""
+"""Question A3: weights, outputs and connections of a network, as formulas that the network itself yields.
+
+No formula of a network is written here. It is built and run without content (device "meta") at a few
+settings, and the sizes of each layer's tensors are read off. From one setting to the next a single quantity
+changes, so the sizes become linear expressions in
+
+    NF filters, NC colours, NIC channels of the input, k side of the kernel, H and W of the input.
+
+At further settings, where everything differs at once, they have to come out as predicted, or there is no
+formula. Counts are products and sums of these sizes.
+"""
 
 from __future__ import annotations
 
-import copy
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import numpy as np
+import sympy
 import torch
-from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
-from torch import nn
+from sympy import Expr, Integer, Rational, Symbol
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.config import CNNConfig, NetConfig, UNetConfig
-from pixelwise.cost import trace
-from pixelwise.counts import Tally, tally
-from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.config import NET_NAMES, CNNConfig, NetConfig, UNetConfig
+from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.models import MyConv2d, build
-from pixelwise.shapes import Grey, Logits
+from pixelwise.models import build
 
+Kind = Literal["convolution", "resizing", "other"]
+Values = dict[Symbol, int]
+"""A number for each of the symbols below."""
+Builder = Callable[[Any], nn.Module]
+"""Builds a network from its configuration, as `pixelwise.models.build` does."""
+
+NF, NC, NIC, K, H, W = sympy.symbols("NF NC NIC k H W")
+_FIELDS = {NF: "num_filters", NC: "num_colours", NIC: "num_in_channels", K: "kernel"}
 _SIDE = 32  # of the handout's pictures, in pixels
-# The third colour is of the same set as those of ON_LIGHT.
-_BARS = {"weights": ON_LIGHT.train, "outputs": ON_LIGHT.val, "connections": "#009e73"}
+# Base and steps decide the formulas, the others test them. Heights and widths are multiples of the stride, 4.
+_BASE: Values = {NF: 3, NC: 4, NIC: 1, K: 3, H: 8, W: 12}
+_STEPS: Values = {NF: 2, NC: 3, NIC: 2, K: 2, H: 12, W: 4}
+_TESTS: tuple[Values, ...] = (
+    {NF: 8, NC: 5, NIC: 2, K: 7, H: 4, W: 24},
+    {NF: 2, NC: 9, NIC: 4, K: 1, H: 28, W: 8},
+    {NF: 11, NC: 2, NIC: 5, K: 9, H: 12, W: 20},
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Sizes of a layer's tensors for one picture, in numbers or in formulas."""
+
+    name: str
+    kind: Kind
+    """Resizing is pooling or upsampling; other is batch norm or ReLU."""
+    weight: tuple[Expr, ...]
+    """(out, in, k, k) of a convolution, (channels,) of a norm, or ()."""
+    bias: tuple[Expr, ...]
+    output: tuple[Expr, ...]
+    """(channels, height, width)."""
+
+    @property
+    def weights(self) -> Expr:
+        """Number of weights without biases."""
+        return sympy.prod(self.weight) if self.weight else Integer(0)
+
+    @property
+    def parameters(self) -> Expr:
+        """Number of weights and biases."""
+        return self.weights + (sympy.prod(self.bias) if self.bias else 0)
+
+    @property
+    def outputs(self) -> Expr:
+        """Number of outputs for one picture."""
+        return sympy.prod(self.output)
+
+    @property
+    def connections(self) -> Expr:
+        """Number of products that a convolution adds up, those with padding too."""
+        return self.outputs * sympy.prod(self.weight[1:])
+
+
+COUNTS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
+    "weights": ("weights", ("convolution",), "convolutions without biases"),
+    "weights_with_biases": ("parameters", ("convolution",), "convolutions with biases"),
+    "parameters": (
+        "parameters",
+        ("convolution", "resizing", "other"),
+        "all that is learned, batch norms too",
+    ),
+    "outputs": ("outputs", ("convolution",), "convolutions"),
+    "outputs_with_resizing": (
+        "outputs",
+        ("convolution", "resizing"),
+        "convolutions, pooling, upsampling",
+    ),
+    "connections": ("connections", ("convolution",), "convolutions, to padding too, without biases"),
+}
+"""Count -> property of a layer, the kinds of layers that it takes in, and these in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCounts:
+    """All counts of a network, as formulas and at one setting."""
+
+    layers: tuple[Layer, ...]
+    """With formulas for sizes."""
+    values: Values
+
+    @property
+    def doubled(self) -> NetworkCounts:
+        """These counts at twice the height and width."""
+        return replace(self, values=self.values | {one: 2 * self.values[one] for one in (H, W)})
+
+    def formula(self, count: str) -> Expr:
+        """Return one of `COUNTS` in all symbols."""
+        name, kinds, _ = COUNTS[count]
+        return sympy.expand(sum(getattr(layer, name) for layer in self.layers if layer.kind in kinds))
+
+    def formula_in_net(self, count: str) -> Expr:
+        """Return one of `COUNTS` in NF and NC alone, as the handout asks for it."""
+        return self.formula(count).subs({one: n for one, n in self.values.items() if one not in (NF, NC)})
+
+    def value(self, count: str) -> int:
+        """Return one of `COUNTS` as a number."""
+        return int(self.formula(count).subs(self.values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; formulas as Python writes them."""
+        return self._counts() | {
+            "doubled": self.doubled._counts(),
+            "general": {name: str(self.formula(name)) for name in COUNTS},
+            "takes_in": {name: words for name, (_, _, words) in COUNTS.items()},
+            "setting": {str(symbol): number for symbol, number in self.values.items()},
+        }
+
+    def _counts(self) -> dict[str, Any]:
+        return {
+            name: {"formula": str(self.formula_in_net(name)), "value": self.value(name)} for name in COUNTS
+        }
 
 
 def answer_a3(setting: Setting) -> Answer:
-    """All counts of the CNN and the U-Net as formulas and numbers, beside what torch counts of the networks.
+    """Count the CNN and the U-Net, and compare with what torch counts of them.
 
-    The handout's six values are `weights`, `outputs`, `connections` and the same under `doubled`; the U-Net's
-    are under `unet`. Under `measured` is what no formula had a part in.
+    The handout's six values are `weights`, `outputs`, `connections` and the same under `doubled`; those of
+    the U-Net are under `unet`, those that torch counts under `measured`.
     """
-    configs: dict[str, NetConfig] = {"CNN": CNNConfig(), "U-Net": UNetConfig()}
-    tallies = {name: tally(config, _SIDE, _SIDE) for name, config in configs.items()}
-    cnn, unet = (tallies[name].to_dict() | {"measured": _measure(configs[name])} for name in configs)
-    figure = setting.draw("a3-shares", draw_shares(tallies))
-    return Answer(values=cnn | {"unet": unet}, figures=(figure,))
+    del setting
+    cnn, unet = (
+        count_network(config).to_dict() | {"measured": _measure(config)}
+        for config in (CNNConfig(), UNetConfig())
+    )
+    return Answer(cnn | {"unet": unet})
 
 
 def _measure(config: NetConfig) -> dict[str, int]:
-    """Parameters, FLOPs of a pass and connections inside the picture, of the network as it is built."""
+    """Return the parameters, and the FLOPs of a pass, of a network as it is built."""
     net = build(config).eval()
     found = {"parameters": sum(one.numel() for one in net.parameters())}
-    for name, side in (("", _SIDE), ("doubled_", 2 * _SIDE)):
-        picture = torch.zeros(1, config.num_in_channels, side, side)
-        # half of the FLOPs are multiplications, one of each connection
-        found[f"{name}flops"] = trace(net, partial(_look, picture)).flops
-        found[f"{name}connections_inside"] = count_inside(net, picture)
+    for name, side in (("flops", _SIDE), ("doubled_flops", 2 * _SIDE)):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(torch.zeros(1, config.num_in_channels, side, side))
+        found[name] = counter.get_total_flops()
     return found
 
 
-def _look(picture: Grey, net: nn.Module) -> Logits:
-    return net(torch.empty_like(picture))  # without content, as the network is
+def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) -> NetworkCounts:
+    """Return all counts of a network of the handout at a height and width that its stride divides.
 
-
-def count_inside(net: nn.Module, picture: Grey) -> int:
-    """Connections of the convolutions that lead to something, not to the padding around it.
-
-    Windows of ones over maps of ones add up to how many there are.
+    Raises:
+        ShapeError: there are no formulas for such a network.
     """
-    net = copy.deepcopy(net).eval()
-    found: list[int] = []
-    for module in net.modules():
-        if isinstance(module, MyConv2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
-            module.register_forward_pre_hook(lambda _, inputs: torch.ones_like(inputs[0]))
-            module.register_forward_hook(
-                lambda _, __, output: found.append(int(output.sum(dtype=torch.float64)))
+    values = {symbol: getattr(config, name) for symbol, name in _FIELDS.items()} | {H: height, W: width}
+    return NetworkCounts(layers=derive(config), values=values)
+
+
+def derive(config: NetConfig, build: Builder = build) -> tuple[Layer, ...]:
+    """Return the layers of a network with formulas for their sizes, from runs of it at several settings.
+
+    Raises:
+        ShapeError: a size is not linear, layers come and go, or a learned number is in no layer.
+    """
+    base = _run(build, config, _BASE)
+    steps = {one: _run(build, config, _BASE | {one: _BASE[one] + _STEPS[one]}) for one in _BASE}
+    layers = []
+    for place, layer in enumerate(base):
+        formulas: dict[str, Any] = {}
+        for tensor in ("weight", "bias", "output"):
+            sizes = list(getattr(layer, tensor))
+            for axis, size in enumerate(getattr(layer, tensor)):
+                for symbol, run in steps.items():
+                    slope = Rational(getattr(run[place], tensor)[axis] - size, _STEPS[symbol])
+                    sizes[axis] += slope * (symbol - _BASE[symbol])
+            formulas[tensor] = tuple(sympy.expand(size) for size in sizes)
+        layers.append(replace(layer, **formulas))
+    for values in _TESTS:
+        if [evaluate_layer(one, values) for one in layers] != list(_run(build, config, values)):
+            raise ShapeError(
+                f"needed layers whose sizes are linear in {', '.join(map(str, _BASE))}, those of the "
+                f"{NET_NAMES[type(config)]} are not"
             )
+    return tuple(layers)
+
+
+def evaluate_layer(layer: Layer, values: Values) -> Layer:
+    """Return a layer with numbers in place of symbols."""
+    sizes: dict[str, Any] = {
+        tensor: tuple(size.subs(values) for size in getattr(layer, tensor))
+        for tensor in ("weight", "bias", "output")
+    }
+    return replace(layer, **sizes)
+
+
+def _run(build: Builder, config: NetConfig, values: Values) -> tuple[Layer, ...]:
+    """Return the layers of a network at one setting, in numbers."""
+    options: dict[str, Any] = {name: values[symbol] for symbol, name in _FIELDS.items()}
+    with torch.device("meta"):
+        net = build(replace(config, **options)).eval()
+        layers = read_layers(net, torch.empty(1, values[NIC], values[H], values[W]))
+    learned = sum(parameter.numel() for parameter in net.parameters())
+    if (found := sum(one.parameters for one in layers)) != learned:
+        raise ShapeError(
+            f"needed each learned number in one layer that runs once, the {NET_NAMES[type(config)]} learns "
+            f"{learned}, its layers {found}; give each its own layer"
+        )
+    return layers
+
+
+def read_layers(net: nn.Module, picture: Tensor) -> tuple[Layer, ...]:
+    """Return the layers of a network in the order in which a picture (1, C, H, W) passes them, in numbers.
+
+    Concatenation is no layer.
+    """
+    layers: list[Layer] = []
+
+    def read(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes = {one: tuple(map(Integer, held.shape)) for one, held in module.named_parameters()}
+        weight = sizes.get("weight", ())
+        is_resized = inputs[0].shape[2:] != output.shape[2:]
+        kind: Kind = "convolution" if len(weight) == 4 else "resizing" if is_resized else "other"
+        layers.append(Layer(name, kind, weight, sizes.get("bias", ()), tuple(map(Integer, output.shape[1:]))))
+
+    hooks = [
+        module.register_forward_hook(lambda *given, name=name: read(name, *given))
+        for name, module in net.named_modules()
+        if not any(module.children())
+    ]
     with torch.no_grad():
         net(picture)
-    return sum(found)
-
-
-def draw_shares(tallies: dict[str, Tally]) -> Drawing:
-    """Each convolution's share of weights, outputs and connections, by network."""
-    with styled(ON_LIGHT):
-        figure = new_figure(10, 4.2)
-        panels = figure.subplots(1, len(tallies), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, (name, counted) in zip(panels, tallies.items(), strict=True):
-            _draw_shares(axes, counted)
-            axes.set_title(name, loc="left")
-        panels[0].invert_yaxis()  # of all, as they share it: the first layer on top
-        figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False
-        )
-    return Drawing(figure, ON_LIGHT)
-
-
-def _draw_shares(axes: Axes, counted: Tally) -> None:
-    layers = [one for one in counted.to_dict()["layers"] if one["kind"] == "convolution"]
-    rows = np.arange(len(layers))
-    thickness = 0.26
-    for place, (name, colour) in enumerate(_BARS.items()):
-        shares = [one[name]["frac"] for one in layers]
-        axes.barh(rows + (place - 1) * thickness, shares, thickness, color=colour, label=name)
-    axes.set_yticks(rows, [one["name"].partition(".")[0] for one in layers])
-    axes.set_axisbelow(True)
-    axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("share of the network's total")
+    for hook in hooks:
+        hook.remove()
+    return tuple(layers)

@@ -1,4 +1,4 @@
-"""What runs came to: of one configuration with several seeds, and of variants of it beside each other."""
+"""Outcomes of runs: of one configuration with several seeds, and of variants beside each other."""
 
 from __future__ import annotations
 
@@ -7,72 +7,74 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
-from pixelwise.lab.seeds import apart_by_chance, over_seeds
 from pixelwise.runs import Row, read_checkpoint, read_metrics
 
-_LAST_EPOCHS = 3  # whose scores are averaged for variants: at a constant rate single ones jump by a point
+_LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 
 
-def rows_of(runs: Sequence[Path]) -> list[list[Row]]:
-    """The scores of every epoch of each run."""
-    return [read_metrics(run) for run in runs]
+def over_seeds(gains: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean of each seed's own difference, with Student's 95 % interval; none for one seed."""
+    num, mean = len(gains), float(np.mean(gains))
+    if num < 2:
+        return {"value": mean, "low": None, "high": None}
+    half = float(stdtrit(num - 1, 0.975) * np.std(gains, ddof=1) / num**0.5)
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+def apart_by_chance(values: Sequence[float]) -> float | None:
+    """Return the distance that 19 of 20 pairs of runs stay below if only their seeds differ; None for one."""
+    num = len(values)
+    return float(stdtrit(num - 1, 0.975) * np.std(values, ddof=1) * 2**0.5) if num > 1 else None
 
 
 def training(runs: Sequence[Path]) -> dict[str, Any]:
-    """How runs that differ in their seed alone were trained, and what they came to at the end."""
-    checkpoints, last = [read_checkpoint(run) for run in runs], [rows[-1] for rows in rows_of(runs)]
-    train = checkpoints[0].config.train
+    """Return the configuration of runs that differ in their seed alone, and their scores at the end."""
+    checkpoints, last = [read_checkpoint(run) for run in runs], [read_metrics(run)[-1] for run in runs]
+    config = checkpoints[0].config
+    names = ("train_loss", "val_loss", "val_accuracy")
     return {
-        "source": checkpoints[0].config.source,
-        "epochs": train.epochs,
-        "batch_size": train.batch_size,
-        "learning_rate": train.learning_rate,
+        "source": config.source,
+        "epochs": config.train.epochs,
+        "batch_size": config.train.batch_size,
+        "learning_rate": config.train.learning_rate,
         "precision": sorted({one.precision for one in checkpoints}),
         "seconds": float(np.mean([row["train_seconds"] for row in last])),
         "by_seed": [
-            {"seed": one.config.train.seed}
-            | {key: row[key] for key in ("train_loss", "val_loss", "val_accuracy")}
+            {"seed": one.config.train.seed} | {name: row[name] for name in names}
             for one, row in zip(checkpoints, last, strict=True)
         ],
-        "mean": {
-            key: float(np.mean([row[key] for row in last]))
-            for key in ("train_loss", "val_loss", "val_accuracy")
-        },
+        "mean": {name: float(np.mean([row[name] for row in last])) for name in names},
         "apart_by_chance": {
-            key: apart_by_chance([row[key] for row in last]) for key in ("val_loss", "val_accuracy")
+            name: apart_by_chance([row[name] for row in last]) for name in ("val_loss", "val_accuracy")
         },
     }
 
 
-def variants(rows: dict[str, list[list[Row]]]) -> list[dict[str, Any]]:
-    """Scores of each variant after equally many epochs, averaged over the last of them, best first.
+def compare_variants(rows: dict[str, list[list[Row]]], reference: str) -> list[dict[str, Any]]:
+    """Return the scores of variants after equally many epochs, averaged over the last of them, best first.
 
-    `behind` is how much less accurate it is than a whole network, over the seeds that both have.
+    `rows` has the rows of each seed by the variant's name; `behind` is by how many points a variant is less
+    accurate than the reference, over the seeds that both have.
     """
     epochs = min(len(one) for own in rows.values() for one in own)
     averaged = min(_LAST_EPOCHS, epochs)
-    scores = {
-        key: {
-            name: [float(np.mean([row[key] for row in one[epochs - averaged : epochs]])) for one in own]
-            for name, own in rows.items()
-        }
-        for key in ("val_accuracy", "val_loss")
+    by_seed = {
+        name: [
+            float(np.mean([row["val_accuracy"] for row in one[epochs - averaged : epochs]])) for one in own
+        ]
+        for name, own in rows.items()
     }
-    right = scores["val_accuracy"]
     found = [
         {
             "name": name,
             "epochs": epochs,
             "averaged": averaged,
-            "accuracy": float(np.mean(by_seed)),
-            "loss": float(np.mean(scores["val_loss"][name])),
-            "by_seed": by_seed,
-            "behind": {
-                key: over_seeds([one - other for one, other in zip(right[whole], by_seed, strict=False)])
-                for key, whole in (("cnn", "CNN"), ("unet", "U-Net"))
-            },
+            "accuracy": float(np.mean(own)),
+            "by_seed": own,
+            "behind": over_seeds([one - other for one, other in zip(by_seed[reference], own, strict=False)]),
         }
-        for name, by_seed in right.items()
+        for name, own in by_seed.items()
     ]
     return sorted(found, key=lambda one: -one["accuracy"])

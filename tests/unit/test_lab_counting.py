@@ -1,0 +1,88 @@
+"""Counts of question A3 against what torch itself counts, and networks that have no formula."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.errors import ShapeError
+from pixelwise.lab.answer import Setting
+from pixelwise.lab.counting import COUNTS, answer_a3, count_network, derive
+from pixelwise.models import MyConv2d, build
+
+
+@pytest.mark.parametrize("kind", HANDOUT_CONFIGS.values())
+@pytest.mark.parametrize(
+    ("options", "height", "width"),
+    [
+        ({}, 32, 32),
+        ({"kernel": 5, "num_filters": 6, "num_colours": 7, "num_in_channels": 3}, 20, 36),
+        ({"kernel": 1, "num_filters": 1, "num_colours": 1}, 4, 4),
+    ],
+)
+def test_counts_are_those_of_torch(kind, options, height, width):
+    config = kind(**options)
+    counts, net = count_network(config, height, width), build(config).eval()
+    outputs = []
+    for module in net.modules():
+        if isinstance(module, MyConv2d):
+            module.register_forward_hook(lambda _, __, output: outputs.append(output.numel()))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.rand(1, config.num_in_channels, height, width))
+    assert counts.value("parameters") == sum(one.numel() for one in net.parameters())
+    assert counts.value("outputs") == sum(outputs)
+    assert 2 * counts.value("connections") == counter.get_total_flops()
+
+
+def test_the_answer_has_the_six_values_and_what_torch_counts(tmp_path):
+    values = answer_a3(Setting(out=tmp_path)).values
+    names = ("weights", "outputs", "connections")
+    assert [values[name]["value"] for name in names] == [86_112, 86_016, 15_630_336]
+    assert [values["doubled"][name]["value"] for name in names] == [86_112, 4 * 86_016, 4 * 15_630_336]
+    for one in (values, values["unet"]):
+        assert one["measured"]["parameters"] == one["parameters"]["value"]
+        assert one["measured"]["doubled_flops"] == 2 * one["doubled"]["connections"]["value"]
+
+
+def test_a_skip_that_is_left_out_is_not_counted():
+    bare = count_network(UNetConfig(skip_full=False, skip_half=False, skip_quarter=False))
+    cnn = count_network(CNNConfig())
+    assert all(bare.formula(name) == cnn.formula(name) for name in COUNTS)
+
+
+class Alone(nn.Module):
+    """One convolution and further layers."""
+
+    def __init__(self, config, num_out, *others):
+        super().__init__()
+        self.convolution = MyConv2d(config.num_in_channels, num_out, config.kernel)
+        self.others = nn.Sequential(*others)
+
+    def forward(self, x):
+        return self.others(self.convolution(x))
+
+
+def with_parameter(config):
+    net = Alone(config, 4)
+    net.scale = nn.Parameter(torch.ones(5))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("build", "fault"),
+    [
+        (lambda config: Alone(config, config.num_filters * config.num_colours), "linear"),
+        (lambda config: Alone(config, 4, *(nn.ReLU() for _ in range(config.num_filters))), "linear"),
+        (with_parameter, "learns 45, its layers 40"),
+    ],
+    ids=["not linear", "layers come and go", "parameter in no layer"],
+)
+def test_a_network_without_formulas_is_refused(build, fault):
+    with pytest.raises(ShapeError, match=fault):
+        derive(CNNConfig(), build)
+
+
+def test_any_builder_has_formulas():
+    convolution, _ = derive(CNNConfig(), lambda config: Alone(config, 3 * config.num_filters))
+    assert str(convolution.connections) == "3*H*NF*NIC*W*k**2"
