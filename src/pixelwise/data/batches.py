@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from pixelwise.labelspace import LabelSpace
+from pixelwise.labelspace import Palette
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Batches:
     images: UInt8[Tensor, "N 3 H W"]
     labels: UInt8[Tensor, "N H W"]
     """The class of every pixel."""
-    space: LabelSpace
+    space: Palette
 
     @staticmethod
-    def of(images: UInt8[Tensor, "N 3 H W"], space: LabelSpace, device: torch.device) -> Batches:
+    def of(images: UInt8[Tensor, "N 3 H W"], space: Palette, device: torch.device) -> Batches:
         """Encode pictures in a label space, once for a whole run."""
         return Batches(images.to(device), space.encode(images).to(device), space)
 
