@@ -113,7 +113,7 @@ class Palette:
     def soft_labels(
         self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
     ) -> SoftLabels:
-        """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled to 1.
+        """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled.
 
         Pixels and `sigma` are in the palette's units; a palette of fewer colours gives those it has.
         Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, section 2.2.

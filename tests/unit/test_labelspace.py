@@ -119,7 +119,7 @@ def test_a_damaged_palette_file_is_refused(tmp_path, content):
 
 
 def test_an_unknown_palette_is_met_with_those_that_ship():
-    with pytest.raises(LabelError, match="handout24.*sunset"):
+    with pytest.raises(LabelError, match=r"handout24.*sunset"):
         Palette.read("sunset")
 
 
