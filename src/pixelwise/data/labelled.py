@@ -89,7 +89,7 @@ class LabelledPhotos:
         return self.train + self.val + self.test
 
     def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
-        """Return the part to score on, `test` where there is one or else `val`, and its photos, perhaps none."""
+        """Return the part to score on, `test` or else `val`, and its photos; there may be none."""
         name: HeldOut = part or ("test" if self.test else "val")
         return name, self.test if name == "test" else self.val
 
