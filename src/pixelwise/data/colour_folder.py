@@ -118,16 +118,19 @@ class _ColourPhoto:
 def _read_folder(folder: Path, read: Callable[[Photo], Picture]) -> tuple[list[_ColourPhoto], list[str]]:
     """Read the different colour photos, in the order of their paths, and note what was left out and why."""
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "not there"
-        raise DataError(f"needed a folder of colour photos, {folder} is {found}")
+        what = "a file" if folder.exists() else "not there"
+        raise DataError(f"needed a folder of colour photos, {folder} is {what}")
     found, failures = find_photos([str(folder)], recursive=True)
     if not found:
         raise DataError(failures[0].error)
-    photos = []
+    photos: list[_ColourPhoto] = []
     with progress("reading photos", len(found)) as advance, ThreadPoolExecutor() as pool:
         for one in pool.map(lambda path: _try_photo(path, read), sorted(one.path for one in found)):
             advance(1, "")
-            (failures if isinstance(one, Failure) else photos).append(one)
+            if isinstance(one, Failure):
+                failures.append(one)
+            else:
+                photos.append(one)
     unfit = _unfit(photos)
     notes = [f"left out {failure.error}" for failure in failures] + list(unfit.values())
     return [one for one in photos if one.path not in unfit], notes
