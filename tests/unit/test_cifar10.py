@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.data import cifar10
-from pixelwise.data.cifar10 import CLASSES, load_cifar10, read_record
+from pixelwise.data.cifar10 import load_cifar10, read_record
 from pixelwise.data.download import Remote
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
@@ -205,11 +204,3 @@ def test_the_real_horses(real_data_dir):
     assert pictures.train.shape == (5000, 3, 32, 32)
     assert pictures.val.shape == (1000, 3, 32, 32)
     assert 100 < pictures.train.float().mean() < 140
-
-
-def test_the_classes_together_are_all(data_dir):
-    parts = [load_cifar10(name, data_dir) for name in CLASSES]
-    everything = load_cifar10("all", data_dir)
-    assert sum(len(part.train) for part in parts) == len(everything.train) == 100
-    assert len({part.digest for part in [*parts, everything]}) == 11
-    assert everything.train.dtype == torch.uint8

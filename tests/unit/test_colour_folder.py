@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from pixelwise.data.colour_folder import load_folder, open_colour_folder, read_square
 from pixelwise.errors import ConfigError, DataError
@@ -81,15 +81,25 @@ def test_equal_grey_sepia_and_unreadable_photos_are_left_out_and_named(folder):
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "dangling.png").symlink_to(folder / "nowhere.png")
     (folder / "list.txt").write_text("names")
+    photo(folder / "strip.png", 50, (300, 2))
     (folder / ".hidden.jpg").write_text("a system's own")
     pictures, dataset = load_folder(folder, 16), open_colour_folder(folder)
-    assert len(pictures.train) + len(pictures.val) == len(dataset.shots + dataset.held_out) == 14
+    assert len(pictures.train) + len(pictures.val) == len(dataset.shots + dataset.held_out) - 1 == 14
     named = sorted(note.removeprefix("left out ").split(": ")[0] for note in pictures.notes)
-    left = ("cut.jpg", "dangling.png", "day2/copy.png", "empty.jpg", "grey.png", "sepia.png", "smaller.jpg")
+    left = (
+        "cut.jpg",
+        "dangling.png",
+        "day2/copy.png",
+        "empty.jpg",
+        "grey.png",
+        "sepia.png",
+        "smaller.jpg",
+        "strip.png",
+    )
     assert named == [str(folder / name) for name in left]
     assert f"left out {folder}/smaller.jpg: it is the same photo as {folder}/large.png" in pictures.notes
     assert all(note.count("\n") == 0 for note in pictures.notes)
-    assert len(dataset.notes) == 7
+    assert len(dataset.notes) == 7  # of the strip a whole is enough
 
 
 def test_parts_of_equal_photos_with_other_shapes_are_both_kept(tmp_path):
@@ -128,55 +138,6 @@ def test_photos_stand_upright(tmp_path, orientation):
     shown = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
     square = read_square(open_photo(tmp_path / "a.png"), 20)
     assert np.array_equal(square[0].numpy(), np.asarray(shown))
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "near"),
-    [
-        ("a.png", "L", 1),
-        ("a.png", "LA", 1),
-        ("a.png", "RGBA", 1),
-        ("a.png", "P", 1),
-        ("a.png", "I;16", 1),
-        ("a.png", "1", 6),  # black and white, dithered
-        ("a.jpg", "L", 2),
-        ("a.jpg", "CMYK", 20),  # inks on paper
-        ("a.gif", "L", 1),
-        ("a.webp", "RGB", 2),
-        ("a.tif", "L", 1),
-    ],
-)
-def test_every_kind_of_photo_becomes_three_bytes_a_pixel(tmp_path, name, mode, near):
-    grey = Image.new("L", (10, 10), 180)
-    if mode == "I;16":
-        kind = Image.new(mode, grey.size, 180 * 257)
-    elif mode == "P":
-        kind = grey.quantize(2)
-    else:
-        kind = grey.convert("RGB").convert(mode)
-    kind.save(tmp_path / name)
-    plain = read_square(open_photo(tmp_path / name), 10)
-    assert plain.shape == (3, 10, 10)
-    assert abs(float(plain.float().mean()) - 180) <= near
-
-
-def test_colour_profiles_are_followed(tmp_path):
-    """A profile whose red is green: pixels stored as red have to come out green."""
-    red = Image.new("RGB", (8, 8), (255, 0, 0))
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    tags = {srgb[at : at + 4]: at for at in range(132, 132 + 12 * 20, 12)}
-    swapped = bytearray(srgb)
-    for mine, other in ((b"rXYZ", b"gXYZ"), (b"gXYZ", b"rXYZ")):
-        swapped[tags[mine] + 4 : tags[mine] + 12] = srgb[tags[other] + 4 : tags[other] + 12]
-    red.save(tmp_path / "swapped.png", icc_profile=bytes(swapped))
-    red, green, _ = read_square(open_photo(tmp_path / "swapped.png"), 8)[:, 4, 4].tolist()
-    assert green > 240
-    assert red < 15
-
-
-def test_a_strip_is_left_out(folder):
-    photo(folder / "strip.png", 50, (300, 2))
-    assert "300 x 2" in load_folder(folder, 16).notes[0]
 
 
 @pytest.mark.parametrize("kind", ["text", "none", "copies", "missing", "file"])

@@ -145,18 +145,6 @@ def test_a_photo_twice_in_one_part_is_refused(folder, part):
         load(folder)
 
 
-def test_the_digest_follows_photos_labels_and_the_legend(folder):
-    (folder / "classes.json").write_text('{"soil": 0, "weed": 1}')
-    digests = {load(folder).digest}
-    add(folder, "photo1", seed=1, labels=np.ones((9, 12), np.uint8))
-    digests.add(load(folder).digest)
-    (folder / "classes.json").write_text('{"soil": 0, "weed": 1, "ignore": 7}')
-    digests.add(load(folder).digest)
-    add(folder, "photo1", seed=100)
-    digests.add(load(folder).digest)
-    assert len(digests) == 4
-
-
 def test_a_photo_that_is_turned_needs_a_mask_as_it_is_displayed(tmp_path):
     upright = np.arange(9 * 12).reshape(12, 9).astype(np.uint8) % 2
     add(tmp_path, "turned", orientation=6, labels=upright)
@@ -194,10 +182,3 @@ def test_near_misses_get_a_guess(folder):
     ):
         with pytest.raises(ConfigError, match=f"; perhaps you meant {meant}$"):
             load_labelled(str(source))
-
-
-def test_what_is_to_be_known_is_logged(folder, caplog):
-    (folder / "splits.json").write_text(json.dumps({"train": ["photo1"], "val": [], "test": []}))
-    notes = load(folder).notes
-    assert len(notes) == 1
-    assert caplog.messages == list(notes)

@@ -1,6 +1,5 @@
 """Each coloured copy says that its colours are guessed, in every format, and says nothing else anew."""
 
-import json
 import runpy
 from pathlib import Path
 
@@ -137,15 +136,3 @@ def test_a_second_packet_is_said_to_be_lost_and_no_longer_pointed_at(tmp_path):
     written(tmp_path / "a.jpg", tmp_path / "out.jpg", None)
     said = read_properties(field(tmp_path / "out.jpg", "xmp-data"))
     assert said == read_properties(XMP)
-
-
-@pytest.mark.parametrize("settings", ["", "[1]", "{", "[" * 100_000])
-def test_settings_that_others_changed_are_none(settings, tmp_path):
-    written(dressed(tmp_path / "a.png"), tmp_path / "out.png")
-    image = pyvips.Image.new_from_file(str(tmp_path / "out.png"))
-    whole = json.dumps(RECORD.settings).encode()
-    xmp = image.get("xmp-data")
-    assert whole in xmp
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp.replace(whole, settings.encode()))
-    image.write_to_file(str(tmp_path / "changed.png"))
-    assert read_provenance(tmp_path / "changed.png").settings == {}

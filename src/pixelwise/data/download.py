@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import logging
+import math
 import tarfile
 import tempfile
 import zlib
@@ -13,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.errors import DataError, DownloadError, OutputError
-from pixelwise.progress import Advance, progress
+from pixelwise.progress import progress
 
-_MEGABYTE = 1_000_000
 _TIMEOUT_S = 30
 
 
@@ -54,6 +54,15 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     path = folder / remote.name
     if path.exists() and not pooch.hashes.hash_matches(str(path), remote.checksum):
         raise DownloadError(f"needed {remote.by_hand}, {path} is another; delete it and run again")
+
+    def download(url: str, output: str, _store: object) -> None:
+        with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response, Path(output).open("wb") as file:
+            response.raise_for_status()
+            with progress(f"downloading {remote.name} (MB)", math.ceil(remote.num_megabytes)) as advance:
+                for megabyte in response.iter_content(1_000_000):
+                    file.write(megabyte)
+                    advance(1, "")
+
     store = pooch.create(
         folder,
         base_url="",
@@ -61,36 +70,12 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
         urls={remote.name: remote.url},
         retry_if_failed=num_retries,
     )
-    try:
-        with progress(f"downloading {remote.name} (MB)", round(remote.num_megabytes)) as advance:
-            bar = _MegabyteBar(advance)
-            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**18, timeout=_TIMEOUT_S)
-            return Path(store.fetch(remote.name, downloader=downloader))
-    except (requests.RequestException, ValueError) as error:  # pooch has ValueError for a wrong checksum
-        remedy = f"run again when the network is back, or put {remote.by_hand} into {folder} by hand"
-        raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
-    except OSError as error:
-        raise _not_written(path, error) from error
-
-
-class _MegabyteBar:
-    """Our progress as pooch calls it, which has a bar of its own in mind."""
-
-    def __init__(self, advance: Advance) -> None:
-        self.advance = advance
-        self.num_bytes = self.total = 0
-
-    def update(self, num_bytes: int) -> None:
-        """Count bytes."""
-        before, self.num_bytes = self.num_bytes, self.num_bytes + num_bytes
-        self.advance(self.num_bytes // _MEGABYTE - before // _MEGABYTE, "")
-
-    def reset(self) -> None:
-        """Count no more: pooch adds up everything once more at the end."""
-        self.advance = lambda _num, _note: None
-
-    def close(self) -> None:
-        """Do nothing: the bar ends with its block."""
+    with _writing(path):
+        try:
+            return Path(store.fetch(remote.name, downloader=download))
+        except (requests.RequestException, ValueError) as error:  # ValueError is pooch's for a wrong checksum
+            remedy = f"run again when the network is back, or put {remote.by_hand} into {folder} by hand"
+            raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
 
 
 def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:
@@ -126,9 +111,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> OutputError:
-    remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
-    return OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}; {remedy}")
+        reason = (error.strerror or str(error)).lower()
+        remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
