@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.labelled import LabelledPhotos, deal, gather_labelled
@@ -79,10 +76,10 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
         splits = _read_json(splits_file)
     else:
         splits_file = folder / archives.splits.name
-        splits = _read_matlab(splits_file)
-        _require_photos(splits, folder / _PHOTOS, splits_file)
-        # the official parts are of all photos: those without trimap are left to the unlabelled
-        splits = {part: [stem for stem in stems if stem in drawn] for part, stems in splits.items()}
+        splits = {  # of all photos: those without trimap are left to the unlabelled
+            part: [stem for stem in stems if stem in drawn]
+            for part, stems in _read_matlab(splits_file, folder / _PHOTOS).items()
+        }
         if archives.splits.checksum != f"md5:{checksum(splits_file, 'md5')}":
             notes += (f"{splits_file} has another checksum than the official file: another split",)
     parts, left_out = deal(drawn, splits, splits_file)
@@ -152,28 +149,21 @@ def _read_json(path: Path) -> dict[str, list[str]]:
     return splits
 
 
-def _read_matlab(path: Path) -> dict[str, list[str]]:
+def _read_matlab(path: Path, photos: Path) -> dict[str, list[str]]:
+    """Read the stems of each official part, and refuse those whose photos are missing."""
     import scipy.io  # a tenth of a second, and few need it
 
     try:
         values = scipy.io.loadmat(path, variable_names=list(_OFFICIAL.values()))
-        return {
-            part: [_stem(int(number)) for number in np.asarray(values[key]).ravel()]
-            for part, key in _OFFICIAL.items()
-        }
+        splits = {part: [_stem(int(n)) for n in values[key].ravel()] for part, key in _OFFICIAL.items()}
     except Exception as error:  # a damaged file can fail in every way there is
         needed = f"{', '.join(_OFFICIAL.values())} with the numbers of photos"
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path}: needed a MATLAB file of {needed} ({reason}); delete it and run again"
         ) from error
-
-
-def _require_photos(splits: Mapping[str, list[str]], folder: Path, splits_file: Path) -> None:
-    stems = [stem for part in splits.values() for stem in part]
-    if absent := [stem for stem in stems if not (folder / f"{stem}.jpg").is_file()]:
-        missing = f"{absent[0]} is missing ({len(absent)} such in all)"
-        raise DataError(
-            f"{splits_file}: needed each of its photos in {folder}, {missing}; delete that folder to have it"
-            " unpacked again"
-        )
+    absent = [stem for stems in splits.values() for stem in stems if not (photos / f"{stem}.jpg").is_file()]
+    if absent:
+        missing = f"{absent[0]} is missing ({len(absent)} such in all); delete that folder to unpack it again"
+        raise DataError(f"{path}: needed each of its photos in {photos}, {missing}")
+    return splits
