@@ -111,9 +111,9 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.cards import weights_path
     from pixelwise.control.hints import Hint
     from pixelwise.control.keep_grey import parse_area
+    from pixelwise.data.cifar10 import read_record
     from pixelwise.data.download import unpack
     from pixelwise.data.labelled import load_labelled_folder
-    from pixelwise.data.pickles import read_plain
     from pixelwise.heads import open_head
     from pixelwise.masks.legend import read_legend
     from pixelwise.masks.read import read_mask
@@ -157,7 +157,7 @@ def all_targets() -> dict[str, Target]:
             text('{"epoch": 1, "loss": 2.0}\n'),
             2,
         ),
-        "pickle": Target(lambda file: read_plain(file.read_bytes()), "batch", _pickles, 3),
+        "pickle": Target(read_record, "batch", _pickles, 3),
         "model": Target(runs.open_model, "model.safetensors", model, 0.3),
         "head": Target(
             open_head, "mine.head.safetensors", lambda _: [weights_path("flower").read_bytes()], 0.3

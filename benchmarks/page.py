@@ -52,9 +52,6 @@ BENCHMARKS = [
         r"(convolutions: [^,]*)",
     ),
     Benchmark(
-        "encode", "How fast are photos encoded, beside a plain lookup in memory?", r"photo: .*(ratio.*)"
-    ),
-    Benchmark(
         "time_to_quality",
         "How much sooner does training reach its quality?",
         r"(fast ends .*)",

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from pixelwise.colour import lab_to_srgb, lightness
-from pixelwise.data.folders import read_square
+from pixelwise.data.colour_folder import read_square
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.tone import is_grey, is_sepia
 

@@ -1,9 +1,8 @@
-"""Cards of what is shipped: what each is for, where it comes from, and the checksum its file must have.
+"""Cards of shipped models and heads: purpose, source, licence, and the checksum that the file must have.
 
 A model NAME is two files, `weights/NAME.safetensors` and its card `weights/NAME.md`; a head the same under
-`weights/heads`, and no head has a model's name. The card opens with one
-`key: value` a line between two lines of dashes, as model cards do, and goes on as text for people. What the
-program lists and checks is read from those lines, so that the card and the listing cannot disagree.
+`weights/heads`, and no head has a model's name. The card opens with one `key: value` a line between two lines
+of dashes, as model cards do, and goes on as text for people.
 """
 
 from __future__ import annotations
@@ -24,45 +23,45 @@ class Card:
     """The facts about a shipped model."""
 
     purpose: str
-    """What it is for, in a few words."""
+    """Its use, in a few words."""
     source: str
     """The data it was trained on, and whose they are."""
     licence: str
-    """Under which its weights may be used."""
+    """The licence of its weights."""
     command: str
-    """What trained it."""
+    """The command that trained it."""
     error: str
-    """How far its colours are from the true ones on photographs, in which unit, and how far grey is."""
+    """Error of its colours on photographs, in which unit, and that of grey."""
     score: str
-    """What it reached where it was trained, in which unit, and what is reached without a network."""
+    """Its score where it was trained, in which unit, and that of a baseline without a network."""
     limits: str
-    """What it cannot do, in plain words."""
+    """Known limits, in plain words."""
     checksum: str
     """SHA-256 of the weights' file."""
 
 
 def shipped_models() -> list[str]:
-    """Names of the models inside the package."""
+    """Return the names of the models inside the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def shipped_heads() -> list[str]:
-    """Names of the heads inside the package."""
+    """Return the names of the heads inside the package."""
     return sorted(path.stem for path in SHIPPED_HEADS.glob("*.safetensors"))
 
 
 def weights_path(name: str) -> Path:
-    """Where the weights of a shipped model or head lie."""
+    """Return the path of a shipped model's or head's weights."""
     return (SHIPPED_HEADS if name in shipped_heads() else SHIPPED) / f"{name}.safetensors"
 
 
 def card_path(name: str) -> Path:
-    """Where the card of a shipped model or head lies."""
+    """Return the path of a shipped model's or head's card."""
     return weights_path(name).with_suffix(".md")
 
 
 def read_card(name: str) -> Card:
-    """The facts on the card of a shipped model.
+    """Read the facts on the card of a shipped model or head.
 
     Raises:
         CheckpointError: there is no card, or a line that it needs is missing.
@@ -84,7 +83,7 @@ def read_card(name: str) -> Card:
 
 
 def check_weights(name: str) -> str:
-    """Checksum of a shipped model's weights, which is the one on its card.
+    """Verify a shipped model's weights by the checksum on its card, and return it.
 
     Raises:
         CheckpointError: the file has changed since it was shipped, or its card is missing.

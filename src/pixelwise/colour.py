@@ -30,61 +30,57 @@ _KNEE = 6 / 29
 
 
 def srgb_to_lab(image: Tensor) -> Tensor:
-    """Lab of an sRGB image, (..., 3, H, W) in [0, 1] to (..., 3, H, W)."""
+    """Convert sRGB in [0, 1], (..., 3, H, W), to Lab."""
     import kornia.color  # a sixth of a second, which segmenting can spare
 
     return kornia.color.rgb_to_lab(image)
 
 
 def lab_to_srgb(lab: Tensor, *, clip: bool = True) -> Tensor:
-    """Colours of a Lab image in sRGB; `clip` cuts channels to [0, 1], which changes L where out of gamut."""
+    """Convert Lab to sRGB; `clip` cuts channels to [0, 1], which changes L where out of gamut."""
     import kornia.color
 
     return kornia.color.lab_to_rgb(lab, clip=clip)
 
 
 def mean_grey(image: Tensor) -> Tensor:
-    """Plain mean of red, green and blue, (N, 3, H, W) to (N, 1, H, W): the handout's grey."""
+    """Return the plain mean of red, green and blue, (..., 1, H, W): the handout's grey."""
     return image.mean(dim=-3, keepdim=True)
 
 
 def lightness(image: Tensor) -> Tensor:
-    """CIE lightness L in [0, 100] of an sRGB image in [0, 1], (..., 3, H, W) to (..., 1, H, W).
-
-    Networks read L batch by batch: computed alone it takes half the time of Lab.
-    """
+    """Return CIE lightness L in [0, 100] of sRGB in [0, 1], (..., 1, H, W); in half the time of Lab."""
     bands = zip(srgb_to_linear(image).unbind(-3), LUMINANCE_WEIGHTS, strict=True)
     red, green, blue = (band * weight for band, weight in bands)
     return luminance_to_lightness(red + green + blue).unsqueeze(-3)
 
 
 def luminance_to_lightness(luminance: Tensor) -> Tensor:
-    """CIE lightness L in [0, 100] of luminance in [0, 1], any shape."""
+    """Convert luminance in [0, 1] to CIE lightness L in [0, 100]."""
     return 116 * _cube_root(luminance) - 16
 
 
 def lightness_to_luminance(values: Tensor) -> Tensor:
-    """Luminance in [0, 1] of CIE lightness L in [0, 100], any shape."""
+    """Convert CIE lightness L in [0, 100] to luminance in [0, 1]."""
     return _cube((values + 16) / 116)
 
 
 def srgb_to_linear(values: Tensor) -> Tensor:
-    """Linear light of sRGB values in [0, 1], any shape. Source: IEC 61966-2-1."""
+    """Convert sRGB values in [0, 1] to linear light. Source: IEC 61966-2-1."""
     return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def linear_to_srgb(values: Tensor) -> Tensor:
-    """Values of linear light in [0, 1] in sRGB, any shape. Source: IEC 61966-2-1."""
+    """Convert linear light in [0, 1] to sRGB values. Source: IEC 61966-2-1."""
     curve = values.pow(1 / 2.4).mul_(1.055).sub_(0.055)
     return torch.where(values <= 0.0031308, values * 12.92, curve)
 
 
 def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Colours of exactly this luminance and, where the gamut allows, these Lab a and b; sRGB in [0, 1].
+    """Return sRGB in [0, 1] of exactly this luminance and, where the gamut allows, these Lab a and b.
 
-    A colour out of gamut is drawn along a straight line in linear light toward the grey of its own
-    luminance until it just fits: luminance, and with it L, stays; only chroma gives way. Unlike a search
-    along the line of constant hue in Lab this has a closed form. a = b = 0 gives R = G = B.
+    A colour out of gamut moves in linear light toward the grey of its own luminance until it just fits:
+    only chroma gives way. a = b = 0 gives R = G = B.
 
     The three shapes broadcast; the result has one more axis in front, of length 3.
     """
@@ -101,32 +97,18 @@ def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _from_white_xyz() -> list[list[float]]:
-    """Linear sRGB of XYZ given in units of white's X, Y and Z: the rows' factors."""
+    """Return the matrix from XYZ in units of white's to linear sRGB."""
     matrix = torch.tensor(_TO_XYZ, dtype=torch.float64)
     rows: list[list[float]] = (torch.linalg.inv(matrix) * matrix.sum(1)).tolist()
     return rows
 
 
 def _cube_root(values: Tensor) -> Tensor:
-    """Lab's compression: the cube root, and its tangent near black."""
+    """Apply Lab's compression: the cube root, and its tangent near black."""
     line = values / (3 * _KNEE**2) + 4 / 29
     return torch.where(values > _KNEE**3, values.clamp_min(0) ** (1 / 3), line)
 
 
 def _cube(values: Tensor) -> Tensor:
-    """Lab's compression undone."""
+    """Undo Lab's compression."""
     return torch.where(values > _KNEE, values**3, 3 * _KNEE**2 * (values - 4 / 29))
-
-
-__all__ = [
-    "LUMINANCE_WEIGHTS",
-    "lab_to_srgb",
-    "lightness",
-    "lightness_to_luminance",
-    "linear_to_srgb",
-    "luminance_to_lightness",
-    "mean_grey",
-    "recolour",
-    "srgb_to_lab",
-    "srgb_to_linear",
-]

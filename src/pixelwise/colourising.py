@@ -5,6 +5,7 @@ Chroma is enlarged and joined with the photo's own luminance, strip by strip.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -19,15 +20,16 @@ from pixelwise.control.options import MOST_ALTERNATIVES, Control
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.ahead import Ahead
-from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
-from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
-from pixelwise.photos.formats import MAX_MEGAPIXELS
+from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
+from pixelwise.photos.formats import MAX_MEGAPIXELS, require_limit
+from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
 from pixelwise.predict import Ask, Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
+from pixelwise.progress import progress
 from pixelwise.runs import Model
 
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
@@ -71,7 +73,7 @@ class ColouriseOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coloured(Done):
+class Coloured(PhotoResult):
     """One photo that was coloured; `path` is the coloured copy."""
 
     lightness_difference: float
@@ -85,8 +87,8 @@ class Coloured(Done):
 
 
 @dataclass
-class Colourised(Batch[Coloured]):
-    """What came of a batch."""
+class Colourised(PhotoResults[Coloured]):
+    """The results of many photos."""
 
     @property
     def lightness_difference(self) -> float:
@@ -121,13 +123,13 @@ def colourise(
     model: Model,
     options: ColouriseOptions = ColouriseOptions(),
     recursive: bool = False,
-    tell: Callable[[Coloured | Failure], None] = lambda _done: None,
+    on_result: Callable[[Coloured | Failure], None] = lambda _result: None,
 ) -> Colourised:
     """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
 
     A single photo may go to a file, in the format that its name asks for: `out` is one if it ends like a
-    photo and is no folder. Of alternatives the first is NAME.1.SUFFIX, and so on. `tell` is called with each
-    photo as soon as it is done or has failed.
+    photo and is no folder. Of alternatives the first is NAME.1.SUFFIX, and so on. `on_result` is
+    called with each photo as soon as it is done or has failed.
 
     Raises:
         ConfigError: `out` is a file of a format that cannot be written; there are hints, which are points of
@@ -136,23 +138,32 @@ def colourise(
     """
     if options.top_k:
         require_top_k(options.top_k, model.palette)
+    start_s = time.perf_counter()
     control = options.control
-    if control.hints and (is_folder(inputs[0]) or len(find_photos(inputs, recursive, leave_out=out)[0]) > 1):
+    photos, unfound = find_photos(inputs, recursive, leave_out=out)
+    if control.hints and (is_folder(inputs[0]) or len(photos) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
     reference = None
     if control.reference:
         reference = Reference.read(control.reference, model.palette, options.max_megapixels)
-    work = Work(
-        name="colouring",
-        reads=(control.reference,) if control.reference else (),
-        do=colouriser(model, options, reference),
-        writable=WRITABLE,
-        outdated=tuple(_outdated(options)),
-        ours=lambda path: path.name.endswith((_MAP, _TOP)) or _is_alternative(path),
-    )
+    also_read = [control.reference] if control.reference else []
+    outputs = OutputPaths.prepare(out, inputs, photos, WRITABLE, also_read)
+    colour, outdated = colouriser(model, options, reference), list(_outdated(options))
     result = Colourised()
-    each_photo(inputs, out, work, result, recursive, tell)
+    with progress("colouring", len(photos)) as advance:
+        for failure in unfound:
+            result.add(failure, on_result)
+        for photo in photos:
+            try:
+                with outputs.undone_on_failure(photo):
+                    coloured = colour(photo, outputs)
+                result.add(outputs.tidied(photo, coloured, outdated, _is_ours), on_result)
+            except Exception as error:  # whatever one photo does to a library, the others are coloured
+                result.add(Failure.of(photo.path, error), on_result)
+            advance(1, photo.path.name)
+    result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)
+    result.seconds = time.perf_counter() - start_s
     return result
 
 
@@ -161,32 +172,32 @@ def colouriser(
     options: ColouriseOptions = ColouriseOptions(),
     reference: Reference | None = None,
     ask: Ask | None = None,
-) -> Callable[[Found, Targets], Coloured]:
-    """What colours one photo that was found, to targets that it claims; `ask` as `predict` takes it.
+) -> Callable[[InputPhoto, OutputPaths], Coloured]:
+    """Return a function that colours one photo, to paths that it claims; `ask` as `predict` takes it.
 
     It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
     """
-    return lambda found, targets: _colourise_found(found, targets, model, options, reference, ask)
+    return lambda found, outputs: _colourise_found(found, outputs, model, options, reference, ask)
 
 
 def _colourise_found(
-    found: Found,
-    targets: Targets,
+    found: InputPhoto,
+    outputs: OutputPaths,
     model: Model,
     options: ColouriseOptions,
     reference: Reference | None,
     ask: Ask | None,
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
-    suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
+    suffix, note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
     num = options.control.alternatives
     endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
-    paths = tuple(targets.claim(found, ending) for ending in endings)
+    paths = tuple(outputs.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         guessed = predict(photo, model, ask)
         versions = controlled(photo, guessed, options.control, reference)
-        _write_beside(photo, versions[0], found, targets, options)
+        _write_beside(photo, versions[0], found, outputs, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             copy, remark = with_record(photo, model, options, suffix, index)
             chroma = version.chroma(options.temperature, options.saturation)
@@ -207,14 +218,14 @@ def _colourise_found(
 
 
 def _write_beside(
-    photo: Photo, prediction: Prediction, found: Found, targets: Targets, options: ColouriseOptions
+    photo: Photo, prediction: Prediction, found: InputPhoto, outputs: OutputPaths, options: ColouriseOptions
 ) -> None:
     """What was asked for beside the copy: a map of confidence, the likeliest colours."""
     if options.confidence:
-        write_map(targets.claim(found, _MAP), prediction.confidence(), photo)
+        write_map(outputs.claim(found, _MAP), prediction.confidence(), photo)
     if options.top_k:
         upright = likeliest(photo.upright(prediction.known_logits()), prediction.palette, options.top_k)
-        write_likeliest(targets.claim(found, _TOP), upright)
+        write_likeliest(outputs.claim(found, _TOP), upright)
 
 
 def _outdated(options: ColouriseOptions) -> Iterator[str]:
@@ -228,8 +239,10 @@ def _outdated(options: ColouriseOptions) -> Iterator[str]:
         yield from (f".{index}{suffix}" for suffix in WRITABLE)
 
 
-def _is_alternative(path: Path) -> bool:
-    """Whether NAME.INDEX.SUFFIX says that it is that alternative, not NAME.INDEX's only copy."""
+def _is_ours(path: Path) -> bool:
+    """Whether a file is surely an earlier run's; NAME.INDEX.SUFFIX may be NAME.INDEX's only copy."""
+    if path.name.endswith((_MAP, _TOP)):
+        return True
     try:
         record = read_provenance(path)
     except PhotoError:

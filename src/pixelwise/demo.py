@@ -279,7 +279,7 @@ def _training_section(device: Device, seed: int) -> str:
     drawn = load_pictures("synthetic:shapes", seed=seed)
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
         palette_path, run = Path(name) / "palette.json", Path(name) / "run"
-        palette, _ = Palette.learn(drawn.train[:300], 5, "ab", seed)
+        palette = Palette.learn(drawn.train[:300], 5, "ab", seed)
         palette.write(palette_path)
         train(_small(str(palette_path), palette.num_classes, seed), drawn, run, device=device)
         model, rows, samples = open_model(run), read_metrics(run), read_samples(run)

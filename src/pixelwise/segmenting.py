@@ -7,6 +7,7 @@ those of the photo's file, with its EXIF orientation: viewers turn mask and phot
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,14 +25,14 @@ from pixelwise.heads import Head
 from pixelwise.masks.probabilities import write_probabilities
 from pixelwise.masks.write import write_mask
 from pixelwise.photos.ahead import Ahead, worked_ahead
-from pixelwise.photos.cut_out import cut_out
-from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
-from pixelwise.photos.find import Failure, Found, Targets
-from pixelwise.photos.formats import MAX_MEGAPIXELS
-from pixelwise.photos.overlay import Tint, overlay
+from pixelwise.photos.find import Failure, InputPhoto, find_photos
+from pixelwise.photos.formats import MAX_MEGAPIXELS, require_limit
+from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
+from pixelwise.photos.overlay import Tint, cut_out, overlay
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_photo
 from pixelwise.processor import ONE_THREAD
+from pixelwise.progress import progress
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
@@ -62,7 +63,7 @@ class SegmentOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutOut(Done):
+class CutOut(PhotoResult):
     """One photo that was segmented; `paths` are its masks, one for each head."""
 
     overlays: tuple[Path, ...] = ()
@@ -71,8 +72,8 @@ class CutOut(Done):
 
 
 @dataclass
-class Segmented(Batch[CutOut]):
-    """What came of a batch."""
+class Segmented(PhotoResults[CutOut]):
+    """The results of many photos."""
 
     @property
     def masks(self) -> list[Path]:
@@ -87,14 +88,14 @@ def segment(
     backbone: Backbone,
     options: SegmentOptions = SegmentOptions(),
     recursive: bool = False,
-    tell: Callable[[CutOut | Failure], None] = lambda _done: None,
+    on_result: Callable[[CutOut | Failure], None] = lambda _result: None,
     device: torch.device = _CPU,
 ) -> Segmented:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
     A mask is called as its photo is; with several heads, each with a mask of its own, the head's name comes
-    behind. A single photo's mask may go to a file: `out` is one if it ends in .png and is no folder. `tell`
-    is called with each photo as soon as it is done or has failed.
+    behind. A single photo's mask may go to a file: `out` is one if it ends in .png and is no folder.
+    `on_result` is called with each photo as soon as it is done or has failed.
 
     Raises:
         CheckpointError: a head was learned on another backbone.
@@ -105,11 +106,25 @@ def segment(
     beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
     beside += [] if options.probabilities else [_PROBABILITIES]
     beside += [] if options.cut_out else [_CUT]
-    outdated = tuple(ending + one for ending in _endings(heads) for one in beside)
-    do = segmenter(heads, backbone, options, device)
-    work = Work(name="segmenting", do=do, writable=(_MASK,), outdated=outdated)
+    outdated = [ending + one for ending in _endings(heads) for one in beside]
+    cut = segmenter(heads, backbone, options, device)
+    start_s = time.perf_counter()
+    photos, unfound = find_photos(inputs, recursive, leave_out=out)
+    outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
     result = Segmented()
-    each_photo(inputs, out, work, result, recursive, tell)
+    with progress("segmenting", len(photos)) as advance:
+        for failure in unfound:
+            result.add(failure, on_result)
+        for photo in photos:
+            try:
+                with outputs.undone_on_failure(photo):
+                    segmented = cut(photo, outputs)
+                result.add(outputs.tidied(photo, segmented, outdated), on_result)
+            except Exception as error:  # whatever one photo does to a library, the others are segmented
+                result.add(Failure.of(photo.path, error), on_result)
+            advance(1, photo.path.name)
+    result.add_remarks(inputs, out, recursive)
+    result.seconds = time.perf_counter() - start_s
     return result
 
 
@@ -118,8 +133,8 @@ def segmenter(
     backbone: Backbone,
     options: SegmentOptions = SegmentOptions(),
     device: torch.device = _CPU,
-) -> Callable[[Found, Targets], CutOut]:
-    """What segments one photo that was found, to targets that it claims.
+) -> Callable[[InputPhoto, OutputPaths], CutOut]:
+    """Return a function that segments one photo, to paths that it claims.
 
     It raises PhotoError where the photo is damaged, OutputError where its mask cannot be written or named.
 
@@ -134,7 +149,7 @@ def segmenter(
         )
     named = dict(zip(_endings(heads), heads, strict=True))
     look = Look(heads, backbone, device)
-    return lambda found, targets: _segment_found(found, targets, named, look, options)
+    return lambda found, outputs: _segment_found(found, outputs, named, look, options)
 
 
 class Look:
@@ -239,24 +254,24 @@ def _endings(heads: Sequence[Head]) -> list[str]:
 
 
 def _segment_found(
-    found: Found,
-    targets: Targets,
+    found: InputPhoto,
+    outputs: OutputPaths,
     heads: dict[str, Head],
     look_at: Callable[[Photo], Sequence[Enlarged]],
     options: SegmentOptions,
 ) -> CutOut:
     photo = open_photo(found.path, options.max_megapixels)
     notes = list(photo.notes)
-    masks = [targets.claim(found, ending + _MASK) for ending in heads]
+    masks = [outputs.claim(found, ending + _MASK) for ending in heads]
     overlays, probabilities, cut_outs = [], [], []
     if options.overlay:
         suffix, note = output_suffix(photo)
         notes += [*([note] if note else []), *losses(photo, suffix)]
-        overlays = [targets.claim(found, ending + _OVERLAY + suffix.lower()) for ending in heads]
+        overlays = [outputs.claim(found, ending + _OVERLAY + suffix.lower()) for ending in heads]
     if options.probabilities:
-        probabilities = [targets.claim(found, ending + _PROBABILITIES) for ending in heads]
+        probabilities = [outputs.claim(found, ending + _PROBABILITIES) for ending in heads]
     if options.cut_out:
-        cut_outs = [targets.claim(found, ending + _CUT) for ending in heads]
+        cut_outs = [outputs.claim(found, ending + _CUT) for ending in heads]
     words = look_at(photo)
     # What was not asked for has no targets. Masks come last: one that is there says that all is.
     all_classes = [head.classes for head in heads.values()]

@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `write_tensors` wrote.
+    """Read what `write_tensors` wrote.
 
     Raises:
         CheckpointError: the file is damaged, foreign or of another version.
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """The plain values among what `write_tensors` wrote; of the file no more than its header is read.
+    """Read the plain values that `write_tensors` wrote, from the file's header alone.
 
     Raises:
         CheckpointError: the header is damaged, foreign or of another version.
@@ -55,7 +55,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A file of ours, its tensors to be read, and the plain values of its header."""
+    """Open a file of ours, and read the plain values of its header."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
@@ -73,5 +73,5 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of its failure, short enough for a message."""
+    """Return the first line of a library's error, short enough for a message."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__

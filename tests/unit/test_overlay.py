@@ -51,14 +51,6 @@ def test_a_first_class_that_is_a_thing_is_drawn():
     assert np.array_equal(whole[~lines], np.array(COLOURS)[LABELS[~lines]])
 
 
-def test_without_opacity_there_are_outlines_alone():
-    pixels = photo()
-    whole, _ = laid_over(pixels, Tint(COLOURS, 0.0, first_is_clear=True))
-    changed = (whole != pixels).any(2)
-    assert changed[6, 5:25].all()
-    assert not changed[8:16, 7:13].any()
-
-
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("alpha", [False, True])

@@ -236,7 +236,7 @@ def test_each_photo_is_told_of_when_it_is_done(model, tmp_path):
         [str(tmp_path / "*.gif"), *inputs],
         tmp_path / "out",
         model,
-        tell=lambda done: told.append((done, len(list((tmp_path / "out").iterdir())))),
+        on_result=lambda done: told.append((done, len(list((tmp_path / "out").iterdir())))),
     )
     assert [num_written for _, num_written in told] == [0, 1, 1, 2]
     assert [done for done, _ in told] == [

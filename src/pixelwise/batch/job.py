@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pixelwise.config import Device
 from pixelwise.errors import CheckpointError
-from pixelwise.photos.each import Done
-from pixelwise.photos.find import Found, Targets
+from pixelwise.photos.find import InputPhoto
+from pixelwise.photos.outputs import OutputPaths, PhotoResult
 
 Task = Literal["colourise", "segment"]
-Do = Callable[[Found, Targets], Done]
+Do = Callable[[InputPhoto, OutputPaths], PhotoResult]
 """Makes one output of one photo."""
 
 

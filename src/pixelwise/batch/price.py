@@ -29,7 +29,8 @@ from pixelwise.batch.sources import items
 from pixelwise.batch.work import Report
 from pixelwise.cost import Cost, Counting, Part, Plan, timed
 from pixelwise.errors import ConfigError
-from pixelwise.photos.find import Found, Targets
+from pixelwise.photos.find import InputPhoto
+from pixelwise.photos.outputs import OutputPaths
 
 _WORK_S = 8.0  # of the small batch, on each worker
 _PAPERS = 2048  # inputs with which planning and the manifest are timed
@@ -185,10 +186,10 @@ class _Watch:
 
 def _try_one(do: Do, photo: Path, out: Path) -> tuple[int, float]:
     """FLOPs of a photo, and seconds, without a worker around it."""
-    found = Found(photo, Path())
+    found = InputPhoto(photo)
     with Counting() as counted:
-        do(found, Targets(out, [], single_file=False))
-    once_s, _ = timed(lambda: do(found, Targets(out, [], single_file=False)))
+        do(found, OutputPaths(out, [], single_file=False))
+    once_s, _ = timed(lambda: do(found, OutputPaths(out, [], single_file=False)))
     return counted.flops, once_s
 
 

@@ -59,7 +59,7 @@ def _folder(top: Path, out: Path, column: str, names: Names) -> Iterator[Item]:
     """Its photos, with those of its subfolders; of a folder without any, what its archives hold."""
     closed: list[Failure] = []
     archives, num = [], 0
-    for found in walk_files(top, True, out, closed.append):
+    for found in walk_files(top, True, out, closed):
         suffix = found.path.suffix.lower()
         if suffix in SUFFIXES:
             num += 1

@@ -26,7 +26,8 @@ from pixelwise.batch.names import shown
 from pixelwise.batch.plan import GROUP_ROWS, STATE, Plan, open_plan
 from pixelwise.errors import BatchError, OutputError, PhotoError, PixelwiseError
 from pixelwise.files import checksum
-from pixelwise.photos.find import Failure, Found, Targets
+from pixelwise.photos.find import Failure, InputPhoto
+from pixelwise.photos.outputs import OutputPaths
 
 _MOST_TRIES = 3  # of an input whose worker died
 _OF_THE_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EINVAL, errno.EILSEQ)
@@ -179,7 +180,7 @@ class Worker:
             staged = Path(place) / "output"
             try:
                 with self._photo(item) as photo:
-                    done = do(Found(photo, Path()), Targets(staged, [], single_file=False))
+                    done = do(InputPhoto(photo), OutputPaths(staged, [], single_file=False))
                 digest, num_bytes = checksum(done.path), done.path.stat().st_size
                 output = item.target + done.path.suffix
                 self._publish(done.path, output, item)

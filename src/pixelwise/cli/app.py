@@ -54,7 +54,6 @@ for _verbs, _target, _help in (
     ),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
-    (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
     (("report",), "look:report", "Show a run as one self-contained page."),

@@ -176,7 +176,7 @@ class TrainOptions:
     fixed_order
         Never reshuffle the batches, as the assignment's original code did not.
     palette
-        Colours to choose from: handout24, a file that `pixelwise palette` wrote, or learned: from the
+        Colours to choose from: handout24, a palette file, or learned: from the
         pictures themselves, for colournet.
     num_colours
         Classes of a palette that is learned; as many as the palette has of any other.
@@ -246,7 +246,7 @@ class TrainOptions:
         if self.num_colours is not None and config.palette != LEARNED:
             raise ConfigError(
                 f"--num-colours is of a palette that is learned, {config.palette} has its own; leave it out, "
-                "or make another palette by `pixelwise palette`"
+                "or choose --palette learned"
             )
         return config
 

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, say
 
 if TYPE_CHECKING:  # its module imports libvips
-    from pixelwise.photos.each import Batch, Done
     from pixelwise.photos.find import Failure
+    from pixelwise.photos.outputs import PhotoResult, PhotoResults
 
 Recursive = Annotated[
     bool, Parameter(negative="", help="Look into folders' subfolders, too, and keep them below OUT.")
@@ -45,11 +45,11 @@ class ColourOptions:
     provenance: bool = True
 
 
-def teller(common: Common) -> Callable[[Done | Failure], None]:
+def teller(common: Common) -> Callable[[PhotoResult | Failure], None]:
     """What tells of each photo as soon as it is done or has failed."""
     from pixelwise.photos.find import Failure
 
-    def tell(done: Done | Failure) -> None:
+    def tell(done: PhotoResult | Failure) -> None:
         if isinstance(done, Failure):
             say(done.error, always=True)
         else:
@@ -59,7 +59,7 @@ def teller(common: Common) -> Callable[[Done | Failure], None]:
     return tell
 
 
-def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
+def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
     """What every verb on photos gives as JSON; remarks on the batch are told now."""
     for remark in result.remarks:
         say(remark, quiet=common.quiet)
@@ -74,7 +74,7 @@ def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
     }
 
 
-def summary(result: Batch[Any], out: Path, done: str, detail: str, outdated: str) -> str:
+def summary(result: PhotoResults[Any], out: Path, done: str, detail: str, outdated: str) -> str:
     """What came of a batch, in a sentence; photos are `done`, and an earlier run's files `outdated`."""
     num = len(result.written)
     failed = f"; {len(result.failed)} failed" if result.failed else ""
@@ -87,7 +87,7 @@ def summary(result: Batch[Any], out: Path, done: str, detail: str, outdated: str
     )
 
 
-def _replaced(result: Batch[Any], outdated: str) -> str:
+def _replaced(result: PhotoResults[Any], outdated: str) -> str:
     """What became of files of an earlier run."""
     num = sum(len(one.replaced) for one in result.written)
     num_removed = sum(len(one.removed) for one in result.written)

@@ -1,4 +1,4 @@
-"""Pictures as a network meets them: bytes and labels in memory, what it reads made batch by batch."""
+"""Pictures and labels in memory as bytes, made into batches of what a network reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from pixelwise.labelspace import LabelSpace
+from pixelwise.labelspace import Palette
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Batches:
     images: UInt8[Tensor, "N 3 H W"]
     labels: UInt8[Tensor, "N H W"]
     """The class of every pixel."""
-    space: LabelSpace
+    space: Palette
 
     @staticmethod
-    def of(images: UInt8[Tensor, "N 3 H W"], space: LabelSpace, device: torch.device) -> Batches:
+    def of(images: UInt8[Tensor, "N 3 H W"], space: Palette, device: torch.device) -> Batches:
         """Encode pictures in a label space, once for a whole run."""
         return Batches(images.to(device), space.encode(images).to(device), space)
 
@@ -29,11 +29,11 @@ class Batches:
         return len(self.images)
 
     def grey(self) -> Float[Tensor, "N 1 H W"]:
-        """What a network reads, channels last."""
+        """Return the grey pictures that a network reads, channels last."""
         return self.space.read_grey(self.images).contiguous(memory_format=torch.channels_last)
 
     def take(self, index: Int[Tensor, " B"]) -> Batches:
-        """The pictures and labels at some indices."""
+        """Return the pictures and labels at some indices."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
     def mirror(self, which: Bool[Tensor, " N"]) -> Batches:
@@ -43,6 +43,6 @@ class Batches:
         return replace(self, images=images, labels=labels)
 
     def crop(self, row: int, column: int, height: int, width: int) -> Batches:
-        """The same window of every picture."""
+        """Cut the same window out of every picture."""
         rows, columns = slice(row, row + height), slice(column, column + width)
         return replace(self, images=self.images[..., rows, columns], labels=self.labels[..., rows, columns])

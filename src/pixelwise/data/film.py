@@ -23,7 +23,7 @@ def photographed(
     num_whole: int | None = None,
     part: slice = slice(None),
 ) -> Float[Tensor, "N 1 H W"]:
-    """L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
+    """Return L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
 
     Old film, on a share of the pictures, is more or less blind to red and quick to see blue, as
     orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus. Of a `part` of
@@ -55,5 +55,4 @@ def photographed(
 
 
 def _each(values: Tensor) -> Tensor:
-    """One number for each picture, beside its pixels."""
     return values[:, None, None, None]

@@ -6,26 +6,22 @@ are on www.robots.ox.ac.uk/~vgg/data/flowers/17.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.labelled import LabelledPhotos, deal, gather_labelled
-from pixelwise.errors import DataError, PixelwiseError
+from pixelwise.errors import DataError
 from pixelwise.files import checksum
-from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels
-from pixelwise.masks.legend import OXFORD, OXFORD_COLOURS, OXFORD_FLOWER, Legend
-from pixelwise.masks.raw import read_raw
+from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn
+from pixelwise.masks.legend import OXFORD, OXFORD_FLOWER, Legend
 from pixelwise.masks.read import read_mask
 
 LEGENDS: Final = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
-"""What the sources' classes are: the flower and the rest, or all four."""
+"""By source: the flower and the rest, or all four classes."""
 
 FOLDER: Final = "flowers17"
 """Where the data set lies below the data directory."""
@@ -40,34 +36,28 @@ class Archives:
     photos: Remote
     trimaps: Remote
     splits: Remote
-    num_trimaps: int = 848
+    num_trimaps: int
 
 
 ARCHIVES: Final = Archives(
     photos=Remote(
-        url=f"{_PAGE}/17flowers.tgz",
-        about_bytes=60_270_631,
-        checksum="b59a65d8d1a99cd66944d474e1289eab",
-        algorithm="md5",
+        url=f"{_PAGE}/17flowers.tgz", num_megabytes=60.3, checksum="md5:b59a65d8d1a99cd66944d474e1289eab"
     ),
-    # no checksum of it is known, so that what is unpacked is looked at
-    trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", about_bytes=3_915_787, checksum=None, algorithm="md5"),
+    # no checksum of it is known, so what is unpacked is counted
+    trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", num_megabytes=3.9, checksum=None),
     splits=Remote(
-        url=f"{_PAGE}/datasplits.mat",
-        about_bytes=7_487,
-        checksum="4828cddfd0d803c5abbdebcb1e148a1e",
-        algorithm="md5",
+        url=f"{_PAGE}/datasplits.mat", num_megabytes=0.01, checksum="md5:4828cddfd0d803c5abbdebcb1e148a1e"
     ),
+    num_trimaps=848,
 )
 
 _PHOTOS, _TRIMAPS = "jpg", "trimaps"  # the only folder in each archive
-_NUM_PHOTOS = 1360
 _OFFICIAL = {"train": "trn1", "val": "val1", "test": "tst1"}
 """The first of three official ways to split, which overlap each other: together they are no split."""
 
 
 def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -> LabelledPhotos:
-    """The flowers with labels in three parts, and those without; `source` is a key of LEGENDS.
+    """Load the flowers with labels in three parts, and those without; `source` is a key of LEGENDS.
 
     A folder with `jpg/` and `trimaps/`, be it `data_dir` itself or inside it, is used as it is; what of it is
     missing is unpacked from the archives beside it, or downloaded. Its `splits.json`, {part: numbers of
@@ -78,85 +68,61 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
             download fails.
         OutputError: the download cannot be written.
     """
-    folder = _find_folder(data_dir) or data_dir / FOLDER
+    folder = _find_folder(data_dir)
     notes = _complete(folder, archives)
     drawn = _pair(folder, LEGENDS[source])
-    if (splits_file := folder / SPLITS_FILE).is_file():
-        parts, left_out = deal(drawn, _read_splits(splits_file), splits_file)
+    splits_file = folder / SPLITS_FILE
+    if splits_file.is_file():
+        splits = _read_json(splits_file)
     else:
         splits_file = folder / archives.splits.name
-        parts, left_out = _deal_official(drawn, folder, splits_file)
-        notes += _foreign(splits_file, archives.splits)
-    notes += left_out
+        splits = {  # of all photos: those without trimap are left to the unlabelled
+            part: [stem for stem in stems if stem in drawn]
+            for part, stems in _read_matlab(splits_file, folder / _PHOTOS).items()
+        }
+        if archives.splits.checksum != f"md5:{checksum(splits_file, 'md5')}":
+            notes += (f"{splits_file} has another checksum than the official file: another split",)
+    parts, left_out = deal(drawn, splits, splits_file)
     unlabelled = (photo for photo in sorted((folder / _PHOTOS).glob("*.jpg")) if photo.stem not in drawn)
-    return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes)
+    return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
 
 
-def _find_folder(data_dir: Path) -> Path | None:
-    """The folder that holds the photos, or the archive of them."""
-    marks = (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)
-    places = (data_dir / FOLDER, data_dir)
-    return next((place for place in places if any((place / mark).exists() for mark in marks)), None)
+def _find_folder(data_dir: Path) -> Path:
+    """Return the folder that holds the photos or their archive, or else where they are to come."""
+    for folder in (data_dir / FOLDER, data_dir):
+        if any((folder / mark).exists() for mark in (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)):
+            return folder
+    return data_dir / FOLDER
 
 
 def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
-    """Unpack or download what the folder does not have; gives a note on what no checksum vouches for."""
+    """Unpack or download what the folder lacks; give a note on what no checksum vouches for."""
     notes: tuple[str, ...] = ()
     if not (folder / _PHOTOS).is_dir():
         unpack(fetch(archives.photos, folder), folder / _PHOTOS)
     if not (folder / _TRIMAPS).is_dir():
         path = fetch(archives.trimaps, folder)
-        unpack(
-            path, folder / _TRIMAPS, lambda unpacked: _require_trimaps(unpacked, path, archives.num_trimaps)
-        )
-        if archives.trimaps.checksum is None:
-            held = f"{archives.num_trimaps} pictures with the names and the colours of Oxford's"
-            notes = (f"{path} could not be verified, since no checksum of it is known; it holds {held}",)
+
+        def require_trimaps(unpacked: Path) -> None:
+            num = len(list(unpacked.glob("image_*.png")))
+            if num != archives.num_trimaps:
+                needed = f"{archives.num_trimaps} trimaps image_*.png in {path}"
+                raise DataError(f"needed {needed}, got {num}; delete it and run again to download it")
+
+        unpack(path, folder / _TRIMAPS, require_trimaps)
+        notes = (f"{path} could not be verified, since no checksum of it is known",)
     if not any((folder / name).is_file() for name in (SPLITS_FILE, archives.splits.name)):
         fetch(archives.splits, folder)
     return notes
 
 
-def _require_trimaps(folder: Path, archive: Path, num: int) -> None:
-    """Refuse what are not `num` whole pictures named and coloured as Oxford's trimaps."""
-    remedy = "delete it and run again to download it"
-    pictures = sorted(path for path in folder.glob("*.png") if not path.name.startswith("."))
-    named = {f"{_stem(number)}.png" for number in range(1, _NUM_PHOTOS + 1)}
-    if len(pictures) != num or not named.issuperset(path.name for path in pictures):
-        odd = next((f", {path.name} among them" for path in pictures if path.name not in named), "")
-        needed = f"needed {num} trimaps image_0001.png to {_stem(_NUM_PHOTOS)}.png in {archive}"
-        raise DataError(f"{needed}, got {len(pictures)} pictures{odd}; {remedy}")
-    with ThreadPoolExecutor() as pool:
-        try:
-            wrong = [
-                path
-                for path, right in zip(pictures, pool.map(_is_trimap, pictures), strict=True)
-                if not right
-            ]
-        except PixelwiseError as error:
-            raise DataError(f"cannot read what is in {archive}: {error}; {remedy}") from error
-    if wrong:
-        colours = f"other colours ({len(wrong)} such in all)"
-        raise DataError(
-            f"needed trimaps in Oxford's colours in {archive}, {wrong[0].name} has {colours}; {remedy}"
-        )
-
-
-def _is_trimap(path: Path) -> bool:
-    values = read_raw(path).values
-    return values.kind == "palette" and values.colours.items() <= OXFORD_COLOURS.items()
-
-
 def _pair(folder: Path, legend: Legend) -> dict[str, Drawn]:
-    """The photos that have a trimap, by their stems."""
-
-    def reader(trimap: Path) -> ReadLabels:
-        return lambda: read_mask(trimap, legend)
-
-    pairs = (
-        (folder / _PHOTOS / f"{path.stem}.jpg", path) for path in sorted((folder / _TRIMAPS).glob("*.png"))
-    )
-    drawn = {trimap.stem: Drawn(photo, trimap, reader(trimap)) for photo, trimap in pairs if photo.is_file()}
+    """Return the photos that have a trimap, by their stems."""
+    drawn = {}
+    for trimap in sorted((folder / _TRIMAPS).glob("*.png")):
+        photo = folder / _PHOTOS / f"{trimap.stem}.jpg"
+        if photo.is_file():
+            drawn[trimap.stem] = Drawn(photo, trimap, functools.partial(read_mask, trimap, legend))
     if not drawn:
         needed = f"photos in {folder / _PHOTOS} and trimaps of the same names in {folder / _TRIMAPS}"
         raise DataError(f"needed {needed}, found no pair; delete both folders to have them unpacked again")
@@ -167,60 +133,37 @@ def _stem(number: int) -> str:
     return f"image_{number:04}"
 
 
-def _read_splits(path: Path) -> dict[str, list[str]]:
-    """The stems of each part, of which `splits.json` has the numbers."""
+def _read_json(path: Path) -> dict[str, list[str]]:
+    """Read the stems of each part, of which `splits.json` has the numbers."""
     try:
-        values = json.loads(path.read_bytes())
+        values: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: needed JSON ({error})") from error
-    return {part: [_stem(number) for number in _numbers(values, part, path)] for part in SPLITS}
+    splits = {}
+    for part in SPLITS:
+        numbers = values.get(part) if isinstance(values, dict) else None
+        if not isinstance(numbers, list) or not all(type(number) is int and number > 0 for number in numbers):
+            example = f'{{"{part}": [2, 4, ...]}}'
+            raise DataError(f"{path}: needed the numbers of photos, {example}, got something else")
+        splits[part] = [_stem(number) for number in numbers]
+    return splits
 
 
-def _numbers(values: Any, part: str, path: Path) -> list[int]:
-    numbers = values.get(part) if isinstance(values, Mapping) else None
-    if not isinstance(numbers, list) or not all(type(number) is int and number > 0 for number in numbers):
-        raise DataError(
-            f'{path}: needed the numbers of photos, {{"{part}": [2, 4, ...]}}, got something else'
-        )
-    return numbers
-
-
-def _deal_official(
-    drawn: Mapping[str, Drawn], folder: Path, path: Path
-) -> tuple[dict[str, list[Drawn]], tuple[str, ...]]:
-    """The first official split, of all photos: those without trimap are left to the unlabelled."""
-    splits = _read_matlab(path)
-    absent = [
-        stem
-        for stems in splits.values()
-        for stem in stems
-        if not (folder / _PHOTOS / f"{stem}.jpg").is_file()
-    ]
-    if absent:
-        raise DataError(
-            f"{path}: needed each of its photos in {folder / _PHOTOS}, {absent[0]} is missing"
-            f" ({len(absent)} such in all); delete that folder to have it unpacked again"
-        )
-    return deal(drawn, {part: [s for s in stems if s in drawn] for part, stems in splits.items()}, path)
-
-
-def _read_matlab(path: Path) -> dict[str, list[str]]:
+def _read_matlab(path: Path, photos: Path) -> dict[str, list[str]]:
+    """Read the stems of each official part, and refuse those whose photos are missing."""
     import scipy.io  # a tenth of a second, and few need it
 
     try:
         values = scipy.io.loadmat(path, variable_names=list(_OFFICIAL.values()))
-        numbers = {part: np.asarray(values[key]).ravel() for part, key in _OFFICIAL.items()}
-        return {part: [_stem(int(number)) for number in each] for part, each in numbers.items()}
+        splits = {part: [_stem(int(n)) for n in values[key].ravel()] for part, key in _OFFICIAL.items()}
     except Exception as error:  # a damaged file can fail in every way there is
         needed = f"{', '.join(_OFFICIAL.values())} with the numbers of photos"
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path}: needed a MATLAB file of {needed} ({reason}); delete it and run again"
         ) from error
-
-
-def _foreign(path: Path, official: Remote) -> tuple[str, ...]:
-    """A note where the split is not the official one."""
-    if official.checksum in (None, checksum(path, official.algorithm)):
-        return ()
-    return (f"{path} has another checksum than the official file: another split",)
+    absent = [stem for stems in splits.values() for stem in stems if not (photos / f"{stem}.jpg").is_file()]
+    if absent:
+        missing = f"{absent[0]} is missing ({len(absent)} such in all); delete that folder to unpack it again"
+        raise DataError(f"{path}: needed each of its photos in {photos}, {missing}")
+    return splits

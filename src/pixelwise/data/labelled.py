@@ -24,11 +24,10 @@ from pixelwise.photos.photo import open_photo
 _VAL_FRAC = 0.2
 _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn from
 
-
 HeldOut = Literal["test", "val"]
 """Parts that are not learned from."""
 Part = Literal["test", "val", "all"]
-"""What a head may be scored on; `all` is every labelled photo, for who learned elsewhere."""
+"""Parts that a head may be scored on; `all` is every labelled photo, for heads that learned elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,11 @@ class LabelledPhoto:
 
     @property
     def stem(self) -> str:
-        """What people call it."""
+        """The file name without its suffix."""
         return self.photo.stem
 
     def read_labels(self) -> UInt8[Tensor, "H W"]:
-        """The class of each pixel or IGNORE, as the photo is displayed and of its size.
+        """Return the class of each pixel or IGNORE, as the photo is displayed and of its size.
 
         Raises:
             DataError: the file is missing or damaged, or its size is not the photo's.
@@ -82,23 +81,20 @@ class LabelledPhotos:
     digest: str
     """SHA-256 of class names and of the files in each part: equal digests mean equal photos and labels."""
     notes: tuple[str, ...] = ()
-    """What their user should know, such as photos left out."""
-
-    def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
-        """The part to score on: `test` where there is one, or else `val`, unless one is named.
-
-        It is empty where nothing is held out: one can learn then, and not tell how well.
-        """
-        name: HeldOut = part or ("test" if self.test else "val")
-        return name, self.test if name == "test" else self.val
+    """Remarks for the user, such as photos left out."""
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:
-        """All of them, whatever their part."""
+        """All labelled photos, whatever their part."""
         return self.train + self.val + self.test
 
+    def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
+        """Return the part to score on, `test` or else `val`, and its photos; there may be none."""
+        name: HeldOut = part or ("test" if self.test else "val")
+        return name, self.test if name == "test" else self.val
+
     def require_held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
-        """The same, for who cannot do without.
+        """Return the part to score on and its photos.
 
         Raises:
             ConfigError: there is no such part; scores on what was learned from say nothing.
@@ -107,14 +103,12 @@ class LabelledPhotos:
         if photos:
             return name, photos
         where = f" in the part {part}" if part else ""
-        raise ConfigError(
-            f"{self.name} needs labelled photos that are not learned from{where}, to score on; "
-            "label at least 5, or name the parts in splits.json"
-        )
+        needed = f"labelled photos that are not learned from{where}, to score on"
+        raise ConfigError(f"{self.name} needs {needed}; label at least 5, or name the parts in splits.json")
 
 
 def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
-    """The labelled photos in a folder, laid out as `masks.folder` says.
+    """Load the labelled photos in a folder, laid out as `masks.folder` says.
 
     Its `splits.json` deals them to the parts. Without one, a fifth of the different photos (none of fewer
     than 5) is `val`, drawn by the seed and the bytes of each: names and order change nothing, and copies of a
@@ -127,19 +121,18 @@ def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
     found = open_folder(folder)
     given = read_splits(folder)
     legend = [file] if (file := folder / LEGEND_FILE).is_file() else []
-    name = f"folder:{folder}"
+    notes: tuple[str, ...] = ()
     if given is None:
         parts = _draw(found.drawn, seed)
-        return gather_labelled(name, found.classes, parts, found.unlabelled, told_by=legend)
-    by_stem = {one.photo.stem: one for one in found.drawn}
-    parts, notes = deal(by_stem, given, folder / SPLITS_FILE)
-    return gather_labelled(name, found.classes, parts, found.unlabelled, notes, legend)
+    else:
+        parts, notes = deal({one.photo.stem: one for one in found.drawn}, given, folder / SPLITS_FILE)
+    return gather_labelled(f"folder:{folder}", found.classes, parts, found.unlabelled, notes, legend)
 
 
 def deal(
     by_stem: Mapping[str, Drawn], splits: Mapping[str, Collection[str]], splits_file: Path
 ) -> tuple[dict[str, list[Drawn]], tuple[str, ...]]:
-    """The labelled photos of each part, and a note on those that are in none.
+    """Return the labelled photos of each part, and a note on those that are in none.
 
     Raises:
         DataError: a part names a photo twice, or one that has no labels or is not there.
@@ -147,23 +140,18 @@ def deal(
     parts = {}
     for part, stems in splits.items():
         if missing := [stem for stem in stems if stem not in by_stem]:
-            raise DataError(
-                f"{splits_file}: needed a photo and its labels for each stem, {part} has {missing[0]}"
-                f" ({len(missing)} such in all)"
-            )
+            found = f"{part} has {missing[0]} ({len(missing)} such in all)"
+            raise DataError(f"{splits_file}: needed a photo and its labels for each stem, {found}")
         if twice := [stem for stem, num in Counter(stems).items() if num > 1]:
-            raise DataError(
-                f"{splits_file}: needed each photo once, {part} has {twice[0]} more than once"
-                f" ({len(twice)} such in all); take the others out"
-            )
+            found = f"{part} has {twice[0]} more than once ({len(twice)} such in all)"
+            raise DataError(f"{splits_file}: needed each photo once, {found}; take the others out")
         parts[part] = [by_stem[stem] for stem in stems]
     left = set(by_stem).difference(*splits.values())
     if not left:
         return parts, ()
     first = by_stem[min(left)].photo
-    return parts, (
-        f"left out {len(left)} labelled photos, {first} the first: {splits_file} names them nowhere",
-    )
+    note = f"left out {len(left)} labelled photos, {first} the first: {splits_file} names them nowhere"
+    return parts, (note,)
 
 
 def gather_labelled(
@@ -172,28 +160,26 @@ def gather_labelled(
     parts: Mapping[str, Iterable[Drawn]],
     unlabelled: Iterable[Path],
     notes: tuple[str, ...] = (),
-    told_by: Iterable[Path] = (),
+    legend_files: Iterable[Path] = (),
 ) -> LabelledPhotos:
     """Check that the parts share no photo, whatever it is called, and compute the digest.
-
-    `told_by` are further files that say what the labels mean.
 
     Raises:
         DataError: two parts share a photo, or there is none.
     """
-    dealt = {part: tuple(LabelledPhoto(*_fields(one)) for one in parts.get(part, ())) for part in SPLITS}
+    dealt = {
+        part: tuple(LabelledPhoto(one.photo, one.labels_file, one.read_labels) for one in parts.get(part, ()))
+        for part in SPLITS
+    }
     if not any(dealt.values()):
         raise DataError(f"{name}: needed labelled photos, got none")
     photos = [one for part in SPLITS for one in dealt[part]]
-    files = {file for one in photos for file in (one.photo, one.labels_file)} | set(told_by)
+    files = {file for one in photos for file in (one.photo, one.labels_file)} | set(legend_files)
     checksums = file_checksums(files)
     _require_disjoint(name, dealt, checksums)
-    lines = [repr(classes), *(checksums[file] for file in told_by)]
-    lines += [
-        f"{part} {checksums[one.photo]} {checksums[one.labels_file]}"
-        for part in SPLITS
-        for one in dealt[part]
-    ]
+    lines = [repr(classes), *(checksums[file] for file in legend_files)]
+    for part in SPLITS:
+        lines += [f"{part} {checksums[one.photo]} {checksums[one.labels_file]}" for one in dealt[part]]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return LabelledPhotos(
         name=name, classes=classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
@@ -201,7 +187,7 @@ def gather_labelled(
 
 
 def file_checksums(files: Iterable[Path]) -> dict[Path, str]:
-    """SHA-256 of each file.
+    """Return the SHA-256 of each file.
 
     Raises:
         DataError: one cannot be read.
@@ -213,10 +199,6 @@ def file_checksums(files: Iterable[Path]) -> dict[Path, str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{error.filename}: cannot be read: {reason}") from error
-
-
-def _fields(one: Drawn) -> tuple[Path, Path, ReadLabels]:
-    return one.photo, one.labels_file, one.read_labels
 
 
 def _require_disjoint(
@@ -231,23 +213,19 @@ def _require_disjoint(
             if other_part != part:
                 shared.append(f"{other} of {other_part} and {one.photo} of {part}")
     if shared:
-        more = f" ({len(shared)} such in all)" if len(shared) > 1 else ""
-        raise DataError(
-            f"{name}: needed parts that share no photo, {shared[0]} are the same{more}; name each photo once"
-        )
+        found = f"{shared[0]} are the same ({len(shared)} such in all)"
+        raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
 
 
 def _draw(drawn: tuple[Drawn, ...], seed: int) -> dict[str, list[Drawn]]:
-    """A part to learn from and a part to choose by."""
+    """Draw a part to learn from and a part to choose by."""
     checksums = file_checksums(one.photo for one in drawn)
-    different = sorted(set(checksums.values()), key=lambda each: _order(each, seed))
+    different = sorted(
+        set(checksums.values()), key=lambda sha256: hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
+    )
     num_val = max(1, round(_VAL_FRAC * len(different))) if len(different) >= _FEWEST_TO_SPLIT else 0
     held_out = set(different[:num_val])
     parts: dict[str, list[Drawn]] = {part: [] for part in SPLITS}
     for one in drawn:
         parts["val" if checksums[one.photo] in held_out else "train"].append(one)
     return parts
-
-
-def _order(sha256: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()

@@ -25,7 +25,7 @@ class Pictures:
     digest: str
     """SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order."""
     notes: tuple[str, ...] = ()
-    """What their user should know: files left out, checksums that are not the official ones."""
+    """Remarks for the user: files left out, checksums that are not the official ones."""
 
 
 def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -> Pictures:
@@ -34,21 +34,16 @@ def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -
     Raises:
         DataError: a part is no (N, 3, H, W) of bytes, is empty, or differs in height or width from the other.
     """
-    parts = {"train": train, "val": val}
-    for part, images in parts.items():
+    for part, images in (("train", train), ("val", val)):
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
             found = f"{images.dtype} {tuple(images.shape)}"
             raise DataError(f"{name} needs its part {part} as torch.uint8 (N, 3, H, W), N > 0; got {found}")
     if train.shape[1:] != val.shape[1:]:
         sizes = f"{train.shape[2]}x{train.shape[3]} and {val.shape[2]}x{val.shape[3]}"
         raise DataError(f"{name} needs pictures of one height and width in both parts, got {sizes}")
-    train, val = train.contiguous(), val.contiguous()
-    return Pictures(name, train, val, _digest(train, val), notes)
-
-
-def _digest(*parts: Tensor) -> str:
     sha256 = hashlib.sha256()
-    for images in parts:
+    train, val = train.contiguous(), val.contiguous()
+    for images in (train, val):
         sha256.update(repr(tuple(images.shape)).encode())
         sha256.update(images.numpy().data)
-    return sha256.hexdigest()
+    return Pictures(name, train, val, sha256.hexdigest(), notes)

@@ -11,10 +11,10 @@ from pixelwise.models import ColourNet
 
 
 def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:
-    """The mean sRGB colour of each place of the logits."""
+    """Return the mean sRGB colour of each place of the logits."""
     return F.avg_pool2d(images.float(), ColourNet.out_stride).round().byte()
 
 
 def chroma_of(images: Float[Tensor, "N 3 H W"], coarser: int = 1) -> Float[Tensor, "N 2 h w"]:
-    """Lab's a and b of the mean sRGB colour of each place of the logits, or of so many together."""
+    """Return Lab's a and b of the mean sRGB colour of each place of the logits, or of so many together."""
     return srgb_to_lab(F.avg_pool2d(images, ColourNet.out_stride * coarser))[:, 1:]

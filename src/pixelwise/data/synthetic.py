@@ -2,7 +2,7 @@
 
 Each kind of shape and each pattern of the background has a colour of its own, given as Lab a and b; lightness
 is drawn from the same range for all. So a grey picture shows what everything is, but a grey value alone tells
-nothing of its colour: a network has to look around each pixel.
+nothing of its colour: a network has to use what is around each pixel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError
 
 NAMES: Final = ("shapes",)
-"""What can be drawn."""
+"""Synthetic sources."""
 
 SHAPE_CHROMA: Final = {"disc": (44.0, 30.0), "square": (14.0, -42.0), "triangle": (-36.0, 34.0)}
 """Lab a and b of each kind of shape: coral, blue, green."""
@@ -28,7 +28,6 @@ GROUND_CHROMA: Final = {"plain": (4.0, 20.0), "waves": (-16.0, -10.0)}
 
 _SIZE = 32
 _NUM_TRAIN, _NUM_VAL = 2000, 400
-_SHAPES_PER_PICTURE = 2
 _LIGHTNESS = (38.0, 78.0)  # where all five colours are in gamut
 _CONTRAST = (12.0, 20.0)  # of a shape against its background, in L; at most half the range
 _RADIUS = (5.0, 9.0)
@@ -47,77 +46,69 @@ def load_synthetic(name: str, seed: int) -> Pictures:
 
 
 def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
-    """Pictures of two shapes, the second over the first, on a patterned ground; uint8 (num, 3, 32, 32)."""
-    lab, ground_lightness = _draw_ground(num, generator)
-    for _ in range(_SHAPES_PER_PICTURE):
+    """Draw pictures of two shapes, the second over the first, on a ground; uint8 (num, 3, 32, 32)."""
+    kind = torch.randint(len(GROUND_CHROMA), (num,), generator=generator)
+    ground = _uniform(_LIGHTNESS, num, generator)
+    plain = _ramp(num, 6.0, generator)
+    phase = _uniform((0.0, 2 * torch.pi), num, generator)
+    waves = 5 * torch.sin(_ramp(num, 24.0, generator) + phase)
+    lab = _lab(ground + torch.where(kind.view(-1, 1, 1, 1) == 0, plain, waves), GROUND_CHROMA, kind)
+    for _ in range(2):
         kind = torch.randint(len(SHAPE_CHROMA), (num,), generator=generator)
-        colour = torch.tensor(list(SHAPE_CHROMA.values()))[kind]
-        lightness = _contrasting(ground_lightness, generator)
-        shade = _ramp(num, 4.0, generator)
-        painted = torch.cat([lightness.view(-1, 1, 1, 1) + shade, _flat(colour)], dim=1)
-        lab = torch.lerp(lab, painted, _cover(kind, generator))
+        lightness = _contrasting(ground, generator)
+        shape = _lab(lightness + _ramp(num, 4.0, generator), SHAPE_CHROMA, kind)
+        lab = torch.lerp(lab, shape, _cover(kind, generator))
     return (lab_to_srgb(lab) * 255).round().to(torch.uint8)
 
 
-def _draw_ground(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Lab of the backgrounds, (num, 3, 32, 32), and their mean lightness, (num,)."""
-    kind = torch.randint(len(GROUND_CHROMA), (num,), generator=generator)
-    colour = torch.tensor(list(GROUND_CHROMA.values()))[kind]
-    lightness = _uniform(_LIGHTNESS, num, generator)
-    plain = _ramp(num, 6.0, generator)
-    phase = _uniform((0.0, 2 * torch.pi), num, generator).view(-1, 1, 1, 1)
-    waves = 5 * torch.sin(_ramp(num, 24.0, generator) + phase)
-    pattern = torch.where(kind.view(-1, 1, 1, 1) == 0, plain, waves)
-    return torch.cat([lightness.view(-1, 1, 1, 1) + pattern, _flat(colour)], dim=1), lightness
+def _lab(lightness: Tensor, chroma: dict[str, tuple[float, float]], kind: Tensor) -> Tensor:
+    """Return Lab of pixels of this lightness, (N, 1, 32, 32), in the colours of the kinds."""
+    colours = torch.tensor(list(chroma.values()))[kind]
+    return torch.cat([lightness, colours.view(-1, 2, 1, 1).expand(-1, -1, _SIZE, _SIZE)], dim=1)
 
 
 def _contrasting(lightness: Tensor, generator: torch.Generator) -> Tensor:
-    """A lightness that stands out from the given one, to either side where the range has room."""
+    """Draw lightness that differs from the given one, to either side where the range has room."""
     low, high = _LIGHTNESS
     step = _uniform(_CONTRAST, len(lightness), generator)
-    up = torch.rand(len(lightness), generator=generator) < 0.5
+    up = torch.rand(len(lightness), generator=generator).view(-1, 1, 1, 1) < 0.5
     up = (up | (lightness - step < low)) & (lightness + step <= high)
     return torch.where(up, lightness + step, lightness - step)
 
 
 def _cover(kind: Tensor, generator: torch.Generator) -> Tensor:
-    """Share of each pixel that a shape covers, (N, 1, 32, 32): 1 inside, 0 outside, between on its edge."""
+    """Return the share of each pixel that a shape covers, (N, 1, 32, 32): between 0 and 1 on its edge."""
     num = len(kind)
-    radius = _uniform(_RADIUS, num, generator) * torch.tensor([1.0, 0.886, 0.778])[kind]  # equal areas
+    equal_areas = torch.tensor([1.0, 0.886, 0.778])[kind].view(-1, 1, 1, 1)
+    radius = _uniform(_RADIUS, num, generator) * equal_areas
     centre = torch.rand(num, 2, generator=generator) * (_SIZE - 12) + 6
     turn = _uniform((0.0, 2 * torch.pi), num, generator)
-    num_sides = torch.tensor([4, 4, 3])[kind]
-    rows, columns = (axis - centre[:, i].view(-1, 1, 1) for i, axis in enumerate(_axes()))
-    disc = torch.hypot(rows, columns)
-    # How far out a pixel lies in a regular polygon: the largest of its distances along the sides' normals.
+    num_sides = torch.tensor([4, 4, 3])[kind].view(-1, 1, 1, 1)
+    rows, columns = (axis - centre[:, i].view(-1, 1, 1, 1) for i, axis in enumerate(_axes()))
+    # in a polygon a pixel is as far out as the largest of its distances along the sides' normals
     along = (_along(turn + side * 2 * torch.pi / num_sides, rows, columns) for side in range(4))
     polygon = functools.reduce(torch.maximum, along)
-    distance = torch.where((kind == 0).view(-1, 1, 1), disc, polygon)
-    return (radius.view(-1, 1, 1) - distance + 0.5).clamp(0, 1).unsqueeze(1)
+    distance = torch.where(kind.view(-1, 1, 1, 1) == 0, torch.hypot(rows, columns), polygon)
+    return (radius - distance + 0.5).clamp(0, 1)
 
 
 def _ramp(num: int, height: float, generator: torch.Generator) -> Tensor:
-    """Planes that rise by about `height` across a picture in any direction, (num, 1, 32, 32), mean 0."""
+    """Draw planes that rise by about `height` across a picture in any direction, (num, 1, 32, 32), mean 0."""
     turn = _uniform((0.0, 2 * torch.pi), num, generator)
     rows, columns = (axis - (_SIZE - 1) / 2 for axis in _axes())
-    return (height / _SIZE) * _along(turn, rows, columns).unsqueeze(1)
+    return (height / _SIZE) * _along(turn, rows, columns)
 
 
 def _along(turn: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Each pixel's distance from the origin along one direction per picture, (N, 32, 32)."""
-    return torch.sin(turn).view(-1, 1, 1) * rows + torch.cos(turn).view(-1, 1, 1) * columns
+    """Return each pixel's distance from the origin along one direction per picture."""
+    return torch.sin(turn) * rows + torch.cos(turn) * columns
 
 
 def _axes() -> tuple[Tensor, Tensor]:
-    """Row and column of every pixel, broadcast over a batch."""
     axis = torch.arange(_SIZE, dtype=torch.float32)
-    return axis.view(1, -1, 1), axis.view(1, 1, -1)
-
-
-def _flat(colour: Tensor) -> Tensor:
-    return colour.view(-1, 2, 1, 1).expand(-1, -1, _SIZE, _SIZE)
+    return axis.view(1, 1, -1, 1), axis.view(1, 1, 1, -1)
 
 
 def _uniform(between: tuple[float, float], num: int, generator: torch.Generator) -> Tensor:
     low, high = between
-    return low + (high - low) * torch.rand(num, generator=generator)
+    return (low + (high - low) * torch.rand(num, generator=generator)).view(-1, 1, 1, 1)

@@ -14,8 +14,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pixelwise.config import Device
-from pixelwise.data import source_folder
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.data.sources import require_source_folder
+from pixelwise.errors import DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate
 from pixelwise.evaluate.found import GREY, MEAN, MODEL, PRIOR, ColouredPhoto, ColourEvaluation
 from pixelwise.evaluate.others import Seen, Truth
@@ -208,9 +208,7 @@ def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
         ConfigError: the source is no folder.
         DataError: there is no such folder.
     """
-    folder = source_folder(source)
-    if folder is None:
-        raise ConfigError(f"needed a folder of colour photos as folder:PATH, got {source}")
+    folder = require_source_folder(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of colour photos, {folder} is {found}")

@@ -20,15 +20,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.config import ColourFinetuneConfig, Device, LinearNetConfig
+from pixelwise.data.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.data.places import chroma_of, coarsened
+from pixelwise.data.sources import require_source_folder
 from pixelwise.errors import LabelError
 from pixelwise.evaluate.colours import evaluate_photos
 from pixelwise.evaluate.found import GREY, MEAN, MODEL
 from pixelwise.features import PhotoLook, read_photo
 from pixelwise.files import require_writable, write_text
-from pixelwise.finetune.album import Album, open_album
 from pixelwise.finetune.last_layer import DEFAULT_RIDGE, Gathered, best_ridge
-from pixelwise.finetune.shots import looks, num_looks
+from pixelwise.finetune.shots import draw, looks, num_looks
 from pixelwise.frozen import Certificate, certified
 from pixelwise.head import Chosen, Moments, Solved, choose_ridge_by_loss, features_at, grid, solve
 from pixelwise.labelspace import Palette
@@ -56,7 +57,7 @@ class ColourResult:
     """What was learned, how good it is, and that nothing else changed."""
 
     config: ColourFinetuneConfig
-    album: Album
+    album: ColourDataset
     net: LinearNet
     palette: Palette
     solved: Solved
@@ -133,7 +134,8 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     """
     start_s = time.perf_counter()
     require_writable(out)
-    album = open_album(config)
+    album = open_colour_folder(require_source_folder(config.source))
+    album = replace(album, shots=draw(album.shots, config.shots, config.seed))
     for note in album.notes:
         _logger.warning("%s", note)
     if not album.held_out:
@@ -153,7 +155,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
-def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> ColourResult:
+def _learn(config: ColourFinetuneConfig, album: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
     num = config.looks or num_looks(len(album.shots))
     wanted = [PhotoLook(path, view) for path in album.shots for view in looks(path.stem, num)]
@@ -195,7 +197,7 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
     num = config.num_colours or _COLOURS
     while True:
         try:
-            return Palette.learn(places, num, "ab", config.seed)[0]
+            return Palette.learn(places, num, "ab", config.seed)
         except LabelError:
             if config.num_colours or num == 1:
                 raise

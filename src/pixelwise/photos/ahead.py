@@ -14,7 +14,7 @@ _END = object()
 
 
 class Ahead(Iterator[T], Generic[T]):
-    """The same items, made from now on by another thread, `depth` of them before they are asked for.
+    """Items of an iterator, made from now on by another thread, `depth` of them before they are asked for.
 
     A failure is raised where its item would have come. To stop early, `close`.
     """
@@ -45,9 +45,9 @@ class Ahead(Iterator[T], Generic[T]):
 
 
 def worked_ahead(work: Callable[[S], T], items: Iterator[S], num_threads: int) -> Iterator[T]:
-    """`work` of each item, in order, by `num_threads` threads; one more result than threads may wait.
+    """Yield `work` of each item, in order, by `num_threads` threads; one more result than threads may wait.
 
-    Items are asked for by whoever asks for results.
+    Items are taken in the caller's thread.
     """
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(num_threads) as pool:

@@ -1,4 +1,4 @@
-"""The same photo twice, also where one was saved anew, smaller or with more loss."""
+"""Duplicates among photos, also where one was saved anew, smaller or with more loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPARED_AT_ONCE = 1024
 
 
 def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Pairs of the same photo, the earlier one first; photos that cannot be read are left out.
+    """Return pairs of the same photo, the earlier one first; photos that cannot be read are left out.
 
     Photos are the same where their sides have the same ratio and, squeezed to 16 x 16 colours, they differ by
     less than 6 codes of 255 in the root mean square. Oxford's 1360 flowers have 68 such pairs, at most 5.2
@@ -29,22 +29,22 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     photos move by less than 2.7. A part cut out of a photo is another photo here.
     """
     with ThreadPoolExecutor() as pool:
-        seen = list(zip(photos, pool.map(_look, photos), strict=True))
-    read = [(path, *look) for path, look in seen if look is not None]
+        coarse = list(pool.map(_read_coarsely, photos))
+    read = [(path, *one) for path, one in zip(photos, coarse, strict=True) if one is not None]
     if not read:
         return []
-    paths = [path for path, _, _ in read]
-    colours, ratios = torch.stack([look for _, look, _ in read]), torch.tensor([ratio for *_, ratio in read])
-    return [(paths[first], paths[second]) for first, second in same_photos(colours, ratios)]
+    paths, colours, ratios = zip(*read, strict=True)
+    pairs = same_photos(torch.stack(colours), torch.tensor(ratios))
+    return [(paths[first], paths[second]) for first, second in pairs]
 
 
 def coarse_colours(picture: UInt8[Tensor, "3 H W"]) -> Float32[Tensor, " colours"]:
-    """A picture squeezed to 16 x 16 colours, in sRGB codes."""
+    """Squeeze a picture to 16 x 16 colours, in sRGB codes."""
     return torch.nn.functional.adaptive_avg_pool2d(picture.float(), _SIDE).flatten()
 
 
-def _look(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
-    """A photo's colours, coarsely, and its height over its width."""
+def _read_coarsely(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
+    """Return a photo's coarse colours, and its height over its width."""
     try:
         photo = open_photo(path)
         small = photo.thumbnail(_SIDE * _ROUGH, _SIDE * _ROUGH)
@@ -55,7 +55,7 @@ def _look(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
 
 
 def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
-    """Pairs that are the same as `find_duplicates` says, by `coarse_colours` and heights over widths."""
+    """Yield the indices of equal photos, by `coarse_colours` and heights over widths."""
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for start in range(0, len(colours), _COMPARED_AT_ONCE):
         part = slice(start, start + _COMPARED_AT_ONCE)

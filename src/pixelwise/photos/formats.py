@@ -1,4 +1,4 @@
-"""Opening photos by their content: libvips, in strips where the format allows; Pillow, whole, for others."""
+"""Photos opened by their content: with libvips, in strips where the format allows; with Pillow, whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
-from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
+from pixelwise.errors import ConfigError, FormatError, PhotoError, PhotoSizeError
 
 VIPS_FORMATS = {
     "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -25,7 +25,7 @@ VIPS_FORMATS = {
     "heifload": (".avif", ".heic", ".heif"),
     "gifload": (".gif",),
 }
-"""Loaders of libvips that we take, and their files' suffixes."""
+"""Loaders of libvips that are used, and their files' suffixes."""
 
 PILLOW_FORMATS = {
     "BMP": (".bmp", ".dib"),
@@ -40,7 +40,7 @@ PILLOW_FORMATS = {
 SUFFIXES = frozenset(
     suffix for group in (*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()) for suffix in group
 )
-"""What counts as a photo when a folder is searched."""
+"""Suffixes of photos when a folder is searched."""
 
 MAX_MEGAPIXELS = 500.0
 """Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
@@ -56,7 +56,7 @@ _MAGIC = {
 """How files begin. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
 _GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
-"""What a JPEG's header says of a second picture that holds the highlights. Source: ISO 21496-1, Ultra HDR."""
+"""Names of a second picture that holds the highlights in a JPEG's header. Source: ISO 21496-1, Ultra HDR."""
 _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
 
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
@@ -67,10 +67,9 @@ Load = Callable[[int], pyvips.Image]
 
 
 def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
-    """What opens the photo in a file, and the format's key in VIPS_FORMATS or PILLOW_FORMATS.
+    """Return a function that opens the photo in a file, and its format's key in the tables above.
 
-    How the file begins decides, whatever its name: libvips is never left to choose, since it would also try
-    its readers of drawings and tables on a file from anywhere.
+    How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
 
     Raises:
         FormatError: its format is not known.
@@ -94,14 +93,14 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
 
 
 def has_gain_map(path: Path) -> bool:
-    """Whether a JPEG brings a second picture for bright screens, as recent phones write them."""
+    """Return whether a JPEG has a second picture for bright screens, as recent phones write them."""
     with path.open("rb") as file:
         return _GAIN_MAP.search(file.read(_HEADER_BYTES)) is not None
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name the file when libvips finds its pixels damaged.
+    """Turn libvips' errors into ones that name the file.
 
     Raises:
         PhotoError: libvips failed inside.
@@ -115,13 +114,13 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def vips_reason(error: pyvips.Error) -> str:
-    """The first line of libvips' own account, which repeats itself."""
+    """Return the first line of libvips' message, which repeats itself."""
     lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
     return lines[0] if lines else error.message
 
 
-def field(image: pyvips.Image, name: str, otherwise: Any) -> Any:
-    """A piece of metadata, or `otherwise` where the file has none."""
+def value_of(image: pyvips.Image, name: str, otherwise: Any) -> Any:
+    """Return a piece of metadata, or `otherwise` where the file has none."""
     return image.get(name) if image.get_typeof(name) else otherwise
 
 
@@ -148,7 +147,7 @@ def _check_size(path: Path, size: tuple[int, int], max_megapixels: float) -> Non
 
 
 def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
-    """Open with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
+    """Open a file with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
     options: dict[str, Any] = {"access": "sequential", "fail_on": "truncated"}
     if shrink >= 2 and loader == "jpegload":
         options["shrink"] = max(s for s in (2, 4, 8) if s <= shrink)
@@ -177,10 +176,10 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
 
 
 def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:
-    """What `Image.open` does, but for its own limit of size, which no caller could lift for one file alone.
+    """Open a picture as `Image.open` does, without its limit of size, which holds for a whole process.
 
     Raises:
-        SyntaxError: none of `formats`, Pillow's names; what Pillow raises for that.
+        SyntaxError: it is of none of `formats`, Pillow's names.
     """
     Pillow.init()
     head = file.read(16)
@@ -191,3 +190,13 @@ def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, 
             with contextlib.suppress(SyntaxError):
                 return photo_of(file, ""), name
     raise SyntaxError("no format begins like it")
+
+
+def require_limit(max_megapixels: float) -> None:
+    """Refuse a limit that no photo keeps.
+
+    Raises:
+        ConfigError: it is not above 0.
+    """
+    if not max_megapixels > 0:  # NaN is not, either
+        raise ConfigError(f"max-megapixels needs to be above 0, got {max_megapixels:g}")

@@ -1,4 +1,4 @@
-"""Strips of a photo with classes laid over them, each in its colour and outlined."""
+"""Strips of a photo with classes laid over them, in colour and outlined, or with the background clear."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
 
 @dataclass(frozen=True)
 class Tint:
-    """What classes are drawn in."""
+    """How classes are drawn."""
 
     colours: Sequence[tuple[int, int, int]]
     """sRGB codes of each class."""
@@ -34,10 +34,24 @@ class Tint:
     """Whether the first class is what is around the others, and left as it is."""
 
 
+def cut_out(strips: Iterator[Strip], labels: LabelRows, alpha: bool) -> Iterator[Strip]:
+    """Return the strips of a photo in red, green, blue and alpha, clear where class 0 is.
+
+    `alpha` says whether the strips' last band is one.
+    """
+    for row, strip in numbered(strips):
+        num, width = strip.shape[:2]
+        cut = np.empty((num, width, 4), strip.dtype)
+        cut[..., :3] = strip[..., :3] if strip.shape[-1] >= 3 else strip[..., :1]
+        cut[..., 3] = strip[..., -1] if alpha else np.iinfo(strip.dtype).max
+        cut[..., 3] *= labels(row, num) > 0
+        yield cut
+
+
 def overlay(
     strips: Iterator[Strip], labels: LabelRows, size: tuple[int, int], alpha: bool, tint: Tint
 ) -> Iterator[Strip]:
-    """The strips of a photo of `size` (height, width) in red, green and blue, with its classes over them.
+    """Return the strips of a photo of `size` (height, width) in red, green and blue, classes over them.
 
     Outlines run inside the classes: a line in white and, within it, one in the class's colour, so that they
     show on things of that colour, too. With `alpha` the strips' last band is handed through.
@@ -52,7 +66,7 @@ Window = tuple[Strip, UInt8[ndarray, "_num _W"], int]
 
 
 def _windows(strips: Iterator[Strip], labels: LabelRows, height: int, halo: int) -> Iterator[Window]:
-    """Each strip with the classes of its own rows and of `halo` more above and below; each asked for once."""
+    """Yield each strip with the classes of its rows and of `halo` more each way; each asked for once."""
     held = None
     start = 0  # the photo's row that `held` begins at
     for row, strip in numbered(strips):
@@ -82,7 +96,7 @@ class _Brush:
         self.around = [np.ones((2 * far + 1, 2 * far + 1), np.uint8) for far in (line, 2 * line)]
 
     def paint(self, window: Window) -> Strip:
-        """Codes (rows, W, 3 or 4) of a strip."""
+        """Return the codes (rows, W, 3 or 4) of a strip."""
         strip, labels, above = window
         rows = slice(above, above + len(strip))
         index = labels[rows].astype(np.intp)

@@ -1,10 +1,10 @@
-"""Strips of a photo and a small map of chroma to strips of the coloured photo, by table where it is large.
+"""Colour strips of a photo by a small map of chroma, by table where the photo is large.
 
 A strip is a contiguous array (rows, W, bands) of 8- or 16-bit codes: 1 band, grey, or 3, red, green and blue,
 and perhaps one more, alpha. After painting it has 3 bands, or 4 with the alpha as it was.
 
-Why not kornia or libvips here: their way to Lab and back takes several times as long as the file's decoding
-and encoding. `benchmarks/colourise_large.py` prints what this way takes; docs/log.md has what was tried.
+kornia's and libvips' ways to Lab and back take several times as long as the file's decoding and encoding;
+`benchmarks/colourise_large.py` prints what this way takes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PAINTERS = 2  # threads; encoding, which has one, takes half as long as paintin
 
 @dataclass
 class LightnessDrift:
-    """How far L moved from the photo to the coloured one, before the file format's own losses.
+    """Change of L from the photo to the coloured one, before the file format's own losses.
 
     Counted on every n-th row, so that 16 to 31 are, or on all where there are fewer.
     """
@@ -47,7 +47,7 @@ class LightnessDrift:
     total: float = field(default=0.0, init=False)
     num_pixels: int = field(default=0, init=False)
     tones: Tensor = field(default_factory=lambda: torch.zeros(101), init=False)
-    """How many of the photo's pixels had each L, in whole units."""
+    """Number of the photo's pixels of each L, in whole units."""
 
     @property
     def mean(self) -> float:
@@ -92,7 +92,7 @@ def paint(
 
 
 def numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
-    """Each strip behind the row that it begins at."""
+    """Yield each strip behind the row that it begins at."""
     row = 0
     for strip in strips:
         yield row, strip
@@ -100,7 +100,7 @@ def numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
 
 
 def _luminance(strip: Strip) -> Tensor:
-    """CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; any number of bands."""
+    """Return the CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; any number of bands."""
     linear = _linear(strip.dtype)
     if strip.shape[-1] <= 2:
         return _look_up(linear, strip[..., 0])
@@ -109,20 +109,20 @@ def _luminance(strip: Strip) -> Tensor:
 
 
 def _look_up(table: Tensor, codes: Strip) -> Tensor:
-    """What `table[codes]` is, by the call that is ten times as fast."""
+    """Return `table[codes]`, by the call that is ten times as fast."""
     flat = torch.from_numpy(codes.astype(np.int32).reshape(-1))
     return torch.index_select(table, 0, flat).view(codes.shape)
 
 
 @cache
 def _linear(dtype: np.dtype[Any]) -> Tensor:
-    """Linear light of every code."""
+    """Return the linear light of every code."""
     largest = np.iinfo(dtype).max
     return srgb_to_linear(torch.arange(largest + 1, dtype=torch.float64) / largest).float()
 
 
 class _Enlarged:
-    """Rows of a small map (2, h, w) as if enlarged bicubically to (2, H, W), without holding all of them."""
+    """A small map (2, h, w) enlarged bicubically to (2, H, W), some rows at a time."""
 
     def __init__(self, small: Tensor, size: tuple[int, int]) -> None:
         height, width = size
@@ -135,7 +135,7 @@ class _Enlarged:
         self.index, self.weights = _taps(small.shape[1], height)
 
     def rows(self, first: int, num: int, step: int = 1) -> Tensor:
-        """Every `step`-th of the rows `first` to `first + num`, (2, ceil(num / step), W)."""
+        """Return every `step`-th of the rows `first` to `first + num`, (2, ceil(num / step), W)."""
         wanted = slice(first, first + num, step)
         index, weights = self.index[wanted], self.weights[wanted]
         low, high = int(index[0, 0]), int(index[-1, -1]) + 1
@@ -144,7 +144,7 @@ class _Enlarged:
 
 
 def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
-    """Four neighbours (num_large, 4) of each enlarged pixel and their weights, adding up to 1; edges repeat.
+    """Return four neighbours (num_large, 4) of each enlarged pixel and their weights; edges repeat.
 
     Source: Keys 1981, cubic convolution, a = -0.5 (third order).
     """
@@ -171,7 +171,7 @@ class _Exact:
         self.chroma = _Enlarged(chroma, size)
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
-        """Codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth band is left open."""
+        """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
         a, b = self.chroma.rows(row, len(strip))
         painted = np.empty((*strip.shape[:2], bands), strip.dtype)
         for channel, codes in enumerate(_codes(recolour(_luminance(strip), a, b), strip.dtype)):
@@ -216,7 +216,7 @@ class _Table:
         self.scratch = _Scratch(num_rows, size[1])
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
-        """As `_Exact.paint`."""
+        """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
         place, pixels = (array[: len(strip)] for array in self.scratch.ints)
         index = self._shade(strip, place)
         a, b = self.cells.rows(row, len(strip), self.rows_together).round_()
@@ -231,7 +231,7 @@ class _Table:
         return _packed(pixels, bands)
 
     def _shade(self, strip: Strip, place: Strip) -> Strip:
-        """Which of the table's luminances each pixel has, with a fraction; `place` is overwritten."""
+        """Return each pixel's place among the table's luminances, fractional; `place` is overwritten."""
         shade, blue = (array[: len(strip)] for array in self.scratch.floats)
         if strip.shape[-1] <= 2:
             np.copyto(place, strip[..., 0])
@@ -245,7 +245,7 @@ class _Table:
 
 
 def _fill(a: Tensor, b: Tensor) -> Tensor:
-    """The table: by a, by b, by luminance, four bytes a colour."""
+    """Return the table: by a, by b, by luminance, four bytes a colour."""
     luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
     pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)
     for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
@@ -255,13 +255,13 @@ def _fill(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _every(codes: Strip, dtype: str, bands: int) -> Strip:
-    """A number of several bytes at each pixel of `bands` bytes: (rows, W) of `dtype`, in the same memory."""
+    """Return each pixel's first bytes as one number: (rows, W) of `dtype`, in the same memory."""
     rows, width = codes.shape[:2]
     return np.ndarray((rows, width), dtype, codes.data, strides=(width * bands, bands))
 
 
 def _packed(pixels: Strip, bands: int) -> Strip:
-    """The first bytes of 32-bit pixels (rows, W), as codes (rows, W, bands).
+    """Return the first bytes of 32-bit pixels (rows, W) as codes (rows, W, bands).
 
     Each word is written over the last byte of the one before it: three times as fast as byte by byte.
     """
@@ -273,6 +273,6 @@ def _packed(pixels: Strip, bands: int) -> Strip:
 
 
 def _gather(table: Tensor, index: Strip, out: Strip) -> None:
-    """Put `table[index]` into `out`; numpy's own way takes a third longer."""
+    """Put `table[index]` into `out`; numpy takes a third longer."""
     flat = torch.from_numpy(index).view(-1)
     torch.index_select(table, 0, flat, out=torch.from_numpy(out).view(-1))

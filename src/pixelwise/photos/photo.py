@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelwise.errors import PhotoError
 from pixelwise.photos.ahead import Ahead
-from pixelwise.photos.formats import MAX_MEGAPIXELS, field, has_gain_map, opener, reading
+from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.tiff_exif import read_exif
@@ -25,6 +25,7 @@ from pixelwise.photos.xmp import without_extension
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
 _MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and never whole in memory
+_KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
 _DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
@@ -58,15 +59,17 @@ class Photo:
     format: str
     """A key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`."""
     metadata: dict[str, tuple[int, Any]]
-    """Type and value of what the file says beside its pixels, by libvips' names."""
+    """Type and value of each piece of metadata, by libvips' names."""
     profile: bytes | None
     """ICC profile that a coloured copy carries; None: sRGB is understood."""
     into_profile: bool
     """Whether a copy coloured in sRGB has to be converted into `profile`."""
     notes: tuple[str, ...]
-    """Remarks for the user on what was read, and how."""
+    """Remarks for the user on how it was read."""
     develop: Callable[[int], pyvips.Image]
     """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
+    _thumbnails: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """Small copies that were read before, by height and width."""
 
     @property
     def megapixels(self) -> float:
@@ -80,22 +83,24 @@ class Photo:
         return (self.width, self.height) if swaps else (self.height, self.width)
 
     def upright(self, stored: Tensor) -> Tensor:
-        """Rows as stored, (..., height, width), turned to how the photo is displayed."""
+        """Turn rows as stored, (..., height, width), to how the photo is displayed."""
         swaps, mirrored = _DISPLAY[self.orientation]
         return (stored.mT if swaps else stored).flip(mirrored)
 
     def as_stored(self, upright: Tensor) -> Tensor:
-        """What `upright` does, undone."""
+        """Turn rows as displayed, (..., height, width), to how they are stored."""
         swaps, mirrored = _DISPLAY[self.orientation]
         mirrored_back = upright.flip(mirrored)
         return mirrored_back.mT if swaps else mirrored_back
 
-    def thumbnail(self, height: int, width: int) -> Tensor:
-        """The whole photo squeezed to (3, height, width), uint8 sRGB, rows as stored.
+    def thumbnail(self, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
+        """Read the whole photo squeezed to this size, sRGB, rows as stored; small ones are kept.
 
         Raises:
             PhotoError: the file is damaged or cut short.
         """
+        if (kept := self._thumbnails.get((height, width))) is not None:
+            return kept
         shrink = min(self.height // (2 * height), self.width // (2 * width))
         with reading(self.path):
             image = self.develop(shrink)
@@ -104,10 +109,15 @@ class Photo:
             elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
                 image = _squeezed(image, 2 * height, 2 * width)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
-        return _resize(torch.from_numpy(codes), height, width)
+        # several times sooner than by libvips, which moves what it enlarges
+        bands = torch.from_numpy(codes).permute(2, 0, 1)[None]
+        small = F.interpolate(bands, (height, width), mode="bicubic", antialias=True)[0].contiguous()
+        if height * width <= _KEPT_PIXELS:
+            self._thumbnails[height, width] = small
+        return small
 
     def strips(self) -> Ahead[Strip]:
-        """All rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
+        """Return all rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
 
         Raises:
             PhotoError: the file is damaged or cut short; when that strip is asked for.
@@ -136,19 +146,12 @@ class Photo:
 
 
 def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
-    """A picture of any size, streamed."""
+    """Shrink a picture of any size, streamed."""
     return image.thumbnail_image(width, height=height, size="force", no_rotate=True)
 
 
-def _resize(codes: UInt8[Tensor, "H W 3"], height: int, width: int) -> UInt8[Tensor, "3 height width"]:
-    """A small picture squeezed: several times sooner than by libvips, which moves what it enlarges."""
-    rows_last = codes.permute(2, 0, 1)[None]
-    small = F.interpolate(rows_last, (height, width), mode="bicubic", antialias=True)
-    return small[0].contiguous()
-
-
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
-    """The photo in a file; only its header is read now, unless it holds floats.
+    """Open the photo in a file; only its header is read now, unless it holds floats.
 
     Raises:
         PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.
@@ -161,8 +164,8 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     way = conversion(path, image)
     with reading(path):
         plain = way.convert(image)
-    orientation = field(image, "orientation", 1)
-    num_pictures = field(image, "n-pages", 1)
+    orientation = value_of(image, "orientation", 1)
+    num_pictures = value_of(image, "n-pages", 1)
     first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
     metadata, lost = _metadata(image, path, name)
     return Photo(
@@ -183,12 +186,12 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
 
 
 def _metadata(image: pyvips.Image, path: Path, format: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
-    """What a file says beside its pixels, and notes on what of that cannot come along."""
+    """Return a file's metadata, and notes on what of it cannot come along."""
     metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
     lost = []
     if format == "jpegload" and has_gain_map(path):
-        metadata.pop("xmp-data", None)  # it tells where in the file the second picture was
-        lost.append(f"{path}: its gain map for HDR screens, and the XMP that tells of it, were left out")
+        metadata.pop("xmp-data", None)  # it says where in the file the second picture was
+        lost.append(f"{path}: its gain map for HDR screens, and the XMP that describes it, were left out")
     if "xmp-data" in metadata:
         kind, packet = metadata["xmp-data"]
         metadata["xmp-data"] = kind, without_extension(packet)
@@ -203,21 +206,17 @@ def _metadata(image: pyvips.Image, path: Path, format: str) -> tuple[dict[str, t
 
 
 def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
-    """A picture in memory, upright sRGB codes, as the photo that a file of these pixels would be.
-
-    `path` is what messages call it; nothing is read there.
-    """
+    """Return a picture in memory, upright sRGB codes, as a photo; `path` is what messages call it."""
     return photo_of_codes(codes.permute(1, 2, 0).contiguous().numpy(), path)
 
 
 def photo_of_codes(codes: Strip, path: Path) -> Photo:
-    """The same of codes (H, W, bands) of 8 or 16 bit: grey or sRGB, with or without alpha."""
+    """Return codes (H, W, bands) of 8 or 16 bit, grey or sRGB and perhaps alpha, as a photo."""
     height, width, bands = codes.shape
     bits = 8 * codes.itemsize
     colour = bands >= 3
-    image = pyvips.Image.new_from_array(codes)
     kind = {(8, False): "b-w", (8, True): "srgb", (16, False): "grey16", (16, True): "rgb16"}[bits, colour]
-    upright = image.copy(interpretation=kind)
+    image = pyvips.Image.new_from_array(codes).copy(interpretation=kind)
     return Photo(
         path=path,
         width=width,
@@ -227,9 +226,9 @@ def photo_of_codes(codes: Strip, path: Path) -> Photo:
         alpha=bands in (2, 4),
         orientation=1,
         format="pngload",
-        metadata={name: (upright.get_typeof(name), upright.get(name)) for name in ("xres", "yres")},
+        metadata={name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")},
         profile=None,
         into_profile=False,
         notes=(),
-        develop=lambda _shrink: upright,
+        develop=lambda _shrink: image,
     )

@@ -1,8 +1,8 @@
-"""Coloured strips to a file with the photo's own metadata, streamed: only a few strips are held at a time.
+"""Strips written to a file with the photo's own metadata; only a few strips are held at a time.
 
 libvips pulls what it encodes, and its Python binding cannot hand it pixels piece by piece. So the strips are
 put behind a TIFF header and offered as a file to read: uncompressed TIFF is plain rows, and costs one copy.
-They are made when libvips asks for them, in one of its threads, while another encodes the ones before.
+libvips asks for them in one of its threads while another encodes the ones before.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ _KEPT = (
     "image-description",
     "png-comment-",
 )
-"""Beginnings of libvips' names for what is said of the photo; the rest describes the old file's encoding."""
+"""Beginnings of libvips' names for metadata of the photo; the rest describes the old file's encoding."""
 
 _THUMBNAIL, _OF_THUMBNAIL = "jpeg-thumbnail-data", "exif-ifd1-"
-"""The picture inside EXIF, which would go on showing the photo as it was, and what EXIF says of it."""
-
+"""The picture inside EXIF, which would go on showing the photo as it was, and its description."""
 
 _LEAST_FREE_BYTES = 2**16  # on a disk that is not full; libvips writes less at a time
 _JPEG_XMP_BYTES = 60_000
@@ -52,7 +51,7 @@ _JPEG_XMP_BYTES = 60_000
 
 
 def output_suffix(photo: Photo) -> tuple[str, str]:
-    """The suffix of the coloured photo's file, and a remark where its format has to change, else blank.
+    """Return the suffix of the coloured photo's file, and a remark where its format has to change.
 
     Format and suffix stay as they are; a suffix that belongs to another format is put right.
     """
@@ -61,14 +60,14 @@ def output_suffix(photo: Photo) -> tuple[str, str]:
     av1 = photo.metadata.get("heif-compression", (0, "av1"))[1] == "av1"
     if photo.format not in _ENCODERS or not av1:
         return ".png", f"{photo.path}: written as PNG, since its own format cannot be written here"
-    ours = [suffix for suffix in VIPS_FORMATS[photo.format] if suffix in WRITABLE]
-    if suffix.lower() in ours:
+    own = [suffix for suffix in VIPS_FORMATS[photo.format] if suffix in WRITABLE]
+    if suffix.lower() in own:
         return suffix, ""
-    return ours[0], f"{photo.path}: written as {ours[0]}, which is what it holds"
+    return own[0], f"{photo.path}: written as {own[0]}, which is what it holds"
 
 
 def losses(photo: Photo, suffix: str) -> list[str]:
-    """Remarks on what of a photo a file of this suffix cannot hold."""
+    """Return remarks on what of a photo a file of this suffix cannot hold."""
     loader = WRITABLE[suffix.lower()]
     lost = []
     if photo.alpha and loader == "jpegload":
@@ -76,9 +75,7 @@ def losses(photo: Photo, suffix: str) -> list[str]:
     if photo.bits == 16 and loader in ("jpegload", "webpload"):
         lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
     if "xmp-data" in photo.metadata and fitting_xmp(photo.metadata["xmp-data"][1], suffix) is None:
-        lost.append(
-            f"{photo.path}: its XMP was left out, since it is longer than what is written into {suffix}"
-        )
+        lost.append(f"{photo.path}: its XMP was left out, since it is too long for {suffix}")
     if loader == "tiffload" and "exif-data" in photo.metadata:
         try:
             check_exif(photo.metadata["exif-data"][1])
@@ -88,7 +85,7 @@ def losses(photo: Photo, suffix: str) -> list[str]:
 
 
 def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:
-    """XMP as a file of this suffix can hold it: as it is, without its padding, or None."""
+    """Return XMP as a file of this suffix can hold it: as it is, without its padding, or None."""
     most = _JPEG_XMP_BYTES if WRITABLE[suffix.lower()] == "jpegload" else math.inf
     return next((one for one in (packet, without_padding(packet)) if len(one) <= most), None)
 
@@ -96,10 +93,8 @@ def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:
 def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
     """Write the strips of a coloured copy of `photo`, with its metadata; whole or not at all.
 
-    The suffix, one of WRITABLE, decides the format; `output_suffix` gives the photo's own.
-
-    Quality is 95 where the format takes one. EXIF (but for the thumbnail in it), XMP, IPTC, orientation,
-    resolution and colour profile are the photo's.
+    The suffix, one of WRITABLE, decides the format; quality is 95 where the format takes one. EXIF (but for
+    the thumbnail in it), XMP, IPTC, orientation, resolution and colour profile are the photo's.
 
     Raises:
         OutputError: the file cannot be written.
@@ -110,7 +105,11 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
     stream = _Stream(iter(strips), photo)
     with whole_file(path) as temporary:
         with _target(temporary) as target:
-            _run(lambda: encode(_dressed(stream.image(), photo, path.suffix), photo, target), stream, path)
+            _run(
+                lambda: encode(_with_metadata(stream.image(), photo, path.suffix), photo, target),
+                stream,
+                path,
+            )
         if loader == "tiffload" and "exif-data" in photo.metadata:
             with contextlib.suppress(ValueError):  # `losses` says that it is damaged
                 add_exif(temporary, photo.metadata["exif-data"][1])
@@ -119,20 +118,15 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
 def write_map(path: Path, small: Tensor, photo: Photo) -> None:
     """Write a map (h, w) of values in [0, 1] as a grey PNG, 8 bit, of the photo's size and orientation.
 
-    A value is shown as that much light, encoded as in any sRGB picture: half of the codes are for what is
-    below 0.22, which as plain numbers would be black to the eye.
+    A value is shown as that much light, encoded as sRGB: plain numbers below 0.22 would be black to the eye.
 
     Raises:
         OutputError: the file cannot be written.
     """
     image = pyvips.Image.new_from_array(linear_to_srgb(small).mul(255).numpy())
     scales = photo.width / image.width, photo.height / image.height
-    image = (
-        image.resize(scales[0], vscale=scales[1], kernel="linear")
-        .rint()
-        .cast("uchar")
-        .copy(interpretation="b-w")
-    )
+    image = image.resize(scales[0], vscale=scales[1], kernel="linear")
+    image = image.rint().cast("uchar").copy(interpretation="b-w")
     image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)
     with whole_file(path) as temporary, _target(temporary) as target:
         try:
@@ -143,13 +137,13 @@ def write_map(path: Path, small: Tensor, photo: Photo) -> None:
 
 @contextlib.contextmanager
 def _target(file: Path) -> Iterator[pyvips.Target]:
-    """An empty file for libvips to write to, by descriptor: its binding knows only names in UTF-8."""
+    """Open an empty file for libvips to write to, by descriptor: its binding knows only names in UTF-8."""
     with file.open("rb+") as opened:
         yield pyvips.Target.new_to_descriptor(opened.fileno())
 
 
 def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
-    """Encode in another thread, so that Ctrl-C reaches this one; tell the strips' failures from its own."""
+    """Encode in another thread, so that Ctrl-C reaches this one; raise what the strips raised."""
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(encode)
         try:
@@ -168,7 +162,7 @@ def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
 
 
 def _not_written(path: Path, error: pyvips.Error) -> OutputError:
-    """What to tell; of a full disk libvips says only that it could not write."""
+    """Return the error for the user; of a full disk libvips says only that it could not write."""
     if shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES:
         return OutputError(f"cannot write {path}: {os.strerror(errno.ENOSPC).lower()}")
     return OutputError(f"cannot write {path}: {vips_reason(error)}")
@@ -189,7 +183,7 @@ class _Stream:
         self.failure: BaseException | None = None
 
     def image(self) -> pyvips.Image:
-        """The picture as libvips reads it."""
+        """Return the picture as libvips reads it."""
         source = pyvips.SourceCustom()
         source.on_read(self.read)
         source.on_seek(self.seek)
@@ -197,7 +191,7 @@ class _Stream:
         return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
 
     def read(self, most: int) -> bytes | memoryview | None:
-        """The next bytes, None at the end; called by libvips from its own threads, one at a time."""
+        """Return the next bytes, None at the end; called by libvips from its own threads, one at a time."""
         if self.position < len(self.header):
             chunk: bytes | memoryview = self.header[self.position : self.position + most]
         else:
@@ -229,7 +223,7 @@ class _Stream:
 
 
 def _tiff_header(width: int, height: int, first: Strip) -> bytes:
-    """All of a BigTIFF but its pixels, for strips as long as the first, one after the other.
+    """Return all of a BigTIFF but its pixels, for strips as long as the first, one after the other.
 
     Source: TIFF 6.0, section 8.
     """
@@ -249,17 +243,17 @@ def _tiff_header(width: int, height: int, first: Strip) -> bytes:
             (279, "place", (np.minimum(height - starts, len(first)) * row_bytes).tolist()),
             (284, "short", [1]),  # the bands of a pixel together
         ]
-        return (
-            [*found, (338, "short", [2])] if bands == 4 else found
-        )  # alpha, not multiplied into the colours
+        if bands == 4:
+            found.append((338, "short", [2]))  # alpha, not multiplied into the colours
+        return found
 
     at = HEADER_BYTES[True]
     pixels_at = at + len(directory(tags(0), at, big=True))
     return header(at, big=True) + directory(tags(pixels_at), at, big=True)
 
 
-def _dressed(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Image:
-    """The coloured picture in the photo's colour space, with its metadata."""
+def _with_metadata(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Image:
+    """Return the coloured picture in the photo's colour space, with its metadata."""
     resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
     image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
     for name, (kind, value) in photo.metadata.items():
@@ -291,10 +285,8 @@ def _encode_png(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> No
 
 def _encode_tiff(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
     num_bytes = photo.width * photo.height * image.bands * photo.bits // 8
-    plain = (
-        photo.format == "tiffload"
-        and photo.path.stat().st_size >= photo.width * photo.height * photo.bits // 8
-    )
+    least_bytes = photo.width * photo.height * photo.bits // 8
+    plain = photo.format == "tiffload" and photo.path.stat().st_size >= least_bytes
     compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
     if iptc := photo.metadata.get("iptc-data", (0, b""))[1]:
         # libvips counts it in words of four bytes and writes as many single bytes: a quarter would be left.

@@ -1,4 +1,4 @@
-"""Whatever numbers a photo is stored in, to sRGB or grey in 8 or 16 bit, and the colour profile to write.
+"""Conversion of any photo's numbers to sRGB or grey in 8 or 16 bit, and the colour profile to write.
 
 RGB with a profile that does what   as it is; the profile is kept
 sRGB does, whatever its name
@@ -23,7 +23,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import field, reading
+from pixelwise.photos.formats import reading, value_of
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
 """libvips' names for colours as the eye has them; negative numbers are right there."""
@@ -47,7 +47,7 @@ class Conversion:
 
 
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
-    """What has to be done with the photo `image`; only floats and 32-bit integers are read for it.
+    """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
 
     Raises:
         PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
@@ -57,7 +57,7 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
         return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
         return _from_range(path, image)
-    profile: bytes | None = field(image, "icc-profile-data", None)
+    profile: bytes | None = value_of(image, "icc-profile-data", None)
     kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
 
@@ -77,13 +77,13 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
 
 @cache
 def srgb_profile() -> bytes:
-    """The small sRGB profile that comes with libvips."""
+    """Return the small sRGB profile that comes with libvips."""
     black = pyvips.Image.black(1, 1, bands=3).copy(interpretation="srgb")
     return bytes(black.icc_transform("srgb", input_profile="srgb").get("icc-profile-data"))
 
 
 def _space(profile: bytes | None) -> str:
-    """What space a profile is for, RGB, GRAY or CMYK; blank where it cannot be read."""
+    """Return the space that a profile is for, RGB, GRAY or CMYK; blank where it cannot be read."""
     if profile is None:
         return ""
     try:
@@ -94,9 +94,9 @@ def _space(profile: bytes | None) -> str:
 
 @lru_cache(maxsize=16)  # the photos of one camera share theirs
 def _does_what_srgb_does(profile: bytes | None) -> bool:
-    """Whether an RGB profile leaves greys and muted colours where sRGB has them.
+    """Return whether an RGB profile leaves greys and muted colours where sRGB has them.
 
-    Names do not tell: linear profiles, and those of wider gamuts, have sRGB in theirs.
+    Linear profiles, and those of wider gamuts, have sRGB in their names, too.
     """
     greys = np.repeat(np.arange(16, 256, 16, dtype=np.uint8)[:, None], 3, axis=1)
     # Muted, since vivid colours of a wider gamut are cut to sRGB's own.
@@ -120,7 +120,7 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
 
 
 def _from_range(path: Path, image: pyvips.Image) -> Conversion:
-    """Scale to 16 bit by the first customary white that holds every value."""
+    """Return a conversion to 16 bit by the first customary white that holds every value."""
     with reading(path):
         whole = image.copy_memory()
         # NaN * 0 and infinity * 0 are NaN, which equals nothing.

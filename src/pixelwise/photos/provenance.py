@@ -33,23 +33,23 @@ _MEANING = "The colours were guessed by a trained network; they are no record of
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a coloured copy says of its colours."""
+    """A coloured copy's record of its colours."""
 
     model: str
     """Its name, or that of its file or folder; not where that lay."""
     model_sha256: str
     """Of the model's file."""
     settings: dict[str, Any]
-    """What decided the colours beside the model, by option."""
+    """Options that decided the colours beside the model, by name."""
     software: str = field(default=f"pixelwise {__version__}")
 
 
 def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
-    """The photo with the record in the metadata that its copy, a file of this suffix, will have.
+    """Return the photo with the record in the metadata that its copy, a file of this suffix, will have.
 
     A record of an earlier colouring is replaced. Where XMP is damaged, or leaves no room in the format, it
-    stays as it is, and the remark for the user says so; the remark is blank otherwise. XMP that the format
-    cannot hold at all is lost anyhow (`losses`): then the record stands alone.
+    stays as it is, and the remark says so; the remark is blank otherwise. XMP that the format cannot hold at
+    all is lost anyhow (`losses`): then the record stands alone.
     """
     kind, packet = photo.metadata.get("xmp-data", (pyvips.GValue.blob_type, None))
     own = None if packet is None else fitting_xmp(packet, suffix)
@@ -63,7 +63,7 @@ def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
 
 
 def read_provenance(path: Path) -> Record | None:
-    """What a photo's file says of having been coloured here; None where it says nothing.
+    """Read the record of colouring in a photo's file; None where there is none.
 
     Raises:
         PhotoError: there is no such file, or it is no photo.
@@ -72,7 +72,7 @@ def read_provenance(path: Path) -> Record | None:
 
 
 def record_of(photo: Photo) -> Record | None:
-    """The same of a photo that is open."""
+    """Return the record of colouring in an open photo; None where there is none."""
     packet = photo.metadata.get("xmp-data", (0, None))[1]
     try:
         found = {} if packet is None else read_properties(packet)
@@ -102,12 +102,12 @@ def _properties(record: Record) -> dict[Name, str]:
 
 
 def _shown(value: object) -> str:
-    """A setting that JSON has no form for; of a file its name, not where it lay."""
+    """Return a setting that JSON has no form for as text; of a file its name, not where it lay."""
     return value.name if isinstance(value, PurePath) else str(value)
 
 
 def _settings(text: str) -> dict[str, Any]:
-    """What was written as JSON; nothing, where that was changed by others."""
+    """Return the settings; none, where others changed them to what is no JSON."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

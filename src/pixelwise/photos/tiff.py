@@ -1,4 +1,4 @@
-"""Directories of TIFF files: what a picture's tags say, packed.
+"""Directories of TIFF files: a picture's tags, packed.
 
 Source: TIFF 6.0, section 2; BigTIFF as libtiff defines it.
 """
@@ -23,12 +23,12 @@ _PLACE = {False: (4, "I"), True: (16, "Q")}
 
 
 def header(first: int, big: bool) -> bytes:
-    """The file's first bytes: `first` is the place of the first directory, a multiple of 8."""
+    """Return the file's first bytes; `first` is the place of the first directory, a multiple of 8."""
     return struct.pack("<2sHHHQ", b"II", 43, 8, 0, first) if big else struct.pack("<2sHI", b"II", 42, first)
 
 
 def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> bytes:
-    """A picture's directory that begins at the place `at`, a multiple of 8, and long values behind it.
+    """Return a picture's directory for the place `at`, a multiple of 8, with long values behind it.
 
     Its length is a multiple of 8 and does not depend on the values. Unless it is the `last`, it points to
     what comes right behind it.

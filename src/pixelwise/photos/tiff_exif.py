@@ -33,7 +33,7 @@ _PLACES = (IFD.Interop,)  # tags that hold a place in the old file
 
 
 def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
-    """What a TIFF's EXIF says, type and value by libvips' names; empty where it says nothing.
+    """Return a TIFF's EXIF, type and value by libvips' names; empty where there is none.
 
     Raises:
         ValueError: the EXIF is damaged.
@@ -61,7 +61,7 @@ def check_exif(exif: bytes) -> None:
 
 
 def add_exif(path: Path, exif: bytes) -> None:
-    """Put what `exif`, as JPEG files hold it, says of a photo beside the tags of a TIFF with one picture.
+    """Put the tags in `exif`, as JPEG files hold it, that describe a photo into a TIFF with one picture.
 
     The pixels stay where they are: a new directory goes to the end, and the header points to it.
     Source: TIFF 6.0, section 2; BigTIFF as libtiff defines it.
@@ -103,7 +103,7 @@ def add_exif(path: Path, exif: bytes) -> None:
 
 
 def _describing(load: Callable[[Image.Exif], None]) -> dict[int, Any]:
-    """The tags that describe the photo; those of a part together, by the part's own tag.
+    """Return the tags that describe the photo; those of a part together, by the part's own tag.
 
     Raises:
         ValueError: the EXIF that `load` loads is damaged.

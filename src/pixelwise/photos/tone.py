@@ -1,4 +1,4 @@
-"""Whether a photo has colours of its own, or is grey or toned, as old prints are."""
+"""Tests whether a photo has colours of its own, or is grey or toned, as old prints are."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _FEWEST_PLACES = 64  # fewer have hardly two of one lightness
 
 
 def has_own_colours(small: UInt8[Tensor, "3 h w"]) -> bool:
-    """Whether the colours of a small picture, sRGB codes, are more than a tone."""
+    """Return whether the colours of a small picture, sRGB codes, are more than a tone."""
     return spread_of_chroma(small) > _NOTICEABLE
 
 
 def is_grey(small: UInt8[Tensor, "3 h w"]) -> bool:
-    """Whether a small picture, sRGB codes, has no chroma to speak of, be it colours or a tone."""
+    """Return whether a small picture, sRGB codes, has no chroma to speak of, be it colours or a tone."""
     ab = srgb_to_lab(small.float() / 255)[1:]
     return float(ab.square().sum(0).mean().sqrt()) < _NOTICEABLE
 
 
 def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
-    """How far chroma spreads where lightness is equal, in Lab units.
+    """Return how far chroma spreads where lightness is equal, in Lab units.
 
     Toning makes a and b functions of L, whatever its hues, so their means at each L are taken away first.
     What is left of a tone that has faded unevenly lies near one line in the plane of a and b. So the spread
@@ -45,12 +45,11 @@ def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
 
 
 def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
-    """Whether the colours of a small picture, sRGB codes, are one brown or yellow tone and nothing else.
+    """Return whether the colours of a small picture, sRGB codes, are one brown or yellow tone.
 
     At equal lightness chroma is the same all over, but for 2 units of Lab in the root mean square, and
-    nothing has the opposite hue. Few ordinary photos are so even and as warm; other tones are not looked for,
-    since skies and seas are as even as cyanotypes. Of 1,255 photos it finds 12, most of which are old prints
-    indeed; docs/log.md has both sides.
+    nothing has the opposite hue. Few ordinary photos are so even and as warm; skies and seas are as even as
+    cyanotypes, so other tones are not looked for. Of 1,255 photos it finds 12, most of them old prints.
     """
     side = min(_SEPIA_SIDE, *small.shape[1:])
     if side**2 < _FEWEST_PLACES:
@@ -69,7 +68,7 @@ def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
 
 
 def _beside_tone(lab: Float32[Tensor, "3 P"]) -> Float32[Tensor, "2 P"]:
-    """What is left of a and b once their means at each lightness are taken away."""
+    """Return a and b without their means at each lightness."""
     light, *ab = lab
     step = (light * (_LIGHTNESSES / 100)).long().clamp(0, _LIGHTNESSES - 1)
     counts = torch.bincount(step, minlength=_LIGHTNESSES).clamp_min(1)

@@ -1,4 +1,4 @@
-"""Which part of a photo is looked at, which way round, and at what size."""
+"""Crops of a photo, and the sizes at which photos are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound
 
 @dataclass(frozen=True)
 class View:
-    """A part of an upright photo, in shares of its height and width, perhaps mirrored left to right."""
+    """A crop of an upright photo, in shares of its height and width, perhaps mirrored left to right."""
 
     top: float = 0.0
     left: float = 0.0
@@ -23,26 +23,23 @@ class View:
     mirrored: bool = False
 
     def cut(self, whole: Shaped[Tensor, "*batch H W"]) -> Shaped[Tensor, "*batch h w"]:
-        """The part of an upright picture or mask that is seen, as large as it is there."""
-        rows, columns = (max(1, round(share * length)) for share, length in self._sides(whole))
-        return self.cut_to(whole, rows, columns)
+        """Crop an upright picture or mask."""
+        rows = max(1, round(self.height * whole.shape[-2]))
+        return self.cut_to(whole, rows, max(1, round(self.width * whole.shape[-1])))
 
     def cut_to(self, whole: Shaped[Tensor, "*batch H W"], rows: int, columns: int) -> Tensor:
-        """The same, of so many rows and columns."""
+        """Crop an upright picture or mask to so many rows and columns."""
         top = min(round(self.top * whole.shape[-2]), whole.shape[-2] - rows)
         left = min(round(self.left * whole.shape[-1]), whole.shape[-1] - columns)
         part = whole[..., top : top + rows, left : left + columns]
         return part.flip(-1) if self.mirrored else part
-
-    def _sides(self, whole: Tensor) -> tuple[tuple[float, int], tuple[float, int]]:
-        return (self.height, whole.shape[-2]), (self.width, whole.shape[-1])
 
 
 WHOLE = View()
 
 
 def reading_size(height: float, width: float, short_side: int, multiple: int) -> tuple[int, int]:
-    """Height and width at which a network reads a picture of `height` and `width`.
+    """Return the height and width at which a network reads a picture of `height` and `width`.
 
     The short side becomes `short_side`, enlarged if need be; both are rounded to multiples of `multiple`, so
     that the picture is stretched a little and nothing is cut off or filled in. Panoramas longer than 8 short
@@ -54,13 +51,13 @@ def reading_size(height: float, width: float, short_side: int, multiple: int) ->
 
 
 def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width to look at a photo as a whole: never enlarged, at most 8 short sides long."""
+    """Return the height and width of a small copy of a photo: never enlarged, at most 8 short sides long."""
     scale = min(1.0, short_side / min(height, width), LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
-    """A view of a photo squeezed to (3, height, width), upright, sRGB codes.
+    """Read a crop of a photo squeezed to (3, height, width), upright, sRGB codes.
 
     Raises:
         PhotoError: the file is damaged or cut short.

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from pixelwise.errors import ConfigError
-from pixelwise.photos.each import require_limit
+from pixelwise.photos.formats import require_limit
 
 
 def _usual_workers() -> int:

@@ -22,8 +22,9 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
 from pixelwise.head import Enlarged
 from pixelwise.heads import find_head, open_head
-from pixelwise.photos.find import Found, Targets
+from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.formats import VIPS_FORMATS
+from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix
 from pixelwise.runs import Model, open_model
@@ -108,9 +109,9 @@ class Service:
         model = _named(self.models, name, "model")
         photo = open_photo(upload, options.max_megapixels)
         media_type, suffix = _format(photo, accept)
-        targets = Targets(upload.with_name("coloured" + suffix), [upload], single_file=True)
+        outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
         do = colouriser(model, options, ask=partial(self.together.ask, model))
-        done = do(Found(upload, Path()), targets)
+        done = do(InputPhoto(upload), outputs)
         return Made(
             file=done.path,
             media_type=media_type,

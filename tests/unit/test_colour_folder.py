@@ -1,0 +1,164 @@
+"""Folders of photos: cut to one size, split by content; what cannot be learned from is left out and named."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from pixelwise.data.colour_folder import load_folder, open_colour_folder, read_square
+from pixelwise.errors import ConfigError, DataError
+from pixelwise.photos.photo import open_photo
+
+
+def photo(path, seed=0, size=(40, 30), **options):
+    """A noisy photo of (width, height) whose bytes follow from the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(12):
+        photo(tmp_path / "photos" / f"day{seed % 3}" / f"{seed:02}.png", seed)
+    return tmp_path / "photos"
+
+
+def rows(images):
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_photos_come_in_two_parts_of_one_size(folder):
+    (folder / "day0" / "again").symlink_to(folder, target_is_directory=True)  # a circle
+    pictures = load_folder(folder, 16)
+    assert pictures.name == f"folder:{folder}"
+    assert len(pictures.train) + len(pictures.val) == 12
+    assert pictures.train.shape[1:] == pictures.val.shape[1:] == (3, 16, 16)
+    assert pictures.train.dtype == torch.uint8
+    assert pictures.notes == ()
+
+
+def test_a_tenth_is_kept_apart_and_stays_there_when_photos_move_and_others_come(tmp_path):
+    for seed in range(300):
+        photo(tmp_path / f"{seed}.png", seed, (2, 2))
+    before = load_folder(tmp_path, 2)
+    assert 15 <= len(before.val) <= 45  # within 3 standard deviations of 30
+    assert not rows(before.train) & rows(before.val)
+    for path in list(tmp_path.iterdir()):
+        path.rename(tmp_path / f"renamed-{path.name}")
+    for seed in range(300, 310):
+        photo(tmp_path / "more" / f"{seed}.png", seed, (2, 2))
+    after = load_folder(tmp_path, 2)
+    assert rows(before.train) < rows(after.train)
+    assert rows(before.val) <= rows(after.val)
+
+
+@pytest.mark.parametrize(("num", "num_held_out"), [(1, 0), (4, 0), (5, 1), (12, 2)])
+def test_a_fifth_is_held_out_to_score_on_whatever_the_names(tmp_path, num, num_held_out):
+    for seed in range(num):
+        photo(tmp_path / "a" / f"{seed}.png", seed)
+        photo(tmp_path / "b" / f"{num - seed}.png", seed)
+    first, second = (open_colour_folder(tmp_path / name) for name in "ab")
+    assert (len(first.shots), len(first.held_out)) == (num - num_held_out, num_held_out)
+    assert not {*first.shots} & {*first.held_out}
+    contents = [{path.read_bytes() for path in dataset.held_out} for dataset in (first, second)]
+    assert contents[0] == contents[1]
+
+
+def test_equal_grey_sepia_and_unreadable_photos_are_left_out_and_named(folder):
+    shutil.copy(folder / "day0" / "00.png", folder / "day2" / "copy.png")
+    large = Image.open(photo(folder / "large.png", 77, (400, 300)))
+    large.resize((200, 150), Image.Resampling.BOX).save(folder / "smaller.jpg", quality=85)
+    grey = np.random.default_rng(0).integers(0, 256, (30, 40, 1)).repeat(3, 2)
+    Image.fromarray(grey.astype(np.uint8)).save(folder / "grey.png")
+    brown = grey * [1.0, 0.85, 0.62] + (255 - grey) * [0.08, 0.04, 0.0]
+    Image.fromarray(brown.round().astype(np.uint8)).save(folder / "sepia.png")
+    (folder / "empty.jpg").write_bytes(b"")
+    whole = photo(folder / "whole.jpg", 99, (200, 200), quality=95).read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+    (folder / "list.txt").write_text("names")
+    photo(folder / "strip.png", 50, (300, 2))
+    (folder / ".hidden.jpg").write_text("a system's own")
+    pictures, dataset = load_folder(folder, 16), open_colour_folder(folder)
+    assert len(pictures.train) + len(pictures.val) == len(dataset.shots + dataset.held_out) - 1 == 14
+    named = sorted(note.removeprefix("left out ").split(": ")[0] for note in pictures.notes)
+    left = (
+        "cut.jpg",
+        "dangling.png",
+        "day2/copy.png",
+        "empty.jpg",
+        "grey.png",
+        "sepia.png",
+        "smaller.jpg",
+        "strip.png",
+    )
+    assert named == [str(folder / name) for name in left]
+    assert f"left out {folder}/smaller.jpg: it is the same photo as {folder}/large.png" in pictures.notes
+    assert all(note.count("\n") == 0 for note in pictures.notes)
+    assert len(dataset.notes) == 7  # of the strip a whole is enough
+
+
+def test_parts_of_equal_photos_with_other_shapes_are_both_kept(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(pixels[:, 20:40]).save(tmp_path / "square.png")
+    assert load_folder(tmp_path, 20).notes == ()
+
+
+@pytest.mark.parametrize("seeds", [(0, 1), (2, 3), (4, 5)])
+def test_two_photos_are_enough(tmp_path, seeds):
+    for seed in seeds:
+        photo(tmp_path / f"{seed}.png", seed)
+    pictures = load_folder(tmp_path, 8)
+    assert [len(pictures.train), len(pictures.val)] == [1, 1]
+
+
+def test_a_photo_covers_the_square_and_is_cut_around_its_centre(tmp_path):
+    stripes = np.zeros((20, 60, 3), np.uint8)
+    stripes[:, :20, 0] = stripes[:, 20:40, 1] = stripes[:, 40:, 2] = 255
+    Image.fromarray(stripes).save(tmp_path / "wide.png")
+    Image.fromarray(stripes.transpose(1, 0, 2)).save(tmp_path / "tall.png")
+    for image in (read_square(open_photo(tmp_path / name), 20) for name in ("wide.png", "tall.png")):
+        assert image[1, 4:-4, 4:-4].min() > 250  # the green third
+        assert image[0, 4:-4, 4:-4].max() < 5
+    tiny = photo(tmp_path / "tiny.png", 1, (3, 2))
+    assert read_square(open_photo(tiny), 32).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_stand_upright(tmp_path, orientation):
+    corners = np.kron(np.array([[250, 170], [90, 10]], np.uint8), np.ones((10, 10), np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = orientation
+    Image.fromarray(corners).save(tmp_path / "a.png", exif=turned)
+    shown = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
+    square = read_square(open_photo(tmp_path / "a.png"), 20)
+    assert np.array_equal(square[0].numpy(), np.asarray(shown))
+
+
+@pytest.mark.parametrize("kind", ["text", "none", "copies", "missing", "file"])
+def test_folders_without_two_different_photos_are_refused(tmp_path, kind):
+    place = tmp_path / "photos"
+    if kind == "file":
+        photo(place.with_name("a.png")).rename(place)
+    elif kind != "missing":
+        place.mkdir()
+    if kind == "text":
+        (place / "0.jpg").write_text("no photo")
+    if kind == "copies":
+        shutil.copy(photo(place / "a.png"), place / "b.png")
+    needed = {"text": r"got 0: .*0\.jpg", "copies": r"got 1: .*b\.png", "none": "none"}
+    with pytest.raises(DataError, match=needed.get(kind, f"{place} is")):
+        load_folder(place, 16)
+    if kind != "copies":
+        with pytest.raises(DataError, match=str(place)):
+            open_colour_folder(place)
+
+
+def test_a_size_has_to_be_positive(folder):
+    with pytest.raises(ConfigError, match="got 0"):
+        load_folder(folder, 0)
