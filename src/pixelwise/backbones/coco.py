@@ -17,12 +17,12 @@ from pixelwise.progress import progress_is_shown
 from pixelwise.tensors import first_line
 
 COCO = {
-    "deeplabv3_resnet101": "586e9e4e",
-    "deeplabv3_resnet50": "cd0a2569",
-    "deeplabv3_mobilenet_v3_large": "fc3c493d",
-    "lraspp_mobilenet_v3_large": "d234d4ea",
+    "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
+    "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569.pth",
+    "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    "lraspp_mobilenet_v3_large": "lraspp_mobilenet_v3_large-d234d4ea.pth",
 }
-"""The first digits of the SHA-256 of their published weights, by name."""
+"""The files of their published weights, named by the first digits of their SHA-256."""
 _LRASPP = "lraspp_mobilenet_v3_large"
 _SERVER = "https://download.pytorch.org/models"
 _NUM_CLASSES = 21  # of COCO_WITH_VOC_LABELS_V1
@@ -80,7 +80,7 @@ def open_coco(
         build = getattr(segmentation, name)
         net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
     if not random_weights:
-        path = weights or _downloaded(f"{name}{'' if name == _LRASPP else '_coco'}-{COCO[name]}.pth", server)
+        path = weights or _downloaded(COCO[name], server)
         tensors = read_tensors(path)
         # an auxiliary classifier is for training only
         wanted = {key: one for key, one in tensors.items() if not key.startswith("aux_classifier.")}

@@ -36,8 +36,8 @@ _STAGES = (  # kernel, stride, expansion, channels, blocks
 _FROM_STAGE = 1  # the first has 16 channels at half the photo's size: much to keep, little to learn from
 _MULTIPLE = 32
 _MARGIN = 448
-"""A multiple of 32: the deepest feature of row i, at stride 32, depends on the photo's rows from 32 i - 394 to
-32 i + 456, of which 32 are its own. A test measures it."""
+"""A multiple of 32: the deepest feature of row i, at stride 32, depends on the photo's rows from 32 i - 394
+to 32 i + 456, of which 32 are its own. A test measures it."""
 _LAYERS = {  # of a block, in the file of weights and here
     "_expand_conv": "expand.0",
     "_bn0": "expand.1",
