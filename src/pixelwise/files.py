@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from pixelwise.errors import OutputError
 
 _IN_USE = ".in use"  # locked as long as the process lives whose folder it is in
+
+
+def reason(error: OSError) -> str:
+    """Return why a file failed, in the system's words: "no space left on device"."""
+    return (error.strerror or str(error)).lower()
 
 
 @contextlib.contextmanager
@@ -36,19 +41,26 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}; {remedy}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error
     temporary = Path(name)
     try:
         yield temporary
-        _settle(temporary, path)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(
+            0
+        )  # the temporary file is its owner's alone; give it the permissions of any new file
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
-    """Make sure, before work that takes long, that a file can be written there; no file is left of the try.
+    """Make sure, before work that takes long, that a file can be written there; nothing is left of the try.
 
     Raises:
         OutputError: its folder cannot be made or written, or the path is a folder itself.
@@ -63,117 +75,75 @@ class _Tried(Exception):
     pass
 
 
-def _settle(temporary: Path, path: Path) -> None:
-    """Flush, give the permissions any new file would have, and rename."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    permit_as_new(temporary)
-    temporary.replace(path)
-
-
-def permit_as_new(temporary: Path) -> None:
-    """Give a temporary file, which its owner alone may read, the permissions that any new file would have."""
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
 @contextlib.contextmanager
-def alone(lock: Path) -> Iterator[IO[bytes]]:
-    """Hold a lock that other processes wait for, and give its file; it goes with the process in any case."""
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock that other processes wait for; it goes with the process in any case."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+    with FileLock(lock):
+        yield
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[bool]:
-    """Make a folder one's own; False where another process has it. If it is new and stays empty, it goes.
-
-    The folder itself is locked, so that no file is left; on a disk that cannot do so, whoever asks has it.
+    """Make a folder one's own; give False where another process has it. A new one that stays empty goes.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be made or written.
     """
     is_new = not folder.exists()
+    lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {_reason(error)}; choose another folder") from error
+        raise OutputError(f"cannot write {folder}: {reason(error)}; choose another folder") from error
     try:
-        yield _taken(handle)
+        yield True
     finally:
-        os.close(handle)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
         if is_new:
             with contextlib.suppress(OSError):  # something is in it
                 folder.rmdir()
 
 
-def _taken(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # as of some disks of other machines
-        return True
-    return True
-
-
 @contextlib.contextmanager
 def swept_folder(prefix: str) -> Iterator[Path]:
-    """A temporary folder of this process; what killed ones left of the same prefix is swept before."""
+    """Give a temporary folder of this process; those of the same prefix that killed ones left are removed."""
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        with contextlib.suppress(OSError):  # of another user, or swept by another process just now
-            _sweep(left)
+        # of another user, in use, or removed by another process just now
+        with contextlib.suppress(OSError, Timeout):
+            is_ours = os.name == "nt" or left.lstat().st_uid == os.getuid()
+            if is_ours and not left.is_symlink() and (left / _IN_USE).is_file():
+                with FileLock(left / _IN_USE, blocking=False):
+                    shutil.rmtree(left, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name,
-        alone(Path(name) / _IN_USE),
+        FileLock(Path(name) / _IN_USE),
     ):
         yield Path(name)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove a folder of ours that no process holds."""
-    about = folder.lstat()
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid():
-        return
-    with (folder / _IN_USE).open("r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file of bytes, atomically.
-
-    Raises:
-        OutputError: as `whole_file`.
-    """
+    """Write a whole file of bytes, atomically, or raise an OutputError."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a whole file of UTF-8 text, atomically.
-
-    Raises:
-        OutputError: as `whole_file`.
-    """
+    """Write a whole file of UTF-8 text, atomically, or raise an OutputError."""
     write_bytes(path, content.encode())
 
 
 def plain_json(values: Any, indent: int | None = None) -> str:
-    """Values as JSON that any reader takes: ASCII; null for NaN and infinities, which JSON lacks."""
+    """Return values as JSON that any reader takes: ASCII; null for NaN and infinities, which JSON lacks."""
     return json.dumps(_finite(values), ensure_ascii=True, allow_nan=False, indent=indent)
 
 
 def _finite(value: Any) -> Any:
-    """The same values with None for every number that is none, as the loss over no pixels is."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -182,6 +152,6 @@ def _finite(value: Any) -> Any:
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file's bytes, read in pieces."""
+    """Return the hexadecimal digest of a file's bytes, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

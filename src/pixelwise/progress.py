@@ -1,4 +1,4 @@
-"""Progress with time left, on standard error; silent in a library, shown once a door turns it on."""
+"""Progress with time left, on standard error; silent in a library, shown once a program turns it on."""
 
 from __future__ import annotations
 
@@ -22,49 +22,44 @@ def show_progress(shown: bool) -> None:
 
 
 def progress_is_shown() -> bool:
-    """Whether a door turned it on: for what shows a bar of its own."""
+    """Return whether progress is turned on: for what shows a bar of its own."""
     return _shown
 
 
 def announce(stage: str) -> None:
-    """Say on a line that stays where a long job is; its pieces show progress of their own."""
+    """Print the stage that a long job has reached, on a line that stays."""
     if _shown:
         print(stage, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show `what` with a bar, the note of the last step, time spent and time left.
+    """Show `what` with a bar, the note of the last step and time left; give what each step calls.
 
-    `done` steps of the `total` were done before, and tell nothing of the pace. On a terminal the bar moves in
-    place; elsewhere a plain line appears about every ten seconds.
+    `done` steps of the `total` were done before and do not count towards the pace. On a terminal the bar
+    moves in place; elsewhere a plain line appears about every ten seconds.
     """
     if not _shown:
         yield lambda _num, _note: None
-        return
-    with _bar(what, total, done) if sys.stderr.isatty() else _lines(what, total, done) as advance:
-        yield advance
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),  # a source may be called [red], a file :horse:
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with Progress(*columns, console=Console(stderr=True, emoji=False)) as bar:
+            task = bar.add_task(what, total=total, completed=done, note="")
+            yield lambda num, note: bar.update(task, advance=num, note=note)
+    else:
+        yield _lines(what, total, done)
 
 
-@contextlib.contextmanager
-def _bar(what: str, total: int, done: int) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),  # a source may be called [red], a file :horse:
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True, emoji=False)) as bar:
-        task = bar.add_task(what, total=total, completed=done, note="")
-        yield lambda num, note: bar.update(task, advance=num, note=note)
-
-
-@contextlib.contextmanager
-def _lines(what: str, total: int, done: int, every_s: float = _LINE_EVERY_S) -> Iterator[Advance]:
+def _lines(what: str, total: int, done: int) -> Advance:
     start = last = time.monotonic()
     new = 0
 
@@ -72,9 +67,9 @@ def _lines(what: str, total: int, done: int, every_s: float = _LINE_EVERY_S) -> 
         nonlocal new, last
         new += num
         now = time.monotonic()
-        if now - last >= every_s:
+        if now - last >= _LINE_EVERY_S:
             last = now
             left_s = (now - start) / max(new, 1) * (total - done - new)
             print(f"{what}: {done + new}/{total}, {left_s:.0f} s left, {note}", file=sys.stderr, flush=True)
 
-    yield advance
+    return advance

@@ -6,20 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.backbones import open_backbone
 from pixelwise.features import Extractor, FeatureCache, read_photo
-from pixelwise.features.entries import find
-from pixelwise.files import alone
 
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join((str(ROOT / "tests"), str(ROOT / "src")))
 NUM_PHOTOS = 20
 _FILL = """
 import sys
@@ -59,7 +60,7 @@ def filling(folder: Path, photos: Path, pause_s: float = 0.0, limit_bytes: int =
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout.readline() == "ready\n", process.stderr.read()
     return process
@@ -71,7 +72,7 @@ def begin(process: subprocess.Popen) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[!.]*.safetensors"))
+    return sorted(folder.glob("*.safetensors"))
 
 
 def wait_for_entries(folder: Path, num: int) -> None:
@@ -79,11 +80,6 @@ def wait_for_entries(folder: Path, num: int) -> None:
     while len(entries(folder)) < num:
         assert time.monotonic() < deadline_s
         time.sleep(0.002)
-
-
-def assert_all_whole(folder: Path) -> None:
-    for path in entries(folder):
-        assert find(path, path.stem, ["fine", "coarse"]) is not None, path
 
 
 def fill_here(folder: Path, photos: Path) -> tuple[int, float]:
@@ -104,13 +100,11 @@ def test_a_kill_loses_nothing_that_was_finished(folder, photos):
         process.kill()
         process.communicate()
         num_after = len(entries(folder))
-        assert num_before + 6 <= num_after < 2 * NUM_PHOTOS
-        assert_all_whole(folder)
+        assert num_before + 6 <= num_after < NUM_PHOTOS
         num_before = num_after
     num_computed, total = fill_here(folder, photos)
-    assert num_computed == 2 * NUM_PHOTOS - num_before
+    assert num_computed == 2 * (NUM_PHOTOS - num_before)
     assert total == fill_here(folder.with_name("undisturbed"), photos)[1]
-    assert not list(folder.glob("*.held"))
 
 
 def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos):
@@ -119,40 +113,29 @@ def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos)
     wait_for_entries(folder, 4)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
-    assert len(entries(folder)) < 2 * NUM_PHOTOS
-    assert {path.name for path in folder.iterdir()} - {path.name for path in entries(folder)} == {"lock"}
-    assert_all_whole(folder)
+    num = len(entries(folder))
+    assert 4 <= num < NUM_PHOTOS
+    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock", "bytes"}
+    assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
 
 
 @pytest.mark.slow
-def test_two_that_fill_one_cache_at_once_agree(folder, photos):
-    both = [filling(folder, photos) for _ in range(2)]
-    for process in both:
-        begin(process)
-    said = {process.communicate(timeout=60)[0].split()[1] for process in both}
-    num_computed, total = fill_here(folder, photos)
-    assert num_computed == 0
-    assert said == {str(total)}
-    assert len(entries(folder)) == 2 * NUM_PHOTOS
-    assert {path.name for path in folder.iterdir()} - {path.name for path in entries(folder)} == {"lock"}
-
-
-@pytest.mark.slow
-def test_two_that_want_more_than_the_limit_keep_it_and_agree(folder, photos):
-    limit_bytes = 50_000  # all the photos together take more
+@pytest.mark.parametrize("limit_bytes", [10**9, 50_000], ids=["enough", "too little"])
+def test_two_that_fill_one_cache_at_once_agree_and_keep_the_limit(folder, photos, limit_bytes):
     both = [filling(folder, photos, limit_bytes=limit_bytes) for _ in range(2)]
     for process in both:
         begin(process)
     most_bytes = 0
     while any(process.poll() is None for process in both):
-        with alone(folder / "lock"):  # nothing is renamed or evicted between one size and the next
-            most_bytes = max(most_bytes, sum(path.stat().st_size for path in folder.glob("*.safetensors")))
-    said = {process.communicate()[0].split()[1] for process in both}
-    assert len(said) == 1
-    assert limit_bytes / 2 < most_bytes <= limit_bytes
-    assert_all_whole(folder)
+        with FileLock(folder / "lock") if folder.exists() else nullcontext():  # nothing is added meanwhile
+            most_bytes = max(most_bytes, sum(path.stat().st_size for path in entries(folder)))
+    totals = {process.communicate()[0].split()[1] for process in both}
+    assert totals == {str(fill_here(folder.with_name("undisturbed"), photos)[1])}
+    assert most_bytes <= limit_bytes
+    if limit_bytes == 10**9:
+        assert fill_here(folder, photos)[0] == 0
+        assert len(entries(folder)) == NUM_PHOTOS
 
 
 @pytest.mark.slow
@@ -185,7 +168,7 @@ print(peak() - before)
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        env=os.environ | {"PYTHONPATH": PATHS},
     )
     assert done.returncode == 0, done.stderr
     held_bytes = sum(path.stat().st_size for path in entries(tmp_path / "cache"))
@@ -204,10 +187,9 @@ def flowers(real_data_dir):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cached_equals_uncached(backbone, flowers, folder, dtype):
-    for photo in FeatureCache(folder).maps(flowers[:2], backbone, dtype=dtype):
-        extractor = Extractor(backbone, dtype)
+def test_cached_equals_uncached(backbone, flowers, folder):
+    for photo in FeatureCache(folder).maps(flowers[:2], backbone):
+        extractor = Extractor(backbone)
         images = [read_photo(photo.look.photo, size, backbone.multiple) for size in backbone.sizes]
         uncached = [one for image in images for one in extractor(image)]
         assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))

@@ -1,59 +1,73 @@
 """Tiles with their margin give the features of the whole photo, wherever they are cut."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.tiny_backbone import MARGIN, tiny_backbone
 from pixelwise.backbones import open_backbone
+from pixelwise.features.tiling import Span, Tile, split, stitch
 
-BACKBONE = open_backbone()
-STEP, MARGIN = BACKBONE.multiple, BACKBONE.margin
-LONG = 2 * MARGIN + 3 * STEP  # so that a tile can have its margin on both sides, and photo beyond
-
-
-def tile_of_maps(maps, start, stop, axis):
-    """The part of each map that stands for the pixels from start to stop."""
-    return [
-        one.narrow(2 + axis, start // level.stride, (stop - start) // level.stride)
-        for one, level in zip(maps, BACKBONE.levels, strict=True)
-    ]
+EMBEDDED = open_backbone()
+steps = st.sampled_from([1, 8, 32])
 
 
-@settings(max_examples=12)
-@given(
-    seed=st.integers(0, 2**16),
-    axis=st.sampled_from([0, 1]),
-    places=st.lists(st.integers(0, LONG // STEP), min_size=2, max_size=2, unique=True).map(sorted),
-)
-def test_a_tile_with_its_margin_has_the_features_of_the_whole(seed, axis, places):
-    size = (LONG, STEP) if axis == 0 else (STEP, LONG)
-    photo = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
-    start, stop = (place * STEP for place in places)
-    begin, end = max(0, start - MARGIN), min(LONG, stop + MARGIN)
-    with torch.inference_mode():
-        whole = tile_of_maps(BACKBONE(photo), start, stop, axis)
-        read = BACKBONE(photo.narrow(2 + axis, begin, end - begin))
-    for needed, got in zip(whole, tile_of_maps(read, start - begin, stop - begin, axis), strict=True):
-        torch.testing.assert_close(got, needed, rtol=1e-5, atol=1e-5)
+@given(st.integers(1, 40), st.integers(1, 40), steps, st.integers(0, 5), st.integers(1, 4000))
+def test_tiles_cover_a_picture_once_at_multiples_of_the_step(rows, columns, step, margins, max_pixels):
+    height, width, margin = rows * step, columns * step, margins * step
+    covered, picture = torch.zeros(height, width, dtype=torch.int64), torch.zeros(3, height, width)
+    limit = max(max_pixels, (4 * margin) ** 2, (2 * margin + step) ** 2)
+    tiles = split(height, width, step=step, margin=margin, max_pixels=max_pixels)
+    assert (len(tiles) == 1) == (height * width <= limit)
+    for tile in tiles:
+        for span, side in ((tile.rows, height), (tile.columns, width)):
+            assert span.start % step == 0
+            assert span.seen_start == max(0, span.start - margin)
+            assert span.seen_stop == min(side, span.stop + margin)
+        assert tile.crop(picture)[0].numel() <= limit
+        covered[tile.rows.own(1), tile.columns.own(1)] += 1
+    assert bool((covered == 1).all())
 
 
-def test_a_tile_in_a_corner_needs_a_margin_on_its_inner_sides_alone():
-    size = MARGIN + 3 * STEP
-    photo = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        whole, read = BACKBONE(photo), BACKBONE(photo[..., : size - STEP, STEP:])
-    for needed, got in zip(whole, read, strict=True):
-        num = 2 * STEP * needed.shape[-1] // size  # places that stand for the tile
-        torch.testing.assert_close(got[..., :num, -num:], needed[..., :num, -num:], rtol=1e-5, atol=1e-5)
+@settings(max_examples=25)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
+def test_tiled_equals_whole(rows, columns, seed):
+    backbone = tiny_backbone()
+    picture = torch.rand(3, rows * 8, columns * 8, generator=torch.Generator().manual_seed(seed))
+    tiles = split(rows * 8, columns * 8, step=8, margin=MARGIN, max_pixels=600)
+
+    def forward(part):
+        return tuple(one[0] for one in backbone(part[None]))
+
+    for whole, stitched in zip(forward(picture), stitch(picture, tiles, [4, 8], forward), strict=True):
+        torch.testing.assert_close(stitched, whole, rtol=0, atol=1e-6)
 
 
-def test_half_the_margin_is_not_enough():
-    """What is seen beyond it has its weight: a smaller margin is near, and not the same."""
-    photo = torch.rand(1, 3, LONG, STEP, generator=torch.Generator().manual_seed(0))
-    start, margin = MARGIN + STEP, MARGIN // 2 // STEP * STEP
-    with torch.inference_mode():
-        whole = tile_of_maps(BACKBONE(photo), start, start + STEP, 0)
-        read = tile_of_maps(
-            BACKBONE(photo[:, :, start - margin : start + STEP + margin]), margin, margin + STEP, 0
-        )
-    assert max(float((a - b).abs().max()) for a, b in zip(whole, read, strict=True)) > 1e-4
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("place", [0, 1, 15])
+def test_the_embedded_backbones_margin_suffices_and_half_of_it_does_not(axis, place):
+    size = [3, 32, 32]
+    size[axis] = 2 * EMBEDDED.margin + 3 * 32
+    picture = torch.rand(size, generator=torch.Generator().manual_seed(place))
+    start = 32 * place
+
+    def error(margin):
+        other = Span(0, 32, 0, 32)
+        span = Span(start, start + 32, max(0, start - margin), min(size[axis], start + 32 + margin))
+        tile = Tile(span, other) if axis == 1 else Tile(other, span)
+        most = 0.0
+        for level, whole, part in zip(
+            EMBEDDED.levels, forward(picture), forward(tile.crop(picture)), strict=True
+        ):
+            needed = whole[:, tile.rows.own(level.stride), tile.columns.own(level.stride)]
+            found = part[:, tile.rows.own_of_seen(level.stride), tile.columns.own_of_seen(level.stride)]
+            most = max(most, float((needed - found).abs().max()))
+        return most
+
+    @torch.no_grad()
+    def forward(part):
+        return tuple(one[0] for one in EMBEDDED(part[None]))
+
+    assert error(EMBEDDED.margin) < 1e-4
+    assert error(EMBEDDED.margin // 64 * 32) > 1e-4

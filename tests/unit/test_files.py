@@ -10,52 +10,45 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import OutputError
-from pixelwise.files import checksum, require_writable, swept_folder, whole_file, write_bytes, write_text
+from pixelwise.files import (
+    alone_in,
+    checksum,
+    reason,
+    require_writable,
+    swept_folder,
+    whole_file,
+    write_bytes,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path):
+def test_a_written_file_is_whole_and_like_any_other(tmp_path):
     write_text(tmp_path / "new" / "a.txt", "grün\n")
     assert (tmp_path / "new" / "a.txt").read_bytes() == "grün\n".encode()
     assert names(tmp_path / "new") == ["a.txt"]
+    (tmp_path / "plain").write_text("")
+    write_bytes(tmp_path / "ours", b"")
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")}
+    assert len(modes) == 1
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
+        assert (temporary.suffix, temporary.parent) == (".txt", tmp_path)
         temporary.write_text("half of the n")
         raise ZeroDivisionError
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_the_temporary_name_keeps_the_suffix_and_lies_in_the_same_folder(tmp_path):
-    with whole_file(tmp_path / "photo.png") as temporary:
-        assert temporary.suffix == ".png"
-        assert temporary.parent == tmp_path
-        temporary.write_bytes(b"x")
-
-
-def test_a_new_file_has_the_permissions_any_new_file_has(tmp_path):
-    (tmp_path / "plain").write_text("")
-    write_bytes(tmp_path / "ours", b"")
-    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE(
-        (tmp_path / "plain").stat().st_mode
-    )
-
-
-def test_a_folder_that_is_a_file_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*file/a.txt: .*; choose another folder with -o"):
-        write_text(tmp_path / "file" / "a.txt", "")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
-def test_a_full_disk_is_an_output_error(tmp_path):
+def test_what_cannot_be_written_is_an_output_error(tmp_path):
     with (
         pytest.raises(OutputError, match="no space left on device"),
         whole_file(tmp_path / "a"),
@@ -63,6 +56,14 @@ def test_a_full_disk_is_an_output_error(tmp_path):
     ):
         f.write(b"x" * 100_000)
     assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/a.txt"):
+        write_text(tmp_path / "file" / "a.txt", "")
+
+
+def test_a_reason_is_the_systems_or_the_errors_own():
+    assert reason(OSError(28, "No space left on device")) == "no space left on device"
+    assert reason(OSError("Broken")) == "broken"
 
 
 def test_checksums_are_those_of_hashlib(tmp_path):
@@ -71,21 +72,26 @@ def test_checksums_are_those_of_hashlib(tmp_path):
     assert checksum(tmp_path / "a", "md5") == hashlib.md5(b"abc").hexdigest()
 
 
-def test_a_file_that_can_be_written_is_left_as_it_was(tmp_path):
+def test_trying_to_write_leaves_everything_as_it_was(tmp_path):
     (tmp_path / "there.txt").write_text("old")
     require_writable(tmp_path / "there.txt")
     require_writable(tmp_path / "new" / "file.txt")
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["there.txt"]
     assert (tmp_path / "there.txt").read_text() == "old"
-    assert list((tmp_path / "new").iterdir()) == []
+    assert names(tmp_path / "new") == []
+    for path in (tmp_path, tmp_path / "there.txt" / "head"):
+        with pytest.raises(OutputError, match=path.name):
+            require_writable(path)
 
 
-def test_what_cannot_be_written_is_told_before_the_work(tmp_path):
-    with pytest.raises(OutputError, match="it is a folder; choose a name in it"):
-        require_writable(tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*file/head: "):
-        require_writable(tmp_path / "file" / "head")
+def test_a_folder_is_one_process_s_own(tmp_path):
+    folder = tmp_path / "run"
+    with alone_in(folder) as ours, alone_in(folder) as others:
+        assert (ours, others) == (True, False)
+    assert not folder.exists()  # it was new and stayed empty
+    with alone_in(folder) as ours:
+        (folder / "a").write_text("")
+    assert ours
+    assert names(folder) == ["a"]
 
 
 def test_what_a_killed_process_put_aside_is_swept_and_what_a_living_one_has_stays(tmp_path, monkeypatch):

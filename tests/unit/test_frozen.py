@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import ConfigError, FrozenError
-from pixelwise.frozen import certified, fingerprint, freeze, learn_only, unfreeze
+from pixelwise.frozen import certified, fingerprint, freeze, learn_only
 
 
 def network():
@@ -31,23 +31,23 @@ def run(net, x):
     return x
 
 
-def learn(net, rate=1.0):
-    """One step as any training loop does it."""
+def learn(net):
+    """Take one step, as any training loop does it."""
     net.train()
     learned = [one for one in net.parameters() if one.requires_grad]
     loss = run(net, torch.rand(4, 3, 8, 8)).square().mean()
     if learned:
         loss.backward()
-        torch.optim.SGD(learned, lr=rate).step()
+        torch.optim.SGD(learned, lr=1.0).step()
 
 
-def test_a_frozen_network_stays_in_evaluation_mode_whatever_its_parent_is_told():
-    net = nn.Sequential(freeze(network()), nn.BatchNorm2d(2))
+@pytest.mark.parametrize("copied", [lambda net: net, copy.deepcopy])
+def test_a_frozen_network_stays_in_evaluation_mode_whatever_its_parent_is_told(copied):
+    net = nn.Sequential(copied(freeze(network())), nn.BatchNorm2d(2))
     net.train()
     assert net.training
     assert net[1].training
     assert not any(part.training for part in net[0].modules())
-    assert not net[0].train().training
     net[0]["backbone"][1].training = True  # behind everyone's back
     assert not any(part.training for part in net[0].eval().modules())
 
@@ -60,32 +60,16 @@ def test_nothing_in_a_frozen_network_learns_or_drifts():
         first = run(net.train(), x)
         learn(net)
         torch.testing.assert_close(run(net, x), first, rtol=0, atol=0)  # no dropout
-    assert watch.certificate.before == watch.certificate.after == fingerprint(net)
-    assert watch.certificate.num_tensors == len(net.state_dict())
-    assert watch.certificate.to_dict() == {
-        "before": fingerprint(net),
-        "after": fingerprint(net),
-        "num_tensors": len(net.state_dict()),
+    num_tensors = len(net.state_dict())
+    assert watch.certificate.to_dict() == dict.fromkeys(("before", "after"), fingerprint(net)) | {
+        "num_tensors": num_tensors
     }
 
 
-def test_one_thawed_batch_norm_breaks_the_certificate():
-    """As in the handout's solution: no gradient reaches the layer, and its statistics drift all the same."""
-    net = freeze(network())
-    unfreeze(net["backbone"][1]).requires_grad_(False).train()
-    message = (
-        r"needed a network that stays as it is, but backbone\.1\.running_mean, backbone\.1\.running_var, "
-        r"backbone\.1\.num_batches_tracked changed; freeze it before it learns"
-    )
-    with pytest.raises(FrozenError, match=message), certified(net):
-        run(net, torch.rand(4, 3, 8, 8))
-    with certified(net):
-        learn(net)  # .train() of the frozen network around it puts it back into evaluation mode
-
-
 def test_clearing_requires_grad_is_not_freezing():
+    """As in the handout's solution: no gradient reaches batch norm, and its statistics drift all the same."""
     net = network().requires_grad_(False)
-    with pytest.raises(FrozenError, match=r"num_batches_tracked and 3 more changed"), certified(net):
+    with pytest.raises(FrozenError, match=r"backbone\.1\.running_mean.* and 3 more"), certified(net):
         learn(net)
 
 
@@ -99,65 +83,28 @@ def test_a_certificate_leaves_out_what_is_to_learn():
     assert watch.certificate.num_tensors == len(before) - 2
     changed = [name for name, one in net.state_dict().items() if not torch.equal(one, before[name])]
     assert changed == list(learned)
-    with (
-        pytest.raises(FrozenError, match=r"but classifier\.1\.weight, classifier\.1\.bias changed"),
-        certified(net),
-    ):
+    with pytest.raises(FrozenError, match=r"classifier\.1\.weight, classifier\.1\.bias"), certified(net):
         learn(net)
 
 
-def test_only_below_the_prefix_are_there_gradients():
+def test_only_below_the_prefixes_are_there_gradients():
     net = network()
-    learn_only(net, "classifier")
-    assert [name for name, one in net.named_parameters() if one.requires_grad] == [
-        "classifier.0.weight",
-        "classifier.0.bias",
-        "classifier.1.weight",
-        "classifier.1.bias",
-    ]
+    learn_only(net, "backbone.0")  # of which nothing is left when other layers are named
+    names = learn_only(net, "classifier", "backbone.1")
+    assert names == tuple(name for name, one in net.named_parameters() if one.requires_grad)
+    assert [name.rpartition(".")[0] for name in names[::2]] == ["backbone.1", "classifier.0", "classifier.1"]
     mean = net["classifier"][0].running_mean.clone()
     learn(net)
     assert torch.equal(net["classifier"][0].running_mean, mean)
-
-
-def test_several_prefixes_learn_together_in_the_networks_order():
-    net = network()
-    names = learn_only(net, "classifier.1", "backbone.1")
-    assert names == ("backbone.1.weight", "backbone.1.bias", "classifier.1.weight", "classifier.1.bias")
-    assert names == tuple(name for name, one in net.named_parameters() if one.requires_grad)
-    with pytest.raises(ConfigError, match=r"needed the name of a layer to learn, got 'head'"):
-        learn_only(net, "classifier.1", "head")
-
-
-def test_what_learned_before_does_not_when_another_layer_is_named():
-    net = network()
-    learn_only(net, "backbone.0")
     assert learn_only(net, "classifier.1.bias") == ("classifier.1.bias",)
-    assert [name for name, one in net.named_parameters() if one.requires_grad] == ["classifier.1.bias"]
 
 
 @pytest.mark.parametrize("prefix", ["", "classifier.", "class", "backbone.2", "classifier.10"])
 def test_a_prefix_that_is_no_layer_is_refused_with_the_last_ones(prefix):
-    needed = f"needed the name of a layer to learn, got {prefix!r}; the last layers of this network are "
     net = network()
-    with pytest.raises(ConfigError, match=re.escape(needed + "backbone.3, classifier.0, classifier.1")):
-        learn_only(net, prefix)
+    with pytest.raises(ConfigError, match=rf"{prefix!r}.*backbone\.3, classifier\.0, classifier\.1"):
+        learn_only(net, "classifier.1", prefix)
     assert all(one.requires_grad for one in net.parameters())
-
-
-def test_unfreezing_gives_back_learning_and_training_mode():
-    net = unfreeze(freeze(network()))
-    assert all(one.requires_grad for one in net.parameters())
-    assert all(part.training for part in net.train().modules())
-
-
-def test_a_copy_of_a_frozen_network_is_frozen_by_itself():
-    net = freeze(network())
-    other = copy.deepcopy(net)
-    assert not other.train()["backbone"][1].training
-    unfreeze(net).train()
-    assert net["backbone"][1].training
-    assert not other.train()["backbone"][1].training
 
 
 def test_an_error_inside_is_not_covered_by_a_certificate():
@@ -170,36 +117,24 @@ def test_an_error_inside_is_not_covered_by_a_certificate():
 
 def test_tensors_that_come_or_go_break_the_certificate():
     net = freeze(network())
-    with pytest.raises(FrozenError, match="but extra changed"), certified(net):
+    with pytest.raises(FrozenError, match="extra"), certified(net):
         net.register_buffer("extra", torch.zeros(1))
-    with pytest.raises(FrozenError, match="but extra changed"), certified(net):
+    with pytest.raises(FrozenError, match="extra"), certified(net):
         del net.extra
 
 
-def test_a_fingerprint_sees_names_types_and_shapes():
+def test_a_fingerprint_sees_names_types_and_shapes_and_no_layout():
     def of(name, tensor):
         net = nn.Module()
         net.register_buffer(name, tensor)
         return fingerprint(net)
 
     zeros = torch.zeros(2, 3)
-    others = [
-        of("b", zeros),
-        of("a", zeros.T),
-        of("a", zeros.int()),
-        of("a", zeros.view(6)),
-        of("a", zeros[:1]),
-    ]
-    assert len({of("a", zeros), *others}) == 6
-    assert of("a", torch.zeros(())) != of("a", torch.zeros(1))
-    assert of("a", zeros.bfloat16()) != of("a", zeros.half())
-
-
-def test_a_fingerprint_does_not_see_how_memory_is_laid_out():
+    others = [zeros.T, zeros.int(), zeros.view(6), zeros[:1], zeros.bfloat16(), zeros.half(), torch.zeros(())]
+    assert len({of("a", zeros), of("b", zeros), *(of("a", one) for one in others)}) == 9
     net = network()
     before = fingerprint(net)
-    assert fingerprint(net.to(memory_format=torch.channels_last)) == before
-    assert fingerprint(network()) == before
+    assert fingerprint(net.to(memory_format=torch.channels_last)) == before == fingerprint(network())
 
 
 @given(data=st.data())
@@ -209,8 +144,7 @@ def test_the_smallest_change_of_any_number_is_found(data):
     codes = net.state_dict()[name].view(-1).view(torch.uint8)
     place = data.draw(st.integers(0, len(codes) - 1))
     before = fingerprint(net)
-    with pytest.raises(FrozenError, match=f"but {re.escape(name)} changed"), certified(net):
+    with pytest.raises(FrozenError, match=re.escape(name)), certified(net):
         codes[place] ^= 1
-    assert fingerprint(net) != before
     codes[place] ^= 1
     assert fingerprint(net) == before

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import urllib.error
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import segmentation
 
-from pixelwise.backbones.backbone import About, Backbone, Level, Reading, Triple
-from pixelwise.backbones.weights import fill, read_tensors
+from pixelwise.backbones.backbone import About, Backbone, Level, Reading
+from pixelwise.backbones.weights import load_weights, read_tensors
 from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.files import checksum
 from pixelwise.progress import progress_is_shown
 from pixelwise.tensors import first_line
 
-_MEAN: Triple = (0.485, 0.456, 0.406)  # ImageNet's. Source: torchvision, SemanticSegmentation
-_STD: Triple = (0.229, 0.224, 0.225)
-_SIZE = 520  # short side of COCO's photos in training. Source: the same
-_NUM_CLASSES = len(segmentation.DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"])
-_AUXILIARY = "aux_classifier."  # a second classifier that only training uses
+COCO = {
+    "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
+    "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569.pth",
+    "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    "lraspp_mobilenet_v3_large": "lraspp_mobilenet_v3_large-d234d4ea.pth",
+}
+"""The files of their published weights, named by the first digits of their SHA-256."""
+_LRASPP = "lraspp_mobilenet_v3_large"
+_SERVER = "https://download.pytorch.org/models"
+_NUM_CLASSES = 21  # of COCO_WITH_VOC_LABELS_V1
+_SIZE = 520  # short side of COCO's photos in training. Source: torchvision, SemanticSegmentation
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's. Source: the same
 
 
 class DeepLab(nn.Module):
-    """What the last layer of a DeepLabv3 reads: 256 channels.
+    """A DeepLabv3 up to its last layer, `classifier.4`: 256 channels.
 
     Source: L.-C. Chen et al., arXiv:1706.05587.
     """
@@ -39,12 +42,12 @@ class DeepLab(nn.Module):
         self.classifier = nn.Sequential(*list(net.classifier)[:-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """One map."""
+        """Return one map."""
         return (self.classifier(self.backbone(x)["out"]),)
 
 
 class LiteRASPP(nn.Module):
-    """What the two last layers of an LR-ASPP read: details, and the deepest layer weighed by the whole photo.
+    """An LR-ASPP up to its two last layers: details, and the deepest layer weighed by the whole photo.
 
     Source: A. Howard et al., arXiv:1905.02244, section 6.4.
     """
@@ -54,88 +57,68 @@ class LiteRASPP(nn.Module):
         self.backbone, self.cbr, self.scale = net.backbone, net.classifier.cbr, net.classifier.scale
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Two maps."""
+        """Return two maps."""
         maps = self.backbone(x)
         return maps["low"], self.cbr(maps["high"]) * self.scale(maps["high"])
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What a network is built with, and its levels."""
-
-    build: Callable[..., nn.Module]
-    up_to_last: Callable[[nn.Module], nn.Module]
-    last_layers: tuple[str, ...]
-    """Of the original network, one for each level; what they give is added."""
-    levels: tuple[Level, ...]
-    last_stage: tuple[str, ...]
-    """Of the network up to its last layers."""
-
-
-_DEEPLAB_LAST, _ASPP = ("classifier.4",), ("classifier",)
-_SHAPES = {
-    "deeplabv3_resnet101": Shape(
-        segmentation.deeplabv3_resnet101, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),), _ASPP
-    ),
-    "deeplabv3_resnet50": Shape(
-        segmentation.deeplabv3_resnet50, DeepLab, _DEEPLAB_LAST, (Level("aspp", 8, 256),), _ASPP
-    ),
-    "deeplabv3_mobilenet_v3_large": Shape(
-        segmentation.deeplabv3_mobilenet_v3_large, DeepLab, _DEEPLAB_LAST, (Level("aspp", 16, 256),), _ASPP
-    ),
-    "lraspp_mobilenet_v3_large": Shape(
-        segmentation.lraspp_mobilenet_v3_large,
-        LiteRASPP,
-        ("classifier.low_classifier", "classifier.high_classifier"),
-        (Level("low", 8, 40), Level("high", 16, 128)),
-        ("cbr", "scale"),
-    ),
-}
-
-
-def open_coco(about: About, weights: Path | None, random_weights: bool) -> Backbone:
-    """One of torchvision's networks with its weights, those of a file in the same form, or random ones.
+def open_coco(
+    name: str, weights: Path | None = None, random_weights: bool = False, server: str = _SERVER
+) -> Backbone:
+    """Return one of torchvision's networks with its weights, those of a file like it, or random ones.
 
     Raises:
         CheckpointError: the file is missing or damaged, or fits another network.
         DownloadError: the weights are not there and cannot be downloaded.
+        OutputError: there is no room for them.
     """
-    shape = _SHAPES[about.name]
+    from torchvision.models import segmentation  # takes a second to import
+
     # filling in random weights takes seconds: what is read from a file replaces them
     with torch.device("cpu" if random_weights else "meta"):
         # both None: without weights of its own the builder would download those of the network below
-        net = shape.build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
+        build = getattr(segmentation, name)
+        net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
     if not random_weights:
-        path = weights or _downloaded(about)
+        path = weights or _downloaded(COCO[name], server)
         tensors = read_tensors(path)
-        fill(net, {name: one for name, one in tensors.items() if not name.startswith(_AUXILIARY)}, path)
+        # an auxiliary classifier is for training only
+        wanted = {key: one for key, one in tensors.items() if not key.startswith("aux_classifier.")}
+        load_weights(net, wanted, path)
+    if name == _LRASPP:
+        levels: tuple[Level, ...] = (Level("low", 8, 40), Level("high", 16, 128))
+    else:
+        levels = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
     reading = Reading(
-        levels=shape.levels,
+        levels=levels,
         mean=_MEAN,
         std=_STD,
-        multiple=max(level.stride for level in shape.levels),
+        multiple=levels[-1].stride,
         sizes=(_SIZE,),
-        last_layer=shape.last_layers[0] if len(shape.last_layers) == 1 else None,
-        last_stage=shape.last_stage,
+        last_stage=("cbr", "scale") if name == _LRASPP else ("classifier",),
     )
-    return Backbone(shape.up_to_last(net), about, reading, weights)
+    about = About(
+        name=name,
+        licence="BSD-3-Clause",
+        source="torchvision, COCO_WITH_VOC_LABELS_V1: learned from COCO's photos of the 20 classes of VOC",
+    )
+    return Backbone(LiteRASPP(net) if name == _LRASPP else DeepLab(net), about, reading, weights)
 
 
-def _downloaded(about: About) -> Path:
-    """The published weights in torch's own folder of downloads, verified by the digits in their name."""
+def _downloaded(file_name: str, server: str) -> Path:
+    """Return the published weights in torch's folder of downloads, verified by the digits in their name."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / about.file_name
-    matched = re.search(r"-([0-9a-f]{8,})\.", about.file_name)
-    digits = matched[1] if matched else ""
-    by_hand = f"put {about.file_name} into {folder}, or say where it lies with --weights FILE"
+    path, url = folder / file_name, f"{server}/{file_name}"
+    digits = path.stem.rpartition("-")[2]
+    by_hand = f"put {file_name} into {folder}, or say where it lies with --weights FILE"
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(str(about.url), str(path), digits, progress=progress_is_shown())
+            torch.hub.download_url_to_file(url, str(path), digits, progress=progress_is_shown())
         except RuntimeError as error:  # the digits differ
-            raise DownloadError(f"{about.url} came damaged ({first_line(error)}); run again") from error
+            raise DownloadError(f"{url} came damaged ({first_line(error)}); run again") from error
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            raise DownloadError(f"cannot download {about.url} ({first_line(error)}); {by_hand}") from error
+            raise DownloadError(f"cannot download {url} ({first_line(error)}); {by_hand}") from error
         except OSError as error:
             raise OutputError(f"cannot write {path} ({first_line(error)}); set TORCH_HOME") from error
     if not (sha256 := checksum(path)).startswith(digits):

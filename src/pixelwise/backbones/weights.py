@@ -1,4 +1,4 @@
-"""Files of weights: read without running anything that is in them, and put where they belong, or refused."""
+"""Files of weights: read without running anything that is in them, and loaded into a network, or refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixelwise.tensors import first_line
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name: safetensors, or what torch saved of a network's state.
+    """Return the tensors of a file by name: safetensors, or what torch saved of a network's state.
 
     Raises:
         CheckpointError: there is no such file, or it holds no named tensors, or more than those.
@@ -25,8 +25,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with warnings.catch_warnings():
-            # of how others wrote their files: what matters is whether these can be read
+        with warnings.catch_warnings():  # of how others wrote their files
             warnings.simplefilter("ignore", UserWarning)
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -40,8 +39,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Make the file's tensors those of a network, which may have been built without memory of its own.
+def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load a file's tensors into a network, which may be on the meta device.
 
     Raises:
         CheckpointError: one is missing, too many, or of another shape.
@@ -53,5 +52,4 @@ def fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
             f"{path} does not fit the network: {len(wrong)} tensors are missing, too many, or of another "
             f"shape, such as {', '.join(sorted(wrong)[:3])}; give the file that was made for it"
         )
-    # what was read is not needed again: assigned, it is not held twice
     net.load_state_dict({name: tensors[name].to(one.dtype) for name, one in needed.items()}, assign=True)

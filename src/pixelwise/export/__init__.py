@@ -1,4 +1,4 @@
-"""Models and heads as ONNX: one file or two that run without torch and without this package."""
+"""Models and heads as ONNX: a file that runs without torch and without this package."""
 
 from pixelwise.export.write import Exported, export_head, export_model
 

@@ -1,192 +1,211 @@
-"""A model or head exported: traced, run beside torch on real photos, and only then written."""
+"""A model or head exported: traced, run beside torch on two real photos, and only then written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from pixelwise.backbones import Backbone
+from pixelwise.cards import read_card, shipped_heads, shipped_models, weights_path
+from pixelwise.colour import lightness
 from pixelwise.errors import ConfigError
-from pixelwise.export.check import (
-    Difference,
-    Run,
-    compare_head,
-    compare_model,
-    head_inputs,
-    model_inputs,
-    sample_photos,
-)
-from pixelwise.export.facts import facts_of_backbone, facts_of_head, facts_of_model
-from pixelwise.export.graphs import colouring, decoding, judging, looking
-from pixelwise.export.onnx_file import describe, enlarge, session, to_onnx
-from pixelwise.export.quantise import quantised
-from pixelwise.files import require_writable, whole_file, write_bytes
+from pixelwise.export.graphs import colouring_graph, segmenting_graph
+from pixelwise.features import Extractor, read_photo
+from pixelwise.files import checksum, require_writable, write_bytes
+from pixelwise.head import Enlarged
 from pixelwise.heads import Head
 from pixelwise.models import ColourNet, LinearNet
 from pixelwise.photos.photo import open_photo
-from pixelwise.progress import Advance, announce, progress
+from pixelwise.photos.view import LONGEST
+from pixelwise.progress import announce
 from pixelwise.runs import Model
+from pixelwise.scores import ciede2000
+from pixelwise.version import __version__
+
+_MOST_CIEDE2000 = 0.1
+_LEAST_EQUAL = 0.999
+_RANGE = "sRGB from 0 to 1, N 3 H W; a grey photo has its grey three times"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written, and how near it is to the original."""
+    """The file that was written, and how far its answers are from torch's on two real photos."""
 
-    files: tuple[Path, ...]
     num_bytes: int
-    difference: Difference
-    """Of the file in full precision, from torch."""
-    int8: Difference | None = None
-    """Of the file in 8 bit, from torch, on the photos that it was not calibrated on."""
+    max_difference: float
+    """The largest of two logits."""
+    ciede2000: float | None = None
+    """Mean over pixels, of a model's colours."""
+    equal: float | None = None
+    """Share of pixels that have the same class, of a head's masks."""
 
 
-def export_model(model: Model, out: Path, split: bool = False, calibrate: Sequence[Path] = ()) -> Exported:
-    """Write a colouriser as ONNX; with `calibrate`, photos, in 8 bit.
+def export_model(model: Model, out: Path) -> Exported:
+    """Write a colouriser as ONNX.
 
     Raises:
         ConfigError: it cannot be exported, or the export is not what the model is.
-        OutputError: a file cannot be written.
-        PhotoError: one of the photos cannot be read.
+        OutputError: the file cannot be written.
     """
-    _require_target(out, split, calibrate)
-    facts = facts_of_model(model)
+    _require_target(out)
     announce(f"tracing {model.name}; what follows runs on the CPU and takes up to a minute")
-    if split:
-        head = to_onnx(decoding(model), model.name)
-        assert isinstance(model.net, ColourNet | LinearNet)  # or it could not be split
-        backbone = model.net.backbone
-        facts["inputs"] = facts_of_backbone(backbone)["outputs"] | {"temperature": "1 where none is given"}
-        pair = _Pair(head, to_onnx(looking(backbone), model.name), backbone)
-        difference = compare_model(lambda fed: pair.colour(fed, model), model, sample_photos())
-        return pair.write(out, facts, difference, model.name)
-    whole = to_onnx(colouring(model), model.name)
+    graph = colouring_graph(model)
+    announce("running it beside torch, on real photos")
+    far, apart = compare_model(graph.SerializeToString(), model)
+    if not apart < _MOST_CIEDE2000:  # asked this way round, so that NaN is refused, too
+        raise ConfigError(
+            f"needed an export of {model.name} whose colours are within a CIEDE2000 of {_MOST_CIEDE2000}, "
+            f"got {apart:.4f}; nothing was written"
+        )
+    net = model.net
+    facts = _facts(model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None) | {
+        "task": "colour",
+        "checksum": model.checksum,
+        "inputs": {"photo": _RANGE, "temperature": "above 0; 1 where none is given"},
+        "outputs": {
+            "chroma": "CIE Lab a and b, D65, to join with the photo's own L; enlarge it bicubically",
+            "logits": "of each class of the palette",
+        },
+        "short_side": model.size,
+        "multiple": net.stride,
+        "out_stride": net.out_stride,
+        "palette": model.palette.to_dict(),
+        "saturation": net.saturation,
+    }
+    return Exported(num_bytes=_write(out, graph, facts), max_difference=far, ciede2000=apart)
 
-    def inputs(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-        return ({"photo": model_inputs(open_photo(one), model).numpy()} for one in paths)
 
-    return _write_whole(
-        whole, out, facts, inputs, lambda run, photos: compare_model(run, model, photos), calibrate
-    )
-
-
-def export_head(
-    head: Head, backbone: Backbone, out: Path, split: bool = False, calibrate: Sequence[Path] = ()
-) -> Exported:
-    """Write a head with its backbone as ONNX, in one file or in two; with `calibrate`, photos, in 8 bit.
+def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
+    """Write a head with its backbone as ONNX.
 
     Raises:
         CheckpointError: the head was learned on another backbone.
-        ConfigError, OutputError, PhotoError: as `export_model`.
+        ConfigError, OutputError: as `export_model`.
     """
-    _require_target(out, split, calibrate)
-    facts, dressed = facts_of_head(head, backbone), head.dress(backbone)
+    _require_target(out)
+    backbone = head.dress(backbone)
     announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
-    whole = to_onnx(judging(head, dressed, from_maps=split), head.name)
-    enlarge(whole, head.classes.num_classes)
-
-    def compare(run: Run, photos: Sequence[Path]) -> Difference:
-        return compare_head(run, head, dressed, photos)
-
-    if split:
-        seen = facts_of_backbone(dressed)["outputs"]
-        facts["inputs"] = {f"{name}_{size}": told for size in head.sizes for name, told in seen.items()}
-        facts["inputs"]["size"] = "height and width of the logits"
-        pair = _Pair(whole, to_onnx(looking(dressed), head.name), dressed)
-        difference = compare(lambda fed: pair.judge(fed, head), sample_photos())
-        return pair.write(out, facts, difference, head.name)
-
-    def inputs(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-        return (head_inputs(open_photo(one), head, dressed) for one in paths)
-
-    return _write_whole(whole, out, facts, inputs, compare, calibrate)
-
-
-def _write_whole(
-    whole: onnx.ModelProto,
-    out: Path,
-    facts: dict[str, Any],
-    inputs: Callable[[Sequence[Path]], Iterator[dict[str, Any]]],
-    compare: Callable[[Run, Sequence[Path]], Difference],
-    calibrate: Sequence[Path],
-) -> Exported:
-    """One file: in full precision, or in 8 bit once that one is known to be right."""
+    graph = segmenting_graph(head, backbone)
     announce("running it beside torch, on real photos")
-    difference, of_int8 = compare(_run_of(whole), sample_photos()), None
-    difference.require_small(facts["name"])
-    if calibrate:
-        learned, held_out = calibrate[::2], calibrate[1::2]
-        with progress("calibrating 8 bit", len(learned)) as advance:
-            whole = quantised(whole, _told(inputs(learned), advance))
-        announce(f"running it beside torch, on the {len(held_out)} photos held out")
-        of_int8 = compare(_run_of(whole), held_out)
-        facts["int8"] = (
-            f"convolutions, calibrated on {len(learned)} photos; {of_int8} on {len(held_out)} others"
+    far, equal = compare_head(graph.SerializeToString(), head, backbone)
+    if not equal > _LEAST_EQUAL:
+        raise ConfigError(
+            f"needed an export of {head.name} with torch's class in over {_LEAST_EQUAL:.1%} of pixels, "
+            f"got {equal:.4%}; nothing was written"
         )
-    describe(whole, facts)
-    content = whole.SerializeToString()
-    write_bytes(out, content)
-    return Exported(files=(out,), num_bytes=len(content), difference=difference, int8=of_int8)
+    is_shipped = head.name in shipped_heads()
+    facts = _facts(head.name, backbone) | {
+        "task": "segment",
+        "checksum": checksum(weights_path(head.name) if is_shipped else Path(head.name)),
+        "inputs": {f"photo_{size}": _RANGE for size in head.sizes}
+        | {"size": "height and width of the logits"},
+        "outputs": {"logits": "of each class; the class of a pixel is the one whose logit is largest"},
+        "short_side": list(head.sizes),
+        "multiple": backbone.multiple,
+        "out_stride": 1,
+        "classes": head.classes.to_dict(),
+    }
+    return Exported(num_bytes=_write(out, graph, facts), max_difference=far, equal=equal)
 
 
-class _Pair:
-    """A head's file and its backbone's."""
-
-    def __init__(self, head: onnx.ModelProto, eye: onnx.ModelProto, backbone: Backbone) -> None:
-        self._head, self._eye, self._backbone = head, eye, backbone
-        self._judge, self._look = _run_of(head), _run_of(eye)
-
-    def colour(self, fed: dict[str, Any], model: Model) -> Sequence[Any]:
-        """Chroma and logits of a photo."""
-        codes = torch.from_numpy(fed["photo"]).mul(255).round().byte()
-        grey = model.palette.read_grey(codes).expand(-1, 3, -1, -1)
-        return self._judge(self._maps(grey.numpy(), ""))
-
-    def judge(self, fed: dict[str, Any], head: Head) -> Sequence[Any]:
-        """Logits of a photo."""
-        maps = {"size": fed["size"]}
-        for size in head.sizes:
-            maps |= self._maps(fed[f"photo_{size}"], f"_{size}")
-        return self._judge(maps)
-
-    def _maps(self, photo: Any, ending: str) -> dict[str, Any]:
-        names = [level.name + ending for level in self._backbone.levels]
-        return dict(zip(names, self._look({"photo": photo}), strict=True))
-
-    def write(self, out: Path, facts: dict[str, Any], difference: Difference, name: str) -> Exported:
-        """Write both, the backbone beside the head."""
-        difference.require_small(name)
-        beside = out.with_suffix(".backbone.onnx")
-        describe(self._eye, facts_of_backbone(self._backbone))
-        describe(self._head, facts | {"backbone_file": beside.name})
-        eye, judge = self._eye.SerializeToString(), self._head.SerializeToString()
-        with whole_file(out) as written, whole_file(beside) as written_beside:  # both, or neither
-            written.write_bytes(judge)
-            written_beside.write_bytes(eye)
-        return Exported(files=(out, beside), num_bytes=len(eye) + len(judge), difference=difference)
+def compare_model(content: bytes, model: Model) -> tuple[float, float]:
+    """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
+    run, far, apart = session(content), 0.0, []
+    for path in sample_photos():
+        codes = read_photo(path, model.size, model.net.stride)[None]
+        image = codes.float() / 255
+        chroma, logits = (torch.from_numpy(one) for one in run.run(None, {"photo": image.numpy()}))
+        expected = model.logits(model.palette.read_grey(codes))
+        far = max(far, float((logits - expected).abs().max()))
+        wanted = model.palette.chroma(expected, 1.0) * model.net.saturation
+        ours, theirs = (_with_lightness(one, image) for one in (chroma, wanted))
+        apart.append(float(ciede2000(theirs, ours).mean()))
+    return far, sum(apart) / len(apart)
 
 
-def _told(inputs: Iterator[dict[str, Any]], advance: Advance) -> Iterator[dict[str, Any]]:
-    """The same, each told as done once the next is asked for."""
-    for one in inputs:
-        yield one
-        advance(1, "")
+def _with_lightness(chroma: Tensor, image: Tensor) -> Tensor:
+    large = F.interpolate(chroma, image.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat((lightness(image[0]), large[0]))
 
 
-def _run_of(model: onnx.ModelProto) -> Run:
-    opened = session(model.SerializeToString())
-    return lambda fed: opened.run(None, fed)
+def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float, float]:
+    """Return how far an exported head's logits are from torch's at most, and the share of equal classes.
+
+    Compared are logarithms of probabilities, since a number added to all logits of a pixel changes nothing;
+    probabilities below 1e-30 count as that.
+    """
+    run, extractor = session(content), Extractor(backbone, dtype=torch.float32)
+    far, num_equal, num = 0.0, 0, 0
+    for path in sample_photos():
+        photo = open_photo(path)
+        images = {size: read_photo(photo, size, backbone.multiple) for size in head.sizes}
+        fed = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
+        (logits,) = run.run(None, fed | {"size": np.array(photo.upright_size)})
+        found = torch.from_numpy(logits[0])
+        maps = [one for image in images.values() for one in extractor(image)]
+        expected = Enlarged(head.weights, maps, photo.upright_size)
+        log_probs = expected.chances(0, photo.upright_size[0]).clamp_min(1e-30).log()
+        far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
+        labels = expected.labels(0, photo.upright_size[0])
+        num_equal += int((found.argmax(0) == labels).sum())
+        num += labels.numel()
+    return far, num_equal / num
 
 
-def _require_target(out: Path, split: bool, calibrate: Sequence[Path]) -> None:
+def sample_photos() -> list[Path]:
+    """Return two real photos that are installed with scikit-learn."""
+    folder = resources.files("sklearn.datasets.images")
+    return [Path(str(folder / name)) for name in ("china.jpg", "flower.jpg")]
+
+
+def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Return what runs a file's content on the CPU, in so many threads; 0: one for each core."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of a temperature that may be left out, which is meant
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _facts(name: str, backbone: Backbone | None) -> dict[str, Any]:
+    """Return what users of any exported file have to know."""
+    is_shipped = name in shipped_models() + shipped_heads()
+    facts = {
+        "name": name,
+        "made_by": f"pixelwise {__version__}",
+        "licence": read_card(name).licence if is_shipped else "that of whoever made it",
+        "longest": LONGEST,
+        "normalisation": "inside",
+    }
+    if backbone is not None:
+        facts |= {
+            "backbone": backbone.name,
+            "backbone_checksum": backbone.checksum,
+            "backbone_licence": backbone.licence,
+            "backbone_source": backbone.source,
+        }
+    return facts
+
+
+def _require_target(out: Path) -> None:
     if out.suffix != ".onnx":
         raise ConfigError(f"-o names the exported file, such as {out.with_suffix('.onnx')}, got {out}")
-    if split and calibrate:
-        raise ConfigError("needed one file for 8 bit, got --int8 with --split; leave out one of them")
-    if len(calibrate) == 1:
-        raise ConfigError("needed 2 photos or more, to calibrate on some and measure on others, got 1")
     require_writable(out)
+
+
+def _write(out: Path, graph: onnx.ModelProto, facts: dict[str, Any]) -> int:
+    """Write a graph with facts in its metadata, each as JSON under its name; return its bytes."""
+    others = {entry.key: entry.value for entry in graph.metadata_props}  # the exporter's; set anew, not twice
+    onnx.helper.set_model_props(graph, {name: json.dumps(value) for name, value in (others | facts).items()})
+    content = graph.SerializeToString()
+    write_bytes(out, content)
+    return len(content)

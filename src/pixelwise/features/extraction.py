@@ -22,7 +22,6 @@ from pixelwise.processor import compute_in, give_back_memory
 
 READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
-_WHOLE_PIXELS = 1_500_000
 _MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
 _SHRINKING = Lock()  # of all extractors, which are copied: no lock can be
 _logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class PhotoLook:
-    """A photo, and what is seen of it."""
+    """A photo, and the view of it that is read."""
 
     photo: Path
     view: View = WHOLE
@@ -40,7 +39,7 @@ class PhotoLook:
 def read_photo(
     photo: Photo | Path, short_side: int, multiple: int, view: View = WHOLE
 ) -> UInt8[Tensor, "3 H W"]:
-    """A photo, or a view of it, as a network reads it: upright, sRGB codes, sides divisible by `multiple`.
+    """Return a photo, or a view of it, as a network reads it: upright, sRGB, sides divisible by `multiple`.
 
     Raises:
         PhotoError: it is no photo, damaged or cut short.
@@ -54,9 +53,7 @@ def read_photo(
 
 @final
 class Extractor(nn.Module):
-    """A backbone made ready to look at many pictures, on one device and for features of one type.
-
-    It looks with a copy, made for speed: the backbone may learn on afterwards, the copy stays what it was.
+    """A copy of a backbone, made faster by folding its batch norms, that computes the features of pictures.
 
     Attributes:
         backbone: the copy.
@@ -64,63 +61,62 @@ class Extractor(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, dtype: torch.dtype = torch.bfloat16, device: torch.device = CPU
+        self,
+        backbone: Backbone,
+        dtype: torch.dtype = torch.bfloat16,
+        device: torch.device = CPU,
+        max_pixels: int = 1_500_000,
     ) -> None:
-        """fp32 is computed in fp32, bf16 as `computed_in` says.
+        """fp32 is computed in fp32, bf16 as `computed_in` says; more than `max_pixels` are read in tiles.
 
         Raises:
-            FrozenError: a part is in training mode: it would see each photo otherwise, and change.
+            FrozenError: a part is in training mode, in which a photo's features depend on other photos.
         """
         super().__init__()
         if thawed := [name for name, part in backbone.named_modules() if part.training]:
             raise FrozenError(
                 f"needed a backbone in evaluation mode, but {thawed[0] or backbone.name} of {backbone.name} "
-                "is in training mode; freeze it before it looks"
+                "is in training mode; freeze it before features are computed"
             )
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.max_pixels = dtype, device, max_pixels
         self.precision = computed_in(dtype, device)
-        self._smaller = 0
+        self._num_halvings = 0
         self.backbone = folded(backbone, self.precision).to(device)
 
     @torch.no_grad()
     def forward(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
-        """The network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
+        """Return the network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
 
-        Pictures are looked at one by one: so a photo's maps depend on this photo alone, and on the CPU many
-        at once take no less time each. A large one goes in tiles where the network says how wide their
-        margins have to be; where memory does not suffice, in smaller ones, of which a warning tells.
+        One picture at a time: so its maps depend on nothing else, and on the CPU a batch takes no less time
+        each. A large one goes in tiles, if the network says how wide their margins have to be; where memory
+        does not suffice, in smaller ones, with a warning.
 
         Raises:
             ShapeError: the network's `multiple` does not divide height and width.
         """
         if self.backbone.margin is None:
-            return self._look(image)
+            return self._forward(image)
         while True:
-            smaller = self._smaller
+            num_halvings = self._num_halvings
+            tiles = split(
+                *image.shape[1:],
+                step=self.backbone.multiple,
+                margin=self.backbone.margin,
+                max_pixels=self.max_pixels >> num_halvings,
+                margins=_MARGINS[num_halvings],
+            )
             try:
-                return self._look_in_tiles(image, smaller)
+                return stitch(image, tiles, [level.stride for level in self.backbone.levels], self._forward)
             except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error) or smaller + 1 == len(_MARGINS):
+                if not is_of_memory(error) or num_halvings + 1 == len(_MARGINS):
                     raise
             give_back_memory()  # a try that failed leaves it in pieces that no tile fits in
-            with _SHRINKING:  # of several threads that fail at once one speaks, and tiles get smaller once
-                if self._smaller == smaller:
-                    self._smaller += 1  # and it stays so: the next photo would fail again
-                    _logger.warning("needed more memory than there is: photos are looked at in smaller tiles")
+            with _SHRINKING:  # of several threads that fail at once one warns, and tiles get smaller once
+                if self._num_halvings == num_halvings:
+                    self._num_halvings += 1  # and it stays so: the next photo would fail again
+                    _logger.warning("needed more memory than there is: photos are read in smaller tiles")
 
-    def _look_in_tiles(self, image: UInt8[Tensor, "3 H W"], smaller: int) -> Maps:
-        backbone = self.backbone
-        assert backbone.margin is not None
-        tiles = split(
-            *image.shape[1:],
-            step=backbone.multiple,
-            margin=backbone.margin,
-            max_pixels=_WHOLE_PIXELS >> smaller,
-            margins=_MARGINS[smaller],
-        )
-        return stitch(image, tiles, [level.stride for level in backbone.levels], self._look)
-
-    def _look(self, part: UInt8[Tensor, "3 H W"]) -> Maps:
+    def _forward(self, part: UInt8[Tensor, "3 H W"]) -> Maps:
         floats = (part[None].to(self.device).float() / 255).contiguous(memory_format=torch.channels_last)
         with compute_in(self.precision, self.device):
             maps = self.backbone(floats)
@@ -128,10 +124,9 @@ class Extractor(nn.Module):
 
 
 def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:
-    """The precision in which maps that are kept as `dtype` are computed on a device.
+    """Return the precision in which maps that are kept as `dtype` are computed on a device.
 
-    By what the processor has, not by timing it: a busy moment would give a photo other features than the
-    day before.
+    It follows from what the processor has, not from timing it: a busy moment would change a photo's features.
     """
     if dtype == torch.float32:
         return "fp32"

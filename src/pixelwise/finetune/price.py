@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixelwise.cost import Cost, Counting, Part, Traced, trace
 from pixelwise.features import Extractor
-from pixelwise.features.filling import THREADS
+from pixelwise.features.cache import THREADS
 from pixelwise.finetune.calibrate import PASSES_BESIDE, Stepping, Task, TimedViews, Timings
 from pixelwise.finetune.last_layer import NUM_PIXELS_TO_CHOOSE, folds_of
 from pixelwise.finetune.policies import LAST_LAYER, Learner, names_in_learner

@@ -1,0 +1,273 @@
+"""The cache of features: what is found again, what goes first, and what damage and full disks do."""
+
+import logging
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from fixtures.photos.make import scene
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
+from pixelwise.photos.view import View
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    paths = [folder / f"{number}.png" for number in range(8)]
+    for number, path in enumerate(paths):
+        Image.fromarray(scene(40, 56, seed=number)).save(path)
+    return paths
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return FeatureCache(tmp_path / "cache")
+
+
+def entries(cache: FeatureCache) -> list[Path]:
+    return sorted(cache.folder.glob("*.safetensors"))
+
+
+def computed(cache: FeatureCache, photos, **asked) -> tuple[int, list]:
+    """How many pictures the network saw, and the maps."""
+    backbone = asked.pop("backbone", None) or tiny_backbone()
+    before = num_seen(backbone)
+    maps = cache.maps(photos, backbone, **asked)
+    return num_seen(backbone) - before, maps
+
+
+def same(one, other) -> bool:
+    pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x.read(), y.read(), strict=True)]
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class TestFinding:
+    def test_cached_equals_uncached_bit_for_bit(self, cache, photos):
+        _, first = computed(cache, photos[:2])
+        again, found = computed(FeatureCache(cache.folder), photos[:2])
+        assert again == 0
+        assert [one.look.photo for one in found] == photos[:2]
+        extractor = Extractor(tiny_backbone())
+        uncached = [one for size in (16, 32) for one in extractor(read_photo(photos[1], size, 8))]
+        assert [tuple(one.shape) for one in uncached] == [(6, 4, 6), (9, 2, 3), (6, 8, 12), (9, 4, 6)]
+        for maps in (first[1].read(), found[1].read()):
+            assert all(torch.equal(a, b) for a, b in zip(maps, uncached, strict=True))
+
+    def test_only_what_is_missing_is_computed(self, cache, photos, tmp_path):
+        computed(cache, photos[:2])
+        told = []
+        copy = Path(shutil.copy(photos[0], tmp_path / "another name.jpeg"))
+        looks = [*photos[:3], copy, photos[2]]
+        num, maps = computed(cache, looks, advance=lambda num, note: told.append((num, note)))
+        assert num == 2  # the third photo, at two sizes
+        assert told == [(4, "from the cache"), (1, "2.png")]
+        assert same(maps[:1], maps[3:4])
+        assert maps[0].digest == maps[3].digest
+        assert cache.maps([], tiny_backbone()) == []
+
+    def test_another_photo_by_the_same_name_is_not_there(self, cache, photos):
+        computed(cache, photos[:1])
+        Image.fromarray(scene(40, 56, seed=9)).save(photos[0])
+        assert computed(cache, photos[:1])[0] == 2
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"backbone": tiny_backbone(seed=1)},
+            {"backbone": tiny_backbone(coarse="another")},
+            {"sizes": (24, 40)},
+            {"version": "timm 1.0.2"},
+            {"view": View(top=0.25, left=0.5, height=0.5, width=0.5)},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    def test_all_that_features_depend_on_tells_them_apart(self, cache, photos, other):
+        computed(cache, photos[:1])
+        backbone = other.get("backbone") or tiny_backbone()
+        backbone.implementation = other.get("version", "")
+        look = PhotoLook(photos[0], other["view"]) if "view" in other else photos[0]
+        for num in (2, 0):
+            assert computed(cache, [look], backbone=backbone, sizes=other.get("sizes"))[0] == num
+        assert len(entries(cache)) == 2
+
+    def test_maps_are_plain_tensors(self, cache, photos):
+        """Gradients pass, and writing to them leaves the file alone."""
+        (photo,) = computed(cache, photos[:1])[1]
+        weight = torch.ones(6, requires_grad=True)
+        (photo.read()[0] * weight[:, None, None]).sum().backward()
+        assert weight.grad is not None
+        before = photo.read()[0].clone()
+        photo.read()[0].zero_()
+        assert torch.equal(photo.read()[0], before)
+
+    def test_what_others_removed_is_computed_again(self, cache, photos):
+        (photo,) = computed(cache, photos[:1])[1]
+        before = [one.clone() for one in photo.read()]
+        shutil.rmtree(cache.folder)
+        assert all(torch.equal(a, b) for a, b in zip(photo.read(), before, strict=True))
+        photos[0].unlink()
+        with pytest.raises(PhotoError, match=r"0\.png"):
+            photo.read()
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda path: path.unlink(),
+            lambda path: path.write_text("no photo"),
+            lambda path: (path.unlink(), path.mkdir()),
+        ],
+        ids=["missing", "text", "folder"],
+    )
+    def test_a_photo_that_cannot_be_read_is_named(self, cache, photos, spoil):
+        spoil(photos[1])
+        with pytest.raises(PhotoError, match=r"1\.png"):
+            computed(cache, photos)
+
+    def test_a_photo_that_changes_while_it_is_read_gets_no_entry(self, cache, photos):
+        def change(num, note):  # the first photo of its name was hashed
+            Image.fromarray(scene(40, 56, seed=7)).save(photos[0])
+
+        with pytest.raises(PhotoError, match=r"0\.png: changed"):
+            computed(cache, photos[:1], advance=change)
+        assert entries(cache) == []
+
+    @pytest.mark.parametrize("sizes", [[], [16, 0]])
+    def test_sizes_that_are_none_are_refused(self, cache, photos, sizes):
+        with pytest.raises(ConfigError, match=str(tuple(sizes))[:-1].replace("(", r"\(")):
+            computed(cache, photos, sizes=sizes)
+
+    def test_the_folder_is_the_users_own_unless_it_is_named(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("PIXELWISE_CACHE", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("HOME", "/home/someone")
+        assert FeatureCache().folder == Path("/home/someone/.cache/pixelwise/features")
+        monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+        assert FeatureCache().folder == Path("/somewhere/pixelwise/features")
+        monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path))
+        assert FeatureCache().folder == tmp_path / "features"
+
+
+class TestLimit:
+    @pytest.fixture
+    def size(self, cache, photos):
+        """Bytes of each entry."""
+        computed(cache, photos[:1])
+        (path,) = entries(cache)
+        size = path.stat().st_size
+        shutil.rmtree(cache.folder)
+        return size
+
+    def held_bytes(self, cache) -> int:
+        return sum(path.stat().st_size for path in entries(cache))
+
+    def test_what_was_used_least_recently_goes_first(self, cache, photos, size):
+        limited = FeatureCache(cache.folder, limit_bytes=6 * size)
+        _, maps = computed(limited, photos[:6])
+        for number, photo in enumerate(maps):
+            os.utime(cache.folder / f"{photo.key}.safetensors", (1000 + number, 1000 + number))
+        computed(limited, photos[:1])
+        computed(limited, photos[6:7])  # a tenth of the limit becomes free
+        assert computed(FeatureCache(cache.folder), photos[:1])[0] == 0
+        assert computed(FeatureCache(cache.folder), photos[3:7])[0] == 0
+        assert len(entries(cache)) == 5
+
+    def test_two_that_add_in_turn_keep_the_limit_and_all_maps(self, cache, photos, size):
+        one, other = (FeatureCache(cache.folder, limit_bytes=int(3.5 * size)) for _ in range(2))
+        kept = []
+        for number in range(0, 8, 2):
+            kept += computed(one, photos[number : number + 1])[1]
+            kept += computed(other, photos[number + 1 : number + 2])[1]
+            assert self.held_bytes(cache) <= 3.5 * size
+        assert same(kept, computed(FeatureCache(cache.folder.with_name("large")), photos)[1])
+
+    @pytest.mark.parametrize("note", ["", "nonsense", "0", "999999"])
+    def test_a_lost_or_wrong_sum_does_no_harm(self, cache, photos, size, note):
+        computed(FeatureCache(cache.folder, 3 * size), photos[:3])
+        (cache.folder / "bytes").write_text(note)
+        (cache.folder / "writing.tmp").write_bytes(b"left by a killed process")
+        computed(FeatureCache(cache.folder, 3 * size), photos[3:4])
+        assert 2 * size <= self.held_bytes(cache) <= 3 * size
+
+    def test_by_default_it_is_a_tenth_of_a_disk_with_little_to_spare(self, cache, photos, size, monkeypatch):
+        monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 29 * size}))
+        computed(cache, photos)
+        assert 2 * size <= self.held_bytes(cache) <= 4 * size
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content + b"x",
+        lambda content: bytes(len(content)),
+        lambda content: content[:3] + b"\xff" + content[4:],
+        lambda content: content[:40] + b"\x00" + content[41:],
+        lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    ],
+    ids=["empty", "half", "long", "zeros", "length", "header", "bit", "last bit"],
+)
+def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
+    computed(cache, photos[:1])
+    (path,) = entries(cache)
+    before = path.read_bytes()
+    path.unlink()
+    path.write_bytes(damage(before))
+    assert computed(FeatureCache(cache.folder), photos[:1])[0] == 2
+    assert path.read_bytes() == before
+
+
+def test_an_entry_by_another_ones_name_is_noticed(cache, photos):
+    computed(cache, photos[:2])
+    one, other = entries(cache)
+    one.write_bytes(other.read_bytes())
+    assert computed(FeatureCache(cache.folder), photos[:2])[0] == 2
+
+
+def test_an_entry_is_a_file_that_safetensors_reads(cache, photos):
+    (photo,) = computed(cache, photos[:1], sizes=[32])[1]
+    with safe_open(entries(cache)[0], framework="pt") as file:
+        assert set(file.keys()) == {"fine.32", "coarse.32"}
+        assert torch.equal(file.get_tensor("fine.32"), photo.read()[0])
+
+
+class TestNoRoom:
+    """One warning, and the run goes on with what memory holds."""
+
+    def warnings(self, caplog) -> list[str]:
+        return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+    def test_a_full_disk(self, cache, photos, caplog):
+        computed(cache, photos[:1])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # what the disk takes of one file
+        try:
+            num, maps = computed(cache, photos)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert num == 14
+        (warning,) = self.warnings(caplog)
+        assert "file too large" in warning
+        assert len(entries(cache)) == 1
+        assert not (cache.folder / "writing.tmp").exists()
+        assert same(maps, computed(FeatureCache(cache.folder.with_name("elsewhere")), photos)[1])
+        assert computed(cache, photos)[0] == 0
+
+    @pytest.mark.parametrize("limit_bytes", [None, 0])
+    def test_a_folder_that_cannot_be_or_holds_nothing(self, tmp_path, photos, caplog, limit_bytes):
+        (tmp_path / "file").write_text("")
+        folder = tmp_path / ("cache" if limit_bytes == 0 else "file/cache")
+        _, maps = computed(FeatureCache(folder, limit_bytes), photos)
+        assert [len(photo.read()) for photo in maps] == [4] * 8
+        (warning,) = self.warnings(caplog)
+        assert "PIXELWISE_CACHE" in warning
