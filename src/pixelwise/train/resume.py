@@ -1,10 +1,9 @@
-"""What a run is told apart by: its configuration, its pictures and its colours; and what it goes on from."""
+"""Where a run goes on: the folder it has to itself, and the checkpoint that has to be of the same run."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from pixelwise.data.places import coarsened
 from pixelwise.errors import CheckpointError
 from pixelwise.files import alone_in
 from pixelwise.labelspace import Palette
-from pixelwise.launch import num_restarts
-from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint, read_manifest
+from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
 
 _NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 
 
 def palette_of(config: RunConfig, pictures: Pictures) -> Palette:
-    """The palette that a configuration names, or one learned from the pictures to learn from.
+    """Return the palette that a configuration names, or learn one from the training pictures.
 
     Raises:
         LabelError: there is no such palette, or the pictures have too few colours.
@@ -36,8 +34,8 @@ def palette_of(config: RunConfig, pictures: Pictures) -> Palette:
 
 
 def digest_of(config: RunConfig, pictures: Pictures) -> str:
-    """SHA-256 of all that was learned from: the pictures, and the colours that class their pixels."""
-    # of a palette that is learned, it is the same where pictures and configuration are
+    """Return the SHA-256 of the pictures and of the palette that a run trains on."""
+    # a learned palette follows from pictures and configuration
     colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
     return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
 
@@ -59,10 +57,10 @@ def alone_in_run(folder: Path) -> Iterator[None]:
 
 
 def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, when resuming.
+    """Read the checkpoint to resume from; None for a new run.
 
     Raises:
-        CheckpointError: there is none, or it is of another run; or there is one and nothing is resumed.
+        CheckpointError: there is none, or it is of another run; or there is one and `resume` is off.
     """
     if not resume:
         if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
@@ -71,7 +69,7 @@ def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bo
             )
         return None
     saved = read_checkpoint(folder)
-    refuse_another(config, saved.config, folder)
+    require_same_config(config, saved.config, folder)
     if saved.digest != digest_of(config, pictures):
         raise CheckpointError(
             f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
@@ -79,43 +77,20 @@ def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bo
     return saved
 
 
-def job_of_run() -> dict[str, str]:
-    """What torchrun calls the job that this process is of, for the reasons in run.json."""
-    job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return {} if job == "none" else {"job": job}
-
-
-def goes_on(folder: Path) -> bool:
-    """Whether this process was started in place of one that was lost, which left a checkpoint.
-
-    Restarts after a fault are counted; where machines come and go, torchrun starts all again uncounted, and
-    the run is known by the name of its job.
-    """
-    if not (folder / CHECKPOINT).is_file():
-        return False
-    job = job_of_run().get("job")
-    return num_restarts() > 0 or (job is not None and read_manifest(folder).reasons.get("job") == job)
-
-
-def refuse_another(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
-    """Refuse to go on by another configuration.
+def require_same_config(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
+    """Refuse to resume with another configuration.
 
     Raises:
-        CheckpointError: a value differs; the message names the first few.
+        CheckpointError: a value differs; the message names those that do.
     """
     if saved != asked:
+        was, now = _flat(saved.to_dict()), _flat(asked.to_dict())
+        different = (key for key in was if was[key] != now.get(key))
+        difference = ", ".join(f"{key} was {was[key]}, now {now.get(key)}" for key in different)
         raise CheckpointError(
-            f"{folder} holds a run of another configuration ({_difference(saved, asked)}); "
+            f"{folder} holds a run of another configuration ({difference}); "
             "leave out what differs to go on with it, or choose another --out"
         )
-
-
-def _difference(saved: RunConfig, asked: RunConfig) -> str:
-    """The first few values that differ."""
-    was, now = _flat(saved.to_dict()), _flat(asked.to_dict())
-    return ", ".join(
-        f"{key} was {was.get(key)}, now {now.get(key)}" for key in was if was.get(key) != now.get(key)
-    )
 
 
 def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, object]:
