@@ -35,7 +35,7 @@ from pixelwise.losses import cross_entropy
 from pixelwise.models import build
 from pixelwise.runs import Model
 from pixelwise.scores import crossed_sums, resampled_sums
-from pixelwise.train.run import Run
+from pixelwise.train.loop import Run
 
 PALETTE = Palette.read("handout24")
 
@@ -178,11 +178,11 @@ def test_pooling_loses_detail_and_skips_bring_it_back(pictures):
     assert cnn["classes"] < 90
 
 
-def test_gradients_are_of_the_weights_that_a_run_begins_with(pictures, tmp_path):
+def test_gradients_are_of_the_weights_that_a_run_begins_with(pictures):
     config = RunConfig(
         net=UNetConfig(num_filters=4), source="shapes", train=TrainConfig(batch_size=8, seed=5)
     )
-    run = Run(config, pictures, tmp_path / "run", torch.device("cpu"), None)
+    run = Run(config, pictures, torch.device("cpu"))
     found, begun = initial_net(config).state_dict(), run.net.state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in begun.items())
     norms = gradient_norms(config, pictures)

@@ -196,7 +196,8 @@ def learn(net, optimiser, steps=6):
     losses = []
     for step in range(steps):
         loss = cross_entropy(net(pictures()), labels)
-        ours.step(loss, step)
+        loss.backward()
+        ours.step(step)
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.01
     return torch.tensor(losses, dtype=torch.float64)

@@ -166,7 +166,7 @@ show(draw_network(look_at_blocks(cnn, grey[:1]), grey[:1]))
 from pixelwise.figures import draw_curves
 from pixelwise.runs import MODEL, open_model, read_metrics
 from pixelwise.train import train
-from pixelwise.train.run import Run
+from pixelwise.train.loop import Run
 
 HANDOUT = TrainConfig(epochs=EPOCHS, batch_size=100, learning_rate=0.001, precision=PRECISION, seed=SEED)
 
@@ -196,7 +196,7 @@ def main_run(name, net):
 
 
 cnn_model, cnn_rows = main_run("cnn", CNNConfig())
-print(inspect.getsource(Run.learn))
+print(inspect.getsource(Run.train_step))
 show(draw_curves(cnn_rows))
 
 # %% [markdown]

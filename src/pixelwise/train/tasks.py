@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torchvision.transforms.v2.functional as tv
@@ -29,6 +29,7 @@ _NUM_COUNTED = 2000  # photos by which classes are counted for `rebalance`,
 _COUNTED_COARSER = 4  # at colours this many times coarser than those that are learned
 
 
+@runtime_checkable
 class Task(Protocol):
     """A set of pictures to train on and one to validate on."""
 
@@ -153,7 +154,7 @@ class ColourTask:
         ab = chroma_of(images.float() / 255, coarser)
         return self.palette.soft_labels(ab, num_near=1).classes[:, 0].byte()
 
-    def _window(self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]) -> UInt8[Tensor, "3 s s"]:
+    def _window(self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]) -> UInt8[Tensor, "3 side side"]:
         """Return a part of a photo, resized and perhaps mirrored, as five numbers from 0 to 1 decide."""
         area, aspect, top, left, mirrored = draw.tolist()
         side = math.sqrt(_MIN_SIDE**2 + area * (1 - _MIN_SIDE**2))
