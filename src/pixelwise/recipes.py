@@ -100,8 +100,9 @@ def photo(_net: str, source: str) -> RunConfig:
 
 
 _COLOURNET_ONLY = {"softness", "film", "window"}
-_HANDOUT = {"handout": handout, "fast": fast, "best": best, "embedded": embedded}
-_RECIPES: dict[str, dict[str, Callable[[str, str], RunConfig]]] = {
+_Recipes = dict[str, Callable[[str, str], RunConfig]]
+_HANDOUT: _Recipes = {"handout": handout, "fast": fast, "best": best, "embedded": embedded}
+_RECIPES: dict[str, _Recipes] = {
     "cnn": _HANDOUT,
     "unet": _HANDOUT,
     "colournet": {"photo": photo},
@@ -143,8 +144,8 @@ def change(config: RunConfig, **changes: Any) -> RunConfig:
     if not isinstance(config.net, ColourNetConfig):
         known -= _COLOURNET_ONLY
     if foreign := sorted(given.keys() - known):
-        net = NET_NAMES[type(config.net)]
-        raise ConfigError(f"{net} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
+        name = NET_NAMES[type(config.net)]
+        raise ConfigError(f"{name} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
     net = replace(config.net, **{key: given[key] for key in given.keys() & in_net})
     train = replace(config.train, **{key: given[key] for key in given.keys() & in_train})
     return replace(config, net=net, train=train, **{key: given[key] for key in given.keys() & in_run})

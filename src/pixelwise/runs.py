@@ -54,16 +54,12 @@ _METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "tra
 class Model:
     """A network with its palette, ready to predict."""
 
-    name: str
-    """A shipped model's name, or the path it was read from."""
-    net: Network
-    """In evaluation mode."""
+    name: str  # a shipped model's, or the path it was read from
+    net: Network  # in evaluation mode
     config: NetConfig
     palette: Palette
-    size: int
-    """Short side in pixels at which the network reads a photo."""
-    checksum: str
-    """SHA-256 of the file."""
+    size: int  # short side in pixels at which the network reads a photo
+    checksum: str  # SHA-256 of the file
 
     @torch.inference_mode()
     def logits(self, grey: Grey) -> Float32[Tensor, "N K h w"]:
@@ -158,16 +154,11 @@ class Checkpoint:
     """The state of a run between two steps."""
 
     config: RunConfig
-    digest: str
-    """Checksum of the training data."""
-    step: int
-    """Steps done."""
+    digest: str  # of the training data
+    step: int  # steps done
     train_seconds: float
-    """Training time so far."""
-    precision: Precision
-    """Precision of the convolutions, kept since another would not go on bit for bit."""
-    tensors: dict[str, Tensor]
-    """Weights, optimiser state and the epoch's losses by name."""
+    precision: Precision  # kept since another would not go on bit for bit
+    tensors: dict[str, Tensor]  # weights, optimiser state and the epoch's losses
 
     def __post_init__(self) -> None:
         step = type(self.step) is int and 0 <= self.step < 2**63
@@ -204,9 +195,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     tensors, about = read_tensors(path)
     try:
-        values = {one.name: about.get(one.name) for one in fields(Checkpoint)}  # older ones hold more
-        config = RunConfig.from_dict(about["config"])
-        return Checkpoint(**values | {"config": config, "tensors": tensors})
+        config = RunConfig.from_dict(about.pop("config"))
+        known: dict[str, Any] = {one.name: about[one.name] for one in fields(Checkpoint) if one.name in about}
+        return Checkpoint(config=config, tensors=tensors, **known)  # older ones hold more
     except (KeyError, TypeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint of ours ({first_line(error)}); start the run anew"
@@ -225,17 +216,12 @@ class Manifest:
     """What run.json holds: all it takes to repeat the run."""
 
     config: RunConfig
-    data_sha256: str
-    """Checksum of the training data."""
-    reasons: dict[str, str]
-    """Why what was automatic came out as it did."""
+    data_sha256: str  # of the training data
+    reasons: dict[str, str]  # why what was automatic came out as it did
     versions: dict[str, str]
-    machine: dict[str, str]
-    """Processor, threads, Python."""
-    notes: tuple[str, ...] = ()
-    """What is to be known about the pictures, such as files left out."""
-    num_images: tuple[int, int] = (0, 0)
-    """Training and validation pictures; 0 where a run of an earlier version does not say."""
+    machine: dict[str, str]  # processor, threads, Python
+    notes: tuple[str, ...] = ()  # about the pictures, such as files left out
+    num_images: tuple[int, int] = (0, 0)  # to train and to validate on; 0 in runs of earlier versions
 
 
 def write_manifest(

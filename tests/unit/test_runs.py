@@ -136,7 +136,7 @@ def test_a_manifest_says_how_to_repeat_a_run_and_what_was_left_out(tmp_path):
 )
 def test_a_manifest_without_a_run_is_refused(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(CheckpointError, match="run.json"):
+    with pytest.raises(CheckpointError, match=r"run\.json"):
         read_manifest(tmp_path)
 
 

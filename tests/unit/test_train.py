@@ -195,5 +195,5 @@ def test_a_network_with_another_number_of_classes_than_the_palette_is_refused(tm
 
 def test_training_that_diverges_says_so(tmp_path, pictures):
     config = replace(CONFIG, train=replace(CONFIG.train, learning_rate=1e30))
-    with pytest.raises(DivergedError, match="nan|inf"):
+    with pytest.raises(DivergedError, match=r"nan|inf"):
         train(config, pictures, tmp_path, device="cpu")

@@ -24,7 +24,7 @@ def process_group(device: Device) -> Iterator[None]:
     Raises:
         ConfigError: there are fewer GPUs than processes on this machine.
     """
-    if not dist.is_torchelastic_launched():  # by torchrun
+    if not dist.is_torchelastic_launched():
         yield
         return
     on_gpu = choose_device(device).type == "cuda"
@@ -52,17 +52,6 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def share_of(num: int) -> tuple[slice, float]:
-    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are.
-
-    All ranks have to take part in each step: where there are too few pictures, one is taken at weight 0.
-    """
-    if rank() >= num:
-        return slice(0, 1), 0.0
-    own = slice(rank(), num, world_size())
-    return own, len(range(num)[own]) / num
-
-
 def sum_over_ranks(value: float) -> float:
     """Return the sum of a number over all ranks, in double precision."""
     if world_size() == 1:
@@ -76,13 +65,13 @@ def on_rank0(work: Callable[[], T]) -> T:
     """Call `work` on rank 0 alone; on every rank return its result, or raise its error."""
     if world_size() == 1:
         return work()
-    result_and_error: list[Any] = [None, None]
+    outcome: list[Any] = [None]
     if rank() == 0:
         try:
-            result_and_error[0] = work()
+            outcome = [work()]
         except PixelwiseError as error:
-            result_and_error[1] = error
-    dist.broadcast_object_list(result_and_error)
-    if result_and_error[1] is not None:
-        raise result_and_error[1]
-    return cast(T, result_and_error[0])
+            outcome = [error]
+    dist.broadcast_object_list(outcome)
+    if isinstance(outcome[0], PixelwiseError):
+        raise outcome[0]
+    return cast(T, outcome[0])

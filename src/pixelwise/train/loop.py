@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pixelwise.config import LEARNED, Device, RunConfig
+from pixelwise.config import LEARNED, ColourNetConfig, Device, RunConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from pixelwise.files import alone_in
 from pixelwise.labelspace import Palette
 from pixelwise.models import Network, build
 from pixelwise.optimise import Optimiser
@@ -39,9 +40,9 @@ from pixelwise.runs import (
     write_samples,
 )
 from pixelwise.stopping import Stopwatch, finish_step_first
-from pixelwise.train.distributed import on_rank0, rank, share_of, sum_over_ranks, world_size
-from pixelwise.train.resume import alone_in_run, digest_of, palette_of, require_same_config, saved_run
-from pixelwise.train.tasks import generator_at, make_task, seed_at
+from pixelwise.train.distributed import on_rank0, rank, sum_over_ranks, world_size
+from pixelwise.train.resume import digest_of, palette_of, require_same_config, saved_run
+from pixelwise.train.tasks import ClassTask, ColourTask, generator_at, seed_at
 
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures trained on: docs/log.md has what other sizes gave
@@ -55,22 +56,14 @@ CHECKPOINT_EVERY_S = 20.0
 class TrainResult:
     """Result of a finished run; the keys of `pixelwise train --json`."""
 
-    run: str
-    """The run's folder."""
-    epochs: int
-    """Passes over the training images, the last of which `steps` may have ended early."""
-    steps: int
-    """Updates of the weights."""
-    train_loss: float
-    """Mean over the last epoch's batches, in nats."""
-    val_loss: float
-    """On the validation images, in nats."""
-    val_accuracy: float
-    """Right pixels of the validation images, in per cent."""
-    train_seconds: float
-    """Everything after the data is in memory, validation left out."""
-    peak_memory_bytes: int
-    """The most memory the process (on a GPU: the device) ever held."""
+    run: str  # its folder
+    epochs: int  # passes over the training images, the last of which `steps` may have ended early
+    steps: int  # updates of the weights
+    train_loss: float  # mean over the last epoch, in nats
+    val_loss: float  # on the validation images, in nats
+    val_accuracy: float  # right pixels of the validation images, in per cent
+    train_seconds: float  # everything after the data is in memory, validation left out
+    peak_memory_bytes: int  # the most that the process (on a GPU: the device) ever held
 
 
 def train_source(
@@ -114,7 +107,10 @@ def train(
         OutputError: the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        on_rank0(lambda: stack.enter_context(alone_in_run(folder)))
+        if not on_rank0(lambda: stack.enter_context(alone_in(folder))):
+            raise CheckpointError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            )
         saved = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
         run = Run(config, pictures, choose_device(device), saved)
         on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=saved is not None))
@@ -160,7 +156,8 @@ class Run:
         side: int = pictures.train.shape[-2]
         self.size = side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
         """Short side in pixels at which the network is to read photos."""
-        self.task = make_task(config, pictures, self.palette, device)
+        kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
+        self.task = kind(config, pictures, self.palette, device)
         self.steps_per_epoch = -(-self.task.num_train // config.train.batch_size)
         self.num_steps = config.train.steps or config.train.epochs * self.steps_per_epoch
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
@@ -183,7 +180,7 @@ class Run:
         if batch == 0 or self._order is None:
             self._order = self._shuffled(epoch)
         index = self._order[batch * config.batch_size : (batch + 1) * config.batch_size]
-        own, own_frac = share_of(len(index))
+        own, own_frac = _share_of(len(index))
         crop = self.step < config.crop_frac * self.num_steps
         grey, targets = self.task.batch(index, self.step, crop=crop, own=own)
 
@@ -234,6 +231,17 @@ class Run:
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(f"{CHECKPOINT} does not fit the network; start the run anew") from error
         self.step = saved.step
+
+
+def _share_of(num: int) -> tuple[slice, float]:
+    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are.
+
+    All ranks have to take part in each step: where there are too few pictures, one is taken at weight 0.
+    """
+    if rank() >= num:
+        return slice(0, 1), 0.0
+    own = slice(rank(), num, world_size())
+    return own, len(range(num)[own]) / num
 
 
 def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:

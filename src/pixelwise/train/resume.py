@@ -1,10 +1,8 @@
-"""Where a run goes on: the folder it has to itself, and the checkpoint that has to be of the same run."""
+"""Resuming: the checkpoint has to be of the same configuration, pictures and palette."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +11,6 @@ from pixelwise.config import LEARNED, RunConfig
 from pixelwise.data import Pictures
 from pixelwise.data.places import coarsened
 from pixelwise.errors import CheckpointError
-from pixelwise.files import alone_in
 from pixelwise.labelspace import Palette
 from pixelwise.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
 
@@ -38,22 +35,6 @@ def digest_of(config: RunConfig, pictures: Pictures) -> str:
     # a learned palette follows from pictures and configuration
     colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
     return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def alone_in_run(folder: Path) -> Iterator[None]:
-    """Keep other processes from training into the same folder.
-
-    Raises:
-        CheckpointError: one does.
-        OutputError: the folder cannot be made.
-    """
-    with alone_in(folder) as is_ours:
-        if not is_ours:
-            raise CheckpointError(
-                f"another process is training in {folder}; wait for it, or choose another --out"
-            )
-        yield
 
 
 def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool) -> Checkpoint | None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 import torchvision.transforms.v2.functional as tv
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from pixelwise.config import ColourNetConfig, RunConfig
+from pixelwise.config import RunConfig
 from pixelwise.data import Pictures
 from pixelwise.data.batches import Batches
 from pixelwise.data.film import photographed
 from pixelwise.data.places import chroma_of
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate import score
-from pixelwise.labelspace import Palette, SoftLabels
+from pixelwise.labelspace import Palette
 from pixelwise.losses import class_weights, cross_entropy, soft_cross_entropy
 from pixelwise.metrics import PixelScore
 from pixelwise.shapes import Grey, Logits
@@ -27,39 +27,6 @@ _LOG_ASPECT = 0.12  # how much wider or taller than its picture a window can be
 _VAL_BATCH = 16
 _NUM_COUNTED = 2000  # photos by which classes are counted for `rebalance`,
 _COUNTED_COARSER = 4  # at colours this many times coarser than those that are learned
-
-
-@runtime_checkable
-class Task(Protocol):
-    """A set of pictures to train on and one to validate on."""
-
-    num_train: int
-    most_common_frac: float
-    """Fraction of the validation pixels that have the most common class."""
-
-    def batch(
-        self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
-    ) -> tuple[Grey, Any]:
-        """Return what the network reads of the training pictures at `index`, augmented, and its targets.
-
-        Augmentations follow from seed and step. Of the whole batch only the part `own` is returned.
-        """
-
-    def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
-        """Return the mean loss of a batch, in nats a pixel."""
-
-    def score(self, net: nn.Module) -> PixelScore:
-        """Return the score of a network on the validation pictures."""
-
-
-def make_task(config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> Task:
-    """Return the task that suits the network of a configuration.
-
-    Raises:
-        ConfigError: the palette or the windows do not suit a colournet.
-    """
-    kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
-    return kind(config, pictures, palette, device)
 
 
 class ClassTask:
@@ -76,8 +43,12 @@ class ClassTask:
 
     def batch(
         self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
-    ) -> tuple[Grey, UInt8[Tensor, "N H W"]]:
-        """Return grey pictures, some mirrored, and labels; with `crop` the same random quarter of each."""
+    ) -> tuple[Grey, Any]:
+        """Return grey pictures, some mirrored, and labels; with `crop` the same random quarter of each.
+
+        Pictures are those at `index`; what is random follows from seed and step. Of the whole batch only the
+        part `own` is returned.
+        """
         batch, generator = self.train.take(index[own]), generator_at(self.config.seed, step, 1)
         if self.config.flip:
             mirrored = torch.rand(len(index), generator=generator)[own] < 0.5
@@ -88,7 +59,7 @@ class ClassTask:
             batch = batch.crop(row, column, height, width)
         return batch.grey(), batch.labels
 
-    def loss(self, logits: Logits, targets: UInt8[Tensor, "N H W"]) -> Float[Tensor, ""]:
+    def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
         """Return the mean cross-entropy, in nats a pixel; classes are weighted as `rebalance` says."""
         return cross_entropy(logits, targets, weights=self.weights)
 
@@ -121,8 +92,8 @@ class ColourTask:
 
     def batch(
         self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
-    ) -> tuple[Grey, SoftLabels]:
-        """Return a grey window of each photo, some as if on old film, and the soft classes of its places."""
+    ) -> tuple[Grey, Any]:
+        """Return as `ClassTask.batch` a window of each photo, some as on old film, and their soft classes."""
         del crop  # a window is one
         generator = generator_at(self.config.seed, step, 1)
         draws = torch.stack([torch.rand(5, generator=generator) for _ in index])
@@ -134,7 +105,7 @@ class ColourTask:
         targets = self.palette.soft_labels(chroma_of(images[own]), sigma=self.config.softness)
         return grey.contiguous(memory_format=torch.channels_last), targets
 
-    def loss(self, logits: Logits, targets: SoftLabels) -> Float[Tensor, ""]:
+    def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
         """Return the mean cross-entropy against the soft classes, weighted as `rebalance` says."""
         return soft_cross_entropy(logits, targets, weights=self.weights)
 
@@ -154,7 +125,9 @@ class ColourTask:
         ab = chroma_of(images.float() / 255, coarser)
         return self.palette.soft_labels(ab, num_near=1).classes[:, 0].byte()
 
-    def _window(self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]) -> UInt8[Tensor, "3 side side"]:
+    def _window(
+        self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]
+    ) -> UInt8[Tensor, "3 side side"]:
         """Return a part of a photo, resized and perhaps mirrored, as five numbers from 0 to 1 decide."""
         area, aspect, top, left, mirrored = draw.tolist()
         side = math.sqrt(_MIN_SIDE**2 + area * (1 - _MIN_SIDE**2))
