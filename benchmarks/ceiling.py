@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from pixelwise.data import load_pictures
 from pixelwise.processor import processor_name
 from pixelwise.recipes import recipe
-from pixelwise.train.run import Run
+from pixelwise.train.loop import Run
 
 SIDE, REPEATS, WARM_UP = 2048, 15, 6
 FORWARD, BACKWARD = "aten::convolution", "aten::convolution_backward"
@@ -56,10 +54,8 @@ def main() -> None:
         epochs=100,
     )
     before = ceiling()
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = load_pictures(config.source, None, 0)
-        run = Run(config, pictures, Path(folder), torch.device("cpu"), None)
-        layers, step_s = steps(run, options.steps)
+    run = Run(config, load_pictures(config.source, None, 0), torch.device("cpu"))
+    layers, step_s = steps(run, options.steps)
     speed = statistics.median([*before, *ceiling()])
     threads = torch.get_num_threads()
     print(f"{processor_name()}, {threads} threads, torch {torch.__version__}, n = {options.steps} steps")
@@ -81,16 +77,16 @@ def ceiling() -> list[float]:
 def steps(run: Run, num: int) -> tuple[dict[tuple[object, ...], Layer], float]:
     """Each convolution by its shapes, over so many steps, and the seconds of a step without a profiler."""
     for _ in range(WARM_UP):
-        run.learn()
+        run.train_step()
     taken = []
     for _ in range(num):
         start_s = time.perf_counter()
-        run.learn()
+        run.train_step()
         taken.append(time.perf_counter() - start_s)
     needed = inputs_needed(run)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
         for _ in range(num):
-            run.learn()
+            run.train_step()
     layers: dict[tuple[object, ...], Layer] = defaultdict(Layer)
     for event in found.key_averages(group_by_input_shape=True):
         shapes = [tuple(shape) for shape in event.input_shapes if shape]
@@ -116,7 +112,7 @@ def inputs_needed(run: Run) -> dict[tuple[int, ...], bool]:
 
     layers = [one for one in run.net.modules() if getattr(one, "weight", torch.empty(0)).dim() == 4]
     hooks = [one.register_forward_pre_hook(note) for one in layers]
-    run.learn()
+    run.train_step()
     for hook in hooks:
         hook.remove()
     return needed

@@ -63,7 +63,6 @@ BENCHMARKS = [
         r"ours, (first run: .*)",
         needs_data=True,
     ),
-    Benchmark("processes", "Are the losses of two processes those of one?", r"(cnn fp32: .*);"),
     Benchmark("colourise", "How fast are photos coloured, and alike at any size?", r"(1 megapixel, .*)"),
     Benchmark(
         "colourise_large", "And large ones, beside decoding and encoding alone?", r"libvips .* s: (ratio.*)"

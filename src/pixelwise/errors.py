@@ -14,7 +14,6 @@
     ├── ShapeError        an array of the wrong shape
     ├── FrozenError       a network that was to stay frozen has changed
     ├── DivergedError     training whose loss is no longer a number
-    ├── ProcessLostError  another process of the same run is gone
     ├── UnsolvedError     a head for which no proof was found that there is none better
     └── Interrupted       stopped by the user; the state is saved where `path` says
 
@@ -80,10 +79,6 @@ class FrozenError(PixelwiseError):
 
 class DivergedError(PixelwiseError):
     """Training whose loss is no longer a number; its weights are lost for good."""
-
-
-class ProcessLostError(PixelwiseError):
-    """Another process of the same run is gone; the last checkpoint is where to go on from."""
 
 
 class UnsolvedError(PixelwiseError):

@@ -11,7 +11,7 @@ from pixelwise.errors import ConfigError
 
 
 def handout(net: str, source: str) -> RunConfig:
-    """The assignment's own hyper-parameters, with the batches reshuffled each epoch.
+    """Return the assignment's own hyper-parameters, with the batches reshuffled each epoch.
 
     The learning rates are the original's: 0.3 for the CNN and 0.001 for the U-Net, which confounds the two;
     give --learning-rate to compare them fairly. Arithmetic is fp32, as it was.
@@ -26,11 +26,11 @@ def handout(net: str, source: str) -> RunConfig:
 
 
 def fast(net: str, source: str) -> RunConfig:
-    """Soonest to the quality of `handout`: one pass, mostly over quarters of the pictures.
+    """Return what comes soonest to the quality of `handout`: one pass, mostly over quarters of the pictures.
 
     Small batches make many steps of one pass, Muon makes each of them count, and a quarter of a picture
-    costs a quarter of the time while the pixels seen stay as varied. The last fifth sees whole pictures, so
-    that the batch-norm statistics are those of whole pictures.
+    costs a quarter of the time. The last fifth sees whole pictures, so that the batch-norm statistics are
+    those of whole pictures.
 
     Command: pixelwise train unet cifar10:horse --recipe fast
     Expect:  50.2 % of pixels (49.9 to 50.4, n = 2) in 3.4 s on two cores of an AMD EPYC, 49 times sooner
@@ -51,31 +51,22 @@ def fast(net: str, source: str) -> RunConfig:
 
 
 def best(net: str, source: str) -> RunConfig:
-    """Most accurate within the time of `handout`: many cheap passes, then a few over whole pictures.
+    """Return the most accurate within the time of `handout`: many cheap passes, a few over whole pictures.
 
     Command: pixelwise train unet cifar10:horse --recipe best
     Expect:  60.2 % of pixels (60.1 to 60.3, n = 2) in 108 s on two cores of an AMD EPYC, two thirds of the
              time of `handout`: benchmarks/time_to_quality.py
     Source:  ours; docs/log.md has what was tried
     """
-    train = TrainConfig(
-        epochs=38,
-        batch_size=25,
-        learning_rate=0.02,
-        schedule="one-cycle",
-        optimiser="muon",
-        muon_rate=0.1,
-        momentum=0.9,
-        crop_frac=0.93,
-        flip=True,
+    quick = fast(net, source)
+    train = replace(
+        quick.train, epochs=38, batch_size=25, learning_rate=0.02, muon_rate=0.1, momentum=0.9, crop_frac=0.93
     )
-    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
+    return replace(quick, train=train)
 
 
 def embedded(net: str, source: str) -> RunConfig:
-    """The model inside the package: 64 chroma classes at the photo's own luminance, rare colours weighed up.
-
-    Twice the handout's filters, which is 1.9 MB.
+    """Return the recipe of the shipped cifar-ab: 64 chroma classes, rare ones weighted up, more filters.
 
     Command: pixelwise train unet cifar10:all --recipe embedded
     Expect:  loss 3.46 on the test pictures in some 20 minutes on one core; `pixelwise models` shows the card
@@ -87,7 +78,7 @@ def embedded(net: str, source: str) -> RunConfig:
 
 
 def photo(_net: str, source: str) -> RunConfig:
-    """A colouriser for photographs: the backbone stays frozen, windows of photos, soft classes, old film.
+    """Return the recipe of a colouriser for photographs: frozen backbone, windows, soft classes, old film.
 
     Command: pixelwise train colournet folder:photos --recipe photo
     Expect:  of 7,054 photos 654 steps, in 217 s on two cores of an AMD EPYC; `pixelwise models` has scores
@@ -108,63 +99,53 @@ def photo(_net: str, source: str) -> RunConfig:
     return RunConfig(net=ColourNetConfig(), source=source, palette=LEARNED, size=192, train=train)
 
 
-_OF_COLOURNET = {"softness", "film", "window", "window_from"}
-_HANDOUT: dict[str, Callable[[str, str], RunConfig]] = {
-    "handout": handout,
-    "fast": fast,
-    "best": best,
-    "embedded": embedded,
-}
-_BY_NET: dict[str, dict[str, Callable[[str, str], RunConfig]]] = {
-    **dict.fromkeys(HANDOUT_CONFIGS, _HANDOUT),
-    NET_NAMES[ColourNetConfig]: {"photo": photo},
+_COLOURNET_ONLY = {"softness", "film", "window"}
+_Recipes = dict[str, Callable[[str, str], RunConfig]]
+_HANDOUT: _Recipes = {"handout": handout, "fast": fast, "best": best, "embedded": embedded}
+_RECIPES: dict[str, _Recipes] = {
+    "cnn": _HANDOUT,
+    "unet": _HANDOUT,
+    "colournet": {"photo": photo},
 }
 
 
 def recipe_names(net: str) -> tuple[str, ...]:
-    """The recipes of a network, the usual one first.
+    """Return the recipes of a network, the usual one first.
 
     Raises:
         ConfigError: there is no such network.
     """
-    if net not in _BY_NET:
-        raise ConfigError(f"needed one of the networks {', '.join(_BY_NET)}, got {net!r}")
-    return tuple(_BY_NET[net])
+    if net not in _RECIPES:
+        raise ConfigError(f"needed one of the networks {', '.join(_RECIPES)}, got {net!r}")
+    return tuple(_RECIPES[net])
 
 
 def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
-    """A named recipe for a network and a source, with some values changed; None changes nothing.
+    """Return a named recipe for a network and a source, with some values changed; None changes nothing.
 
     Raises:
         ConfigError: no such network, no such recipe of it, or a value out of range.
     """
     if name not in recipe_names(net):
-        raise ConfigError(f"needed one of the recipes of {net}, {', '.join(_BY_NET[net])}; got {name!r}")
-    return change(_BY_NET[net][name](net, source), **changes)
+        raise ConfigError(f"needed one of the recipes of {net}, {', '.join(_RECIPES[net])}; got {name!r}")
+    return change(_RECIPES[net][name](net, source), **changes)
 
 
 def change(config: RunConfig, **changes: Any) -> RunConfig:
-    """A configuration with some values of its network, its training or its own changed; None changes nothing.
+    """Return a configuration with values of it, its network or its training changed; None changes nothing.
 
     Raises:
         ConfigError: a value is out of range, or is of other networks.
     """
     given = {key: value for key, value in changes.items() if value is not None}
-    _require_own(config, set(given))
-    in_net, in_train = (
-        {key: given.pop(key) for key in list(given) if hasattr(part, key)}
-        for part in (config.net, config.train)
-    )
-    return replace(
-        config, net=replace(config.net, **in_net), train=replace(config.train, **in_train), **given
-    )
-
-
-def _require_own(config: RunConfig, names: set[str]) -> None:
-    """Refuse what has no meaning, or no effect, with this network."""
-    known = {one.name for part in (config, config.net, config.train) for one in fields(part)}
+    parts = (config.net, config.train, config)
+    in_net, in_train, in_run = ({one.name for one in fields(part)} for part in parts)
+    known = in_net | in_train | in_run
     if not isinstance(config.net, ColourNetConfig):
-        known -= _OF_COLOURNET
-    if foreign := sorted(names - known):
-        net = NET_NAMES[type(config.net)]
-        raise ConfigError(f"{net} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
+        known -= _COLOURNET_ONLY
+    if foreign := sorted(given.keys() - known):
+        name = NET_NAMES[type(config.net)]
+        raise ConfigError(f"{name} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
+    net = replace(config.net, **{key: given[key] for key in given.keys() & in_net})
+    train = replace(config.train, **{key: given[key] for key in given.keys() & in_train})
+    return replace(config, net=net, train=train, **{key: given[key] for key in given.keys() & in_run})

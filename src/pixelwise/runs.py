@@ -5,7 +5,7 @@ A run folder holds
 * ``run.json``: configuration, versions, data checksum, and the reasons for what was chosen automatically;
 * ``metrics.jsonl``: one line per epoch;
 * ``checkpoint.safetensors``: weights and optimiser state, from which a run goes on bit for bit;
-* ``samples.safetensors``: a few validation pictures, so that the run can be looked at without its data;
+* ``samples.safetensors``: a few validation pictures, so that the run can be shown without its data;
 * ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights);
 * ``report.html`` and ``card.md``, which `pixelwise.report` makes of these.
 """
@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -36,16 +36,14 @@ from pixelwise.processor import processor_name
 from pixelwise.shapes import Grey
 from pixelwise.tensors import first_line, read_tensors, write_tensors
 
-MODEL, CHECKPOINT, SAMPLES, MANIFEST, METRICS = (
-    "model.safetensors",
-    "checkpoint.safetensors",
-    "samples.safetensors",
-    "run.json",
-    "metrics.jsonl",
-)
+MODEL = "model.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+SAMPLES = "samples.safetensors"
+MANIFEST = "run.json"
+METRICS = "metrics.jsonl"
 DEFAULT_MODEL = "photo"
 Row = dict[str, Any]
-"""One epoch's line of metrics.jsonl: numbers, and in `losses` those of pieces of the epoch, in training."""
+"""One epoch's line of metrics.jsonl: `_METRICS_KEYS`, and in `losses` those of pieces of the epoch."""
 SIZES = range(8, 1025)
 """Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
 _NUM_SAMPLES = 8
@@ -54,24 +52,18 @@ _METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "tra
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A network with its label space, ready to predict."""
+    """A network with its palette, ready to predict."""
 
-    name: str
-    """A shipped model's name, or the path it was read from."""
-    net: Network
-    """In evaluation mode."""
+    name: str  # a shipped model's, or the path it was read from
+    net: Network  # in evaluation mode
     config: NetConfig
-    """What the network was built from."""
     palette: Palette
-    """What its classes mean."""
-    size: int
-    """Short side in pixels at which the network reads a photo."""
-    checksum: str
-    """SHA-256 of the file."""
+    size: int  # short side in pixels at which the network reads a photo
+    checksum: str  # SHA-256 of the file
 
     @torch.inference_mode()
     def logits(self, grey: Grey) -> Float32[Tensor, "N K h w"]:
-        """What the network says of grey pictures of any size, on the CPU, at that size over `out_stride`.
+        """Return the logits of grey pictures of any size, on the CPU, at that size over `out_stride`.
 
         At the lower and right border pixels repeat until the network's stride divides height and width.
         """
@@ -89,16 +81,13 @@ def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, s
     Raises:
         OutputError: the file cannot be written.
     """
-    about = {
-        "net": {"name": NET_NAMES[type(config)]} | asdict(config),
-        "palette": palette.to_dict(),
-        "size": size,
-    }
+    described = {"name": NET_NAMES[type(config)]} | asdict(config)
+    about = {"net": described, "palette": palette.to_dict(), "size": size}
     write_tensors(path, dict(net.state_dict()), about)
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
-    """A shipped model by its name, or a run folder or model file by its path.
+    """Open a shipped model by its name, or a run folder or model file by its path.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
@@ -138,8 +127,7 @@ def _require_agreement(config: NetConfig, palette: Palette, size: object) -> Non
 
 
 def _load(config: NetConfig, tensors: dict[str, Tensor]) -> Network:
-    """The network with its weights; memory is taken only once the weights are known to fit."""
-    with torch.device("meta"):
+    with torch.device("meta"):  # memory is taken only once the weights are known to fit
         net = build(config)
     needed, found = ({name: (t.shape, t.dtype) for name, t in d.items()} for d in (net.state_dict(), tensors))
     if wrong := sorted(name for name in needed | found if needed.get(name) != found.get(name)):
@@ -163,31 +151,24 @@ def _find_model(name_or_path: str) -> Path:
 
 @dataclass(kw_only=True)
 class Checkpoint:
-    """The state between two steps of a run."""
+    """The state of a run between two steps."""
 
     config: RunConfig
-    digest: str
-    """Checksum of the training data."""
-    step: int
-    """Steps done."""
+    digest: str  # of the training data
+    step: int  # steps done
     train_seconds: float
-    """Training time so far."""
-    epoch_loss_sum: float
-    """Sum of the current epoch's batch losses so far, each weighted by its images."""
-    precision: Precision
-    """Precision of the convolutions, kept since another would not go on bit for bit."""
-    tensors: dict[str, Tensor]
-    """Weights and optimiser state by name."""
+    precision: Precision  # kept since another would not go on bit for bit
+    tensors: dict[str, Tensor]  # weights, optimiser state and the epoch's losses
 
     def __post_init__(self) -> None:
-        numbers = _is_number(self.train_seconds) and _is_number(self.epoch_loss_sum)
         step = type(self.step) is int and 0 <= self.step < 2**63
-        if not (numbers and step and isinstance(self.digest, str) and self.precision in get_args(Precision)):
+        known = isinstance(self.digest, str) and self.precision in get_args(Precision)
+        if not (step and known and _is_number(self.train_seconds)):
             raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
 
 
 def resume_command(folder: Path) -> str:
-    """What goes on with an interrupted run."""
+    """Return the command that goes on with an interrupted run."""
     return shlex.join(["pixelwise", "train", "--resume", "--out", str(folder)])
 
 
@@ -214,33 +195,17 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     tensors, about = read_tensors(path)
     try:
-        return Checkpoint(**(about | {"config": RunConfig.from_dict(about["config"]), "tensors": tensors}))
+        config = RunConfig.from_dict(about.pop("config"))
+        known: dict[str, Any] = {one.name: about[one.name] for one in fields(Checkpoint) if one.name in about}
+        return Checkpoint(config=config, tensors=tensors, **known)  # older ones hold more
     except (KeyError, TypeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint of ours ({first_line(error)}); start the run anew"
         ) from error
 
 
-def flatten_state(state: dict[int, dict[str, Any]], prefix: str) -> dict[str, Tensor]:
-    """An optimiser's state as named tensors."""
-    return {
-        f"{prefix}.{index}.{key}": torch.as_tensor(value)
-        for index, values in state.items()
-        for key, value in values.items()
-    }
-
-
-def unflatten_state(tensors: dict[str, Tensor], prefix: str) -> dict[int, dict[str, Tensor]]:
-    """What `flatten_state` wrote, back as the optimiser had it."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in with_prefix(tensors, prefix).items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    return state
-
-
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose name starts with `prefix` and a dot, without it."""
+    """Return the tensors whose name starts with `prefix` and a dot, without it."""
     return {
         name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
     }
@@ -248,20 +213,15 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What run.json holds."""
+    """What run.json holds: all it takes to repeat the run."""
 
     config: RunConfig
-    data_sha256: str
-    """Checksum of the training data."""
-    reasons: dict[str, str]
-    """Why what was automatic came out as it did."""
+    data_sha256: str  # of the training data
+    reasons: dict[str, str]  # why what was automatic came out as it did
     versions: dict[str, str]
-    machine: dict[str, str]
-    """Processor, threads, Python."""
-    notes: tuple[str, ...] = ()
-    """What is to be known about the pictures, such as files left out."""
-    num_images: tuple[int, int] = (0, 0)
-    """Pictures to learn from, and to measure on; 0 where a run of an earlier version does not say."""
+    machine: dict[str, str]  # processor, threads, Python
+    notes: tuple[str, ...] = ()  # about the pictures, such as files left out
+    num_images: tuple[int, int] = (0, 0)  # to train and to validate on; 0 in runs of earlier versions
 
 
 def write_manifest(
@@ -272,7 +232,11 @@ def write_manifest(
     notes: Sequence[str] = (),
     num_images: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write run.json: all it takes to repeat the run, and why what was automatic came out as it did."""
+    """Write run.json.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     manifest = {
         "config": config.to_dict(),
         "data_sha256": digest,
@@ -289,38 +253,18 @@ def write_manifest(
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def write_samples(folder: Path, images: Tensor) -> None:
-    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
-    write_tensors(folder / SAMPLES, {"images": images[index]}, {})
-
-
-def read_samples(folder: Path) -> Tensor:
-    """The pictures that `write_samples` kept, uint8 (n, 3, H, W).
-
-    Raises:
-        CheckpointError: there are none, or the file is damaged or foreign.
-    """
-    tensors, _ = read_tensors(folder / SAMPLES)
-    images = tensors.get("images", torch.empty(0))
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
-        raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")
-    return images
-
-
 def read_manifest(folder: Path) -> Manifest:
-    """What `write_manifest` wrote.
+    """Read run.json.
 
     Raises:
         CheckpointError: the folder holds no run, or its file is damaged.
     """
     try:
         values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        tables = {name: _table(values[name]) for name in ("reasons", "versions", "machine")}
+        tables = {
+            name: {str(key): str(value) for key, value in values[name].items()}
+            for name in ("reasons", "versions", "machine")
+        }
         num_train, num_val = (int(num) for num in values.get("num_images", (0, 0)))
         return Manifest(
             config=RunConfig.from_dict(values["config"]),
@@ -335,9 +279,27 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _table(values: dict[str, Any]) -> dict[str, str]:
-    """Names and values as text."""
-    return {str(name): str(value) for name, value in values.items()}
+def write_samples(folder: Path, images: Tensor) -> None:
+    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
+    write_tensors(folder / SAMPLES, {"images": images[index]}, {})
+
+
+def read_samples(folder: Path) -> Tensor:
+    """Read the pictures that `write_samples` kept, uint8 (n, 3, H, W).
+
+    Raises:
+        CheckpointError: there are none, or the file is damaged or foreign.
+    """
+    tensors, _ = read_tensors(folder / SAMPLES)
+    images = tensors.get("images", torch.empty(0))
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")
+    return images
 
 
 def append_metrics(folder: Path, row: Row) -> None:
@@ -347,33 +309,27 @@ def append_metrics(folder: Path, row: Row) -> None:
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """The epochs of a run so far.
+    """Read the epochs of a run so far.
 
     Raises:
         CheckpointError: the folder holds no run, or its file is damaged.
     """
+    path, rows = folder / METRICS, []
     try:
-        return list(_rows(folder / METRICS))
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder} holds no run: {METRICS} is missing or no text") from error
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            return  # a line cut off by a kill; the epoch is done again
+            break  # a line cut off by a kill; the epoch is done again
         losses = row.get("losses", []) if isinstance(row, dict) else None
         if not isinstance(losses, list) or not all(map(_is_number, [*map(row.get, _METRICS_KEYS), *losses])):
             needed = f"the numbers {', '.join(_METRICS_KEYS)}"
             raise CheckpointError(f"{path} is damaged: line {number} needs {needed}; start the run anew")
-        yield row
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value from JSON is a number, and none of more digits than a float takes."""
-    return type(value) is float or (type(value) is int and abs(value) < 2**63)
+        rows.append(row)
+    return rows
 
 
 def cut_metrics(folder: Path, num_steps: int) -> None:
@@ -381,3 +337,8 @@ def cut_metrics(folder: Path, num_steps: int) -> None:
     rows = read_metrics(folder) if (folder / METRICS).is_file() else []
     kept = (json.dumps(row) + "\n" for row in rows if row["step"] <= num_steps)
     write_text(folder / METRICS, "".join(kept))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value from JSON is a number, and none of more digits than a float takes."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)

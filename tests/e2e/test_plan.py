@@ -65,21 +65,6 @@ def test_more_shots_than_photos_are_refused(pixelwise, folder):
     assert "needed 9 labelled photos to learn from, there are 5" in done.stderr
 
 
-def test_training_is_planned_by_recipe_with_the_options_of_train(pixelwise, tmp_path):
-    shared = "unet", "synthetic:shapes", "--epochs", "1", "--num-filters", "4", "--precision", "fp32"
-    done = pixelwise("plan", "train", *shared, "--out", tmp_path / "run", "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)["policies"]
-    assert list(told) == ["handout", "fast", "best", "embedded"]
-    assert all(set(cost) == KEYS for cost in told.values())
-    assert told["fast"]["flops"] < told["handout"]["flops"]
-    assert not (tmp_path / "run").exists()
-    done = pixelwise("plan", "train", *shared, "--recipe", "fast")
-    assert "fast: how it is known" in done.stdout
-    assert "handout" not in done.stdout
-    assert pixelwise("plan", "train", "unet").returncode == 2
-
-
 def test_a_batch_that_cannot_be_planned_says_why(pixelwise):
     halved = pixelwise("plan", "batch", "--photos", "0.5", "--workers", "2")
     assert halved.returncode == 2

@@ -78,7 +78,7 @@ def model(tmp_path_factory):
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     weights = {f"net.{name}": tensor for name, tensor in build(CONFIG).state_dict().items()}
-    state = {"digest": "0", "step": 1, "train_seconds": 1.0, "epoch_loss_sum": 1.0, "precision": "fp32"}
+    state = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
     write_checkpoint(folder, Checkpoint(config=RUN, tensors=weights, **state))
     return (folder / "checkpoint.safetensors").read_bytes()
 

@@ -1,10 +1,15 @@
-"""One contract for every network: shapes, sizes, parameter counts, checkpoint round trip."""
+"""The handout's networks and its convolution: shapes, sizes, gradients, checkpoint round trip."""
+
+import math
 
 import pytest
 import torch
+from torch import nn
 
 from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
-from pixelwise.models import build
+from pixelwise.models import MyConv2d, UnfoldedConvolution, build
+
+UNSKIPPED = UNetConfig(skip_full=False, skip_half=False, skip_quarter=False)
 
 
 @pytest.fixture(params=list(HANDOUT_CONFIGS.values()), ids=lambda config: config.__name__)
@@ -12,7 +17,7 @@ def kind(request):
     return request.param
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (4, 8), (12, 20)])
+@pytest.mark.parametrize(("height", "width"), [(4, 8), (12, 20)])
 @pytest.mark.parametrize(
     ("kernel", "num_filters", "num_colours", "num_in_channels"), [(3, 4, 24, 1), (5, 3, 7, 2)]
 )
@@ -23,58 +28,76 @@ def test_every_pixel_gets_logits(kind, height, width, kernel, num_filters, num_c
     assert net(torch.rand(2, num_in_channels, height, width)).shape == (2, num_colours, height, width)
 
 
-@pytest.mark.parametrize(("config", "num_parameters"), [(CNNConfig(), 86_784), (UNetConfig(), 112_344)])
+@pytest.mark.parametrize(
+    ("config", "num_parameters"),
+    [
+        (CNNConfig(), 86_784),
+        (UNetConfig(), 112_344),
+        (UNetConfig(skip_full=False), 112_344 - 9 * 24),
+        (UNetConfig(skip_half=False), 112_344 - 9 * 32 * 24),
+        (UNetConfig(skip_quarter=False), 112_344 - 9 * 64 * 32),
+    ],
+)
 def test_the_handouts_networks_have_its_parameter_counts(config, num_parameters):
-    assert sum(p.numel() for p in build(config).parameters()) == num_parameters
+    net = build(config)
+    assert sum(p.numel() for p in net.parameters()) == num_parameters
+    assert net(torch.rand(1, 1, 8, 12)).shape == (1, 24, 8, 12)
 
 
 def test_blocks_have_the_handouts_order():
     layers = [[type(layer).__name__ for layer in block] for block in list(build(CNNConfig()).children())[:5]]
     after = ["BatchNorm2d", "ReLU"]
-    down, across, up = (
-        ["MyConv2d", "MaxPool2d", *after],
-        ["MyConv2d", *after],
-        ["MyConv2d", "Upsample", *after],
-    )
+    down, across, up = (["MyConv2d", *resize, *after] for resize in (["MaxPool2d"], [], ["Upsample"]))
     assert layers == [down, down, across, up, up]
 
 
-def test_the_unet_sees_the_input_in_its_last_convolution_and_the_cnn_does_not():
-    # A change far away from pixel (0, 0) by the middle's window, but near in the last convolution's.
-    for config, reads_input in ((UNetConfig(), True), (CNNConfig(), False)):
-        net = build(config)
-        weight = next(weight for name, weight in net.named_parameters() if name == "classes.weight")
-        assert weight.shape[1] == 24 + reads_input
-
-
-@pytest.mark.parametrize(
-    ("skip", "num_weights"),
-    [("skip_full", 9 * 24), ("skip_half", 9 * 32 * 24), ("skip_quarter", 9 * 64 * 32)],
-)
-def test_a_skip_that_is_left_out_takes_the_weights_that_read_it(skip, num_weights):
-    net = build(UNetConfig(**{skip: False}))
-    assert sum(p.numel() for p in net.parameters()) == 112_344 - num_weights
-    assert net(torch.rand(1, 1, 8, 12)).shape == (1, 24, 8, 12)
-
-
-def test_a_unet_without_skips_is_the_cnn():
-    cnn, unet = build(CNNConfig()), build(UNetConfig(skip_full=False, skip_half=False, skip_quarter=False))
-    unet.load_state_dict(cnn.state_dict())
+def test_a_unet_without_skips_is_the_cnn_and_the_same_seed_builds_the_same():
+    nets = []
+    for config in (CNNConfig(), UNSKIPPED):
+        torch.manual_seed(5)
+        nets.append(build(config))
     x = torch.rand(2, 1, 16, 16)
-    assert torch.equal(unet(x), cnn(x))
+    assert torch.equal(nets[0](x), nets[1](x))
 
 
 def test_both_convolutions_make_the_same_network(kind):
-    torch.manual_seed(0)
     written, torchs = build(kind(num_filters=4, convolution="unfold")), build(kind(num_filters=4))
     torchs.load_state_dict(written.state_dict())
     x = torch.rand(3, 1, 16, 16)
     torch.testing.assert_close(written(x), torchs(x), rtol=1e-4, atol=1e-5)
 
 
-def test_the_same_seed_builds_the_same_network(kind):
-    nets = []
-    for _ in range(2):
-        torch.manual_seed(5)
-        nets.append(build(kind()).state_dict())
-    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+@pytest.mark.parametrize(("num_in", "num_out", "kernel"), [(1, 3, 3), (4, 2, 5), (3, 5, 1), (2, 2, 7)])
+@pytest.mark.parametrize("size", [(5, 9), (1, 1)])
+def test_both_ways_give_the_values_and_gradients_of_torchs_own_layer(num_in, num_out, kernel, size):
+    reference = nn.Conv2d(num_in, num_out, kernel, padding=kernel // 2).double()
+    outputs = []
+    for conv in (
+        reference,
+        *(MyConv2d(num_in, num_out, kernel, how).double() for how in ("torch", "unfold")),
+    ):
+        conv.load_state_dict(reference.state_dict())
+        x = torch.linspace(-1, 1, 2 * num_in * size[0] * size[1], dtype=torch.float64)
+        x = x.view(2, num_in, *size).requires_grad_()
+        out = conv(x)
+        (out * torch.arange(out.numel()).view_as(out).sin()).sum().backward()
+        outputs.append((out, x.grad, conv.weight.grad, conv.bias.grad))
+    for expected, *ours in zip(*outputs, strict=True):
+        for one in ours:
+            torch.testing.assert_close(one, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_written_backward_agrees_with_finite_differences():
+    tensors = [
+        torch.rand(shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((2, 2, 4, 5), (3, 2, 3, 3), (3,))
+    ]
+    assert torch.autograd.gradcheck(lambda x, w, b: UnfoldedConvolution.apply(x, w, b, 1), tensors)
+
+
+def test_weights_start_uniform_within_the_handouts_bound():
+    conv = MyConv2d(16, 200, 3)
+    bound = 1 / math.sqrt(16 * 9)
+    for values in (conv.weight, conv.bias):
+        assert 0.95 * bound < values.abs().max() <= bound
+    assert conv.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)

@@ -1,4 +1,4 @@
-"""Device and precision: chosen with a reason."""
+"""Device, precision, threads and memory."""
 
 import threading
 
@@ -11,28 +11,31 @@ from pixelwise.processor import ONE_THREAD, choose_device, choose_precision, com
 CPU = torch.device("cpu")
 
 
-def test_a_precision_asked_for_is_taken():
-    assert choose_precision("fp32", CPU) == ("fp32", "fp32: as asked")
-    assert choose_precision("bf16", CPU) == ("bf16", "bf16: as asked")
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_auto_measures_and_says_what_it_found():
+    assert choose_precision("bf16", CPU)[0] == "bf16"
     choice, reason = choose_precision("auto", CPU)
     assert choice in ("fp32", "bf16")
-    assert reason.startswith(f"{choice}: a 64-filter convolution takes ")
+    assert reason.startswith(choice)
 
 
-def test_convolutions_run_in_the_precision_chosen():
-    x, weight = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 3, 3)
-    for precision, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        with compute_in(precision, CPU):
-            assert torch.conv2d(x, weight).dtype == dtype
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_convolutions_run_in_the_precision_chosen(precision, dtype):
+    with compute_in(precision, CPU):
+        assert torch.conv2d(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 3, 3)).dtype == dtype
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_a_gpu_that_is_not_there_is_said_to_be_missing():
     assert choose_device("auto") == CPU
-    with pytest.raises(ConfigError, match=r"device cuda needs a GPU .* use --device cpu"):
+    with pytest.raises(ConfigError, match="cuda"):
         choose_device("cuda")
 
 
@@ -42,9 +45,8 @@ def test_peak_memory_grows_with_what_is_held():
     assert peak_memory_bytes(CPU) >= max(before, held.numel())
 
 
+@pytest.mark.usefixtures("three_threads")
 def test_two_callers_at_once_leave_torchs_threads_as_they_were():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
     both_inside, one_out = threading.Barrier(2, timeout=60), threading.Event()
     counts = []
 
@@ -56,30 +58,22 @@ def test_two_callers_at_once_leave_torchs_threads_as_they_were():
                 one_out.wait(60)
         one_out.set()
 
-    try:
-        callers = [threading.Thread(target=paint_first_in_last_out, args=(first,)) for first in (True, False)]
-        for caller in callers:
-            caller.start()
-        for caller in callers:
-            caller.join()
-        assert counts == [1, 1]
-        fresh = []
-        thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
-        thread.start()
-        thread.join()
-        assert [torch.get_num_threads(), *fresh] == [3, 3]
-    finally:
-        torch.set_num_threads(threads)
+    callers = [threading.Thread(target=paint_first_in_last_out, args=(first,)) for first in (True, False)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert counts == [1, 1]
+    thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert [torch.get_num_threads(), counts[-1]] == [3, 3]
 
 
+@pytest.mark.usefixtures("three_threads")
 def test_one_thread_within_one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with ONE_THREAD:
         with ONE_THREAD:
-            with ONE_THREAD:
-                assert torch.get_num_threads() == 1
             assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3

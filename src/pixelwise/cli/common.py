@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from pixelwise.config import Device, require_seed
-from pixelwise.errors import ConfigError
-from pixelwise.launch import is_one_of_several
 
 
 @Parameter(name="*")
@@ -50,27 +47,6 @@ class Outcome:
     values: dict[str, Any] = field(default_factory=dict)
     message: str = ""
     num_failed: int = 0
-
-
-@dataclass(frozen=True)
-class Several:
-    """What a verb gives back that is to be run by several processes at once."""
-
-    num: int
-
-
-def starts_several(workers: int) -> bool:
-    """Whether a verb is to be run by several processes, and this is none of them.
-
-    Raises:
-        ConfigError: there are to be fewer than 1, or more than processors; two may be tried out on one.
-    """
-    most = max(2, len(os.sched_getaffinity(0)))  # each holds all that one alone would: dozens fill the memory
-    if workers < 1:
-        raise ConfigError(f"--workers needs to be at least 1, got {workers}")
-    if workers > most:
-        raise ConfigError(f"--workers needs to be at most {most} on this machine, got {workers}")
-    return workers > 1 and not is_one_of_several()
 
 
 def say(message: str, *, quiet: bool = False, always: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, Several, say, starts_several
+from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.cli.options import FinetuneOptions
 from pixelwise.errors import ConfigError
 
@@ -24,10 +24,9 @@ def finetune(
     /,
     *,
     plan: Annotated[bool, Parameter(negative="")] = False,
-    workers: Annotated[int, Parameter()] = 1,
     options: FinetuneOptions = FinetuneOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
-) -> Outcome | Several:
+) -> Outcome:
     """Learn to cut out what a few masks show, or to colour as a few photos are: the last layer, solved.
 
     The network's features are computed once, kept in the user's cache, and used by every later run, with
@@ -45,21 +44,12 @@ def finetune(
         Photos and masks: flowers17, flowers17:classes, or folder:PATH. With --task colour: folder:PATH.
     plan
         Say first what learning will cost in time and memory, and afterwards, beside it, what it came to.
-    workers
-        Processes on this machine that each look at a share of the photos; of the exact last layer.
     """
-    given = {"--plan": plan, "--curve": options.curve, "--task colour": options.task == "colour"}
-    if workers > 1 and (others := [name for name, is_given in given.items() if is_given]):
-        raise ConfigError(f"needed --workers without {' and '.join(others)}, got both; leave out one")
-    if starts_several(workers):
-        return Several(workers)
     if options.task == "colour":
         return _colours(source, options, common, plan=plan)
     config = options.config(source, common.seed)
     from pixelwise.finetune import finetune as learn
     from pixelwise.finetune.curve import ladder
-    from pixelwise.processes import joined
-    from pixelwise.processor import choose_device
 
     climbed = (
         ladder(config, options.data_dir) if options.curve else None
@@ -67,10 +57,7 @@ def finetune(
 
     path = options.out or _named_after(source, ".head.safetensors")
     announce = partial(_announce, common) if plan else None
-    with joined(choose_device(common.device)) as group:
-        result = learn(config, path, options.data_dir, common.device, announce=announce, group=group)
-    if not group.leads:
-        return Outcome()
+    result = learn(config, path, options.data_dir, common.device, announce=announce)
     outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
     return _with_curve(outcome, climbed, path, common) if climbed else outcome
 

@@ -151,7 +151,7 @@ class FinetuneOptions:
 
 _OF_RECIPES = (
     *("palette", "num_colours", "size", "rebalance", "softness", "film"),
-    *("kernel", "num_filters", "convolution", "precision", "accumulate"),
+    *("kernel", "num_filters", "convolution", "precision"),
 )
 """Options that go by the names of what they change in a recipe."""
 
@@ -197,10 +197,6 @@ class TrainOptions:
         Torch's kernel, or the written-out matrix product: the same numbers.
     precision
         fp32, bf16, or auto: bf16 where this processor computes it faster, measured.
-    accumulate
-        Parts in which a batch is gone through, one after the other: less memory; batch norm sees a part.
-    own_norm
-        Of several processes, batch norm by the share of each: faster, and another loss than on one.
     out
         The run's folder; out/NET-SOURCE-RECIPE if not given.
     resume
@@ -226,8 +222,6 @@ class TrainOptions:
     num_filters: int | None = None
     convolution: Literal["torch", "unfold"] | None = None
     precision: Precision | None = None
-    accumulate: int | None = None
-    own_norm: Annotated[bool, Parameter(negative="")] = False
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None
     resume: Annotated[bool, Parameter(negative="")] = False
     data_dir: DataDir = None
@@ -269,7 +263,6 @@ class TrainOptions:
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
             "reshuffle": False if self.fixed_order else None,
-            "shared_norm": False if self.own_norm else None,
             **{name: getattr(self, name) for name in _OF_RECIPES},
             "seed": seed or None,  # as all recipes have it; a run to go on with may have another
         }

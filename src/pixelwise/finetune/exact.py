@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,6 @@ from pixelwise.finetune.lesson import Lesson, Taught
 from pixelwise.finetune.shots import looks, num_looks
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
-from pixelwise.processes import ALONE, Processes
 from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
 
@@ -32,13 +30,9 @@ def learn_last_layer(lesson: Lesson) -> Taught:
     start_s = time.perf_counter()
     seen = seen_of(lesson.shots, lesson.config.looks)
     with certified(lesson.backbone) as watch:
-        num = len(looks_of(seen))
-        own = share_of(seen, lesson.group.part(0, num))
-        features = lesson.group.all_or_none(lambda: look_at(lesson, looks_of(own)))
+        features = look_at(lesson, looks_of(seen))
         looked_s = time.perf_counter()
-        learned = solve_head(
-            lesson.config, lesson.classes.num_classes, own, features, num_looks=num, group=lesson.group
-        )
+        learned = solve_head(lesson.config, lesson.classes.num_classes, seen, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
     if learned.unseen:
@@ -54,7 +48,7 @@ def learn_last_layer(lesson: Lesson) -> Taught:
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
         facts=_facts(learned),
         num_learned=solved.weights.num_learned,
-        num_looks=num,
+        num_looks=len(features),
         extract_s=looked_s - start_s,
         solve_s=solved_s - looked_s,
     )
@@ -75,17 +69,6 @@ def looks_of(seen: Sequence[Seen]) -> list[PhotoLook]:
     return [PhotoLook(shot.photo, view) for shot, views in seen for view in views]
 
 
-def share_of(seen: Sequence[Seen], part: slice) -> list[Seen]:
-    """Those of all looks, counted photo by photo, that are in `part`; no photo without any."""
-    shares, before = [], 0
-    for shot, views in seen:
-        own = views[max(0, part.start - before) : max(0, part.stop - before)]
-        before += len(views)
-        if own:
-            shares.append((shot, own))
-    return shares
-
-
 def look_at(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
     """Features of the backbone as it is, from the cache or into it.
 
@@ -102,19 +85,15 @@ def solve_head(
     num_classes: int,
     seen: Sequence[Seen],
     features: Sequence[PhotoMaps],
-    *,
-    num_looks: int | None = None,
-    group: Processes = ALONE,
 ) -> Learned:
-    """The best head of what is seen, from the features of each look; of a group's share of `num_looks`.
+    """The best head of what is seen, from the features of each look.
 
     Copies of a photo count as one where photos are left out to choose the ridge by.
 
     Raises:
         DataError, LabelError: labels cannot be read or used.
     """
-    every_digest = itertools.chain(*group.each([one.digest for one in features]))
-    numbers = {digest: number for number, digest in enumerate(every_digest)}
+    numbers = {one.digest: number for number, one in enumerate(features)}
 
     def every_look() -> Iterator[Look]:
         sources = iter(features)
@@ -127,12 +106,11 @@ def solve_head(
     with ONE_THREAD:  # pixels are shared among threads already
         return learn_exactly(
             every_look,
-            num_looks or len(features),
+            len(features),
             num_classes,
             ridge=config.ridge,
             rebalance=config.rebalance,
             whole=config.loss == "whole",
-            group=group,
         )
 
 

@@ -15,21 +15,17 @@ from pixelwise.head import (
     Chosen,
     Maps,
     Moments,
-    Objective,
     Pixels,
     Solved,
-    Weights,
     WholePhotos,
     choose_ridge,
     features_at,
     grid,
-    over_all,
     solve,
 )
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_counts, weights_of
 from pixelwise.photos.ahead import worked_ahead
-from pixelwise.processes import ALONE, Processes
 
 _SPARSE_FRAC = 0.1  # labelled, of the pixels of a look; looks at flowers17 have 0.49 and more
 _LEAST_A_CLASS = 20  # pixels of a look, where its labels are sparse
@@ -62,14 +58,9 @@ class Gathered:
     photos: Int64[Tensor, " P"]
     """Which photo each pixel is of."""
 
-    def every(self, step: int, group: Processes = ALONE) -> Gathered:
-        """Each `step`-th of all processes' pixels, in the order of one that had them all."""
-        before = sum(group.each(len(self.labels))[: group.rank])
-        own = slice(-before % step, None, step)
-        parts = (self.features[own], self.labels[own], self.photos[own])
-        if group.num == 1:
-            return Gathered(*parts)
-        return Gathered(*(torch.cat(group.each(part.clone())) for part in parts))
+    def every(self, step: int) -> Gathered:
+        """Each `step`-th of the pixels."""
+        return Gathered(self.features[::step], self.labels[::step], self.photos[::step])
 
     def pixels(self, num_classes: int, class_weights: Tensor | None) -> Pixels:
         """All of them."""
@@ -193,52 +184,33 @@ def learn_exactly(
     ridge: float | None = None,
     rebalance: float = 0.0,
     whole: bool = False,
-    group: Processes = ALONE,
 ) -> Learned:
     """The best head for some looks at photos, which `looks` gives anew each time.
 
     `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
     labelled pixel of every look counts, through the enlargement, and all looks are held; without, a sample
-    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`. Of a `group` of
-    processes each calls this with its own of `num_looks` looks, one at least, in the order of one process
-    that had them all; each gets that one's head.
+    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`.
 
     Raises:
         LabelError: no pixel has a label, all have the same, or a label is no class.
-        ProcessLostError: another process of the group is gone.
     """
-    gathered = group.all_or_none(lambda: gather(looks(), pixels_a_look(num_looks)))
-    labels = torch.cat(group.each(gathered.labels))
-    _require_two_classes(labels)
+    gathered = gather(looks(), pixels_a_look(num_looks))
+    _require_two_classes(gathered.labels)
     # A sample may miss a class that whole photos have.
     counts = class_counts((look.labels for look in looks()) if whole else [gathered.labels], num_classes)
-    group.add_up(counts)
     weights = weights_of(counts, rebalance) if rebalance else None
-    moments, chosen = _scaled(gathered, len(labels), num_classes, weights, group, choose=ridge is None)
+    moments, chosen = _scaled(gathered, num_classes, weights, choose=ridge is None)
     if ridge is None:
         ridge = chosen.ridge if chosen else DEFAULT_RIDGE
 
-    def solved_over(own: Objective | None, start: Weights | None) -> Solved:
-        return over_all(
-            own,
-            len(moments.mean),
-            num_classes,
-            group,
-            lambda objective: solve(objective, ridge, start, moments),
-        )
-
-    own = gathered.pixels(num_classes, weights) if _any_known([gathered.labels]) else None
-    solved = solved_over(own, chosen.start if chosen else None)
+    start = chosen.start if chosen else None
+    solved = solve(gathered.pixels(num_classes, weights), ridge, start, moments)
     if whole:
         seen = list(looks())
-        maps, drawn = [look.maps for look in seen], [look.labels for look in seen]
-        photos = WholePhotos(maps, drawn, num_classes, weights) if _any_known(drawn) else None
-        solved = solved_over(photos, solved.weights)
+        maps, labels = [look.maps for look in seen], [look.labels for look in seen]
+        photos = WholePhotos(maps, labels, num_classes, weights)
+        solved = solve(photos, ridge, solved.weights, moments)
     return Learned(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
-
-
-def _any_known(labels: Iterable[UInt8[Tensor, "..."]]) -> bool:
-    return any(bool((one != IGNORE).any()) for one in labels)
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -255,20 +227,12 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
 
 
 def _scaled(
-    gathered: Gathered,
-    num_pixels: int,
-    num_classes: int,
-    class_weights: Tensor | None,
-    group: Processes,
-    *,
-    choose: bool,
+    gathered: Gathered, num_classes: int, class_weights: Tensor | None, *, choose: bool
 ) -> tuple[Moments, Chosen | None]:
-    """How all processes' features lie, and where asked the ridge that does best: of a sample of them."""
-    num_features = gathered.features.shape[1]
-    moments = Moments.of_rows(
-        gathered.every(max(1, num_pixels // (ROWS_A_FEATURE * num_features)), group).features
-    )
+    """How features lie, and where asked the ridge that does best: of a sample of them."""
+    num_pixels, num_features = gathered.features.shape
+    moments = Moments.of_rows(gathered.every(max(1, num_pixels // (ROWS_A_FEATURE * num_features))).features)
     if not choose:
         return moments, None
-    some = gathered.every(max(1, num_pixels // NUM_PIXELS_TO_CHOOSE), group)
-    return moments, group.by_first(lambda: best_ridge(some, num_classes, class_weights, moments))
+    some = gathered.every(max(1, num_pixels // NUM_PIXELS_TO_CHOOSE))
+    return moments, best_ridge(some, num_classes, class_weights, moments)

@@ -19,7 +19,6 @@ from pixelwise.finetune.policies import learned_names
 from pixelwise.finetune.shots import copies_together, draw, unfold
 from pixelwise.frozen import Certificate
 from pixelwise.head import Weights
-from pixelwise.processes import ALONE, Processes
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
@@ -47,8 +46,6 @@ class Lesson:
     """Short sides in pixels at which photos are read."""
     cache: FeatureCache
     device: torch.device
-    group: Processes = ALONE
-    """Who learns it: each process looks at its share of the photos."""
 
     @property
     def epochs(self) -> int:
@@ -62,7 +59,6 @@ def prepare(
     backbone: Backbone,
     device: torch.device,
     cache: FeatureCache,
-    group: Processes = ALONE,
 ) -> Lesson:
     """What a configuration asks for.
 
@@ -82,7 +78,6 @@ def prepare(
         sizes=config.sizes or ((_HANDOUT_SIZE,) if config.solver == "adam" else backbone.sizes),
         cache=cache,
         device=device,
-        group=group,
     )
 
 
@@ -110,24 +105,11 @@ def require_possible(lesson: Lesson, held_out: Sequence[LabelledPhoto]) -> None:
     config = lesson.config
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
-    if lesson.group.num > 1:
-        _require_shareable(lesson)
     if config.policy != "last-layer":
         require_watched(lesson)
         learned_names(lesson.backbone, config.policy)
     if config.advise:
         split_trial(lesson, held_out)
-
-
-def _require_shareable(lesson: Lesson) -> None:
-    config, num = lesson.config, lesson.group.num
-    if config.has_epochs or config.advise:
-        raise ConfigError("--workers is for the exact last layer: leave out --policy, --solver and --advise")
-    if len(lesson.shots) < num:
-        raise ConfigError(
-            f"needed a photo to learn from for each of {num} processes, got {len(lesson.shots)}; "
-            "give fewer --workers"
-        )
 
 
 def require_watched(lesson: Lesson) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ from pixelwise.finetune.lesson import Lesson, Taught, prepare, require_possible
 from pixelwise.finetune.score import count, uncached
 from pixelwise.head import Weights
 from pixelwise.heads import Head, photo_mark, write_head
-from pixelwise.processes import ALONE, Processes
 from pixelwise.processor import choose_device, peak_memory_bytes
 from pixelwise.scores import ImageCounts, SegmentationScores
 
@@ -86,7 +84,6 @@ def finetune(
     device: Device = "auto",
     cache: FeatureCache | None = None,
     announce: Callable[[Plan], None] | None = None,
-    group: Processes = ALONE,
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
@@ -100,10 +97,9 @@ def finetune(
         FrozenError: something changed that was to stay, which is a fault of ours.
         Interrupted: Ctrl-C came while a policy or solver with epochs learned; its best until then is written.
         OutputError: the head cannot be written.
-        ProcessLostError: another process of the group is gone.
     """
     start_s = time.perf_counter()
-    group.by_first(lambda: require_writable(out))
+    require_writable(out)
     labelled = load_labelled(config.source, data_dir, config.seed)
     part, scored = labelled.held_out()
     if not scored:
@@ -114,13 +110,12 @@ def finetune(
             len(labelled.train),
         )
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    on = choose_device(device) if group.num == 1 else group.device
-    lesson = prepare(config, labelled, backbone, on, cache or FeatureCache(), group)
+    lesson = prepare(config, labelled, backbone, choose_device(device), cache or FeatureCache())
     require_possible(lesson, labelled.val)
     plan = _announced(lesson, scored, announce) if announce else None
     taught = _learn(lesson)
     head = _head(lesson, labelled, taught, out)
-    group.by_first(lambda: write_head(out, head))
+    write_head(out, head)
     if taught.interrupted:
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
     score_start_s = time.perf_counter()
@@ -128,10 +123,10 @@ def finetune(
     scored_s = time.perf_counter()
     if after:
         head = replace(head, facts=head.facts | _score_facts(part, after))
-        group.by_first(lambda: write_head(out, head))
+        write_head(out, head)
     if config.then_all and labelled.val:
         head = _learned_from_all(lesson, labelled, head)
-        group.by_first(lambda: write_head(out, head))
+        write_head(out, head)
     measured = _measured(plan, lesson.device) if plan else None
     return FinetuneResult(
         head=head,
@@ -208,13 +203,11 @@ def score(lesson: Lesson, taught: Taught, scored: Sequence[LabelledPhoto]) -> Sc
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
-    own = scored[lesson.group.part(0, len(scored))]
     first = taught.untaught or untaught(taught.weights, lesson.config.seed)
     started = [taught.start] if taught.start else []
     ended = [] if taught.changed else [taught.weights]
     heads = [first, *started, *ended]
-    shares = lesson.group.each(lesson.group.all_or_none(lambda: _counts(lesson, heads, own)))
-    counts = [list(itertools.chain(*of_head)) for of_head in zip(*shares, strict=True)]
+    counts = _counts(lesson, heads, scored)
     if taught.changed:
         counts += count([taught.weights], scored, uncached(scored, taught.backbone, lesson))
     scores = [SegmentationScores.of(one, lesson.classes, lesson.config.seed) for one in counts]

@@ -21,7 +21,6 @@ from pixelwise.head.solve import (
     choose_ridge_by_loss,
     solve,
 )
-from pixelwise.head.together import over_all
 
 __all__ = [
     "RIDGES",
@@ -40,6 +39,5 @@ __all__ = [
     "features_at",
     "grid",
     "labels_by",
-    "over_all",
     "solve",
 ]

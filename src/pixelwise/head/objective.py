@@ -1,9 +1,9 @@
-"""What a linear head's loss is, over pixels or over whole photos.
+"""Linear heads, and their loss over sampled pixels or whole photos.
 
 The features of a pixel are the values of all maps of its photo at its place, read bilinearly. A linear head
 and an interpolation whose weights add up to 1 commute, so a loss at the photo's full size needs no large
 features: logits are computed on the small maps and then enlarged, to the same numbers. That is `WholePhotos`;
-`Pixels` is a sample of the same loss, for many photos. Whoever solves sees an `Objective`, either of the two.
+`Pixels` is a sample of the same loss, for many photos. The solver sees an `Objective`, either of the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import cross_entropy
-from pixelwise.models.linear import logits_of_maps as logits_of_batch
+from pixelwise.models.linear import logits_of_maps
 from pixelwise.processor import ONE_THREAD
 from pixelwise.scores import Confusion
 
@@ -40,49 +40,38 @@ class Weights:
 
     @property
     def num_learned(self) -> int:
-        """Numbers in it."""
+        """Number of weights and biases."""
         return self.weight.numel() + self.bias.numel()
 
     def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
-        """What the head says of a photo, at `size` (height, width)."""
-        return logits_of_maps(maps, self.weight, self.bias, size)
+        """Return the logits of a photo, at `size` (height, width).
+
+        Raises:
+            ShapeError: the maps' channels together are not D.
+        """
+        return logits_of_maps([one[None] for one in maps], self.weight, self.bias, size)[0]
 
     def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
-        """The likeliest class of each pixel of a photo, at `size` (height, width); the first on a tie."""
+        """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
         return labels_by([self], maps, size)[0]
 
     def over_first(self) -> Weights:
-        """How much each class but the first exceeds the first: K - 1 rows that say who is likeliest."""
+        """Return the K - 1 rows by which the logits of the other classes exceed those of class 0."""
         return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
 
 def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
-    """What `Weights.labels` gives for each of several heads; the maps are gone through once.
-
-    Only how much a class exceeds the first one counts, so that the first needs no logits.
-    """
+    """Return `Weights.labels` of each of several heads, in one pass over the maps."""
     over = [head.over_first() for head in heads]
-    weight, bias = torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over])
-    excess = logits_of_maps(maps, weight, bias, size).split([len(one.bias) for one in over])
-    return [_likeliest(one) for one in excess]
-
-
-def _likeliest(excess: Float[Tensor, "_K_less_1 H W"]) -> UInt8[Tensor, "H W"]:
-    if len(excess) == 1:  # comparing is several times as fast as looking for a largest
-        return (excess[0] > 0).to(torch.uint8)
-    best, label = excess.max(0)
-    return ((label + 1) * (best > 0)).to(torch.uint8)
-
-
-def logits_of_maps(
-    maps: Maps, weight: Float[Tensor, "K D"], bias: Float[Tensor, " K"], size: tuple[int, int]
-) -> Float[Tensor, "K H W"]:
-    """Logits of one photo at `size` (height, width): computed on each map, enlarged bilinearly, added.
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
-    return logits_of_batch([one[None] for one in maps], weight, bias, size)[0]
+    joined = Weights(torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over]))
+    labels = []
+    for logits in joined.logits(maps, size).split([len(one.bias) for one in over]):
+        if len(logits) == 1:  # comparing is several times as fast as looking for a largest
+            labels.append((logits[0] > 0).to(torch.uint8))
+        else:
+            best, label = logits.max(0)
+            labels.append(((label + 1) * (best > 0)).to(torch.uint8))
+    return labels
 
 
 @runtime_checkable
@@ -97,26 +86,23 @@ class Objective(Protocol):
     def num_features(self) -> int:
         """D."""
 
-    @property
-    def total_weight(self) -> float:
-        """Sum of the pixels' weights, which the mean is over."""
-
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
+        """Return the mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
 
     def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """Features of about `num_rows` pixels, spread evenly: what scales the problem."""
+        """Return features of about `num_rows` pixels, spread evenly, by which the problem is scaled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
     """Features and labels of single pixels.
 
-    `labels` are classes (P,), IGNORE left out, or chances of every class (P, K) adding up to 1.
-    `class_weights` weigh each pixel by its class; the mean is the weighted one.
+    `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K).
+    `class_weights` weight each pixel by its class; the mean is the weighted one.
 
     Raises:
         LabelError: a label is no class, or there is no labelled pixel.
+        ShapeError: the probabilities are not (P, K).
     """
 
     features: Float[Tensor, "P D"]
@@ -128,11 +114,10 @@ class Pixels:
         if self.labels.is_floating_point():
             if self.labels.shape != (len(self.features), self.num_classes):
                 needed = (len(self.features), self.num_classes)
-                raise ShapeError(f"needed chances of shape {needed}, got {tuple(self.labels.shape)}")
-        elif bool(((self.labels != IGNORE) & (self.labels >= self.num_classes)).any()):
-            wrong = int(self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)][0])
-            raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {wrong}")
-        if self.total_weight == 0:
+                raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
+        elif len(wrong := self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)]):
+            raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {int(wrong[0])}")
+        if not any(self._targets(start)[0].any() for start in range(0, len(self.features), _ROWS)):
             raise LabelError("needed at least one labelled pixel, got none")
 
     @property
@@ -140,23 +125,18 @@ class Pixels:
         """D."""
         return self.features.shape[1]
 
-    @property
-    def total_weight(self) -> float:
-        """As `Objective`."""
-        return sum(float(self._chances(start)[0].sum()) for start in range(0, len(self.features), _ROWS))
-
-    def _chances(self, start: int) -> tuple[Tensor, Tensor]:
-        """Weights (P', 1) and chances (P', K) of the rows from `start`."""
+    def _targets(self, start: int) -> tuple[Tensor, Tensor]:
+        """Return pixel weights (P', 1) and probabilities (P', K) of the rows from `start`."""
         labels = self.labels[start : start + _ROWS]
         factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
         if labels.is_floating_point():
             return labels @ factors[:, None], labels
         known = labels != IGNORE
-        chances = F.one_hot(labels.long() * known, self.num_classes).float()
-        return (chances @ factors[:, None]) * known[:, None], chances
+        probs = F.one_hot(labels.long() * known, self.num_classes).float()
+        return (probs @ factors[:, None]) * known[:, None], probs
 
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        """As `Objective`; two threads take half of the pixels each."""
+        """Return the mean loss in nats a pixel, and its gradients; two threads share the pixels."""
         # Only how much classes exceed the first one counts, and the gradients of all add up to 0: of two
         # classes one is computed.
         further, further_bias = weight[1:] - weight[0], bias[1:] - bias[0]
@@ -171,31 +151,28 @@ class Pixels:
     def _sums(
         self, starts: Sequence[int], further: Tensor, further_bias: Tensor
     ) -> tuple[float, float, Tensor, Tensor]:
-        """Over the rows from each start: of losses, of weights, and of both gradients."""
+        """Return the sums of losses, weights and both gradients over the rows from each start."""
         value, total = 0.0, 0.0
         by_further, by_bias = torch.zeros_like(further), further.new_zeros(self.num_classes)
         for start in starts:
             rows = self.features[start : start + _ROWS].to(further.dtype)
-            factors, chances = (part.to(further.dtype) for part in self._chances(start))
+            factors, probs = (part.to(further.dtype) for part in self._targets(start))
             logits = F.linear(rows, further, further_bias)  # classes in rows: a fourth of the time
             logs = F.pad(logits, (1, 0)).log_softmax(1)
-            value -= float((factors * chances * logs).sum(dtype=torch.float64))
-            error = (logs.exp() - chances) * factors
+            value -= float((factors * probs * logs).sum(dtype=torch.float64))
+            error = (logs.exp() - probs) * factors
             by_further += error[:, 1:].T @ rows
             by_bias += error.sum(0)
             total += float(factors.sum())
         return value, total, by_further, by_bias
 
     def confusion(self, head: Weights) -> Confusion:
-        """How often a head gives pixels of each class each class; they need labels, not chances.
-
-        Pixels without label are left out.
-        """
+        """Return how often a head gives the labelled pixels of each class each class."""
         given = (self.features.float() @ head.weight.T + head.bias).argmax(1).to(torch.uint8)
         return Confusion.of(given[None].numpy(), self.labels[None].to(torch.uint8).numpy(), self.num_classes)
 
     def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """As `Objective`."""
+        """Return features of about `num_rows` pixels, spread evenly."""
         return self.features[:: max(1, len(self.features) // num_rows)].float()
 
 
@@ -213,28 +190,23 @@ class WholePhotos:
         """D."""
         return sum(len(one) for one in self.maps[0])
 
-    @property
-    def total_weight(self) -> float:
-        """As `Objective`."""
-        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        known = (labels[labels != IGNORE].long() for labels in self.labels)
-        return sum(float(factors[one].sum()) for one in known)
-
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        """As `Objective`."""
-        weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
-        value, total = 0.0, self.total_weight
+        """Return the mean loss in nats a pixel, and its gradients."""
+        head = Weights(weight.clone().requires_grad_(), bias.clone().requires_grad_())
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        value, total = 0.0, 0.0
         for maps, labels in zip(self.maps, self.labels, strict=True):
-            logits = logits_of_maps(maps, weight, bias, (labels.shape[0], labels.shape[1]))
+            logits = head.logits(maps, (labels.shape[0], labels.shape[1]))
             loss = cross_entropy(logits[None], labels[None], weights=self.class_weights, reduction="sum")
             loss.backward()
             value += loss.item()
-        assert weight.grad is not None
-        assert bias.grad is not None
-        return value / total, weight.grad / total, bias.grad / total
+            total += float(factors[labels[labels != IGNORE].long()].sum())
+        assert head.weight.grad is not None
+        assert head.bias.grad is not None
+        return value / total, head.weight.grad / total, head.bias.grad / total
 
     def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """As `Objective`."""
+        """Return features of about `num_rows` pixels, spread evenly over the photos."""
         sampled = []
         for maps, labels in zip(self.maps, self.labels, strict=True):
             height, width = labels.shape
@@ -244,13 +216,13 @@ class WholePhotos:
 
 
 def grid(height: int, width: int, step: int) -> Int64[Tensor, "P 2"]:
-    """Rows and columns of every `step`-th pixel both ways, from half a step inside the border."""
+    """Return (row, column) of every `step`-th pixel both ways, from half a step inside the border."""
     rows, columns = (torch.arange(min(step // 2, length - 1), length, step) for length in (height, width))
     return torch.cartesian_prod(rows, columns)
 
 
 def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int]) -> Float32[Tensor, "P D"]:
-    """Features of single pixels (row, column) of a photo of `size` (height, width).
+    """Return the features of single pixels (row, column) of a photo of `size` (height, width).
 
     Each map is read bilinearly where it would be enlarged, so that a linear head gives the same logits.
     """

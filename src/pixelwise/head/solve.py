@@ -1,7 +1,7 @@
-"""The least loss of a linear head, found and certified.
+"""The head of least loss, found by L-BFGS and certified by the norm of its gradient.
 
 Multinomial logistic regression with a ridge is convex: it has one answer, which does not depend on a seed, a
-learning rate or a number of epochs. It is found by L-BFGS and certified by the norm of its gradient.
+learning rate or a number of epochs.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from pixelwise.head.objective import Objective, Pixels, Weights
 from pixelwise.scores import Confusion
 
 _MOST_STEPS = 500  # a whitened problem takes about 30
-_REGULAR = 1e-4  # curvature in all directions: far more than rounding takes from the least
+_MIN_CURVATURE = 1e-4  # in all directions: far more than rounding takes from the least
 ROWS_A_FEATURE = 4
-"""Pixels that the whitening sees; more change the number of steps little."""
+"""Pixels that the whitening sees, for each feature; more change the number of steps little."""
 _CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
 RIDGES = (1.0, 0.3, 0.1, 0.03)
-"""Tried where none is given, of features scaled to deviation 1; what is learned depends little on them."""
+"""Tried where none is given, on features scaled to deviation 1; the head depends little on them."""
 GRADIENT_NORM = 1e-5
 """Where steps end, of the whitened gradient; single precision sums to about a tenth of it."""
 CERTIFIED = 1e-4
-"""The most that the gradient by weights of scaled features may be, for a head to be called the best."""
+"""The largest gradient by weights of scaled features with which a head counts as the best."""
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
 _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
 
@@ -60,7 +60,7 @@ class Solved:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """How features lie: what scales a problem. Worth keeping where one problem is solved with many ridges."""
+    """Mean, scale and correlation of features, which scale a problem; computed once for many ridges."""
 
     mean: Float[Tensor, " D"]
     scale: Float[Tensor, " D"]
@@ -69,12 +69,12 @@ class Moments:
 
     @staticmethod
     def of(objective: Objective) -> Moments:
-        """Moments of some of an objective's pixels."""
+        """Return the moments of a sample of an objective's pixels."""
         return Moments.of_rows(objective.sample(ROWS_A_FEATURE * objective.num_features))
 
     @staticmethod
     def of_rows(rows: Float[Tensor, "P D"]) -> Moments:
-        """Moments of some pixels' features."""
+        """Return the moments of some pixels' features."""
         mean = rows.mean(0)
         scale = rows.std(0, correction=0).clamp_min(_SMALLEST_SCALE)
         rows = (rows - mean) / scale
@@ -88,13 +88,13 @@ def solve(
     moments: Moments | None = None,
     gradient_norm: float = GRADIENT_NORM,
 ) -> Solved:
-    """The head whose loss plus ridge is least.
+    """Return the head whose loss plus ridge is least.
 
     Steps are taken in coordinates in which the curvature is about the same in all directions, which takes the
     steps from hundreds to tens and leaves the answer as it is. The bias bears hardly any ridge.
 
     Raises:
-        ConfigError: the ridge is not above 0; without one, classes that can be told apart have no best head.
+        ConfigError: the ridge is not above 0; without one, separable classes have no best head.
         UnsolvedError: the gradient did not become as small as `CERTIFIED`, in double precision either.
     """
     if not ridge > 0:
@@ -102,9 +102,7 @@ def solve(
     start_s = time.perf_counter()
     moments = moments or Moments.of(objective)
     found = _search(objective, _Scaling(moments, ridge), start, gradient_norm)
-    if (
-        found.gradient_norm > CERTIFIED
-    ):  # where means are large beside deviations, float32 loses the last digits
+    if found.gradient_norm > CERTIFIED:  # means far from 0 take the last digits of float32
         more = _search(objective, _Scaling(moments, ridge, torch.float64), found.weights, gradient_norm)
         found = replace(more, num_steps=found.num_steps + more.num_steps)
     if not found.gradient_norm <= CERTIFIED:
@@ -116,7 +114,7 @@ def solve(
 
 
 def _search(objective: Objective, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> Solved:
-    """Steps until the whitened gradient is small, or nothing moves; how good that is, is measured."""
+    """Take steps until the whitened gradient is small, or nothing moves; then measure the gradient."""
     start_s = time.perf_counter()
 
     def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -147,7 +145,7 @@ def _search(objective: Objective, scaling: _Scaling, start: Weights | None, grad
 
 
 class _Scaling:
-    """Between a head on features as they are (raw), scaled to deviation 1, and whitened for the search.
+    """Conversions of a head: on features as they are (raw), scaled to deviation 1, and whitened.
 
     The search sees one row of numbers: whitened weights, then the bias of scaled features in units in which
     the loss curves as much as along the weights.
@@ -157,41 +155,39 @@ class _Scaling:
         self.mean, self.scale = moments.mean.to(dtype), moments.scale.to(dtype)
         self.ridge, self.dtype = ridge, dtype
         # The root only steers the search: single precision does, as long as the matrix has one.
-        curvature = _CURVATURE * moments.correlation + max(ridge, _REGULAR) * torch.eye(len(self.mean))
-        self.root: Tensor = torch.linalg.cholesky(curvature).to(dtype)
+        regular = max(ridge, _MIN_CURVATURE) * torch.eye(len(self.mean))
+        self.root: Tensor = torch.linalg.cholesky(_CURVATURE * moments.correlation + regular).to(dtype)
         self.bias_root = (_CURVATURE + _BIAS_RIDGE) ** 0.5
 
     def raw(self, scaled: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and bias of features as they are, from those of scaled features."""
         weight = scaled / self.scale
         return weight, bias - weight @ self.mean
 
     def of(self, head: Weights) -> tuple[Tensor, Tensor]:
-        """Weights and bias of scaled features; `raw` undone."""
+        """Return weights and bias of scaled features."""
         weight, bias = head.weight.to(self.dtype), head.bias.to(self.dtype)
         return weight * self.scale, bias + weight @ self.mean
 
     def penalty(self, scaled: Tensor, bias: Tensor) -> float:
-        """What the ridge adds to the loss."""
         squares = (float(part.double().square().sum()) for part in (scaled, bias))
         return sum(r / 2 * square for r, square in zip((self.ridge, _BIAS_RIDGE), squares, strict=True))
 
     def gradient(
         self, by_weight: Tensor, by_bias: Tensor, scaled: Tensor, bias: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The gradient by weights and bias of scaled features, the ridge's share with it."""
+        """Return the gradient by weights and bias of scaled features, the ridge's share with it."""
         by_scaled = (by_weight - by_bias[:, None] * self.mean) / self.scale
         return by_scaled + self.ridge * scaled, by_bias + _BIAS_RIDGE * bias
 
     def flat(self, start: Weights | None, num_classes: int) -> NDArray[np.float64]:
-        """Where the search begins: at a head, or at zero."""
+        """Return where the search begins: at a head, or at zero."""
         if start is None:
             return np.zeros(num_classes * (len(self.mean) + 1))
         scaled, bias = self.of(start)
         return _flat(scaled @ self.root, bias * self.bias_root)
 
     def unflatten(self, flat: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        """Weights (K, D) and bias (K,) of scaled features."""
+        """Return weights (K, D) and bias (K,) of scaled features."""
         numbers = torch.from_numpy(flat).to(self.dtype)
         num_classes = len(numbers) // (len(self.mean) + 1)
         whitened = numbers[:-num_classes].view(num_classes, -1)
@@ -199,13 +195,11 @@ class _Scaling:
         return scaled, numbers[-num_classes:] / self.bias_root
 
     def flat_gradient(self, by_scaled: Tensor, by_bias: Tensor) -> NDArray[np.float64]:
-        """The gradient as the search sees it."""
         whitened = torch.linalg.solve_triangular(self.root.T, by_scaled, upper=True, left=False)
         return _flat(whitened, by_bias / self.bias_root)
 
 
 def _flat(weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
-    """All numbers in one row."""
     return torch.cat((weight.flatten(), bias)).double().numpy()
 
 
@@ -217,16 +211,16 @@ class Chosen:
     scores: dict[float, float]
     """On pixels left out, by ridge: mean intersection over union, from 0 to 1, or loss in nats a pixel."""
     start: Weights
-    """A head at this ridge that was learned on a fold: near the one to be found on all pixels."""
+    """The head at this ridge of a fold: near the one to be found on all pixels."""
 
 
 def choose_ridge(
     folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float] = RIDGES
 ) -> Chosen:
-    """The ridge whose heads, each learned on a fold's first part, overlap best with its second.
+    """Return the ridge whose heads, each learned on a fold's first part, overlap best with its second.
 
     Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
-    to leave out whole photos, since pixels of one photo know of each other. Each head starts at the one with
+    to leave out whole photos, since pixels of one photo resemble each other. Each head starts at the one with
     the next larger ridge, and is stopped early. `moments` are those of all features.
 
     Of several folds, the largest ridge is chosen whose overlap falls short of the best by no more than a
@@ -247,10 +241,9 @@ def choose_ridge(
 def choose_ridge_by_loss(
     folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float] = RIDGES
 ) -> Chosen:
-    """The ridge whose heads, each learned on a fold's first part, have the least loss on its second.
+    """Return the ridge whose heads, each learned on a fold's first part, have the least loss on its second.
 
-    Where chances matter and not only the likeliest class, such as of colours that are averaged; for the rest
-    as `choose_ridge`.
+    It suits colours, which are averaged by all probabilities; for the rest as `choose_ridge`.
     """
     losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}
     starts = {}
@@ -265,7 +258,7 @@ def choose_ridge_by_loss(
 def _tried(
     folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float]
 ) -> Iterator[tuple[float, Weights, Pixels]]:
-    """Each ridge with a head learned on each fold's first part, and its second; the largest first."""
+    """Yield each ridge, the largest first, with its head of each fold's first part, and the second part."""
     scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
     for learned, left_out in folds:
         start = None

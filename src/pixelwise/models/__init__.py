@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from pixelwise.config import CNNConfig, ColourNetConfig, HandoutConfig, LinearNetConfig, NetConfig, UNetConfig
-from pixelwise.models.cnn import CNN
 from pixelwise.models.colournet import ColourNet
 from pixelwise.models.conv import MyConv2d, UnfoldedConvolution
+from pixelwise.models.handout import CNN, UNet
 from pixelwise.models.linear import LinearNet
-from pixelwise.models.unet import UNet
 
 HandoutNetwork = CNN | UNet
-"""One that learns all that it knows, and whose logits are as large as its input."""
 Network = HandoutNetwork | ColourNet | LinearNet
 """Any network of ours: grey in, logits out.
 
@@ -26,7 +24,6 @@ BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     ColourNetConfig: ColourNet,
     LinearNetConfig: LinearNet,
 }
-"""A new network is one file, one configuration class and one line here."""
 
 
 @overload
@@ -34,7 +31,7 @@ def build(config: HandoutConfig) -> HandoutNetwork: ...
 @overload
 def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:
-    """The network that a configuration describes, freshly initialised from torch's random state."""
+    """Return the network that a configuration describes, freshly initialised from torch's random state."""
     return BUILDERS[type(config)](config)
 
 

@@ -1,4 +1,4 @@
-"""A colouriser for photographs: a frozen backbone that knows things, a decoder that knows their colours."""
+"""A colouriser for photographs: a frozen backbone and a small decoder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pixelwise.models.on_backbone import OnBackbone
 from pixelwise.shapes import Grey
 
 _WIDER = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}
-"""Channels of the decoder at each stride, over its width: coarse maps are small and say most."""
+"""Channels of the decoder at each stride, over its width: coarse maps are small and matter most."""
 
 
 @final
 class ColourNet(OnBackbone):
     """Logits of every class at a quarter of the size of the grey photo that is read.
 
-    The backbone's deepest map of each stride is joined from the coarsest to the finest, as in a U-Net; a
-    summary of the whole photo joins the coarsest.
+    The backbone's deepest maps of each stride are joined from the coarsest to the finest, as in a U-Net; a
+    summary of the whole photo is added to the coarsest.
 
     Raises:
         ConfigError: there is no such backbone, or its maps are not of the strides 4, 8, 16 and 32.
@@ -59,11 +59,11 @@ class ColourNet(OnBackbone):
         self.classes = nn.Conv2d(widths[4], config.num_colours, 1)
 
     def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
-        """Logits (N, K, H / 4, W / 4) of what a grey photo (N, 1, H, W), CIE L from 0 to 1, is to have."""
+        """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
         return self.of_maps(self.look(x))
 
     def of_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
-        """The same, of what the backbone saw in the photo: one map for each of its levels."""
+        """Return the logits from the backbone's features of the photos, one map for each of its levels."""
         coarsest = maps[self._levels[32]]
         y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
         for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):
@@ -77,25 +77,25 @@ class LinearApart(nn.Linear):
     """A linear layer that, outside training, adds up each photo's numbers in the same order.
 
     A matrix product of many photos adds in another order than that of one: a photo's colours would depend on
-    which others came along.
+    the others in its batch.
     """
 
     def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N width"]:
-        """The layer's output."""
+        """Return the layer's output."""
         if self.training:
             return super().forward(input)
         return (input[:, None] * self.weight).sum(-1) + self.bias
 
 
 def joining(num_in: int, num_out: int) -> nn.Sequential:
-    """A convolution over what came from below and, beside it, the backbone's map."""
+    """Build the convolution of one stride, with batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(num_in, num_out, 3, padding=1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU()
     )
 
 
 def deepest(backbone: Backbone) -> dict[int, int]:
-    """Which level is the last of each stride.
+    """Return the index of the last level of each stride.
 
     Raises:
         ConfigError: the strides are not 4, 8, 16 and 32.

@@ -1,4 +1,4 @@
-"""MyConv2d: the handout's convolution, once with its internals in sight and once on torch's kernel."""
+"""The handout's convolution MyConv2d, once written out and once on torch's kernel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UnfoldedConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-        """Output (N, O, H, W) of input (N, I, H, W), weight (O, I, k, k) and bias (O,)."""
+        """Return the output (N, O, H, W) of input (N, I, H, W), weight (O, I, k, k) and bias (O,)."""
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         columns = F.unfold(x, weight.shape[-2:], padding=padding)
@@ -42,7 +42,7 @@ class UnfoldedConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        """Gradients of input, weight and bias from the output's gradient (N, O, H, W)."""
+        """Return the gradients of input, weight and bias from the output's gradient (N, O, H, W)."""
         x, weight = ctx.saved_tensors
         grad = grads[0].flatten(2)  # N, O, H W
         columns = F.unfold(x, weight.shape[-2:], padding=ctx.padding)
@@ -56,7 +56,7 @@ class UnfoldedConvolution(torch.autograd.Function):
 
 
 class MyConv2d(nn.Module):
-    """A convolution of our own: k x k windows, half a window of zero padding, no stride or dilation.
+    """A convolution with k x k windows, half a window of zero padding, no stride or dilation.
 
     Weight (out, in, k, k) and bias (out,) start uniform within 1 / sqrt(in k k), as in the handout's code.
 
@@ -78,13 +78,8 @@ class MyConv2d(nn.Module):
         self.how = how
 
     def forward(self, x: Float[Tensor, "N I H W"]) -> Float[Tensor, "N O H W"]:
-        """Filter responses at every pixel."""
+        """Return the filter responses at every pixel."""
         if self.how == "torch":
             return F.conv2d(x, self.weight, self.bias, padding=self.padding)
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         return cast(Tensor, UnfoldedConvolution.apply(x, weight, bias, self.padding))
-
-    def extra_repr(self) -> str:
-        """What print(network) shows."""
-        num_out, num_in, kernel, _ = self.weight.shape
-        return f"{num_in}, {num_out}, kernel={kernel}, how={self.how!r}"

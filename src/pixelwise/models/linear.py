@@ -1,4 +1,4 @@
-"""One linear layer over what a frozen backbone sees, at every place: small enough to be solved exactly.
+"""One linear layer on the features of a frozen backbone at every place: small enough to be solved exactly.
 
 The features of a place are the values of all maps there, read bilinearly. A linear layer and an interpolation
 whose weights add up to 1 commute: logits are computed on the small maps and then enlarged, to the same
@@ -19,36 +19,34 @@ from pixelwise.errors import ConfigError, ShapeError
 from pixelwise.models.on_backbone import OnBackbone
 from pixelwise.shapes import Grey
 
-_MULTIPLE = 32  # of all networks that read photos at this size
-
 
 @final
 class LinearNet(OnBackbone):
     """Logits of every class at a quarter of the size of the grey photo that is read.
 
     Raises:
-        ConfigError: 32 is no multiple of what the backbone needs height and width to be divisible by.
+        ConfigError: the backbone reads other multiples than `stride`.
     """
 
-    stride = _MULTIPLE
+    stride = 32
     """Height and width of the input are multiples of this."""
     out_stride = 4
     """Pixels of the input, down and across, that share one place of the logits."""
     saturation = 1.0
-    """Factor on the chroma that its chances mean."""
+    """Factor on the chroma that the probabilities mean."""
 
     def __init__(self, config: LinearNetConfig) -> None:
         super().__init__(config.backbone)
         self.config = config
-        if _MULTIPLE % self.backbone.multiple:
+        if self.stride % self.backbone.multiple:
             raise ConfigError(
-                f"needed a backbone that reads multiples of {_MULTIPLE} pixels, {config.backbone} reads "
+                f"needed a backbone that reads multiples of {self.stride} pixels, {config.backbone} reads "
                 f"those of {self.backbone.multiple}; take efficientnet_lite0"
             )
         self.classes = nn.Linear(sum(level.channels for level in self.backbone.levels), config.num_colours)
 
     def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
-        """Logits (N, K, H / 4, W / 4) of what a grey photo (N, 1, H, W), CIE L from 0 to 1, is to have."""
+        """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
         size = (x.shape[-2] // self.out_stride, x.shape[-1] // self.out_stride)
         return logits_of_maps(self.look(x), self.classes.weight, self.classes.bias, size)
 
@@ -59,7 +57,7 @@ def logits_of_maps(
     bias: Float[Tensor, " K"],
     size: tuple[int, int],
 ) -> Float[Tensor, "N K H W"]:
-    """Logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
+    """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
 
     Raises:
         ShapeError: the maps' channels together are not the weights' D.
@@ -73,9 +71,7 @@ def logits_of_maps(
 def small_logits(
     maps: Sequence[Float[Tensor, "*batch _C _h _w"]], weight: Float[Tensor, "K D"]
 ) -> list[Float[Tensor, "*batch K _ _"]]:
-    """What each map says of each class, as large as the map; those of equal height and width are one.
-
-    Enlarged, they add up to logits without their bias.
+    """Return the share of each map in the logits, at the map's size; those of equal size are added.
 
     Raises:
         ShapeError: the maps' channels together are not the weights' D.

@@ -1,4 +1,4 @@
-"""What networks have in common that look at grey photos through a frozen backbone."""
+"""The base of networks that read grey photos through a frozen backbone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from pixelwise.shapes import Grey
 
 
 class OnBackbone(nn.Module):
-    """A network's layers on a backbone, which neither learns nor is saved; abstract.
+    """Layers on a backbone, which is neither trained nor saved; abstract.
 
-    The backbone is shown a grey photo as one whose red, green and blue are equal. `state_dict` has the
-    layers, and the checksum of the backbone that they learned with.
+    `state_dict` has the layers, and the checksum of the backbone that they were trained on.
 
     Raises:
         ConfigError: there is no such backbone.
-        CheckpointError: the backbone's weights are not to be had, or others than the layers learned with.
+        CheckpointError: the backbone's weights are not to be had, or others than the layers were trained on.
     """
 
     backbone_checksum: Tensor
@@ -32,19 +31,19 @@ class OnBackbone(nn.Module):
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             opened = open_backbone(backbone)
         self._outside = [folded(opened, "fp32")]  # in a list, so that it is no part of this module
-        self._seen_by = opened.checksum
-        self.register_buffer("backbone_checksum", _as_bytes(opened.checksum))
+        self._installed = _as_bytes(opened.checksum)
+        self.register_buffer("backbone_checksum", self._installed.clone())
         self.register_load_state_dict_post_hook(_require_same_backbone)
 
     @property
     def backbone(self) -> Backbone:
-        """What looks."""
+        """The frozen network."""
         return self._outside[0]
 
     def look(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """What the backbone sees in grey photos: one map for each of its levels.
+        """Return the backbone's features of grey photos, read as equal red, green and blue: one map a level.
 
-        Frozen weights record no gradient; what asks for that of the photo itself gets it.
+        Frozen weights record no gradient; one of the photo itself can be had.
         """
         backbone = self.backbone
         if backbone.centre.device != x.device:
@@ -58,11 +57,10 @@ def _as_bytes(checksum: str) -> Tensor:
 
 
 def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
-    """Refuse weights of layers that learned from what another backbone saw."""
+    """Refuse weights of layers that were trained on another backbone."""
     assert isinstance(net, OnBackbone)
-    known, needed = net.backbone_checksum.cpu(), _as_bytes(net._seen_by)
-    if not torch.equal(known, needed):
+    if not torch.equal(net.backbone_checksum.cpu(), net._installed):
         raise CheckpointError(
-            f"this network learned with other weights of {net._name} than are installed; "
+            f"this network was trained on other weights of {net._name} than are installed; "
             "install the version of them that it names, or train it again"
         )

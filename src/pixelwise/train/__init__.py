@@ -1,7 +1,5 @@
-"""Networks trained on pictures, and what that will cost."""
+"""Training of networks on pictures, in one process or in several."""
 
-from pixelwise.train.loop import train, train_source, with_palette
-from pixelwise.train.run import TrainResult
-from pixelwise.train.saved import goes_on
+from pixelwise.train.loop import TrainResult, train, train_source
 
-__all__ = ["TrainResult", "goes_on", "train", "train_source", "with_palette"]
+__all__ = ["TrainResult", "train", "train_source"]

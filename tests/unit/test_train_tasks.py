@@ -1,4 +1,4 @@
-"""What a colouriser learns from: windows of photos, soft classes, pictures as on old film."""
+"""What a colouriser trains on: windows of photos, soft classes, pictures as on old film."""
 
 from dataclasses import replace
 
@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from pixelwise.colour import lightness, srgb_to_lab
-from pixelwise.config import ColourNetConfig, RunConfig, TrainConfig
+from pixelwise.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.data.film import photographed
 from pixelwise.data.places import chroma_of
 from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette, SoftLabels
 from pixelwise.losses import cross_entropy, soft_cross_entropy
-from pixelwise.train.windows import ColourLesson
+from pixelwise.train.tasks import ClassTask, ColourTask
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(
     net=ColourNetConfig(num_colours=5, width=8),
     source="synthetic:shapes",
     palette="learned",
-    train=TrainConfig(window=32, batch_size=4, flip=True),
+    train=TrainConfig(window=32, batch_size=4, flip=True, film=0.5),
 )
 CPU = torch.device("cpu")
 
@@ -32,8 +32,8 @@ def pictures() -> Pictures:
 
 
 @pytest.fixture(scope="module")
-def lesson(pictures) -> ColourLesson:
-    return ColourLesson(CONFIG, pictures, PALETTE, CPU)
+def task(pictures) -> ColourTask:
+    return ColourTask(CONFIG, pictures, PALETTE, CPU)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -44,15 +44,12 @@ def test_shares_fall_off_with_distance_and_add_up_to_one():
     colours = torch.tensor([[2.0, 1], [-40, 30]]).T[None, :, None]
     soft = PALETTE.soft_labels(colours, num_near=3, sigma=20.0)
     assert soft.classes[0, 0].flatten().tolist() == [0, 2]
-    assert torch.allclose(soft.shares.sum(1), torch.ones(1, 1, 2))
     by_hand = torch.exp(-(colours[0, :, 0].T[:, None] - PALETTE.colours.float()).square().sum(-1) / 800)
     for pixel in range(2):
         nearest = soft.classes[0, :, 0, pixel]
+        assert nearest.tolist() == by_hand[pixel].argsort(descending=True)[:3].tolist()
         expected = by_hand[pixel, nearest] / by_hand[pixel, nearest].sum()
         assert torch.allclose(soft.shares[0, :, 0, pixel], expected, atol=1e-5)
-        assert sorted(by_hand[pixel].tolist(), reverse=True)[:3] == pytest.approx(
-            by_hand[pixel, nearest].tolist()
-        )
 
 
 def test_chances_of_a_colour_are_its_shares_in_all_classes():
@@ -73,9 +70,8 @@ def test_a_share_of_one_is_a_label():
     logits, weights = torch.randn(2, 5, 6, 6, generator=generator()), torch.rand(5, generator=generator())
     soft = SoftLabels(labels[:, None], torch.ones(2, 1, 6, 6))
     assert torch.allclose(soft_cross_entropy(logits, soft), cross_entropy(logits, labels))
-    weighed = soft_cross_entropy(logits, soft, weights=weights)
     by_hand = (weights[labels] * -logits.log_softmax(1).gather(1, labels[:, None])[:, 0]).mean()
-    assert torch.allclose(weighed, by_hand)
+    assert torch.allclose(soft_cross_entropy(logits, soft, weights=weights), by_hand)
 
 
 def test_without_film_only_exposure_varies():
@@ -91,40 +87,51 @@ def test_old_film_hardly_sees_red_and_sees_blue_well():
     red, blue = torch.zeros(200, 3, 8, 8), torch.zeros(200, 3, 8, 8)
     red[:, 0], blue[:, 2] = 1, 1
     for colour, darker in ((red, True), (blue, False)):
-        seen = photographed(colour, 1.0, generator()).mean((1, 2, 3))
+        seen = photographed(colour, 1.0, generator())
+        assert 0 <= seen.min() <= seen.max() <= 1
         usual = float((lightness(colour[:1]) / 100).mean())
-        assert (seen.median() < usual) == darker
+        assert (seen.mean((1, 2, 3)).median() < usual) == darker
 
 
-def test_film_stays_grey_within_range_and_is_the_same_again():
-    images = torch.rand(4, 3, 32, 32, generator=generator())
-    first, again = (photographed(images, 1.0, generator(3)) for _ in range(2))
-    assert torch.equal(first, again)
-    assert first.shape == (4, 1, 32, 32)
-    assert first.min() >= 0
-    assert first.max() <= 1
-
-
-def test_windows_follow_from_seed_and_step(lesson):
+def test_windows_follow_from_seed_and_step_also_in_part(task):
     index = torch.arange(4)
-    first, again, later = (lesson.batch(index, step, crop=False) for step in (5, 5, 6))
-    assert torch.equal(first.grey(), again.grey())
-    assert not torch.equal(first.grey(), later.grey())
-    assert first.grey().shape == (4, 1, 32, 32)
-    assert first.labels.classes.shape == (4, 5, 8, 8)
+    first, again, later = (task.batch(index, step, crop=False) for step in (5, 5, 6))
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], later[0])
+    assert first[0].shape == (4, 1, 32, 32)
+    assert first[1].classes.shape == (4, 5, 8, 8)
+    grey, targets = task.batch(index, 5, crop=False, own=slice(1, 4, 2))
+    assert torch.equal(grey, first[0][1::2])
+    assert torch.equal(targets.classes, first[1].classes[1::2])
 
 
-def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(lesson, pictures):
-    """A whole picture as its window, neither mirrored nor otherwise exposed, has its own classes."""
-    alone = ColourLesson(
-        replace(CONFIG, train=replace(CONFIG.train, window_from=1.0, flip=False)), pictures, PALETTE, CPU
+def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(pictures):
+    """Photos that are dark at the left and orange at the right, at any place and turned either way."""
+    images = torch.zeros_like(pictures.train)
+    images[..., 16:] = torch.tensor([255, 140, 40], dtype=torch.uint8)[:, None, None]
+    task = ColourTask(
+        replace(CONFIG, train=replace(CONFIG.train, film=0.0)), replace(pictures, train=images), PALETTE, CPU
     )
-    windows = alone.batch(torch.arange(8), 0, crop=False)
-    expected = PALETTE.soft_labels(chroma_of(pictures.train.float() / 255), num_near=1).classes[:, 0]
-    assert (windows.labels.classes[:, 0] == expected).float().mean() > 0.8  # up to 12 % are cut off
+    grey, targets = task.batch(torch.arange(8), 0, crop=False)
+    bright = torch.nn.functional.avg_pool2d(grey, 4)[:, 0] > 0.2
+    assert 0.2 < bright.float().mean() < 0.8
+    assert ((targets.classes[:, 0] != 0) == bright).float().mean() > 0.95
 
 
-def test_a_network_that_knows_scores_all_and_one_that_says_the_commonest_its_share(lesson, pictures):
+def test_pictures_are_mirrored_and_cut_with_their_labels_also_in_part(pictures):
+    config = replace(CONFIG, net=UNetConfig(num_colours=5))
+    whole = ClassTask(config, pictures, PALETTE, CPU)
+    grey, labels = whole.batch(torch.arange(8), 3, crop=True)
+    expected = PALETTE.encode(pictures.train)
+    for one, own in zip(labels, expected, strict=True):
+        windows = torch.stack([own, own.flip(-1)]).unfold(1, 16, 1).unfold(2, 16, 1)
+        assert (windows == one).all((-1, -2)).any()
+    part, own_labels = whole.batch(torch.arange(8), 3, crop=True, own=slice(0, 8, 2))
+    assert torch.equal(part, grey[::2])
+    assert torch.equal(own_labels, labels[::2])
+
+
+def test_a_network_that_knows_scores_all_and_one_that_says_the_commonest_its_share(task, pictures):
     class Said(torch.nn.Module):
         def __init__(self, classes):
             super().__init__()
@@ -134,13 +141,13 @@ def test_a_network_that_knows_scores_all_and_one_that_says_the_commonest_its_sha
             return torch.nn.functional.one_hot(self.classes, 5).movedim(-1, 1).float() * 50
 
     classes = PALETTE.soft_labels(chroma_of(pictures.val.float() / 255), num_near=1).classes[:, 0]
-    assert lesson.score(Said(classes)).accuracy == 100
+    assert task.score(Said(classes)).accuracy == 100
     commonest = classes.flatten().mode().values.expand_as(classes)
-    assert lesson.score(Said(commonest)).accuracy == pytest.approx(100 * lesson.commonest_frac)
+    assert task.score(Said(commonest)).accuracy == pytest.approx(100 * task.most_common_frac)
 
 
 def test_palettes_in_rgb_and_windows_without_a_size_are_refused(pictures):
-    with pytest.raises(ConfigError, match="colournet needs a palette in ab, handout24 is in rgb"):
-        ColourLesson(CONFIG, pictures, Palette.read("handout24"), CPU)
-    with pytest.raises(ConfigError, match="colournet needs the side of its windows, got 0"):
-        ColourLesson(replace(CONFIG, train=TrainConfig()), pictures, PALETTE, CPU)
+    with pytest.raises(ConfigError, match="handout24 is in rgb"):
+        ColourTask(CONFIG, pictures, Palette.read("handout24"), CPU)
+    with pytest.raises(ConfigError, match="got 0"):
+        ColourTask(replace(CONFIG, train=TrainConfig()), pictures, PALETTE, CPU)

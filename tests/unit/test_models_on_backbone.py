@@ -1,0 +1,121 @@
+"""Networks on a frozen backbone: logits at a quarter of the size, a backbone neither trained nor saved."""
+
+import pytest
+import torch
+from torch import nn
+
+from pixelwise.backbones import open_backbone
+from pixelwise.cards import shipped_models
+from pixelwise.config import ColourNetConfig, LinearNetConfig
+from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.frozen import fingerprint
+from pixelwise.head import Weights, features_at, grid
+from pixelwise.labelspace import Palette
+from pixelwise.models import ColourNet, LinearNet, build
+from pixelwise.models.colournet import deepest
+from pixelwise.processor import ONE_THREAD
+from pixelwise.runs import open_model, write_model
+
+COLOURNET, LINEAR = ColourNetConfig(num_colours=5, width=8), LinearNetConfig(num_colours=5)
+PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
+
+
+@pytest.fixture(scope="module")
+def colournet() -> ColourNet:
+    torch.manual_seed(0)
+    return build(COLOURNET).eval()
+
+
+@pytest.fixture(scope="module")
+def linear() -> LinearNet:
+    torch.manual_seed(0)
+    return build(LINEAR).eval()
+
+
+@pytest.fixture(params=["colournet", "linear"])
+def net(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96)])
+def test_logits_are_a_quarter_as_high_and_wide(net, height, width):
+    with torch.no_grad():
+        assert net(torch.rand(2, 1, height, width)).shape == (2, 5, height // 4, width // 4)
+
+
+def test_the_backbone_sees_grey_as_equal_red_green_and_blue(net):
+    grey = torch.rand(1, 1, 64, 64)
+    needed = open_backbone()(grey.repeat(1, 3, 1, 1))
+    for map_, expected in zip(net.look(grey), needed, strict=True):
+        assert torch.allclose(map_, expected, atol=1e-4)
+
+
+def test_logits_of_the_linear_net_are_those_of_a_head_on_features_read_at_each_place(linear):
+    grey = torch.rand(1, 1, 64, 96)
+    with torch.no_grad():
+        logits = linear(grey)[0]
+        maps = [one[0] for one in linear.look(grey)]
+        places = grid(16, 24, 5)
+        expected = linear.classes(features_at(maps, places, (16, 24)))
+        assert torch.allclose(logits[:, places[:, 0], places[:, 1]].T, expected, atol=1e-4)
+        head = Weights(linear.classes.weight, linear.classes.bias)
+        assert torch.allclose(head.logits(maps, (16, 24)), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_photo_gets_the_same_logits_whichever_others_come_along(name):
+    """Bit for bit where torch has one thread; with more some layers add in another order the more photos."""
+    model = open_model(name)
+    torch.manual_seed(0)
+    for wide in (2, 3, 8):
+        grey = torch.rand(5, 1, model.size, model.size * wide // 2)
+        with ONE_THREAD:
+            alone = torch.cat([model.logits(one) for one in grey.split(1)])
+            for num in (2, 5):
+                assert torch.equal(model.logits(grey[:num]), alone[:num])
+
+
+def test_only_the_decoder_learns_and_is_saved(colournet):
+    learned = {name.split(".")[0] for name, _ in colournet.named_parameters()}
+    assert learned == {"coarsest", "summary", "join16", "join8", "join4", "classes"}
+    assert {name.split(".")[0] for name in colournet.state_dict()} == learned | {"backbone_checksum"}
+    colournet.train()
+    before = fingerprint(colournet.backbone)
+    optimiser = torch.optim.SGD(colournet.parameters(), 1.0)
+    colournet(torch.rand(2, 1, 32, 32)).square().mean().backward()
+    optimiser.step()
+    colournet.eval()
+    assert fingerprint(colournet.backbone) == before
+
+
+def test_what_comes_from_each_level_reaches_the_logits(colournet):
+    with torch.no_grad():
+        maps = colournet.look(torch.rand(1, 1, 64, 64))
+        usual = colournet.of_maps(maps)
+        for changed in deepest(colournet.backbone).values():
+            other = [2 * one if index == changed else one for index, one in enumerate(maps)]
+            assert not torch.equal(colournet.of_maps(other), usual)
+
+
+def test_a_model_comes_back_as_it_was_written(net, tmp_path):
+    write_model(tmp_path / "model.safetensors", net, net.config, PALETTE, 64)
+    again = open_model(tmp_path / "model.safetensors")
+    grey = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(again.logits(grey), net(grey))
+    assert again.logits(torch.rand(1, 1, 60, 33)).shape == (1, 5, 15, 9)
+
+
+def test_layers_of_another_backbone_are_refused(net):
+    state = net.state_dict() | {"backbone_checksum": torch.zeros(32, dtype=torch.uint8)}
+    with pytest.raises(CheckpointError, match="efficientnet_lite0"):
+        build(net.config).load_state_dict(state)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_backbone_without_the_strides_is_refused():
+    class Plain(nn.Module):
+        levels, multiple, name = (), 32, "plain"
+
+    with pytest.raises(ConfigError, match="plain"):
+        deepest(Plain())
