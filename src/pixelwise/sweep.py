@@ -9,7 +9,7 @@ A study is a folder with a run for each; runs that are finished in it are found 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +18,16 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from pixelwise import page, report
-from pixelwise.config import NET_NAMES, Device, RunConfig
+from pixelwise.config import Device, RunConfig
 from pixelwise.data import Pictures, load_pictures
 from pixelwise.data.batches import Batches
 from pixelwise.errors import ConfigError, Interrupted
 from pixelwise.evaluate import score
-from pixelwise.figures import ON_DARK, ON_LIGHT, Drawing, Ink, Strip, draw_strips, new_figure, styled
-from pixelwise.files import write_bytes, write_text
+from pixelwise.figures import ON_LIGHT, Drawing, Ink, Strip, new_figure, styled
 from pixelwise.metrics import PixelScore
 from pixelwise.processor import choose_device
 from pixelwise.progress import announce
+from pixelwise.report.run import compare
 from pixelwise.runs import CHECKPOINT, open_model, read_metrics, read_samples
 from pixelwise.train import TrainResult, train
 
@@ -229,56 +228,8 @@ def compare_pictures(rows: Sequence[SweepRow], fixed: Fixed) -> list[Strip]:
     strips: list[Strip] = []
     for row in (row for row in rows if row.fixed == fixed):
         run = Path(row.run)
-        *above, prediction = report.compare(open_model(run), read_samples(run))
+        *above, prediction = compare(open_model(run), read_samples(run))
         strips = strips or above[1:]
         title = f"Batches of {row.batch_size}: {row.val_accuracy:.1f} % right, loss {row.val_loss:.3f}"
         strips.append(replace(prediction, title=title))
     return strips
-
-
-def write_study(folder: Path, config: RunConfig, rows: Sequence[SweepRow], command: str) -> Path:
-    """Write `outcomes.png`, `curves.png`, pictures and `sweep.html` into the study's folder; give the page.
-
-    Raises:
-        CheckpointError: a run that a row names is not there.
-        OutputError: the folder cannot be written.
-    """
-    write_bytes(folder / OUTCOMES, draw_outcomes(rows).png())
-    write_bytes(folder / CURVES, draw_losses(rows).png())
-    shown = {fixed: compare_pictures(rows, fixed) for fixed in _BOTH}
-    for fixed, strips in shown.items():
-        write_bytes(folder / f"pictures-{fixed}.png", draw_strips(strips).png())
-    net = NET_NAMES[type(config.net)]
-    parts = [
-        page.section("What it came to", _in_both_inks(draw_outcomes, rows, "outcomes by batch size")),
-        page.section("On the way", _in_both_inks(draw_losses, rows, "training loss on the way")),
-        *(
-            page.section(f"At equal {fixed}", _table(rows, fixed), report.pictures(shown[fixed]))
-            for fixed in _BOTH
-        ),
-        page.section("How to do it again", page.commands(command)),
-    ]
-    lead = f"{net} on {config.source}, one learning rate ({config.train.learning_rate:g}) for all."
-    write_text(folder / PAGE, page.frame("Batch sizes", lead, *parts))
-    return folder / PAGE
-
-
-def _in_both_inks(draw: Callable[..., Drawing], rows: Sequence[SweepRow], alt: str) -> str:
-    light, dark = (page.svg_uri(draw(rows, ink).svg()) for ink in (ON_LIGHT, ON_DARK))
-    return f"<figure>{page.light_or_dark(light, dark, alt)}</figure>"
-
-
-def _table(rows: Sequence[SweepRow], fixed: Fixed) -> str:
-    columns = ("batch", "pixels right", "validation loss", "training loss", "steps", "time")
-    cells = {
-        str(row.batch_size): [
-            (f"{row.val_accuracy:.1f} %", ""),
-            (f"{row.val_loss:.3f}", ""),
-            (f"{row.train_loss:.3f}", ""),
-            (f"{row.steps}", f"{row.epochs:.3g} epochs"),
-            (f"{row.train_seconds:.1f} s", ""),
-        ]
-        for row in rows
-        if row.fixed == fixed
-    }
-    return page.grid(columns, cells)

@@ -103,7 +103,7 @@ def _evaluate_colours(
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
     from pixelwise.files import require_writable
-    from pixelwise.report import evaluation_path, write_colour_evaluation
+    from pixelwise.report.evaluation import evaluation_path, write_colours_page
     from pixelwise.runs import open_model
 
     if page:
@@ -121,7 +121,7 @@ def _evaluate_colours(
         say(f"warning: {warning}", quiet=common.quiet)
     values, lines = found.to_dict(), list(_told_of_colours(found))
     if page:
-        written = write_colour_evaluation(page, found)
+        written = write_colours_page(page, found)
         values["page"] = str(written)
         lines.append(f"wrote {written}")
     return Outcome(values=values, message="\n".join(lines), num_failed=len(found.failed))
@@ -184,7 +184,7 @@ def _evaluate_head(
     from pixelwise.evaluate.heads import evaluate_head
     from pixelwise.files import require_writable
     from pixelwise.heads import open_head
-    from pixelwise.report import evaluation_path, write_evaluation
+    from pixelwise.report.evaluation import evaluation_path, write_head_page
 
     if page:
         require_writable(evaluation_path(page))
@@ -193,7 +193,7 @@ def _evaluate_head(
     found = evaluate_head(head, backbone, labelled, **options, device=common.device, seed=common.seed)
     values, lines = found.to_dict(), list(_told(found))
     if page:
-        written = write_evaluation(page, found)
+        written = write_head_page(page, found)
         values["page"] = str(written)
         lines.append(f"wrote {written}")
     return Outcome(values=values, message="\n".join(lines))

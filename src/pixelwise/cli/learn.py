@@ -41,7 +41,7 @@ def train(
         return Several(workers)
     from pixelwise.processes import joined
     from pixelwise.processor import choose_device
-    from pixelwise.report import write_report
+    from pixelwise.report.run import write_report
     from pixelwise.train import goes_on, train_source
 
     with joined(choose_device(common.device)) as group:

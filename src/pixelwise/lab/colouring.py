@@ -52,7 +52,7 @@ from pixelwise.lab.pixels import (
 )
 from pixelwise.lab.skips import detail_left, gradient_norms
 from pixelwise.models import UNet, build
-from pixelwise.report import compare
+from pixelwise.report.run import compare
 from pixelwise.runs import open_model, read_metrics, read_samples
 from pixelwise.scores import Confusion, Interval
 from pixelwise.scores.intervals import NUM_RESAMPLES
