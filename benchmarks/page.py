@@ -136,14 +136,17 @@ class Measured:
 TEMPLATE = """
 {% extends "frame.html" %}
 {% import "macros.html" as ui %}
-{% block lead %}What was claimed, measured in one go; medians of n, with spread, where a line says so.{% endblock %}
+{% block lead %}
+What was claimed, measured in one go; medians of n, with spread, where a line says so.
+{% endblock %}
 {% block content %}
 {{ ui.table(machine) }}
 {% if note %}<p class="warning" role="note">{{ note }}</p>{% endif %}
 <h2>In short</h2>
 <table>
 {% for one in done %}
-<tr><th><a href="#{{ one.benchmark.name }}">{{ one.benchmark.question }}</a></th><td>{{ one.answer }}</td></tr>
+<tr><th><a href="#{{ one.benchmark.name }}">{{ one.benchmark.question }}</a></th>
+<td>{{ one.answer }}</td></tr>
 {% endfor %}
 </table>
 {% for one in done %}
@@ -151,7 +154,8 @@ TEMPLATE = """
 {% if one.missing %}<p class="warning" role="note">Left out: {{ one.missing }}</p>
 {% else %}
 <p><code>python benchmarks/{{ one.benchmark.name }}.py {{ one.benchmark.options|join(" ") }}</code>,
-{{ "%.0f"|format(one.seconds) }} s{% if one.exit_code %}, <strong>failed with {{ one.exit_code }}</strong>{% endif %}</p>
+{{ "%.0f"|format(one.seconds) }} s{% if one.exit_code %},
+<strong>failed with {{ one.exit_code }}</strong>{% endif %}</p>
 <pre>{{ one.lines }}</pre>
 {% endif %}
 {% endfor %}
