@@ -52,8 +52,8 @@ class Protocol:
             "20 log10(255 / a photo's RMSE per axis), mean over photos; colourfulness is Hasler and "
             "Suesstrunk's on codes 0 to 255, its ratio that of means to the originals'",
             "baselines": "grey: no chroma; mean ab: the mean colour of all other photos here; prior: "
-            "the classes' shares at each of 32 lightnesses in all other photos here, decoded as the network's "
-            "answer",
+            "the classes' shares at each of 32 lightnesses in all other photos here, decoded as the "
+            "network's answer",
             "intervals": "low and high: 95 of 100 draws of as many photos (bootstrap)",
         }
 

@@ -17,7 +17,7 @@ from pixelwise import figures
 from pixelwise.classnames import BACKGROUND, ClassNames
 from pixelwise.evaluate.colours import colour_picture, read_picture
 from pixelwise.evaluate.found import GREY, MODEL, ColouredPhoto, ColourEvaluation
-from pixelwise.evaluate.heads import HeadEvaluation, Judged
+from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
 from pixelwise.files import write_text
 from pixelwise.labelspace import IGNORE
 from pixelwise.masks.read import resize_mask
@@ -39,14 +39,14 @@ def evaluation_path(target: Path) -> Path:
     return target / EVALUATION if target.is_dir() or not target.suffix else target
 
 
-def write_head_page(target: Path, found: HeadEvaluation) -> Path:
-    """Write the scores of a head as a page to `target`, a file or a folder; return the page's path.
+def write_head_page(path: Path, found: HeadEvaluation) -> Path:
+    """Write the scores of a head as a page; return its path.
 
     Raises:
         OutputError: it cannot be written.
         PhotoError, DataError: a photo or its labels went away since they were scored.
     """
-    path, head, bins = evaluation_path(target), found.head, found.calibration_bins
+    head, bins = found.head, found.calibration_bins
     judged = [one for one in found.photos if not math.isnan(one.miou)]
     text = page.render(
         "head.html",
@@ -66,7 +66,7 @@ def write_head_page(target: Path, found: HeadEvaluation) -> Path:
     return path
 
 
-def _labelled(one: Judged, found: HeadEvaluation) -> dict[str, Any]:
+def _labelled(one: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     """Return a photo twice, small: with the labels it has, and with those it was given."""
     photo, labels = open_photo(one.photo.photo), one.photo.read_labels()
     shrink = min(1.0, _LONGEST / max(labels.shape))
@@ -93,14 +93,14 @@ def _tinted(
     return painted
 
 
-def write_colours_page(target: Path, found: ColourEvaluation) -> Path:
-    """Write the scores of a colouriser as a page to `target`, a file or a folder; return the page's path.
+def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
+    """Write the scores of a colouriser as a page; return its path.
 
     Raises:
         OutputError: it cannot be written.
         PhotoError: a photo went away since it was scored.
     """
-    path, fitted = evaluation_path(target), found.calibrated
+    fitted = found.calibrated
     text = page.render(
         "colours.html",
         title=f"{Path(found.model.name).name} on {found.source}",
@@ -144,7 +144,7 @@ def _coloured(found: ColourEvaluation, one: ColouredPhoto) -> dict[str, Any]:
     sure = torch.nn.functional.interpolate(prediction.confidence()[None, None], size, mode="bilinear")[0]
     ours, classes = one.scores[MODEL], one.classes
     pictures = {
-        "as it is": original,
+        one.path.name: original,
         f"grey: CIEDE2000 {one.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
         f"confidence, white is certain: {classes.entropy:.2f} nats of surprise expected, "
