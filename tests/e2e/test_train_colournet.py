@@ -56,7 +56,6 @@ def test_the_run_is_shown_coloured_with_and_looked_into(pixelwise, runs, tmp_pat
     assert (whole / "pictures.png").stat().st_size > 10_000
     photo = runs / "sunsets" / "00.png"
     for args in (
-        ("report", whole),
         ("visualise", whole, "-o", tmp_path / "inside"),
         ("colourise", photo, "-o", tmp_path / "coloured", "--model", whole),
     ):

@@ -115,7 +115,9 @@ def test_page_and_card_name_what_was_left_out(run):
     ],
 )
 def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
-    trained = replace(config, net=replace(config.net, num_colours=31))  # the palette's number, set by training
+    trained = replace(
+        config, net=replace(config.net, num_colours=31)
+    )  # the palette's number, set by training
     assert repeat(trained) == f"pixelwise {command}"
 
 
