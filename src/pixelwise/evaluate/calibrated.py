@@ -19,8 +19,8 @@ MOST_LOGITS = 2**23
 """Numbers kept to calibrate on, 32 MB, however many photos there are."""
 _FEWEST_PIXELS = 16  # of a photo
 
-Sample = tuple[Float[Tensor, "n K"], Int64[Tensor, " n"]]
-"""Logits and classes of some pixels of a photo."""
+Sample = tuple[Tensor, Tensor]
+"""Logits (n, K) and classes (n,) of some pixels of a photo."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
