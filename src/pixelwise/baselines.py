@@ -54,7 +54,7 @@ def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> 
     # colours far from any seen get the commonest class; elsewhere this weighs next to nothing
     prior = by_bin.sum(1) / by_bin.sum()
     table = (blurred + 1e-6 * prior[:, None, None, None]).argmax(0).astype(np.uint8)
-    learned = {
+    learned: dict[str, Baseline] = {
         "majority": functools.partial(_by_majority, int(by_bin.sum(1).argmax())),
         "colour histogram": functools.partial(_by_histogram, table),
     }

@@ -13,7 +13,7 @@ from pixelwise.heads import open_head
 from pixelwise.runs import DEFAULT_MODEL, open_model
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
-KEYS = {"name", "size_bytes", "purpose", "source", "licence", "checksum", "command", "error", "score", "limits"}
+KEYS = {"name", "size_bytes", "purpose", "source", "licence", "checksum", "command", "error", "score"}
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):

@@ -40,15 +40,6 @@ def test_intersection_over_union_is_no_step_function_of_itself():
         assert Confusion.of(given, labels, 2).iou[1] == pytest.approx(num_found / 100)
 
 
-def test_a_single_pixel_is_right_or_wrong():
-    right = Confusion.of(image([1]), image([1]), 2)
-    assert right.miou == accuracy_of(right.overlaps) == 1
-    assert math.isnan(right.iou[0])
-    wrong = Confusion.of(image([0]), image([1]), 2)
-    assert wrong.iou.tolist() == [0, 0]
-    assert wrong.miou == accuracy_of(wrong.overlaps) == 0
-
-
 def test_a_class_in_neither_is_left_out_of_the_mean_and_one_wrongly_given_is_not():
     labels = image([0, 0, 1, 1])
     assert Confusion.of(labels, labels, 5).miou == 1

@@ -42,14 +42,6 @@ def test_each_gives_every_pixel_a_class_at_the_photos_size(learned, size):
         assert labels.max() <= 1
 
 
-def test_majority_is_the_class_of_most_labelled_pixels(learned):
-    photo, labels = scene()
-    assert (learned["majority"](photo) == 0).all()
-    mostly_void = np.where(labels == 0, IGNORE, labels)
-    mostly_void[0, 0] = 0
-    assert (learn_baselines([(photo, mostly_void)], 2)["majority"](photo) == 1).all()
-
-
 @pytest.mark.parametrize("name", ["colour histogram", "colour threshold"])
 def test_colour_finds_red_on_green_anywhere_and_is_lost_without(learned, name):
     photo, labels = scene(seed=9, centre=(15, 15))

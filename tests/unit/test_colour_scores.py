@@ -135,14 +135,6 @@ def test_accuracies_and_cross_entropy_are_those_of_torchmetrics_and_torch():
     assert scores.entropy == pytest.approx(scores.cross_entropy, rel=0.05)  # drawn by those very chances
 
 
-def test_a_network_that_says_nothing_is_right_by_chance_only():
-    scores = class_scores(torch.zeros(64, 64), torch.arange(64))
-    assert (scores.top1, scores.top5) == (1 / 64, 5 / 64)
-    assert scores.cross_entropy == pytest.approx(math.log(64))
-    certain = torch.full((1, 3), -math.inf).index_fill_(1, torch.tensor([1]), 0.0)
-    assert class_scores(certain, torch.tensor([1])).entropy == 0
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_the_fitted_temperature_is_the_one_that_makes_chances_right(temperature):
     logits, labels = some(20_000, sharpness=1 / temperature)

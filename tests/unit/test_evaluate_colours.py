@@ -21,8 +21,6 @@ from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted,
 from pixelwise.evaluate.protocol import Protocol
 from pixelwise.labelspace import Palette
 from pixelwise.models import UNet, build
-from pixelwise.photos.photo import open_photo, photo_of
-from pixelwise.predict import predict
 from pixelwise.runs import Model, write_manifest
 from pixelwise.scores.colours import Original, PhotoColours
 
@@ -75,15 +73,6 @@ def evaluated(model, folder, protocol=SMALL):
 @pytest.fixture(scope="module")
 def found(folder):
     return evaluated(model(), folder)
-
-
-def test_a_picture_in_memory_is_the_photo_that_its_file_would_be(tmp_path):
-    path = write(tmp_path / "photo.png", 1)
-    photo = open_photo(path)
-    codes = photo.thumbnail(40, 56)
-    in_memory = photo_of(codes, path)
-    assert torch.equal(in_memory.thumbnail(20, 28), photo.thumbnail(20, 28))
-    assert torch.equal(predict(in_memory, model()).logits, predict(photo, model()).logits)
 
 
 def test_the_network_sees_no_colour_of_the_original(tmp_path):
@@ -185,13 +174,6 @@ def test_true_classes_are_those_of_mean_chroma_at_the_size_of_the_logits():
     assert Truth.of(lab, handout, (2, 2)).scores_of_colour(torch.zeros(2), handout) is None
 
 
-def test_a_palette_of_rgb_is_scored_too(folder):
-    handout = Palette.read("handout24")
-    found = evaluated(model(handout), folder)
-    assert math.isnan(found.scores["grey"]["top1_accuracy"].value)
-    assert 0 <= found.scores["model"]["top1_accuracy"].value <= 100
-
-
 def test_probabilities_are_mended_by_the_temperature_of_other_photos():
     generator = torch.Generator().manual_seed(0)
     samples = []
@@ -204,13 +186,6 @@ def test_probabilities_are_mended_by_the_temperature_of_other_photos():
     assert found.error_before.low > 5 * found.error_after.high
     assert found.cross_entropy_after < found.cross_entropy_before
     assert found.before[0].sum() == found.after[0].sum() == found.num_pixels == 8 * 1600
-
-
-def test_of_many_photos_few_pixels_each_are_kept():
-    logits, labels = torch.zeros(64, 100, 100), torch.zeros(100, 100, dtype=torch.int64)
-    one, same, other = (draw_pixels(logits, labels, 1000, (0, number)) for number in (1, 1, 2))
-    assert len(one[1]) == len(other[1]) == 131
-    assert torch.equal(one[0], same[0])
 
 
 def test_what_cannot_be_evaluated_is_refused(tmp_path):

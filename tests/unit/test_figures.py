@@ -1,13 +1,11 @@
 """Figures: curves of any length, and strips that show the very pixels."""
 
-import io
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pixelwise import figures
 from pixelwise.config import UNetConfig
@@ -51,12 +49,6 @@ def test_the_curves_are_the_rows():
     assert accuracy == {ink.val: (epochs, [10.0, 20.0, 30.0])}
 
 
-def test_a_single_epoch_is_a_point_with_its_value():
-    drawing = figures.draw_curves(ROWS[:1])
-    assert all(line.get_marker() == "o" for axes in drawing.figure.axes for line in axes.lines)
-    assert [text.get_text() for axes in drawing.figure.axes for text in axes.texts] == ["3", "3.2", "10"]
-
-
 def test_a_run_of_few_epochs_is_drawn_within_them():
     rows = [row | {"losses": [4 / row["epoch"], 2 / row["epoch"]]} for row in ROWS]
     many = [row | {"epoch": epoch} for epoch, row in enumerate(rows + rows, 1)]
@@ -73,12 +65,6 @@ def test_drawings_leave_matplotlibs_settings_alone_and_ignore_them():
         assert dict(matplotlib.rcParams) == before
     assert svg == figures.draw_curves(ROWS).svg()
     assert ElementTree.fromstring(svg).tag.endswith("svg")
-
-
-def test_a_png_holds_both_curves():
-    png = Image.open(io.BytesIO(figures.draw_curves(ROWS).png()))
-    present = {f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in png.convert("RGBA").get_flattened_data()}
-    assert {figures.ON_LIGHT.train, figures.ON_LIGHT.val, "#ffffff"} <= present
 
 
 @pytest.mark.parametrize("palette", [Palette.read("handout24"), AB], ids=["rgb", "ab"])
@@ -99,17 +85,6 @@ def test_colours_of_an_rgb_palette_are_shown_as_they_are(images):
     for strip in compare(palette, images)[2:]:
         shown = {tuple(pixel) for pixel in strip.pixels[:, :32, :3].reshape(-1, 3).tolist()}
         assert shown <= wanted
-
-
-def test_an_ab_prediction_keeps_the_lightness_of_the_truth(images):
-    from pixelwise.colour import lightness
-
-    def l_of(strip):
-        return lightness(torch.from_numpy(strip.pixels[:, :32, :3]).movedim(-1, 0).float() / 255)
-
-    grey, truth, classes, predicted = compare(AB, images)
-    for strip in (grey, classes, predicted):
-        assert (l_of(strip) - l_of(truth)).abs().mean() < 0.3
 
 
 def test_a_learning_curve_has_its_points_its_band_and_its_numbers_of_photos():

@@ -58,13 +58,6 @@ def test_scores_are_those_of_torchmetrics(classes):
     assert scores.calibration_error.value == pytest.approx(theirs.item(), rel=1e-5)
 
 
-def test_the_mean_leaves_out_absent_classes_as_torchmetrics_does():
-    labels, _, given = some(classes=3)
-    confusion = Confusion.of(given[0], labels[0], 7)
-    macro = MulticlassJaccardIndex(7, average="macro", ignore_index=IGNORE)
-    assert confusion.miou == pytest.approx(macro(given[0].long(), labels[0].long()).item(), rel=1e-6)
-
-
 def test_outlines_agree_within_exact_distances():
     """Against distance transforms of the whole picture."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
@@ -74,7 +75,9 @@ class HeadEvaluation:
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
         """Bins of all pixels together, as `scores.calibration_bins` has them."""
-        return sum(one.counts.calibration for one in self.photos)
+        return np.sum(
+            [one.counts.calibration for one in self.photos if one.counts.calibration is not None], 0
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, each {value, low, high}, and what belongs to them, for JSON."""
@@ -190,9 +193,11 @@ def count_photos(
         for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
             probs = head.logits(maps, size).softmax(0) if detailed else None
             counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
-        pixels = read_pixels(photo.photo) if baselines else None
-        others = [baseline(pixels) for baseline in baselines]
-        return counts + [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
+        if baselines:
+            pixels = read_pixels(photo.photo)
+            others = [baseline(pixels) for baseline in baselines]
+            counts += [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
+        return counts
 
     by_photo = []
     with (

@@ -31,8 +31,10 @@ from pixelwise.shapes import Bytes
 
 PAGE, CARD, CURVES, PICTURES = "report.html", "card.md", "curves.png", "pictures.png"
 _LEFT_OUT = "left out "
-_TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed")
-_TRAIN_OPTIONS += ("rebalance", "softness", "film")
+_TRAIN_OPTIONS = (
+    *("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
+    *("rebalance", "softness", "film"),
+)
 _NET_OPTIONS = ("kernel", "num_filters", "convolution")
 
 

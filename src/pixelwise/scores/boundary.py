@@ -43,8 +43,8 @@ def boundary_f1(
     scores = np.full(num_classes, np.nan)
     for number in np.union1d(np.unique(true[known]), np.unique(given[known])):
         if number < num_classes:
-            outlines = (_outline(labels == number) for labels in (whole, given))
-            scores[number] = _f1(*outlines, to_known, tolerance)
+            wanted, found = _outline(whole == number), _outline(given == number)
+            scores[number] = _f1(wanted, found, to_known, tolerance)
     return scores
 
 

@@ -111,14 +111,15 @@ class SegmentationScores:
         def by_class(scores: Float64[ndarray, "draws K"]) -> dict[str, Interval]:
             return {name: interval(scores[:, number]) for number, name in enumerate(classes.names)}
 
-        overlaps = resampled_sums(np.stack([one.confusion.overlaps for one in images]), seed, num_resamples)
-        boundary = error = None
+        def draws(by_image: list[Any]) -> Any:
+            return resampled_sums(np.stack(by_image), seed, num_resamples)
+
+        overlaps, boundary, error = draws([one.confusion.overlaps for one in images]), None, None
         if whole.boundary is not None:
-            sums = resampled_sums(np.stack([one.boundary for one in images]), seed, num_resamples)
+            sums = draws([one.boundary for one in images])
             boundary = by_class(ratio(sums[:, 0], sums[:, 1]))
         if whole.calibration is not None:
-            bins = resampled_sums(np.stack([one.calibration for one in images]), seed, num_resamples)
-            error = interval(calibration_error(bins))
+            error = interval(calibration_error(draws([one.calibration for one in images])))
         return SegmentationScores(
             num_images=len(images),
             confusion=whole.confusion,
