@@ -51,16 +51,12 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
     text = page.render(
         "head.html",
         title=f"{Path(head.name).stem.removesuffix('.head')} on {found.source}",
-        classes=head.classes.names,
-        num_learned=head.weights.num_learned,
-        num_images=head.facts.get("num_images"),
-        num_scored=len(found.photos),
-        scores=found.scores,
+        found=found,
+        head=head,
         tables={"head": found.scores.by_name()} | {name: s.by_name() for name, s in found.baselines.items()},
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
         worst=[_labelled(one, found) for one in judged[:_NUM_WORST]],
         best=[_labelled(one, found) for one in judged[: -_NUM_BEST - 1 : -1]],
-        notes=[found.protocol, *found.notes],
     )
     write_text(path, text)
     return path
@@ -104,21 +100,14 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
     text = page.render(
         "colours.html",
         title=f"{Path(found.model.name).name} on {found.source}",
-        num_photos=len(found.photos),
+        found=found,
         num_better=sum(one.gain > 0 for one in found.photos),
-        num_classes=found.model.palette.num_classes,
-        gain=found.gain.value,
-        warnings=found.warnings,
-        scores=found.scores,
         tables={
             method: {SCORES[name]: score for name, score in scores.items()}
             for method, scores in found.scores.items()
         },
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(fitted.before, ink, fitted.after)),
-        calibrated=fitted,
         shown={name: [_coloured(found, one) for one in some] for name, some in _chosen(found.photos).items()},
-        steps=found.protocol.steps,
-        notes=found.notes,
     )
     write_text(path, text)
     return path

@@ -10,7 +10,7 @@ from typing import Any
 
 from pixelwise import figures
 from pixelwise.colourising import ColouriseOptions
-from pixelwise.config import LEARNED, NET_NAMES, ColourNetConfig, RunConfig
+from pixelwise.config import LEARNED, NET_NAMES, RunConfig
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.recipes import recipe, recipe_names
@@ -62,16 +62,15 @@ def write_report(folder: Path) -> Path:
     text = page.render(
         "run.html",
         title=f"{NET_NAMES[type(config.net)]} on {config.source}",
+        config=config,
+        manifest=manifest,
         palette=_palette(config),
         finished=finished,
-        last=rows[-1] if rows else None,
-        done=_done(config, rows),
+        rows=rows,
         curves=page.drawing_uris(lambda ink: figures.draw_curves(rows, ink)) if rows else None,
         strips={strip.title: page.png_uri(strip.pixels) for strip in strips},
         resume=resume_command(folder),
         repeat=repeat(config),
-        reasons=manifest.reasons,
-        notes=manifest.notes,
         settings={name.replace("_", " "): value for name, value in settings.items()},
         made_by=manifest.versions | manifest.machine | {"data SHA-256": manifest.data_sha256},
     )
@@ -89,35 +88,22 @@ def compare(model: Model, images: Bytes) -> list[figures.Strip]:
 
 def _card(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> str:
     """Return the card of a finished run, Markdown."""
-    config, (num_train, num_val) = manifest.config, manifest.num_images
+    config = manifest.config
     return page.render(
         "card.md",
-        name=folder.name,
         folder=folder,
-        source=config.source,
-        num_train=num_train,
-        num_val=num_val,
+        manifest=manifest,
+        config=config,
         left_out=[note.removeprefix(_LEFT_OUT) for note in manifest.notes if note.startswith(_LEFT_OUT)],
         net=NET_NAMES[type(config.net)],
-        backbone=config.net.backbone if isinstance(config.net, ColourNetConfig) else "",
-        size=config.size,
         palette=_palette(config),
         last=rows[-1],
-        processor=manifest.machine.get("processor", "processor unknown"),
-        versions=", ".join(f"{name} {number}" for name, number in manifest.versions.items()),
-        data_sha256=manifest.data_sha256,
         repeat=repeat(config),
     )
 
 
 def _palette(config: RunConfig) -> str:
     return f"{config.net.num_colours} colours ({Path(config.palette).stem})"
-
-
-def _done(config: RunConfig, rows: Sequence[Row]) -> str:
-    if config.train.steps:
-        return f"{rows[-1]['step'] if rows else 0} of {config.train.steps} steps"
-    return f"{len(rows)} of {config.train.epochs} epochs"
 
 
 def repeat(config: RunConfig) -> str:
