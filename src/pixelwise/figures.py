@@ -1,10 +1,10 @@
-"""Figures: curves of a run, and rows of pictures beside what a network makes of them."""
+"""Figures of training runs and of evaluations, drawn with matplotlib."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ _FEW = 3  # epochs, within which most is learned: their pieces say more than the
 
 @dataclass(frozen=True)
 class Ink:
-    """Colours of a drawing. Source of train and val: M. Okabe, K. Ito, "Color universal design", 2008."""
+    """Colours of a drawing. Source of `train` and `val`: M. Okabe, K. Ito, "Color universal design", 2008."""
 
     text: str
     grid: str
@@ -53,11 +53,11 @@ class Drawing:
     ink: Ink
 
     def png(self) -> bytes:
-        """As PNG on white."""
+        """Return it as PNG on white."""
         return self._saved(format="png", dpi=_DPI, facecolor="white")
 
     def svg(self) -> str:
-        """As SVG on nothing, letters as outlines; equal figures give equal text."""
+        """Return it as SVG on a clear ground, letters as outlines; equal figures give equal text."""
         return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode()
 
     def _saved(self, **options: Any) -> bytes:
@@ -67,65 +67,39 @@ class Drawing:
         return content.getvalue()
 
 
-def draw_curves(rows: Sequence[Row]) -> Drawing:
-    """Loss and accuracy by epoch, beside each other."""
-    with styled(ON_LIGHT):
+def draw_curves(rows: Sequence[Row], ink: Ink = ON_LIGHT) -> Drawing:
+    """Draw loss and accuracy by epoch beside each other."""
+    with styled(ink):
         figure = new_figure(10, 3.8)
         left, right = figure.subplots(1, 2)
-        _draw_loss(left, rows, ON_LIGHT)
-        _draw_accuracy(right, rows, ON_LIGHT)
-    return Drawing(figure, ON_LIGHT)
-
-
-def draw_loss(rows: Sequence[Row], ink: Ink) -> Drawing:
-    """Loss by epoch alone."""
-    with styled(ink):
-        figure = new_figure(5, 3.4)
-        _draw_loss(figure.subplots(), rows, ink)
-    return Drawing(figure, ink)
-
-
-def draw_accuracy(rows: Sequence[Row], ink: Ink) -> Drawing:
-    """Accuracy by epoch alone."""
-    with styled(ink):
-        figure = new_figure(5, 3.4)
-        _draw_accuracy(figure.subplots(), rows, ink)
+        _draw_loss(left, rows, ink)
+        _draw_curve(right, rows, "val_accuracy", ink.val, "validation")
+        right.set_title("Validation pixels in the right class, %", loc="left")
     return Drawing(figure, ink)
 
 
 def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
-    epochs = [row["epoch"] for row in rows]
-    pieces = _within_epochs(rows) if len(rows) <= _FEW else []
-    if pieces:
+    """Draw the training loss within the epochs, if these are few, and the validation loss after each."""
+    pieces = [
+        (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
+        for row in rows
+        for index, loss in enumerate(row.get("losses", []))
+    ]
+    if pieces and len(rows) <= _FEW:
         axes.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
     else:
-        _draw_curve(axes, epochs, [row["train_loss"] for row in rows], ink.train, "training")
-    _draw_curve(axes, epochs, [row["val_loss"] for row in rows], ink.val, "validation")
-    if pieces:
+        _draw_curve(axes, rows, "train_loss", ink.train, "training")
+    _draw_curve(axes, rows, "val_loss", ink.val, "validation")
+    if pieces and len(rows) <= _FEW:
         axes.set_xlim(0, len(rows) * 1.2)  # room for the value of a single epoch
         axes.margins(y=0.08)
     axes.set_title("Loss, nats per pixel", loc="left")
     axes.legend(frameon=False)
 
 
-def _within_epochs(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """How many epochs were done in the middle of each piece of one, and the training loss there."""
-    return [
-        (row["epoch"] - 1 + (index + 0.5) / len(losses), loss)
-        for row in rows
-        for losses in [row.get("losses", [])]
-        for index, loss in enumerate(losses)
-    ]
-
-
-def _draw_accuracy(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
-    epochs = [row["epoch"] for row in rows]
-    _draw_curve(axes, epochs, [row["val_accuracy"] for row in rows], ink.val, "validation")
-    axes.set_title("Validation pixels in the right class, %", loc="left")
-
-
-def _draw_curve(axes: Axes, epochs: list[float], values: list[float], colour: str, label: str) -> None:
-    """A line; with points on it while they can be told apart, which also shows a single epoch."""
+def _draw_curve(axes: Axes, rows: Sequence[Row], column: str, colour: str, label: str) -> None:
+    """Draw a line; with points on it while they are few, which also shows a single epoch."""
+    epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
     marker = "o" if len(epochs) <= 30 else ""
     axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4, linewidth=1.8)
     if len(epochs) == 1:
@@ -139,9 +113,9 @@ def _draw_curve(axes: Axes, epochs: list[float], values: list[float], colour: st
 def draw_reliability(
     bins: Float64[ndarray, "3 B"], ink: Ink, mended: Float64[ndarray, "3 B"] | None = None
 ) -> Drawing:
-    """How often pixels are right by how sure a network is of them, of `Calibration.bins`; a line if it knows.
+    """Draw the share of right pixels by confidence, of `scores.calibration_bins`.
 
-    `mended` are the same pixels' after a temperature, drawn beside.
+    `mended` are the bins of the same pixels after a temperature, drawn beside.
     """
     with styled(ink):
         figure = new_figure(4.6, 4.2)
@@ -161,34 +135,15 @@ def draw_reliability(
 
 
 def _draw_bins(axes: Axes, bins: Float64[ndarray, "3 B"], colour: str, label: str) -> None:
-    """A line through the bins that have pixels, with larger dots for more of them."""
+    """Draw a line through the bins that have pixels, with larger dots for more of them."""
     number, sure, right = bins[:, bins[0] > 0]
     axes.plot(sure / number, right / number, color=colour, linewidth=1.8, label=label)
     sizes = 12 + 220 * (number / number.max()) ** 0.5
     axes.scatter(sure / number, right / number, s=sizes, color=colour, alpha=0.75, linewidths=0)
 
 
-def draw_spread(values: Mapping[str, Sequence[float]], title: str, ink: Ink) -> Drawing:
-    """One dot a photo in a row for each of several methods, the first on top, and a line at each mean."""
-    with styled(ink):
-        figure = new_figure(9, 0.5 + 0.62 * len(values))
-        axes = figure.subplots()
-        for row, (name, each) in enumerate(values.items()):
-            colour = ink.train if row else ink.val
-            # golden steps spread dots evenly, and the same way each time
-            height = -row + 0.5 * ((np.arange(len(each)) * 0.618034) % 1 - 0.5)
-            axes.scatter(np.sort(each), height, s=14, color=colour, alpha=0.5, linewidths=0)
-            axes.vlines(np.mean(each), -row - 0.4, -row + 0.4, color=ink.text, linewidth=1.8)
-            axes.text(-0.01, -row, name, transform=axes.get_yaxis_transform(), ha="right", va="center")
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        axes.set_xlim(left=0)
-        axes.set_title(title, loc="left")
-    return Drawing(figure, ink)
-
-
 def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) -> Drawing:
-    """Mean intersection over union by the number of photos learned from, with a band between low and high."""
+    """Draw mean intersection over union by the number of photos learned from, with its interval as a band."""
     with styled(ink):
         figure = new_figure(5.6, 3.8)
         axes = figure.subplots()
@@ -218,11 +173,10 @@ def compare(
     temperature: float,
     saturation: float = 1.0,
 ) -> list[Strip]:
-    """Rows grey, truth, truth in the classes' own colours, prediction; one column per picture.
+    """Return rows of grey, truth, truth in the palette's colours, and prediction; one column per picture.
 
-    What the classes can show at best is there too: no network over them does better. The temperature is that
-    of `Palette.chroma`, the saturation a factor on what that gives, enlarged if the logits are smaller than
-    the pictures; a palette in `rgb` shows each pixel's likeliest class instead.
+    The temperature is that of `Palette.chroma`, the saturation a factor on its result, which is enlarged if
+    the logits are smaller than the pictures; a palette in `rgb` shows each pixel's likeliest class instead.
     """
     grey, labels = palette.read_grey(images), palette.encode(images)
     if palette.space == "ab":
@@ -243,7 +197,7 @@ def compare(
 
 
 def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
-    """Pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
+    """Return pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
     num, _, height, width = images.shape
     row = np.zeros((height, num * (width + gap) - gap, 4), np.uint8)
     codes = (images.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
@@ -255,7 +209,7 @@ def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
 
 
 def draw_strips(strips: Sequence[Strip]) -> Drawing:
-    """Strips below each other with their titles, enlarged so that single pixels are seen."""
+    """Draw strips below each other with their titles, enlarged so that single pixels are seen."""
     height, width = strips[0].pixels.shape[:2]
     with styled(ON_LIGHT):
         figure = new_figure(10, len(strips) * (10 * height / width + 0.35))
@@ -267,7 +221,7 @@ def draw_strips(strips: Sequence[Strip]) -> Drawing:
 
 
 def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
-    """A map from its lowest value, dark blue, to its highest, bright yellow, enlarged to (height, width).
+    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width).
 
     Source of the colours, which are even for eyes with any colour vision: J. Nunez, C. Anderton, R. Renslow,
     PLOS ONE 13(7), 2018.
@@ -279,14 +233,14 @@ def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, 
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that no global state of matplotlib knows of; drawn upon within `styled`."""
+    """Return an empty figure, in inches, outside pyplot's global state; draw upon it within `styled`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def styled(ink: Ink) -> contextlib.AbstractContextManager[None]:
-    """Within: readable letters, no box, a faint grid; whatever the user's own settings of matplotlib are."""
+    """Return a context with our style, whatever the user's own settings of matplotlib are."""
     settings = matplotlib.rcParamsDefault | {
         "font.size": 11,
         "axes.titlesize": 12,

@@ -14,18 +14,16 @@ from pixelwise.shapes import Labels, Logits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelScore:
-    """Cross-entropy and accuracy over the labelled pixels seen so far."""
+    """Cross-entropy and accuracy over labelled pixels."""
 
     num_pixels: int = 0
-    """Labelled pixels."""
     num_right: int = 0
-    """Pixels whose most probable class is the true one."""
     loss_sum: float = 0.0
     """Cross-entropy summed over pixels, in nats."""
 
     @staticmethod
     def of(logits: Logits, labels: Labels | UInt8[Tensor, "N H W"]) -> PixelScore:
-        """Score of one batch."""
+        """Score one batch."""
         known = labels != IGNORE
         return PixelScore(
             num_pixels=int(known.sum()),

@@ -24,4 +24,4 @@ def test_a_trained_network_scores_above_its_baselines(pixelwise, tmp_path):
 def test_a_model_that_is_not_there_is_one_clear_line(pixelwise, tmp_path):
     done = pixelwise("evaluate", tmp_path / "none", "synthetic:shapes", "--json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "neither a run folder, a model file, nor one of" in done.stderr
+    assert str(tmp_path / "none") in done.stderr

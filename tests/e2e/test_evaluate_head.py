@@ -36,7 +36,7 @@ def folder(discs, tmp_path):
 
 @pytest.fixture(scope="module")
 def learned(place, discs):
-    """What finetune said."""
+    """What finetune printed."""
     arguments = ["finetune", f"folder:{discs}", "--sizes", "64", "--looks", "1", "--json"]
     with contextlib.redirect_stdout(io.StringIO()) as told:
         assert run([*arguments, "-o", str(place / "disc.safetensors")]) == 0
@@ -58,7 +58,7 @@ def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(pixelwis
     values = evaluated(pixelwise, head, f"folder:{discs}")
     assert values["miou"]["value"] == pytest.approx(learned["after"]["miou"])
     assert values["miou"]["low"] > values["baselines"]["majority"]["miou"]["high"]
-    assert set(values["baselines"]) == {"majority", "colour histogram", "colour threshold", "grabcut"}
+    assert set(values["baselines"]) == {"majority", "colour histogram", "colour threshold"}
     for score in ("boundary_f1", "dice"):
         assert set(values[score]) == {"background", "disc"}
     assert 0 <= values["calibration_error"]["low"] <= values["calibration_error"]["high"] <= 1
@@ -75,8 +75,8 @@ def test_photos_that_a_head_never_saw_are_all_scored(pixelwise, folder, head):
     num = len(list((folder / "images").iterdir()))
     values = evaluated(pixelwise, head, f"folder:{folder}")
     assert (values["part"], values["num_images"]) == ("all", num)
-    assert set(values["baselines"]) == {"grabcut"}
-    assert "have no other photos to learn from" in values["notes"][0]
+    assert values["baselines"] == {}
+    assert "--part val" in values["notes"][0]
     assert evaluated(pixelwise, head, f"folder:{folder}", "--part", "val")["num_images"] < num
     stems = [photo.stem for photo in (folder / "images").iterdir()]
     (folder / "splits.json").write_text(json.dumps({"test": stems}))
@@ -119,7 +119,7 @@ def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, disc
     assert f"wrote {tmp_path / 'page.html'}" in done.stdout
     mean = done.stdout.split("mean IoU")[1].split()[0]
     assert mean in page.text
-    assert "grabcut" not in page.text
+    assert "majority" not in page.text
     truth, word = (np.asarray(page.picture(f"disc06, {when}")).astype(int) for when in ("before", "after"))
     assert truth.shape == word.shape == (48, 64, 3)
     assert np.abs(truth - word).mean() < 20  # the same photo twice, and a head that is mostly right
@@ -143,18 +143,16 @@ def test_scores_on_photos_that_the_head_learned_from_are_told_apart(pixelwise, f
     (folder / "splits.json").write_text(json.dumps({"train": stems[6:], "val": stems[:1], "test": []}))
     values = evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")
     assert values["part"] == "val"
-    assert values["notes"] == ["the head saw disc00.png as it learned, scored here: its scores are too good"]
+    assert "disc00.png" in values["notes"][0]
 
 
 def test_what_does_not_belong_together_is_one_clear_line(pixelwise, discs, head, tmp_path):
     other = folder_of_discs(tmp_path / "other")
     (other / "classes.json").write_text(json.dumps({"background": 0, "balloon": 1}))
-    told = {
-        (head, f"folder:{other}"): "knows background, disc; folder:",
-        (head, f"folder:{discs}", "--part", "val"): "not learned from in the part val",
-        ("cifar-ab", "synthetic:shapes", "--no-baselines"): "are for heads, and cifar-ab is none",
-    }
-    for arguments, words in told.items():
+    for arguments, value in {
+        (head, f"folder:{other}"): "background, balloon",
+        (head, f"folder:{discs}", "--part", "val"): "val",
+    }.items():
         done = pixelwise("evaluate", *arguments)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-        assert words in done.stderr
+        assert value in done.stderr

@@ -67,16 +67,3 @@ def test_no_photo_is_in_two_parts(flowers):
         {one.photo.read_bytes() for one in part} for part in (flowers.train, flowers.val, flowers.test)
     ]
     assert sum(map(len, contents)) == len(set().union(*contents)) == 12
-
-
-def test_the_mean_is_of_intersection_over_union_itself():
-    """Printed was a mean of thresholds passed, which does not move between two of them."""
-    labels = np.ones((10, 20), np.uint8)
-    labels[:, :10] = 0
-    scores = []
-    for num_missed in range(100):
-        given = labels.copy()
-        given.ravel()[np.flatnonzero(labels)[:num_missed]] = 0
-        scores.append(Confusion.of(given, labels, 2).miou)
-        assert scores[-1] == pytest.approx((100 / (100 + num_missed) + (100 - num_missed) / 100) / 2)
-    assert len(set(scores)) == 100

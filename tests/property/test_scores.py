@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from pixelwise.labelspace import IGNORE
-from pixelwise.scores import Boundary, Confusion, boundary_f1
+from pixelwise.scores import Confusion
+from pixelwise.scores.boundary import boundary_f1
+from pixelwise.scores.confusion import dice_of
 
 K = 4
 shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)
@@ -54,19 +56,10 @@ def test_what_void_pixels_are_given_changes_nothing(pair, data):
 def test_scores_lie_between_nothing_and_all_and_truth_scores_all(pair):
     given, labels = pair
     confusion = Confusion.of(given, labels, K)
-    for scores in (confusion.iou, confusion.dice, boundary_f1(given, labels, K)):
+    for scores in (confusion.iou, dice_of(confusion.overlaps), boundary_f1(given, labels, K)):
         known = scores[~np.isnan(scores)]
         assert ((known >= 0) & (known <= 1)).all()
-    np.testing.assert_allclose(confusion.dice, 2 * confusion.iou / (1 + confusion.iou))
+    np.testing.assert_allclose(dice_of(confusion.overlaps), 2 * confusion.iou / (1 + confusion.iou))
     truth = np.where(labels == IGNORE, given, labels)
     for scores in (Confusion.of(truth, labels, K).iou, boundary_f1(truth, truth, K)):
         assert (scores[~np.isnan(scores)] == 1).all()
-
-
-@given(pairs(), pairs())
-def test_outlines_of_images_average(one, other):
-    f1 = np.stack([boundary_f1(*one, K), boundary_f1(*other, K)])
-    merged = (Boundary.of(*one, K) + Boundary.of(*other, K)).f1
-    for number in range(K):
-        known = f1[:, number][~np.isnan(f1[:, number])]
-        assert merged[number] == pytest.approx(known.mean() if len(known) else np.nan, nan_ok=True)

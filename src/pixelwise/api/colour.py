@@ -17,7 +17,6 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
 from pixelwise.api.kept import Stamp, stamp
 from pixelwise.colourising import ColouriseOptions, colourise_photo, with_record
@@ -32,6 +31,7 @@ from pixelwise.photos.photo import Photo
 from pixelwise.photos.photo_write import WRITABLE
 from pixelwise.predict import Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
+from pixelwise.report import page
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 
@@ -194,7 +194,7 @@ class ColouredImage:
         grey = np.asarray(thumbnail(pil_of(joined(list(self.photo.strips()), self.photo)).convert("L")))
         before = np.repeat(grey[..., None], 3, axis=2)
         pictures = {"before": before, f"coloured by {Path(self.model.name).stem}": np.asarray(after)}
-        return page.beside(pictures)
+        return page.side_by_side(pictures)
 
 
 @functools.lru_cache(maxsize=4)

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
 from pixelwise.api.kept import Stamp, kept_backbone, stamp
 from pixelwise.classnames import BACKGROUND, ClassNames
@@ -24,6 +23,7 @@ from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
 from pixelwise.processor import ONE_THREAD
+from pixelwise.report import page
 from pixelwise.segmenting import Look
 
 DEFAULT_HEAD = "flower"
@@ -128,7 +128,7 @@ class Segmentation:
         told = ", ".join(
             f"{name} {100 * share:.0f} %" for name, share in zip(self.classes.names, shares, strict=True)
         )
-        return page.beside({told: np.asarray(self._shown())})
+        return page.side_by_side({told: np.asarray(self._shown())})
 
     def _shown(self) -> Image.Image:
         return thumbnail(self.overlay().convert("RGB"))

@@ -55,7 +55,6 @@ for _verbs, _target, _help in (
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
-    (("report",), "look:report", "Show a run as one self-contained page."),
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
     (("lab",), "lab:lab", "Answer every question of the assignment by measurement."),
     (("serve",), "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),

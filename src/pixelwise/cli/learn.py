@@ -31,7 +31,7 @@ def train(
     """
     folder = options.folder(net, source)
     config = options.config(net, source, common.seed)
-    from pixelwise.report import write_report
+    from pixelwise.report.run import write_report
     from pixelwise.train import train_source
     from pixelwise.train.distributed import on_rank0, process_group
 

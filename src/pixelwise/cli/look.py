@@ -1,4 +1,4 @@
-"""Verbs to look at things: report, models, demo."""
+"""The verbs models and demo."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome
-
-
-def report(run: Path, /, *, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
-    """Show a run as one self-contained page, with its curves and pictures.
-
-    Parameters
-    ----------
-    run
-        The folder that `pixelwise train` wrote; an interrupted run will do.
-    """
-    from pixelwise.report import write_report
-
-    page = write_report(run)
-    return Outcome(values={"page": str(page)}, message=f"wrote {page}")
 
 
 def models(*, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
@@ -72,7 +58,7 @@ def demo(
     from pixelwise.demo import write_demo
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
-    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.device, common.seed)
+    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.seed)
     photos = [str(path) for path in made.photos]
     lines = [f"{made.page}  the page: open it in a browser", *(f"{path}  coloured" for path in photos)]
     return Outcome(

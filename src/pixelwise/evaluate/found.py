@@ -1,4 +1,4 @@
-"""What an evaluation of a colouriser found, what its figures may not be compared with, and what is wrong."""
+"""The result of evaluating a colouriser, with notes on how to read it and warnings."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from typing import Any
 from pixelwise.data import source_folder
 from pixelwise.errors import CheckpointError
 from pixelwise.evaluate.calibrated import Calibrated
+from pixelwise.evaluate.heads import listed
 from pixelwise.evaluate.protocol import Protocol
 from pixelwise.photos.find import Failure
 from pixelwise.runs import Model, read_manifest
-from pixelwise.scores import ClassScores, Interval, PhotoColours
+from pixelwise.scores import Interval
+from pixelwise.scores.calibration import ClassScores
+from pixelwise.scores.colours import PhotoColours
 
 MODEL, GREY, MEAN, PRIOR = "model", "grey", "mean ab", "prior"
 
 COLLAPSED = 0.4
 """Colourfulness, as a share of the originals', below which a colouriser has collapsed to grey."""
 _FEW = 20  # photos, whose intervals are themselves unsure
-_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class ColouredPhoto:
-    """One photo, and how far what was made of it is from it."""
+    """One photo, and its scores by method: `model`, and the baselines."""
 
     path: Path
     scores: dict[str, PhotoColours]
-    """By what made it: `model`, and the baselines."""
 
     @property
     def gain(self) -> float:
@@ -40,13 +41,13 @@ class ColouredPhoto:
 
     @property
     def classes(self) -> ClassScores:
-        """How right the network's chances are."""
+        """Scores of the network's probabilities."""
         classes = self.scores[MODEL].classes
-        assert classes  # every network gives chances
+        assert classes  # every network gives probabilities
         return classes
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values of the model's scores, for JSON."""
+        """Return plain values of the model's scores, for JSON."""
         ours = self.scores[MODEL]
         return {
             "path": str(self.path),
@@ -62,13 +63,13 @@ class ColouredPhoto:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColourEvaluation:
-    """How good a colouriser is, on which photos, and how good is what needs no network."""
+    """How good a colouriser is, on which photos, and how good its baselines are."""
 
     model: Model
     source: str
     protocol: Protocol
     scores: dict[str, dict[str, Interval]]
-    """By what coloured the photos, the model first, and by name."""
+    """By method, the model first, and by name."""
     gain: Interval
     """By how much the model's CIEDE2000 is less than that of grey, photo by photo."""
     photos: tuple[ColouredPhoto, ...]
@@ -91,11 +92,14 @@ class ColourEvaluation:
         return tuple(_warnings(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: the model's scores, each {value, low, high}, and what belongs to them."""
-        told = {who: {name: one.to_dict() for name, one in row.items()} for who, row in self.scores.items()}
-        return told.pop(MODEL) | {
+        """Return the model's scores, each {value, low, high}, and what belongs to them, for JSON."""
+        methods = {
+            method: {name: one.to_dict() for name, one in scores.items()}
+            for method, scores in self.scores.items()
+        }
+        return methods.pop(MODEL) | {
             "ciede2000_gain": self.gain.to_dict(),
-            "baselines": told,
+            "baselines": methods,
             "calibration": self.calibrated.to_dict(),
             "model": {"name": self.model.name, "sha256": self.model.checksum},
             "protocol": self.protocol.to_dict(),
@@ -110,15 +114,13 @@ class ColourEvaluation:
 
 
 def _notes(found: ColourEvaluation) -> Iterator[str]:
-    if found.colourless:
-        yield f"without colour, left out: {_listed([one.name for one in found.colourless])}"
-    if found.toned:
-        yield (
-            "of few colours, scored all the same; if any of them is a toned print, take it out: "
-            f"{_listed([one.name for one in found.toned])}"
-        )
-    if found.failed:
-        yield f"could not be scored: {_listed([one.path.name for one in found.failed])}"
+    for what, paths in (
+        ("without colour, left out", found.colourless),
+        ("of few colours, scored all the same; if any of them is a toned print, take it out", found.toned),
+        ("could not be scored", [one.path for one in found.failed]),
+    ):
+        if paths:
+            yield f"{what}: {listed([path.name for path in paths])}"
     yield (
         "compare only figures of the same photos at the same size: colours differ less in small pictures; "
         "sets differ by more than methods do, so compare with the baselines beside"
@@ -147,11 +149,11 @@ def _warnings(found: ColourEvaluation) -> Iterator[str]:
     if not found.gain.low > 0:
         gain = f"{found.gain.value:.2f} ({found.gain.low:.2f} to {found.gain.high:.2f})"
         yield f"not surely better than grey: CIEDE2000 is lower than that of grey by {gain}"
-    if strange := strangers(found.photos, found.model.palette.num_classes):
+    if lost := lost_photos(found.photos, found.model.palette.num_classes):
         yield (
-            f"lost on {len(strange)} of {len(found.photos)} photos, perhaps of a kind that the network never "
+            f"lost on {len(lost)} of {len(found.photos)} photos, perhaps of a kind that the network never "
             "learned: their colours would surprise it less were all its classes equally likely: "
-            f"{_listed([one.path.name for one in strange])}"
+            f"{listed([one.path.name for one in lost])}"
         )
     baseline = found.scores.get(PRIOR, {}).get("cross_entropy")
     loss = found.scores[MODEL]["cross_entropy"]
@@ -164,20 +166,14 @@ def _warnings(found: ColourEvaluation) -> Iterator[str]:
         yield "the network learned from photos of this very folder: these scores are too good"
 
 
-def strangers(photos: Sequence[ColouredPhoto], num_classes: int) -> list[ColouredPhoto]:
-    """Photos of which a network knows less than nothing: its cross-entropy is above that of even chances."""
-    even = math.log(num_classes)
-    return [one for one in photos if one.classes.cross_entropy > even]
+def lost_photos(photos: Sequence[ColouredPhoto], num_classes: int) -> list[ColouredPhoto]:
+    """Return photos whose cross-entropy is above that of a network that knows nothing, log K."""
+    return [one for one in photos if one.classes.cross_entropy > math.log(num_classes)]
 
 
 def _learned_from(model: str, source: str) -> bool:
-    """Whether a run's folder says that it learned from the folder that is evaluated."""
+    """Return whether a run's folder says that it learned from the folder that is evaluated."""
     with contextlib.suppress(CheckpointError, OSError):
         learned, folder = source_folder(read_manifest(Path(model)).config.source), source_folder(source)
         return learned is not None and folder is not None and learned.resolve() == folder.resolve()
     return False
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -1,43 +1,42 @@
-"""Scores of a head on photos that it never learned from, with intervals, beside what needs no network."""
+"""Scores of a head on labelled photos that it was not learned from, with intervals, beside baselines."""
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import UInt8
+import numpy as np
+from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
 from pixelwise.backbones import Backbone
-from pixelwise.baselines import Baseline, learn_baselines, unlearned_baselines
+from pixelwise.baselines import Baseline, learn_baselines
 from pixelwise.classnames import UNNAMED
 from pixelwise.config import Device
 from pixelwise.data import LabelledPhoto, LabelledPhotos
 from pixelwise.data.labelled import Part, file_checksums
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.features import FeatureCache, PhotoMaps
+from pixelwise.head import Maps, Weights, labels_by
 from pixelwise.heads import Head
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
-from pixelwise.scores import Calibration, ImageCounts, SegmentationScores
+from pixelwise.scores import ImageCounts, SegmentationScores
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 _MOST_NAMED = 10  # photos in a note
-HEAD = "head"
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """One photo, and what a head made of it."""
+class ScoredPhoto:
+    """One photo, and the counts of a head's prediction."""
 
     photo: LabelledPhoto
     features: PhotoMaps
@@ -51,7 +50,7 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadEvaluation:
-    """How good a head is, on which photos, and how good is what needs no network."""
+    """How good a head is, on which photos, and how good its baselines are."""
 
     head: Head
     source: str
@@ -59,12 +58,11 @@ class HeadEvaluation:
     scores: SegmentationScores
     baselines: dict[str, SegmentationScores]
     """By name; empty if they were not asked for."""
-    photos: tuple[Judged, ...]
-    """Those scored, worst first; last those without labels."""
+    photos: tuple[ScoredPhoto, ...]
+    """Worst first; last those without labels."""
     twins: tuple[tuple[Path, Path], ...]
     """Photos of the part, each with the photo of the part `train` that shows the same, saved anew."""
     notes: tuple[str, ...]
-    """What is to be known beside the scores."""
 
     @property
     def protocol(self) -> str:
@@ -75,12 +73,14 @@ class HeadEvaluation:
         )
 
     @property
-    def calibration(self) -> Calibration:
-        """How sure the head was of all pixels together, and how often right."""
-        return functools.reduce(operator.add, (c for one in self.photos if (c := one.counts.calibration)))
+    def calibration_bins(self) -> Float64[ndarray, "3 15"]:
+        """Bins of all pixels together, as `scores.calibration_bins` has them."""
+        return np.sum(
+            [one.counts.calibration for one in self.photos if one.counts.calibration is not None], 0
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: the head's scores, each {value, low, high}, and what belongs to them."""
+        """Return the scores, each {value, low, high}, and what belongs to them, for JSON."""
         return self.scores.intervals() | {
             "baselines": {name: scores.intervals() for name, scores in self.baselines.items()},
             "part": self.part,
@@ -104,76 +104,116 @@ def evaluate_head(
     device: Device = "auto",
     seed: int = 0,
 ) -> HeadEvaluation:
-    """Scores of a head on a part of a source.
+    """Score a head on a part of a source.
 
     If none is named, it is the part `test`; where there is none, all photos if the head is known to have
     learned from none of them, and else the part `val`. Photos that are in the part `train` as well, saved
     anew, are named; `without_duplicates` leaves them out. Baselines learn from at most 100 photos of the part
-    `train`, evenly taken; where all photos are scored only GrabCut, which learns nothing, is compared with.
-    The seed draws the intervals.
+    `train`, evenly taken; there are none where all photos are scored. The seed draws the intervals.
 
     Raises:
         CheckpointError: the head was learned on another backbone.
         ConfigError: the source's classes are not the head's, or it has no such part.
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
-    backbone = head.dress(backbone)
-    if head.classes.names != labelled.classes.names and not _both_of_two(head, labelled):
+    backbone, names = head.dress(backbone), labelled.classes.names
+    black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
+    if head.classes.names != names and not black_and_white:
         raise ConfigError(
             f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
-            f"{', '.join(labelled.classes.names)}: needed the same classes in the same order"
+            f"{', '.join(names)}: needed the same classes in the same order"
         )
     part, photos = _scored_part(head, labelled, part)
-    learned_from = () if part == "all" else labelled.train
-    twins = _find_twins(learned_from, photos)
-    notes = [_told(twins, part, without_duplicates)] if twins else []
+    train = () if part == "all" else labelled.train
+    notes, twins = [], _find_twins(train, photos)
+    if twins:
+        pairs = listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
+        remedy = "left out" if without_duplicates else "--without-duplicates leaves them out"
+        notes.append(f"in the part {part} and, saved anew, in the part train as well: {pairs}; {remedy}")
     if without_duplicates:
-        photos = _without(photos, twins, part)
-    with progress("looking at photos", len(photos)) as advance:
+        again = {scored for scored, _ in twins}
+        photos = tuple(one for one in photos if one.photo not in again)
+        if not photos:
+            raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
+    with progress("computing features", len(photos)) as advance:
         features = (cache or FeatureCache()).maps(
             [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
         )
     if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
-        notes.insert(0, f"the head saw {_listed(known)} as it learned, scored here: its scores are too good")
-    others: Mapping[str, Baseline] = {}
-    if baselines and learned_from:
-        shots = learned_from[:: -(-len(learned_from) // _MOST_SHOTS)]
-        others = learn_baselines(_shown(shots), head.classes.num_classes)
-        notes.append(f"baselines learned from {len(shots)} photos of the part train; GrabCut learns nothing")
+        notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
+    learned: dict[str, Baseline] = {}
+    if baselines and train:
+        shots = train[:: -(-len(train) // _MOST_SHOTS)]
+        learned = learn_baselines(_pixels_and_labels(shots), head.classes.num_classes)
+        notes.append(f"baselines learned from {len(shots)} photos of the part train")
     elif baselines:
-        others = unlearned_baselines(head.classes.num_classes)
-        notes.append(
-            "baselines that learn have no other photos to learn from here: --part val compares with them"
-        )
-    counts = _count(head, others, photos, features)
-    scores = {
-        name: SegmentationScores.of([one[name] for one in counts], head.classes, seed)
-        for name in (HEAD, *others)
-    }
-    judged = (
-        Judged(photo, source, one[HEAD]) for photo, source, one in zip(photos, features, counts, strict=True)
-    )
+        notes.append("baselines have no other photos to learn from here: --part val compares with them")
+    counts, *others = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
+    scored = [ScoredPhoto(*one) for one in zip(photos, features, counts, strict=True)]
     return HeadEvaluation(
         head=head,
         source=labelled.name,
         part=part,
-        scores=scores.pop(HEAD),
-        baselines=scores,
-        photos=tuple(sorted(judged, key=lambda one: (math.isnan(one.miou), one.miou))),
+        scores=SegmentationScores.of(counts, head.classes, seed),
+        baselines={
+            name: SegmentationScores.of(one, head.classes, seed)
+            for name, one in zip(learned, others, strict=True)
+        },
+        photos=tuple(sorted(scored, key=lambda one: (math.isnan(one.miou), one.miou))),
         twins=twins,
         notes=tuple(notes),
     )
 
 
-def _both_of_two(head: Head, labelled: LabelledPhotos) -> bool:
-    """Whether masks in black and white, which name nothing, are of a head of two classes."""
-    return labelled.classes.names == UNNAMED and head.classes.num_classes == len(UNNAMED)
+@runtime_checkable
+class HasMaps(Protocol):
+    """Where the features of a photo come from, such as a cache."""
+
+    def read(self) -> Maps:
+        """Return its maps, size by size and, within a size, level by level."""
+
+
+def count_photos(
+    photos: Sequence[LabelledPhoto],
+    features: Sequence[HasMaps],
+    heads: Sequence[Weights],
+    baselines: Sequence[Baseline] = (),
+    *,
+    detailed: bool = False,
+) -> list[list[ImageCounts]]:
+    """Return the counts of each photo, at the size of its labels, for each head and then for each baseline.
+
+    Photos, features and labels are read once for all. With `detailed` the outlines are counted, too, and the
+    calibration of heads.
+    """
+
+    def count(photo: LabelledPhoto, source: HasMaps) -> list[ImageCounts]:
+        maps, labels = source.read(), photo.read_labels().numpy()
+        size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
+        for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
+            probs = head.logits(maps, size).softmax(0) if detailed else None
+            counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
+        if baselines:
+            pixels = read_pixels(photo.photo)
+            others = [baseline(pixels) for baseline in baselines]
+            counts += [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
+        return counts
+
+    by_photo = []
+    with (
+        ONE_THREAD,
+        progress("scoring photos", len(photos)) as advance,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
+            by_photo.append(counts)
+            advance(1, photo.stem)
+    return [list(counts) for counts in zip(*by_photo, strict=True)]
 
 
 def _scored_part(
     head: Head, labelled: LabelledPhotos, part: Part | None
 ) -> tuple[Part, tuple[LabelledPhoto, ...]]:
-    """What is scored, and its photos."""
     every = labelled.labelled
     if part is None and not labelled.test and head.facts.get("photos"):
         digests = file_checksums(one.photo for one in every)
@@ -183,7 +223,7 @@ def _scored_part(
 
 
 def read_pixels(path: Path) -> UInt8[ndarray, "H W 3"]:
-    """A whole photo as it is displayed, sRGB codes.
+    """Return a whole photo as it is displayed, in sRGB codes.
 
     Raises:
         PhotoError: it cannot be read.
@@ -192,73 +232,25 @@ def read_pixels(path: Path) -> UInt8[ndarray, "H W 3"]:
     return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
 
 
-def _shown(shots: Sequence[LabelledPhoto]) -> Iterator[tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]]:
-    """Pixels and labels of photos that baselines learn from."""
+def _pixels_and_labels(
+    shots: Sequence[LabelledPhoto],
+) -> Iterator[tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]]:
     with progress("learning baselines", len(shots)) as advance:
         for shot in shots:
             yield read_pixels(shot.photo), shot.read_labels().numpy()
             advance(1, shot.stem)
 
 
-def _count(
-    head: Head,
-    baselines: Mapping[str, Baseline],
-    photos: Sequence[LabelledPhoto],
-    features: Sequence[PhotoMaps],
-) -> list[dict[str, ImageCounts]]:
-    """Of each photo, the counts of the head and of each baseline, at the size of its labels."""
-    num_classes = head.classes.num_classes
-
-    def of_photo(photo: LabelledPhoto, source: PhotoMaps) -> dict[str, ImageCounts]:
-        labels, maps = photo.read_labels(), source.read()
-        size, known = (labels.shape[0], labels.shape[1]), labels.numpy()
-        given = {HEAD: head.weights.labels(maps, size).numpy()}
-        if baselines:
-            pixels = read_pixels(photo.photo)
-            given |= {name: baseline.segment(pixels) for name, baseline in baselines.items()}
-        chances = {HEAD: head.weights.logits(maps, size).softmax(0)}  # baselines have none
-        return {
-            name: ImageCounts.of(one, known, num_classes, probabilities=chances.get(name), with_boundary=True)
-            for name, one in given.items()
-        }
-
-    counted = []
-    with (
-        ONE_THREAD,
-        progress("scoring photos", len(photos)) as advance,
-        ThreadPoolExecutor(_THREADS) as pool,
-    ):
-        for photo, counts in zip(photos, pool.map(of_photo, photos, features), strict=True):
-            counted.append(counts)
-            advance(1, photo.stem)
-    return counted
-
-
 def _find_twins(
-    learned: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
+    train: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
 ) -> tuple[tuple[Path, Path], ...]:
-    """Pairs of a photo scored and one to learn from that show the same."""
+    """Return pairs of a photo scored and one to learn from that show the same."""
     paths = [one.photo for one in scored]
-    pairs, to_score = find_duplicates([*(one.photo for one in learned), *paths]), set(paths)
+    pairs, to_score = find_duplicates([*(one.photo for one in train), *paths]), set(paths)
     return tuple(sorted((b, a) for a, b in pairs if b in to_score and a not in to_score))
 
 
-def _without(
-    photos: Sequence[LabelledPhoto], twins: Sequence[tuple[Path, Path]], part: str
-) -> tuple[LabelledPhoto, ...]:
-    again = {scored for scored, _ in twins}
-    left = tuple(one for one in photos if one.photo not in again)
-    if not left:
-        raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
-    return left
-
-
-def _told(twins: Sequence[tuple[Path, Path]], part: str, left_out: bool) -> str:
-    pairs = _listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
-    remedy = "left out" if left_out else "--without-duplicates leaves them out"
-    return f"in the part {part} and, saved anew, in the part train as well: {pairs}; {remedy}"
-
-
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Join names with commas; of more than ten the others are only counted."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more

@@ -1,129 +1,92 @@
 """Boundary F1: how well the outlines of classes agree, within a few pixels.
 
-It takes much longer than counting pixels, so it is asked for apart.
-
 Source: Csurka, Larlus, Perronnin 2013, What is a good evaluation measure for semantic segmentation?, BMVC:
 precision and recall of boundary pixels within 0.75 % of the image's diagonal, joined to F1 for each class and
-image, then averaged over images. What pixels without label do to it is ours.
+image, then averaged over images. The treatment of pixels without label is ours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 from pixelwise.labelspace import IGNORE
-from pixelwise.scores.confusion import LabelImage, ratio, same_shape
+from pixelwise.scores.confusion import LabelImage, same_shape
 
 TOLERANCE_FRAC = 0.0075
 """How far apart outlines may lie and still agree, as a share of the image's diagonal."""
-
-_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
-
-
-@dataclass(frozen=True, eq=False)
-class Boundary:
-    """F1 of outlines, class by class: sums over images, and how many images had such an outline."""
-
-    sums: Float64[ndarray, "2 K"]
-
-    @staticmethod
-    def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Boundary:
-        """Sums of one image.
-
-        Raises:
-            ShapeError: the two differ in height or width.
-        """
-        f1 = boundary_f1(predicted, labels, num_classes)
-        return Boundary(np.stack([np.nan_to_num(f1), ~np.isnan(f1)]).astype(np.float64))
-
-    def __add__(self, other: Boundary) -> Boundary:
-        return Boundary(self.sums + other.sums)
-
-    @property
-    def f1(self) -> Float64[ndarray, " K"]:
-        """Mean F1 of each class over the images that have such an outline; NaN where none has."""
-        return f1_of(self.sums)
-
-
-def f1_of(sums: Float64[ndarray, "*any 2 K"]) -> Float64[ndarray, "*any K"]:
-    """Mean F1 of each class, of `Boundary.sums`."""
-    return ratio(sums[..., 0, :], sums[..., 1, :])
 
 
 def boundary_f1(
     predicted: LabelImage, labels: LabelImage, num_classes: int, tolerance_frac: float = TOLERANCE_FRAC
 ) -> Float64[ndarray, " K"]:
-    """F1 of each class's outline in one image; NaN for a class that has none, in truth or as predicted.
+    """Return the F1 of each class's outline in one image; NaN for a class that has none in either.
 
     An outline is where pixels of a class touch pixels of another. Pixels without label between two classes
     hide their outline, as in trimaps: it is taken to run half way, and may be off by as much more as the
-    nearest labelled pixel is far. What was predicted at pixels without label, or within the tolerance of
-    them, counts where it agrees and is left out where it does not.
+    nearest labelled pixel is far. Predictions at pixels without label, or within the tolerance of them, count
+    where they agree and are left out where they do not.
 
     Raises:
         ShapeError: the two differ in height or width.
     """
     given, true = same_shape(predicted, labels)
     known = true != IGNORE
-    reach = tolerance_frac * float(np.hypot(*true.shape))
-    whole, slack = _half_way(true, known, reach)
+    tolerance = tolerance_frac * float(np.hypot(*true.shape))
+    whole, to_known = true, np.zeros(true.shape)
+    if known.any() and not known.all():
+        to_known, nearest = distance_transform_edt(~known, return_indices=True)
+        whole = true[tuple(nearest)]
     scores = np.full(num_classes, np.nan)
     for number in np.union1d(np.unique(true[known]), np.unique(given[known])):
         if number < num_classes:
-            scores[number] = _f1(_outline(whole == number), _outline(given == number), slack, reach)
+            wanted, found = _outline(whole == number), _outline(given == number)
+            scores[number] = _f1(wanted, found, to_known, tolerance)
     return scores
 
 
-def _half_way(
-    true: UInt8[ndarray, "H W"], known: Bool[ndarray, "H W"], reach: float
-) -> tuple[UInt8[ndarray, "H W"], Float32[ndarray, "H W"]]:
-    """Labels grown into pixels without, and how far off an outline may be that runs through each pixel."""
-    if known.all() or not known.any():
-        return true, np.full(true.shape, reach, np.float32)
-    side = 2 * int(reach) + 1
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return _from_nearest(true, known), reach + cv2.dilate(_distance(known), around)
-
-
 def _f1(
-    wanted: Bool[ndarray, "H W"], found: Bool[ndarray, "H W"], slack: Float32[ndarray, "H W"], reach: float
+    wanted: Int64[ndarray, "n 2"],
+    found: Int64[ndarray, "m 2"],
+    to_known: Float64[ndarray, "H W"],
+    tolerance: float,
 ) -> float:
-    """Harmonic mean of precision and recall; NaN where there is nothing to find and nothing wrong."""
-    right = found & (_distance(wanted) <= _from_nearest(slack, wanted))
-    judged = right | found & (slack <= reach)
-    num_wanted, num_judged = np.count_nonzero(wanted), np.count_nonzero(judged)
-    if not num_wanted and not num_judged:
-        return float("nan")
-    num_right, num_met = np.count_nonzero(right), np.count_nonzero(wanted & (_distance(found) <= slack))
+    """Return the F1 of one outline; NaN where nothing is to be found and nothing is wrong."""
+    wanted_slack, found_slack = (_slack(points, to_known, tolerance) for points in (wanted, found))
+    certain = found_slack <= np.float32(tolerance)
+    if not len(wanted) or not len(found):
+        return 0.0 if len(wanted) or certain.any() else float("nan")
+    farthest = float(wanted_slack.max()) + 1
+    far, nearest = KDTree(wanted).query(found, distance_upper_bound=farthest)  # infinite beyond
+    right = far.astype(np.float32) <= wanted_slack[np.minimum(nearest, len(wanted) - 1)]
+    far, _ = KDTree(found).query(wanted, distance_upper_bound=farthest)
+    num_met, num_right = np.count_nonzero(far.astype(np.float32) <= wanted_slack), np.count_nonzero(right)
     if not num_right or not num_met:
         return 0.0
-    precision, recall = num_right / num_judged, num_met / num_wanted
+    precision, recall = num_right / np.count_nonzero(right | certain), num_met / len(wanted)
     return 2 * precision * recall / (precision + recall)
 
 
-def _from_nearest(values: Shaped[ndarray, "H W"], sources: Bool[ndarray, "H W"]) -> Shaped[ndarray, "H W"]:
-    """At each pixel the value of the nearest source; the values themselves where that changes nothing."""
-    if not sources.any() or (values == values.flat[0]).all():
-        return values
-    target = (~sources).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(target, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    value_of = np.zeros(nearest.max() + 1, values.dtype)
-    value_of[nearest[sources]] = values[sources]
-    return value_of[nearest]
+def _outline(inside: Bool[ndarray, "H W"]) -> Int64[ndarray, "n 2"]:
+    """Return the pixels inside that touch one outside by a side; the image's frame is no outline."""
+    padded = np.pad(inside, 1, mode="edge")
+    surrounded = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return np.argwhere(inside & ~surrounded)
 
 
-def _outline(inside: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
-    """Pixels inside that touch one outside by a side; the image's frame is no outline."""
-    return inside & (cv2.dilate((~inside).astype(np.uint8), _CROSS) > 0)
-
-
-def _distance(targets: Bool[ndarray, "H W"]) -> Float32[ndarray, "H W"]:
-    """Distance in pixels from each pixel to the nearest target, exact; infinite where there is none."""
-    if not targets.any():
-        return np.full(targets.shape, np.inf, np.float32)
-    return cv2.distanceTransform((~targets).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def _slack(
+    points: Int64[ndarray, "n 2"], to_known: Float64[ndarray, "H W"], tolerance: float
+) -> Float32[ndarray, " n"]:
+    """Return how far off an outline may be at each point: more where pixels without label are near."""
+    slack = np.full(len(points), tolerance, np.float32)
+    if to_known.any():
+        radius = int(tolerance)
+        rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        around = np.argwhere(abs(columns) <= np.rint(np.sqrt(radius**2 - rows**2)))
+        padded = np.pad(to_known, radius)
+        for row, column in around:
+            slack = np.maximum(slack, tolerance + padded[points[:, 0] + row, points[:, 1] + column])
+    return slack.astype(np.float32)

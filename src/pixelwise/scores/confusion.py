@@ -1,4 +1,4 @@
-"""How often each class was called each class, and what follows: intersection over union and its kin."""
+"""Confusion of classes, and the scores that follow: intersection over union and its kin."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pixelwise.labelspace import IGNORE
 
 LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]
 """The class of each pixel, or IGNORE; a tensor in main memory or an array."""
+Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]
+"""`Confusion.overlaps`, of one set of images or of many."""
 
 _NUM_BYTES = 256  # values of a label
 
@@ -27,7 +29,7 @@ class Confusion:
 
     @staticmethod
     def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:
-        """Counts of one image; pixels whose label is IGNORE are left out, whatever they were given.
+        """Count the pixels of one image; those whose label is IGNORE are left out, whatever they were given.
 
         Raises:
             ShapeError: the two differ in height or width.
@@ -39,7 +41,13 @@ class Confusion:
         counts = np.bincount(pairs.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
         known = counts[:num_classes, :num_classes]
         if known.sum() + counts[IGNORE].sum() != true.size:
-            raise LabelError(_what_is_wrong(counts, num_classes))
+            last, labelled = num_classes - 1, counts[:IGNORE]
+            if len(foreign := np.flatnonzero(labelled[num_classes:].any(1))):
+                raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
+            foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
+            raise LabelError(
+                f"needed classes 0 to {last} for labelled pixels, got {num_classes + foreign[0]}"
+            )
         return Confusion(known.astype(np.int64))
 
     def __add__(self, other: Confusion) -> Confusion:
@@ -50,13 +58,8 @@ class Confusion:
 
     @property
     def overlaps(self) -> Int64[ndarray, "3 K"]:
-        """Of each class: pixels that have it and were given it, that have it, that were given it."""
+        """For each class: pixels that have it and were given it, that have it, that were given it."""
         return np.stack([self.counts.diagonal(), self.counts.sum(1), self.counts.sum(0)])
-
-    @property
-    def num_pixels(self) -> int:
-        """Labelled pixels."""
-        return int(self.counts.sum())
 
     @property
     def iou(self) -> Float64[ndarray, " K"]:
@@ -68,55 +71,38 @@ class Confusion:
         """Mean intersection over union of the classes that have one; NaN where none has."""
         return float(mean_of_known(self.iou))
 
-    @property
-    def dice(self) -> Float64[ndarray, " K"]:
-        """Dice coefficient of each class, its F1 over pixels; NaN where `iou` is."""
-        return dice_of(self.overlaps)
-
-    @property
-    def pixel_accuracy(self) -> float:
-        """Share of labelled pixels that were given their class, 0 to 1; NaN without any."""
-        return float(accuracy_of(self.overlaps))
-
-
-Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]
-"""`Confusion.overlaps`, of one set of images or of many."""
-
 
 def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
-    """Intersection over union of each class: what is both, over what is either."""
+    """Return the intersection over union of each class."""
     both, true, given = np.moveaxis(overlaps, -2, 0)
     return ratio(both, true + given - both)
 
 
 def dice_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
-    """Dice coefficient of each class: twice what is both, over the sum of the two.
-
-    Source: Dice 1945, doi:10.2307/1932409.
-    """
+    """Return the Dice coefficient of each class. Source: Dice 1945, doi:10.2307/1932409."""
     both, true, given = np.moveaxis(overlaps, -2, 0)
     return ratio(2 * both, true + given)
 
 
 def accuracy_of(overlaps: Overlaps) -> Float64[ndarray, "*any"]:
-    """Share of pixels that were given their class."""
+    """Return the share of labelled pixels that were given their class."""
     both, true, _ = np.moveaxis(overlaps, -2, 0)
     return ratio(both.sum(-1), true.sum(-1))
 
 
 def mean_of_known(scores: Float64[ndarray, "*any K"]) -> Float64[ndarray, "*any"]:
-    """Mean over the classes that have a score; NaN where none has."""
+    """Return the mean over the classes that have a score; NaN where none has."""
     known = ~np.isnan(scores)
     return ratio(scores.sum(-1, where=known), known.sum(-1))
 
 
 def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[ndarray, "*any"]:
-    """Part over whole; NaN where the whole is nothing."""
+    """Return part over whole; NaN where the whole is nothing."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
 
 
 def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndarray]:
-    """Both as arrays.
+    """Return both as arrays.
 
     Raises:
         ShapeError: they differ in height or width.
@@ -125,14 +111,6 @@ def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndar
     if given.shape != true.shape:
         raise ShapeError(
             f"needed a class for each pixel of labels {true.shape}, got {given.shape};"
-            " bring what was predicted to the labels' size, and leave the labels as they are"
+            " bring predictions to the labels' size, and leave the labels as they are"
         )
     return given, true
-
-
-def _what_is_wrong(counts: Int64[ndarray, "256 256"], num_classes: int) -> str:
-    labels = np.flatnonzero(counts[:IGNORE].any(1))
-    if len(foreign := labels[labels >= num_classes]):
-        return f"needed labels 0 to {num_classes - 1} or {IGNORE}, got {foreign[0]}"
-    given = np.flatnonzero(counts[:IGNORE].any(0))
-    return f"needed classes 0 to {num_classes - 1} for labelled pixels, got {given[given >= num_classes][0]}"

@@ -1,9 +1,10 @@
-"""How far a score could lie elsewhere had other images been drawn: bootstrap over whole images."""
+"""Bootstrap intervals over whole images."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -18,9 +19,7 @@ _AT_ONCE = 2**22  # weights held in memory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A score and the range that 95 of 100 other draws of as many pictures would give.
-
-    All three are NaN where there is no score, such as for a class that no image has.
+    """A score and the range that 95 of 100 other draws of as many pictures would give; NaN for no score.
 
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, the percentile interval; whole
     pictures are drawn, since the pixels of one picture are no independent witnesses.
@@ -31,30 +30,26 @@ class Interval:
     high: float
 
     def to_dict(self) -> dict[str, float | None]:
-        """Plain values, for JSON, which knows no NaN."""
-        values = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: plain(value) for name, value in values.items()}
+        """Return plain values for JSON, which knows no NaN."""
+        return {name: plain(value) for name, value in asdict(self).items()}
 
 
 def plain(score: float) -> float | None:
-    """The score as JSON takes it; none where there is none."""
+    """Return the score for JSON; None for NaN."""
     return None if math.isnan(score) else score
 
 
 def resampled_sums(
     by_image: Shaped[ndarray, "N *counts"], seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Float64[ndarray, "draws *counts"]:
-    """Counts summed over all N images, then over each of many draws of N images with replacement.
-
-    One matrix product: how often each draw took each image, times the images' counts.
-    """
+    """Sum counts over all N images, then over each of many draws of N images with replacement."""
     num = len(by_image)
     counts = by_image.reshape(num, -1).astype(np.float64)
-    randomness = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     sums = [counts.sum(0, keepdims=True)]
     step = max(1, _AT_ONCE // max(1, num))
     for start in range(0, num_resamples if num else 0, step):
-        draws = randomness.integers(num, size=(min(step, num_resamples - start), num))
+        draws = rng.integers(num, size=(min(step, num_resamples - start), num))
         draws += np.arange(len(draws))[:, None] * num
         taken = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
         sums.append(taken @ counts)
@@ -64,7 +59,7 @@ def resampled_sums(
 def crossed_sums(
     by_image_and_run: Shaped[ndarray, "N R *counts"], seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Float64[ndarray, "draws *counts"]:
-    """Counts summed over N images and R runs, then over draws of both, each with replacement.
+    """Sum counts over N images and R runs, then over draws of both, each with replacement.
 
     For scores of several trainings on the same images, which vary with both. Of few runs a draw varies less
     than new runs would: by a factor of (R - 1) / R in variance.
@@ -78,7 +73,13 @@ def crossed_sums(
 
 
 def interval(scores: Float64[ndarray, " draws"]) -> Interval:
-    """The first score, of all images, between the ends of the rest; draws without a score say nothing."""
+    """Return the first score, that of all images, with the interval of the others; NaN draws are left out."""
     known = scores[1:][~np.isnan(scores[1:])]
     low, high = np.percentile(known, _CONFIDENCE) if len(known) else (np.nan, np.nan)
     return Interval(value=float(scores[0]), low=float(low), high=float(high))
+
+
+def mean_interval(values: Sequence[float], seed: int) -> Interval:
+    """Return the mean of one value for each image, with its interval."""
+    sums = resampled_sums(np.array([[value, 1.0] for value in values]), seed)
+    return interval(sums[:, 0] / sums[:, 1])

@@ -1,4 +1,4 @@
-"""All scores of a segmentation at once, from what each image counts."""
+"""All scores of a segmentation at once, from counts of each image."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, ShapeError
-from pixelwise.scores.boundary import Boundary, f1_of
-from pixelwise.scores.calibration import Calibration, error_of
+from pixelwise.scores.boundary import boundary_f1
+from pixelwise.scores.calibration import calibration_bins, calibration_error
 from pixelwise.scores.confusion import (
     Confusion,
     LabelImage,
@@ -23,17 +24,20 @@ from pixelwise.scores.confusion import (
     dice_of,
     iou_of,
     mean_of_known,
+    ratio,
 )
 from pixelwise.scores.intervals import NUM_RESAMPLES, Interval, interval, plain, resampled_sums
 
 
 @dataclass(frozen=True, eq=False)
 class ImageCounts:
-    """What one image adds to each score; those of several images add up."""
+    """Counts of one image, or of several added up, behind its scores."""
 
     confusion: Confusion
-    boundary: Boundary | None = None
-    calibration: Calibration | None = None
+    boundary: Float64[ndarray, "2 K"] | None = None
+    """F1 of each class's outline, summed over images, and the number of images that have such an outline."""
+    calibration: Float64[ndarray, "3 15"] | None = None
+    """As `calibration_bins` has them."""
 
     @staticmethod
     def of(
@@ -41,21 +45,21 @@ class ImageCounts:
         labels: LabelImage,
         num_classes: int,
         *,
-        probabilities: Float[Tensor, "K H W"] | None = None,
+        probs: Float[Tensor, "K H W"] | None = None,
         with_boundary: bool = False,
     ) -> ImageCounts:
-        """Counts of one image, at the size of its labels; calibration where there are probabilities.
-
-        A photo of 500 x 660 takes half a millisecond, boundaries some thirty more, probabilities some six.
+        """Count one image, at the size of its labels; calibration where there are probabilities.
 
         Raises:
-            ShapeError: what was predicted is not of the labels' size.
+            ShapeError: the predictions are not of the labels' size.
             LabelError: a label is neither a class nor IGNORE, or a labelled pixel was given no class.
         """
+        confusion = Confusion.of(predicted, labels, num_classes)
+        f1 = boundary_f1(predicted, labels, num_classes) if with_boundary else None
         return ImageCounts(
-            Confusion.of(predicted, labels, num_classes),
-            Boundary.of(predicted, labels, num_classes) if with_boundary else None,
-            Calibration.of(probabilities, labels) if probabilities is not None else None,
+            confusion,
+            None if f1 is None else np.stack([np.nan_to_num(f1), ~np.isnan(f1)]).astype(np.float64),
+            None if probs is None else calibration_bins(probs, labels),
         )
 
     def __add__(self, other: ImageCounts) -> ImageCounts:
@@ -64,6 +68,10 @@ class ImageCounts:
             _sum(self.boundary, other.boundary),
             _sum(self.calibration, other.calibration),
         )
+
+
+def _sum(one: ndarray | None, other: ndarray | None) -> ndarray | None:
+    return None if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +86,17 @@ class SegmentationScores:
     miou: Interval
     """Mean of `iou` over the classes that some pixel has or was given."""
     dice: dict[str, Interval]
-    """Dice coefficient, by class."""
     pixel_accuracy: Interval
     boundary_f1: dict[str, Interval] | None = None
-    """F1 of the outlines, by class; none where it was not counted."""
+    """F1 of the outlines, by class; None where it was not counted."""
     calibration_error: Interval | None = None
-    """Expected calibration error, of which less is better; none where there were no probabilities."""
+    """Expected calibration error, of which less is better; None where there were no probabilities."""
 
     @staticmethod
     def of(
         images: Sequence[ImageCounts], classes: ClassNames, seed: int = 0, num_resamples: int = NUM_RESAMPLES
     ) -> SegmentationScores:
-        """Scores of images together, and how they vary when as many images are drawn from them.
+        """Score images together; every score is resampled over the same draws of images.
 
         Raises:
             DataError: there is no image.
@@ -101,16 +108,18 @@ class SegmentationScores:
         if (num := len(whole.confusion.counts)) != classes.num_classes:
             raise ShapeError(f"needed counts of {classes.num_classes} classes, got {num}")
 
-        def draws(by_image: list[Any]) -> Any:
-            # the same seed draws the same images for every score
-            return resampled_sums(np.stack(by_image), seed, num_resamples)
-
-        def by_class(scores: Any) -> dict[str, Interval]:
+        def by_class(scores: Float64[ndarray, "draws K"]) -> dict[str, Interval]:
             return {name: interval(scores[:, number]) for number, name in enumerate(classes.names)}
 
-        overlaps = draws([image.confusion.overlaps for image in images])
-        boundary = draws([i.boundary.sums for i in images if i.boundary]) if whole.boundary else None
-        bins = draws([i.calibration.bins for i in images if i.calibration]) if whole.calibration else None
+        def draws(by_image: list[Any]) -> Any:
+            return resampled_sums(np.stack(by_image), seed, num_resamples)
+
+        overlaps, boundary, error = draws([one.confusion.overlaps for one in images]), None, None
+        if whole.boundary is not None:
+            sums = draws([one.boundary for one in images])
+            boundary = by_class(ratio(sums[:, 0], sums[:, 1]))
+        if whole.calibration is not None:
+            error = interval(calibration_error(draws([one.calibration for one in images])))
         return SegmentationScores(
             num_images=len(images),
             confusion=whole.confusion,
@@ -118,43 +127,36 @@ class SegmentationScores:
             miou=interval(mean_of_known(iou_of(overlaps))),
             dice=by_class(dice_of(overlaps)),
             pixel_accuracy=interval(accuracy_of(overlaps)),
-            boundary_f1=None if boundary is None else by_class(f1_of(boundary)),
-            calibration_error=None if bins is None else interval(error_of(bins)),
+            boundary_f1=boundary,
+            calibration_error=error,
         )
 
     def by_name(self) -> dict[str, Interval]:
-        """Every score under the name that people read it by, the telling ones first."""
-
-        def of(what: str, scores: dict[str, Interval] | None) -> dict[str, Interval]:
-            return {f"{what}, {name}": score for name, score in (scores or {}).items()}
-
-        named = {"mean IoU": self.miou} | of("IoU", self.iou) | of("Dice", self.dice)
-        named |= {"pixel accuracy": self.pixel_accuracy} | of("boundary F1", self.boundary_f1)
+        """Return every score by its name in tables."""
+        named = {"mean IoU": self.miou}
+        for name, scores in (("IoU", self.iou), ("Dice", self.dice)):
+            named |= {f"{name}, {label}": score for label, score in scores.items()}
+        named["pixel accuracy"] = self.pixel_accuracy
+        named |= {f"boundary F1, {label}": score for label, score in (self.boundary_f1 or {}).items()}
         return named | ({"calibration error": self.calibration_error} if self.calibration_error else {})
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None where there is no score."""
-        return self._told(lambda score: plain(score.value))
+        """Return the scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None for no score."""
+        return self._with_each(lambda score: plain(score.value))
 
     def intervals(self) -> dict[str, Any]:
-        """The same with `{value, low, high}` in place of each score."""
-        return self._told(Interval.to_dict)
+        """Return the scores as `{value, low, high}`, by the keys of `to_dict`."""
+        return self._with_each(Interval.to_dict)
 
-    def _told(self, tell: Callable[[Interval], Any]) -> dict[str, Any]:
-        def by_class(scores: dict[str, Interval]) -> dict[str, Any]:
-            return {name: tell(score) for name, score in scores.items()}
-
-        told = {
-            "iou": by_class(self.iou),
-            "miou": tell(self.miou),
-            "dice": by_class(self.dice),
-            "pixel_accuracy": tell(self.pixel_accuracy),
-        }
-        if self.boundary_f1 is not None:
-            told["boundary_f1"] = by_class(self.boundary_f1)
-        if self.calibration_error is not None:
-            told["calibration_error"] = tell(self.calibration_error)
-        return told
+    def _with_each(self, plainly: Callable[[Interval], Any]) -> dict[str, Any]:
+        values = {}
+        for name in ("iou", "miou", "dice", "pixel_accuracy", "boundary_f1", "calibration_error"):
+            score = getattr(self, name)
+            if isinstance(score, dict):
+                values[name] = {label: plainly(one) for label, one in score.items()}
+            elif score is not None:
+                values[name] = plainly(score)
+        return values
 
 
 def miou_gain(
@@ -163,9 +165,7 @@ def miou_gain(
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Interval:
-    """By how much a second segmentation's mean intersection over union exceeds a first one's.
-
-    Both are of the same images, and so is each draw: what makes an image hard for both cancels out.
+    """Return by how much a second segmentation's mean IoU exceeds a first one's, over paired draws.
 
     Raises:
         DataError: there is no image.
@@ -178,11 +178,3 @@ def miou_gain(
     pairs = [[one.confusion.overlaps for one in pair] for pair in zip(before, after, strict=True)]
     miou = mean_of_known(iou_of(resampled_sums(np.array(pairs), seed, num_resamples)))
     return interval(miou[:, 1] - miou[:, 0])
-
-
-Counts = TypeVar("Counts", Boundary, Calibration)
-
-
-def _sum(one: Counts | None, other: Counts | None) -> Counts | None:
-    """The sum, where both were counted."""
-    return None if one is None or other is None else one + other
