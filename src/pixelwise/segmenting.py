@@ -21,8 +21,7 @@ from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
 from pixelwise.heads import Head
-from pixelwise.masks.probabilities import write_probabilities
-from pixelwise.masks.write import write_mask
+from pixelwise.masks.write import write_mask, write_probabilities
 from pixelwise.photos.ahead import Ahead, worked_ahead
 from pixelwise.photos.cut_out import cut_out
 from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit

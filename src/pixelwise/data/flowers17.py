@@ -21,8 +21,7 @@ from pixelwise.errors import DataError, PixelwiseError
 from pixelwise.files import checksum
 from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels
 from pixelwise.masks.legend import OXFORD, OXFORD_COLOURS, OXFORD_FLOWER, Legend
-from pixelwise.masks.raw import read_raw
-from pixelwise.masks.read import read_mask
+from pixelwise.masks.read import read_mask, read_raw
 
 LEGENDS: Final = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
 """What the sources' classes are: the flower and the rest, or all four."""
