@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from skimage.color import deltaE_ciede2000
 
 from pixelwise.colour import recolour, srgb_to_lab, srgb_to_linear
-from pixelwise.control.hints import Hint
+from pixelwise.control.options import Hint
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.photos.photo import Photo, open_photo

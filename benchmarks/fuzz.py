@@ -109,9 +109,8 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.batch.plan import open_plan
     from pixelwise.batch.sources import items
     from pixelwise.cards import weights_path
-    from pixelwise.control.hints import Hint
-    from pixelwise.control.keep_grey import parse_area
     from pixelwise.data.cifar10 import read_record
+    from pixelwise.control.options import Hint, parse_area
     from pixelwise.data.download import unpack
     from pixelwise.data.labelled import load_labelled_folder
     from pixelwise.heads import open_head

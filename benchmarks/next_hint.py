@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from pixelwise.colour import lightness, srgb_to_lab
 from pixelwise.confidence.next_hint import suggest_hints
-from pixelwise.control.hints import Hint
+from pixelwise.control.options import Hint
 from pixelwise.evaluate.colours import Codes
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.predict import Prediction, predict

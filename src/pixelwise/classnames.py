@@ -1,4 +1,4 @@
-"""Class names: what the K classes of a mask are called, and the colours they are drawn in."""
+"""Names of the K classes of a mask, and the colours that they are drawn in."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from pixelwise.errors import LabelError
 
 MAX_CLASSES = 255
-"""As many as a byte holds beside the label of pixels without class, which is 255."""
+"""The classes that fit into a byte beside 255, the label of pixels without class."""
 
 BACKGROUND = "background"
 """The name of what is around everything else; drawn black where it is class 0."""
 
 UNNAMED = (BACKGROUND, "object")
-"""The names of two classes that nobody named, as in a mask in black and white."""
+"""The names of two classes that nobody named, as in a black and white mask."""
 
 Colour = tuple[int, int, int]
 """sRGB codes, 0 to 255."""
 
 _BLACK: Colour = (0, 0, 0)
-_TOLD_APART: tuple[Colour, ...] = (
+_DISTINCT: tuple[Colour, ...] = (
     (86, 180, 233),  # first, since it shows on most things that are cut out: flowers, skin, fur, fruit
     (230, 159, 0),
     (0, 158, 115),
@@ -31,7 +31,7 @@ _TOLD_APART: tuple[Colour, ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""Colours that people with any colour vision tell apart; all there are but black.
+"""Colours, apart from black, that stay distinct with any colour vision.
 
 Source: Okabe and Ito 2008, Color Universal Design.
 """
@@ -39,14 +39,14 @@ Source: Okabe and Ito 2008, Color Universal Design.
 
 @dataclass(frozen=True)
 class ClassNames:
-    """The names of K classes, and the sRGB codes that each is drawn in.
+    """Names of K classes, and the sRGB codes that each is drawn in.
 
-    Without colours they get some that people with any colour vision tell apart, for as many classes as there
-    are such colours; class 0 is black where it is named background.
+    Default colours are distinct with any colour vision as far as there are such colours; class 0 is black
+    where it is named background.
 
     Raises:
-        LabelError: the names are not 2 to 255 different ones that can be printed, or the colours not as many
-            different ones.
+        LabelError: the names are not 2 to 255 different printable ones, or the colours not as many different
+            ones.
     """
 
     names: tuple[str, ...]
@@ -58,17 +58,17 @@ class ClassNames:
             raise LabelError(f"needed the names of 2 to {MAX_CLASSES} classes, got {num}")
         for name in self.names:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                raise LabelError(f"needed a name that can be printed for each class, got {_short(name)}")
-        if twice := _first_twice(self.names):
-            raise LabelError(f"needed different names for the classes, got {_short(twice)} twice")
+                raise LabelError(f"needed a name that can be printed for each class, got {short(name)}")
+        if repeated := _first_repeated(self.names):
+            raise LabelError(f"needed different names for the classes, got {short(repeated)} twice")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
         if len(self.colours) != num:
             raise LabelError(f"needed a colour for each of {num} classes, got {len(self.colours)}")
         for colour in self.colours:
             check_colour(colour)
-        if alike := _first_twice(self.colours):
-            raise LabelError(f"needed different colours for the classes, got {list(alike)} twice")
+        if repeated := _first_repeated(self.colours):
+            raise LabelError(f"needed different colours for the classes, got {list(repeated)} twice")
 
     @property
     def num_classes(self) -> int:
@@ -76,7 +76,7 @@ class ClassNames:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """The number of the class with this name.
+        """Return the number of the class with this name.
 
         Raises:
             LabelError: there is none; the message lists those there are.
@@ -85,56 +85,59 @@ class ClassNames:
             return self.names.index(name)
         close = difflib.get_close_matches(name, self.names, n=1)
         guess = f"; perhaps you meant {close[0]}" if close else ""
-        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {_short(name)}{guess}")
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}{guess}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` reads them back."""
+        """Return plain values for JSON, as `from_dict` takes them."""
         return {"names": list(self.names), "colours": [list(colour) for colour in self.colours]}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> ClassNames:
-        """The class names that `to_dict` gave the values of; `colours` may be missing.
+        """Build class names from the values of `to_dict`; `colours` may be missing.
 
         Raises:
             LabelError: the values are no class names.
         """
         names = values.get("names") if isinstance(values, Mapping) else None
         if not isinstance(names, Sequence) or isinstance(names, str):
-            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {_short(values)}')
+            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {short(values)}')
         colours = values.get("colours") or ()
         if not isinstance(colours, Sequence):
-            raise LabelError(f"needed a list of colours for the classes, got {_short(colours)}")
+            raise LabelError(f"needed a list of colours for the classes, got {short(colours)}")
         return ClassNames(tuple(names), tuple(check_colour(colour) for colour in colours))
 
 
 def check_colour(colour: object) -> Colour:
-    """The colour, if it is three sRGB codes.
+    """Return the colour as a tuple, if it is three sRGB codes.
 
     Raises:
         LabelError: it is not.
     """
     codes = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
-        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {_short(colour)}")
+        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {short(colour)}")
     return codes
 
 
 def void_colour() -> Colour:
-    """What pixels without class are drawn in; no class gets it by default.
-
-    Source: PASCAL VOC's colour map, 255.
-    """
+    """Return the colour of pixels without class, number 255 of PASCAL VOC's; no class has it by default."""
     return _voc_colour(255)
+
+
+def short(value: object) -> str:
+    """Return a value as messages show it, at most 60 characters."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
     first = (_BLACK,) if names[0] == BACKGROUND else ()
-    further = tuple(_voc_colour(number) for number in range(1, MAX_CLASSES - len(_TOLD_APART) + 1))
-    return (*first, *_TOLD_APART, *further)[: len(names)]
+    further = tuple(_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
+    return (*first, *_DISTINCT, *further)[: len(names)]
 
 
 def _voc_colour(number: int) -> Colour:
-    """One of 256 different colours: the bits of the number dealt to red, green and blue in turn.
+    """Deal the bits of a number to red, green and blue in turn.
 
     Source: PASCAL VOC's development kit, VOClabelcolormap.
     """
@@ -143,19 +146,9 @@ def _voc_colour(number: int) -> Colour:
     return red, green, blue
 
 
-def _first_twice(items: Sequence[Any]) -> Any | None:
-    seen = set()
-    for item in items:
-        if item in seen:
-            return item
-        seen.add(item)
-    return None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _first_repeated(items: Sequence[Any]) -> Any | None:
+    return next((item for place, item in enumerate(items) if item in items[:place]), None)
 
 
 FLOWER = ClassNames((BACKGROUND, "flower"))
-"""What Oxford's 17 flowers come to when only the flower counts."""
+"""The two classes of Oxford's 17 flowers when only the flower counts."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import likeliest, require_top_k, write_likeliest
 from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.options import MOST_ALTERNATIVES, Control
+from pixelwise.confidence.warnings import photo_warnings
+from pixelwise.control.options import MOST_ALTERNATIVES, ColouriseOptions
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.ahead import Ahead
@@ -33,43 +33,6 @@ from pixelwise.progress import progress
 from pixelwise.runs import Model
 
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
-_MOST_HINTS = 100
-BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
-"""Least and most of an option; beyond, nothing more is to be seen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColouriseOptions:
-    """How photos are coloured."""
-
-    temperature: float = 1.0
-    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
-    saturation: float = 1.0
-    """Factor on chroma; 0 gives a grey picture."""
-    confidence: bool = False
-    """Whether to write a map of how sure the network is beside each photo."""
-    top_k: int = 0
-    """How many of each pixel's likeliest colours to write beside each photo; 0 writes none."""
-    num_hints: int = 0
-    """How many points to name whose true colours would tell most."""
-    provenance: bool = True
-    """Whether copies carry a record that their colours are guessed, and by what."""
-    control: Control = field(default_factory=Control)
-    """What is said about the colours beforehand."""
-    max_megapixels: float = MAX_MEGAPIXELS
-    """Larger photos are refused."""
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in BOUNDS.items():
-            if not low <= getattr(self, name) <= high:  # NaN is not, either
-                raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
-        if not 0 <= self.num_hints <= _MOST_HINTS:
-            raise ConfigError(f"suggest-hints needs to be from 0 to {_MOST_HINTS}, got {self.num_hints}")
-        require_limit(self.max_megapixels)
-
-    def of_colours(self) -> dict[str, object]:
-        """The options that decide colours, by name, as plain values."""
-        return {"temperature": self.temperature, "saturation": self.saturation} | self.control.to_dict()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +84,7 @@ def colourise(
     inputs: list[str],
     out: Path,
     model: Model,
-    options: ColouriseOptions = ColouriseOptions(),
+    options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[Coloured | Failure], None] = lambda _result: None,
 ) -> Colourised:
@@ -139,14 +102,13 @@ def colourise(
     if options.top_k:
         require_top_k(options.top_k, model.palette)
     start_s = time.perf_counter()
-    control = options.control
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
-    if control.hints and (is_folder(inputs[0]) or len(photos) > 1):
+    if options.hints and (is_folder(inputs[0]) or len(photos) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
     reference = None
-    if control.reference:
-        reference = Reference.read(control.reference, model.palette, options.max_megapixels)
-    also_read = [control.reference] if control.reference else []
+    if options.reference:
+        reference = Reference.read(options.reference, model.palette, options.max_megapixels)
+    also_read = [options.reference] if options.reference else []
     outputs = OutputPaths.prepare(out, inputs, photos, WRITABLE, also_read)
     colour, outdated = colouriser(model, options, reference), list(_outdated(options))
     result = Colourised()
@@ -169,7 +131,7 @@ def colourise(
 
 def colouriser(
     model: Model,
-    options: ColouriseOptions = ColouriseOptions(),
+    options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     reference: Reference | None = None,
     ask: Ask | None = None,
 ) -> Callable[[InputPhoto, OutputPaths], Coloured]:
@@ -190,22 +152,22 @@ def _colourise_found(
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
-    num = options.control.alternatives
+    num = options.alternatives
     endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
     paths = tuple(outputs.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         guessed = predict(photo, model, ask)
-        versions = controlled(photo, guessed, options.control, reference)
+        versions = controlled(photo, guessed, options, reference)
         _write_beside(photo, versions[0], found, outputs, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             copy, remark = with_record(photo, model, options, suffix, index)
             chroma = version.chroma(options.temperature, options.saturation)
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     warnings = _warnings(photo, versions[0], options, drifts[0])
-    told = versions[0].told.notes if versions[0].told else ()
+    known = versions[0].known
     of_the_file = (*photo.notes, note, *losses(photo, suffix))
-    notes = (*of_the_file, *told, remark, *warnings)
+    notes = (*of_the_file, *(known.notes if known else ()), remark, *warnings)
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
@@ -234,7 +196,7 @@ def _outdated(options: ColouriseOptions) -> Iterator[str]:
         yield _MAP
     if not options.top_k:
         yield _TOP
-    num = options.control.alternatives
+    num = options.alternatives
     for index in range(1 if num == 1 else num + 1, MOST_ALTERNATIVES + 1):
         yield from (f".{index}{suffix}" for suffix in WRITABLE)
 
@@ -271,8 +233,8 @@ def with_record(
     """
     if not options.provenance:
         return photo, ""
-    which = {"alternative": index} if options.control.alternatives > 1 else {}
-    settings = options.of_colours() | which
+    which = {"alternative": index} if options.alternatives > 1 else {}
+    settings = options.colour_settings() | which
     record = Record(model=model.name, model_sha256=model.checksum, settings=settings)
     return recorded(photo, record, suffix)
 
@@ -284,8 +246,8 @@ def _warnings(
     reasons = []
     if earlier := record_of(photo):
         reasons.append(f"was colourised already, by {earlier.software} with {earlier.model}")
-    logits, told, short_side = prediction.logits, prediction.told, min(photo.width, photo.height)
-    guess = replace(prediction, told=None).chroma(options.temperature)  # not --saturation: grey may be wanted
-    left = None if told is None else 1 - told.share_at((logits.shape[1], logits.shape[2]))
-    reasons += alarms(logits, guess, prediction.palette, drift.tones, short_side, left)
+    logits, known, short_side = prediction.logits, prediction.known, min(photo.width, photo.height)
+    guess = replace(prediction, known=None).chroma(options.temperature)  # saturation 0 may be meant
+    left = None if known is None else 1 - known.share_at(logits.shape[1:])
+    reasons += photo_warnings(logits, guess, prediction.palette, drift.tones, short_side, left)
     return tuple(f"{photo.path}: warning: {one}" for one in reasons)

@@ -1,6 +1,6 @@
-"""Photos of any size and kind, a class for each pixel: the network looks once, every head has its word.
+"""Photos of any size segmented: one forward pass for all heads, a class for each pixel from each.
 
-The network reads a photo at the sizes that the heads were learned at. Their logits are small; they are
+The network reads a photo at the sizes that the heads were learned at. The heads' logits are small; they are
 enlarged to the photo's own size a few rows at a time, so that memory does not grow with the photo. Rows are
 those of the photo's file, with its EXIF orientation: viewers turn mask and photo alike.
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
@@ -22,8 +21,7 @@ from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
 from pixelwise.heads import Head
-from pixelwise.masks.probabilities import write_probabilities
-from pixelwise.masks.write import write_mask
+from pixelwise.masks.write import write_mask, write_probabilities
 from pixelwise.photos.ahead import Ahead, worked_ahead
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
 from pixelwise.photos.formats import MAX_MEGAPIXELS, require_limit
@@ -43,16 +41,16 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
-    """What is made of photos beside their masks."""
+    """Options of one segmentation job."""
 
     overlay: bool = False
     """Whether to write a copy of each photo with the classes laid over it."""
     opacity: float = 0.5
-    """How much of the classes' colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    """Opacity of the classes' colours in an overlay: 0 only outlines, 1 no photo to be seen."""
     probabilities: bool = False
-    """Whether to write how likely each class is at each pixel."""
+    """Whether to write the probability of each class at each pixel."""
     cut_out: bool = False
-    """Whether to write a copy of each photo, clear where the background is."""
+    """Whether to write a copy of each photo, transparent where the background is."""
     max_megapixels: float = MAX_MEGAPIXELS
     """Larger photos are refused."""
 
@@ -77,7 +75,7 @@ class Segmented(PhotoResults[CutOut]):
 
     @property
     def masks(self) -> list[Path]:
-        """Of all photos and heads."""
+        """Masks of all photos and heads."""
         return [path for one in self.written for path in one.paths]
 
 
@@ -99,8 +97,8 @@ def segment(
 
     Raises:
         CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png; things
-            are to be cut out of a background that a head does not know.
+        ConfigError: there is no head, two have one name, or `out` is a file that does not end in .png; a
+            head without background is to cut out.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
@@ -140,7 +138,7 @@ def segmenter(
 
     Raises:
         CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, two have one name, or one knows no background to cut out of.
+        ConfigError: there is no head, two have one name, or a head without background is to cut out.
     """
     if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
         raise ConfigError(
@@ -153,9 +151,9 @@ def segmenter(
 
 
 class Look:
-    """Looks at photos for some heads, once for all of them at each size, and says what each makes of them.
+    """Runs some heads on photos, with one forward pass at each size for all of them.
 
-    For a head with parts of the backbone that learned along, it looks again with these.
+    A head with backbone weights of its own takes a forward pass of its own.
 
     Raises:
         CheckpointError: a head was learned on another backbone.
@@ -168,19 +166,25 @@ class Look:
         self._extractors = [made[own] for own in dressed]
 
     def __call__(self, photo: Photo) -> tuple[Enlarged, ...]:
-        """What each head says of a photo, rows as its file has them.
+        """Return the enlarged logits of each head, rows as the photo's file has them.
 
         Raises:
             PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
         """
         pairs = list(zip(self.heads, self._extractors, strict=True))
-        looks = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
+        passes = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
         images = worked_ahead(
-            lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(looks), len(looks)
+            lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(passes), len(passes)
         )
         maps = {}
-        for (size, own), image in zip(looks, images, strict=True):
-            _require_room(photo, image, own.backbone)
+        for (size, own), image in zip(passes, images, strict=True):
+            height, width = image.shape[1:]
+            if own.backbone.margin is None and height * width > _MOST_AT_ONCE:
+                raise PhotoError(
+                    f"{photo.path}: {own.backbone.name} sees photos whole, and needed one of at most "
+                    f"{_MOST_AT_ONCE / 1e6:g} megapixels as it reads it, got {height} x {width}; "
+                    "use a head learned at a smaller size"
+                )
             maps[size, own] = own(image)
         stored = photo.height, photo.width
         return tuple(
@@ -191,34 +195,36 @@ class Look:
         )
 
 
-def write_labels(target: Path, photo: Photo, word: Enlarged, classes: ClassNames) -> None:
+def write_labels(target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames) -> None:
     """Write the mask of a photo.
 
     Raises:
         OutputError: the mask cannot be written.
     """
     spans = _spans(photo, max(1, _STRIP_NUMBERS // photo.width))
-    labels = (word.labels(first, num).numpy() for first, num in spans)
+    labels = (enlarged.labels(first, num).numpy() for first, num in spans)
     with ONE_THREAD, closing(Ahead(labels, _STRIPS_AHEAD)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
-def write_chances(target: Path, photo: Photo, word: Enlarged, classes: ClassNames) -> None:
-    """Write how likely each class is at each pixel of a photo.
+def write_chances(target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames) -> None:
+    """Write the probability of each class at each pixel of a photo.
 
     Raises:
         OutputError: the file cannot be written.
     """
     spans = _spans(photo, max(1, _STRIP_NUMBERS // (photo.width * classes.num_classes)))
-    chances = (word.chances(first, num).numpy() for first, num in spans)
+    chances = (enlarged.chances(first, num).numpy() for first, num in spans)
     with ONE_THREAD, closing(Ahead(chances, _STRIPS_AHEAD)) as strips:
         write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
 
-def write_overlay(target: Path, photo: Photo, word: Enlarged, classes: ClassNames, opacity: float) -> None:
+def write_overlay(
+    target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames, opacity: float
+) -> None:
     """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
 
-    A class 0 that is called background stays clear.
+    A class 0 that is called background is not tinted.
 
     Raises:
         PhotoError: the photo is damaged or cut short.
@@ -227,24 +233,26 @@ def write_overlay(target: Path, photo: Photo, word: Enlarged, classes: ClassName
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
     with ONE_THREAD, closing(photo.strips()) as strips:
-        painted = overlay(strips, lambda first, num: word.labels(first, num).numpy(), size, photo.alpha, tint)
+        painted = overlay(
+            strips, lambda first, num: enlarged.labels(first, num).numpy(), size, photo.alpha, tint
+        )
         write_photo(target, painted, photo)
 
 
-def write_cut_out(target: Path, photo: Photo, word: Enlarged) -> None:
-    """Write a copy of a photo as PNG, clear where class 0 is.
+def write_cut_out(target: Path, photo: Photo, enlarged: Enlarged) -> None:
+    """Write a copy of a photo as PNG, transparent where class 0 is.
 
     Raises:
         PhotoError: the photo is damaged or cut short.
         OutputError: the copy cannot be written.
     """
     with ONE_THREAD, closing(photo.strips()) as strips:
-        cut = cut_out(strips, lambda first, num: word.labels(first, num).numpy(), photo.alpha)
+        cut = cut_out(strips, lambda first, num: enlarged.labels(first, num).numpy(), photo.alpha)
         write_photo(target, cut, photo)
 
 
 def _endings(heads: Sequence[Head]) -> list[str]:
-    """What the names of each head's files have behind the photo's."""
+    """Return the endings of each head's files behind the photo's name."""
     names = [Path(head.name).stem.removesuffix(".head") for head in heads]
     if not names:
         raise ConfigError("needed a head, got none; name one that is shipped, or the file of one")
@@ -272,17 +280,17 @@ def _segment_found(
         probabilities = [outputs.claim(found, ending + _PROBABILITIES) for ending in heads]
     if options.cut_out:
         cut_outs = [outputs.claim(found, ending + _CUT) for ending in heads]
-    words = look_at(photo)
+    logits = look_at(photo)
     # What was not asked for has no targets. Masks come last: one that is there says that all is.
     all_classes = [head.classes for head in heads.values()]
-    for target, word, classes in zip(overlays, words, all_classes, strict=False):
-        write_overlay(target, photo, word, classes, options.opacity)
-    for target, word, classes in zip(probabilities, words, all_classes, strict=False):
-        write_chances(target, photo, word, classes)
-    for target, word in zip(cut_outs, words, strict=False):
-        write_cut_out(target, photo, word)
-    for target, word, classes in zip(masks, words, all_classes, strict=True):
-        write_labels(target, photo, word, classes)
+    for target, one, classes in zip(overlays, logits, all_classes, strict=False):
+        write_overlay(target, photo, one, classes, options.opacity)
+    for target, one, classes in zip(probabilities, logits, all_classes, strict=False):
+        write_chances(target, photo, one, classes)
+    for target, one in zip(cut_outs, logits, strict=False):
+        write_cut_out(target, photo, one)
+    for target, one, classes in zip(masks, logits, all_classes, strict=True):
+        write_labels(target, photo, one, classes)
     return CutOut(
         paths=tuple(masks),
         megapixels=photo.megapixels,
@@ -294,16 +302,5 @@ def _segment_found(
 
 
 def _spans(photo: Photo, num_rows: int) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each strip."""
+    """Return first row and number of rows of each strip."""
     return ((row, min(num_rows, photo.height - row)) for row in range(0, photo.height, num_rows))
-
-
-def _require_room(photo: Photo, image: Tensor, backbone: Backbone) -> None:
-    """Refuse what a network can neither see in tiles nor at once."""
-    height, width = image.shape[1:]
-    if backbone.margin is None and height * width > _MOST_AT_ONCE:
-        raise PhotoError(
-            f"{photo.path}: {backbone.name} sees photos whole, and needed one of at most "
-            f"{_MOST_AT_ONCE / 1e6:g} megapixels as it reads it, got {height} x {width}; "
-            "use a head learned at a smaller size"
-        )

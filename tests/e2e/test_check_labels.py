@@ -8,7 +8,7 @@ from PIL import Image
 from fixtures.drawn import folder_of_masks, write_black_and_white, write_json
 
 
-def test_a_clean_folder_is_told_so(tmp_path, pixelwise):
+def test_a_clean_folder_has_no_problem(tmp_path, pixelwise):
     folder = folder_of_masks(tmp_path / "flowers", write_black_and_white)
     done = pixelwise("check-labels", folder, "--json")
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, {"problems": []}, "")
@@ -35,7 +35,7 @@ def test_each_problem_is_a_line_with_its_remedy_and_the_exit_code_is_1(tmp_path,
     assert last == f"2 problems in {folder}"
 
 
-def test_what_is_no_folder_of_masks_is_one_clear_line(tmp_path, pixelwise):
+def test_another_folder_is_one_clear_line(tmp_path, pixelwise):
     done = pixelwise("check-labels", tmp_path / "nowhere", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "needed a folder of photos and masks" in done.stderr
@@ -43,18 +43,13 @@ def test_what_is_no_folder_of_masks_is_one_clear_line(tmp_path, pixelwise):
 
 
 def test_a_warning_of_a_library_is_not_shown(tmp_path, pixelwise):
-    """Pillow warns of a damaged EXIF, and reads on."""
+    """Pillow warns of an EXIF that ends in the middle, and reads on."""
     folder = folder_of_masks(tmp_path / "flowers", write_black_and_white)
-    damage(folder / "masks/photo1.png")
+    with Image.open(folder / "masks/photo1.png") as mask:
+        mask.load()
+        mask.save(mask.filename, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0\0\x01\0")
     done = pixelwise("check-labels", folder)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def damage(path):
-    """An EXIF that ends in the middle."""
-    with Image.open(path) as mask:
-        mask.load()
-        mask.save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0\0\x01\0")
 
 
 @pytest.mark.real

@@ -1,4 +1,4 @@
-"""What people say about a photo's colours, through the command line."""
+"""Hints, references, alternatives and grey areas, through the command line."""
 
 import json
 import shutil
@@ -62,12 +62,6 @@ def test_alternatives_are_files_of_their_own(pixelwise, model, grey, tmp_path):
     assert abs(second - third).mean() > 1
 
 
-def test_alternatives_of_a_photo_that_goes_to_a_file(pixelwise, model, grey, tmp_path):
-    done = pixelwise("colourise", grey, "-o", tmp_path / "new.png", "--model", model, "--alternatives", 2)
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ida.png", "new.1.png", "new.2.png"]
-
-
 def test_a_reference_is_not_written_over(pixelwise, model, grey, tmp_path):
     reference = tmp_path / "out" / "ida.png"
     reference.parent.mkdir()
@@ -95,32 +89,28 @@ def test_a_reference_and_grey_areas_together(pixelwise, model, grey, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "value"),
     [
-        (("--hint", "20,30"), "needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got 20,30"),
-        (
-            ("--keep-grey", "sky"),
-            "needed paper, likely or a box as top,left,bottom,right to keep grey, got sky",
-        ),
-        (("--alternatives", "0"), "alternatives needs to be from 1 to 12, got 0"),
-        (("--reference", "{grey}"), "needed a reference photo in colour, got {grey}, which is grey"),
-        (("--reference", "nothing.jpg"), "the reference photo cannot be read: nothing.jpg"),
+        (("--hint", "20,30"), "got 20,30"),
+        (("--keep-grey", "sky"), "got sky"),
+        (("--alternatives", "0"), "got 0"),
+        (("--reference", "{grey}"), "got {grey}"),
+        (("--reference", "nothing.jpg"), "nothing.jpg"),
+        (("--hint", "2,3,#806a60", "--hint", "2,3,#906a60"), "#806a60 and #906a60 at 2,3"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_before_anything_is_written(
-    said, told, pixelwise, model, grey, tmp_path
-):
+def test_wrong_values_are_refused_before_anything_is_written(said, value, pixelwise, model, grey, tmp_path):
     said = [one.format(grey=grey) for one in said]
     done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
     assert done.returncode == 2
-    assert told.format(grey=grey) in done.stderr
+    assert value.format(grey=grey) in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_hint_outside_its_photo_fails_that_photo(pixelwise, model, grey, tmp_path):
     done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, "--hint", "60,3,#806a60")
     assert done.returncode == 1
-    assert "ida.png: needed hints at rows 0 to 59 and columns 0 to 89, got 60,3" in done.stderr
+    assert "got 60,3" in done.stderr
 
 
 @pytest.mark.parametrize("inputs", [("ida.png", "two.png"), ("*.png",), (".",)])
@@ -129,4 +119,4 @@ def test_hints_are_of_one_photo(inputs, pixelwise, model, grey, tmp_path):
     paths = [grey.parent / one for one in inputs]
     done = pixelwise("colourise", *paths, "-o", tmp_path / "out", "--model", model, "--hint", "2,3,#806a60")
     assert done.returncode == 2
-    assert "needed a single photo, whose points the hints are, got " in done.stderr
+    assert "needed a single photo" in done.stderr

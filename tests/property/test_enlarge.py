@@ -1,4 +1,4 @@
-"""A head's word on a photo, strip by strip, is its word on the whole."""
+"""Logits enlarged strip by strip are those of the whole."""
 
 import pytest
 import torch

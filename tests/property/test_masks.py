@@ -15,10 +15,8 @@ from pycocotools import mask as coco_mask
 from fixtures.drawn import coco, drawing, labelme, write_numbers, write_voc
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError
-from pixelwise.masks.coco import read_coco
-from pixelwise.masks.labelme import labelme_classes, read_labelme
-from pixelwise.masks.legend import Legend, parse_legend
-from pixelwise.masks.outlines import inside_polygon, inside_runs, unpack_runs
+from pixelwise.masks.legend import Legend, parse_legend, read_legend
+from pixelwise.masks.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
 from pixelwise.masks.read import read_mask, resize_mask
 from pixelwise.masks.write import write_mask
 
@@ -53,38 +51,19 @@ def test_resizing_makes_no_new_label_and_back_from_multiples_none_is_lost(drawn,
 
 
 near = st.floats(-20, 40, width=32)
-far = st.floats(-1e6, 1e6, width=32)
 
 
+@many
 @given(st.lists(st.tuples(near, near), min_size=3, max_size=12))
-def test_polygons_near_the_image_are_filled_as_by_cocos_own_tools(points):
+def test_polygons_are_filled_as_by_cocos_own_tools(tmp_path, points):
     flat = [value for point in points for value in point]
     (runs,) = coco_mask.frPyObjects([flat], 17, 23)
-    ours = inside_polygon(np.array(points, np.float64), 17, 23, "here")
+    (tmp_path / "a.json").write_text(json.dumps(labelme([("a", "polygon", points)], 17, 23)))
+    ours = read_labelme(tmp_path / "a.json").labels(ClassNames(("background", "a")))
     assert int(ours.sum()) == int(coco_mask.area(runs))
-    np.testing.assert_array_equal(
-        ours, inside_runs(unpack_runs(runs["counts"].decode(), "here"), 17, 23, "here")
-    )
-
-
-@given(st.tuples(*[st.tuples(far, far)] * 3))
-def test_triangles_that_reach_far_outside_are_cut_where_they_should_be(points):
-    """Pixels farther than 1.5 from each edge are certain, whatever the rounding."""
-    corners = np.array(points, np.float64)
-    edges = np.roll(corners, -1, axis=0) - corners
-    lengths = np.linalg.norm(edges, axis=1)
-    area = edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0]
-    assume(lengths.min() > 1 and abs(area) > 1)
-    rows, columns = np.mgrid[:17, :23] + 0.5
-    distances = np.stack(
-        [
-            np.sign(area) * (edge[0] * (rows - y) - edge[1] * (columns - x)) / length
-            for edge, (x, y), length in zip(edges, corners, lengths, strict=True)
-        ]
-    ).min(axis=0)
-    ours = inside_polygon(corners, 17, 23, "here")
-    assert ours[distances > 1.5].all()
-    assert not ours[distances < -1.5].any()
+    lengths = unpack_runs(runs["counts"].decode(), "here")
+    inside = np.repeat(np.arange(len(lengths)) % 2, lengths).reshape(23, 17).T
+    np.testing.assert_array_equal(ours, inside)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30))
@@ -98,7 +77,7 @@ def test_packed_lengths_are_unpacked(lengths):
 @given(st.text(max_size=30))
 def test_any_text_is_unpacked_or_refused(text):
     with contextlib.suppress(LabelError):
-        inside_runs(unpack_runs(text, "here"), 3, 4, "here")
+        unpack_runs(text, "here")
 
 
 def pictures() -> list[bytes]:
@@ -121,13 +100,6 @@ def test_spoilt_and_cut_pictures_are_read_or_refused(tmp_path, whole, at, other,
     (tmp_path / "mask.png").write_bytes(whole[:where] + other + (b"" if cut else whole[where + len(other) :]))
     with contextlib.suppress(LabelError, DataError):
         read_mask(tmp_path / "mask.png")
-
-
-@pytest.mark.usefixtures("unchecked")
-@many
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(tmp_path, content):
-    read_all(tmp_path, content)
 
 
 atoms = (
@@ -169,27 +141,23 @@ def spoilt(draw):
 
 @pytest.mark.usefixtures("unchecked")
 @many
-@given(plain | spoilt())
-def test_any_json_is_read_or_refused(tmp_path, values):
-    with contextlib.suppress(LabelError):
-        parse_legend(values)
-    read_all(tmp_path, json.dumps(values).encode())
-
-
-def read_all(folder, content) -> None:
-    """Give the content to every reader, and fill in what it gives."""
-    path = folder / "file"
+@given(st.binary(max_size=200) | (plain | spoilt()).map(lambda values: json.dumps(values).encode()))
+def test_any_content_is_read_or_refused(tmp_path, content):
+    path = tmp_path / "file"
     path.write_bytes(content)
     with contextlib.suppress(LabelError, DataError):
         read_mask(path)
     with contextlib.suppress(LabelError, DataError):
-        for image in read_coco(path).images:
-            if image.height * image.width < 1e6:
-                image.labels()
+        read_legend(path)
     with contextlib.suppress(LabelError, DataError):
-        file = read_labelme(path)
-        if file.height * file.width < 1e6:
-            file.labels(labelme_classes([file]))
+        classes, photos = read_coco(path)
+        for photo in photos:
+            if np.prod(photo.size) < 1e6:
+                photo.labels(classes)
+    with contextlib.suppress(LabelError, DataError):
+        photo = read_labelme(path)
+        if np.prod(photo.size) < 1e6:
+            photo.labels(labelme_classes([photo]))
 
 
 @few

@@ -1,19 +1,18 @@
-"""The likeliest colours, where a hint tells most, and what should make one doubt."""
+"""The likeliest colours, the most useful hints, and warnings."""
 
 import math
 
 import pytest
 import torch
 
-from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import (
-    Likeliest,
     likeliest,
     read_likeliest,
     shown_at,
     write_likeliest,
 )
 from pixelwise.confidence.next_hint import suggest_hints
+from pixelwise.confidence.warnings import confidence, photo_warnings
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.tensors import write_tensors
@@ -29,7 +28,7 @@ def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> to
     return logits
 
 
-def test_the_likeliest_come_first_with_their_chances():
+def test_the_likeliest_come_first_with_their_probabilities():
     logits = torch.tensor([0.1, 0.2, 0.4, 0.05, 0.25]).log()[:, None, None]
     found = likeliest(logits, RING, 3)
     assert found.classes.flatten().tolist() == [2, 4, 1]
@@ -39,7 +38,7 @@ def test_the_likeliest_come_first_with_their_chances():
 
 @pytest.mark.parametrize("k", [0, 6, -1])
 def test_more_colours_than_there_are(k):
-    with pytest.raises(ConfigError, match=f"top-k needs to be from 1 to 5, the model's colours, got {k}"):
+    with pytest.raises(ConfigError, match=f"1 to 5, .* got {k}"):
         likeliest(sure_of(0), RING, k)
 
 
@@ -64,7 +63,7 @@ def test_the_file_describes_itself(tmp_path):
 )
 def test_another_file(tensors, tmp_path):
     write_tensors(tmp_path / "a.safetensors", tensors, {"palette": RING.to_dict()})
-    with pytest.raises(CheckpointError, match=r"holds no likeliest colours .* write it with --top-k"):
+    with pytest.raises(CheckpointError, match=r"a\.safetensors holds no"):
         read_likeliest(tmp_path / "a.safetensors")
 
 
@@ -73,13 +72,6 @@ def test_colours_are_shown_at_a_lightness():
     assert shown_at(torch.tensor([[60.0, 0.0]]), 0.0) == ["#000000"]
     (red,) = shown_at(torch.tensor([[60.0, 30.0]]), 50.0)
     assert int(red[1:3], 16) > int(red[3:5], 16) + 50
-
-
-def test_classes_of_an_rgb_palette_have_chroma():
-    palette = Palette(torch.tensor([[0.5, 0.5, 0.5], [1, 0, 0]], dtype=torch.float64), "rgb", "two")
-    torch.testing.assert_close(
-        palette.class_chroma, torch.tensor([[0.0, 0.0], [80.1, 67.2]]), atol=0.1, rtol=0
-    )
 
 
 def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,7 +147,7 @@ GUESS = torch.zeros(5, 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "starts"),
     [
         ({}, []),
         ({"short_side": 31}, ["is only 31 pixels on its short side"]),
@@ -172,15 +164,24 @@ GUESS = torch.zeros(5, 1, 1)
         ),
     ],
 )
-def test_alarms(changed, told):
+def test_warnings(changed, starts):
     usual = {"logits": sure_of(0), "chroma": VIVID, "palette": RING, "tones": EVEN, "short_side": 32}
-    found = alarms(**usual | changed)
-    assert len(found) == len(told)
-    assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
+    found = photo_warnings(**usual | changed)
+    assert len(found) == len(starts)
+    assert all(one.startswith(start) for one, start in zip(found, starts, strict=True))
+
+
+def test_confidence_is_one_when_sure_and_zero_when_even():
+    logits = torch.zeros(4, 1, 3)
+    logits[2, 0, 0] = 100.0
+    logits[:2, 0, 2] = 50.0
+    torch.testing.assert_close(
+        confidence(logits.softmax(0)), torch.tensor([[1.0, 0.0, 0.5]]), atol=1e-5, rtol=0
+    )
+    assert confidence(torch.ones(1, 2, 2)).tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_one_class_is_certain():
     one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
-    assert alarms(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
+    assert photo_warnings(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
     assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).chances), 1)
-    assert isinstance(likeliest(torch.zeros(1, 1, 1), one, 1), Likeliest)

@@ -9,9 +9,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from pixelwise.colour import lightness
-from pixelwise.control.hints import Hint
-from pixelwise.control.keep_grey import Box, grey_areas, likely_grey, paper, parse_area
-from pixelwise.control.options import Control
+from pixelwise.control.hints import hint_chroma
+from pixelwise.control.keep_grey import grey_areas, likely_grey, paper
+from pixelwise.control.options import Box, ColouriseOptions, Hint, parse_area
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
@@ -87,23 +87,17 @@ def test_a_photo_without_paper_has_none(kind):
     assert not paper(light_of(picture)).any()
 
 
-@pytest.mark.parametrize(
-    ("text", "area"), [("paper", "paper"), ("likely", "likely"), (" 1, 2,30,40", Box(1, 2, 30, 40))]
-)
-def test_an_area_is_read(text, area):
-    assert parse_area(text) == area
+def test_an_area_is_read():
+    assert [parse_area(text) for text in ("paper", "likely", " 1, 2,30,40")] == [
+        "paper",
+        "likely",
+        Box(1, 2, 30, 40),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("sky", "needed paper, likely or a box as top,left,bottom,right to keep grey, got sky"),
-        ("1,2,3", "needed paper, likely or a box"),
-        ("10,2,10,4", "bottom and right the larger ones, got 10,2,10,4"),
-    ],
-)
-def test_what_is_no_area(text, message):
-    with pytest.raises(ConfigError, match=message):
+@pytest.mark.parametrize("text", ["sky", "1,2,3", "10,2,10,4"])
+def test_another_text_is_no_area(text):
+    with pytest.raises(ConfigError, match=f"got {text}"):
         parse_area(text)
 
 
@@ -116,12 +110,16 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.png"
 
 
+def prediction_of(label: int) -> Prediction:
+    logits = torch.zeros(4, 12, 9)
+    logits[label] = 9.0
+    return Prediction(logits, PALETTE)
+
+
 def test_boxes_and_paper_are_grey_where_the_photo_shows_them(page):
-    photo = open_photo(page)
+    photo, prediction = open_photo(page), prediction_of(1)
     assert photo.upright_size == (560, 720)
-    prediction = Prediction(torch.tensor([0.0, 9, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
-    told = prediction.with_grey(photo, [Box(200, 300, 300, 400)]).told
-    share = photo.upright(told.share)
+    share = photo.upright(prediction.with_grey(photo, [Box(200, 300, 300, 400)]).known.share)
     height, width = share.shape
     assert float(share[int(0.45 * height), int(0.49 * width)]) == 1.0
     assert float(share.mean()) == pytest.approx(100 * 100 / (560 * 720), rel=0.1)
@@ -133,35 +131,37 @@ def test_boxes_and_paper_are_grey_where_the_photo_shows_them(page):
 
 def test_a_hint_on_paper_gives_all_of_it_its_colour(page):
     photo, cream = open_photo(page), Hint(10, 10, "#e8dcc0")
-    told = grey_areas(photo, ["paper"], [cream, Hint(250, 350, "#3050a0")])
-    chroma = photo.upright(told.chroma)
+    known = grey_areas(photo, ["paper"], [cream, Hint(250, 350, "#3050a0")])
+    chroma = photo.upright(known.chroma)
     for corner in ((1, 1), (-2, -2), (1, -2)):
-        torch.testing.assert_close(chroma[:, *corner], cream.chroma())
+        torch.testing.assert_close(chroma[:, *corner], hint_chroma(cream))
 
 
-def test_what_is_likely_grey_is_grey(page):
+def test_likely_grey_is_grey(page):
     logits = torch.zeros(4, 1, 3)
-    even = math.log(3)  # as many chances as the three other classes together
+    even = math.log(3)  # as probable as the three other classes together
     logits[0, 0, 0], logits[0, 0, 1], logits[1, 0, 2] = 5.0, even, 5.0
-    told = likely_grey(open_photo(page), logits, PALETTE)
-    assert told.share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
-    assert not told.notes
+    known = likely_grey(open_photo(page), logits, PALETTE)
+    assert known.share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
+    assert not known.notes
 
 
-def test_that_nothing_is_likely_grey_is_said(page):
-    prediction = Prediction(torch.tensor([0.0, 9, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
-    (version,) = controlled(open_photo(page), prediction, Control(keep_grey=("likely",)))
-    assert version.told.notes == (f"{page}: nothing was found that is likely grey",)
+def test_notes_say_where_nothing_was_found(page, tmp_path):
+    (version,) = controlled(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
+    assert version.known.notes == (f"{page}: nothing was found that is likely grey",)
+    rows, columns = np.mgrid[:90, :120]
+    Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
+    known = grey_areas(open_photo(tmp_path / "slope.png"), ["paper"])
+    assert not known.share.any()
+    assert known.notes == (f"{tmp_path}/slope.png: no paper was found to keep grey",)
 
 
-def test_a_hint_outweighs_what_is_likely(page):
-    photo = open_photo(page)
-    prediction = Prediction(torch.tensor([9.0, 0, 0, 0])[:, None, None].expand(4, 12, 9), PALETTE)
-    red = Hint(250, 350, "#c03030")
-    known = prediction.with_hints(photo, [red]).with_grey(photo, ["likely"], [red])
+def test_a_hint_outweighs_likely_grey(page):
+    photo, red = open_photo(page), Hint(250, 350, "#c03030")
+    known = prediction_of(0).with_hints(photo, [red]).with_grey(photo, ["likely"], [red])
     chroma = photo.upright(known.chroma())
     at = red.cell((560, 720), tuple(chroma.shape[1:]))
-    torch.testing.assert_close(chroma[:, *at], red.chroma(), atol=0.1, rtol=0)
+    torch.testing.assert_close(chroma[:, *at], hint_chroma(red), atol=0.1, rtol=0)
     assert chroma[:, 0, 0].abs().max() < 0.5
 
 
@@ -171,33 +171,23 @@ def test_paper_of_the_smallest_pictures(shape):
 
 
 def test_a_box_outside_the_photo_is_refused(page):
-    with pytest.raises(PhotoError, match="within its 560 rows and 720 columns, got 600,0,700,9"):
+    with pytest.raises(PhotoError, match="560 rows and 720 columns, got 600,0,700,9"):
         grey_areas(open_photo(page), [Box(600, 0, 700, 9)])
 
 
 def test_a_box_thinner_than_a_cell_is_kept_grey_in_part_and_says_so(page):
-    told = grey_areas(open_photo(page), [Box(200, 300, 300, 301)])
-    height, width = open_photo(page).upright(told.share).shape
-    assert float(told.share.sum()) == pytest.approx(100 * 1 * height * width / (560 * 720), rel=1e-4)
-    assert [note.partition(": ")[2] for note in told.notes] == [
-        "the box 200,300,300,301 is kept grey in part, colours change over 3 pixels or more"
-    ]
+    known = grey_areas(open_photo(page), [Box(200, 300, 300, 301)])
+    assert float(known.share.sum()) == pytest.approx(100 * known.share.numel() / (560 * 720), rel=1e-4)
+    (note,) = known.notes
+    assert "200,300,300,301 is kept grey in part" in note
 
 
-def test_a_photo_without_paper_says_so(tmp_path):
-    rows, columns = np.mgrid[:90, :120]
-    Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
-    told = grey_areas(open_photo(tmp_path / "slope.png"), ["paper"])
-    assert not told.share.any()
-    assert [note.endswith("no paper was found to keep grey") for note in told.notes] == [True]
-
-
-def test_hints_in_an_area_colour_what_is_nearest_to_each(page):
+def test_hints_in_an_area_colour_the_nearest_part(page):
     photo, red, blue = open_photo(page), Hint(250, 320, "#c03030"), Hint(250, 380, "#3050a0")
-    told = grey_areas(photo, [Box(200, 300, 300, 400)], [red, blue])
-    chroma = photo.upright(told.chroma)
+    chroma = photo.upright(grey_areas(photo, [Box(200, 300, 300, 400)], [red, blue]).chroma)
     for hint in (red, blue):
-        torch.testing.assert_close(chroma[:, *hint.cell((560, 720), tuple(chroma.shape[1:]))], hint.chroma())
+        cell = hint.cell((560, 720), tuple(chroma.shape[1:]))
+        torch.testing.assert_close(chroma[:, *cell], hint_chroma(hint))
 
 
 def test_a_hint_just_outside_a_box_leaves_it_grey(page):
@@ -206,12 +196,9 @@ def test_a_hint_just_outside_a_box_leaves_it_grey(page):
     assert grey_areas(photo, [box], [Hint(300, 350, "#c03030")]).chroma.any()
 
 
-def test_areas_are_sought_once_for_all_alternatives(page, monkeypatch):
-    sought = []
-    monkeypatch.setattr("pixelwise.predict.grey_areas", lambda *given: sought.append(1) or grey_areas(*given))
+def test_all_alternatives_keep_the_same_areas(page):
     logits = torch.randn(4, 12, 9, generator=torch.Generator().manual_seed(0))
-    control = Control(keep_grey=("paper",), alternatives=3)
-    versions = controlled(open_photo(page), Prediction(logits, PALETTE), control)
-    assert len(versions) == 3
-    assert len(sought) == 1
-    assert all(torch.equal(one.told.share, versions[0].told.share) for one in versions)
+    options = ColouriseOptions(keep_grey=("paper",), alternatives=3)
+    first, *others = controlled(open_photo(page), Prediction(logits, PALETTE), options)
+    assert len(others) == 2
+    assert all(torch.equal(one.known.share, first.known.share) for one in others)

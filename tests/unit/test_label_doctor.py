@@ -1,63 +1,284 @@
 """Each mistake that people make with labels, alone in a folder, and folders without any."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fixtures.drawn import (
+    COLOURS,
+    HEIGHT,
+    NAMES,
+    VOID,
+    VOID_COLOUR,
+    WIDTH,
     drawing,
     folder_of_coco,
     folder_of_labelme,
     folder_of_masks,
+    labelme,
     scene,
+    write_black_and_white,
+    write_colours,
+    write_json,
     write_numbers,
     write_photo,
+    write_trimap,
     write_voc,
-)
-from fixtures.label_mistakes import (
-    MISTAKES,
-    black_and_white,
-    coloured,
-    copy_pair,
-    named,
-    numbers,
-    split,
-    trimaps,
 )
 from pixelwise.errors import DataError
 from pixelwise.masks.doctor import check_folder
 from pixelwise.photos.duplicates import find_duplicates
 
+PHOTO, MASK, COCO, SPLITS = "images/photo1.jpg", "masks/photo1.png", "annotations.json", "splits.json"
+
+
+def with_json(name, values, write=write_numbers):
+    def make(folder):
+        write_json(folder_of_masks(folder, write) / name, values)
+        return folder
+
+    return make
+
+
+def black_and_white(folder):
+    return folder_of_masks(folder, write_black_and_white)
+
+
+def without_void(folder):
+    return folder_of_masks(folder, void=False)
+
+
+named = with_json("classes.json", {"names": list(NAMES)})
+coloured = with_json(
+    "classes.json",
+    dict(zip(NAMES, map(list, COLOURS), strict=True)) | {"ignore": list(VOID_COLOUR)},
+    write_colours,
+)
+trimaps = with_json("classes.json", {"flower": 1, "leaf": 2, "background": 3, "ignore": 0}, write_trimap)
+split = with_json(SPLITS, {"train": ["photo0", "photo1"], "val": ["photo2"], "test": ["photo3"]})
+
+
+def with_box(pixels, value):
+    changed = np.array(pixels, np.uint8)
+    changed[20:25, 40:50] = value
+    return changed
+
+
+def put(labels):
+    return lambda folder: write_numbers(folder / MASK, labels)
+
+
+def put_json(name, values):
+    return lambda folder: write_json(folder / name, values)
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def damage(name):
+    return lambda folder: (folder / name).write_text("{")
+
+
+def resize_smoothly(times=1):
+    """As a careless program does: half the size, and back."""
+
+    def spoil(folder):
+        labels = Image.fromarray(np.asarray(Image.open(folder / MASK)) * np.uint8(times))
+        small = labels.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR)
+        small.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR).save(folder / MASK)
+
+    return spoil
+
+
+def save_as_jpeg(folder):
+    Image.open(folder / MASK).save(folder / "masks/photo1.jpg")
+    (folder / MASK).unlink()
+
+
+def paint_box(folder):
+    write_numbers(folder / MASK, with_box(np.asarray(Image.open(folder / MASK)), (1, 2, 3)))
+
+
+def copy_pair(new):
+    def spoil(folder):
+        for place in ("images/{}.jpg", "masks/{}.png"):
+            shutil.copy(folder / place.format("photo0"), folder / place.format(new))
+
+    return spoil
+
+
+def save_anew(folder):
+    """Larger, with more loss."""
+    image = Image.open(folder / "images/photo0.jpg")
+    image.resize((2 * WIDTH, 2 * HEIGHT)).save(folder / "images/photo2.jpg", quality=60)
+    write_numbers(folder / "masks/photo2.png", np.kron(drawing(0), np.ones((2, 2), np.uint8)))
+
+
+def change(name, how):
+    def spoil(folder):
+        values = json.loads((folder / name).read_text())
+        how(values)
+        write_json(folder / name, values)
+
+    return spoil
+
+
+def again(values):
+    values["images"].append({**values["images"][0], "id": 77})
+
+
+def outline(values):
+    values["annotations"][0].update(segmentation=[[1, 2]])
+
+
+def line(values):
+    values["shapes"][0].update(shape_type="line")
+
+
+FLOWER = drawing(1) == 1
+# A clean folder, what is done to it, which file is named for it, and parts of the problem and of the remedy.
+MISTAKES = {
+    "photo without mask": (named, remove(MASK), PHOTO, "no mask", "save it as masks/photo1.png"),
+    "mask without photo": (named, remove(PHOTO), MASK, "no photo", "under the stem photo1"),
+    "stem twice": (
+        named,
+        lambda f: Image.fromarray(scene(9)).save(f / "images/photo1.png"),
+        "images/photo1.png",
+        "photo1.jpg",
+        "keep one",
+    ),
+    "damaged photo": (named, damage(PHOTO), PHOTO, "needed a whole photo", "replace the photo"),
+    "damaged mask": (named, damage(MASK), MASK, "whole picture of a mask", "save the mask again"),
+    "another size": (named, put(drawing(1)[::2, ::2]), MASK, "56 x 40, got 28 x 20", "nearest neighbour"),
+    "EXIF turn": (
+        named,
+        lambda f: write_photo(f / PHOTO, 1, orientation=6),
+        MASK,
+        "as stored, 56 x 40, but EXIF has it turned to 40 x 56",
+        "turn the mask",
+    ),
+    "JPEG": (black_and_white, save_as_jpeg, "masks/photo1.jpg", "saved as JPEG", "as PNG"),
+    "smooth black and white": (black_and_white, resize_smoothly(), MASK, "in steps", "nearest neighbour"),
+    "smooth numbers": (without_void, resize_smoothly(60), MASK, "in steps", "nearest neighbour"),
+    "smooth colours": (coloured, resize_smoothly(), MASK, "in steps", "without anti-aliasing"),
+    "unknown number": (named, put(with_box(drawing(1), 7)), MASK, "got 7 in 50 pixels", "classes.json"),
+    "unknown grey": (black_and_white, put(with_box(FLOWER * 255, 128)), MASK, "got 128 in 50", "repaint"),
+    "unknown colour": (coloured, paint_box, MASK, "got [1, 2, 3] in 50 pixels", "repaint"),
+    "a count among black and white": (
+        black_and_white,
+        put(FLOWER.astype(np.uint8)),
+        "masks/photo0.png",
+        "got 255 here and 1 in",
+        "draw them all alike",
+    ),
+    "black and white among counts": (
+        without_void,
+        put(FLOWER.astype(np.uint8) * 255),
+        MASK,
+        "got 255 here and 1 in",
+        "draw them all alike",
+    ),
+    "no legend": (coloured, remove("classes.json"), "masks/photo0.png", "colours", '{"name 0": ['),
+    "trimaps without legend": (
+        trimaps,
+        remove("classes.json"),
+        "masks/photo0.png",
+        "Oxford",
+        '"sky": 4, "ig',
+    ),
+    "broken legend": (named, put_json("classes.json", {"names": ["a"]}), "classes.json", "got 1", "write"),
+    "nothing labelled": (named, put(np.full_like(drawing(), VOID)), MASK, "no pixel has a class", "draw"),
+    "only background": (
+        black_and_white,
+        put(np.zeros_like(drawing())),
+        MASK,
+        "but background",
+        "take it out",
+    ),
+    "class without a pixel": (
+        named,
+        put_json("classes.json", {"names": [*NAMES, "sky"]}),
+        "classes.json",
+        "sky",
+        "take it out of the list",
+    ),
+    "number without a pixel": (
+        folder_of_masks,
+        put(with_box(drawing(1), 4)),
+        "masks",
+        "no mask has a pixel of class 3",
+        "draw it",
+    ),
+    "copy in two parts": (split, copy_pair("photo3"), "images/photo3.jpg", "(train and test)", "one part"),
+    "photo in two parts, saved anew": (split, save_anew, "images/photo2.jpg", "(train and val)", "keep one"),
+    "photo twice, no parts yet": (named, save_anew, "images/photo2.jpg", "photo0.jpg: it", "into one part"),
+    "stem in two parts": (
+        split,
+        put_json(SPLITS, {"train": ["photo0"], "test": ["photo0"]}),
+        SPLITS,
+        "photo0 is in train and test",
+        "keep it in one part",
+    ),
+    "stem of no photo": (split, put_json(SPLITS, {"train": ["photo9"]}), SPLITS, "photo9", "add the photo"),
+    "broken splits": (split, put_json(SPLITS, {"train": [1]}), SPLITS, "got 1", '{"train": [...], "val"'),
+    "COCO: photo without mask": (
+        folder_of_coco,
+        lambda f: write_photo(f / "images/new.jpg", 9),
+        "images/new.jpg",
+        "no mask",
+        "add it to annotations.json",
+    ),
+    "COCO: mask without photo": (folder_of_coco, remove(PHOTO), COCO, "speaks of photo1.jpg", "take it out"),
+    "COCO: another size": (
+        folder_of_coco,
+        lambda f: Image.fromarray(scene(1, 20, 28)).save(f / PHOTO),
+        COCO,
+        "28 x 20, got 56 x 40",
+        "photo's size",
+    ),
+    "COCO: photo twice": (folder_of_coco, change(COCO, again), COCO, "photo0.jpg 2 times", "under one image"),
+    "COCO: damaged outline": (
+        folder_of_coco,
+        change(COCO, outline),
+        COCO,
+        "got 1",
+        "draw this outline",
+    ),
+    "COCO: no JSON": (folder_of_coco, damage(COCO), COCO, "needed JSON", "write the file again"),
+    "LabelMe: line": (
+        folder_of_labelme,
+        change("photo1.json", line),
+        "photo1.json",
+        "a line",
+        "as a polygon",
+    ),
+    "LabelMe: another JSON": (
+        folder_of_labelme,
+        put_json("photo1.json", {}),
+        "photo1.json",
+        '"shapes"',
+        "draw on this photo again",
+    ),
+    "LabelMe: no shapes": (
+        folder_of_labelme,
+        put_json("photo1.json", labelme([])),
+        "photo1.json",
+        "but background",
+        "draw what",
+    ),
+    "LabelMe: no photo": (folder_of_labelme, remove("photo1.jpg"), "photo1.json", "no photo", "the mask out"),
+}
+
 
 @pytest.mark.parametrize(
-    "make",
-    [
-        numbers,
-        black_and_white,
-        named,
-        coloured,
-        trimaps,
-        split,
-        folder_of_coco,
-        folder_of_labelme,
-        lambda folder: folder_of_masks(folder, write_voc),
-        lambda folder: folder_of_masks(folder, void=False),
-    ],
+    "make", [trimaps, black_and_white, lambda folder: folder_of_masks(folder, write_voc)]
 )
 def test_nothing_is_wrong_with_a_clean_folder(tmp_path, make):
     assert check_folder(make(tmp_path / "clean")) == ()
-
-
-def test_turned_photos_with_masks_as_displayed_or_turned_alike_are_right(tmp_path):
-    folder = numbers(tmp_path)
-    for number, orientation in enumerate((5, 6, 8)):
-        write_photo(folder / f"images/photo{number}.jpg", number, orientation)
-        write_numbers(folder / f"masks/photo{number}.png", np.ascontiguousarray(drawing(number).T))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    write_photo(folder / "images/photo3.jpg", 3, 6)
-    Image.fromarray(drawing(3)).save(folder / "masks/photo3.png", exif=exif)
-    assert check_folder(folder) == ()
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -72,29 +293,35 @@ def test_each_mistake_is_found_alone_and_has_a_remedy(tmp_path, name):
     assert remedy in found.remedy
 
 
+def test_turned_photos_with_masks_as_displayed_or_turned_alike_are_right(tmp_path):
+    folder = folder_of_masks(tmp_path)
+    for number, orientation in enumerate((5, 6, 8)):
+        write_photo(folder / f"images/photo{number}.jpg", number, orientation)
+        write_numbers(folder / f"masks/photo{number}.png", np.ascontiguousarray(drawing(number).T))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_photo(folder / "images/photo3.jpg", 3, 6)
+    Image.fromarray(drawing(3)).save(folder / "masks/photo3.png", exif=exif)
+    assert check_folder(folder) == ()
+
+
 def test_photos_twice_in_one_part_are_no_problem(tmp_path):
     folder = split(tmp_path)
-    copy_pair(folder, "photo0", "photo1")
+    copy_pair("photo1")(folder)
     assert check_folder(folder) == ()
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: None, "needed a folder of photos and masks, .* is not there"),
-        (lambda f: f.write_text(""), "needed a folder of photos and masks, .* is a file"),
-        (lambda f: f.mkdir(), "needed photos in it or in images/, found none"),
-        (
-            lambda f: (f.mkdir(), write_photo(f / "a.jpg")),
-            "needed one of masks/, annotations.json, or a LabelMe file beside each photo; found none",
-        ),
-        (
-            lambda f: (folder_of_coco(f), (f / "masks").mkdir()),
-            "needed one of masks/, annotations.json, .*; found masks and coco",
-        ),
+        (lambda f: None, "is not there"),
+        (lambda f: f.write_text(""), "is a file"),
+        (lambda f: f.mkdir(), "needed photos"),
+        (lambda f: (f.mkdir(), write_photo(f / "a.jpg")), "found none"),
+        (lambda f: (folder_of_coco(f), (f / "masks").mkdir()), "found masks and coco"),
     ],
 )
-def test_what_is_no_folder_of_masks_is_refused(tmp_path, make, message):
+def test_a_folder_without_photos_or_with_two_kinds_of_masks_is_refused(tmp_path, make, message):
     make(tmp_path / "folder")
     with pytest.raises(DataError, match=message):
         check_folder(tmp_path / "folder")

@@ -30,12 +30,16 @@ from pixelwise.masks.folder import open_folder, read_splits
     ],
 )
 def test_each_photo_has_its_labels(tmp_path, make, names):
-    opened = open_folder(make(tmp_path / "folder"))
+    folder = make(tmp_path / "folder")
+    write_photo(folder / "images/new.jpg", 9)
+    (folder / "images/.hidden.jpg").write_bytes(b"")
+    opened = open_folder(folder)
     assert opened.classes.names == names
-    assert opened.unlabelled == ()
+    assert [path.name for path in opened.unlabelled] == ["new.jpg"]
     for number, one in enumerate(opened.drawn):
         assert one.photo.name == f"photo{number}.jpg"
         np.testing.assert_array_equal(one.read_labels(), drawing(number))
+    assert set(np.unique(drawing())) == {*range(len(NAMES)), 255}
 
 
 def test_labelmes_files_lie_beside_the_photos(tmp_path):
@@ -56,44 +60,28 @@ def test_two_named_classes_are_black_and_white_if_no_mask_says_1(tmp_path):
 
 @pytest.mark.parametrize("make", [folder_of_coco, folder_of_labelme])
 def test_classes_json_decides_the_order_of_classes_in_outlines_too(tmp_path, make):
-    as_usual, ordered, alone = (make(tmp_path / name) for name in ("usual", "ordered", "alone"))
+    usual, ordered, alone = (make(tmp_path / name) for name in ("usual", "ordered", "alone"))
     write_json(ordered / "classes.json", {"names": ["leaf", "background", "flower"]})
     write_json(alone / "classes.json", {"names": ["leaf", "flower"]})
-    usual, in_order, without = (open_folder(f).drawn[0].read_labels() for f in (as_usual, ordered, alone))
-    assert {0, 1, 2} <= set(np.unique(usual).tolist())
-    np.testing.assert_array_equal(in_order, np.array([1, 2, 0, *[255] * 253])[usual])
+    as_usual, in_order, without = (open_folder(f).drawn[0].read_labels() for f in (usual, ordered, alone))
+    np.testing.assert_array_equal(in_order, np.array([1, 2, 0, *[255] * 253])[as_usual])
     # what no outline covers is without class where no class is called background
-    np.testing.assert_array_equal(without, np.array([255, 1, 0, *[255] * 253])[usual])
-
-
-def test_photos_without_masks_are_unlabelled(tmp_path):
-    folder = folder_of_masks(tmp_path)
-    write_photo(folder / "images/new.jpg", 9)
-    (folder / "images/.hidden.jpg").write_bytes(b"")
-    assert [path.name for path in open_folder(folder).unlabelled] == ["new.jpg"]
+    np.testing.assert_array_equal(without, np.array([255, 1, 0, *[255] * 253])[as_usual])
 
 
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
-        (
-            lambda f: write_photo(f / "images/photo1.png"),
-            DataError,
-            "photo1.jpg: needed one file of this stem, got",
-        ),
-        (
-            lambda f: [m.unlink() for m in (f / "masks").iterdir()],
-            DataError,
-            "needed a photo with a mask, got none",
-        ),
+        (lambda f: write_photo(f / "images/photo1.png"), DataError, "photo1.jpg: .* photo1.png"),
+        (lambda f: [m.unlink() for m in (f / "masks").iterdir()], DataError, "photo with a mask, got none"),
         (
             lambda f: [write_colours(m, drawing()) for m in (f / "masks").iterdir()],
             LabelError,
-            "needed to know what the colours of the masks mean; write classes.json",
+            "colours .* classes.json",
         ),
     ],
 )
-def test_what_cannot_be_learned_from_is_refused(tmp_path, spoil, error, message):
+def test_a_folder_that_cannot_be_learned_from_is_refused(tmp_path, spoil, error, message):
     folder = folder_of_masks(tmp_path)
     spoil(folder)
     with pytest.raises(error, match=message):
@@ -108,22 +96,15 @@ def test_a_photo_that_a_coco_file_has_twice_is_refused(tmp_path, folders):
     values["images"].append({**values["images"][0], "id": 77, "file_name": f"{folders[1]}photo0.jpg"})
     values["images"][0]["file_name"] = f"{folders[0]}photo0.jpg"
     write_json(folder / "annotations.json", values)
-    message = (
-        rf"annotations\.json: needed one image for each photo, got {folders[0]}photo0\.jpg and"
-        rf" {folders[1]}photo0\.jpg for .*images/photo0\.jpg; join .* or give two photos two names"
-    )
+    message = rf"annotations\.json: .* got {folders[0]}photo0\.jpg and {folders[1]}photo0\.jpg"
     with pytest.raises(DataError, match=message):
         open_folder(folder)
 
 
 def test_splits_are_read_if_there_are_any(tmp_path):
     assert read_splits(tmp_path) is None
-    write_json(tmp_path / "splits.json", {"train": ["a"], "val": [], "test": ["b", "c"]})
+    write_json(tmp_path / "splits.json", {"train": ["a"], "test": ["b", "c"]})
     assert read_splits(tmp_path) == {"train": ("a",), "val": (), "test": ("b", "c")}
     write_json(tmp_path / "splits.json", {"train": [1], "val": [], "test": []})
-    with pytest.raises(LabelError, match=r"splits.json: needed stems of photos, in quotes, got 1"):
+    with pytest.raises(LabelError, match=r"splits.json: .* got 1"):
         read_splits(tmp_path)
-
-
-def test_the_fixtures_have_three_classes():
-    assert set(np.unique(drawing())) == {*range(len(NAMES)), 255}

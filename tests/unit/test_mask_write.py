@@ -1,47 +1,40 @@
-"""Labels to PNG, whole and in strips."""
+"""Labels to PNG and probabilities to TIFF, in strips."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
+import pyvips
+import tifffile
 from PIL import Image
 
 from fixtures.drawn import VOID, drawing
 from pixelwise.classnames import FLOWER, ClassNames, void_colour
 from pixelwise.errors import LabelError, OutputError, ShapeError
+from pixelwise.masks import write
 from pixelwise.masks.read import read_mask
-from pixelwise.masks.write import write_mask
+from pixelwise.masks.write import MAX_CODE, write_mask, write_probabilities
 
-CLASSES = ClassNames(("background", "flower", "leaf"))
+CLASSES = ClassNames(("background", "flower", "Blüte"))
 LABELS = drawing()
+SIZE = 21, 34
 
 
-def test_any_reader_of_png_gets_numbers_and_colours(tmp_path):
-    write_mask(tmp_path / "mask.png", LABELS, CLASSES)
+def split(whole, num_rows):
+    return (whole[..., row : row + num_rows, :] for row in range(0, whole.shape[-2], num_rows))
+
+
+@pytest.mark.parametrize(("num_rows", "orientation"), [(40, 1), (1, 3), (16, 6)])
+def test_any_reader_of_png_gets_numbers_colours_and_orientation(tmp_path, num_rows, orientation):
+    write_mask(tmp_path / "mask.png", split(LABELS, num_rows), CLASSES, orientation)
     with Image.open(tmp_path / "mask.png") as image:
         assert (image.mode, image.size) == ("P", LABELS.shape[::-1])
+        assert image.getexif().get(0x0112, 1) == orientation
         np.testing.assert_array_equal(np.asarray(image), LABELS)
         shown = np.asarray(image.convert("RGB"))
     for label, colour in [*enumerate(CLASSES.colours), (VOID, void_colour())]:
         assert (shown[label == LABELS] == colour).all()
-
-
-@pytest.mark.parametrize("heights", [[40], [1] * 40, [16, 16, 8], [3, 37]])
-def test_strips_give_the_file_that_the_whole_gives(tmp_path, heights):
-    ends = np.cumsum(heights)
-    strips = (LABELS[end - height : end] for end, height in zip(ends, heights, strict=True))
-    write_mask(tmp_path / "strips.png", strips, CLASSES)
-    np.testing.assert_array_equal(read_mask(tmp_path / "strips.png"), LABELS)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_rows_are_stored_as_the_photos_are_and_turned_on_display(tmp_path, orientation):
-    write_mask(tmp_path / "mask.png", LABELS, CLASSES, orientation)
-    with Image.open(tmp_path / "mask.png") as image:
-        assert image.getexif().get(0x0112, 1) == orientation
-        np.testing.assert_array_equal(np.asarray(image), LABELS)
-    upright = read_mask(tmp_path / "mask.png")
-    assert upright.shape == (LABELS.shape if orientation < 5 else LABELS.shape[::-1])
+    assert read_mask(tmp_path / "mask.png").shape == (LABELS.shape if orientation < 5 else LABELS.T.shape)
 
 
 def test_a_mask_larger_than_the_memory_it_takes(tmp_path):
@@ -58,33 +51,18 @@ def test_a_mask_larger_than_the_memory_it_takes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "strips", "error", "message"),
+    ("name", "shapes", "value", "error", "message"),
     [
-        ("mask.png", [np.full((2, 2), 2, np.uint8)], LabelError, "needed labels 0 to 1 or 255, got 2"),
-        ("mask.png", [], ShapeError, "a mask of at least one pixel, got 0 x 0"),
-        (
-            "mask.png",
-            [np.zeros((3, 0), np.uint8)],
-            ShapeError,
-            "a mask of at least one pixel, got 3 x 0",
-        ),
-        (
-            "mask.png",
-            [np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8)],
-            ShapeError,
-            "needed strips 2 pixels wide, got one of 3",
-        ),
-        (
-            "mask.jpg",
-            [np.zeros((2, 2), np.uint8)],
-            OutputError,
-            r"is a PNG; choose a name that ends in \.png",
-        ),
+        ("mask.png", [(2, 2)], 2, LabelError, "0 to 1 or 255, got 2"),
+        ("mask.png", [], 0, ShapeError, "got 0 x 0"),
+        ("mask.png", [(3, 0)], 0, ShapeError, "got 3 x 0"),
+        ("mask.png", [(2, 2), (2, 3)], 0, ShapeError, "2 pixels wide, got one of 3"),
+        ("mask.jpg", [(2, 2)], 0, OutputError, r"\.png"),
     ],
 )
-def test_what_is_no_mask_is_not_written(tmp_path, name, strips, error, message):
+def test_an_impossible_mask_is_not_written(tmp_path, name, shapes, value, error, message):
     with pytest.raises(error, match=message):
-        write_mask(tmp_path / name, iter(strips), FLOWER)
+        write_mask(tmp_path / name, (np.full(shape, value, np.uint8) for shape in shapes), FLOWER)
     assert not list(tmp_path.iterdir())
 
 
@@ -96,3 +74,43 @@ def test_a_failure_between_strips_comes_as_it_is_and_leaves_nothing(tmp_path):
     with pytest.raises(LabelError, match="on the way"):
         write_mask(tmp_path / "mask.png", strips(), CLASSES)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("num_rows", "is_big"), [(1, False), (8, True), (21, False)])
+def test_readers_of_tiff_get_the_probabilities(tmp_path, num_rows, is_big, monkeypatch):
+    if is_big:
+        monkeypatch.setattr(write, "_SMALL_BYTES", 0)
+    path = tmp_path / "a.tif"
+    probs = np.random.default_rng(0).dirichlet([0.3] * 3, SIZE).transpose(2, 0, 1).astype(np.float32)
+    write_probabilities(path, split(probs, num_rows), CLASSES, SIZE, orientation=6)
+    codes = np.rint(probs * MAX_CODE)
+    with tifffile.TiffFile(path) as file:
+        assert file.is_bigtiff == is_big
+        assert np.array_equal(file.asarray(), codes)
+        assert [page.tags["PageName"].value for page in file.pages] == list(CLASSES.names)
+        assert {page.tags["Orientation"].value for page in file.pages} == {6}
+    for page, expected in enumerate(codes):
+        image = pyvips.Image.new_from_file(str(path), page=page)
+        assert image.format == "ushort"
+        assert np.array_equal(image.numpy(), expected)
+        with Image.open(path) as image:
+            image.seek(page)
+            assert np.array_equal(np.asarray(image), np.rot90(expected, -1))  # it turns TIFFs by itself
+    assert abs(codes.sum(0) - MAX_CODE).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("strips", "message"),
+    [
+        ([], "21 rows, got 0"),
+        ([(3, 20, 34)], "21 rows, got 20"),
+        ([(3, 8, 34), (3, 4, 34)], r"\(3, 8, 34\), got \(3, 4, 34\)"),
+        ([(2, 21, 34)], r"\(3, 21, 34\), got \(2, 21, 34\)"),
+    ],
+)
+def test_probabilities_of_another_photo_are_refused(tmp_path, strips, message):
+    with pytest.raises(ShapeError, match=message):
+        write_probabilities(
+            tmp_path / "a.tif", [np.zeros(shape, np.float32) for shape in strips], CLASSES, SIZE
+        )
+    assert list(tmp_path.iterdir()) == []

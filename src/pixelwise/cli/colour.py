@@ -66,44 +66,38 @@ def colourise(
         one. Only what the network doubts differs.
     keep_grey
         What stays as it is, several times if need be: paper, for mounts, borders and pages with their
-        writing; likely, for what is grey by more chances than not; or a box as top,left,bottom,right.
+        writing; likely, for what is more probably grey than not; or a box as top,left,bottom,right.
     confidence
         Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
         equally likely; the surer, the more light.
     top_k
-        Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours and their chances.
+        Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours, with probabilities.
     suggest_hints
         Name N points, spread over the photo, whose true colours would tell most, with the likeliest
         colours there and the share of all doubt that the point settles. Four of them took the error of
         chroma from 17.6 to 13.5, where four at random left 14.6 (60 photos, benchmarks/next_hint.py).
     """
-    from pixelwise.colourising import ColouriseOptions
     from pixelwise.colourising import colourise as colourise_photos
-    from pixelwise.control.hints import Hint
-    from pixelwise.control.keep_grey import parse_area
-    from pixelwise.control.options import Control
+    from pixelwise.control.options import ColouriseOptions
     from pixelwise.processor import choose_device
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
-    control = Control(
-        hints=tuple(Hint.parse(one) for one in hint),
+    how = ColouriseOptions.parse(
+        temperature=options.temperature,
+        saturation=options.saturation,
+        hints=hint,
         reference=reference,
         reference_strength=reference_strength,
         alternatives=alternatives,
-        keep_grey=tuple(parse_area(one) for one in keep_grey),
-    )
-    opened = open_model(options.model or DEFAULT_MODEL)
-    opened.net.to(choose_device(common.device))
-    how = ColouriseOptions(
-        temperature=options.temperature,
-        saturation=options.saturation,
+        keep_grey=keep_grey,
         confidence=confidence,
         top_k=top_k,
         num_hints=suggest_hints,
         provenance=options.provenance,
-        control=control,
         max_megapixels=max_megapixels,
     )
+    opened = open_model(options.model or DEFAULT_MODEL)
+    opened.net.to(choose_device(common.device))
     result = colourise_photos(inputs, out, opened, how, recursive, teller(common))
     values = values_of(result, common) | {
         "lightness_difference": result.lightness_difference,

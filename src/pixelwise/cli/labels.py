@@ -1,4 +1,4 @@
-"""The label doctor: check-labels."""
+"""The verb check-labels: the label doctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_labels(
     *,
     common: Common = Common(),  # noqa: ARG001, B008 - every verb's options
 ) -> Outcome:
-    """Look for mistakes in masks before a network learns from them, and say what to do about each.
+    """Find mistakes in masks before a network learns from them, with a remedy for each.
 
     It reads the photos in FOLDER/images and the masks in FOLDER/masks of the same names, or COCO's
     annotations.json, or LabelMe's files beside the photos. It finds missing halves of pairs; sizes and EXIF
@@ -29,8 +29,8 @@ def check_labels(
     from pixelwise.masks.doctor import check_folder
 
     problems = check_folder(folder)
-    told = [f"{one.path}: {one.problem}; {one.remedy}" for one in problems]
+    lines = [f"{one.path}: {one.problem}; {one.remedy}" for one in problems]
     num = len(problems)
-    summary = f"{num} problem{'s' if num != 1 else ''} in {folder}" if num else f"no problem in {folder}"
+    lines.append(f"{num} problem{'s' if num != 1 else ''} in {folder}" if num else f"no problem in {folder}")
     values = {"problems": [asdict(one) | {"path": str(one.path)} for one in problems]}
-    return Outcome(values=values, message="\n".join([*told, summary]), num_failed=num)
+    return Outcome(values=values, message="\n".join(lines), num_failed=num)

@@ -1,1 +1,1 @@
-"""How sure a network is of a photo's colours: the likeliest, where a hint tells most, when to doubt."""
+"""How sure a network is of a photo's colours: likeliest colours, next hints, warnings."""

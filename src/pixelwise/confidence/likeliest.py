@@ -1,9 +1,9 @@
-"""The likeliest colours of each pixel, with their chances, and the file that keeps them beside a photo.
+"""The likeliest colours of each pixel, with their probabilities, and the file that keeps them beside a photo.
 
 The file is safetensors, at the logits' own size, rows and columns as the photo is displayed:
 
 * ``classes``, uint8 (k, h, w): positions in the palette, the likeliest first;
-* ``chances``, float16 (k, h, w): from 0 to 1, at temperature 1; what is missing to 1 is all other classes';
+* ``chances``, float16 (k, h, w): probabilities from 0 to 1, at temperature 1; the rest is all other classes';
 * the header's value ``pixelwise`` is JSON with the ``palette``.
 """
 
@@ -24,7 +24,7 @@ from pixelwise.tensors import read_tensors, write_tensors
 
 @dataclass(frozen=True)
 class Likeliest:
-    """The k likeliest classes of each pixel."""
+    """The k likeliest classes of each pixel, the likeliest first."""
 
     classes: UInt8[Tensor, "k h w"]
     chances: Float32[Tensor, "k h w"]
@@ -32,14 +32,14 @@ class Likeliest:
 
 
 def likeliest(logits: Float[Tensor, "K h w"], palette: Palette, k: int) -> Likeliest:
-    """The `k` likeliest classes of each pixel and their chances, the likeliest first.
+    """Return the `k` likeliest classes of each pixel and their probabilities.
 
     Raises:
         ConfigError: `k` is not 1 to K.
     """
     require_top_k(k, palette)
-    chances, classes = logits.float().softmax(0).topk(k, dim=0)
-    return Likeliest(classes.byte(), chances, palette)
+    probs, classes = logits.float().softmax(0).topk(k, dim=0)
+    return Likeliest(classes.byte(), probs, palette)
 
 
 def require_top_k(k: int, palette: Palette) -> None:
@@ -63,27 +63,27 @@ def write_likeliest(path: Path, found: Likeliest) -> None:
 
 
 def read_likeliest(path: Path) -> Likeliest:
-    """What `write_likeliest` wrote; chances come back to three digits.
+    """Read a file of `write_likeliest`; probabilities come back to three digits.
 
     Raises:
         CheckpointError: the file is damaged or foreign.
     """
     tensors, about = read_tensors(path)
     try:
-        classes, chances = tensors["classes"], tensors["chances"]
+        classes, probs = tensors["classes"], tensors["chances"]
         palette = Palette.from_dict(about["palette"])
-        fits = classes.shape == chances.shape and classes.ndim == 3 and classes.dtype == torch.uint8
+        fits = classes.shape == probs.shape and classes.ndim == 3 and classes.dtype == torch.uint8
         if not (fits and int(classes.max()) < palette.num_classes):
-            raise LabelError("its classes, chances and palette do not belong together")
+            raise LabelError("its classes, probabilities and palette do not belong together")
     except (KeyError, TypeError, RuntimeError, LabelError) as error:
         raise CheckpointError(
             f"{path} holds no likeliest colours ({error}); write it with --top-k"
         ) from error
-    return Likeliest(classes, chances.float(), palette)
+    return Likeliest(classes, probs.float(), palette)
 
 
 def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:
-    """Colours as #rrggbb, each drawn into the gamut at this L, 0 to 100."""
+    """Return colours as #rrggbb, each drawn into the gamut at this L, 0 to 100."""
     luminance = lightness_to_luminance(torch.full_like(chroma[:, 0], lightness))
     codes = recolour(luminance, *chroma.T).mul(255).round().int().T.tolist()
     return ["#{:02x}{:02x}{:02x}".format(*code) for code in codes]

@@ -1,1 +1,1 @@
-"""What people say about a photo's colours, and what becomes of a network's chances then; no network runs."""
+"""Colours that people know or ask for, worked into a network's prediction without running it again."""

@@ -1,101 +1,86 @@
-"""Points of a photo whose colours somebody knows."""
+"""Known colours of points, spread to what is alike in lightness and connected."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import lightness, srgb_to_lab
-from pixelwise.control.spread import spread
-from pixelwise.control.told import Told
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.confidence.geodesic import geodesic_weights
+from pixelwise.control.known import KnownChroma
+from pixelwise.control.options import Hint, require_one_each
+from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.view import shrunk_size
 
-_SHORT_SIDE = (
-    192  # of the map that hints spread on: chroma is seen at a quarter of a photo's own size, or less
-)
-_HINT = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*")
+_SHORT_SIDE = 192  # of the map that hints spread on: chroma is seen at a quarter of a photo's size, or less
 
 
-@dataclass(frozen=True)
-class Hint:
-    """The colour of one pixel."""
-
-    row: int
-    """From the top of the photo as it is displayed, in its own pixels; the first is 0."""
-    column: int
-    """From its left."""
-    colour: str
-    """#rrggbb; its hue and chroma count, lightness is the photo's own.
-
-    Raises:
-        ConfigError: it is no such colour, or row and column are below 0.
-    """
-
-    def __post_init__(self) -> None:
-        if _HINT.fullmatch(self.text) is None:
-            raise _no_hint(self.text)
-
-    @property
-    def text(self) -> str:
-        """As `parse` reads it."""
-        return f"{self.row},{self.column},{self.colour}"
-
-    @staticmethod
-    def parse(text: str) -> Hint:
-        """The hint that "row,column,#rrggbb" means.
-
-        Raises:
-            ConfigError: it means none.
-        """
-        match = _HINT.fullmatch(text)
-        if match is None:
-            raise _no_hint(text)
-        return Hint(int(match[1]), int(match[2]), f"#{match[3].lower()}")
-
-    def cell(self, size: tuple[int, int], map_size: tuple[int, int]) -> tuple[int, int]:
-        """Row and column of the cell of a map in which it lies, where the photo has `size`."""
-        return self.row * map_size[0] // size[0], self.column * map_size[1] // size[1]
-
-    def chroma(self) -> Float[Tensor, " 2"]:
-        """Lab a and b."""
-        codes = torch.tensor([*bytes.fromhex(self.colour.removeprefix("#"))])
-        return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
+def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
+    """Return Lab a and b of a hint."""
+    codes = torch.tensor([*bytes.fromhex(hint.colour.removeprefix("#"))])
+    return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
 
 
-def tell_hints(photo: Photo, hints: Sequence[Hint]) -> Told:
-    """What hints tell of a photo: all at their own pixels, less the farther and the more unlike a pixel is.
+def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
+    """Spread hints: all at their own pixels, less the farther and the more unlike a pixel is.
 
     Raises:
         ConfigError: two hints are of one pixel.
         PhotoError: a hint lies outside the photo; the file is damaged or cut short.
     """
     require_one_each(hints)
-    _require_inside(photo, hints)
+    height, width = photo.upright_size
+    for hint in hints:
+        if hint.row >= height or hint.column >= width:
+            raise PhotoError(
+                f"{photo.path}: needed hints at rows 0 to {height - 1} and columns 0 to {width - 1}, "
+                f"got {hint.row},{hint.column}"
+            )
     light = light_map(photo)
     size = light.shape[0], light.shape[1]
     cells = np.array([hint.cell(photo.upright_size, size) for hint in hints])
     shares = torch.from_numpy(spread(light.double().numpy(), cells)).float()
-    for share, place in zip(shares, _taps(hints, photo.upright_size, size), strict=True):
-        shares[(slice(None), *place)] = 0.0
-        share[place] = 1.0
-    told = torch.stack([hint.chroma() for hint in hints])
-    share = shares.sum(0)
-    chroma = torch.einsum("nhw,nd->dhw", shares, told) / share.clamp_min(1e-9)
-    return Told(photo.as_stored(share), photo.as_stored(chroma), _crowded(photo, hints, cells, size))
+    for share, hint in zip(shares, hints, strict=True):
+        # The cells of the map between which its pixel lies decide its colour.
+        row, column = (
+            (place + 0.5) * num / side - 0.5
+            for place, num, side in zip((hint.row, hint.column), size, photo.upright_size, strict=True)
+        )
+        rows = slice(max(math.floor(row), 0), math.ceil(row) + 1)
+        columns = slice(max(math.floor(column), 0), math.ceil(column) + 1)
+        shares[:, rows, columns] = 0.0
+        share[rows, columns] = 1.0
+    chroma = torch.stack([hint_chroma(hint) for hint in hints])
+    total = shares.sum(0)
+    mean = torch.einsum("nhw,nd->dhw", shares, chroma) / total.clamp_min(1e-9)
+    notes = _crowded_notes(photo, hints, cells, size)
+    return KnownChroma(photo.as_stored(total), photo.as_stored(mean), notes)
+
+
+def spread(light: Float[ndarray, "h w"], cells: NDArray[np.int64]) -> Float[ndarray, "n h w"]:
+    """Return the share of each pixel that each hint has, at `cells` (n, 2), rows and columns.
+
+    `light` is CIE L. The shares of a pixel add up to 1 at the hints themselves, where the hint has all, and
+    to 0 far from all.
+    """
+    height, width = light.shape
+    weights = geodesic_weights(light, cells[:, 0] * width + cells[:, 1])
+    together = 1 - np.prod(1 - weights, axis=0)
+    # Odds: where one hint is certain, the others count for nothing.
+    odds = weights / (1 - weights + 1e-6)
+    return (together * odds / (odds.sum(0) + 1e-12)).reshape(-1, height, width)
 
 
 def light_map(photo: Photo) -> Float[Tensor, "h w"]:
-    """CIE L of a photo as it is displayed, small.
+    """Return CIE L of a photo as it is displayed, small.
 
     Raises:
         PhotoError: the file is damaged or cut short.
@@ -104,7 +89,7 @@ def light_map(photo: Photo) -> Float[Tensor, "h w"]:
 
 
 def light_at(photo: Photo, height: int, width: int) -> Float[Tensor, "h w"]:
-    """CIE L of a photo at another size, rows as its file has them.
+    """Return CIE L of a photo at another size, rows as its file has them.
 
     Raises:
         PhotoError: the file is damaged or cut short.
@@ -112,36 +97,10 @@ def light_at(photo: Photo, height: int, width: int) -> Float[Tensor, "h w"]:
     return lightness(photo.thumbnail(height, width).float() / 255)[0]
 
 
-def _require_inside(photo: Photo, hints: Sequence[Hint]) -> None:
-    height, width = photo.upright_size
-    for hint in hints:
-        if hint.row >= height or hint.column >= width:
-            raise PhotoError(
-                f"{photo.path}: needed hints at rows 0 to {height - 1} and columns 0 to {width - 1}, "
-                f"got {hint.row},{hint.column}"
-            )
-
-
-def require_one_each(hints: Sequence[Hint]) -> None:
-    """Refuse two hints of one pixel.
-
-    Raises:
-        ConfigError: there are such.
-    """
-    seen: dict[tuple[int, int], Hint] = {}
-    for hint in hints:
-        other = seen.setdefault((hint.row, hint.column), hint)
-        if other is not hint:
-            raise ConfigError(
-                f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
-                f"{hint.row},{hint.column}; leave one of them out"
-            )
-
-
-def _crowded(
+def _crowded_notes(
     photo: Photo, hints: Sequence[Hint], cells: NDArray[np.int64], map_size: tuple[int, int]
 ) -> tuple[str, ...]:
-    """A note for each hint that has to give its place on the map to a later one."""
+    """Return a note for each hint that has to give its place on the map to a later one."""
     last = {(int(row), int(column)): hint for hint, (row, column) in zip(hints, cells, strict=True)}
     apart = max(math.ceil(side / num) for side, num in zip(photo.upright_size, map_size, strict=True))
     notes = []
@@ -153,20 +112,3 @@ def _crowded(
                 f"{other.row},{other.column} to be seen; hints {apart} pixels apart all are"
             )
     return tuple(notes)
-
-
-def _taps(
-    hints: Sequence[Hint], size: tuple[int, int], map_size: tuple[int, int]
-) -> Iterator[tuple[slice, slice]]:
-    """For each hint the cells of the map between which its pixel lies: they decide its colour."""
-    for hint in hints:
-        row = (hint.row + 0.5) * map_size[0] / size[0] - 0.5
-        column = (hint.column + 0.5) * map_size[1] / size[1] - 0.5
-        yield (
-            slice(max(math.floor(row), 0), math.ceil(row) + 1),
-            slice(max(math.floor(column), 0), math.ceil(column) + 1),
-        )
-
-
-def _no_hint(text: str) -> ConfigError:
-    return ConfigError(f"needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got {text}")

@@ -1,12 +1,10 @@
-"""What of a photo stays as it is: paper around it and writing on that, boxes, what is grey anyway."""
+"""Parts of a photo that stay grey: paper around it with the writing on that, boxes, what is grey anyway."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from pixelwise.control.hints import Hint, light_map
-from pixelwise.control.told import Told
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.control.hints import hint_chroma, light_map
+from pixelwise.control.known import KnownChroma
+from pixelwise.control.options import Area, Box, Hint
+from pixelwise.errors import PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo
 
@@ -30,79 +29,13 @@ _NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
 _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
 """Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
 and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
-_BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
-
-Mask = NDArray[np.bool_]
-Share = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of a photo as it is displayed, in its own pixels."""
+def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
+    """Return the paper and the boxes among `areas` as grey, or of the colours of hints that lie in them.
 
-    top: int
-    """First row."""
-    left: int
-    """First column."""
-    bottom: int
-    """Row after the last."""
-    right: int
-    """Column after the last.
-
-    Raises:
-        ConfigError: there is nothing in it.
-    """
-
-    @property
-    def text(self) -> str:
-        """As `parse_area` reads it."""
-        return f"{self.top},{self.left},{self.bottom},{self.right}"
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
-            raise ConfigError(
-                "needed a box as top,left,bottom,right, bottom and right the larger ones, got "
-                f"{self.top},{self.left},{self.bottom},{self.right}"
-            )
-
-    def holds(self, hint: Hint) -> bool:
-        """Whether the hint's pixel is one of its own."""
-        return self.top <= hint.row < self.bottom and self.left <= hint.column < self.right
-
-    def coverage(self, size: tuple[int, int], map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
-        """How much of each cell of a map lies in it, 0 to 1, where the photo has `size`."""
-        down, across = (
-            _overlap(first * num / whole, after * num / whole, num)
-            for first, after, num, whole in zip(
-                (self.top, self.left), (self.bottom, self.right), map_size, size, strict=True
-            )
-        )
-        return np.outer(down, across)
-
-
-Area = Literal["paper", "likely"] | Box
-
-
-def parse_area(text: str) -> Area:
-    """What "paper", "likely" or "top,left,bottom,right" means.
-
-    Raises:
-        ConfigError: it means none of them.
-    """
-    named: dict[str, Area] = {"paper": "paper", "likely": "likely"}
-    if text in named:
-        return named[text]
-    match = _BOX.fullmatch(text)
-    if match is None:
-        raise ConfigError(f"needed paper, likely or a box as top,left,bottom,right to keep grey, got {text}")
-    return Box(*map(int, match.groups()))
-
-
-def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Told:
-    """The paper and the boxes among `areas`, told to be grey; or of the colours of hints that lie in them.
-
-    A hint colours all of an area, several the part each that is nearest to it. What is likely grey the photo
-    does not say: see `likely_grey`.
+    A hint colours all of an area, several the part each that is nearest to it. For "likely" see
+    `likely_grey`.
 
     Raises:
         PhotoError: a box lies outside the photo; the file is damaged or cut short.
@@ -111,73 +44,64 @@ def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) 
     size, map_size = photo.upright_size, (light.shape[0], light.shape[1])
     chroma = np.zeros((2, *map_size), np.float32)
     kept = np.zeros(map_size, np.float32)
-    notes = []
+    notes: list[str] = []
     for area in areas:
         if area == "likely":
             continue
-        share, note = _share(photo, area, light)
-        inside = [
-            hint
-            for hint in hints
-            if (share[hint.cell(size, map_size)] > 0 if area == "paper" else area.holds(hint))
-        ]
+        if area == "paper":
+            share = paper(light).astype(np.float32)
+            inside = [hint for hint in hints if share[hint.cell(size, map_size)] > 0]
+            notes += [] if share.any() else [f"{photo.path}: no paper was found to keep grey"]
+        else:
+            share = _coverage(photo, area, map_size)
+            inside = [hint for hint in hints if area.holds(hint)]
+            if share.max() < 0.5:
+                cell = math.ceil(max(size[0] / map_size[0], size[1] / map_size[1]))
+                notes.append(
+                    f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} "
+                    "pixels or more"
+                )
         if inside:
-            chroma[:, share > 0] = _of_nearest(inside, size, map_size)[:, share > 0]
+            away = (
+                np.indices(map_size)[None]
+                - np.array([hint.cell(size, map_size) for hint in inside])[:, :, None, None]
+            )
+            colours = torch.stack([hint_chroma(hint) for hint in inside], dim=1).numpy()
+            nearest = np.square(away).sum(1).argmin(0)
+            chroma[:, share > 0] = colours[:, nearest][:, share > 0]
         kept = np.maximum(kept, share)
-        notes += [note] if note else []
-    told = photo.as_stored(torch.from_numpy(kept)), photo.as_stored(torch.from_numpy(chroma))
-    return Told(*told, notes=tuple(notes))
+    stored_share, stored_chroma = (photo.as_stored(torch.from_numpy(one)) for one in (kept, chroma))
+    return KnownChroma(stored_share, stored_chroma, tuple(notes))
 
 
-def _share(photo: Photo, area: Literal["paper"] | Box, light: Float[ndarray, "h w"]) -> tuple[Share, str]:
-    """How much of each cell of a map an area covers, and a note for the user where it is next to none."""
-    if area == "paper":
-        sheet = paper(light)
-        note = "" if sheet.any() else f"{photo.path}: no paper was found to keep grey"
-        return sheet.astype(np.float32), note
-    (height, width), map_size = photo.upright_size, (light.shape[0], light.shape[1])
-    if area.top >= height or area.left >= width:
+def _coverage(photo: Photo, box: Box, map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
+    """Return the share of each cell of a map of the photo that lies in a box."""
+    size = photo.upright_size
+    if box.top >= size[0] or box.left >= size[1]:
         raise PhotoError(
-            f"{photo.path}: needed a box to keep grey within its {height} rows and {width} columns, "
-            f"got {area.text}"
+            f"{photo.path}: needed a box to keep grey within its {size[0]} rows and {size[1]} columns, "
+            f"got {box.text}"
         )
-    share = area.coverage((height, width), map_size)
-    thin = share.max() < 0.5
-    cell = math.ceil(max(height / map_size[0], width / map_size[1]))
-    note = (
-        f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} pixels or more"
-    )
-    return share, note if thin else ""
+    overlaps = []
+    spans = ((box.top, box.bottom), (box.left, box.right))
+    for (first, after), num, side in zip(spans, map_size, size, strict=True):
+        steps = np.arange(num)
+        overlap = np.minimum(steps + 1, after * num / side) - np.maximum(steps, first * num / side)
+        overlaps.append(overlap.clip(0, 1).astype(np.float32))
+    return np.outer(*overlaps)
 
 
-def _overlap(first: float, after: float, num: int) -> Float32[ndarray, " num"]:
-    """How much of each of `num` unit steps lies between two places."""
-    steps = np.arange(num)
-    return (np.minimum(steps + 1, after) - np.maximum(steps, first)).clip(0, 1).astype(np.float32)
-
-
-def _of_nearest(
-    hints: Sequence[Hint], size: tuple[int, int], map_size: tuple[int, int]
-) -> Float32[ndarray, "2 h w"]:
-    """The chroma of the hint that is nearest to each cell."""
-    cells = np.array([hint.cell(size, map_size) for hint in hints])
-    away = np.indices(map_size)[None] - cells[:, :, None, None]
-    colours = torch.stack([hint.chroma() for hint in hints], dim=1).numpy()
-    nearest: Float32[ndarray, "2 h w"] = colours[:, np.square(away).sum(1).argmin(0)]
-    return nearest
-
-
-def likely_grey(photo: Photo, logits: Float[Tensor, "K h w"], palette: Palette) -> Told:
-    """What a network says is grey by more chances than not, told to be grey; where it is even, in part."""
+def likely_grey(photo: Photo, logits: Float[Tensor, "K h w"], palette: Palette) -> KnownChroma:
+    """Return as grey what is more probably grey than not; in part where both are about as probable."""
     neutral = palette.class_chroma.norm(dim=1) < _NEUTRAL
-    chance = logits.softmax(0)[neutral].sum(0)
-    share = ((chance - 0.4) / 0.2).clamp(0, 1)
+    probability = logits.softmax(0)[neutral].sum(0)
+    share = ((probability - 0.4) / 0.2).clamp(0, 1)
     notes = () if share.any() else (f"{photo.path}: nothing was found that is likely grey",)
-    return Told(share, torch.zeros(2, *share.shape), notes)
+    return KnownChroma(share, torch.zeros(2, *share.shape), notes)
 
 
 def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
-    """Where a picture, in L, shows the mount, border or page that a photo is on, or writing on it.
+    """Return where a picture, in L, shows the mount, border or page that a photo is on, or writing on it.
 
     Paper is what is connected with the picture's edge and as light as most of it. It has to make up nearly
     all of three sides at least, and what is on it has to be rectangular or oval: a bird in a plain sky is no
@@ -192,18 +116,9 @@ def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
     if sum(side.mean() > _SIDE_FRAC for side in sides) < 3:
         return np.zeros_like(sheet)
-    return _without_photos(sheet)
-
-
-def _rim(picture: NDArray[Any]) -> NDArray[Any]:
-    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
-
-
-def _without_photos(sheet: Mask) -> Mask:
-    """A sheet of paper, and all but the photos that lie on it; nothing, if what lies there is no photo."""
     numbers, num = ndimage.label(~sheet)
     sizes = np.bincount(numbers.ravel(), minlength=num + 1)
-    covered = np.zeros_like(sheet)
+    photos = np.zeros_like(sheet)
     for number in range(1, num + 1):
         if sizes[number] < _WRITING_FRAC * sheet.size:
             continue
@@ -215,12 +130,16 @@ def _without_photos(sheet: Mask) -> Mask:
             outline = whole
         elif outline.sum() < _OVAL * whole.sum():
             return np.zeros_like(sheet)
-        covered |= outline
-    return ~covered
+        photos |= outline
+    return ~photos
 
 
-def _filled(corners: NDArray[Any], like: Mask) -> Mask:
-    """A polygon of x, y, filled."""
+def _rim(picture: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+
+
+def _filled(corners: NDArray[Any], like: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill a polygon of x, y."""
     polygon = corners.round().astype(np.int32)
-    filled: Mask = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
+    filled: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
     return filled

@@ -1,57 +1,209 @@
-"""All that may be said about photos' colours."""
+"""Options of colouring, and the hints and areas among them; nothing here imports torch."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from pixelwise.control.hints import Hint, require_one_each
-from pixelwise.control.keep_grey import Area
 from pixelwise.errors import ConfigError
 
 MOST_ALTERNATIVES = 12
 MOST_HINTS = 200
+BOUNDS = {
+    "temperature": (0.01, 100.0),  # beyond these two ranges nothing more is to be seen
+    "saturation": (0.0, 10.0),
+    "reference-strength": (0.0, 1.0),
+    "alternatives": (1, MOST_ALTERNATIVES),
+    "suggest-hints": (0, 100),
+}
+"""Least and most of an option."""
+
+_HINT = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*")
+_BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """The colour of one pixel.
+
+    Raises:
+        ConfigError: the colour is none, or row and column are below 0.
+    """
+
+    row: int
+    """From the top of the photo as it is displayed, in its own pixels; the first is 0."""
+    column: int
+    """From its left."""
+    colour: str
+    """#rrggbb; its hue and chroma count, lightness is the photo's own."""
+
+    def __post_init__(self) -> None:
+        if _HINT.fullmatch(self.text) is None:
+            raise _not_a_hint(self.text)
+
+    @property
+    def text(self) -> str:
+        """The hint as `parse` reads it."""
+        return f"{self.row},{self.column},{self.colour}"
+
+    @staticmethod
+    def parse(text: str) -> Hint:
+        """Parse "row,column,#rrggbb".
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        match = _HINT.fullmatch(text)
+        if match is None:
+            raise _not_a_hint(text)
+        return Hint(int(match[1]), int(match[2]), f"#{match[3].lower()}")
+
+    def cell(self, size: tuple[int, int], map_size: tuple[int, int]) -> tuple[int, int]:
+        """Return row and column of its cell on a map of a photo of `size`."""
+        return self.row * map_size[0] // size[0], self.column * map_size[1] // size[1]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a photo as it is displayed, in its own pixels; `bottom` and `right` are outside.
+
+    Raises:
+        ConfigError: there is nothing in it.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
+            raise ConfigError(
+                "needed a box as top,left,bottom,right, bottom and right the larger ones, got " + self.text
+            )
+
+    @property
+    def text(self) -> str:
+        """The box as `parse_area` reads it."""
+        return f"{self.top},{self.left},{self.bottom},{self.right}"
+
+    def holds(self, hint: Hint) -> bool:
+        """Return whether a hint's pixel is in it."""
+        return self.top <= hint.row < self.bottom and self.left <= hint.column < self.right
+
+
+Area = Literal["paper", "likely"] | Box
+
+
+def parse_area(text: str) -> Area:
+    """Parse "paper", "likely" or "top,left,bottom,right".
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    named: dict[str, Area] = {"paper": "paper", "likely": "likely"}
+    if text in named:
+        return named[text]
+    match = _BOX.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"needed paper, likely or a box as top,left,bottom,right to keep grey, got {text}")
+    return Box(*map(int, match.groups()))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """What is asked of photos' colours, beside what a network says.
+class ColouriseOptions:
+    """Options of one colouring job.
 
     Raises:
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or two hints are of one pixel.
     """
 
+    temperature: float = 1.0
+    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
+    saturation: float = 1.0
+    """Factor on chroma; 0 gives a grey picture."""
     hints: tuple[Hint, ...] = ()
-    """Colours of pixels."""
+    """Known colours of pixels."""
     reference: Path | None = None
     """A photo whose colours are followed."""
     reference_strength: float = 0.5
-    """How far: 0 not at all, 1 until each colour has the share that it has there."""
+    """0: not at all; 1: until each colour has the share that it has there."""
     alternatives: int = 1
-    """How many copies, each coloured another way."""
+    """Number of copies, each coloured another way."""
     keep_grey: tuple[Area, ...] = ()
-    """What stays as it is."""
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values of what was asked, by option; a reference by its name, wherever it lies."""
-        asked: dict[str, object] = {}
-        if self.hints:
-            asked["hints"] = [hint.text for hint in self.hints]
-        if self.reference:
-            asked |= {"reference": self.reference.name, "reference_strength": self.reference_strength}
-        if self.alternatives > 1:
-            asked["alternatives"] = self.alternatives
-        if self.keep_grey:
-            asked["keep_grey"] = [one if isinstance(one, str) else one.text for one in self.keep_grey]
-        return asked
+    """Areas that stay as they are."""
+    confidence: bool = False
+    """Whether to write a map of how sure the network is beside each photo."""
+    top_k: int = 0
+    """Number of each pixel's likeliest colours to write beside each photo; 0 writes none."""
+    num_hints: int = 0
+    """Number of points to name whose true colours would tell most."""
+    provenance: bool = True
+    """Whether copies carry a record that their colours are guessed, and by which model."""
+    max_megapixels: float = 500.0
+    """Larger photos are refused."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.reference_strength <= 1:
-            raise ConfigError(f"reference-strength needs to be from 0 to 1, got {self.reference_strength:g}")
-        if not 1 <= self.alternatives <= MOST_ALTERNATIVES:
-            raise ConfigError(
-                f"alternatives needs to be from 1 to {MOST_ALTERNATIVES}, got {self.alternatives}"
-            )
+        values = {"reference-strength": self.reference_strength, "suggest-hints": self.num_hints}
+        for name, (low, high) in BOUNDS.items():
+            value = values[name] if name in values else getattr(self, name)
+            if not low <= value <= high:  # NaN is not, either
+                raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {value:g}")
+        if not self.max_megapixels > 0:
+            raise ConfigError(f"max-megapixels needs to be above 0, got {self.max_megapixels:g}")
         if len(self.hints) > MOST_HINTS:
             raise ConfigError(f"needed at most {MOST_HINTS} hints, got {len(self.hints)}")
         require_one_each(self.hints)
+
+    @staticmethod
+    def parse(
+        *, hints: Iterable[str | Hint] = (), keep_grey: Iterable[str] = (), **others: Any
+    ) -> ColouriseOptions:
+        """Build options from hints and areas as users write them, and other fields as they are.
+
+        Raises:
+            ConfigError: a value cannot be used.
+        """
+        parsed = tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in hints)
+        return ColouriseOptions(hints=parsed, keep_grey=tuple(map(parse_area, keep_grey)), **others)
+
+    def colour_settings(self) -> dict[str, object]:
+        """Return the options that decide colours as plain values; a reference by its file's name alone."""
+        settings: dict[str, object] = {"temperature": self.temperature, "saturation": self.saturation}
+        if self.hints:
+            settings["hints"] = [hint.text for hint in self.hints]
+        if self.reference:
+            settings["reference"] = self.reference.name
+            settings["reference_strength"] = self.reference_strength
+        if self.alternatives > 1:
+            settings["alternatives"] = self.alternatives
+        if self.keep_grey:
+            settings["keep_grey"] = [one if isinstance(one, str) else one.text for one in self.keep_grey]
+        return settings
+
+
+Control = ColouriseOptions
+"""The former name of the part of these options that people say about colours."""
+
+
+def require_one_each(hints: Iterable[Hint]) -> None:
+    """Refuse two hints of one pixel.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    seen: dict[tuple[int, int], Hint] = {}
+    for hint in hints:
+        other = seen.setdefault((hint.row, hint.column), hint)
+        if other is not hint:
+            raise ConfigError(
+                f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
+                f"{hint.row},{hint.column}; leave one of them out"
+            )
+
+
+def _not_a_hint(text: str) -> ConfigError:
+    return ConfigError(f"needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got {text}")

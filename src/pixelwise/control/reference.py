@@ -20,13 +20,13 @@ from pixelwise.photos.view import shrunk_size
 _SHORT_SIDE = 128
 _BANDS = (15.0, 50.0, 85.0)  # of L: where each band is alone; between, two share a pixel
 _POOLED = 0.05  # of the photo's pixels: a band with so few follows the whole reference as much as itself
-_LEAST = 1e-4  # chance that a class has at least: what is in no pixel of a small photo may be in another
+_MIN_SHARE = 1e-4  # of a class: what is in no pixel of a small photo may be in another
 _NUM_STEPS = 30  # of scaling; the shares are met to a hundredth after ten
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How often each class is seen in a photo in colour, by lightness."""
+    """Frequencies of the classes in a photo in colour, by lightness."""
 
     path: Path
     shares: Float[Tensor, "B K"]
@@ -34,7 +34,7 @@ class Reference:
 
     @staticmethod
     def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:
-        """The reference that a photo is.
+        """Read a reference photo.
 
         Raises:
             ConfigError: the photo cannot be read, or has no colours of its own.
@@ -50,8 +50,7 @@ class Reference:
                 "give a photo whose colours are to be followed"
             )
         lab = srgb_to_lab(small.float() / 255)
-        chances = palette.soft_chances(lab[1:])
-        return Reference(path, _shares(chances, _bands(lab[0]), chances.mean((1, 2))))
+        return Reference(path, _shares(palette.soft_chances(lab[1:]), _bands(lab[0]), _POOLED))
 
 
 def follow(
@@ -60,21 +59,20 @@ def follow(
     reference: Reference,
     strength: float = 1.0,
 ) -> Float[Tensor, "K h w"]:
-    """Logits whose mean chances in each band of L are the reference's; `light` is CIE L.
+    """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
     Each class gains or loses the same everywhere in a band, so which pixel is likelier to have it than
     another stays as the network said: iterative proportional fitting. `strength` 0 leaves logits as they
     are, 1 goes all the way.
 
     Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
-    chances of classes whose shares have changed.
+    probabilities of classes whose shares have changed.
     """
     bands = _bands(light)
     gains = torch.zeros_like(reference.shares)
     for _ in range(_NUM_STEPS):
-        chances = (logits + _at_pixels(gains, bands)).softmax(0)
-        shares = _shares(chances, bands, chances.mean((1, 2)), pooled=0)
-        gains += ((reference.shares + _LEAST) / (shares + _LEAST)).log()
+        shares = _shares((logits + _at_pixels(gains, bands)).softmax(0), bands)
+        gains += ((reference.shares + _MIN_SHARE) / (shares + _MIN_SHARE)).log()
     return logits + strength * _at_pixels(gains, bands)
 
 
@@ -83,7 +81,7 @@ def _at_pixels(gains: Float[Tensor, "B K"], bands: Float[Tensor, "B h w"]) -> Fl
 
 
 def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
-    """How much each pixel belongs to each band; it adds up to 1."""
+    """Return the share of each pixel in each band."""
     middles = torch.tensor(_BANDS)
     place = torch.bucketize(light.clamp(_BANDS[0], _BANDS[-1]), middles).clamp(1, len(_BANDS) - 1)
     low, high = middles[place - 1], middles[place]
@@ -94,12 +92,9 @@ def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
 
 
 def _shares(
-    chances: Float[Tensor, "K h w"],
-    bands: Float[Tensor, "B h w"],
-    whole: Float[Tensor, " K"],
-    pooled: float = _POOLED,
+    probs: Float[Tensor, "K h w"], bands: Float[Tensor, "B h w"], pooled: float = 0
 ) -> Float[Tensor, "B K"]:
-    """Mean chances in each band, the `whole` photo's mixed in where a band has few pixels."""
+    """Return mean probabilities in each band, the whole photo's mixed in where a band has few pixels."""
     few = pooled * bands[0].numel() + 1e-6
-    sums = torch.einsum("khw,bhw->bk", chances, bands) + few * whole
+    sums = torch.einsum("khw,bhw->bk", probs, bands) + few * probs.mean((1, 2))
     return sums / (bands.sum((1, 2)) + few)[:, None]

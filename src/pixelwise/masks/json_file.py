@@ -1,4 +1,4 @@
-"""JSON files from anywhere: refused in plain words, and each value in them asked for by its kind."""
+"""JSON files from anywhere, each value checked for its kind."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pixelwise.classnames import ClassNames
+from pixelwise.classnames import short
 from pixelwise.errors import DataError, LabelError
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
+T = TypeVar("T")
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
         DataError: there is no such file, it may not be read, is no JSON, or is larger than 1 GiB.
@@ -23,10 +24,8 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: needed a JSON file, {'got a folder' if path.is_dir() else 'there is none'}")
     try:
-        if (num_bytes := path.stat().st_size) > _MAX_BYTES:
-            raise DataError(
-                f"{path}: needed at most {_MAX_BYTES} bytes of JSON, got {num_bytes}; split the file"
-            )
+        if (num := path.stat().st_size) > _MAX_BYTES:
+            raise DataError(f"{path}: needed at most {_MAX_BYTES} bytes of JSON, got {num}; split the file")
         return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
@@ -34,75 +33,32 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: needed JSON, got something else ({error}); write the file again") from error
 
 
-def entries(values: Any, key: str, where: object) -> list[Any]:
-    """The list under a key.
+def get(values: Any, key: str, kind: type[T], where: object) -> T:
+    """Return the list, the text or the whole number from 0 under a key; 7.0 is one, true is not.
 
     Raises:
-        LabelError: there is none.
+        LabelError: there is none, or it is an empty text.
     """
     found = values.get(key) if isinstance(values, Mapping) else None
-    if not isinstance(found, list):
-        raise LabelError(f'{where}: needed a list "{key}", got {short(found)}')
-    return found
+    if kind is int and isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if type(found) is kind and found != "" and (not isinstance(found, int) or 0 <= found <= 2**63):
+        return found
+    needed = {list: f'a list "{key}"', str: f'a text "{key}"', int: f'a whole number "{key}" from 0'}[kind]
+    raise LabelError(f"{where}: needed {needed}, got {short(found)}")
 
 
-def whole_number(values: Any, key: str, where: object, least: int = 0, most: int = 2**63) -> int:
-    """The whole number under a key; 7.0 is one, true is not.
-
-    Raises:
-        LabelError: there is none from `least` to `most`.
-    """
-    found = values.get(key) if isinstance(values, Mapping) else None
-    whole = int(found) if isinstance(found, float) and found.is_integer() else found
-    if type(whole) is not int or not least <= whole <= most:
-        limits = f"from {least}" + (f" to {most}" if most < 2**63 else "")
-        raise LabelError(f'{where}: needed a whole number "{key}" {limits}, got {short(found)}')
-    return whole
-
-
-def text(values: Any, key: str, where: object) -> str:
-    """The text under a key.
-
-    Raises:
-        LabelError: there is none, or it is empty.
-    """
-    found = values.get(key) if isinstance(values, Mapping) else None
-    if not isinstance(found, str) or not found:
-        raise LabelError(f'{where}: needed a text "{key}", got {short(found)}')
-    return found
-
-
-def numbers(values: Any, where: object) -> list[float]:
-    """A list of finite numbers.
+def check_numbers(values: Any, where: object) -> list[float]:
+    """Return a list of finite numbers as floats.
 
     Raises:
         LabelError: it is none.
     """
-    if not isinstance(values, list) or not all(_is_finite(value) for value in values):
-        raise LabelError(f"{where}: needed a list of numbers, got {short(values)}")
-    return [float(value) for value in values]
-
-
-def class_number(classes: ClassNames, name: str, where: object) -> int:
-    """The number of the class that a file names.
-
-    Raises:
-        LabelError: there is no such class.
-    """
-    try:
-        return classes.index(name)
-    except LabelError as error:
-        raise LabelError(f"{where}: {error}") from error
-
-
-def short(value: object) -> str:
-    """A value as a message shows it."""
-    shown = "nothing" if value is None else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def _is_finite(value: object) -> bool:
-    try:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type] # just checked
-    except OverflowError:  # a whole number beyond what a float holds
-        return False
+    if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+        try:
+            numbers = [float(value) for value in values]
+        except OverflowError:  # a whole number beyond what a float holds
+            numbers = [math.nan]
+        if all(map(math.isfinite, numbers)):
+            return numbers
+    raise LabelError(f"{where}: needed a list of numbers, got {short(values)}")

@@ -1,17 +1,17 @@
-"""Legends: which number or colour of a mask means which class.
+"""Legends: the class that each number or colour of a mask means.
 
 `classes.json` beside the masks is one of
 
     {"names": ["background", "flower"]}                   numbers 0, 1, ...; 255 is a pixel without class
     {"names": ["background", "flower"],
      "colours": [[0, 0, 0], [230, 159, 0]]}               numbers or colours
-    {"background": 0, "flower": 255}                      numbers of one's own, in their order
+    {"background": 0, "flower": 255}                      other numbers, in their order
     {"background": [0, 0, 0], "flower": [230, 159, 0]}    colours, in the order that they are written in
 
-and in all of them "ignore" may be a number or a colour that means no class. Where there is no such file,
-numbers speak for themselves: masks of 0 and 255 alone have something on a background; others have as many
-classes as they count. Where some do the one and some the other, nobody could tell what 255 means; "ignore"
-says it. Nor could they where numbers are shown in the colours of Oxford's trimaps, whose 0 means no class.
+and in all of them "ignore" may be a number or a colour that means no class. Without such a file masks of 0
+and 255 alone have something on a background, and others have as many classes as they count. Refused as
+ambiguous are masks of which some do the one and some the other, and the palette of Oxford's trimaps, whose 0
+means no class.
 """
 
 from __future__ import annotations
@@ -20,30 +20,53 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
-
-from pixelwise.classnames import BACKGROUND, FLOWER, MAX_CLASSES, UNNAMED, ClassNames, Colour, check_colour
+from pixelwise.classnames import (
+    BACKGROUND,
+    FLOWER,
+    MAX_CLASSES,
+    UNNAMED,
+    ClassNames,
+    Colour,
+    check_colour,
+    short,
+)
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
-from pixelwise.masks.json_file import read_json, short
-from pixelwise.masks.raw import SHADES_FROM, RawMask, Values
+from pixelwise.masks.json_file import read_json
 
 LEGEND_FILE = "classes.json"
+SHADES_FROM = 64
+"""Greys below this may be numbers of classes; brighter ones only where all numbers below them occur."""
 
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
-_NUM_TOLD = 8
+_NUM_LISTED = 8
+
+Kind = Literal["palette", "grey", "colour"]
+
+
+@dataclass(frozen=True)
+class Values:
+    """The different values that one mask holds."""
+
+    path: Path
+    kind: Kind
+    colours: dict[int, Colour]
+    """By code: the stored number, with the colour that it is displayed in. Codes of a mask in colours are
+    places in a list and mean nothing."""
+    counts: dict[int, int]
+    """Number of pixels of each code."""
+    palette_size: int = 0
+    """Number of colours in its palette, up to the last that is not black; 0 where it has none."""
 
 
 @dataclass(frozen=True)
 class Legend:
-    """What the numbers and the colours of masks mean: a class, or IGNORE.
+    """The class, or IGNORE, of each number and colour.
 
-    Colours come first: a picture all of whose colours are known is read by them, whatever their numbers are.
+    Colours come first: a picture all of whose colours are known is read by them, whatever its numbers are.
 
     Raises:
         LabelError: a number or a colour means no class.
@@ -56,76 +79,57 @@ class Legend:
     """Whether its writer said that 255 means no class, where otherwise that is only the custom."""
 
     def __post_init__(self) -> None:
+        num_classes = self.classes.num_classes
         for label in (*self.numbers.values(), *self.colours.values()):
-            if label != IGNORE and not 0 <= label < self.classes.num_classes:
-                raise LabelError(
-                    f"needed classes 0 to {self.classes.num_classes - 1} or {IGNORE}, got {label}"
-                )
+            if label != IGNORE and not 0 <= label < num_classes:
+                raise LabelError(f"needed classes 0 to {num_classes - 1} or {IGNORE}, got {label}")
 
     @property
     def is_plain_pair(self) -> bool:
         """Whether it names two classes and no more, so that 0 and 1 may stand for them, or 0 and 255."""
-        return not (self.colours or self.ignores_white) and dict(self.numbers) == _counted(2)
-
-    def labels(self, mask: RawMask) -> UInt8[ndarray, "H W"]:
-        """The labels of a mask.
-
-        Raises:
-            LabelError: a value of it is not in the legend.
-        """
-        table = np.zeros(len(mask.colours), np.uint8)
-        for code, label in self.table(mask.values).items():
-            table[code] = label
-        return table[mask.codes]
+        return not (self.colours or self.ignores_white) and dict(self.numbers) == _identity(2)
 
     def table(self, values: Values) -> dict[int, int]:
-        """The label of each code.
+        """Return the label of each code.
 
         Raises:
             LabelError: a value is not in the legend.
         """
-        known = self._known(values)
-        if unknown := [code for code in values.counts if code not in known]:
-            raise LabelError(self._unknown_text(values, unknown))
-        return known
-
-    def _known(self, values: Values) -> dict[int, int]:
-        """The labels of those codes that are in the legend."""
         by_colour = {
             code: self.colours[colour] for code, colour in values.colours.items() if colour in self.colours
         }
         if values.kind == "palette":  # whose last number is void by custom, in whatever colour
             by_colour = {IGNORE: IGNORE} | by_colour
-        if self._needs_colours(values) or (self.colours and by_colour.keys() >= values.colours.keys()):
-            return by_colour
-        return {code: self.numbers[code] for code in values.counts if code in self.numbers}
-
-    def _needs_colours(self, values: Values) -> bool:
-        return values.kind == "colour" or not self.numbers
-
-    def _unknown_text(self, values: Values, unknown: list[int]) -> str:
-        if self._needs_colours(values):
+        needs_colours = values.kind == "colour" or not self.numbers
+        if needs_colours or (self.colours and by_colour.keys() >= values.colours.keys()):
+            known = by_colour
+        else:
+            known = {code: self.numbers[code] for code in values.counts if code in self.numbers}
+        unknown = [code for code in values.counts if code not in known]
+        if not unknown:
+            return known
+        if needs_colours:
             got = _listed(list(values.colours[code]) for code in unknown)
             colours = _listed(list(colour) for colour in self.colours)
             needed = f"the colours {colours}" if self.colours else "numbers of classes, no colours"
         else:
             got, needed = _listed(unknown), f"the values {_listed(sorted(self.numbers))}"
         num_pixels = sum(values.counts[code] for code in unknown)
-        return f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels"
+        raise LabelError(f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels")
 
 
 OXFORD = Legend(ClassNames(("flower", "leaf", BACKGROUND, "sky")), {0: IGNORE, 1: 0, 2: 1, 3: 2, 4: 3})
 """Trimaps of Oxford's 17 flowers, all four classes. Source: the data set's own page."""
 
 OXFORD_FLOWER = Legend(FLOWER, {0: IGNORE, 1: 1, 2: 0, 3: 0, 4: 0})
-"""The same, when only the flower counts."""
+"""Trimaps of Oxford's 17 flowers when only the flower counts."""
 
 OXFORD_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128)}
-"""What a trimap's numbers are displayed in; the rest of its palette is black."""
+"""Colours that a trimap's numbers are displayed in; the rest of its palette is black."""
 
 
 def read_legend(path: Path) -> Legend:
-    """The legend in a `classes.json`.
+    """Read a `classes.json`.
 
     Raises:
         DataError: there is no such file, or it is no JSON.
@@ -138,93 +142,39 @@ def read_legend(path: Path) -> Legend:
 
 
 def parse_legend(values: Any) -> Legend:
-    """The legend that the values of a `classes.json` are.
+    """Build a legend from the values of a `classes.json`.
 
     Raises:
-        LabelError: they are none.
+        LabelError: they are no legend.
     """
     if not isinstance(values, Mapping):
-        raise LabelError(
-            f'needed a legend such as {{"names": ["{BACKGROUND}", "flower"]}}, got {short(values)}'
-        )
-    if "names" in values:
-        return _with_ignore(_from_names(values), values)
+        needed = f'{{"names": ["{BACKGROUND}", "flower"]}}'
+        raise LabelError(f"needed a legend such as {needed}, got {short(values)}")
     named = {name: value for name, value in values.items() if name != "ignore"}
-    if all(type(value) is int for value in named.values()):
+    numbers: dict[int, int] = {}
+    colours: dict[Colour, int] = {}
+    if "names" in values:
+        if further := set(named) - {"names", "colours"}:
+            raise LabelError(f"needed names, colours and ignore, got {_listed(sorted(further))} as well")
+        classes = ClassNames.from_dict(values)
+        numbers = _identity(classes.num_classes)
+        if values.get("colours"):
+            colours = {colour: label for label, colour in enumerate(classes.colours)}
+    elif all(type(value) is int for value in named.values()):
         ordered = sorted(named, key=named.__getitem__)
         numbers = {_check_number(named[name]): label for label, name in enumerate(ordered)}
         if len(numbers) < len(named):
             raise LabelError(f"needed a number for each class, got one twice in {short(named)}")
-        return _with_ignore(Legend(ClassNames(tuple(ordered)), {IGNORE: IGNORE} | numbers), values)
-    classes = ClassNames(tuple(named), tuple(check_colour(colour) for colour in named.values()))
-    return _with_ignore(_of_colours(classes), values)
+        numbers = {IGNORE: IGNORE} | numbers
+        classes = ClassNames(tuple(ordered))
+    else:
+        classes = ClassNames(tuple(named), tuple(check_colour(colour) for colour in named.values()))
+        colours = {colour: label for label, colour in enumerate(classes.colours)}
+    return _with_ignore(Legend(classes, numbers, colours), values.get("ignore"))
 
 
-def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
-    """The legend of these masks: the one given, or what their numbers say.
-
-    Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
-
-    Raises:
-        LabelError: there is none, and the masks are in colours, or in greys that count nothing, or in
-            Oxford's palette; or some are of 0 and 255, and others count.
-    """
-    if given is not None and not given.is_plain_pair:
-        return given
-    seen = list(masks)
-    if mixed := find_mixture(seen):
-        raise LabelError(_mixture(*mixed))
-    greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
-    colours = next((mask for mask in seen if mask.kind == "colour"), None)
-    codes = {code for mask in seen for code in mask.counts}
-    if given is not None:
-        return Legend(given.classes, _BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
-    if codes <= {0, _WHITE} and _WHITE in greys and colours is None:
-        return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
-    if colours is not None:
-        raise LabelError(_no_legend(colours))
-    if trimap := next(filter(_may_be_trimap, seen), None):
-        raise LabelError(_trimap_text(trimap))
-    shades = sorted(greys - {IGNORE})
-    if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
-        worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
-        raise LabelError(
-            f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
-            f"{_listed(shades)}; say what they mean in {LEGEND_FILE}"
-        )
-    num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
-    names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
-    return Legend(ClassNames(names), _counted(num_classes))
-
-
-def find_mixture(masks: Iterable[Values]) -> tuple[Values, Values] | None:
-    """A grey mask of 0 and 255, and one that counts, where nothing tells whether that 255 is a class.
-
-    A grey mask that has 255 beside the number of a class tells: pixels of 255 are those without class.
-    """
-    white = counting = None
-    for mask in masks:
-        others = mask.counts.keys() - _BLACK_AND_WHITE.keys()
-        if mask.kind == "grey" and _WHITE in mask.counts:
-            if others:
-                return None
-            white = white or mask
-        elif mask.kind != "colour" and any(code < SHADES_FROM for code in others):
-            counting = counting or mask
-    return (white, counting) if white and counting else None
-
-
-def _from_names(values: Mapping[str, Any]) -> Legend:
-    if further := set(values) - {"names", "colours", "ignore"}:
-        raise LabelError(f"needed names, colours and ignore, got {_listed(sorted(further))} as well")
-    classes = ClassNames.from_dict(values)
-    numbers = _counted(classes.num_classes)
-    return Legend(classes, numbers, _of_colours(classes).colours if values.get("colours") else {})
-
-
-def _with_ignore(legend: Legend, values: Mapping[str, Any]) -> Legend:
-    """The same legend with what the values call "ignore"."""
-    ignore = values.get("ignore")
+def _with_ignore(legend: Legend, ignore: Any) -> Legend:
+    """Add the number or colour that means no class."""
     if ignore is None:
         return legend
     if type(ignore) is not int:
@@ -243,12 +193,62 @@ def _with_ignore(legend: Legend, values: Mapping[str, Any]) -> Legend:
     return Legend(legend.classes, numbers, legend.colours, ignores_white=ignore == _WHITE)
 
 
-def _of_colours(classes: ClassNames) -> Legend:
-    return Legend(classes, colours={colour: label for label, colour in enumerate(classes.colours)})
+def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
+    """Return the given legend, or the one that the numbers of all masks of a folder imply.
+
+    Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
+
+    Raises:
+        LabelError: there is none, and the masks are in colours, in arbitrary greys, or in Oxford's palette;
+            or some are of 0 and 255, and others count.
+    """
+    if given is not None and not given.is_plain_pair:
+        return given
+    seen = list(masks)
+    if mixed := find_mixture(seen):
+        raise LabelError(_mixture_text(*mixed))
+    greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
+    coloured = next((mask for mask in seen if mask.kind == "colour"), None)
+    codes = {code for mask in seen for code in mask.counts}
+    if given is not None:
+        return Legend(given.classes, _BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
+    if codes <= {0, _WHITE} and _WHITE in greys and coloured is None:
+        return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
+    if coloured is not None:
+        raise LabelError(_no_legend_text(coloured))
+    for mask in seen:  # the first five of VOC's colours, cut off there, are the same
+        if mask.palette_size == len(OXFORD_COLOURS) and mask.colours.items() <= OXFORD_COLOURS.items():
+            raise LabelError(_trimap_text(mask))
+    shades = sorted(greys - {IGNORE})
+    if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
+        worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
+        raise LabelError(
+            f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
+            f"{_listed(shades)}; say what they mean in {LEGEND_FILE}"
+        )
+    num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
+    names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
+    return Legend(ClassNames(names), _identity(num_classes))
 
 
-def _counted(num_classes: int) -> dict[int, int]:
-    """Each number is its class; 255 has none."""
+def find_mixture(masks: Iterable[Values]) -> tuple[Values, Values] | None:
+    """Find a grey mask of 0 and 255, and one that counts, where nothing says whether that 255 is a class.
+
+    A grey mask that has 255 beside the number of a class says so: pixels of 255 are those without class.
+    """
+    white = counting = None
+    for mask in masks:
+        others = mask.counts.keys() - _BLACK_AND_WHITE.keys()
+        if mask.kind == "grey" and _WHITE in mask.counts:
+            if others:
+                return None
+            white = white or mask
+        elif mask.kind != "colour" and any(code < SHADES_FROM for code in others):
+            counting = counting or mask
+    return (white, counting) if white and counting else None
+
+
+def _identity(num_classes: int) -> dict[int, int]:
     return {number: number for number in range(num_classes)} | {IGNORE: IGNORE}
 
 
@@ -258,18 +258,13 @@ def _check_number(value: int) -> int:
     return value
 
 
-def _mixture(white: Values, counting: Values) -> str:
+def _mixture_text(white: Values, counting: Values) -> str:
     number = min(code for code in counting.counts if code)
     return (
         f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here and "
         f"{number} in {counting.path}; draw them all alike, or, if {_WHITE} means no class, say so in "
         f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
     )
-
-
-def _may_be_trimap(mask: Values) -> bool:
-    """Whether it has Oxford's palette; the first five of VOC's colours, cut off there, are the same."""
-    return mask.palette_size == len(OXFORD_COLOURS) and mask.colours.items() <= OXFORD_COLOURS.items()
 
 
 def _trimap_text(mask: Values) -> str:
@@ -281,10 +276,10 @@ def _trimap_text(mask: Values) -> str:
     )
 
 
-def _no_legend(mask: Values) -> str:
+def _no_legend_text(mask: Values) -> str:
     found = sorted(mask.colours.values(), key=lambda colour: colour != (0, 0, 0))
-    named = ", ".join(f'"name {number}": {list(colour)}' for number, colour in enumerate(found[:_NUM_TOLD]))
-    more = ", ..." if len(found) > _NUM_TOLD else ""
+    named = ", ".join(f'"name {number}": {list(colour)}' for number, colour in enumerate(found[:_NUM_LISTED]))
+    more = ", ..." if len(found) > _NUM_LISTED else ""
     return (
         f"{mask.path}: needed to know what the colours of the masks mean; "
         f"write {LEGEND_FILE} such as {{{named}{more}}}, with names of your own"
@@ -292,5 +287,6 @@ def _no_legend(mask: Values) -> str:
 
 
 def _listed(items: Iterable[object]) -> str:
-    told = [str(item) for item in items]
-    return ", ".join(told[:_NUM_TOLD]) + (f", ... ({len(told)} in all)" if len(told) > _NUM_TOLD else "")
+    listed = [str(item) for item in items]
+    more = f", ... ({len(listed)} in all)" if len(listed) > _NUM_LISTED else ""
+    return ", ".join(listed[:_NUM_LISTED]) + more
