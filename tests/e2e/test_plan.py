@@ -78,12 +78,3 @@ def test_training_is_planned_by_recipe_with_the_options_of_train(pixelwise, tmp_
     assert "fast: how it is known" in done.stdout
     assert "handout" not in done.stdout
     assert pixelwise("plan", "train", "unet").returncode == 2
-
-
-def test_a_batch_that_cannot_be_planned_says_why(pixelwise):
-    halved = pixelwise("plan", "batch", "--photos", "0.5", "--workers", "2")
-    assert halved.returncode == 2
-    assert "--photos needs a whole number from 1 on, got 0.5" in halved.stderr
-    headless = pixelwise("plan", "batch", "segment", "--photos", "10", "--workers", "2")
-    assert headless.returncode == 2
-    assert "plan batch segment needs --head" in headless.stderr

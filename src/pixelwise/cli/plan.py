@@ -1,14 +1,12 @@
-"""The verbs that tell what a run will cost: plan finetune, plan train, plan batch."""
+"""The verbs that tell what a run will cost: plan finetune, plan train."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Literal
 
 from pixelwise.cli.common import Common, Outcome
 from pixelwise.cli.options import FinetuneOptions, TrainOptions
-from pixelwise.errors import ConfigError
 from pixelwise.recipes import recipe_names
 
 _logger = logging.getLogger(__name__)
@@ -95,57 +93,6 @@ def train(
         pictures,
         choose_device(common.device),
         begun=read_checkpoint(options.folder(net, source)).step if options.resume else 0,
-        started_s=process_age_s(),
-    )
-    return Outcome(values=planned.to_dict(), message=planned.describe())
-
-
-def batch(
-    task: Literal["colourise", "segment"] = "colourise",
-    /,
-    *,
-    photos: float,
-    workers: int,
-    megapixels: float = 12.0,
-    model: str | None = None,
-    head: str | None = None,
-    common: Common = Common(),  # noqa: B008 - frozen
-) -> Outcome:
-    """Tell what a batch will cost: memory, FLOPs and time.
-
-    A small batch of photos that are made up is run here, on as many workers as this machine has room for, and
-    timed; a worker elsewhere is taken to be as fast. Disks and networks that machines share are not in it.
-
-    Parameters
-    ----------
-    task
-        What is done: colourise, or segment.
-    photos
-        How many; 1e9 is a number, too.
-    workers
-        How many photos are done at once.
-    megapixels
-        Of a photo, on average.
-    model
-        Of colourise: as `pixelwise batch colourise` takes it.
-    head
-        Of segment: as `pixelwise batch segment` takes it.
-    """
-    from pixelwise.batch.job import Job
-    from pixelwise.batch.price import plan_batch
-    from pixelwise.cost import process_age_s
-    from pixelwise.runs import DEFAULT_MODEL
-
-    if task == "segment" and head is None:
-        raise ConfigError("plan batch segment needs --head: a shipped head's name, or the file of one")
-    if not 1 <= photos < 1e15 or photos % 1:  # NaN is not, either
-        raise ConfigError(f"--photos needs a whole number from 1 on, got {photos:g}")
-    name = (head if task == "segment" else model) or DEFAULT_MODEL
-    planned = plan_batch(
-        Job(task=task, model=name, device=common.device),
-        int(photos),
-        workers,
-        megapixels=megapixels,
         started_s=process_age_s(),
     )
     return Outcome(values=planned.to_dict(), message=planned.describe())
