@@ -2,9 +2,9 @@
 
     python benchmarks/batch.py [--photos 10000] [--side 48] [--poison 0.01] [--kills 5] [--killed 120]
 
-Poison: photos are made up, some of them damaged; printed are outputs, named failures, photos per second, and the
-most memory that the program held with all it started, shared parts divided among those who share. Kills: a
-batch of --killed small photos is killed with signal 9 at random moments until it is done, and its manifest
+Poison: photos are made up, some of them damaged; printed are outputs, named failures, photos per second, and
+the most memory that the program held with all it started, shared parts divided among those who share. Kills:
+a batch of --killed small photos is killed with signal 9 at random moments until it is done, and its manifest
 and outputs are compared with those of one that ran undisturbed on one worker.
 """
 

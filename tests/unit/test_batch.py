@@ -130,7 +130,7 @@ def test_an_input_that_three_workers_died_over_is_set_aside(out, job, photos):
     (out / ATTEMPTS / "2").write_bytes(b"...")
     first, _, last = work(out, job, photos)
     assert (first.output, first.attempts) == ("a.png", 3)
-    assert last.error.startswith(f"{photos}/c.png: its worker died over it 3 times")
+    assert last.error.startswith(f"{photos}/c.png: 3 workers died over it")
     assert not list((out / ATTEMPTS).iterdir())
     assert not list((out / STAGING).iterdir())
 

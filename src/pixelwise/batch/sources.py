@@ -24,6 +24,7 @@ _TAR, _ZIP = ".tar", ".zip"
 _OTHER_ARCHIVES = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _MOST_BYTES = 2**32  # of a member: one that claims more is a bomb
 _PIECE_BYTES = 2**20
+_open_zip = functools.lru_cache(maxsize=1)(zipfile.ZipFile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def extract(item: Item, target: Path) -> None:
         raise PhotoError(f"{item.name}: {item.path} was changed after the batch was planned")
     with target.open("wb") as file:
         if item.path.lower().endswith(_ZIP):
-            archive = _open_zip(item.path, item.mtime_ns)
+            archive = _open_zip(item.path)
             with archive.open(archive.infolist()[item.position]) as member:
                 shutil.copyfileobj(member, file)
         else:
@@ -162,11 +163,6 @@ def extract(item: Item, target: Path) -> None:
                 tar.seek(item.position)
                 for start in range(0, item.size, _PIECE_BYTES):
                     file.write(tar.read(min(_PIECE_BYTES, item.size - start)))
-
-
-@functools.lru_cache(maxsize=1)
-def _open_zip(path: str, _mtime_ns: int) -> zipfile.ZipFile:
-    return zipfile.ZipFile(path)
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -25,6 +25,13 @@ from pixelwise.files import plain_json, whole_file
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
 _ROWS_AT_ONCE = _MOST_TABLES = 4096
+_SETUP = """
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;  -- a power cut may lose the last results, no more
+CREATE TABLE IF NOT EXISTS plan (job TEXT, sources TEXT);
+CREATE TABLE IF NOT EXISTS input (number INTEGER PRIMARY KEY, item TEXT, result TEXT, failed BOOL);
+"""
 _TEXTS = ("path", "output", "checksum", "error", "model", "model_checksum")
 _SCHEMA = pa.schema(
     {"index": pa.int64(), **dict.fromkeys(_TEXTS, pa.string()), "num_bytes": pa.int64()}
@@ -147,25 +154,14 @@ def open_state(out: Path) -> Iterator[BatchState]:
         if not path.exists():
             _require_empty(out)
         with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last results, no more
-            database.execute("CREATE TABLE IF NOT EXISTS plan (job TEXT, sources TEXT)")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS input"
-                " (number INTEGER PRIMARY KEY, item TEXT, result TEXT, failed BOOL)"
-            )
+            database.executescript(_SETUP)
             yield BatchState(out, database)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise ConfigError(
-                f"another run is at work on {out}; wait for it, or choose another -o"
-            ) from error
+            raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o") from None
         raise OutputError(f"cannot write {path}: {error}. What was done is kept") from error
     except sqlite3.DatabaseError as error:
-        raise DataError(
-            f"{path}: is damaged ({error}); the batch cannot go on, begin anew with another -o"
-        ) from error
+        raise DataError(f"{path}: is damaged ({error}); begin anew with another -o") from error
 
 
 def _require_empty(out: Path) -> None:

@@ -53,7 +53,7 @@ class Worker:
                 file.write(b".")
             num = attempts.stat().st_size
             if num > _MOST_ATTEMPTS:
-                error = f"{item.name}: its worker died over it {num - 1} times: too large for memory, or damaged"
+                error = f"{item.name}: {num - 1} workers died over it: too large for memory, or damaged"
                 result = Result(index=index, error=error, attempts=num)
             else:
                 with tempfile.TemporaryDirectory(dir=self.out / STAGING) as folder:
