@@ -1,18 +1,17 @@
-"""Batches: 1 % poison among many photos, kills at random, and what `plan batch` says beside what comes out.
+"""Measure batches: 1 % poison among many photos, and kills at random.
 
-    python benchmarks/batch.py [--photos 10000] [--side 48] [--poison 0.01] [--kills 5]
-        [--planned 120] [--megapixels 1]
+    python benchmarks/batch.py [--photos 10000] [--side 48] [--poison 0.01] [--kills 5] [--killed 120]
 
-Poison: photos are made up, some of them damaged; told are outputs, named failures, photos per second, and the
-most memory that the program held with all it started, shared parts divided among those who share. Kills: a
-batch of --planned small photos is killed with signal 9 at random moments until it is done, and its manifest
-and outputs are compared with those of one that ran undisturbed on one worker. Plan: seconds of whole
-processes on 1, 2 and 4 workers, planned, measured, and measured over planned.
+Poison: photos are made up, some of them damaged; printed are outputs, named failures, photos per second, and
+the most memory that the program held with all it started, shared parts divided among those who share. Kills:
+a batch of --killed small photos is killed with signal 9 at random moments until it is done, and its manifest
+and outputs are compared with those of one that ran undisturbed on one worker.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -25,11 +24,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pixelwise.batch.job import Job
-from pixelwise.batch.price import family_bytes, make_photo, rehearse
 from pixelwise.processor import processor_name
 
 PROGRAM = [sys.executable, "-c", "from pixelwise.cli import main; main()", "batch", "colourise"]
@@ -42,8 +40,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=48)
     parser.add_argument("--poison", type=float, default=0.01)
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--planned", type=int, default=120)
-    parser.add_argument("--megapixels", type=float, default=1.0)
+    parser.add_argument("--killed", type=int, default=120)
     options = parser.parse_args()
     print(f"{processor_name()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as name:
@@ -52,8 +49,6 @@ def main() -> None:
             poison(options, folder)
         if options.kills:
             kills(options, folder)
-        if options.planned:
-            plan(options, folder)
 
 
 def poison(options: argparse.Namespace, folder: Path) -> None:
@@ -61,8 +56,7 @@ def poison(options: argparse.Namespace, folder: Path) -> None:
     peaks = [0]
 
     def watch(process: subprocess.Popen[str]) -> None:
-        own, workers = family_bytes(process.pid)
-        peaks.append(own + sum(workers))
+        peaks.append(family_bytes(process.pid))
         time.sleep(0.5)  # looking takes some time of the processor, too
 
     seconds, values = run(folder / "many", folder / "out", [], watch)
@@ -77,7 +71,7 @@ def poison(options: argparse.Namespace, folder: Path) -> None:
 
 def kills(options: argparse.Namespace, folder: Path) -> None:
     source, undisturbed, out = folder / "few", folder / "undisturbed", folder / "killed"
-    write_photos(source, options.planned, options.side, 0.1)
+    write_photos(source, options.killed, options.side, 0.1)
     run(source, undisturbed, ["--workers", "1"])
     chance = random.Random(0)
     told = []
@@ -116,36 +110,6 @@ class Killer:
             process.send_signal(signal.SIGKILL)
 
 
-def plan(options: argparse.Namespace, folder: Path) -> None:
-    source = folder / "planned"
-    source.mkdir()
-    make_photo(source / "0.jpg", options.megapixels, seed=1)
-    for index in range(1, options.planned):
-        (source / f"{index}.jpg").symlink_to(source / "0.jpg")
-    job = Job(task="colourise", model="photo", device="cpu")
-    start_s = process_start_s()
-    for workers in (1, 2, 4):
-        if workers > (num := len(os.sched_getaffinity(0))):
-            print(f"{workers} workers: left out, this machine has {num} processors", flush=True)
-            continue
-        planned = rehearse(job, workers, options.megapixels).cost(options.planned, workers, start_s).seconds
-        seconds, _ = run(source, folder / f"planned-{workers}", ["--workers", str(workers)])
-        print(
-            f"{options.planned} photos of {options.megapixels:g} MP on {workers} workers: "
-            f"planned {planned:.1f} s, measured {seconds:.1f} s, ratio {seconds / planned:.2f}",
-            flush=True,
-        )
-
-
-def process_start_s() -> float:
-    """Seconds that a process takes until it has opened a model: of the plan's start."""
-    start_s = time.perf_counter()
-    program = "from pixelwise.batch.job import Job; import pixelwise.batch.run\n"
-    program += "Job(task='colourise', model='photo').opened()"
-    subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - start_s
-
-
 def write_photos(folder: Path, num: int, side: int, poison: float) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -177,8 +141,19 @@ def run(
 
 
 def recorded(out: Path) -> int:
-    """How many photos the journals of a batch tell of."""
-    return sum(path.read_bytes().count(b'"checksum"') for path in out.glob(".batch/journal/*"))
+    """Return how many outputs a batch has."""
+    return len(list(out.glob("*/*.jpg")))
+
+
+def family_bytes(first: int) -> int:
+    """Return the memory of a process and of all that it started; what several share counts in parts."""
+    num_bytes = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(first)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                num_bytes += one.memory_full_info().pss
+    return num_bytes
 
 
 if __name__ == "__main__":

@@ -106,8 +106,7 @@ def all_targets() -> dict[str, Target]:
     import torch
 
     from pixelwise import config, labelspace, models, runs
-    from pixelwise.batch.plan import open_plan
-    from pixelwise.batch.sources import items
+    from pixelwise.batch.sources import find_items
     from pixelwise.cards import weights_path
     from pixelwise.data.cifar10 import read_record
     from pixelwise.control.options import Hint, parse_area
@@ -172,19 +171,13 @@ def all_targets() -> dict[str, Target]:
         "exif": Target(_of_metadata(read_exif), "scan.tif", lambda folder: _pictures(folder, ["tiff"]), 0.5),
         "archive": Target(lambda file: _unpacked(unpack, file), "data.tar", _archives, 0.2),
         "batch list": Target(
-            lambda file: list(items([str(file)], file.parent / "out")),
+            lambda file: list(find_items([str(file)], file.parent / "out")),
             "list.txt",
             text("a.jpg\nb/c.png\n"),
             0.5,
         ),
         "batch tar": Target(
-            lambda file: list(items([str(file)], file.parent / "out")), "a.tar", _archives, 0.3
-        ),
-        "batch plan": Target(
-            lambda file: open_plan(file.parent),
-            "plan.json",
-            text('{"format": 1, "job": {}, "sources": []}'),
-            1,
+            lambda file: list(find_items([str(file)], file.parent / "out")), "a.tar", _archives, 0.3
         ),
         "request": Target(_requests(), "request", _multipart, 0.05),
     }

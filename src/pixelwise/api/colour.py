@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
-from pixelwise.api.kept import Stamp, stamp
+from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, thumbnail, upright_codes
 from pixelwise.colourising import colourise_photo, with_record
 from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.options import ColouriseOptions, Hint
+from pixelwise.control.options import ColouriseOptions, Hint, parse_area
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
@@ -51,7 +49,7 @@ def colourise(
         model: a shipped model's name, a run folder or a model file; or one that `open_model` gave.
         temperature: below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all.
         saturation: factor on what is guessed.
-        hints: colours of pixels that somebody knows, as "row,column,#rrggbb".
+        hints: known colours of pixels, as "row,column,#rrggbb".
         reference: a photo whose colours are followed.
         reference_strength: how far: 0 not at all, 1 until each colour has the share that it has there.
         keep_grey: what stays grey: "paper", "likely", or boxes as "top,left,bottom,right".
@@ -77,16 +75,16 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Model) else _opened(str(model), stamp(str(model)))
+    opened = model if isinstance(model, Model) else _open(str(model), file_state(str(model)))
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
 
 @dataclass(frozen=True, eq=False)
 class ColouredImage:
-    """A picture that was coloured, and all that is needed to colour it another way at once.
+    """A picture that was coloured; other options colour it again without running the network.
 
-    numpy and PIL take it for what it is: `numpy.asarray(coloured)` has the codes (H, W, 3 or 4), uint8, or
+    numpy and PIL take it as a picture: `numpy.asarray(coloured)` has the codes (H, W, 3 or 4), uint8, or
     uint16 of pictures with 16 bit and of floats; a notebook shows it beside the grey picture.
     """
 
@@ -94,42 +92,27 @@ class ColouredImage:
     model: Model = field(repr=False)
     options: ColouriseOptions
     guess: Prediction = field(repr=False)
-    """What the network said, before anything that people say."""
+    """The network's prediction, without hints, reference and grey areas."""
 
-    def with_(
-        self,
-        *,
-        temperature: float | None = None,
-        saturation: float | None = None,
-        hints: Sequence[str | Hint] | None = None,
-        keep_grey: Sequence[str] | None = None,
-    ) -> ColouredImage:
-        """The same picture coloured by other options, the network not run again; None leaves one as it is.
+    def with_(self, **options: Any) -> ColouredImage:
+        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey.
 
         Raises:
             ConfigError: a value cannot be used.
         """
-        parsed = ColouriseOptions.parse(hints=hints or (), keep_grey=keep_grey or ())
-        changed = {
-            "temperature": temperature,
-            "saturation": saturation,
-            "hints": None if hints is None else parsed.hints,
-            "keep_grey": None if keep_grey is None else parsed.keep_grey,
-        }
-        given: dict[str, Any] = {name: value for name, value in changed.items() if value is not None}
-        return replace(self, options=replace(self.options, **given))
+        return replace(self, options=_changed(self.options, options))
 
     def alternatives(self, num: int) -> list[ColouredImage]:
-        """The picture as it is and coloured in other ways, as coherent and apart from each other; `num`."""
+        """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
         return [replace(self, guess=one) for one in self.guess.alternatives(num)]
 
     def next_hints(self, num: int = 3) -> list[NextHint]:
-        """The points whose true colours would help most, the best first; `.argument` of each is a hint."""
+        """Return the points whose true colours would help most, best first; `.argument` of each is a hint."""
         return self.prediction.next_hints(self.photo, num)
 
     @cached_property
     def prediction(self) -> Prediction:
-        """The network's prediction with all that is known laid over."""
+        """The network's prediction with hints, reference and grey areas applied."""
         reference = None
         if self.options.reference:
             reference = Reference.read(self.options.reference, self.model.palette)
@@ -145,19 +128,19 @@ class ColouredImage:
     @cached_property
     def codes(self) -> Strip:
         """The picture's codes (H, W, 3 or 4) as it is displayed, uint8 or uint16."""
-        size, drift = (self.photo.height, self.photo.width), LightnessDrift()
+        size = (self.photo.height, self.photo.width)
         with ONE_THREAD:
-            strips = list(paint(self.photo.strips(), self._chroma(), size, self.photo.alpha, drift))
-        return joined(strips, self.photo)
+            painted = paint(self.photo.strips(), self._chroma(), size, self.photo.alpha, LightnessDrift())
+            return upright_codes(self.photo, painted)
 
     @property
     def image(self) -> Image.Image:
-        """As a PIL image, RGB or RGBA of 8 bit."""
+        """The picture as a PIL image, RGB or RGBA of 8 bit."""
         return pil_of(self.codes)
 
     @property
     def tensor(self) -> Float32[Tensor, "C H W"]:
-        """As a tensor of floats from 0 to 1."""
+        """The picture as floats from 0 to 1."""
         most = np.iinfo(self.codes.dtype).max
         return torch.from_numpy(self.codes.astype(np.float32) / most).movedim(-1, 0)
 
@@ -182,18 +165,22 @@ class ColouredImage:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
-    def _repr_png_(self) -> bytes:
-        return png_of(thumbnail(self.image))
-
     def _repr_html_(self) -> str:
-        after = thumbnail(self.image.convert("RGB"))
-        grey = np.asarray(thumbnail(pil_of(joined(list(self.photo.strips()), self.photo)).convert("L")))
-        before = np.repeat(grey[..., None], 3, axis=2)
-        pictures = {"before": before, f"coloured by {Path(self.model.name).stem}": np.asarray(after)}
-        return page.side_by_side(pictures)
+        before = thumbnail(pil_of(upright_codes(self.photo)).convert("L"))
+        name = f"coloured by {Path(self.model.name).stem}"
+        return page.side_by_side({"before": before, name: thumbnail(self.image)})
 
 
-@functools.lru_cache(maxsize=4)
-def _opened(name_or_path: str, _written: Stamp) -> Model:
-    """A model, kept for the next picture until its file is written anew."""
+@lru_cache(maxsize=4)
+def _open(name_or_path: str, _state: tuple[Any, ...]) -> Model:
     return open_model(name_or_path)
+
+
+def _changed(options: ColouriseOptions, given: dict[str, Any]) -> ColouriseOptions:
+    """Return options with some, as `colourise` takes them, changed."""
+    if "hints" in given:
+        hints = (one if isinstance(one, Hint) else Hint.parse(one) for one in given["hints"])
+        given = given | {"hints": tuple(hints)}
+    if "keep_grey" in given:
+        given = given | {"keep_grey": tuple(parse_area(one) for one in given["keep_grey"])}
+    return replace(options, **given)

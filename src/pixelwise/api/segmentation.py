@@ -1,11 +1,14 @@
-"""Cutting things out of one picture from Python."""
+"""Cutting things out of pictures from Python, and learning to in scikit-learn's manner."""
 
 from __future__ import annotations
 
-import functools
 import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +16,45 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
-from pixelwise.api.kept import Stamp, kept_backbone, stamp
-from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.api.images import (
+    ImageLike,
+    Images,
+    file_state,
+    kept_backbone,
+    photo_from,
+    pil_of,
+    thumbnail,
+    upright_codes,
+)
+from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
+from pixelwise.config import FinetuneConfig
+from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.errors import LabelError, ShapeError
+from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
+from pixelwise.finetune.exact import seen_of, solve_head
 from pixelwise.head import Enlarged
-from pixelwise.heads import Head, open_head
+from pixelwise.heads import Head, open_head, write_head
+from pixelwise.labelspace import IGNORE
 from pixelwise.photos.overlay import Tint, overlay
-from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
-from pixelwise.processor import ONE_THREAD
+from pixelwise.processor import ONE_THREAD, choose_device
+from pixelwise.progress import progress
 from pixelwise.report import page
+from pixelwise.scores import Confusion
 from pixelwise.segmenting import Look
 
 DEFAULT_HEAD = "flower"
+MaskLike = ndarray | Tensor | Image.Image
+Masks = Sequence[MaskLike] | ndarray | Tensor
+_CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 
 
 def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD) -> Segmentation:
-    """The class of every pixel of a picture.
+    """Find the class of every pixel of a picture.
 
     Args:
         image: a path, a PIL image, an array (H, W[, 3 or 4]) or a tensor ([C,] H, W), in sRGB.
@@ -47,30 +71,31 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         >>> found.labels.shape, found.classes.names
         ((48, 64), ('background', 'flower'))
     """
-    look = look_for(head) if isinstance(head, Head) else _opened(str(head), stamp(str(head)))
+    if isinstance(head, Head):
+        look = Look([head], kept_backbone(head.backbone))
+    else:
+        look = _open(str(head), file_state(str(head)))
     photo = photo_from(image)
     (word,) = look(photo)
     return Segmentation(photo, word, look.heads[0].classes)
 
 
-def look_for(head: Head) -> Look:
-    """What looks at pictures for a head.
-
-    Raises:
-        CheckpointError: the head belongs to other weights of its backbone.
-    """
+@lru_cache(maxsize=4)
+def _open(name_or_path: str, _state: tuple[Any, ...]) -> Look:
+    head = open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path)
     return Look([head], kept_backbone(head.backbone))
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a head says of one picture; all of it as the picture is displayed.
+    """The classes of one picture's pixels, as the picture is displayed.
 
     `numpy.asarray(found)` has the classes (H, W), uint8; a notebook shows them laid over the picture.
     """
 
     photo: Photo = field(repr=False)
     word: Enlarged = field(repr=False)
+    """Logits, enlarged when they are asked for."""
     classes: ClassNames
 
     @cached_property
@@ -81,14 +106,14 @@ class Segmentation:
         return found
 
     def chances(self) -> Float32[ndarray, "K H W"]:
-        """How likely each class is at each pixel; they add up to 1."""
+        """Return the probability of each class at each pixel; they add up to 1."""
         with ONE_THREAD:
-            chances = self.photo.upright(self.word.chances(0, self.photo.height))
-        found: Float32[ndarray, "K H W"] = chances.contiguous().numpy()
+            probs = self.photo.upright(self.word.chances(0, self.photo.height))
+        found: Float32[ndarray, "K H W"] = probs.contiguous().numpy()
         return found
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:
-        """Where a class is.
+        """Return where a class is.
 
         Raises:
             LabelError: there is no class of this name.
@@ -97,44 +122,243 @@ class Segmentation:
         return where
 
     def cut_out(self, name: str) -> Image.Image:
-        """The picture in RGBA, clear where the class is not.
+        """Return the picture in RGBA, clear where the class is not.
 
         Raises:
             LabelError: there is no class of this name.
         """
-        picture = pil_of(joined(list(self.photo.strips()), self.photo)).convert("RGB")
+        picture = pil_of(upright_codes(self.photo)).convert("RGB")
         picture.putalpha(Image.fromarray(self.mask(name).astype(np.uint8) * 255))
         return picture
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """The picture with classes laid over it; a class 0 that is called background stays clear."""
-        tint = Tint(self.classes.colours, opacity, first_is_clear=self.classes.names[0] == BACKGROUND)
-        size = self.photo.height, self.photo.width
-        strips: list[Strip] = list(overlay(self.photo.strips(), self._rows, size, self.photo.alpha, tint))
-        return pil_of(joined(strips, self.photo))
-
-    def _rows(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
-        rows: UInt8[ndarray, "num W"] = self.word.labels(first, num).numpy()
-        return rows
+        """Return the picture with classes laid over it; a class 0 that is called background stays clear."""
+        photo, clear = self.photo, self.classes.names[0] == BACKGROUND
+        strips = overlay(
+            photo.strips(),
+            lambda first, num: self.word.labels(first, num).numpy(),
+            (photo.height, photo.width),
+            photo.alpha,
+            Tint(self.classes.colours, opacity, first_is_clear=clear),
+        )
+        return pil_of(upright_codes(photo, strips))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
-    def _repr_png_(self) -> bytes:
-        return png_of(self._shown())
-
     def _repr_html_(self) -> str:
-        shares = np.bincount(self.labels.ravel(), minlength=self.classes.num_classes) / self.labels.size
-        told = ", ".join(
-            f"{name} {100 * share:.0f} %" for name, share in zip(self.classes.names, shares, strict=True)
+        fracs = np.bincount(self.labels.ravel(), minlength=self.classes.num_classes) / self.labels.size
+        parts = zip(self.classes.names, fracs, strict=True)
+        caption = ", ".join(f"{name} {100 * frac:.0f} %" for name, frac in parts)
+        return page.side_by_side({caption: thumbnail(self.overlay())})
+
+
+class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Learns from pictures and masks which class each pixel has; the best last layer, found exactly.
+
+    Args:
+        classes: names of the classes; if not given, background and object, or as many as the masks have.
+        backbone: the frozen network, as `pixelwise finetune --backbone` takes it.
+        sizes: short sides in pixels at which pictures are read; the backbone's own if not given.
+        looks: views of each picture, the first the whole; more the fewer pictures, if 0.
+        ridge: keeps the weights small; chosen by pictures left out if not given.
+        rebalance: weighs rare classes up: 0 not at all, 1 until all classes weigh the same.
+
+    Attributes:
+        head_: what was learned, as a `pixelwise.heads.Head`.
+        class_names_: names of the classes.
+
+    Examples:
+        >>> import numpy as np
+        >>> from pixelwise import Segmenter
+        >>> picture = np.zeros((64, 64, 3), np.uint8)
+        >>> picture[16:48, 16:48] = 230, 40, 40
+        >>> mask = picture[..., 0] > 0
+        >>> found = Segmenter(sizes=(64,), looks=1).fit([picture], [mask]).predict(picture)
+        >>> bool((found == mask).mean() > 0.95)
+        True
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str] | None = None,
+        backbone: str = "efficientnet_lite0",
+        sizes: Sequence[int] = (),
+        looks: int = 0,
+        ridge: float | None = None,
+        rebalance: float = 0.0,
+    ) -> None:
+        self.classes = classes
+        self.backbone = backbone
+        self.sizes = sizes
+        self.looks = looks
+        self.ridge = ridge
+        self.rebalance = rebalance
+
+    def fit(self, images: Images, masks: Masks) -> Segmenter:
+        """Learn from pictures and masks: (H, W) of class numbers from 0, or of True where the object is.
+
+        Pixels with the number 255 have no class, and are not learned from.
+
+        Raises:
+            ConfigError: a parameter is out of range.
+            LabelError: a mask has a number that is no class, or no pixel has a class.
+            PhotoError: a picture cannot be read.
+            ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
+        """
+        if _several(images)[1]:
+            raise ShapeError("needed a sequence of pictures and one of masks, got a single picture: [it]")
+        if len(images) != len(masks) or not len(images):
+            raise ShapeError(f"needed as many masks as pictures, got {len(images)} and {len(masks)}")
+        labels = [_labels_of(mask, photo_from(image)) for image, mask in zip(images, masks, strict=True)]
+        classes = self._names(labels)
+        config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
+        paths = self._files(images)
+        shots = [
+            LabelledPhoto(path, path, partial(np.copy, label))
+            for path, label in zip(paths, labels, strict=True)
+        ]
+        viewed = seen_of(shots, self.looks)
+        features = self._extract([PhotoLook(shot.photo, view) for shot, views in viewed for view in views])
+        solved = solve_head(config, classes.num_classes, viewed, features).solved
+        self.class_names_ = classes.names
+        self.head_ = Head(
+            name="learned",
+            classes=classes,
+            weights=solved.weights,
+            backbone=self.backbone,
+            backbone_checksum=kept_backbone(self.backbone).checksum,
+            sizes=self._sizes(),
+            facts={"num_images": len(shots), "ridge": solved.ridge, "gradient_norm": solved.gradient_norm},
         )
-        return page.side_by_side({told: np.asarray(self._shown())})
+        return self
 
-    def _shown(self) -> Image.Image:
-        return thumbnail(self.overlay().convert("RGB"))
+    def look(self, images: Images) -> Segmenter:
+        """Extract the features of pictures as they come: `fit`, with one look, and `predict` are fast then.
+
+        Features are kept up to 1 GB; those used longest ago go first.
+
+        Raises:
+            PhotoError: a picture cannot be read.
+        """
+        self._extract([PhotoLook(path) for path in self._files(images)])
+        return self
+
+    def segment(self, image: ImageLike) -> Segmentation:
+        """Find the classes of one picture's pixels: labels, probabilities, overlay."""
+        return self._segment([image])[0]
+
+    def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
+        """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
+        several, is_one = _several(images)
+        found = [one.labels for one in self._segment(several)]
+        return found[0] if is_one else found
+
+    def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
+        """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
+        several, is_one = _several(images)
+        found = [one.chances() for one in self._segment(several)]
+        return found[0] if is_one else found
+
+    def score(self, images: Images, masks: Masks) -> float:
+        """Return the mean over the classes of intersection over union, of all pixels of all pictures.
+
+        Raises:
+            PhotoError: a picture cannot be read.
+            ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
+        """
+        if len(images) != len(masks):
+            raise ShapeError(f"needed as many masks as pictures, got {len(images)} and {len(masks)}")
+        segmented = self._segment(images)
+        num_classes = self.head_.classes.num_classes
+        total = Confusion(np.zeros((num_classes, num_classes), np.int64))
+        for found, mask in zip(segmented, masks, strict=True):
+            total += Confusion.of(found.labels, _labels_of(mask, found.photo), num_classes)
+        return total.miou
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the head as a file that `segment`, `evaluate` and the command line take.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        check_is_fitted(self, "head_")
+        write_head(Path(path), self.head_)
+        return Path(path)
+
+    def _names(self, labels: Sequence[UInt8[ndarray, "H W"]]) -> ClassNames:
+        most = max((int(label[label != IGNORE].max(initial=0)) for label in labels), default=0)
+        if self.classes is None:
+            several = (BACKGROUND, *(f"class {number}" for number in range(1, most + 1)))
+            return ClassNames(UNNAMED if most <= 1 else several)
+        if most >= len(self.classes):
+            raise LabelError(f"needed masks of the classes 0 to {len(self.classes) - 1}, got {most} in one")
+        return ClassNames(tuple(self.classes))
+
+    def _files(self, images: Images) -> list[Path]:
+        """Return a path of each picture; those in memory are written to files that go with this object."""
+        paths = []
+        for index, image in enumerate(images):
+            if isinstance(image, str | os.PathLike):
+                paths.append(Path(image))
+            else:
+                paths.append(self._folder / f"{index}.png")
+                photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
+        return paths
+
+    def _extract(self, looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
+        backbone, device = kept_backbone(self.backbone), choose_device("auto")
+        with progress("extracting features", len(looks)) as advance:
+            return self._cache.maps(looks, backbone, self._sizes(), device=device, advance=advance)
+
+    def _segment(self, images: Images) -> list[Segmentation]:
+        check_is_fitted(self, "head_")
+        photos = [photo_from(image) for image in images]
+        features = self._extract([PhotoLook(path) for path in self._files(images)])
+        weights, classes = self.head_.weights, self.head_.classes
+        return [
+            Segmentation(
+                photo, Enlarged(weights, one.read(), (photo.height, photo.width), photo.as_stored), classes
+            )
+            for photo, one in zip(photos, features, strict=True)
+        ]
+
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(self.sizes) or kept_backbone(self.backbone).sizes
+
+    @cached_property
+    def _folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="pixelwise-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    @cached_property
+    def _cache(self) -> FeatureCache:
+        return FeatureCache(self._folder / "features", limit_bytes=_CACHE_BYTES)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without features, which are extracted again."""
+        return {
+            name: one for name, one in super().__getstate__().items() if name not in ("_folder", "_cache")
+        }
 
 
-@functools.lru_cache(maxsize=4)
-def _opened(name_or_path: str, _written: Stamp) -> Look:
-    """What looks for a head, kept for the next picture until its file is written anew."""
-    return look_for(open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path))
+def _several(images: Any) -> tuple[Images, bool]:
+    """Return pictures as a sequence, and whether it was a single one."""
+    if isinstance(images, ndarray | Tensor):
+        is_one = images.ndim <= 3
+    else:
+        is_one = isinstance(images, str | os.PathLike | Image.Image)
+    return ([images] if is_one else images), is_one
+
+
+def _labels_of(mask: MaskLike, photo: Photo) -> UInt8[ndarray, "H W"]:
+    numbers = np.asarray(mask)
+    if numbers.shape != photo.upright_size:
+        raise ShapeError(f"{photo.path}: needed a mask of the size {photo.upright_size}, got {numbers.shape}")
+    if numbers.dtype.kind not in "bui" or numbers.min() < 0 or numbers.max() > IGNORE:
+        raise LabelError(
+            f"{photo.path}: needed a mask of True and False or of whole numbers from 0 to {IGNORE}, "
+            f"got {numbers.dtype} from {numbers.min()} to {numbers.max()}"
+        )
+    return numbers.astype(np.uint8)

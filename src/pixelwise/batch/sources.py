@@ -1,110 +1,184 @@
-"""What a source means: folders, patterns, lists of paths, Parquet and WebDataset tars, item by item.
+"""The inputs of a batch: photos in folders, of patterns, and inside tar and zip files.
 
-Nothing is read of a photo yet, and no more than a folder, a list's line or a few rows are held at once.
+No photo is read yet. Nothing is unpacked by its name: a name from inside an archive only suggests one below
+the output folder, and the photo's bytes are copied to a file that we name.
 """
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
+import shutil
+import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
-from pixelwise.batch.archives import parquet_items, tar_items
-from pixelwise.batch.item import Item
-from pixelwise.batch.names import Names, below, shown
-from pixelwise.errors import DataError
+from pixelwise.errors import DataError, PhotoError
 from pixelwise.photos.find import Failure, is_folder, walk_files
 from pixelwise.photos.formats import SUFFIXES
 
-_LISTS, _PARQUET, _TARS = (".txt", ".lst"), (".parquet",), (".tar",)
-_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
+_TAR, _ZIP = ".tar", ".zip"
+_OTHER_ARCHIVES = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+_MOST_BYTES = 2**32  # of a member: one that claims more is a bomb
+_PIECE_BYTES = 2**20
+_open_zip = functools.lru_cache(maxsize=1)(zipfile.ZipFile)
 
 
-def items(sources: Sequence[str], out: Path, column: str = "") -> Iterator[Item]:
-    """Every input of a batch, in an order that does not change, each with an output of its own.
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One input of a batch."""
 
-    `out` is passed over in folders. `column` names the column of Parquet files that holds the photos.
+    name: str
+    """Its name in messages and in the manifest: a path, or ARCHIVE/MEMBER."""
+    path: str
+    """Absolute path of the photo, or of the archive that holds it."""
+    target: str
+    """Path of its output below the output folder, without the suffix."""
+    position: int = -1
+    """Offset of the member's bytes in a tar, its number in a zip; -1 if the photo is a file of its own."""
+    size: int = 0
+    """Bytes of the member."""
+    mtime_ns: int = 0
+    """When the archive was last changed."""
+    refused: str = ""
+    """Why the input is set aside; empty for all others."""
+
+
+def find_items(sources: Sequence[str], out: Path) -> Iterator[Item]:
+    """Yield every input of a batch, in a fixed order, each with an output name of its own.
+
+    The folder `out` is passed over.
 
     Raises:
-        DataError: a source is not there, names no photo, or is of a kind that cannot be read.
-        ConfigError: which column holds the photos is not clear.
+        DataError: a source does not exist, holds no photo, or cannot be read.
     """
-    names = Names()
+    taken: set[str] = set()
     for source in sources:
-        num = 0
-        for item in _of(source, out, column, names):
-            num += 1
-            yield item
-        if not num:
+        is_empty = True
+        for item in _expand(source, out):
+            is_empty = False
+            yield replace(item, target=_unique(item.target, taken))
+        if is_empty:
+            exists = os.path.lexists(source) or glob.has_magic(source)
             raise DataError(
-                f"{source}: needed photos, found none; give a folder, list, Parquet or tar of them"
+                f"{source}: needed photos, {'found none' if exists else 'there is no such file'}; "
+                "give a photo, a folder, a pattern, a tar or a zip"
             )
 
 
-def _of(source: str, out: Path, column: str, names: Names) -> Iterator[Item]:
+def _expand(source: str, out: Path) -> Iterator[Item]:
+    """Yield the inputs of one source, whose targets are only wishes yet."""
     if is_folder(source):
-        yield from _folder(Path(source), out, column, names)
-    elif os.path.lexists(source):
-        yield from _file(Path(source), column, names)
-    elif glob.has_magic(source):
-        for path in sorted(glob.glob(source, recursive=True)):  # noqa: PTH207 - may be absolute
-            if not is_folder(path):
-                yield from _file(Path(path), column, names)
-    else:
-        raise DataError(f"{source}: needed a folder, list, Parquet, tar or photo, and there is no such file")
+        closed: list[Failure] = []
+        for found in walk_files(Path(source), True, out, closed.append):
+            if found.path.suffix.lower() in SUFFIXES:
+                yield _photo(str(found.path), str(found.folder / found.path.name))
+        for failure in closed:
+            yield replace(_photo(str(failure.path), failure.path.name), refused=failure.error)
+        return
+    paths = [source] if os.path.lexists(source) else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+    for path in paths:
+        suffix = Path(path).suffix.lower()
+        if is_folder(path):
+            continue
+        if suffix in _OTHER_ARCHIVES:
+            raise DataError(f"{path}: needed an archive that is a plain .tar or a .zip; unpack it first")
+        if suffix in (_TAR, _ZIP):
+            yield from _archive(path)
+        else:
+            yield _photo(path, Path(path).name)
 
 
-def _folder(top: Path, out: Path, column: str, names: Names) -> Iterator[Item]:
-    """Its photos, with those of its subfolders; of a folder without any, what its archives hold."""
-    closed: list[Failure] = []
-    archives, num = [], 0
-    for found in walk_files(top, True, out, closed):
-        suffix = found.path.suffix.lower()
-        if suffix in SUFFIXES:
-            num += 1
-            yield _photo(found.path, names.give(str(found.folder / found.path.name)))
-        elif suffix in (*_PARQUET, *_TARS):
-            archives.append(found.path)
-    if not num:
-        for path in archives:
-            yield from _file(path, column, names)
-    for failure in closed:
-        yield _refused(failure.path, failure.error, names)
-
-
-def _file(path: Path, column: str, names: Names) -> Iterator[Item]:
-    if path.name.lower().endswith(_PACKED):
-        raise DataError(f"{path}: is compressed, and needed a plain .tar; unpack it first")
-    suffix = path.suffix.lower()
-    if suffix in _LISTS:
-        yield from _list(path, names)
-    elif suffix in _PARQUET:
-        yield from parquet_items(path, column, names)
-    elif suffix in _TARS:
-        yield from tar_items(path, names)
-    else:
-        yield _photo(path, names.give(path.name))
-
-
-def _list(path: Path, names: Names) -> Iterator[Item]:
-    """A path a line; those that are relative begin where the list lies."""
-    folder = os.path.abspath(path.parent)  # noqa: PTH100 - links in it stay links
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                if named := line.rstrip("\r\n"):
-                    photo = os.path.join(folder, named)  # noqa: PTH118 - bytes that are no UTF-8 stay
-                    yield _photo(Path(photo), names.give(below(photo, folder)))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
-
-
-def _photo(path: Path, target: str) -> Item:
+def _photo(path: str, target: str) -> Item:
     whole = os.path.abspath(path)  # noqa: PTH100 - links in it stay links
-    return Item(name=shown(whole), path=whole, target=target)
+    return Item(name=whole, path=whole, target=target)
 
 
-def _refused(path: Path, why: str, names: Names) -> Item:
-    item = _photo(path, names.give(path.name))
-    return Item(name=item.name, path=item.path, target=item.target, refused=shown(why))
+def _archive(path: str) -> Iterator[Item]:
+    """Yield the members of a tar or zip whose names end like photos'; those that are not safe are refused."""
+    archive = _photo(path, Path(path).stem)
+    mtime_ns = os.stat(path).st_mtime_ns  # noqa: PTH116
+    is_empty = True
+    try:
+        members = _zip_members(path) if path.lower().endswith(_ZIP) else _tar_members(path)
+        for member, position, size, problem in members:
+            if PurePosixPath(member).suffix.lower() not in SUFFIXES:
+                continue
+            is_empty = False
+            name, reason = f"{archive.path}/{member}", problem
+            parts = member.replace("\\", "/").split("/")
+            if parts[0] == "" or parts[0].endswith(":") or ".." in parts or "\0" in member:
+                reason = "its name leads out of the archive"
+            yield Item(
+                name=name,
+                path=archive.path,
+                target=f"{archive.target}/{member.lstrip('/')}",
+                position=position,
+                size=size,
+                mtime_ns=mtime_ns,
+                refused=f"{name}: {reason}" if reason else "",
+            )
+    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+        if is_empty:
+            raise DataError(f"{path}: needed a plain tar or a zip: {str(error).lower()}") from error
+        yield replace(archive, refused=f"{path}: is damaged after what was read of it: {error}")
+
+
+def _tar_members(path: str) -> Iterator[tuple[str, int, int, str]]:
+    """Yield name, offset, size and what is wrong of each member, which is not held."""
+    with tarfile.open(path, "r:", errorlevel=1) as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined] # the stubs lack it; else all are held
+            is_file = member.isreg() and not member.issparse()
+            problem = "" if is_file else "is a link or a device, not a file"
+            yield member.name, member.offset_data, member.size, problem
+
+
+def _zip_members(path: str) -> Iterator[tuple[str, int, int, str]]:
+    """Yield name, number, size and what is wrong of each member."""
+    with zipfile.ZipFile(path) as archive:
+        for number, member in enumerate(archive.infolist()):
+            problem = f"would be {member.file_size} bytes" if member.file_size > _MOST_BYTES else ""
+            yield member.filename, number, member.file_size, problem
+
+
+def extract(item: Item, target: Path) -> None:
+    """Write the bytes of an archive's member to a file.
+
+    Raises:
+        PhotoError: the archive was changed after the batch was planned.
+    """
+    if os.stat(item.path).st_mtime_ns != item.mtime_ns:  # noqa: PTH116
+        raise PhotoError(f"{item.name}: {item.path} was changed after the batch was planned")
+    with target.open("wb") as file:
+        if item.path.lower().endswith(_ZIP):
+            archive = _open_zip(item.path)
+            with archive.open(archive.infolist()[item.position]) as member:
+                shutil.copyfileobj(member, file)
+        else:
+            with open(item.path, "rb") as tar:  # noqa: PTH123
+                tar.seek(item.position)
+                for start in range(0, item.size, _PIECE_BYTES):
+                    file.write(tar.read(min(_PIECE_BYTES, item.size - start)))
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """Return a name for an output below the output folder, not given before.
+
+    It is the input's own name without its suffix; if that is taken, with it: a.jpg and a.png become a.jpg and
+    a.png.png. Names that differ in case alone are one name on some disks.
+    """
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
+    # Hidden names below the output folder are the batch's own.
+    parts = ["_" + part.lstrip(".") if part.startswith(".") else part for part in parts]
+    whole = PurePosixPath(*parts or ["unnamed"])
+    given = str(whole.with_suffix(""))
+    num = 1
+    while given.casefold() in taken:
+        given = str(whole) if num == 1 else f"{whole}.{num}"
+        num += 1
+    taken.add(given.casefold())
+    return given

@@ -66,7 +66,6 @@ for _verbs, _target, _help in (
 
 plan = App(name="plan", help="Tell what a run will cost, before it begins: memory, FLOPs and time.")
 plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will cost, by policy.")
-plan.command("pixelwise.cli.plan:batch", help="What a batch of photos will cost, by workers.")
 app.command(plan)
 
 batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")

@@ -11,44 +11,41 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, Outcome, Weights, say
 from pixelwise.cli.photos import ColourOptions, MaxMegapixels, printable
 
-if TYPE_CHECKING:  # its module imports libvips
+if TYPE_CHECKING:  # their modules import torch
     from pixelwise.batch.job import Job
-    from pixelwise.batch.work import Report
+    from pixelwise.batch.state import Result
 
 Sources = Annotated[
     list[str],
-    Parameter(
-        help="Folders, with their subfolders; patterns; lists of paths (.txt, a path a line); Parquet files "
-        "with a column of paths or of photos' bytes; WebDataset tars."
-    ),
+    Parameter(help="Photos; folders, with their subfolders; patterns; plain tar and zip archives."),
 ]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """Where a batch goes, and who does it.
+    """Options of every batch.
 
     Parameters
     ----------
     out
-        Folder for outputs, plan and manifest: an empty or a new one; or that of a batch that was stopped,
-        which goes on.
-    column
-        The column of Parquet files that holds the photos' paths or bytes, where it is not clear.
+        Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which
+        goes on.
     workers
         Photos that are done at once, each by a process of its own; as many as processors if not given.
     retry
         Try again what failed in earlier runs, too, as for want of memory or of a disk that was away.
     address
-        A Ray cluster to work on, all of whose machines see SOURCE and OUT; this machine if not given.
+        A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given.
+    dry_run
+        Count the photos, time ten of them, and say how long all would take; OUT is left alone.
     """
 
     out: Annotated[Path, Parameter(name=["--out", "-o"])]
-    column: str = ""
     workers: int | None = None
     retry: Annotated[bool, Parameter(negative="")] = False
     address: str | None = None
+    dry_run: Annotated[bool, Parameter(negative="")] = False
     max_megapixels: MaxMegapixels = 500.0
 
 
@@ -62,9 +59,9 @@ def colourise(
 ) -> Outcome:
     """Colour any number of photos, as `pixelwise colourise` does: one output for each input.
 
-    A plan of all inputs is fixed first, plan.parquet in OUT; at the end manifest.parquet has a row for each:
-    path, output, checksum, model, seconds, error. What was stopped, by Ctrl-C, a kill or a full disk, goes on
-    when the same command is given again. What cannot be coloured is set aside with its reason.
+    All inputs are planned first; at the end manifest.parquet in OUT has a row for each: path, output,
+    checksum, model, seconds, error. What was stopped, by Ctrl-C, a kill or a full disk, goes on when the same
+    command is given again. What cannot be coloured is set aside with its reason.
     """
     from pixelwise.batch.job import Job
     from pixelwise.runs import DEFAULT_MODEL
@@ -114,32 +111,57 @@ def segment(
 def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
     from pixelwise.batch.run import run_batch
 
-    finished = run_batch(
+    if options.dry_run:
+        return _estimate(job, sources, options)
+    written: list[tuple[int, str]] = []
+
+    def on_result(result: Result) -> None:
+        if result.error:
+            say(result.error, always=True)
+        elif common.json:
+            written.append((result.index, str(options.out.absolute() / result.output)))
+
+    done = run_batch(
         job,
         sources,
         options.out,
-        column=options.column,
         workers=options.workers,
         address=options.address,
         retry=options.retry,
-        tell=_tell,
+        on_result=on_result,
     )
-    rate = finished.written / max(finished.seconds, 1e-9)
-    before = f"; {finished.resumed} were done before" if finished.resumed else ""
-    failed = f"; {finished.failed} failed" if finished.failed else ""
-    listed = {}
-    if common.json:  # of millions of photos else millions of paths would be held
-        failures = [{"path": str(one.path), "error": one.error} for one in finished.failures()]
-        listed = {"written": list(finished.outputs()), "failed": failures}
+    rate = done.num_written / max(done.seconds, 1e-9)
+    before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
+    failed = f"; {len(done.failed)} failed" if done.failed else ""
     return Outcome(
-        values=listed
-        | {"resumed": finished.resumed, "manifest": str(finished.manifest), "seconds": finished.seconds},
-        message=f"{finished.written} outputs in {finished.seconds:.1f} s ({rate:.1f} photos/s) into "
+        values={
+            "written": [path for _, path in sorted(written)],
+            "failed": [{"path": str(one.path), "error": one.error} for one in done.failed],
+            "resumed": done.num_resumed,
+            "manifest": str(done.manifest),
+            "seconds": done.seconds,
+        },
+        message=f"{done.num_written} outputs in {done.seconds:.1f} s ({rate:.1f} photos/s) into "
         f"{printable(options.out)}{before}{failed}",
-        num_failed=finished.failed,
+        num_failed=len(done.failed),
     )
 
 
-def _tell(report: Report) -> None:
-    for _, error in report.failures:
-        say(error, always=True)
+def _estimate(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
+    from pixelwise.batch.run import estimate_batch
+
+    estimate = estimate_batch(job, sources, options.out, workers=options.workers)
+    for failure in estimate.failed:
+        say(failure.error, always=True)
+    return Outcome(
+        values={
+            "written": [],
+            "failed": [{"path": str(one.path), "error": one.error} for one in estimate.failed],
+            "resumed": 0,
+            "photos": estimate.num,
+            "seconds_each": estimate.seconds_each,
+            "seconds": estimate.seconds,
+        },
+        message=f"{estimate.num} photos, {estimate.seconds_each:.2f} s each: about {estimate.seconds:.0f} s",
+        num_failed=len(estimate.failed),
+    )

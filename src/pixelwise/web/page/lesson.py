@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.api.learning import Segmenter
-from pixelwise.api.segmentation import Segmentation
+from pixelwise.api.segmentation import Segmentation, Segmenter
 from pixelwise.classnames import UNNAMED, ClassNames, Colour
 from pixelwise.errors import LabelError
 from pixelwise.labelspace import IGNORE
