@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -15,13 +15,12 @@ from torch import Tensor
 from pixelwise.confidence.alarms import alarms
 from pixelwise.confidence.likeliest import likeliest, require_top_k, write_likeliest
 from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.options import MOST_ALTERNATIVES, Control
+from pixelwise.control.options import MOST_ALTERNATIVES, ColouriseOptions
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.ahead import Ahead
-from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
+from pixelwise.photos.each import Batch, Done, Work, each_photo
 from pixelwise.photos.find import Failure, Found, Targets, find_photos, is_folder
-from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
@@ -31,43 +30,6 @@ from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
-_MOST_HINTS = 100
-BOUNDS = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
-"""Least and most of an option; beyond, nothing more is to be seen."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColouriseOptions:
-    """How photos are coloured."""
-
-    temperature: float = 1.0
-    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
-    saturation: float = 1.0
-    """Factor on chroma; 0 gives a grey picture."""
-    confidence: bool = False
-    """Whether to write a map of how sure the network is beside each photo."""
-    top_k: int = 0
-    """How many of each pixel's likeliest colours to write beside each photo; 0 writes none."""
-    num_hints: int = 0
-    """How many points to name whose true colours would tell most."""
-    provenance: bool = True
-    """Whether copies carry a record that their colours are guessed, and by what."""
-    control: Control = field(default_factory=Control)
-    """What is said about the colours beforehand."""
-    max_megapixels: float = MAX_MEGAPIXELS
-    """Larger photos are refused."""
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in BOUNDS.items():
-            if not low <= getattr(self, name) <= high:  # NaN is not, either
-                raise ConfigError(f"{name} needs to be from {low:g} to {high:g}, got {getattr(self, name):g}")
-        if not 0 <= self.num_hints <= _MOST_HINTS:
-            raise ConfigError(f"suggest-hints needs to be from 0 to {_MOST_HINTS}, got {self.num_hints}")
-        require_limit(self.max_megapixels)
-
-    def of_colours(self) -> dict[str, object]:
-        """The options that decide colours, by name, as plain values."""
-        return {"temperature": self.temperature, "saturation": self.saturation} | self.control.to_dict()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,15 +98,14 @@ def colourise(
     """
     if options.top_k:
         require_top_k(options.top_k, model.palette)
-    control = options.control
-    if control.hints and (is_folder(inputs[0]) or len(find_photos(inputs, recursive, leave_out=out)[0]) > 1):
+    if options.hints and (is_folder(inputs[0]) or len(find_photos(inputs, recursive, leave_out=out)[0]) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
     reference = None
-    if control.reference:
-        reference = Reference.read(control.reference, model.palette, options.max_megapixels)
+    if options.reference:
+        reference = Reference.read(options.reference, model.palette, options.max_megapixels)
     work = Work(
         name="colouring",
-        reads=(control.reference,) if control.reference else (),
+        reads=(options.reference,) if options.reference else (),
         do=colouriser(model, options, reference),
         writable=WRITABLE,
         outdated=tuple(_outdated(options)),
@@ -179,13 +140,13 @@ def _colourise_found(
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
-    num = options.control.alternatives
+    num = options.alternatives
     endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
     paths = tuple(targets.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
         guessed = predict(photo, model, ask)
-        versions = controlled(photo, guessed, options.control, reference)
+        versions = controlled(photo, guessed, options, reference)
         _write_beside(photo, versions[0], found, targets, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             copy, remark = with_record(photo, model, options, suffix, index)
@@ -223,7 +184,7 @@ def _outdated(options: ColouriseOptions) -> Iterator[str]:
         yield _MAP
     if not options.top_k:
         yield _TOP
-    num = options.control.alternatives
+    num = options.alternatives
     for index in range(1 if num == 1 else num + 1, MOST_ALTERNATIVES + 1):
         yield from (f".{index}{suffix}" for suffix in WRITABLE)
 
@@ -258,7 +219,7 @@ def with_record(
     """
     if not options.provenance:
         return photo, ""
-    which = {"alternative": index} if options.control.alternatives > 1 else {}
+    which = {"alternative": index} if options.alternatives > 1 else {}
     settings = options.of_colours() | which
     record = Record(model=model.name, model_sha256=model.checksum, settings=settings)
     return recorded(photo, record, suffix)

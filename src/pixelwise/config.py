@@ -12,6 +12,8 @@ LEARNED = "learned"
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 Policy = Literal["last-layer", "stage", "full"]
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,84 +217,86 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinetuneConfig:
+class FinetuneOptions:
     """How a head is learned from masks."""
 
-    source: str
-    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
     backbone: str = "efficientnet_lite0"
-    """The frozen network whose features the head reads; `timm:NAME` for any of timm's."""
+    """The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101, deeplabv3_resnet50,
+    deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME."""
     weights: str | None = None
-    """File of the backbone's weights; those it was published with if not given."""
+    """File of the backbone's weights, where they are neither installed nor downloaded."""
     sizes: tuple[int, ...] = ()
-    """Short sides in pixels at which photos are read; the backbone's own if empty."""
+    """Short sides in pixels at which photos are read; the backbone's own if not given."""
     shots: int = 0
-    """Photos drawn to learn from; 0: all of the part `train`."""
+    """Photos to learn from, drawn by --seed; 0: all of the training part."""
     then_all: bool = False
-    """Whether, once it is scored, the head is learned anew from the photos of `val`, too."""
+    """Once the head is scored on the photos held out, learn it anew from these, too; its scores stay those of
+    before."""
     looks: int = 0
-    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
     ridge: float | None = None
-    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
     rebalance: float = 0.0
-    """Weight rare classes up: 0 not at all, 1 until all weigh the same."""
+    """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
     loss: Literal["pixels", "whole"] = "pixels"
-    """Of a sample of pixels, or of every labelled pixel at full size, through the enlargement."""
+    """Of a sample of pixels, or of every labelled pixel at full size."""
     policy: Policy = "last-layer"
-    """What learns: the head, the last stage of the backbone with it, or all of the backbone with it."""
+    """What learns: the last layer; with it the last stage of the network; or all of it. With stage and full
+    the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
     solver: Literal["exact", "adam"] = "exact"
-    """Of the head: the best there is from features computed once, or the handout's loop, to compare with."""
+    """Of the last layer: exact, or adam, the handout's loop, to compare with."""
     epochs: int = 0
-    """Passes over the photos; 0: 10 of the handout's loop, at most 20 of the policies stage and full."""
+    """Passes over the photos; 0: 10 with --solver adam, at most 20 with --policy stage or full."""
     batch_size: int = 8
-    """Photos in a step, of the same three."""
+    """Photos in a step, of the same."""
     learning_rate: float | None = None
-    """Of the same three; 0.01 of the handout's loop, 0.0001 of a backbone that learns, if not given."""
-    advise: bool = False
-    """Whether to measure what the policy stage would gain over last-layer, and what it would cost."""
-    seed: int = 0
-    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
+    """Of the same; if not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
 
     def __post_init__(self) -> None:
         for name in ("shots", "looks", "epochs"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
-        rate = self.learning_rate
-        _require(rate is None or 0 < rate < float("inf"), "learning_rate", rate, "above 0")
+        for name in ("learning_rate", "ridge"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < float("inf"), name, value, "above 0")
         _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
-        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
         _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
         _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
         _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
         _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
-        self._require_use()
-        require_seed(self.seed)
-
-    @property
-    def has_epochs(self) -> bool:
-        """Whether photos are passed over again and again, instead of looked at once."""
-        return self.policy != "last-layer" or self.solver == "adam"
-
-    def _require_use(self) -> None:
-        """Refuse options that would do nothing."""
         if self.policy != "last-layer" and self.solver != "exact":
             raise ConfigError(
                 f"solver {self.solver} learns the last layer alone, got policy {self.policy}; leave one out"
-            )
-        if self.advise and self.has_epochs:
-            raise ConfigError(
-                "advise is given beside policy last-layer and solver exact; leave the others out"
             )
         if self.solver == "adam":
             self._refuse(("looks", "ridge", "rebalance", "loss"), "solver exact")
         if not self.has_epochs:
             self._refuse(("epochs", "batch_size", "learning_rate"), "policy stage or full, or of solver adam")
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it learns in passes over the photos, instead of solving once."""
+        return self.policy != "last-layer" or self.solver == "adam"
+
     def _refuse(self, names: tuple[str, ...], whose: str) -> None:
-        defaults = {one.name: one.default for one in fields(self)}
-        for name in names:
-            if getattr(self, name) != defaults[name]:
-                raise ConfigError(f"{name.replace('_', '-')} is an option of {whose}; leave it out")
+        """Refuse options that would do nothing."""
+        for one in fields(self):
+            if one.name in names and getattr(self, one.name) != one.default:
+                raise ConfigError(f"{one.name.replace('_', '-')} is an option of {whose}; leave it out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneConfig(FinetuneOptions):
+    """A whole job of learning a head from masks."""
+
+    source: str
+    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
+    seed: int = 0
+    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
+
+    def __post_init__(self) -> None:
+        FinetuneOptions.__post_init__(self)
+        require_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,11 +312,11 @@ class ColourFinetuneConfig:
     shots: int = 0
     """Photos drawn to learn from; 0: all but those that are held out."""
     looks: int = 0
-    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
     num_colours: int = 0
     """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
     ridge: float | None = None
-    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
     seed: int = 0
     """Decides which photos are drawn, and where the palette's search begins."""
 
@@ -323,6 +327,27 @@ class ColourFinetuneConfig:
         _require(0 <= self.num_colours <= 255, "num_colours", self.num_colours, "from 1 to 255")
         _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
         require_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentOptions:
+    """What is written beside the masks of photos."""
+
+    overlay: bool = False
+    """Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours laid
+    over it. A class 0 called background stays clear."""
+    opacity: float = 0.5
+    """How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    probabilities: bool = False
+    """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
+    cut_out: bool = False
+    """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Refuse larger photos."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.opacity <= 1, "opacity", self.opacity, "from 0 to 1")  # NaN is not, either
+        require_megapixels(self.max_megapixels)
 
 
 HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
@@ -361,6 +386,15 @@ def require_seed(seed: int) -> None:
         ConfigError: it is below 0 or has more than 32 bits.
     """
     _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
+
+
+def require_megapixels(limit: float) -> None:
+    """Refuse a limit that no photo keeps.
+
+    Raises:
+        ConfigError: it is not above 0.
+    """
+    _require(limit > 0, "max_megapixels", limit, "above 0")  # NaN is not, either
 
 
 def _require_kinds(config: NetConfig | TrainConfig) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import torch
 import torch._dynamo  # what torch imports with its first optimiser: 2 s that are no training
 from torch import Tensor, nn
@@ -60,8 +63,7 @@ class Optimiser:
         """Share of the peak learning rate at a step."""
         if self.config.schedule == "constant":
             return 1.0
-        done, climb = (step + 1) / (self.num_steps + 1), self.config.warmup_frac
-        return done / climb if done < climb else (1 - done) / (1 - climb)
+        return rate_frac((step + 1) / (self.num_steps + 1), self.config.warmup_frac, "linear")
 
     def state(self) -> dict[str, Tensor]:
         """Momenta and counts, by name."""
@@ -75,3 +77,17 @@ class Optimiser:
         for i, (part, _) in enumerate(self._parts):
             groups = part.state_dict()["param_groups"]
             part.load_state_dict({"state": unflatten_state(tensors, f"optimiser{i}"), "param_groups": groups})
+
+
+def rate_frac(done: float, warmup_frac: float, fall: Literal["linear", "cosine"]) -> float:
+    """Return the share of the peak learning rate once a share of the steps is done.
+
+    It climbs along a line, then falls to nothing along a line or half a cosine.
+
+    Source: I. Loshchilov, F. Hutter, arXiv:1608.03983, without restarts.
+    """
+    if done < warmup_frac:
+        return done / warmup_frac
+    if fall == "linear":
+        return (1 - done) / (1 - warmup_frac)
+    return (1 + math.cos(math.pi * (done - warmup_frac) / (1 - warmup_frac))) / 2

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.config import SegmentOptions as SegmentOptions
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
@@ -25,9 +26,8 @@ from pixelwise.masks.probabilities import write_probabilities
 from pixelwise.masks.write import write_mask
 from pixelwise.photos.ahead import Ahead, worked_ahead
 from pixelwise.photos.cut_out import cut_out
-from pixelwise.photos.each import Batch, Done, Work, each_photo, require_limit
+from pixelwise.photos.each import Batch, Done, Work, each_photo
 from pixelwise.photos.find import Failure, Found, Targets
-from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_photo
@@ -38,27 +38,6 @@ _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
 _STRIPS_AHEAD = 4
 _MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentOptions:
-    """What is made of photos beside their masks."""
-
-    overlay: bool = False
-    """Whether to write a copy of each photo with the classes laid over it."""
-    opacity: float = 0.5
-    """How much of the classes' colours an overlay has: 0 only outlines, 1 no photo to be seen."""
-    probabilities: bool = False
-    """Whether to write how likely each class is at each pixel."""
-    cut_out: bool = False
-    """Whether to write a copy of each photo, clear where the background is."""
-    max_megapixels: float = MAX_MEGAPIXELS
-    """Larger photos are refused."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.opacity <= 1:  # NaN is not, either
-            raise ConfigError(f"opacity needs to be from 0 to 1, got {self.opacity:g}")
-        require_limit(self.max_megapixels)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from fixtures.lessons import folder_of_halves
+from fixtures.halves import folder_of_halves
 from pixelwise.finetune import tune
 from pixelwise.heads import open_head
 from pixelwise.masks.read import read_mask

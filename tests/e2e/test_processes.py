@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from fixtures import in_group
-from fixtures.lessons import folder_of_halves
+from fixtures.halves import folder_of_halves
 
 pytestmark = pytest.mark.slow
 

@@ -20,11 +20,9 @@ from torch import Tensor
 from pixelwise import page
 from pixelwise.api.images import ImageLike, joined, photo_from, pil_of, png_of, thumbnail
 from pixelwise.api.kept import Stamp, stamp
-from pixelwise.colourising import ColouriseOptions, colourise_photo, with_record
+from pixelwise.colourising import colourise_photo, with_record
 from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.hints import Hint
-from pixelwise.control.keep_grey import Area, parse_area
-from pixelwise.control.options import Control
+from pixelwise.control.options import Area, ColouriseOptions, Hint, parse_area
 from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
@@ -71,13 +69,14 @@ def colourise(
         >>> np.asarray(coloured).shape, coloured.image.size
         ((48, 64, 3), (64, 48))
     """
-    control = Control(
+    options = ColouriseOptions(
+        temperature=temperature,
+        saturation=saturation,
         hints=_hints(hints),
         reference=None if reference is None else Path(reference),
         reference_strength=reference_strength,
         keep_grey=_areas(keep_grey),
     )
-    options = ColouriseOptions(temperature=temperature, saturation=saturation, control=control)
     opened = model if isinstance(model, Model) else _opened(str(model), stamp(str(model)))
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
@@ -110,18 +109,14 @@ class ColouredImage:
         Raises:
             ConfigError: a value cannot be used.
         """
-        changed: dict[str, Any] = {"temperature": temperature, "saturation": saturation}
-        said: dict[str, Any] = {}
-        if hints is not None:
-            said["hints"] = _hints(hints)
-        if keep_grey is not None:
-            said["keep_grey"] = _areas(keep_grey)
-        options = replace(
-            self.options,
-            **{name: value for name, value in changed.items() if value is not None},
-            control=replace(self.options.control, **said),
-        )
-        return replace(self, options=options)
+        asked: dict[str, Any] = {
+            "temperature": temperature,
+            "saturation": saturation,
+            "hints": None if hints is None else _hints(hints),
+            "keep_grey": None if keep_grey is None else _areas(keep_grey),
+        }
+        changed = {name: value for name, value in asked.items() if value is not None}
+        return replace(self, options=replace(self.options, **changed))
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """The picture as it is and coloured in other ways, as coherent and apart from each other; `num`."""
@@ -134,10 +129,10 @@ class ColouredImage:
     @cached_property
     def prediction(self) -> Prediction:
         """The network's word with all that was told laid over."""
-        asked, reference = self.options.control, None
-        if asked.reference:
-            reference = Reference.read(asked.reference, self.model.palette)
-        (one,) = controlled(self.photo, self.guess, asked, reference)
+        reference = None
+        if self.options.reference:
+            reference = Reference.read(self.options.reference, self.model.palette)
+        (one,) = controlled(self.photo, self.guess, self.options, reference)
         return one
 
     @property

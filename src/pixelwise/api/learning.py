@@ -24,14 +24,14 @@ from pixelwise.api.segmentation import Segmentation, look_for
 from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.features import Extractor, read_photo
-from pixelwise.finetune.last_layer import Look, learn_exactly
-from pixelwise.finetune.shots import looks, num_looks
+from pixelwise.finetune.last_layer import LabelledCrop, crops_of, learn_exactly
+from pixelwise.finetune.shots import num_views, views_of
 from pixelwise.head import Enlarged, Maps
 from pixelwise.heads import Head, write_head
 from pixelwise.labelspace import IGNORE
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.view import WHOLE, View
-from pixelwise.processor import ONE_THREAD, choose_device
+from pixelwise.processor import choose_device
 from pixelwise.progress import progress
 from pixelwise.scores import Confusion
 
@@ -100,23 +100,18 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         photos = [photo_from(image) for image in images]
         labels = [_labels_of(mask, photo) for mask, photo in zip(masks, photos, strict=True)]
         classes = self._names(labels)
-        views = [looks(str(index), self.looks or num_looks(len(photos))) for index in range(len(photos))]
+        num = self.looks or num_views(len(photos))
+        views = [views_of(str(index), num) for index in range(len(photos))]
         every = self._maps(images, photos, views)
-        numbers = _numbers_of([_digest(photo) for photo in photos])
+        digests = [_digest(photo) for photo in photos]
 
-        def seen() -> Iterator[Look]:
-            for number, label, own, maps in zip(numbers, labels, views, every, strict=True):
-                for view, one in zip(own, maps, strict=True):
-                    yield Look(number, one, view.cut(label))
+        def crops() -> Iterator[LabelledCrop]:
+            for digest, label, own, maps in zip(digests, labels, views, every, strict=True):
+                yield from crops_of(digest, label, own, maps)
 
-        with ONE_THREAD:
-            learned = learn_exactly(
-                seen,
-                sum(map(len, views)),
-                classes.num_classes,
-                ridge=self.ridge,
-                rebalance=self.rebalance,
-            )
+        learned = learn_exactly(
+            crops, sum(map(len, views)), classes.num_classes, ridge=self.ridge, rebalance=self.rebalance
+        )
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",
@@ -296,9 +291,3 @@ def _digest(photo: Photo) -> str:
     for strip in photo.strips():
         found.update(np.ascontiguousarray(strip).data)
     return found.hexdigest()
-
-
-def _numbers_of(digests: Sequence[str]) -> list[int]:
-    """A number for each picture, the same for copies: they are left out together."""
-    first = {digest: number for number, digest in reversed(list(enumerate(digests)))}
-    return [first[digest] for digest in digests]

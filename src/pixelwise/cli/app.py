@@ -22,6 +22,7 @@ from cyclopts import (
     CoercionError,
     CycloptsError,
     MissingArgumentError,
+    Parameter,
     Token,
     UnusedCliTokensError,
 )
@@ -42,20 +43,16 @@ app = App(
     help="A class for every pixel: colour grey photographs, cut things out, teach and train what does it.",
     version=__version__,
     help_format="markdown",  # which fills lines anew
+    default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
 )
 for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
     (("train",), "learn:train", "Train a network on pictures."),
     (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
-    (
-        ("finetune",),
-        "finetune:finetune",
-        "Learn to cut out what a few masks show, or to colour as photos do.",
-    ),
+    (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show, or to colour like photos."),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
     (("count",), "count:count", "Count a network's weights, outputs and connections."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
-    (("palette",), "palette:palette", "Learn K colours from pictures."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
     (("report",), "look:report", "Show a run as one self-contained page."),
@@ -67,14 +64,9 @@ for _verbs, _target, _help in (
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
-    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help)
+    _several = Parameter(consume_multiple=_verbs[0] in ("finetune", "suggest"))  # --sizes 224 448
+    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help, default_parameter=_several)
 
-
-plan = App(name="plan", help="Tell what a run will cost, before it begins: memory, FLOPs and time.")
-plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will cost, by policy.")
-plan.command("pixelwise.cli.plan:train", help="What training a network will cost, by recipe.")
-plan.command("pixelwise.cli.plan:batch", help="What a batch of photos will cost, by workers.")
-app.command(plan)
 
 batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
 batch.command("pixelwise.cli.batch:colourise", help="Colour any number of photos.")

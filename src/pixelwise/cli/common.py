@@ -33,14 +33,19 @@ class Common:
         require_seed(self.seed)
 
 
-DataDir = Annotated[Path | None, Parameter(name="--data-dir")]
-"""Where the data sets lie or are downloaded to; if not given, `pixelwise.data.sources` decides."""
-
+DataDir = Annotated[
+    Path | None,
+    Parameter(
+        name="--data-dir",
+        help="Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or else "
+        "in the user's cache.",
+    ),
+]
+Out = Annotated[Path | None, Parameter(name=["--out", "-o"])]
 Weights = Annotated[
     Path | None,
     Parameter(help="The backbone's weights, where they are neither installed nor downloaded."),
 ]
-"""A file; what is in it the backbone decides."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,62 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixelwise.colour import lightness, srgb_to_lab
+from pixelwise.control.options import Hint, require_one_each
 from pixelwise.control.spread import spread
 from pixelwise.control.told import Told
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.view import shrunk_size
 
 _SHORT_SIDE = (
     192  # of the map that hints spread on: chroma is seen at a quarter of a photo's own size, or less
 )
-_HINT = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*")
 
 
-@dataclass(frozen=True)
-class Hint:
-    """The colour of one pixel."""
-
-    row: int
-    """From the top of the photo as it is displayed, in its own pixels; the first is 0."""
-    column: int
-    """From its left."""
-    colour: str
-    """#rrggbb; its hue and chroma count, lightness is the photo's own.
-
-    Raises:
-        ConfigError: it is no such colour, or row and column are below 0.
-    """
-
-    def __post_init__(self) -> None:
-        if _HINT.fullmatch(self.text) is None:
-            raise _no_hint(self.text)
-
-    @property
-    def text(self) -> str:
-        """As `parse` reads it."""
-        return f"{self.row},{self.column},{self.colour}"
-
-    @staticmethod
-    def parse(text: str) -> Hint:
-        """The hint that "row,column,#rrggbb" means.
-
-        Raises:
-            ConfigError: it means none.
-        """
-        match = _HINT.fullmatch(text)
-        if match is None:
-            raise _no_hint(text)
-        return Hint(int(match[1]), int(match[2]), f"#{match[3].lower()}")
-
-    def cell(self, size: tuple[int, int], map_size: tuple[int, int]) -> tuple[int, int]:
-        """Row and column of the cell of a map in which it lies, where the photo has `size`."""
-        return self.row * map_size[0] // size[0], self.column * map_size[1] // size[1]
-
-    def chroma(self) -> Float[Tensor, " 2"]:
-        """Lab a and b."""
-        codes = torch.tensor([*bytes.fromhex(self.colour.removeprefix("#"))])
-        return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
+def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
+    """Return the Lab a and b of a hint."""
+    codes = torch.tensor([*bytes.fromhex(hint.colour.removeprefix("#"))])
+    return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
 
 
 def tell_hints(photo: Photo, hints: Sequence[Hint]) -> Told:
@@ -88,7 +46,7 @@ def tell_hints(photo: Photo, hints: Sequence[Hint]) -> Told:
     for share, place in zip(shares, _taps(hints, photo.upright_size, size), strict=True):
         shares[(slice(None), *place)] = 0.0
         share[place] = 1.0
-    told = torch.stack([hint.chroma() for hint in hints])
+    told = torch.stack([hint_chroma(hint) for hint in hints])
     share = shares.sum(0)
     chroma = torch.einsum("nhw,nd->dhw", shares, told) / share.clamp_min(1e-9)
     return Told(photo.as_stored(share), photo.as_stored(chroma), _crowded(photo, hints, cells, size))
@@ -122,22 +80,6 @@ def _require_inside(photo: Photo, hints: Sequence[Hint]) -> None:
             )
 
 
-def require_one_each(hints: Sequence[Hint]) -> None:
-    """Refuse two hints of one pixel.
-
-    Raises:
-        ConfigError: there are such.
-    """
-    seen: dict[tuple[int, int], Hint] = {}
-    for hint in hints:
-        other = seen.setdefault((hint.row, hint.column), hint)
-        if other is not hint:
-            raise ConfigError(
-                f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
-                f"{hint.row},{hint.column}; leave one of them out"
-            )
-
-
 def _crowded(
     photo: Photo, hints: Sequence[Hint], cells: NDArray[np.int64], map_size: tuple[int, int]
 ) -> tuple[str, ...]:
@@ -166,7 +108,3 @@ def _taps(
             slice(max(math.floor(row), 0), math.ceil(row) + 1),
             slice(max(math.floor(column), 0), math.ceil(column) + 1),
         )
-
-
-def _no_hint(text: str) -> ConfigError:
-    return ConfigError(f"needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got {text}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from pixelwise.control.hints import Hint, light_map
+from pixelwise.control.hints import hint_chroma, light_map
+from pixelwise.control.options import Area, Box, Hint
 from pixelwise.control.told import Told
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.errors import PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo
 
@@ -30,72 +29,9 @@ _NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
 _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
 """Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
 and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
-_BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 Mask = NDArray[np.bool_]
 Share = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of a photo as it is displayed, in its own pixels."""
-
-    top: int
-    """First row."""
-    left: int
-    """First column."""
-    bottom: int
-    """Row after the last."""
-    right: int
-    """Column after the last.
-
-    Raises:
-        ConfigError: there is nothing in it.
-    """
-
-    @property
-    def text(self) -> str:
-        """As `parse_area` reads it."""
-        return f"{self.top},{self.left},{self.bottom},{self.right}"
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
-            raise ConfigError(
-                "needed a box as top,left,bottom,right, bottom and right the larger ones, got "
-                f"{self.top},{self.left},{self.bottom},{self.right}"
-            )
-
-    def holds(self, hint: Hint) -> bool:
-        """Whether the hint's pixel is one of its own."""
-        return self.top <= hint.row < self.bottom and self.left <= hint.column < self.right
-
-    def coverage(self, size: tuple[int, int], map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
-        """How much of each cell of a map lies in it, 0 to 1, where the photo has `size`."""
-        down, across = (
-            _overlap(first * num / whole, after * num / whole, num)
-            for first, after, num, whole in zip(
-                (self.top, self.left), (self.bottom, self.right), map_size, size, strict=True
-            )
-        )
-        return np.outer(down, across)
-
-
-Area = Literal["paper", "likely"] | Box
-
-
-def parse_area(text: str) -> Area:
-    """What "paper", "likely" or "top,left,bottom,right" means.
-
-    Raises:
-        ConfigError: it means none of them.
-    """
-    named: dict[str, Area] = {"paper": "paper", "likely": "likely"}
-    if text in named:
-        return named[text]
-    match = _BOX.fullmatch(text)
-    if match is None:
-        raise ConfigError(f"needed paper, likely or a box as top,left,bottom,right to keep grey, got {text}")
-    return Box(*map(int, match.groups()))
 
 
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Told:
@@ -141,13 +77,24 @@ def _share(photo: Photo, area: Literal["paper"] | Box, light: Float[ndarray, "h 
             f"{photo.path}: needed a box to keep grey within its {height} rows and {width} columns, "
             f"got {area.text}"
         )
-    share = area.coverage((height, width), map_size)
+    share = _coverage(area, (height, width), map_size)
     thin = share.max() < 0.5
     cell = math.ceil(max(height / map_size[0], width / map_size[1]))
     note = (
         f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} pixels or more"
     )
     return share, note if thin else ""
+
+
+def _coverage(box: Box, size: tuple[int, int], map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
+    """Return how much of each cell of a map lies in a box, 0 to 1, where the photo has `size`."""
+    down, across = (
+        _overlap(first * num / whole, after * num / whole, num)
+        for first, after, num, whole in zip(
+            (box.top, box.left), (box.bottom, box.right), map_size, size, strict=True
+        )
+    )
+    return np.outer(down, across)
 
 
 def _overlap(first: float, after: float, num: int) -> Float32[ndarray, " num"]:
@@ -162,7 +109,7 @@ def _of_nearest(
     """The chroma of the hint that is nearest to each cell."""
     cells = np.array([hint.cell(size, map_size) for hint in hints])
     away = np.indices(map_size)[None] - cells[:, :, None, None]
-    colours = torch.stack([hint.chroma() for hint in hints], dim=1).numpy()
+    colours = torch.stack([hint_chroma(hint) for hint in hints], dim=1).numpy()
     nearest: Float32[ndarray, "2 h w"] = colours[:, np.square(away).sum(1).argmin(0)]
     return nearest
 

@@ -410,10 +410,10 @@ learned_head = finetune(
     FinetuneConfig(source=source, shots=20, sizes=(224,), seed=SEED), head_file, DATA_DIR, DEVICE
 )
 kind = labelled.classes.names[-1]
-scores = (("before", learned_head.before.iou[kind]), ("after", learned_head.after.iou[kind]))
+scores = (("before", learned_head.scores.before.iou[kind]), ("after", learned_head.scores.after.iou[kind]))
 rows = [(when, one.value, f"{one.low:.3f} to {one.high:.3f}") for when, one in scores]
-print(f"learned from 20 photos: {learned_head.taught.num_learned:,} numbers")
-print(f"unchanged, bit for bit: {learned_head.taught.certificate.num_tensors} tensors of the backbone")
+print(f"learned from 20 photos: {learned_head.learned.num_learned:,} numbers")
+print(f"unchanged, bit for bit: {learned_head.learned.certificate.num_tensors} tensors of the backbone")
 table(rows, "", f"overlap of {kind}", "95 % of resampled sets of photos")
 
 # %% [markdown]

@@ -27,11 +27,11 @@ from pixelwise.config import FinetuneConfig
 from pixelwise.data import LabelledPhoto, load_labelled
 from pixelwise.data.synthetic import draw_shapes
 from pixelwise.errors import FrozenError
+from pixelwise.evaluate.counting import count
 from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.finetune import FinetuneResult, finetune
 from pixelwise.finetune.policies import LAST_LAYER, Learner
-from pixelwise.finetune.run import untaught
-from pixelwise.finetune.score import count
+from pixelwise.finetune.run import random_head
 from pixelwise.frozen import Certificate, certified, learn_only, names_below
 from pixelwise.heads import Head, open_head
 from pixelwise.lab.answer import PHOTOS, Answer, Setting
@@ -247,22 +247,21 @@ def _all_background(counts: Sequence[ImageCounts]) -> float:
 
 def _told(name: str, result: FinetuneResult) -> dict[str, Any]:
     """What a way of learning came to, as plain values."""
-    taught, facts, before, after = result.taught, result.head.facts, result.before, result.after
-    assert before is not None  # flowers17 has a part to score on
-    assert after is not None
+    learned, facts, scores = result.learned, result.head.facts, result.scores
+    assert scores is not None  # flowers17 has a part to score on
     return {
         "name": name,
         "sizes": list(result.head.sizes),
-        "num_learned": taught.num_learned,
-        "num_looks": taught.num_looks,
-        "how": taught.how,
+        "num_learned": learned.num_learned,
+        "num_looks": learned.num_views,
+        "how": learned.how,
         "epochs": facts.get("epochs"),
         "losses": facts.get("losses"),
-        "before": before.intervals(),
-        "after": after.intervals(),
-        "certificate": taught.certificate.to_dict(),
-        "seconds": taught.extract_s + taught.solve_s,
-        "solve_seconds": taught.solve_s,
+        "before": scores.before.intervals(),
+        "after": scores.after.intervals(),
+        "certificate": learned.certificate.to_dict(),
+        "seconds": learned.extract_s + learned.solve_s,
+        "solve_seconds": learned.solve_s,
     }
 
 
@@ -295,7 +294,7 @@ def answer_c3(setting: Setting) -> Answer:
     way = ways(setting)[-1]
     head = _open(setting, way)
     photos = _scored(setting)
-    before = untaught(head.weights, setting.seed)
+    before = random_head(head.weights, setting.seed)
     maps = _maps(setting, way, photos, head.sizes)
     counts = count([before, head.weights], photos, maps)
     scores = [one.confusion.miou for one in counts[1]]

@@ -9,10 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData
 
 from pixelwise.api.segmentation import DEFAULT_HEAD
-from pixelwise.colourising import BOUNDS, ColouriseOptions
-from pixelwise.control.hints import Hint
-from pixelwise.control.keep_grey import parse_area
-from pixelwise.control.options import MOST_HINTS, Control
+from pixelwise.control.options import BOUNDS, MOST_HINTS, ColouriseOptions, Hint, parse_area
 from pixelwise.errors import ConfigError
 from pixelwise.runs import DEFAULT_MODEL
 from pixelwise.segmenting import SegmentOptions
@@ -65,15 +62,12 @@ class ColouriseParameters(Parameters):
         Raises:
             ConfigError: a hint or an area means nothing, or two hints are of one pixel.
         """
-        control = Control(
-            hints=tuple(Hint.parse(one) for one in self.hint),
-            keep_grey=tuple(parse_area(one) for one in self.keep_grey),
-        )
         return ColouriseOptions(
             temperature=self.temperature,
             saturation=self.saturation,
             provenance=self.provenance,
-            control=control,
+            hints=tuple(Hint.parse(one) for one in self.hint),
+            keep_grey=tuple(parse_area(one) for one in self.keep_grey),
             max_megapixels=max_megapixels,
         )
 
