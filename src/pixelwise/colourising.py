@@ -81,7 +81,7 @@ def colourise(
     inputs: list[str],
     out: Path,
     model: Model,
-    options: ColouriseOptions = ColouriseOptions(),
+    options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     tell: Callable[[Coloured | Failure], None] = lambda _done: None,
 ) -> Colourised:
@@ -119,7 +119,7 @@ def colourise(
 
 def colouriser(
     model: Model,
-    options: ColouriseOptions = ColouriseOptions(),
+    options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     reference: Reference | None = None,
     ask: Ask | None = None,
 ) -> Callable[[Found, Targets], Coloured]:
@@ -220,7 +220,7 @@ def with_record(
     if not options.provenance:
         return photo, ""
     which = {"alternative": index} if options.alternatives > 1 else {}
-    settings = options.of_colours() | which
+    settings = options.colour_settings() | which
     record = Record(model=model.name, model_sha256=model.checksum, settings=settings)
     return recorded(photo, record, suffix)
 

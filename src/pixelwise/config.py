@@ -12,8 +12,6 @@ LEARNED = "learned"
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 Policy = Literal["last-layer", "stage", "full"]
-MAX_MEGAPIXELS = 500.0
-"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -342,12 +340,12 @@ class SegmentOptions:
     """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
     cut_out: bool = False
     """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
-    max_megapixels: float = MAX_MEGAPIXELS
+    max_megapixels: float = 500.0
     """Refuse larger photos."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.opacity <= 1, "opacity", self.opacity, "from 0 to 1")  # NaN is not, either
-        require_megapixels(self.max_megapixels)
+        _require(self.max_megapixels > 0, "max_megapixels", self.max_megapixels, "above 0")
 
 
 HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
@@ -386,15 +384,6 @@ def require_seed(seed: int) -> None:
         ConfigError: it is below 0 or has more than 32 bits.
     """
     _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
-
-
-def require_megapixels(limit: float) -> None:
-    """Refuse a limit that no photo keeps.
-
-    Raises:
-        ConfigError: it is not above 0.
-    """
-    _require(limit > 0, "max_megapixels", limit, "above 0")  # NaN is not, either
 
 
 def _require_kinds(config: NetConfig | TrainConfig) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from pixelwise.confidence.likeliest import Likeliest, likeliest
 from pixelwise.confidence.next_hint import NextHint, suggest_hints
 from pixelwise.control.alternatives import alternatives
-from pixelwise.control.hints import light_at, tell_hints
-from pixelwise.control.keep_grey import grey_areas, likely_grey
-from pixelwise.control.options import Area, Control, Hint
+from pixelwise.control.hints import Hint, light_at, tell_hints
+from pixelwise.control.keep_grey import Area, grey_areas, likely_grey
+from pixelwise.control.options import Control
 from pixelwise.control.reference import Reference, follow
 from pixelwise.control.told import Told
 from pixelwise.labelspace import Palette

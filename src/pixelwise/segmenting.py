@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
-from pixelwise.config import SegmentOptions as SegmentOptions
+from pixelwise.config import SegmentOptions
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
@@ -32,6 +32,8 @@ from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_photo
 from pixelwise.processor import ONE_THREAD
+
+__all__ = ["Look", "SegmentOptions", "Segmented", "segment", "segmenter"]  # the options are in config.py
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
@@ -64,7 +66,7 @@ def segment(
     out: Path,
     heads: Sequence[Head],
     backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     tell: Callable[[CutOut | Failure], None] = lambda _done: None,
     device: torch.device = _CPU,
@@ -95,7 +97,7 @@ def segment(
 def segmenter(
     heads: Sequence[Head],
     backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     device: torch.device = _CPU,
 ) -> Callable[[Found, Targets], CutOut]:
     """What segments one photo that was found, to targets that it claims.

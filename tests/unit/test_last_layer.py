@@ -52,7 +52,9 @@ def test_of_many_scribbled_pixels_as_many_are_taken_as_were_asked_for_and_some_o
 
 
 def crops(*labels):
-    return [LabelledCrop(n, (torch.randn(5, 8, 8, generator=GENERATOR),), one) for n, one in enumerate(labels)]
+    return [
+        LabelledCrop(n, (torch.randn(5, 8, 8, generator=GENERATOR),), one) for n, one in enumerate(labels)
+    ]
 
 
 def test_what_has_no_label_at_all_is_refused():

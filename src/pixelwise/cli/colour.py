@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token
 
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.photos import ColourOptions, Recursive, printable, report_photo, summary, values_of
+from pixelwise.cli.photos import Recursive, printable, report_photo, summary, values_of
 from pixelwise.control.options import Area, ColouriseOptions, Hint, parse_area
 
 if TYPE_CHECKING:  # its module imports torch
@@ -27,9 +27,14 @@ def _areas(_type: Any, tokens: Sequence[Token]) -> tuple[Area, ...]:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class _Options(ColouriseOptions, ColourOptions):
+class _Options(ColouriseOptions):
     """Options of the verb: those of the job, some under other names."""
 
+    model: str | None = None
+    """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
+    provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
     hints: Annotated[
         tuple[Hint, ...], Parameter(name="--hint", converter=_hints, n_tokens=1, accepts_keys=False)
     ] = ()
@@ -50,7 +55,7 @@ def colourise(
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    options: _Options = _Options(),  # noqa: B008 - frozen
+    options: _Options = _Options(),
     recursive: Recursive = False,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:

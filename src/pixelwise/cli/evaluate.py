@@ -99,7 +99,7 @@ def _evaluate_colours(
     page: Path | None,
     common: Common,
 ) -> Outcome:
-    from pixelwise.colourising import ColouriseOptions
+    from pixelwise.control.options import ColouriseOptions
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
     from pixelwise.files import require_writable

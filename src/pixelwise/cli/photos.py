@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, say
-from pixelwise.control.options import DecodeOptions
 
 if TYPE_CHECKING:  # its module imports libvips
     from pixelwise.photos.each import Batch, Done
@@ -22,11 +21,15 @@ MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ColourOptions(DecodeOptions):
-    """How photos are coloured, one at a time or many."""
+class ColourOptions:
+    """How photos are coloured in a batch."""
 
     model: str | None = None
     """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
+    temperature: float = 1.0
+    """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
+    saturation: float = 1.0
+    """Factor on the colours' strength, 0 to 10; 0 is grey."""
     provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
     """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
     metadata is the photo's alone."""

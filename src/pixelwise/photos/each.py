@@ -120,6 +120,16 @@ def each_photo(
     result.seconds = time.perf_counter() - start_s
 
 
+def require_limit(max_megapixels: float) -> None:
+    """Refuse a limit that no photo keeps.
+
+    Raises:
+        ConfigError: it is not above 0.
+    """
+    if not max_megapixels > 0:  # NaN is not, either
+        raise ConfigError(f"max-megapixels needs to be above 0, got {max_megapixels:g}")
+
+
 def _try(found: Found, targets: Targets, work: Work[D]) -> D | Failure:
     try:
         done = work.do(found, targets)

@@ -15,7 +15,6 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
-from pixelwise.config import MAX_MEGAPIXELS as MAX_MEGAPIXELS
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 
 VIPS_FORMATS = {
@@ -42,6 +41,9 @@ SUFFIXES = frozenset(
     suffix for group in (*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()) for suffix in group
 )
 """What counts as a photo when a folder is searched."""
+
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 
 _MAGIC = {
     "jpegload": rb"\xff\xd8\xff",

@@ -6,8 +6,8 @@ import math
 import os
 from dataclasses import dataclass, field
 
-from pixelwise.config import require_megapixels
 from pixelwise.errors import ConfigError
+from pixelwise.photos.each import require_limit
 
 
 def _usual_workers() -> int:
@@ -35,7 +35,7 @@ class Limits:
     """Photos that are worked on at once."""
 
     def __post_init__(self) -> None:
-        require_megapixels(self.max_megapixels)
+        require_limit(self.max_megapixels)
         for name in ("max_megabytes", "seconds"):
             if not 0 < getattr(self, name) < math.inf:  # NaN is not, either
                 raise ConfigError(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData
 
 from pixelwise.api.segmentation import DEFAULT_HEAD
-from pixelwise.control.options import BOUNDS, MOST_HINTS, ColouriseOptions, Hint, parse_area
+from pixelwise.control.options import BOUNDS, MOST_HINTS, ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.runs import DEFAULT_MODEL
 from pixelwise.segmenting import SegmentOptions
@@ -62,12 +62,12 @@ class ColouriseParameters(Parameters):
         Raises:
             ConfigError: a hint or an area means nothing, or two hints are of one pixel.
         """
-        return ColouriseOptions(
+        return ColouriseOptions.parse(
             temperature=self.temperature,
             saturation=self.saturation,
             provenance=self.provenance,
-            hints=tuple(Hint.parse(one) for one in self.hint),
-            keep_grey=tuple(parse_area(one) for one in self.keep_grey),
+            hints=self.hint,
+            keep_grey=self.keep_grey,
             max_megapixels=max_megapixels,
         )
 

@@ -14,7 +14,7 @@ import gradio as gr
 
 from pixelwise.api.colour import ColouredImage, colourise
 from pixelwise.api.images import photo_from
-from pixelwise.control.options import Hint
+from pixelwise.control.hints import Hint
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.photo_write import output_suffix
