@@ -27,6 +27,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pixelwise.finetune.lesson import Lesson, Taught
+from pixelwise.finetune.loop import learn_by_adam
+from pixelwise.finetune.score import count, uncached
 
 from pixelwise.backbones import Backbone, open_backbone
 from pixelwise.config import FinetuneConfig
@@ -34,9 +37,6 @@ from pixelwise.data import LabelledPhotos, load_labelled
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import FeatureCache
 from pixelwise.finetune.exact import learn_last_layer
-from pixelwise.finetune.lesson import Lesson, Taught
-from pixelwise.finetune.loop import learn_by_adam
-from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import draw
 from pixelwise.processor import choose_device
 from pixelwise.scores import SegmentationScores

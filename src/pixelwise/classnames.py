@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixelwise.errors import LabelError
+from pixelwise.errors import LabelError, shortened
 
 MAX_CLASSES = 255
 """As many as a byte holds beside the label of pixels without class, which is 255."""
@@ -58,9 +58,9 @@ class ClassNames:
             raise LabelError(f"needed the names of 2 to {MAX_CLASSES} classes, got {num}")
         for name in self.names:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                raise LabelError(f"needed a name that can be printed for each class, got {_short(name)}")
+                raise LabelError(f"needed a name that can be printed for each class, got {shortened(name)}")
         if twice := _first_twice(self.names):
-            raise LabelError(f"needed different names for the classes, got {_short(twice)} twice")
+            raise LabelError(f"needed different names for the classes, got {shortened(twice)} twice")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
         if len(self.colours) != num:
@@ -85,7 +85,7 @@ class ClassNames:
             return self.names.index(name)
         close = difflib.get_close_matches(name, self.names, n=1)
         guess = f"; perhaps you meant {close[0]}" if close else ""
-        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {_short(name)}{guess}")
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {shortened(name)}{guess}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` reads them back."""
@@ -100,10 +100,10 @@ class ClassNames:
         """
         names = values.get("names") if isinstance(values, Mapping) else None
         if not isinstance(names, Sequence) or isinstance(names, str):
-            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {_short(values)}')
+            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {shortened(values)}')
         colours = values.get("colours") or ()
         if not isinstance(colours, Sequence):
-            raise LabelError(f"needed a list of colours for the classes, got {_short(colours)}")
+            raise LabelError(f"needed a list of colours for the classes, got {shortened(colours)}")
         return ClassNames(tuple(names), tuple(check_colour(colour) for colour in colours))
 
 
@@ -115,7 +115,7 @@ def check_colour(colour: object) -> Colour:
     """
     codes = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
-        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {_short(colour)}")
+        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {shortened(colour)}")
     return codes
 
 
@@ -150,11 +150,6 @@ def _first_twice(items: Sequence[Any]) -> Any | None:
             return item
         seen.add(item)
     return None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 FLOWER = ClassNames((BACKGROUND, "flower"))

@@ -29,6 +29,8 @@ from pixelwise.predict import Ask, Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
+__all__ = ["Coloured", "ColouriseOptions", "Colourised", "colourise", "colourise_photo", "colouriser"]
+
 _MAP, _TOP = ".confidence.png", ".top.safetensors"  # how the names end of what lies beside a photo
 
 

@@ -36,13 +36,13 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}; {remedy}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error
     temporary = Path(name)
     try:
         yield temporary
         _settle(temporary, path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,7 +78,8 @@ def permit_as_new(temporary: Path) -> None:
     temporary.chmod(0o666 & ~umask)
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Return why a file could not be read or written, in lower case."""
     return (error.strerror or str(error)).lower()
 
 
@@ -105,7 +106,7 @@ def alone_in(folder: Path) -> Iterator[bool]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {_reason(error)}; choose another folder") from error
+        raise OutputError(f"cannot write {folder}: {reason(error)}; choose another folder") from error
     try:
         yield _taken(handle)
     finally:

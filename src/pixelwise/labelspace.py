@@ -22,7 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.colour import lightness, mean_grey, recolour, srgb_to_lab
-from pixelwise.errors import LabelError, ShapeError
+from pixelwise.errors import LabelError, ShapeError, shortened
 from pixelwise.files import write_text
 from pixelwise.nearest import NUM_COLOURS, Space, codes_of, colour_index, coordinates, look_up, nearest_table
 
@@ -276,7 +276,7 @@ class Palette:
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
         except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
             raise LabelError(
-                f"needed a palette's space and rows of colours, got {_short(values)} ({error!r})"
+                f"needed a palette's space and rows of colours, got {shortened(values)} ({error!r})"
             ) from error
         return Palette(colours, cast(Space, space), name)
 
@@ -328,8 +328,3 @@ def _too_few(needed: int, got: int, space: Space) -> LabelError:
         f"needed {needed} colours that can be told apart in {space}, got {got} in these images; "
         "ask for fewer colours or give more images"
     )
-
-
-def _short(values: object) -> str:
-    text = repr(values)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -21,7 +21,6 @@ make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "
 @pytest.mark.parametrize(
     "command",
     [
-        ["palette", "synthetic:shapes"],
         ["evaluate", "cifar-ab", "synthetic:shapes"],
         ["train", "unet", "synthetic:shapes"],
         ["demo"],
@@ -52,37 +51,27 @@ def data_dir(tmp_path):
     return tmp_path / "data"
 
 
-PALETTE = ["palette", "cifar10:bird", "-k", 3]
+EVALUATE = ["evaluate", "cifar-ab", "cifar10:bird"]
 
 
-def test_a_remark_is_told_once_a_command(pixelwise, data_dir, monkeypatch):
-    notes = ("the same twice", "the same twice", "another")
-    monkeypatch.setattr(cifar10, "_notes", lambda _folder: notes)
+def test_remarks_are_printed_once_a_command_unless_it_is_quiet(pixelwise, data_dir, monkeypatch):
+    monkeypatch.setattr(cifar10, "_notes", lambda _folder: ("the same twice", "the same twice", "another"))
     for _ in range(2):
-        told = pixelwise(*PALETTE, "--data-dir", data_dir, "-o", data_dir / "p.json").stderr
-        assert told.count("the same twice") == told.count("another") == 1
-
-
-def test_remarks_about_pictures_are_told_unless_quiet(pixelwise, data_dir, tmp_path):
-    command = [*PALETTE, "--data-dir", data_dir, "-o", tmp_path / "p.json"]
-    told, quiet = pixelwise(*command), pixelwise(*command, "--quiet")
-    assert (told.returncode, quiet.returncode) == (0, 0)
-    remark = f"pixelwise: {data_dir / 'cifar-10-batches-py'} has other checksums than the official CIFAR-10"
-    assert sum(line.startswith(remark) for line in told.stderr.splitlines()) == 1
-    assert quiet.stderr == ""
+        printed = pixelwise(*EVALUATE, "--data-dir", data_dir).stderr
+        assert printed.count("the same twice") == printed.count("another") == 1
+    quiet = pixelwise(*EVALUATE, "--data-dir", data_dir, "--quiet")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
 def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, tmp_path, monkeypatch):
-    out = ["-o", tmp_path / "p.json"]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIXELWISE_DATA", "~/data")
-    assert pixelwise(*PALETTE, *out).returncode == 0
-    data_dir.rename(tmp_path / "cache-pixelwise")
+    assert pixelwise(*EVALUATE).returncode == 0
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache-pixelwise").rename(tmp_path / "cache" / "pixelwise")
+    data_dir.rename(tmp_path / "cache" / "pixelwise")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIXELWISE_DATA", "")
-    assert pixelwise(*PALETTE, *out).returncode == 0
+    assert pixelwise(*EVALUATE).returncode == 0
 
 
 def test_help_names_every_recipe_and_the_variable(pixelwise):

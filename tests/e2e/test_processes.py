@@ -9,11 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
-
-from fixtures import in_group
-from fixtures.halves import folder_of_halves
 
 pytestmark = pytest.mark.slow
 
@@ -149,39 +145,6 @@ def test_losses_are_those_of_one_process(environment):
     assert set(found) == {"cnn fp32", "cnn fp64", "unet fp32", "unet fp64"}
     assert max(found["cnn fp64"], found["unet fp64"]) < 1e-10
     assert max(found["cnn fp32"], found["unet fp32"]) < 1e-3
-
-
-def test_a_head_is_that_of_one_process(environment, tmp_path):
-    path = environment["PYTHONPATH"] + os.pathsep + str(SOURCE.parent / "tests")
-    script = SOURCE.parent / "tests" / "fixtures" / "in_group.py"
-    there = environment | {"PYTHONPATH": path}
-    done = subprocess.run([sys.executable, script, tmp_path, "3"], env=there, check=False)
-    assert done.returncode == 0
-    alone = in_group.heads()
-    for rank in range(3):
-        left = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        assert left["refused"] == "cannot read that"
-        assert set(left["heads"]) == set(alone)
-        for name, head in alone.items():
-            assert torch.allclose(left["heads"][name], head, atol=1e-4), name
-
-
-def test_finetune_shares_the_photos_to_look_at(environment, tmp_path):
-    folder = folder_of_halves(tmp_path / "halves", train=[0, 1, 2, 3], val=[4, 5], test=[6, 7])
-    learn = [sys.executable, "-m", "pixelwise", "finetune", f"folder:{folder}", "--sizes", "32", "--json"]
-    found = []
-    for num in (1, 2):
-        there = environment | {"PIXELWISE_CACHE": str(tmp_path / f"cache {num}")}
-        result, _ = finished(started([*learn, "--workers", num, "-o", tmp_path / f"{num}.head"], there))
-        found.append(result)
-    assert found[1]["after"]["miou"] == pytest.approx(found[0]["after"]["miou"], abs=1e-3)
-    assert found[1]["ridge"] == found[0]["ridge"]
-    (folder / "images" / "photo1.png").write_bytes(b"no photo")
-    running = started([*learn, "--workers", 2, "-o", tmp_path / "head"], environment)
-    out, err = running.communicate(timeout=300)
-    assert (running.returncode, out) == (2, "")
-    assert err.count("photo1.png: needed a whole photo") == 1
-    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(("num", "needed"), [(0, "at least 1"), (10_000, "at most ")])

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from pixelwise.colour import lightness
 from pixelwise.control.hints import Hint, hint_chroma
-from pixelwise.control.keep_grey import Box, grey_areas, likely_grey, paper, parse_area
-from pixelwise.control.options import Control
+from pixelwise.control.keep_grey import Box, grey_areas, likely_grey, paper
+from pixelwise.control.options import Control, parse_area
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pixelwise.batch.item import Item
 from pixelwise.batch.job import Job
 from pixelwise.errors import ConfigError, DataError, OutputError
-from pixelwise.files import checksum, plain_json, whole_file, write_text
+from pixelwise.files import checksum, plain_json, reason, whole_file, write_text
 
 PLAN, ABOUT, STATE = "plan.parquet", "plan.json", ".batch"
 GROUP_ROWS = 4096
@@ -161,8 +161,9 @@ def require_fresh(out: Path) -> None:
                     "in it; choose another -o"
                 )
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with -o") from error
+        raise OutputError(
+            f"cannot write into {out}: {reason(error)}; choose another folder with -o"
+        ) from error
 
 
 def _row(item: Item) -> dict[str, Any]:

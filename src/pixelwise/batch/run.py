@@ -24,6 +24,7 @@ from pixelwise.batch.plan import ABOUT, GROUP_ROWS, STATE, Plan, open_plan, requ
 from pixelwise.batch.sources import items
 from pixelwise.batch.work import Report, Todo, clear_runs
 from pixelwise.errors import ConfigError, Interrupted, OutputError
+from pixelwise.files import reason
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
@@ -190,7 +191,7 @@ def _alone(out: Path) -> Iterator[None]:
         state.mkdir(parents=True, exist_ok=True)
         opened = (state / "lock").open("ab")
     except OSError as error:
-        raise OutputError(f"cannot write into {out}: {(error.strerror or str(error)).lower()}") from error
+        raise OutputError(f"cannot write into {out}: {reason(error)}") from error
     with opened as lock:
         if not _locked(lock):
             raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o")

@@ -14,6 +14,7 @@ from pixelwise.batch.archives import parquet_items, tar_items
 from pixelwise.batch.item import Item
 from pixelwise.batch.names import Names, below, shown
 from pixelwise.errors import DataError
+from pixelwise.files import reason
 from pixelwise.photos.find import Failure, is_folder, walk_files
 from pixelwise.photos.formats import SUFFIXES
 
@@ -97,7 +98,7 @@ def _list(path: Path, names: Names) -> Iterator[Item]:
                     photo = os.path.join(folder, named)  # noqa: PTH118 - bytes that are no UTF-8 stay
                     yield _photo(Path(photo), names.give(below(photo, folder)))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _photo(path: Path, target: str) -> Item:

@@ -25,7 +25,7 @@ from pixelwise.batch.journal import Journal, Journals, Record
 from pixelwise.batch.names import shown
 from pixelwise.batch.plan import GROUP_ROWS, STATE, Plan, open_plan
 from pixelwise.errors import BatchError, OutputError, PhotoError, PixelwiseError
-from pixelwise.files import checksum
+from pixelwise.files import checksum, reason
 from pixelwise.photos.find import Failure, Found, Targets
 
 _MOST_TRIES = 3  # of an input whose worker died
@@ -231,7 +231,7 @@ class Worker:
             final.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(final)
         except OSError as error:
-            told = f"cannot write {final}: {(error.strerror or str(error)).lower()}"
+            told = f"cannot write {final}: {reason(error)}"
             if error.errno in _OF_THE_NAME:
                 raise PhotoError(f"{item.name}: {told}") from error
             raise BatchError(told) from error

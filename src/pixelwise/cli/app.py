@@ -84,14 +84,14 @@ def main() -> None:
 
 
 class _Once(logging.Filter):
-    """Says a remark once, however often a command comes upon it: a lab opens one data set fifty times."""
+    """Lets each message pass once in a command: a lab opens one data set fifty times."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True where it has not been said yet."""
+        """Return whether the message is new."""
         message = record.getMessage()
         if message in self._said:
             return False
@@ -100,10 +100,10 @@ class _Once(logging.Filter):
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command; give its exit code."""
+    """Run one command; return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger().handlers[0].addFilter(_Once())
-    warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
+    warnings.filterwarnings("ignore", module="PIL")  # damaged files are reported as errors of ours
     try:
         _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
@@ -142,7 +142,7 @@ def _describe_whole(tokens: Sequence[str]) -> None:
 
 
 def _finish(result: Any, common: Common) -> int:
-    """Print what a verb found; --help and --version give none, and of several processes one prints."""
+    """Print the result of a verb; --help and --version have none, and of several processes one prints."""
     if not isinstance(result, Outcome) or rank() != 0:
         return DONE
     if common.json:
@@ -161,7 +161,7 @@ def _run_as_one(tokens: Sequence[str]) -> int:
 
 
 def _misread(error: CycloptsError) -> str:
-    """What is wrong with a command, in one line, and where help is."""
+    """Return what is wrong with a command, in one line, and where help is."""
     verb = " ".join(error.command_chain or ())
     match error:
         case MissingArgumentError(keyword=str(option)):
@@ -178,7 +178,7 @@ def _misread(error: CycloptsError) -> str:
 
 
 def _stop_on_signals() -> None:
-    """Let a polite kill save state, as Ctrl-C does; once more, and the program is gone.
+    """Make SIGTERM save state, as Ctrl-C does; a second signal ends the program at once.
 
     Libraries that are interrupted while they stop leave traces of that all over the terminal. What is on disk
     is whole at any time.

@@ -1,4 +1,4 @@
-"""Options that every verb takes, and what every verb gives back."""
+"""Options that every verb takes, and the result that every verb returns."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pixelwise.launch import is_one_of_several
 class Common:
     """Options that every verb takes."""
 
-    json: Annotated[bool, Parameter(negative="")] = False
+    json: bool = False
     """Print one JSON object as the last line of standard output and nothing else on it."""
-    quiet: Annotated[bool, Parameter(negative="")] = False
+    quiet: bool = False
     """Show no progress and no remarks, only results and failures."""
-    seed: Annotated[int, Parameter()] = 0
+    seed: int = 0
     """Decides everything random."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
@@ -50,7 +50,7 @@ Weights = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a verb did: the values for --json, the sentence otherwise, and how many inputs failed."""
+    """The result of a verb: values for --json, a message otherwise, and how many inputs failed."""
 
     values: dict[str, Any] = field(default_factory=dict)
     message: str = ""
@@ -79,6 +79,6 @@ def starts_several(workers: int) -> bool:
 
 
 def say(message: str, *, quiet: bool = False, always: bool = False) -> None:
-    """Tell the user on standard error, where progress goes too."""
+    """Print a message on standard error, where progress goes too."""
     if always or not quiet:
         print(f"pixelwise: {message}", file=sys.stderr)

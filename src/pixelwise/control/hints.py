@@ -19,6 +19,8 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.view import shrunk_size
 
+__all__ = ["Hint", "hint_chroma", "light_at", "light_map", "tell_hints"]
+
 _SHORT_SIDE = (
     192  # of the map that hints spread on: chroma is seen at a quarter of a photo's own size, or less
 )

@@ -22,6 +22,8 @@ from pixelwise.errors import PhotoError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import Photo
 
+__all__ = ["Area", "Box", "grey_areas", "likely_grey", "paper"]
+
 _PAPER_SPREAD = 10.0  # of L around the paper's own
 _SIDE_FRAC = 0.85  # of a side of the picture that has to be paper, on three sides at least
 _WRITING_FRAC = 0.01  # of the picture: what is smaller and surrounded by paper is writing or a stain on it

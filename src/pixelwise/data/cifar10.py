@@ -19,7 +19,7 @@ from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.pickles import byte_array, read_plain
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.files import checksum
+from pixelwise.files import checksum, reason
 
 CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """Names of the labels 0 to 9."""
@@ -146,7 +146,7 @@ def _read_record(path: Path) -> dict[object, object]:
             raise DataError(f"needed a file of about 31 MB, got {num_bytes} bytes")
         record = read_plain(path.read_bytes())
     except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {_REMEDY}") from error
+        raise DataError(f"cannot read {path}: {reason(error)}; {_REMEDY}") from error
     except DataError as error:
         raise DataError(f"{path}: {error}; {_REMEDY}") from error
     if not isinstance(record, dict):

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pixelwise.errors import DataError, DownloadError, OutputError
-from pixelwise.files import alone, checksum
+from pixelwise.files import alone, checksum, reason
 from pixelwise.progress import progress
 from pixelwise.version import __version__
 
@@ -236,6 +236,5 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
-        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error

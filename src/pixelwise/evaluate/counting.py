@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import torch
+
+from pixelwise.backbones import Backbone
 from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Maps, Weights, labels_by
 from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import Advance
@@ -21,6 +27,33 @@ class MapsSource(Protocol):
 
     def read(self) -> Maps:
         """Return its maps, size by size and, within a size, level by level."""
+
+
+@dataclass(frozen=True, eq=False)
+class FreshFeatures:
+    """Features of a photo by a backbone as it is now, computed when they are read and not kept."""
+
+    photo: Path
+    extractor: Extractor
+    sizes: Sequence[int]
+
+    def read(self) -> Maps:
+        """Return its maps, as `MapsSource`.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        multiple = self.extractor.backbone.multiple
+        images = [read_photo(self.photo, size, multiple) for size in self.sizes]
+        return [one for image in images for one in self.extractor(image)]
+
+
+def fresh_features(
+    photos: Sequence[LabelledPhoto], backbone: Backbone, sizes: Sequence[int], device: torch.device
+) -> list[FreshFeatures]:
+    """Return sources of photos' features by a backbone as it is now, read at short sides in pixels."""
+    extractor = Extractor(backbone, device=device)
+    return [FreshFeatures(one.photo, extractor, sizes) for one in photos]
 
 
 def count(

@@ -20,7 +20,7 @@ from pixelwise.features.entries import Entry, describe, encode
 from pixelwise.features.extraction import READING, Extractor, computed_in, read_photo
 from pixelwise.features.store import Store
 from pixelwise.features.tiling import Maps
-from pixelwise.files import checksum
+from pixelwise.files import checksum, reason
 from pixelwise.frozen import certified
 from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.view import View
@@ -69,7 +69,7 @@ class PhotoFile:
             state = _state(path)
             return cls(path, checksum(path), state)
         except OSError as error:
-            raise PhotoError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+            raise PhotoError(f"{path}: cannot be read: {reason(error)}") from error
 
     def require_unchanged(self) -> None:
         """Refuse a file that is no longer the one that was summed up: its features would get a wrong name.

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,15 +26,12 @@ from torch import Tensor, nn
 
 from pixelwise.backbones import Backbone
 from pixelwise.config import Precision
-from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.evaluate.counting import count
-from pixelwise.features import Extractor, read_photo
+from pixelwise.evaluate.counting import count, fresh_features
 from pixelwise.finetune.batches import batches, finite
 from pixelwise.finetune.policies import BACKBONE, LAST_LAYER, Learner, learned_names
 from pixelwise.finetune.shots import random_crop
 from pixelwise.finetune.task import FinetuneTask, LearnedHead
 from pixelwise.frozen import certified, fingerprint, freeze, names_below
-from pixelwise.head import Maps
 from pixelwise.losses import class_weights
 from pixelwise.optimise import rate_frac
 from pixelwise.photos.view import WHOLE
@@ -76,8 +72,7 @@ def learn_in_epochs(
 ) -> LearnedHead:
     """Learn what the policy says, starting at an exact head; or as the handout does, if `start` is None.
 
-    Ctrl-C ends learning after a step. `score` says which epoch is best: mean intersection over union on the
-    photos to stop by, if None.
+    Ctrl-C ends learning after a step. The best epoch is kept: by `score`, or else by `miou_of`.
 
     Raises:
         DataError, PhotoError: a photo or its labels cannot be read.
@@ -118,14 +113,19 @@ def learn_in_epochs(
     changed = _changed(learned, task.backbone)
     learner.backbone.checksum = fingerprint(learner.backbone)
     facts = {
+        "policy": task.config.policy,
         "epochs": len(losses),
+        "best_epoch": _best(scores) if start else 0,
         "learning_rate": rate,
         "batch_size": task.config.batch_size,
+        "precision": run.precision,
         "losses": losses,
+        "watched": len(task.early_stop_set),
+        "watched_miou": scores,
     }
-    if start:
-        facts |= {"policy": task.config.policy, "best_epoch": _best(scores), "precision": run.precision}
-        facts |= {"watched": len(task.early_stop_set), "watched_miou": scores}
+    if not start:
+        for name in ("policy", "best_epoch", "precision", "watched", "watched_miou"):
+            del facts[name]
     assert watch.certificate is not None
     return LearnedHead(
         weights=learner.weights(),
@@ -255,32 +255,7 @@ def _describe(facts: dict[str, Any]) -> str:
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
     """Return the mean intersection over union, 0 to 1, of a network as it is on the photos to stop by."""
     photos = task.early_stop_set
-    (counts,) = count([learner.weights()], photos, fresh_features(photos, learner.backbone, task))
+    (counts,) = count(
+        [learner.weights()], photos, fresh_features(photos, learner.backbone, task.sizes, task.device)
+    )
     return functools.reduce(operator.add, counts).confusion.miou
-
-
-@dataclass(frozen=True, eq=False)
-class FreshFeatures:
-    """Features of a photo by a backbone as it is now, computed when they are read and not kept."""
-
-    photo: Path
-    extractor: Extractor
-    sizes: Sequence[int]
-
-    def read(self) -> Maps:
-        """Return its maps, size by size and, within a size, level by level.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
-        multiple = self.extractor.backbone.multiple
-        images = [read_photo(self.photo, size, multiple) for size in self.sizes]
-        return [one for image in images for one in self.extractor(image)]
-
-
-def fresh_features(
-    photos: Sequence[LabelledPhoto], backbone: Backbone, task: FinetuneTask
-) -> list[FreshFeatures]:
-    """Return sources of photos' features by a backbone as it is now, read as in a task."""
-    extractor = Extractor(backbone, device=task.device)
-    return [FreshFeatures(one.photo, extractor, task.sizes) for one in photos]

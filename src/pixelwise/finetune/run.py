@@ -16,7 +16,7 @@ from pixelwise.config import Device, FinetuneConfig
 from pixelwise.data import load_labelled
 from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.errors import Interrupted, PixelwiseError
-from pixelwise.evaluate.counting import count
+from pixelwise.evaluate.counting import count, fresh_features
 from pixelwise.features import FeatureCache, PhotoLook
 from pixelwise.files import require_writable
 from pixelwise.finetune.exact import extract, learn_last_layer
@@ -122,7 +122,11 @@ def finetune(
         write_head(out, head)
     scored_s = time.perf_counter()
     if config.then_all and labelled.val:
-        head = _learn_from_all(task, labelled, head)
+        whole = replace(task, shots=labelled.train + labelled.val)
+        facts = {name: head.facts[name] for name in ("scored_on", "num_scored", "scores") if scored}
+        facts["scored_num_images"] = head.facts["num_images"]
+        head = _head(whole, labelled, _learn(whole), out)
+        head = replace(head, facts=head.facts | facts)
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -142,16 +146,6 @@ def _learn(task: FinetuneTask) -> LearnedHead:
     return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
 
 
-def _learn_from_all(task: FinetuneTask, labelled: LabelledPhotos, scored: Head) -> Head:
-    """Learn the head anew, from the photos of `val` as well; it keeps the scores of the one before."""
-    whole = replace(task, shots=labelled.train + labelled.val)
-    head = _head(whole, labelled, _learn(whole), Path(scored.name))
-    kept = {
-        name: scored.facts[name] for name in ("scored_on", "num_scored", "scores") if name in scored.facts
-    }
-    return replace(head, facts=head.facts | kept | {"scored_num_images": scored.facts["num_images"]})
-
-
 def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:
     """Return the scores of what was learned, and of what learning began with.
 
@@ -167,9 +161,7 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
     with progress("scoring photos", len(photos)) as advance:
         counts = count(heads, photos, features, advance=advance)
     if learned.changed:
-        from pixelwise.finetune.epochs import fresh_features
-
-        fresh = fresh_features(photos, learned.backbone, task)
+        fresh = fresh_features(photos, learned.backbone, task.sizes, task.device)
         with progress("scoring photos anew", len(photos)) as advance:
             counts += count([learned.weights], photos, fresh, advance=advance)
     scores = [SegmentationScores.of(one, task.classes, task.config.seed) for one in counts]
@@ -187,7 +179,7 @@ def random_head(weights: Weights, seed: int) -> Weights:
 
 
 def _head(task: FinetuneTask, labelled: LabelledPhotos, learned: LearnedHead, out: Path) -> Head:
-    """Return what was learned with the facts of its file, none of which differs from run to run."""
+    """Return what was learned with the facts of its file."""
     facts = {
         "source": labelled.name,
         "num_images": len(task.shots),
@@ -212,5 +204,4 @@ def _head(task: FinetuneTask, labelled: LabelledPhotos, learned: LearnedHead, ou
 
 def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
     """Return the marks of the photos, copies once."""
-    digests = file_checksums(one.photo for one in photos)
-    return [photo_mark(digest) for digest in dict.fromkeys(digests.values())]
+    return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

@@ -5,7 +5,6 @@ covariance: how far a pixel's logits vary under it says how much is unknown ther
 one after which logits vary least, on average over the pixels of all candidates. The curvature of logistic
 regression needs no labels but only how sure the head is, so that photos are chosen one after another before
 any of them is labelled, and near copies of a chosen one add nothing any more.
-
 Of what was tried, entropy, margin, distance and others, this gained most: `benchmarks/suggest.py`.
 
 Source: D. Cohn, Z. Ghahramani, M. Jordan 1996, Active learning with statistical models, arXiv:cs/9603104; of

@@ -59,16 +59,15 @@ class LearnedHead:
     certificate: Certificate
     """Proof that nothing else changed."""
     how: str
-    """A few words for people."""
+    """How it was learned, for people."""
     facts: dict[str, Any]
-    """The same for the head's file; nothing that differs from run to run."""
+    """How it was learned, for the head's file; nothing that differs from run to run."""
     num_learned: int
     num_views: int
-    """Views of photos, each counted every time."""
     extract_s: float = 0.0
     """Seconds spent on features that were kept."""
     solve_s: float = 0.0
-    """Seconds spent on learning from them or, where none were kept, on everything."""
+    """Seconds spent on the rest."""
     changed: dict[str, Tensor] = field(default_factory=dict)
     """Parameters of the backbone that learned along, by name."""
     random_head: Weights | None = None

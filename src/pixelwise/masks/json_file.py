@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise.classnames import ClassNames
-from pixelwise.errors import DataError, LabelError
+from pixelwise.errors import DataError, LabelError, shortened
+from pixelwise.files import reason
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
 
@@ -29,7 +30,7 @@ def read_json(path: Path) -> Any:
             )
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: needed JSON, got something else ({error}); write the file again") from error
 
@@ -97,8 +98,7 @@ def class_number(classes: ClassNames, name: str, where: object) -> int:
 
 def short(value: object) -> str:
     """A value as a message shows it."""
-    shown = "nothing" if value is None else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return "nothing" if value is None else shortened(value)
 
 
 def _is_finite(value: object) -> bool:

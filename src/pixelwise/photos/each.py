@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from pixelwise.errors import ConfigError, OutputError
+from pixelwise.files import reason
 from pixelwise.photos.find import Failure, Found, Targets, count_subfolders, find_photos, is_folder
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.progress import progress
@@ -176,7 +177,5 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (
-            "it is a file" if isinstance(error, FileExistsError) else (error.strerror or str(error)).lower()
-        )
-        raise OutputError(f"cannot write into {folder}: {reason}; choose another folder with -o") from error
+        why = "it is a file" if isinstance(error, FileExistsError) else reason(error)
+        raise OutputError(f"cannot write into {folder}: {why}; choose another folder with -o") from error

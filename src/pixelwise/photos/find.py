@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.errors import OutputError, PixelwiseError, is_of_memory
+from pixelwise.files import reason
 from pixelwise.photos.formats import SUFFIXES
 
 
@@ -29,7 +30,7 @@ class Failure:
         if is_of_memory(error):
             return cls(path, f"{path}: needed more memory than there is")
         if isinstance(error, OSError):
-            return cls(path, f"{path}: {(error.strerror or str(error)).lower()}")
+            return cls(path, f"{path}: {reason(error)}")
         return cls(path, f"{path}: could not be done: {type(error).__name__}: {error}")
 
 
@@ -105,7 +106,7 @@ def _no_match(pattern: str) -> Failure:
 
 
 def _closed(error: OSError, folder: Path) -> Failure:
-    return Failure(folder, f"{folder}: cannot be searched: {(error.strerror or str(error)).lower()}")
+    return Failure(folder, f"{folder}: cannot be searched: {reason(error)}")
 
 
 def _walk(top: Path, recursive: bool, leave_out: Path | None) -> tuple[list[Found], list[Failure]]:

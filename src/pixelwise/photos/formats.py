@@ -16,6 +16,7 @@ import pyvips
 from PIL import Image as Pillow
 
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
+from pixelwise.files import reason
 
 VIPS_FORMATS = {
     "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -132,7 +133,7 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise PhotoError(f"{path}: cannot be read: {reason(error)}") from error
     if not head:
         raise PhotoError(f"{path}: needed a photo, got an empty file")
     return head
