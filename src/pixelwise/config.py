@@ -238,8 +238,6 @@ class FinetuneOptions:
     """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
     rebalance: float = 0.0
     """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
-    loss: Literal["pixels", "whole"] = "pixels"
-    """Of a sample of pixels, or of every labelled pixel at full size."""
     policy: Policy = "last-layer"
     """What learns: the last layer; with it the last stage of the network; or all of it. With stage and full
     the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
@@ -261,7 +259,6 @@ class FinetuneOptions:
             _require(value is None or 0 < value < float("inf"), name, value, "above 0")
         _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
         _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
-        _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
         _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
         _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
         if self.policy != "last-layer" and self.solver != "exact":
@@ -269,7 +266,7 @@ class FinetuneOptions:
                 f"solver {self.solver} learns the last layer alone, got policy {self.policy}; leave one out"
             )
         if self.solver == "adam":
-            self._refuse(("looks", "ridge", "rebalance", "loss"), "solver exact")
+            self._refuse(("looks", "ridge", "rebalance"), "solver exact")
         if not self.has_epochs:
             self._refuse(("epochs", "batch_size", "learning_rate"), "policy stage or full, or of solver adam")
 

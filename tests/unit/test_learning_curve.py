@@ -5,9 +5,12 @@ import pytest
 
 from fixtures.discs import folder_of_discs
 from pixelwise.config import FinetuneConfig
+from pixelwise.data.labelled import load_labelled_folder
 from pixelwise.errors import ConfigError
 from pixelwise.finetune.curve import curve_of, draw_for_curve, forecast, train_sizes
 from pixelwise.scores import Confusion, ImageCounts
+
+CONFIG = FinetuneConfig(source="folder")
 
 
 def image(num_right: int) -> ImageCounts:
@@ -84,11 +87,11 @@ def test_a_perfect_head_has_a_logarithm():
 def test_a_curve_needs_photos_to_score_on(tmp_path):
     folder = folder_of_discs(tmp_path / "discs", num_train=4, num_test=0)
     with pytest.raises(ConfigError, match="to score on"):
-        draw_for_curve(FinetuneConfig(source=f"folder:{folder}"))
+        draw_for_curve(CONFIG, load_labelled_folder(folder))
 
 
 def test_few_photos_are_drawn_several_times_and_all_once(tmp_path):
     folder = folder_of_discs(tmp_path / "discs", num_train=6, num_test=1)
-    draws = draw_for_curve(FinetuneConfig(source=f"folder:{folder}"))
-    assert [len(one) for one in draws.shots] == [2] * 5 + [5] * 5 + [6]
-    assert len(set(draws.shots[:5])) > 1
+    draws = draw_for_curve(CONFIG, load_labelled_folder(folder))
+    assert [len(one) for one in draws] == [2] * 5 + [5] * 5 + [6]
+    assert len(set(draws[:5])) > 1

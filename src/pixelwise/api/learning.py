@@ -110,7 +110,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 yield from crops_of(digest, label, own, maps)
 
         learned = learn_exactly(
-            crops, sum(map(len, views)), classes.num_classes, ridge=self.ridge, rebalance=self.rebalance
+            crops(), sum(map(len, views)), classes.num_classes, ridge=self.ridge, rebalance=self.rebalance
         )
         self.class_names_ = classes.names
         self.head_ = Head(

@@ -100,7 +100,7 @@ def _suggested_hints(result: Colourised) -> list[str]:
     lines = []
     for one in result.written:
         if one.hints:
-            lines.append(f"{printable(one.path)}: the true colours here would help most:")
+            lines.append(f"{printable(one.path)}: to tell the true colours here would help most:")
         for hint in one.hints:
             first, *others = hint.colours
             perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)

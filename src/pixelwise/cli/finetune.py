@@ -14,7 +14,7 @@ from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # their modules import torch
     from pixelwise.finetune import FinetuneResult
-    from pixelwise.finetune.curve import CurveDraws
+    from pixelwise.finetune.curve import LearningCurve
 
 _OF_COLOURS = ("backbone", "shots", "looks", "ridge")  # options that --task colour takes as well, and sizes
 
@@ -67,15 +67,18 @@ def finetune(
     if colours:
         raise ConfigError(f"--colours is an option of --task colour, got {colours}; leave it out")
     config = FinetuneConfig(source=source, seed=common.seed, **asdict(options))
+    from pixelwise.data import load_labelled
     from pixelwise.finetune import finetune as learn
-    from pixelwise.finetune.curve import draw_for_curve
+    from pixelwise.finetune.curve import draw_for_curve, learning_curve
 
     path = out or name.with_name(f"{name.name}.head.safetensors")
-    draws = draw_for_curve(config, data_dir) if curve else None  # refused before anything is learned
+    if curve:  # refused before anything is learned
+        labelled = load_labelled(source, data_dir, common.seed)
+        draws = draw_for_curve(config, labelled)
     result = learn(config, path, data_dir, common.device)
     values, lines = {"head": str(path)} | result.to_dict(), _described(result, path)
-    if draws:
-        more_values, more_lines = _curve(draws, path, common)
+    if curve:
+        more_values, more_lines = _report_curve(learning_curve(config, labelled, draws, common.device), path)
         values, lines = values | more_values, lines + more_lines
     return Outcome(values=values, message="\n".join(lines))
 
@@ -111,13 +114,11 @@ def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, co
     return Outcome(values=values, message="\n".join(lines))
 
 
-def _curve(draws: CurveDraws, path: Path, common: Common) -> tuple[dict[str, object], list[str]]:
-    """Learn the learning curve, and draw it beside the head."""
+def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
+    """Draw a learning curve beside the head, and describe it."""
     from pixelwise.figures import ON_LIGHT, draw_learning
     from pixelwise.files import write_bytes
-    from pixelwise.finetune.curve import learning_curve
 
-    found = learning_curve(draws, common.device)
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())

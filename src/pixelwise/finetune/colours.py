@@ -171,9 +171,7 @@ def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> Colour
     with certified(net.backbone) as watch, ONE_THREAD:
         sample = _sample(net, palette, pictures, [album.shots.index(one.photo) for one in wanted])
         extracted_s = time.perf_counter()
-        solved, chosen, _ = solve_sample(
-            sample, palette.num_classes, None, config.ridge, choose_ridge_by_loss
-        )
+        solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, choose_ridge_by_loss)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
     assert watch.certificate is not None

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from pixelwise.backbones import open_backbone
 from pixelwise.config import Device, FinetuneConfig
-from pixelwise.data import LabelledPhoto, load_labelled
+from pixelwise.data import LabelledPhoto, LabelledPhotos
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.counting import count
 from pixelwise.features import FeatureCache, PhotoLook
@@ -43,10 +43,6 @@ class CurveRow:
     """Mean over draws of shots; 95 of 100 single ones, on photos drawn anew, lie between low and high."""
     draws: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return {"shots": self.shots, "miou": self.miou.to_dict(), "draws": self.draws}
-
 
 @dataclass(frozen=True, kw_only=True)
 class LearningCurve:
@@ -59,7 +55,9 @@ class LearningCurve:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {
-            "curve": [row.to_dict() for row in self.rows],
+            "curve": [
+                {"shots": row.shots, "miou": row.miou.to_dict(), "draws": row.draws} for row in self.rows
+            ],
             "forecast": {"more": MORE, "at_most": self.gain.to_dict()} if self.gain else None,
         }
 
@@ -74,35 +72,19 @@ class LearningCurve:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CurveDraws:
-    """Photos to learn from, time and again, and photos to score on."""
-
-    config: FinetuneConfig
-    num_classes: int
-    shots: tuple[tuple[LabelledPhoto, ...], ...]
-    scored: tuple[LabelledPhoto, ...]
-
-
-def draw_for_curve(config: FinetuneConfig, data_dir: Path | None = None) -> CurveDraws:
+def draw_for_curve(config: FinetuneConfig, labelled: LabelledPhotos) -> list[tuple[LabelledPhoto, ...]]:
     """Draw 2, 5, 10, 20, ... photos, several times each, and all that `config` learns from.
-
-    They are scored on the photos that `finetune` scores on.
 
     Raises:
         ConfigError: there are fewer than 3 photos to learn from, or none to score on.
-        DataError: the photos or their masks are missing or do not belong together.
     """
-    labelled = load_labelled(config.source, data_dir, config.seed)
     photos = draw(labelled.train, config.shots, config.seed)
-    _, scored = labelled.require_held_out()
-    shots = []
+    labelled.require_held_out()
+    draws = []
     for num in train_sizes(len(photos)):
         num_draws = 1 if num == len(photos) else _DRAWS if num < _FEW else _FEW_DRAWS
-        shots += [draw(photos, num, config.seed + 1 + place) for place in range(num_draws)]
-    return CurveDraws(
-        config=config, num_classes=labelled.classes.num_classes, shots=tuple(shots), scored=scored
-    )
+        draws += [draw(photos, num, config.seed + 1 + place) for place in range(num_draws)]
+    return draws
 
 
 def train_sizes(num_photos: int) -> list[int]:
@@ -118,22 +100,25 @@ def train_sizes(num_photos: int) -> list[int]:
 
 
 def learning_curve(
-    draws: CurveDraws, device: Device = "auto", cache: FeatureCache | None = None
+    config: FinetuneConfig,
+    labelled: LabelledPhotos,
+    draws: Sequence[Sequence[LabelledPhoto]],
+    device: Device = "auto",
 ) -> LearningCurve:
-    """Learn the exact head of each draw from these photos alone, and score it at full size.
+    """Learn the exact head of each draw from these photos alone, and score it on what `finetune` scores on.
 
     Each head chooses its own ridge, unless the configuration has one.
 
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
-    config = draws.config
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    viewed = [view_shots(shots, config.looks) for shots in draws.shots]
-    at_scored = [PhotoLook(one.photo) for one in draws.scored]
+    viewed = [view_shots(shots, config.looks) for shots in draws]
+    _, scored = labelled.require_held_out()
+    at_scored = [PhotoLook(one.photo) for one in scored]
     wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
     with progress("extracting features", len(wanted)) as advance:
-        maps = (cache or FeatureCache()).maps(
+        maps = FeatureCache().maps(
             wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
         )
     found = dict(zip(wanted, maps, strict=True))
@@ -141,10 +126,10 @@ def learning_curve(
     with progress("learning from few and from many", len(viewed)) as advance:
         for some in viewed:
             features = [found[view] for view in views_in(some)]
-            heads.append(solve_head(config, draws.num_classes, some, features).solved.weights)
+            heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
             advance(1, f"{len(some)} photos")
-    with progress("scoring photos", len(draws.scored)) as advance:
-        counts = count(heads, draws.scored, [found[view] for view in at_scored], advance=advance)
+    with progress("scoring photos", len(scored)) as advance:
+        counts = count(heads, scored, [found[view] for view in at_scored], advance=advance)
     return curve_of([len(some) for some in viewed], counts, config.seed)
 
 

@@ -101,11 +101,5 @@ def solve_head(
             own = [next(sources) for _ in views]
             yield from crops_of(own[0].digest, shot.read_labels(), views, (one.read() for one in own))
 
-    return learn_exactly(
-        crops,
-        len(features),
-        num_classes,
-        ridge=config.ridge,
-        rebalance=config.rebalance,
-        whole=config.loss == "whole",
-    )
+    num = len(features)
+    return learn_exactly(crops(), num, num_classes, ridge=config.ridge, rebalance=config.rebalance)

@@ -16,7 +16,6 @@ from pixelwise.head import (
     Moments,
     Pixels,
     Solved,
-    WholePhotos,
     choose_ridge,
     features_at,
     grid,
@@ -93,35 +92,27 @@ class ExactHead:
 
 
 def learn_exactly(
-    crops: Callable[[], Iterable[LabelledCrop]],
+    crops: Iterable[LabelledCrop],
     num_crops: int,
     num_classes: int,
     *,
     ridge: float | None = None,
     rebalance: float = 0.0,
-    whole: bool = False,
 ) -> ExactHead:
-    """Return the best head for some crops of photos, which `crops` gives anew each time it is called.
+    """Return the best head for a sample of the labelled pixels of crops, which are not kept.
 
-    `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
-    labelled pixel of every crop counts, through the enlargement, and all crops are held; without, a sample
-    of pixels does, and crops are not kept. `rebalance` is as in `losses.class_weights`.
+    `ridge` (None: chosen by photos left out) is on features scaled to deviation 1; `rebalance` is as in
+    `losses.class_weights`.
 
     Raises:
         LabelError: no pixel has a label, all have the same, or a label is no class.
     """
     with ONE_THREAD:  # pixels are shared among threads already
-        sample = sample_pixels(crops(), pixels_a_crop(num_crops))
+        sample = sample_pixels(crops, pixels_a_crop(num_crops))
         _require_two_classes(sample.labels)
-        # A sample may miss a class that whole photos have.
-        counts = class_counts((one.labels for one in crops()) if whole else [sample.labels], num_classes)
+        counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, rebalance) if rebalance else None
-        solved, chosen, moments = solve_sample(sample, num_classes, weights, ridge)
-        if whole:
-            seen = list(crops())
-            maps, labels = [one.maps for one in seen], [one.labels for one in seen]
-            photos = WholePhotos(maps, labels, num_classes, weights)
-            solved = solve(photos, solved.ridge, solved.weights, moments)
+        solved, chosen = solve_sample(sample, num_classes, weights, ridge)
     return ExactHead(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
 
 
@@ -190,14 +181,14 @@ def solve_sample(
     class_weights: Tensor | None,
     ridge: float | None,
     choose: Choose = choose_ridge,
-) -> tuple[Solved, Chosen | None, Moments]:
-    """Return the best head of a sample, how its ridge was chosen if it is None, and the features' moments."""
+) -> tuple[Solved, Chosen | None]:
+    """Return the best head of a sample, and how its ridge was chosen if it is None."""
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments, chosen = Moments.of(pixels), None
     if ridge is None:
         chosen = _best_ridge(sample, num_classes, class_weights, moments, choose)
         ridge = chosen.ridge if chosen else DEFAULT_RIDGE
-    return solve(pixels, ridge, chosen.start if chosen else None, moments), chosen, moments
+    return solve(pixels, ridge, chosen.start if chosen else None, moments), chosen
 
 
 def _best_ridge(
