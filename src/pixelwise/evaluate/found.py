@@ -111,14 +111,14 @@ class ColourEvaluation:
 
 def _notes(found: ColourEvaluation) -> Iterator[str]:
     if found.colourless:
-        yield f"without colour, left out: {listed([one.name for one in found.colourless])}"
+        yield f"without colour, left out: {_listed([one.name for one in found.colourless])}"
     if found.toned:
         yield (
             "of few colours, scored all the same; if any of them is a toned print, take it out: "
-            f"{listed([one.name for one in found.toned])}"
+            f"{_listed([one.name for one in found.toned])}"
         )
     if found.failed:
-        yield f"could not be scored: {listed([one.path.name for one in found.failed])}"
+        yield f"could not be scored: {_listed([one.path.name for one in found.failed])}"
     yield (
         "compare only figures of the same photos at the same size: colours differ less in small pictures; "
         "sets differ by more than methods do, so compare with the baselines beside"
@@ -151,7 +151,7 @@ def _warnings(found: ColourEvaluation) -> Iterator[str]:
         yield (
             f"lost on {len(strange)} of {len(found.photos)} photos, perhaps of a kind that the network never "
             "learned: their colours would surprise it less were all its classes equally likely: "
-            f"{listed([one.path.name for one in strange])}"
+            f"{_listed([one.path.name for one in strange])}"
         )
     baseline = found.scores.get(PRIOR, {}).get("cross_entropy")
     loss = found.scores[MODEL]["cross_entropy"]
@@ -178,7 +178,6 @@ def _learned_from(model: str, source: str) -> bool:
     return False
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names in a row, the first ten of many."""
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more

@@ -21,8 +21,6 @@ from pixelwise.config import Device
 from pixelwise.data import LabelledPhoto, LabelledPhotos
 from pixelwise.data.labelled import Part, file_checksums
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.evaluate.counting import count
-from pixelwise.evaluate.found import listed
 from pixelwise.features import FeatureCache, PhotoMaps
 from pixelwise.heads import Head
 from pixelwise.photos.duplicates import find_duplicates
@@ -33,6 +31,7 @@ from pixelwise.scores import Calibration, ImageCounts, SegmentationScores
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
+_MOST_NAMED = 10  # photos in a note
 HEAD = "head"
 
 
@@ -135,7 +134,7 @@ def evaluate_head(
             [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
         )
     if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
-        notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
+        notes.insert(0, f"the head saw {_listed(known)} as it learned, scored here: its scores are too good")
     others: Mapping[str, Baseline] = {}
     if baselines and learned_from:
         shots = learned_from[:: -(-len(learned_from) // _MOST_SHOTS)]
@@ -146,14 +145,14 @@ def evaluate_head(
         notes.append(
             "baselines that learn have no other photos to learn from here: --part val compares with them"
         )
-    with progress("scoring photos", len(photos)) as advance:
-        (counts,) = count([head.weights], photos, features, detailed=True, advance=advance)
-    compared = _count_baselines(others, photos, head.classes.num_classes)
+    counts = _count(head, others, photos, features)
     scores = {
-        name: SegmentationScores.of(one, head.classes, seed)
-        for name, one in ({HEAD: counts} | compared).items()
+        name: SegmentationScores.of([one[name] for one in counts], head.classes, seed)
+        for name in (HEAD, *others)
     }
-    judged = (Judged(photo, source, one) for photo, source, one in zip(photos, features, counts, strict=True))
+    judged = (
+        Judged(photo, source, one[HEAD]) for photo, source, one in zip(photos, features, counts, strict=True)
+    )
     return HeadEvaluation(
         head=head,
         source=labelled.name,
@@ -201,29 +200,36 @@ def _shown(shots: Sequence[LabelledPhoto]) -> Iterator[tuple[UInt8[ndarray, "H W
             advance(1, shot.stem)
 
 
-def _count_baselines(
-    baselines: Mapping[str, Baseline], photos: Sequence[LabelledPhoto], num_classes: int
-) -> dict[str, list[ImageCounts]]:
-    """Return each baseline's counts of each photo, at the size of its labels."""
+def _count(
+    head: Head,
+    baselines: Mapping[str, Baseline],
+    photos: Sequence[LabelledPhoto],
+    features: Sequence[PhotoMaps],
+) -> list[dict[str, ImageCounts]]:
+    """Of each photo, the counts of the head and of each baseline, at the size of its labels."""
+    num_classes = head.classes.num_classes
 
-    def of_photo(photo: LabelledPhoto) -> dict[str, ImageCounts]:
-        labels, pixels = photo.read_labels().numpy(), read_pixels(photo.photo)
+    def of_photo(photo: LabelledPhoto, source: PhotoMaps) -> dict[str, ImageCounts]:
+        labels, maps = photo.read_labels(), source.read()
+        size, known = (labels.shape[0], labels.shape[1]), labels.numpy()
+        given = {HEAD: head.weights.labels(maps, size).numpy()}
+        if baselines:
+            pixels = read_pixels(photo.photo)
+            given |= {name: baseline.segment(pixels) for name, baseline in baselines.items()}
+        chances = {HEAD: head.weights.logits(maps, size).softmax(0)}  # baselines have none
         return {
-            name: ImageCounts.of(one.segment(pixels), labels, num_classes, with_boundary=True)
-            for name, one in baselines.items()
+            name: ImageCounts.of(one, known, num_classes, probabilities=chances.get(name), with_boundary=True)
+            for name, one in given.items()
         }
 
-    counted: dict[str, list[ImageCounts]] = {name: [] for name in baselines}
-    if not baselines:
-        return counted
+    counted = []
     with (
         ONE_THREAD,
-        progress("scoring baselines", len(photos)) as advance,
+        progress("scoring photos", len(photos)) as advance,
         ThreadPoolExecutor(_THREADS) as pool,
     ):
-        for photo, by_name in zip(photos, pool.map(of_photo, photos), strict=True):
-            for name, counts in by_name.items():
-                counted[name].append(counts)
+        for photo, counts in zip(photos, pool.map(of_photo, photos, features), strict=True):
+            counted.append(counts)
             advance(1, photo.stem)
     return counted
 
@@ -248,6 +254,11 @@ def _without(
 
 
 def _told(twins: Sequence[tuple[Path, Path]], part: str, left_out: bool) -> str:
-    pairs = listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
+    pairs = _listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
     remedy = "left out" if left_out else "--without-duplicates leaves them out"
     return f"in the part {part} and, saved anew, in the part train as well: {pairs}; {remedy}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
