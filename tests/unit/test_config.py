@@ -59,11 +59,9 @@ def test_a_foreign_dictionary_is_refused():
     [
         ({"solver": "adam", "policy": "stage"}, "solver adam learns the last layer alone, got policy stage"),
         ({"solver": "adam", "ridge": 0.1}, "ridge is an option of solver exact; leave it out"),
-        ({"solver": "adam", "loss": "whole"}, "loss is an option of solver exact; leave it out"),
         ({"epochs": 3}, "epochs is an option of policy stage or full, or of solver adam; leave it out"),
         ({"learning_rate": 0.1}, "learning-rate is an option of policy stage or full"),
         ({"batch_size": 4}, "batch-size is an option of policy stage or full"),
-        ({"advise": True, "policy": "full"}, "advise is given beside policy last-layer and solver exact"),
         ({"solver": "adam", "learning_rate": -1.0}, "learning-rate needs to be above 0, got -1.0"),
         ({"solver": "adam", "batch_size": 0}, "batch-size needs to be at least 1, got 0"),
         ({"policy": "stage", "epochs": -1}, "epochs needs to be at least 0, got -1"),
