@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from pixelwise.errors import ConfigError, shortened
+from pixelwise.errors import ConfigError
 
 LEARNED = "learned"
 """The name of a palette that a run learns from its own pictures."""
@@ -211,9 +211,7 @@ class RunConfig:
                 train=train,
             )
         except (KeyError, TypeError) as error:
-            raise ConfigError(
-                f"needed a run's configuration, got {shortened(nested, 200)} ({error!r})"
-            ) from error
+            raise ConfigError(f"needed a run's configuration, got {nested!s:.200} ({error!r})") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,11 +361,11 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
         ConfigError: the name is no network of ours, or a value does not fit.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"needed a network's name and settings, got {shortened(values, 200)}")
+        raise ConfigError(f"needed a network's name and settings, got {values!s:.200}")
     values = dict(values)
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {shortened(name, 200)}")
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r:.200}")
     known = {f.name for f in fields(NET_CONFIGS[name])}
     if unknown := set(values) - known:
         raise ConfigError(
@@ -408,5 +406,4 @@ def _is_whole(value: object) -> bool:
 
 def _require(good: bool, name: str, value: object, needed: str) -> None:
     if not good:
-        got = value if isinstance(value, str) else repr(value)
-        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {got[:200]}")
+        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {value!s:.200}")

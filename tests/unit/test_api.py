@@ -177,7 +177,7 @@ def test_a_reference_and_what_stays_grey(flower, tmp_path):
     Image.fromarray(flower).save(tmp_path / "like.png")
     found = pixelwise.colourise(flower, reference=tmp_path / "like.png", keep_grey=["0,0,40,320"])
     assert np.ptp(np.asarray(found)[:30].astype(int), axis=2).max() <= 1
-    assert found.with_(saturation=0.5).options.control == found.options.control
+    assert found.with_(saturation=0.5).options.keep_grey == found.options.keep_grey
 
 
 def test_saved_pictures_say_what_they_are(coloured, tmp_path):
