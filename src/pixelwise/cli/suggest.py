@@ -64,7 +64,7 @@ def suggest(
         "num_candidates": len(photos),
         "num_known": len(known),
     }
-    title = f"{len(photos)} photos without labels, {len(known)} known; doubt that labels of each would settle:"
+    title = f"{len(photos)} photos without labels, {len(known)} known; doubt that labels of each will settle:"
     lines = [f"{100 * one.gain:5.1f} %  {one.photo}" for one in suggested]
     return Outcome(values=values, message="\n".join([title, *lines]))
 
