@@ -32,12 +32,12 @@ from pixelwise.backbones import Backbone, open_backbone
 from pixelwise.config import FinetuneConfig
 from pixelwise.data import LabelledPhotos, load_labelled
 from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.evaluate.counting import count, fresh_features
 from pixelwise.features import FeatureCache
+from pixelwise.finetune.epochs import learn_in_epochs
 from pixelwise.finetune.exact import learn_last_layer
-from pixelwise.finetune.lesson import Lesson, Taught
-from pixelwise.finetune.loop import learn_by_adam
-from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.shots import draw
+from pixelwise.finetune.task import FinetuneTask, LearnedHead
 from pixelwise.processor import choose_device
 from pixelwise.scores import SegmentationScores
 
@@ -77,18 +77,18 @@ def compare(
     """Seconds and IoU of one draw of photos."""
     with tempfile.TemporaryDirectory() as folder:
         cache = FeatureCache(Path(folder))
-        first_s, first, lesson = ours(labelled, num, sizes, seed, cache)
+        first_s, first, task = ours(labelled, num, sizes, seed, cache)
         second_s, _, _ = ours(other, num, sizes, seed, cache)
         start_s = time.perf_counter()
-        theirs = by_adam(replace(lesson, backbone=open_backbone()))
+        theirs = by_adam(replace(task, backbone=open_backbone()))
         loop_s = time.perf_counter() - start_s
-        (mine, handouts) = (score(lesson, taught, scored) for taught in (first, theirs))
+        (mine, handouts) = (score(task, learned, scored) for learned in (first, theirs))
     return {
         "first_s": first_s,
         "extract_s": first.extract_s,
         "second_s": second_s,
         "loop_s": loop_s,
-        "num_looks": first.num_looks,
+        "num_looks": first.num_views,
         "iou": mine.iou["flower"].value,
         "loop_iou": handouts.iou["flower"].value,
         "num_scored": mine.num_images,
@@ -97,22 +97,22 @@ def compare(
 
 def ours(
     labelled: LabelledPhotos, num: int, sizes: tuple[int, ...], seed: int, cache: FeatureCache
-) -> tuple[float, Taught, Lesson]:
+) -> tuple[float, LearnedHead, FinetuneTask]:
     start_s = time.perf_counter()
-    lesson = lesson_of(labelled, num, sizes, open_backbone(), cache, seed)
-    taught = learn_last_layer(lesson)
-    return time.perf_counter() - start_s, taught, lesson
+    task = task_of(labelled, num, sizes, open_backbone(), cache, seed)
+    learned = learn_last_layer(task)
+    return time.perf_counter() - start_s, learned, task
 
 
-def lesson_of(
+def task_of(
     labelled: LabelledPhotos,
     num: int,
     sizes: tuple[int, ...],
     backbone: Backbone,
     cache: FeatureCache,
     seed: int,
-) -> Lesson:
-    return Lesson(
+) -> FinetuneTask:
+    return FinetuneTask(
         config=FinetuneConfig(source=labelled.name, sizes=sizes, seed=seed),
         classes=labelled.classes,
         shots=draw(labelled.train, num, seed),
@@ -123,21 +123,21 @@ def lesson_of(
     )
 
 
-def by_adam(lesson: Lesson, epochs: int = EPOCHS) -> Taught:
+def by_adam(task: FinetuneTask, epochs: int = EPOCHS) -> LearnedHead:
     config = FinetuneConfig(
-        source=lesson.config.source,
-        sizes=lesson.sizes,
+        source=task.config.source,
+        sizes=task.sizes,
         solver="adam",
         epochs=epochs,
-        seed=lesson.config.seed,
+        seed=task.config.seed,
     )
-    return learn_by_adam(replace(lesson, config=config))
+    return learn_in_epochs(replace(task, config=config))
 
 
-def score(lesson: Lesson, taught: Taught, photos: tuple[LabelledPhoto, ...]) -> SegmentationScores:
-    sources = uncached(photos, taught.backbone, lesson)
-    (counts,) = count([taught.weights], photos, sources)
-    return SegmentationScores.of(counts, lesson.classes)
+def score(task: FinetuneTask, learned: LearnedHead, photos: tuple[LabelledPhoto, ...]) -> SegmentationScores:
+    sources = fresh_features(photos, learned.backbone, task.sizes, task.device)
+    (counts,) = count([learned.weights], photos, sources)
+    return SegmentationScores.of(counts, task.classes)
 
 
 def tell(what: str, rounds: list[dict[str, float]]) -> None:
@@ -168,14 +168,14 @@ def extrapolate(labelled: LabelledPhotos, name: str, num_timed: tuple[int, int],
     torch.manual_seed(0)
     backbone = open_backbone(name, random_weights=True)
 
-    def lesson(num: int, cache: FeatureCache) -> Lesson:
-        made = lesson_of(labelled, num, (HANDOUT_SIZE,), backbone, cache, 0)
+    def task(num: int, cache: FeatureCache) -> FinetuneTask:
+        made = task_of(labelled, num, (HANDOUT_SIZE,), backbone, cache, 0)
         return replace(made, config=replace(made.config, looks=1))
 
     with tempfile.TemporaryDirectory() as folder:
-        whole = lesson(num, FeatureCache(Path(folder)))
+        whole = task(num, FeatureCache(Path(folder)))
         first_s, second_s = (timed(lambda: learn_last_layer(whole)) for _ in range(2))
-        few_s, more_s = (timed(lambda n=n: by_adam(lesson(n, whole.cache), epochs=1)) for n in num_timed)
+        few_s, more_s = (timed(lambda n=n: by_adam(task(n, whole.cache), epochs=1)) for n in num_timed)
     fewer, more = num_timed
     each_s = (more_s - few_s) / (more - fewer)
     loop_s = few_s + (EPOCHS * num - fewer) * each_s

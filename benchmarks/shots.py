@@ -51,8 +51,8 @@ def score(shots: int, num_draws: int, folder: Path, way: dict[str, Any]) -> None
     for seed in range(num_draws):
         config = FinetuneConfig(source="flowers17", shots=shots, seed=seed, **way)
         result = finetune(config, folder / "head.safetensors", cache=cache)
-        scores.append(result.after.iou["flower"].value)
-        solve_s.append(result.taught.solve_s)
+        scores.append(result.scores.after.iou["flower"].value)
+        solve_s.append(result.learned.solve_s)
     facts = result.head.facts
     spread = f"sd {statistics.stdev(scores):.4f}, n = {num_draws}" if num_draws > 1 else "n = 1"
     print(

@@ -23,7 +23,7 @@ from torch import Tensor
 from pixelwise.backbones import open_backbone
 from pixelwise.data import LabelledPhoto, load_labelled
 from pixelwise.features import FeatureCache
-from pixelwise.finetune.last_layer import Look, gather
+from pixelwise.finetune.last_layer import LabelledCrop, sample_pixels
 from pixelwise.finetune.suggest import Basis, choose, doubt, lattice
 from pixelwise.head import Pixels, Weights, solve
 from pixelwise.progress import progress, show_progress
@@ -42,10 +42,10 @@ class Pool:
         with progress("looking at photos", len(photos)) as advance:
             maps = cache.maps([one.photo for one in photos], backbone, advance=advance)
         looks = [
-            Look(i, one.read(), photo.read_labels())
+            LabelledCrop(i, one.read(), photo.read_labels())
             for i, (photo, one) in enumerate(zip(photos, maps, strict=True))
         ]
-        self.pixels = [gather([look], PIXELS_A_PHOTO) for look in looks]
+        self.pixels = [sample_pixels([look], PIXELS_A_PHOTO) for look in looks]
         self.lattices = torch.stack([lattice(look.maps) for look in looks])
         self.points = Basis.of(self.lattices[::2].flatten(0, 1)).project(self.lattices)
         means = self.points.mean(1)

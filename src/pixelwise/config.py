@@ -151,87 +151,134 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinetuneConfig:
-    """Options of learning a head from masks."""
+class FinetuneOptions:
+    """How a head is learned from masks."""
 
-    source: str  # where photos and masks come from: flowers17, flowers17:classes, folder:PATH
-    backbone: str = "efficientnet_lite0"  # the frozen network; `timm:NAME` for any of timm's
-    weights: str | None = None  # file of the backbone's weights; those it was published with if not given
-    sizes: tuple[int, ...] = ()  # short sides in pixels at which photos are read; the backbone's own if empty
-    shots: int = 0  # photos drawn to learn from; 0: all of the part `train`
-    then_all: bool = False  # learn the head anew from the photos of `val`, too, once it is scored
-    looks: int = 0  # views of each photo, the first of the whole; 0: more the fewer photos
-    ridge: float | None = None  # weight decay, on features scaled to deviation 1; None: chosen
-    rebalance: float = 0.0  # weight rare classes up: 0 not at all, 1 until all weigh the same
-    loss: Literal["pixels", "whole"] = "pixels"  # of sampled pixels, or of all at full size
-    policy: Policy = "last-layer"  # learn the head, or the last stage or all of the backbone with it
-    solver: Literal["exact", "adam"] = "exact"  # adam: the handout's loop, to compare with
-    epochs: int = 0  # 0: 10 of the handout's loop, at most 20 of the policies stage and full
-    batch_size: int = 8  # photos in a step, of the same three
-    learning_rate: float | None = None  # None: 0.01 of the handout's loop, 0.0001 of a backbone
-    advise: bool = False  # measure what the policy stage would gain, and what it would cost
-    seed: int = 0  # decides which photos are drawn; with epochs, also their order and how they are varied
+    backbone: str = "efficientnet_lite0"
+    """The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101, deeplabv3_resnet50,
+    deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME."""
+    weights: str | None = None
+    """File of the backbone's weights, where they are neither installed nor downloaded."""
+    sizes: tuple[int, ...] = ()
+    """Short sides in pixels at which photos are read; the backbone's own if not given."""
+    shots: int = 0
+    """Photos to learn from, drawn by --seed; 0: all of the training part."""
+    then_all: bool = False
+    """Once the head is scored on the photos held out, learn it anew from these, too; its scores stay those of
+    before."""
+    looks: int = 0
+    """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
+    ridge: float | None = None
+    """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
+    rebalance: float = 0.0
+    """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
+    policy: Policy = "last-layer"
+    """What learns: the last layer; with it the last stage of the network; or all of it. With stage and full
+    the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
+    solver: Literal["exact", "adam"] = "exact"
+    """Of the last layer: exact, or adam, the handout's loop, to compare with."""
+    epochs: int = 0
+    """Passes over the photos; 0: 10 with --solver adam, at most 20 with --policy stage or full."""
+    batch_size: int = 8
+    """Photos in a step, of the same."""
+    learning_rate: float | None = None
+    """Of the same; if not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
 
     def __post_init__(self) -> None:
-        _require_ranges(
-            self,
-            at_least_0="shots looks epochs",
-            at_least_1="batch_size",
-            above_0="learning_rate ridge",
-            fractions="rebalance",
-        )
+        for name in ("shots", "looks", "epochs"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        for name in ("learning_rate", "ridge"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < float("inf"), name, value, "above 0")
         _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
-        _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
+        _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
         _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
         _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
-        self._require_use()
-        require_seed(self.seed)
-
-    @property
-    def has_epochs(self) -> bool:
-        """Whether photos are passed over in epochs, instead of once."""
-        return self.policy != "last-layer" or self.solver == "adam"
-
-    def _require_use(self) -> None:
-        """Refuse options that would do nothing."""
         if self.policy != "last-layer" and self.solver != "exact":
             raise ConfigError(
                 f"solver {self.solver} learns the last layer alone, got policy {self.policy}; leave one out"
             )
-        if self.advise and self.has_epochs:
-            raise ConfigError(
-                "advise is given beside policy last-layer and solver exact; leave the others out"
-            )
         if self.solver == "adam":
-            self._refuse(("looks", "ridge", "rebalance", "loss"), "solver exact")
+            self._refuse(("looks", "ridge", "rebalance"), "solver exact")
         if not self.has_epochs:
             self._refuse(("epochs", "batch_size", "learning_rate"), "policy stage or full, or of solver adam")
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it learns in passes over the photos, instead of solving once."""
+        return self.policy != "last-layer" or self.solver == "adam"
+
     def _refuse(self, names: tuple[str, ...], whose: str) -> None:
-        defaults = {one.name: one.default for one in fields(self)}
-        for name in names:
-            if getattr(self, name) != defaults[name]:
-                raise ConfigError(f"{name.replace('_', '-')} is an option of {whose}; leave it out")
+        """Refuse options that would do nothing."""
+        for one in fields(self):
+            if one.name in names and getattr(self, one.name) != one.default:
+                raise ConfigError(f"{one.name.replace('_', '-')} is an option of {whose}; leave it out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneConfig(FinetuneOptions):
+    """A whole job of learning a head from masks."""
+
+    source: str
+    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
+    seed: int = 0
+    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
+
+    def __post_init__(self) -> None:
+        FinetuneOptions.__post_init__(self)
+        require_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColourFinetuneConfig:
-    """Options of learning a linear network from colour photos."""
+    """How a linear network is learned from colour photos."""
 
-    source: str  # where they are: folder:PATH
-    backbone: str = "efficientnet_lite0"  # the frozen network whose features it reads
-    size: int = 192  # short side in pixels at which photos are read
-    shots: int = 0  # photos drawn to learn from; 0: all but those that are held out
-    looks: int = 0  # views of each photo, the first of the whole; 0: more the fewer photos
-    num_colours: int = 0  # classes per pixel; 0: 32, or fewer where the photos have fewer colours
-    ridge: float | None = None  # weight decay, on features scaled to deviation 1; None: chosen
-    seed: int = 0  # decides which photos are drawn, and where the palette's search begins
+    source: str
+    """Where they are: folder:PATH."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network whose features it reads."""
+    size: int = 192
+    """Short side in pixels at which photos are read."""
+    shots: int = 0
+    """Photos drawn to learn from; 0: all but those that are held out."""
+    looks: int = 0
+    """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
+    num_colours: int = 0
+    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
+    ridge: float | None = None
+    """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
+    seed: int = 0
+    """Decides which photos are drawn, and where the palette's search begins."""
 
     def __post_init__(self) -> None:
-        _require_ranges(self, at_least_0="shots looks", above_0="ridge")
+        for name in ("shots", "looks"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(32 <= self.size <= 1024, "sizes", self.size, "from 32 to 1024")
         _require(0 <= self.num_colours <= 255, "num_colours", self.num_colours, "from 1 to 255")
+        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
         require_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentOptions:
+    """What is written beside the masks of photos."""
+
+    overlay: bool = False
+    """Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours laid
+    over it. A class 0 called background stays clear."""
+    opacity: float = 0.5
+    """How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    probabilities: bool = False
+    """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
+    cut_out: bool = False
+    """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
+    max_megapixels: float = 500.0
+    """Refuse larger photos."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.opacity <= 1, "opacity", self.opacity, "from 0 to 1")  # NaN is not, either
+        _require(self.max_megapixels > 0, "max_megapixels", self.max_megapixels, "above 0")
 
 
 HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
@@ -244,17 +291,17 @@ NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 
 def net_from_dict(values: dict[str, Any]) -> NetConfig:
-    """Read a network's configuration from plain values with its `name`.
+    """A network's configuration from plain values with its `name`.
 
     Raises:
         ConfigError: the name is no network of ours, or a value does not fit.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"needed a network's name and settings, got {_short(values)}")
+        raise ConfigError(f"needed a network's name and settings, got {values!s:.200}")
     values = dict(values)
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {_short(repr(name))}")
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r:.200}")
     known = {f.name for f in fields(NET_CONFIGS[name])}
     if unknown := set(values) - known:
         raise ConfigError(
@@ -264,10 +311,10 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
 
 
 def require_seed(seed: int) -> None:
-    """Refuse a seed below 0 or of more than 32 bits, which some generators do not take.
+    """Refuse a seed that one of the generators behind it does not take.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: it is below 0 or has more than 32 bits.
     """
     _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
 
@@ -288,37 +335,11 @@ def _require_kinds(config: NetConfig | TrainConfig) -> None:
             _require(type(value) is kind, name, value, "text" if kind is str else "yes or no")
 
 
-def _require_ranges(
-    config: object,
-    at_least_0: str = "",
-    at_least_1: str = "",
-    above_0: str = "",
-    fractions: str = "",
-    finite: str = "",
-) -> None:
-    """Refuse values of the named fields that are out of range; None is in any."""
-    infinity = float("inf")
-    for names, needed, in_range in (
-        (at_least_0, "at least 0", lambda value: 0 <= value < infinity),
-        (at_least_1, "at least 1", lambda value: 1 <= value < infinity),
-        (above_0, "above 0", lambda value: 0 < value < infinity),
-        (fractions, "between 0 and 1", lambda value: 0 <= value <= 1),
-        (finite, "finite", lambda value: abs(value) < infinity),
-    ):
-        for name in names.split():
-            value = getattr(config, name)
-            _require(value is None or in_range(value), name, value, needed)
-
-
 def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number of at most 64 bits."""
     return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _require(good: bool, name: str, value: object, needed: str) -> None:
     if not good:
-        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {_short(value)}")
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {value!s:.200}")

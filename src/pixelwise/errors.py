@@ -25,6 +25,12 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def shortened(value: object, most: int = 60) -> str:
+    """Return a value as a message shows it, cut off where it is longer than `most` characters."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 class PixelwiseError(Exception):
     """Anything this package raises on purpose."""
 

@@ -8,7 +8,6 @@ these, millions of numbers, and no others.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike on
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A linear head on a backbone, as it was published or with parts that learned along."""
+    """A linear head on a backbone as it was published, or with parts that learned along."""
 
     name: str
     """A shipped head's name, or the path it was read from."""
@@ -41,35 +40,30 @@ class Head:
     backbone: str
     """Name of the backbone, as `open_backbone` takes it."""
     backbone_checksum: str
-    """Of the backbone's weights, as they were before any learned."""
+    """SHA-256 of the backbone's weights before any learned."""
     sizes: tuple[int, ...]
-    """Short sides in pixels at which photos are read; the features of all of them together are the head's."""
+    """Short sides in pixels at which photos are read; the head reads the features of all together."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What is known of its learning, for people: data, ridge, gradient norm, scores, certificate."""
+    """How it was learned, for people: data, ridge, gradient norm, scores, certificate."""
+    changed: dict[str, Tensor] = field(default_factory=dict)
+    """The backbone's parameters that learned along, by name."""
+    changed_checksum: str = ""
+    """SHA-256 of the backbone with these; empty where none learned."""
 
     def knows(self, digest: str) -> bool:
-        """Whether it learned from the photo whose file has this SHA-256, or stopped by it.
-
-        No, where it does not say.
-        """
+        """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
         return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
-
-    changed: dict[str, Tensor] = field(default_factory=dict)
-    """Those of the backbone's parameters that learned along, by name."""
-    changed_checksum: str = ""
-    """Of the backbone with these; empty where none learned."""
 
     @property
     def num_bytes(self) -> int:
-        """Of its numbers."""
-        tensors: Iterable[Tensor] = (self.weights.weight, self.weights.bias, *self.changed.values())
-        return sum(one.nbytes for one in tensors)
+        """Size of its numbers."""
+        return sum(one.nbytes for one in (self.weights.weight, self.weights.bias, *self.changed.values()))
 
     def require(self, backbone: Backbone) -> None:
-        """Make sure that the head was learned on this backbone.
+        """Refuse a backbone that the head was not learned on.
 
         Raises:
-            CheckpointError: it was not.
+            CheckpointError: it is another one, or has other weights.
         """
         if backbone.checksum != self.backbone_checksum:
             raise CheckpointError(
@@ -83,7 +77,7 @@ class Head:
             )
 
     def dress(self, backbone: Backbone) -> Backbone:
-        """The backbone that the head reads: the one given, or a copy with the parts that learned along.
+        """Return the backbone that the head reads: the given one, or a copy with what learned along.
 
         Raises:
             CheckpointError: the head was learned on another backbone, or the parts are not as they were.
@@ -111,12 +105,12 @@ class Head:
 
 
 def photo_mark(digest: str) -> str:
-    """What a head's facts keep, in `photos`, of the SHA-256 of each photo it learned from."""
+    """Return the part of a photo's SHA-256 that a head's facts keep in `photos`."""
     return digest[:_MARK_DIGITS]
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head as one file that describes itself.
+    """Write a head as one file, with all that is needed to use it.
 
     Raises:
         OutputError: the file cannot be written.
@@ -137,7 +131,7 @@ def write_head(path: Path, head: Head) -> None:
 
 
 def open_head(name_or_path: str | Path) -> Head:
-    """A shipped head by its name, or a head file by its path.
+    """Read a shipped head by its name, or a head file by its path.
 
     Raises:
         CheckpointError: there is no such head, or the file is damaged or foreign.
@@ -172,7 +166,7 @@ def open_head(name_or_path: str | Path) -> Head:
 
 
 def is_head(name_or_path: str | Path) -> bool:
-    """Whether this is a shipped head's name or a head file, rather than a model or nothing.
+    """Return whether this is a shipped head's name or a head file.
 
     Raises:
         CheckpointError: it is a file that cannot be read.
@@ -182,7 +176,7 @@ def is_head(name_or_path: str | Path) -> bool:
 
 
 def find_head(name_or_path: str) -> Path:
-    """The file of a shipped head, or the path that was given.
+    """Return the file of a shipped head, or the path that was given.
 
     Raises:
         CheckpointError: there is no such head.

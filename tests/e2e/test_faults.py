@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.lessons import folder_of_halves
+from fixtures.halves import folder_of_halves
 
 pytestmark = pytest.mark.slow
 MEMORY = """

@@ -84,27 +84,22 @@ def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
     values, told = learn(pixelwise, few, "--colours", 4)
     assert values["before"] is values["after"] is None
     assert values["num_colours"] == 4
-    assert "all 3 photos are learned from, so how good the model is cannot be told" in told
+    assert "all 3 photos are learned from" in told
     assert open_model(folder.parent / "mine.safetensors").palette.num_classes == 4
 
 
 def test_options_of_the_other_task_are_refused(pixelwise, folder):
     for options, message in (
-        (("--task", "colour", "--policy", "stage"), "--policy is an option of --task mask; leave it out"),
-        (("--task", "colour", "--rebalance", 0.5), "--rebalance is an option of --task mask; leave it out"),
-        (("--task", "colour", "--curve"), "--curve is an option of --task mask; leave it out"),
+        (("--task", "colour", "--policy", "stage"), "--policy is an option of --task mask"),
+        (("--task", "colour", "--rebalance", 0.5), "--rebalance is an option of --task mask"),
+        (("--task", "colour", "--curve"), "options of --task mask"),
         (("--task", "colour", "--sizes", 64, 128), "--task colour reads photos at one size"),
-        (("--task", "colour", "--plan"), "--plan is an option of --task mask"),
-        (("--colours", 5), "--colours is an option of --task colour; leave it out"),
         (("--task", "colour", "--shots", 500), "needed 500"),
         (("--task", "colour", "--colours", 300), "num-colours needs to be from 1 to 255"),
     ):
         done = pixelwise("finetune", f"folder:{folder}", *options)
         assert done.returncode == 2
         assert message in done.stderr
-    done = pixelwise("plan", "finetune", f"folder:{folder}", "--task", "colour")
-    assert done.returncode == 2
-    assert "--task colour is an option of pixelwise finetune alone" in done.stderr
 
 
 def test_a_source_without_colour_photos_is_refused(pixelwise, tmp_path):

@@ -1,43 +1,40 @@
-"""The flow of finetune: what is refused early, written before anything can fail, and told of its photos."""
+"""The flow of finetune: what is refused early, what is written before anything can fail, what is scored."""
+
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
 
-from fixtures.lessons import folder_of_halves, lesson_on
+from fixtures.halves import folder_of_halves, task_on
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.config import FinetuneConfig
+from pixelwise.data.labelled import load_labelled_folder
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.features import FeatureCache
 from pixelwise.files import checksum
 from pixelwise.finetune import finetune
+from pixelwise.finetune.epochs import learn_in_epochs
 from pixelwise.finetune.exact import learn_last_layer
-from pixelwise.finetune.lesson import Taught
-from pixelwise.finetune.loop import learn_by_adam
 from pixelwise.finetune.run import score
+from pixelwise.finetune.task import make_task
 from pixelwise.head import Weights
 from pixelwise.heads import open_head
 
 RIDGE = {"ridge": 0.01}
 
 
-@pytest.fixture
-def backbone(monkeypatch):
-    """What finetune opens."""
-    one = tiny_backbone()
-    monkeypatch.setattr("pixelwise.finetune.run.open_backbone", lambda *_: one)
-    return one
-
-
-def learn(folder, **options):
+def learn(folder, backbone=None, **options):
     config = FinetuneConfig(source=f"folder:{folder}", sizes=(16, 32), **options)
-    return finetune(config, folder / "head", device="cpu", cache=FeatureCache(folder.with_name("cache")))
+    cache = FeatureCache(folder.with_name("cache"))
+    return finetune(config, folder / "head", device="cpu", cache=cache, backbone=backbone or tiny_backbone())
 
 
-def test_a_damaged_mask_to_score_on_leaves_the_head(backbone, tmp_path, caplog):
+def test_a_damaged_mask_to_score_on_leaves_the_head(tmp_path, caplog):
     folder = folder_of_halves(tmp_path / "halves", num=4, train=[0, 1, 2], val=[], test=[3])
     Image.new("L", (3, 3)).save(folder / "masks" / "photo3.png")
-    with pytest.raises(DataError, match="needed labels of the size"):
+    with pytest.raises(DataError, match="photo3"):
         learn(folder, **RIDGE)
     head = open_head(folder / "head")
     assert head.facts["num_images"] == 3
@@ -46,25 +43,19 @@ def test_a_damaged_mask_to_score_on_leaves_the_head(backbone, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("num", "last_stage", "options", "message"),
-    [
-        (3, True, {"advise": True}, "or 4 that are, got 0 and 3; label more"),
-        (4, False, {"advise": True}, "needs to know the last stage of tiny"),
-        (4, False, {"policy": "stage"}, "needs to know the last stage of tiny"),
-        (1, True, {"policy": "full"}, "the policy full needs a labelled photo to stop by"),
-    ],
+    ("num", "last_stage", "policy", "message"),
+    [(4, False, "stage", "the last stage of tiny"), (1, True, "full", "the policy full")],
 )
-def test_what_would_fail_at_the_end_is_refused_at_the_start(
-    backbone, tmp_path, num, last_stage, options, message
-):
+def test_what_would_fail_at_the_end_is_refused_at_the_start(tmp_path, num, last_stage, policy, message):
     folder = folder_of_halves(tmp_path / "halves", num=num)
+    backbone = tiny_backbone()
     backbone.last_stage = backbone.last_stage if last_stage else ()
     with pytest.raises(ConfigError, match=message):
-        learn(folder, **RIDGE, **options)
+        learn(folder, backbone, **RIDGE, policy=policy)
     assert backbone.net.seen == []
 
 
-def test_a_head_knows_the_photos_that_it_stopped_by(backbone, tmp_path):
+def test_a_head_knows_the_photos_that_it_stopped_by(tmp_path):
     parts = {"train": [0, 1, 2], "val": [3, 4], "test": [5]}
     folder = folder_of_halves(tmp_path / "halves", num=6, **parts)
     head = learn(folder, policy="stage", epochs=1, **RIDGE).head
@@ -72,37 +63,40 @@ def test_a_head_knows_the_photos_that_it_stopped_by(backbone, tmp_path):
     assert known == [True] * 5 + [False]
 
 
+def test_copies_of_a_photo_stay_on_one_side(tmp_path):
+    """Each of four photos is there four times; none to stop by is one to learn from."""
+    folder = folder_of_halves(tmp_path / "halves", num=4, train=list(range(16)), val=[], test=[])
+    for number in range(4, 16):
+        for part in ("images", "masks"):
+            shutil.copy(folder / part / f"photo{number % 4}.png", folder / part / f"photo{number}.png")
+    config, cache = FinetuneConfig(source="folder", policy="stage"), FeatureCache(tmp_path / "cache")
+    labelled = load_labelled_folder(folder)
+    task = make_task(config, labelled, torch.device("cpu"), cache, tiny_backbone())
+    contents = [{one.photo.read_bytes() for one in part} for part in (task.shots, task.early_stop_set)]
+    assert [len(one) for one in contents] == [3, 1]
+    assert len(task.shots) + len(task.early_stop_set) == 16
+
+
 def test_scores_before_adam_are_of_the_layer_that_it_began_with(tmp_path):
-    lesson = lesson_on(
-        tiny_backbone(), folder_of_halves(tmp_path / "halves"), solver="adam", epochs=1, learning_rate=1e-9
-    )
-    taught = learn_by_adam(lesson)
-    torch.testing.assert_close(taught.untaught.weight, taught.weights.weight, rtol=0, atol=1e-6)
-    before, _, after = score(lesson, taught, lesson.watched)
-    assert before.miou.value == pytest.approx(after.miou.value)
+    folder = folder_of_halves(tmp_path / "halves")
+    task = task_on(tiny_backbone(), folder, solver="adam", epochs=1, learning_rate=1e-9)
+    learned = learn_in_epochs(task)
+    torch.testing.assert_close(learned.random_head.weight, learned.weights.weight, rtol=0, atol=1e-6)
+    found = score(task, learned, task.early_stop_set)
+    assert found.before.miou.value == pytest.approx(found.after.miou.value)
 
 
 def test_a_head_that_learned_is_scored_itself_where_the_backbone_did_not(tmp_path):
-    lesson = lesson_on(tiny_backbone(), folder_of_halves(tmp_path / "halves"), **RIDGE)
-    exact = learn_last_layer(lesson)
+    task = task_on(tiny_backbone(), folder_of_halves(tmp_path / "halves"), **RIDGE)
+    exact = learn_last_layer(task)
     wrong = Weights(-exact.weights.weight, -exact.weights.bias)
-    taught = Taught(
-        weights=wrong,
-        backbone=lesson.backbone,
-        certificate=exact.certificate,
-        how="",
-        facts={},
-        num_learned=0,
-        num_looks=0,
-        start=exact.weights,
-    )
-    _, start, after = score(lesson, taught, lesson.watched)
-    assert after.miou.value < 0.2
-    assert start.miou.value > 0.8
+    found = score(task, replace(exact, weights=wrong, start=exact.weights), task.early_stop_set)
+    assert found.after.miou.value < 0.2
+    assert found.last_layer.miou.value > 0.8
 
 
-def test_a_class_without_pixels_is_named(backbone, tmp_path, caplog):
+def test_a_class_without_pixels_is_named(tmp_path, caplog):
     folder = folder_of_halves(tmp_path / "halves", num=4)
     (folder / "classes.json").write_text('{"names": ["background", "red", "green"]}')
     learn(folder, **RIDGE)
-    assert "no pixel learned from is of the class green: the head cannot find it" in caplog.text
+    assert "of the class green" in caplog.text

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pixelwise.errors import LabelError
-from pixelwise.finetune.last_layer import Look, learn_exactly, places_of
+from pixelwise.finetune.last_layer import LabelledCrop, learn_exactly, places_of
 from pixelwise.head import grid
 from pixelwise.labelspace import IGNORE
 
@@ -51,18 +51,19 @@ def test_of_many_scribbled_pixels_as_many_are_taken_as_were_asked_for_and_some_o
     assert len(places.unique(dim=0)) == len(places)
 
 
-def looks(*labels):
-    return [Look(n, (torch.randn(5, 8, 8, generator=GENERATOR),), one) for n, one in enumerate(labels)]
+def crops(*labels):
+    return [
+        LabelledCrop(n, (torch.randn(5, 8, 8, generator=GENERATOR),), one) for n, one in enumerate(labels)
+    ]
 
 
 def test_what_has_no_label_at_all_is_refused():
-    with pytest.raises(LabelError, match="got none: every pixel of the masks is ignored"):
-        learn_exactly(lambda: looks(nothing_labelled()), 1, 2)
+    with pytest.raises(LabelError, match="got none"):
+        learn_exactly(crops(nothing_labelled()), 1, 2)
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_class_that_is_nowhere_is_told(whole):
+def test_a_class_that_is_nowhere_is_named():
     labels = nothing_labelled()
     labels[0, 0], labels[5, 5] = 0, 3
-    learned = learn_exactly(lambda: looks(labels, labels), 2, 4, ridge=0.1, whole=whole)
-    assert learned.unseen == (1, 2)
+    learned = learn_exactly(crops(labels, labels), 2, 4, ridge=0.1)
+    assert learned.missing_classes == (1, 2)

@@ -22,18 +22,20 @@ from cyclopts import (
     CoercionError,
     CycloptsError,
     MissingArgumentError,
+    Parameter,
     Token,
     UnusedCliTokensError,
 )
 
-from pixelwise.cli.common import Common, Outcome, say
-from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.cli.common import Common, Outcome, Several, say
+from pixelwise.errors import Interrupted, PixelwiseError, ProcessLostError
 from pixelwise.files import plain_json
+from pixelwise.launch import is_restarted, launch, rank, rank_here
 from pixelwise.progress import show_progress
 from pixelwise.version import __version__
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-_IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts one prints
+_LOST = 3  # one process of several: whoever watches starts all again
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
@@ -41,32 +43,30 @@ app = App(
     help="A class for every pixel: colour grey photographs, cut things out, teach and train what does it.",
     version=__version__,
     help_format="markdown",  # which fills lines anew
+    default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
 )
 for _verbs, _target, _help in (
     (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
     (("train",), "learn:train", "Train a network on pictures."),
     (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
-    (
-        ("finetune",),
-        "finetune:finetune",
-        "Learn to cut out what a few masks show, or to colour as photos do.",
-    ),
+    (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show, or to colour like photos."),
     (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
+    (("count",), "count:count", "Count a network's weights, outputs and connections."),
     (("suggest",), "suggest:suggest", "Say which photos to label next."),
     (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
     (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
+    (("report",), "look:report", "Show a run as one self-contained page."),
+    (("visualise", "visualize"), "visualise:visualise", "Show what is inside a network."),
     (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
+    (("sweep",), "sweep:sweep", "Compare batch sizes, at equal epochs and at equal steps."),
     (("lab",), "lab:lab", "Answer every question of the assignment by measurement."),
     (("serve",), "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
-    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help)
+    _several = Parameter(consume_multiple=_verbs[0] in ("finetune", "suggest"))  # --sizes 224 448
+    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help, default_parameter=_several)
 
-
-plan = App(name="plan", help="Tell what a run will cost, before it begins: memory, FLOPs and time.")
-plan.command("pixelwise.cli.plan:finetune", help="What learning from masks will cost, by policy.")
-app.command(plan)
 
 batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
 batch.command("pixelwise.cli.batch:colourise", help="Colour any number of photos.")
@@ -84,14 +84,14 @@ def main() -> None:
 
 
 class _Once(logging.Filter):
-    """Says a remark once, however often a command comes upon it: a lab opens one data set fifty times."""
+    """Lets each message pass once in a command: a lab opens one data set fifty times."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True where it has not been said yet."""
+        """Return whether the message is new."""
         message = record.getMessage()
         if message in self._said:
             return False
@@ -100,26 +100,34 @@ class _Once(logging.Filter):
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command; give its exit code."""
+    """Run one command; return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger().handlers[0].addFilter(_Once())
-    warnings.filterwarnings("ignore", module="PIL")  # of damage in files, which is told in words of ours
+    warnings.filterwarnings("ignore", module="PIL")  # damaged files are reported as errors of ours
     try:
         _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
-        quiet = common.quiet or not _IS_RANK_0
+        quiet = common.quiet or rank() != 0
         show_progress(not quiet)
         logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
-        return _finish(command(*bound.args, **bound.kwargs), common)
+        result = command(*bound.args, **bound.kwargs)
+        return (
+            launch(result.num, _run_as_one, tokens)
+            if isinstance(result, Several)
+            else _finish(result, common)
+        )
     except CycloptsError as error:
         say(_misread(error), always=True)
         return WRONG
     except (Interrupted, KeyboardInterrupt) as error:
-        say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=not _IS_RANK_0)
+        say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=rank() != 0)
         return INTERRUPTED
+    except ProcessLostError as error:
+        say(str(error), quiet=rank_here() != 0 or is_restarted())
+        return _LOST
     except PixelwiseError as error:
-        say(str(error), quiet=not _IS_RANK_0)
+        say(str(error), quiet=rank_here() != 0)  # those on one machine see the same files
         return WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -134,8 +142,8 @@ def _describe_whole(tokens: Sequence[str]) -> None:
 
 
 def _finish(result: Any, common: Common) -> int:
-    """Print what a verb found; --help and --version give none, and of several processes one prints."""
-    if not isinstance(result, Outcome) or not _IS_RANK_0:
+    """Print the result of a verb; --help and --version have none, and of several processes one prints."""
+    if not isinstance(result, Outcome) or rank() != 0:
         return DONE
     if common.json:
         print(plain_json(result.values))
@@ -144,8 +152,16 @@ def _finish(result: Any, common: Common) -> int:
     return SOME_FAILED if result.num_failed else DONE
 
 
+def _run_as_one(tokens: Sequence[str]) -> int:
+    """Run a command as one of several processes; exit where another is gone, so that all start again."""
+    code = run(tokens)
+    if code == _LOST:
+        sys.exit(code)
+    return code
+
+
 def _misread(error: CycloptsError) -> str:
-    """What is wrong with a command, in one line, and where help is."""
+    """Return what is wrong with a command, in one line, and where help is."""
     verb = " ".join(error.command_chain or ())
     match error:
         case MissingArgumentError(keyword=str(option)):
@@ -162,7 +178,7 @@ def _misread(error: CycloptsError) -> str:
 
 
 def _stop_on_signals() -> None:
-    """Let a polite kill save state, as Ctrl-C does; once more, and the program is gone.
+    """Make SIGTERM save state, as Ctrl-C does; a second signal ends the program at once.
 
     Libraries that are interrupted while they stop leave traces of that all over the terminal. What is on disk
     is whole at any time.

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.photos import (
-    ColourOptions,
-    MaxMegapixels,
-    Recursive,
-    printable,
-    summary,
-    teller,
-    values_of,
-)
+from pixelwise.cli.photos import Recursive, printable, report_photo, summary, values_of
+from pixelwise.control.options import Area, ColouriseOptions, Hint, parse_area
 
 if TYPE_CHECKING:  # its module imports torch
     from pixelwise.colourising import Colourised
+
+
+def _hints(_type: Any, tokens: Sequence[Token]) -> tuple[Hint, ...]:
+    return tuple(Hint.parse(one.value) for one in tokens)
+
+
+def _areas(_type: Any, tokens: Sequence[Token]) -> tuple[Area, ...]:
+    return tuple(parse_area(one.value) for one in tokens)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class _Options(ColouriseOptions):
+    """Options of the verb: those of the job, some under other names."""
+
+    model: str | None = None
+    """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
+    provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
+    hints: Annotated[
+        tuple[Hint, ...], Parameter(name="--hint", converter=_hints, n_tokens=1, accepts_keys=False)
+    ] = ()
+    """The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it is
+    displayed; may be given several times. It spreads to what is alike in lightness and connected, and neither
+    temperature nor saturation change it."""
+    keep_grey: Annotated[tuple[Area, ...], Parameter(converter=_areas, n_tokens=1, accepts_keys=False)] = ()
+    """What stays as it is, several times if need be: paper, for mounts, borders and pages with their writing;
+    likely, for what is more likely grey than not; or a box as top,left,bottom,right."""
+    num_hints: Annotated[int, Parameter(name="--suggest-hints")] = 0
+    """Name N points, spread over the photo, whose true colours would help most, with the likeliest colours
+    there and the share of all doubt that the point settles. Four of them took the error of chroma from 17.6
+    to 13.5, where four at random left 14.6 (60 photos, benchmarks/next_hint.py)."""
 
 
 def colourise(
@@ -28,17 +55,8 @@ def colourise(
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    options: ColourOptions = ColourOptions(),  # noqa: B008 - frozen
-    hint: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    reference: Path | None = None,
-    reference_strength: float = 0.5,
-    alternatives: int = 1,
-    keep_grey: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    confidence: Annotated[bool, Parameter(negative="")] = False,
-    top_k: int = 0,
-    suggest_hints: int = 0,
+    options: _Options = _Options(),
     recursive: Recursive = False,
-    max_megapixels: MaxMegapixels = 500.0,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Colour photos: same size, same name, same lightness, their metadata kept.
@@ -53,52 +71,14 @@ def colourise(
     out
         Folder for the coloured photos; for a single photo also a file, whose name decides the format.
         What an earlier run left there of the same name is replaced.
-    hint
-        The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it
-        is displayed; may be given several times. It spreads to what is alike in lightness and connected,
-        and neither temperature nor saturation change it.
-    reference
-        A photo in colour whose colours are followed: each as often as there, where it is likeliest here.
-    reference_strength
-        How far they are, 0 to 1.
-    alternatives
-        Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
-        one. Only what the network doubts differs.
-    keep_grey
-        What stays as it is, several times if need be: paper, for mounts, borders and pages with their
-        writing; likely, for what is more probably grey than not; or a box as top,left,bottom,right.
-    confidence
-        Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
-        equally likely; the surer, the more light.
-    top_k
-        Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours, with probabilities.
-    suggest_hints
-        Name N points, spread over the photo, whose true colours would tell most, with the likeliest
-        colours there and the share of all doubt that the point settles. Four of them took the error of
-        chroma from 17.6 to 13.5, where four at random left 14.6 (60 photos, benchmarks/next_hint.py).
     """
     from pixelwise.colourising import colourise as colourise_photos
-    from pixelwise.control.options import ColouriseOptions
     from pixelwise.processor import choose_device
     from pixelwise.runs import DEFAULT_MODEL, open_model
 
-    how = ColouriseOptions.parse(
-        temperature=options.temperature,
-        saturation=options.saturation,
-        hints=hint,
-        reference=reference,
-        reference_strength=reference_strength,
-        alternatives=alternatives,
-        keep_grey=keep_grey,
-        confidence=confidence,
-        top_k=top_k,
-        num_hints=suggest_hints,
-        provenance=options.provenance,
-        max_megapixels=max_megapixels,
-    )
     opened = open_model(options.model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))
-    result = colourise_photos(inputs, out, opened, how, recursive, teller(common))
+    result = colourise_photos(inputs, out, opened, options, recursive, report_photo(common))
     values = values_of(result, common) | {
         "lightness_difference": result.lightness_difference,
         "warned": [
@@ -111,15 +91,12 @@ def colourise(
         ],
     }
     moved = f"; lightness differs by {result.lightness_difference:.2f} of 100 on average"
-    return Outcome(
-        values=values,
-        message="\n".join([*_hints_told(result), summary(result, out, "coloured", moved, "outdated file")]),
-        num_failed=len(result.failed),
-    )
+    lines = [*_suggested_hints(result), summary(result, out, "coloured", moved)]
+    return Outcome(values=values, message="\n".join(lines), num_failed=len(result.failed))
 
 
-def _hints_told(result: Colourised) -> list[str]:
-    """Points worth a hint, for people: each as --hint takes it, with its likeliest colour."""
+def _suggested_hints(result: Colourised) -> list[str]:
+    """Describe the points worth a hint: each as --hint takes it, with its likeliest colour."""
     lines = []
     for one in result.written:
         if one.hints:

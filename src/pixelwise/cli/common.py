@@ -1,4 +1,4 @@
-"""Options that every verb takes, and what every verb gives back."""
+"""Options that every verb takes, and the result that every verb returns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pixelwise.config import Device, require_seed
 class Common:
     """Options that every verb takes."""
 
-    json: Annotated[bool, Parameter(negative="")] = False
+    json: bool = False
     """Print one JSON object as the last line of standard output and nothing else on it."""
-    quiet: Annotated[bool, Parameter(negative="")] = False
+    quiet: bool = False
     """Show no progress and no remarks, only results and failures."""
-    seed: Annotated[int, Parameter()] = 0
+    seed: int = 0
     """Decides everything random."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
@@ -30,19 +30,24 @@ class Common:
         require_seed(self.seed)
 
 
-DataDir = Annotated[Path | None, Parameter(name="--data-dir")]
-"""Where the data sets lie or are downloaded to; if not given, `pixelwise.data.sources` decides."""
-
+DataDir = Annotated[
+    Path | None,
+    Parameter(
+        name="--data-dir",
+        help="Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or else "
+        "in the user's cache.",
+    ),
+]
+Out = Annotated[Path | None, Parameter(name=["--out", "-o"])]
 Weights = Annotated[
     Path | None,
     Parameter(help="The backbone's weights, where they are neither installed nor downloaded."),
 ]
-"""A file; what is in it the backbone decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a verb did: the values for --json, the sentence otherwise, and how many inputs failed."""
+    """The result of a verb: values for --json, a message otherwise, and how many inputs failed."""
 
     values: dict[str, Any] = field(default_factory=dict)
     message: str = ""
@@ -50,6 +55,6 @@ class Outcome:
 
 
 def say(message: str, *, quiet: bool = False, always: bool = False) -> None:
-    """Tell the user on standard error, where progress goes too."""
+    """Print a message on standard error, where progress goes too."""
     if always or not quiet:
         print(f"pixelwise: {message}", file=sys.stderr)

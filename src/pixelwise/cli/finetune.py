@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, Outcome, say
-from pixelwise.cli.options import FinetuneOptions
+from pixelwise.cli.common import Common, DataDir, Out, Outcome
+from pixelwise.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 from pixelwise.errors import ConfigError
 
-if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.cost import Plan
+if TYPE_CHECKING:  # their modules import torch
     from pixelwise.finetune import FinetuneResult
-    from pixelwise.finetune.curve import Ladder
-    from pixelwise.scores import SegmentationScores
+    from pixelwise.finetune.curve import LearningCurve
+
+_OF_COLOURS = ("backbone", "shots", "looks", "ridge")  # options that --task colour takes as well, and sizes
 
 
 def finetune(
     source: str,
     /,
     *,
-    plan: Annotated[bool, Parameter(negative="")] = False,
-    options: FinetuneOptions = FinetuneOptions(),  # noqa: B008 - frozen
+    task: Literal["mask", "colour"] = "mask",
+    colours: int = 0,
+    out: Out = None,
+    curve: bool = False,
+    data_dir: DataDir = None,
+    options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Learn to cut out what a few masks show, or to colour as a few photos are: the last layer, solved.
@@ -42,50 +46,66 @@ def finetune(
     ----------
     source
         Photos and masks: flowers17, flowers17:classes, or folder:PATH. With --task colour: folder:PATH.
-    plan
-        Say first what learning will cost in time and memory, and afterwards, beside it, what it came to.
+    task
+        mask: a head, from photos and their masks. colour: a colouriser, from the colour photos of
+        folder:PATH; of the other options it takes --out, --colours, --shots, --looks, --sizes (one),
+        --ridge and --backbone.
+    colours
+        Of --task colour: classes of colour; 0: 32, or fewer of few photos.
+    out
+        The head's file; out/SOURCE.head.safetensors if not given. Of --task colour the model's file;
+        out/SOURCE.safetensors if not given.
+    curve
+        Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: their scores
+        by number, drawn in HEAD.curve.png, and what 10 more photos would add at most.
     """
-    if options.task == "colour":
-        return _colours(source, options, common, plan=plan)
-    config = options.config(source, common.seed)
+    name = Path("out") / source.replace(":", "-").replace("/", "-")
+    if task == "colour":
+        if curve or data_dir:
+            raise ConfigError("--curve and --data-dir are options of --task mask; leave them out")
+        return _colours(source, colours, out or name.with_name(f"{name.name}.safetensors"), options, common)
+    if colours:
+        raise ConfigError(f"--colours is an option of --task colour, got {colours}; leave it out")
+    config = FinetuneConfig(source=source, seed=common.seed, **asdict(options))
+    from pixelwise.data import load_labelled
     from pixelwise.finetune import finetune as learn
-    from pixelwise.finetune.curve import ladder
+    from pixelwise.finetune.curve import draw_for_curve, learning_curve
 
-    climbed = (
-        ladder(config, options.data_dir) if options.curve else None
-    )  # refused before anything is learned
-
-    path = options.out or _named_after(source, ".head.safetensors")
-    announce = partial(_announce, common) if plan else None
-    result = learn(config, path, options.data_dir, common.device, announce=announce)
-    outcome = Outcome(values={"head": str(path)} | result.to_dict(), message=_told(result, path))
-    return _with_curve(outcome, climbed, path, common) if climbed else outcome
-
-
-def _named_after(source: str, suffix: str) -> Path:
-    return Path("out") / f"{source.replace(':', '-').replace('/', '-')}{suffix}"
+    path = out or name.with_name(f"{name.name}.head.safetensors")
+    if curve:  # refused before anything is learned
+        labelled = load_labelled(source, data_dir, common.seed)
+        draws = draw_for_curve(config, labelled)
+    result = learn(config, path, data_dir, common.device)
+    values, lines = {"head": str(path)} | result.to_dict(), _described(result, path)
+    if curve:
+        more_values, more_lines = _report_curve(learning_curve(config, labelled, draws, common.device), path)
+        values, lines = values | more_values, lines + more_lines
+    return Outcome(values=values, message="\n".join(lines))
 
 
-def _colours(source: str, options: FinetuneOptions, common: Common, *, plan: bool) -> Outcome:
-    """Learn to colour."""
-    config = options.colour_config(source, common.seed)
-    if plan:
-        raise ConfigError("--plan is an option of --task mask; leave it out: colours take a minute")
+def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, common: Common) -> Outcome:
+    for one in fields(options):
+        if one.name not in (*_OF_COLOURS, "sizes") and getattr(options, one.name) != one.default:
+            raise ConfigError(f"--{one.name.replace('_', '-')} is an option of --task mask; leave it out")
+    if len(options.sizes) > 1:
+        raise ConfigError(f"--task colour reads photos at one size, got --sizes {options.sizes}; give one")
+    given = {name: getattr(options, name) for name in _OF_COLOURS}
+    if options.sizes:
+        given["size"] = options.sizes[0]
+    config = ColourFinetuneConfig(source=source, num_colours=colours, seed=common.seed, **given)
     from pixelwise.finetune.colours import card_of, finetune_colours
 
-    path = options.out or _named_after(source, ".safetensors")
     result = finetune_colours(config, path, common.device)
-    solved = result.solved
+    solved, certificate = result.solved, result.certificate
     lines = [
-        f"{result.num_learned} numbers learned from {len(result.album.shots)} photos, {result.num_looks} "
-        f"looks at them; {result.palette.num_classes} colours",
+        f"{result.num_learned} numbers learned from {len(result.album.shots)} photos, {result.num_views} "
+        f"views of them; {result.palette.num_classes} colours",
         f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
     ]
-    if scores := result.scores_told():
+    if scores := result.score_lines():
         lines.append(f"on {len(result.album.held_out)} other photos, which were held out:")
         lines += [f"  {line}" for line in scores]
-    certificate = result.certificate
     lines.append(
         f"the backbone's {certificate.num_tensors} tensors are as they were ({certificate.after[:12]}); "
         f"wrote {path}, and its card {card_of(path)}"
@@ -94,18 +114,11 @@ def _colours(source: str, options: FinetuneOptions, common: Common, *, plan: boo
     return Outcome(values=values, message="\n".join(lines))
 
 
-def _announce(common: Common, planned: Plan) -> None:
-    """Tell the plan before what it is of begins."""
-    say(f"what this will cost:\n{planned.describe()}", quiet=common.quiet)
-
-
-def _with_curve(outcome: Outcome, ladder: Ladder, path: Path, common: Common) -> Outcome:
-    """The same with the learning curve, and a drawing of it beside the head."""
+def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
+    """Draw a learning curve beside the head, and describe it."""
     from pixelwise.figures import ON_LIGHT, draw_learning
     from pixelwise.files import write_bytes
-    from pixelwise.finetune.curve import learning_curve
 
-    found = learning_curve(ladder, common.device)
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
@@ -115,49 +128,35 @@ def _with_curve(outcome: Outcome, ladder: Ladder, path: Path, common: Common) ->
         f"draws: {row.draws}"
         for row in found.rows
     ]
-    values = outcome.values | found.to_dict() | {"curve_picture": str(drawn)}
-    return Outcome(
-        values=values, message="\n".join([outcome.message, *lines, found.sentence, f"wrote {drawn}"])
-    )
+    return found.to_dict() | {"curve_picture": str(drawn)}, [*lines, found.sentence, f"wrote {drawn}"]
 
 
-def _told(result: FinetuneResult, path: Path) -> str:
-    """What was learned, for people to read."""
-    taught, facts = result.taught, result.head.facts
+def _described(result: FinetuneResult, path: Path) -> list[str]:
+    """Describe what was learned, for people to read."""
+    learned, facts, scores = result.learned, result.head.facts, result.scores
+    num = facts.get("scored_num_images", facts["num_images"])
     lines = [
-        f"{taught.num_learned} numbers learned from {facts['num_images']} photos, "
-        f"{taught.num_looks} looks at them",
-        f"features {taught.extract_s:.1f} s, learning {taught.solve_s:.1f} s ({taught.how})",
+        f"{learned.num_learned} numbers learned from {num} photos, {learned.num_views} views of them",
+        f"features {learned.extract_s:.1f} s, learning {learned.solve_s:.1f} s ({learned.how})",
     ]
-    if result.after:
-        lines += _scores_told(result, result.after)
-    if "scored_num_images" in facts:
-        lines[0] = lines[0].replace(f"{facts['num_images']} photos", f"{facts['scored_num_images']} photos")
+    if scores:
+        alone = ", of the last layer alone" if scores.last_layer else ""
         lines.append(
-            f"then learned anew from {facts['num_images']} photos, those it was scored on among them"
+            f"intersection over union on {scores.after.num_images} other photos ({result.scored_on}), "
+            f"before{alone} and after learning:"
         )
-    elif result.after and result.scored_on == "val":
+        width = max(len(name) for name in scores.after.iou)
+        for name, after in scores.after.iou.items():
+            earlier = [one.iou[name].value for one in (scores.before, scores.last_layer) if one]
+            values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
+            lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
+    if "scored_num_images" in facts:
+        lines.append(f"then learned anew from {facts['num_images']} photos, including those it was scored on")
+    elif scores and result.scored_on == "val":
         lines.append("--then-all learns from the photos that it was scored on, too")
-    if result.advice:
-        lines.append(result.advice.describe())
-    if result.plan and result.measured:
-        lines.append(result.plan.beside(result.measured))
-    certificate, others = taught.certificate, "other " if taught.changed else ""
+    certificate, others = learned.certificate, "other " if learned.changed else ""
     lines.append(
         f"the backbone's {certificate.num_tensors} {others}tensors are as they were "
         f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"
     )
-    return "\n".join(lines)
-
-
-def _scores_told(result: FinetuneResult, scores: SegmentationScores) -> list[str]:
-    lines = [
-        f"intersection over union on {scores.num_images} other photos ({result.scored_on}), "
-        f"before{', of the last layer alone' if result.last_layer else ''} and after learning:",
-    ]
-    width = max(len(name) for name in scores.iou)
-    for name, after in scores.iou.items():
-        earlier = [one.iou[name].value for one in (result.before, result.last_layer) if one]
-        values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
-        lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
     return lines

@@ -1,4 +1,4 @@
-"""What verbs on many photos take, and what they tell their user."""
+"""What verbs on many photos take, and what they report."""
 
 from __future__ import annotations
 
@@ -12,55 +12,45 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, say
 
 if TYPE_CHECKING:  # its module imports libvips
+    from pixelwise.photos.each import Batch, Done
     from pixelwise.photos.find import Failure
-    from pixelwise.photos.outputs import PhotoResult, PhotoResults
 
-Recursive = Annotated[
-    bool, Parameter(negative="", help="Look into folders' subfolders, too, and keep them below OUT.")
-]
+Recursive = Annotated[bool, Parameter(help="Search folders' subfolders, too, and keep them below OUT.")]
 MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ColourOptions:
-    """How photos are coloured, one at a time or many.
-
-    Parameters
-    ----------
-    model
-        A shipped model's name, a run's folder or a model file; the shipped default if not given.
-    temperature
-        Below 1 bolder colours, above 1 duller ones; 0.01 to 100.
-    saturation
-        Factor on the colours' strength, 0 to 10; 0 is grey.
-    provenance
-        Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without
-        it metadata is the photo's alone.
-    """
+    """How photos are coloured in a batch."""
 
     model: str | None = None
+    """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
     temperature: float = 1.0
+    """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
     saturation: float = 1.0
-    provenance: bool = True
+    """Factor on the colours' strength, 0 to 10; 0 is grey."""
+    provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
 
 
-def teller(common: Common) -> Callable[[PhotoResult | Failure], None]:
-    """What tells of each photo as soon as it is done or has failed."""
+def report_photo(common: Common) -> Callable[[Done | Failure], None]:
+    """Return what is called with each photo as soon as it is done or has failed."""
     from pixelwise.photos.find import Failure
 
-    def tell(done: PhotoResult | Failure) -> None:
+    def report(done: Done | Failure) -> None:
         if isinstance(done, Failure):
             say(done.error, always=True)
         else:
             for note in done.notes:
                 say(note, quiet=common.quiet)
 
-    return tell
+    return report
 
 
-def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
-    """What every verb on photos gives as JSON; remarks on the batch are told now."""
+def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
+    """Return what every verb on photos gives as JSON; remarks on the batch are printed now."""
     for remark in result.remarks:
         say(remark, quiet=common.quiet)
     return {
@@ -74,25 +64,19 @@ def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
     }
 
 
-def summary(result: PhotoResults[Any], out: Path, done: str, detail: str, outdated: str) -> str:
-    """What came of a batch, in a sentence; photos are `done`, and an earlier run's files `outdated`."""
-    num = len(result.written)
+def summary(result: Batch[Any], out: Path, done: str, detail: str = "") -> str:
+    """Return what came of a batch, in a sentence; photos are `done`, such as coloured."""
     failed = f"; {len(result.failed)} failed" if result.failed else ""
-    if not num:
+    if not result.written:
         return f"no photo was {done}{failed}"
-    place = result.written[0].path if num == 1 else out
-    return (
-        f"{_counted(num, 'photo')} {done} in {result.seconds:.1f} s into {printable(place)}"
-        f"{detail}{_replaced(result, outdated)}{failed}"
-    )
-
-
-def _replaced(result: PhotoResults[Any], outdated: str) -> str:
-    """What became of files of an earlier run."""
-    num = sum(len(one.replaced) for one in result.written)
-    num_removed = sum(len(one.removed) for one in result.written)
-    removed = f", {_counted(num_removed, outdated)} removed" if num_removed else ""
-    return f"; {_counted(num, 'earlier file')} replaced{removed}" if num else ""
+    place = result.written[0].path if len(result.written) == 1 else out
+    replaced = sum(len(one.replaced) for one in result.written)
+    removed = sum(len(one.removed) for one in result.written)
+    earlier = f"; {_counted(replaced, 'earlier file')} replaced" if replaced else ""
+    if earlier and removed:
+        earlier += f", {_counted(removed, 'outdated file')} removed"
+    photos = _counted(len(result.written), "photo")
+    return f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}{earlier}{failed}"
 
 
 def _counted(num: int, what: str) -> str:
@@ -100,5 +84,5 @@ def _counted(num: int, what: str) -> str:
 
 
 def printable(path: Path) -> str:
-    """A path as standard output takes it: names of other times may not be UTF-8."""
+    """Return a path as standard output takes it: names of other times may not be UTF-8."""
     return str(path).encode(errors="backslashreplace").decode()

@@ -8,21 +8,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, Weights
-from pixelwise.cli.photos import MaxMegapixels, Recursive, summary, teller, values_of
+from pixelwise.cli.photos import Recursive, report_photo, summary, values_of
+from pixelwise.config import SegmentOptions
 
 
 def segment(
     inputs: list[str],
     /,
     *,
-    head: Annotated[list[str], Parameter(negative="")],
+    head: list[str],
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    overlay: Annotated[bool, Parameter(negative="")] = False,
-    opacity: float = 0.5,
-    probabilities: Annotated[bool, Parameter(negative="")] = False,
-    cut_out: Annotated[bool, Parameter(negative="")] = False,
+    options: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
     recursive: Recursive = False,
-    max_megapixels: MaxMegapixels = 500.0,
     weights: Weights = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -37,45 +34,25 @@ def segment(
     inputs
         Photos, folders of photos, or patterns such as 'scans/*.tif'.
     head
-        A shipped head's name, or a file that finetune wrote. Given several times, the network looks once,
-        and masks are called NAME.HEAD.png.
+        A shipped head's name, or a file that finetune wrote. Given several times, the network runs once, and
+        masks are called NAME.HEAD.png.
     out
         Folder for the masks; for a single photo also a file that ends in .png. What an earlier run left
         there of the same name is replaced.
-    overlay
-        Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours
-        laid over it. A class 0 called background stays clear.
-    opacity
-        How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen.
-    probabilities
-        Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each.
-    cut_out
-        Beside each mask write NAME.cut.png: the photo, clear where the background is.
     """
     from pixelwise.backbones import open_backbone
     from pixelwise.heads import open_head
     from pixelwise.processor import choose_device
-    from pixelwise.segmenting import SegmentOptions
     from pixelwise.segmenting import segment as segment_photos
 
-    options = SegmentOptions(
-        overlay=overlay,
-        opacity=opacity,
-        probabilities=probabilities,
-        cut_out=cut_out,
-        max_megapixels=max_megapixels,
-    )
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights)
     device = choose_device(common.device)
-    result = segment_photos(inputs, out, heads, backbone, options, recursive, teller(common), device)
+    result = segment_photos(inputs, out, heads, backbone, options, recursive, report_photo(common), device)
     values = values_of(result, common) | {
         "overlays": [str(path) for one in result.written for path in one.overlays],
         "probabilities": [str(path) for one in result.written for path in one.probabilities],
         "cut_outs": [str(path) for one in result.written for path in one.cut_outs],
     }
-    return Outcome(
-        values=values,
-        message=summary(result, out, "segmented", "", "outdated file"),
-        num_failed=len(result.failed),
-    )
+    message = summary(result, out, "segmented")
+    return Outcome(values=values, message=message, num_failed=len(result.failed))

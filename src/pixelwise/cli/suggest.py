@@ -20,15 +20,15 @@ def suggest(
     head: str | None = None,
     num: Annotated[int, Parameter(name=["--num", "-n"])] = 10,
     backbone: str = "efficientnet_lite0",
-    sizes: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
+    sizes: tuple[int, ...] = (),
     weights: Weights = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
-    """Say which photos to label next: those whose labels would teach a head most, in that order.
+    """Say which photos to label next: those whose labels would improve a head most, in that order.
 
     With a head, what it does not know decides; without, the photos that stand best for all of them come
-    first, which is how to choose the first ones to label. Each is chosen in the light of those before it.
+    first, which is how to choose the first ones to label. Each is chosen in view of those before it.
 
     Parameters
     ----------
@@ -40,12 +40,9 @@ def suggest(
     num
         How many photos to name.
     backbone
-        The frozen network by whose features photos are told apart; the head's own, with a head.
+        The frozen network whose features tell photos apart; the head's own, with a head.
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
-    data_dir
-        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
-        else in the user's cache.
     """
     from pixelwise.backbones import open_backbone
     from pixelwise.finetune.suggest import suggest as suggest_photos
@@ -67,15 +64,15 @@ def suggest(
         "num_candidates": len(photos),
         "num_known": len(known),
     }
+    title = f"{len(photos)} photos without labels, {len(known)} known; doubt that labels of each will settle:"
     lines = [f"{100 * one.gain:5.1f} %  {one.photo}" for one in suggested]
-    title = f"of {len(photos)} photos without labels, {len(known)} others known; doubt that labels take away:"
     return Outcome(values=values, message="\n".join([title, *lines]))
 
 
 def _photos(
     source: str, head: Head | None, data_dir: Path | None, common: Common
 ) -> tuple[list[Path], list[Path]]:
-    """Photos to choose from, and those that are labelled.
+    """Return photos to choose from, and those that are labelled.
 
     Raises:
         ConfigError: there is no such source, or no photo without labels in it.
@@ -85,23 +82,21 @@ def _photos(
     from pixelwise.errors import ConfigError, DataError
     from pixelwise.photos.find import find_photos, is_folder
 
-    if not is_folder(source):
-        labelled = load_labelled(source, data_dir, common.seed)
-        known = [one.photo for one in labelled.train]
-        photos = list(labelled.unlabelled)
-    else:
+    known: list[Path] = []
+    if is_folder(source):
         found, failures = find_photos([source], recursive=True)
         for failure in failures:
             say(failure.error, always=True)
-        photos, known = [one.path for one in found], []
+        photos = [one.path for one in found]
         if head and (learned := head.facts.get("source")):
             try:
                 known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
             except (ConfigError, DataError):
-                say(
-                    f"{learned}, where the head learned, is not there: photos like those may come",
-                    quiet=common.quiet,
-                )
+                missing = f"{learned}, which the head learned from, is not there"
+                say(f"{missing}: photos like those may be suggested", quiet=common.quiet)
+    else:
+        labelled = load_labelled(source, data_dir, common.seed)
+        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
     if not photos:
         raise ConfigError(f"needed photos without labels to choose from, {source} has none")
     return photos, known

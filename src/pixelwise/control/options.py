@@ -122,29 +122,33 @@ class ColouriseOptions:
     """
 
     temperature: float = 1.0
-    """Below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all."""
+    """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
     saturation: float = 1.0
-    """Factor on chroma; 0 gives a grey picture."""
+    """Factor on the colours' strength, 0 to 10; 0 is grey."""
     hints: tuple[Hint, ...] = ()
     """Known colours of pixels."""
     reference: Path | None = None
-    """A photo whose colours are followed."""
+    """A photo in colour whose colours are followed: each as often as there, where it is likeliest here."""
     reference_strength: float = 0.5
-    """0: not at all; 1: until each colour has the share that it has there."""
+    """How far they are: 0 not at all, 1 until each colour has the share that it has there."""
     alternatives: int = 1
-    """Number of copies, each coloured another way."""
+    """Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
+    one. Only what the network is unsure of differs."""
     keep_grey: tuple[Area, ...] = ()
     """Areas that stay as they are."""
     confidence: bool = False
-    """Whether to write a map of how sure the network is beside each photo."""
+    """Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
+    equally likely; the surer, the lighter."""
     top_k: int = 0
-    """Number of each pixel's likeliest colours to write beside each photo; 0 writes none."""
+    """Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours and their
+    probabilities; 0 writes none."""
     num_hints: int = 0
     """Number of points to name whose true colours would tell most."""
     provenance: bool = True
-    """Whether copies carry a record that their colours are guessed, and by which model."""
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
     max_megapixels: float = 500.0
-    """Larger photos are refused."""
+    """Refuse larger photos."""
 
     def __post_init__(self) -> None:
         values = {"reference-strength": self.reference_strength, "suggest-hints": self.num_hints}

@@ -21,7 +21,7 @@ from torch import Tensor
 from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.data.pictures import Pictures, gather
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.files import checksum
+from pixelwise.files import checksum, reason
 
 CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """Names of the labels 0 to 9."""
@@ -129,7 +129,7 @@ def read_record(path: Path) -> dict[object, object]:
             raise ValueError(f"needed about 31 MB, got {num_bytes} bytes")
         record = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; {_REMEDY}") from error
+        raise DataError(f"cannot read {path}: {reason(error)}; {_REMEDY}") from error
     except Exception as error:  # a damaged or hostile pickle can fail in every way there is
         reason = f"{type(error).__name__}: {str(error)[:100]}"
         raise DataError(f"{path}: needed a whole pickle of plain values ({reason}); {_REMEDY}") from error

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.files import reason
 from pixelwise.errors import DataError, DownloadError, OutputError
 from pixelwise.progress import progress
 
@@ -111,6 +112,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason(error)
         remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
         raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pixelwise.classnames import ClassNames
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.files import checksum
+from pixelwise.files import checksum, reason
 from pixelwise.masks.folder import SPLITS, SPLITS_FILE, Drawn, ReadLabels, open_folder, read_splits
 from pixelwise.masks.legend import LEGEND_FILE
 from pixelwise.photos.photo import open_photo
@@ -197,7 +197,7 @@ def file_checksums(files: Iterable[Path]) -> dict[Path, str]:
         with ThreadPoolExecutor() as pool:  # hashing lets other threads run
             return dict(zip(ordered, pool.map(checksum, ordered), strict=True))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason(error)
         raise DataError(f"{error.filename}: cannot be read: {reason}") from error
 
 

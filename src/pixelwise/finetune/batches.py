@@ -1,7 +1,6 @@
-"""Labelled photos in batches, read anew each time they are asked for, by threads ahead of the network.
+"""Labelled photos in batches, read by threads ahead of the network.
 
-Photos keep their shape: a batch has photos that are read at one height and width, so that nothing is cut off,
-filled in or stretched to fit its neighbours.
+A batch has photos that are read at one height and width, so that nothing is cut off, padded or stretched.
 """
 
 from __future__ import annotations
@@ -9,14 +8,16 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.errors import DivergedError
 from pixelwise.features import read_photo
-from pixelwise.finetune.lesson import Lesson
+from pixelwise.finetune.task import FinetuneTask
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import cross_entropy
 from pixelwise.masks.read import resize_mask
@@ -25,23 +26,22 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.view import View, reading_size
 
 _THREADS = 2  # that read
-Shown = tuple[LabelledPhoto, View]
-"""A photo, and what is seen of it."""
+LabelledView = tuple[LabelledPhoto, View]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Photos as a network reads them, at every size, and their labels at the last size."""
 
-    readings: tuple[UInt8[Tensor, "N 3 _ _"], ...]
+    images: tuple[UInt8[Tensor, "N 3 _ _"], ...]
     labels: UInt8[Tensor, "N H W"]
 
     def floats(self, device: torch.device) -> list[Float[Tensor, "N 3 _ _"]]:
-        """The readings as sRGB in [0, 1]."""
-        return [one.to(device).float() / 255 for one in self.readings]
+        """Return the photos as sRGB in [0, 1]."""
+        return [one.to(device).float() / 255 for one in self.images]
 
     def loss(self, logits: Float[Tensor, "N K H W"], weights: Tensor | None = None) -> Float[Tensor, ""]:
-        """Cross-entropy over the labelled pixels, in nats a pixel; 0 where there is none.
+        """Return the cross-entropy over labelled pixels, nats a pixel; 0 where there are none.
 
         `weights` are of the classes.
         """
@@ -50,35 +50,46 @@ class Batch:
         return cross_entropy(logits, self.labels.to(logits.device), weights=weights)
 
 
-def batches(lesson: Lesson, shown: Sequence[Shown], rng: random.Random) -> Generator[Batch, None, None]:
-    """All of them once, in an order of the random numbers' making, up to the configuration's batch size each.
+def batches(
+    task: FinetuneTask, views: Sequence[LabelledView], rng: random.Random
+) -> Generator[Batch, None, None]:
+    """Yield all views once in random order, at most the configuration's batch size at a time.
 
     Raises:
         DataError, PhotoError: a photo or its labels cannot be read.
     """
-    by_shape: dict[tuple[tuple[int, int], ...], list[Shown]] = {}
-    for one in rng.sample(shown, len(shown)):
-        by_shape.setdefault(_shape(lesson, *one), []).append(one)
-    size = lesson.config.batch_size
-    dealt = [same[i : i + size] for same in by_shape.values() for i in range(0, len(same), size)]
+    by_shape: dict[tuple[tuple[int, int], ...], list[LabelledView]] = {}
+    for photo, view in rng.sample(views, len(views)):
+        height, width = open_photo(photo.photo).upright_size
+        shape = tuple(
+            reading_size(height * view.height, width * view.width, size, task.backbone.multiple)
+            for size in task.sizes
+        )
+        by_shape.setdefault(shape, []).append((photo, view))
+    num = task.config.batch_size
+    dealt = [same[i : i + num] for same in by_shape.values() for i in range(0, len(same), num)]
     rng.shuffle(dealt)
-    yield from worked_ahead(lambda some: _read(lesson, some), iter(dealt), _THREADS)
+    yield from worked_ahead(partial(_read, task), iter(dealt), _THREADS)
 
 
-def _shape(lesson: Lesson, photo: LabelledPhoto, view: View) -> tuple[tuple[int, int], ...]:
-    """Height and width of a view at every size."""
-    height, width = open_photo(photo.photo).upright_size
-    multiple = lesson.backbone.multiple
-    return tuple(
-        reading_size(height * view.height, width * view.width, size, multiple) for size in lesson.sizes
+def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
+    images = tuple(
+        torch.stack([read_photo(one.photo, size, task.backbone.multiple, view) for one, view in views])
+        for size in task.sizes
     )
+    height, width = images[-1].shape[-2:]
+    labels = [resize_mask(view.cut(one.read_labels()).numpy(), height, width) for one, view in views]
+    return Batch(images, torch.stack([torch.from_numpy(one) for one in labels]))
 
 
-def _read(lesson: Lesson, shown: Sequence[Shown]) -> Batch:
-    readings = tuple(
-        torch.stack([read_photo(one.photo, size, lesson.backbone.multiple, view) for one, view in shown])
-        for size in lesson.sizes
-    )
-    height, width = readings[-1].shape[-2:]
-    labels = [resize_mask(view.cut(one.read_labels()).numpy(), height, width) for one, view in shown]
-    return Batch(readings, torch.stack([torch.from_numpy(one) for one in labels]))
+def finite(loss: Tensor, epoch: int) -> float:
+    """Return the loss of a step as a number.
+
+    Raises:
+        DivergedError: it is infinite or NaN.
+    """
+    if not bool(loss.isfinite()):
+        raise DivergedError(
+            f"needed a finite loss, got {loss.item()} in epoch {epoch}; choose a smaller --learning-rate"
+        )
+    return loss.item()

@@ -1,13 +1,12 @@
 """A colouriser from a few dozen photos: one linear layer on a frozen backbone, solved exactly.
 
-What a head of masks is to classes with names, this is to classes that are colours. The photos are read as a
-network reads them, grey, and each place of a quarter of their size belongs to the classes around its colour.
-Features are not kept: at the size at which colours are read a look takes a few hundredths of a second.
+It is a head whose classes are colours. The photos are read as a network reads them, grey, and each place of a
+quarter of their size belongs to the classes around its colour. Features are not kept: at the size at which
+colours are read a forward pass takes a few hundredths of a second.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -20,18 +19,17 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.config import ColourFinetuneConfig, Device, LinearNetConfig
-from pixelwise.data.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.data.places import chroma_of, coarsened
-from pixelwise.data.sources import require_source_folder
 from pixelwise.errors import LabelError
 from pixelwise.evaluate.colours import evaluate_photos
 from pixelwise.evaluate.found import GREY, MEAN, MODEL
 from pixelwise.features import PhotoLook, read_photo
 from pixelwise.files import require_writable, write_text
-from pixelwise.finetune.last_layer import DEFAULT_RIDGE, Gathered, best_ridge
-from pixelwise.finetune.shots import draw, looks, num_looks
+from pixelwise.finetune.album import Album, open_album
+from pixelwise.finetune.last_layer import PixelSample, solve_sample
+from pixelwise.finetune.shots import num_views, views_of
 from pixelwise.frozen import Certificate, certified
-from pixelwise.head import Chosen, Moments, Solved, choose_ridge_by_loss, features_at, grid, solve
+from pixelwise.head import Chosen, Solved, choose_ridge_by_loss, features_at, grid
 from pixelwise.labelspace import Palette
 from pixelwise.models import LinearNet
 from pixelwise.photos.ahead import worked_ahead
@@ -43,29 +41,29 @@ from pixelwise.scores import Interval
 _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
 _PLACES = 10_000  # in all: three times as many change CIEDE2000 by 0.02
-_LEAST_A_LOOK = 20
+_LEAST_A_PICTURE = 20
 SCORES = ("ciede2000", "ab_rmse", "colourfulness_ratio")
-"""Of those of `scores.colour_scores`, what is told."""
+"""Those of `scores.colour_scores` that are reported."""
 
 Scores = dict[str, Interval]
-"""Of photos, by name, as `scores.colour_scores` has them."""
+"""Scores of photos, by the names of `scores.colour_scores`."""
 Picture = UInt8[Tensor, "3 _H _W"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColourResult:
-    """What was learned, how good it is, and that nothing else changed."""
+    """What was learned, how good it is, and the proof that nothing else changed."""
 
     config: ColourFinetuneConfig
-    album: ColourDataset
+    album: Album
     net: LinearNet
     palette: Palette
     solved: Solved
     chosen: Chosen | None
     certificate: Certificate
-    num_looks: int
+    num_views: int
     extract_s: float
-    """Seconds spent on reading photos and looking at them."""
+    """Seconds spent on reading photos and on their features."""
     solve_s: float
     before: dict[str, Scores] = field(default_factory=dict)
     """Of photos held out, left grey and in the mean colour of the others; empty where none is held out."""
@@ -78,13 +76,8 @@ class ColourResult:
         """Numbers in the linear layer."""
         return self.solved.weights.num_learned
 
-    @property
-    def ridge_scores(self) -> dict[str, float]:
-        """Loss on photos left out by each ridge that was tried, in nats a place; none where one was given."""
-        return {f"{ridge:g}": loss for ridge, loss in self.chosen.scores.items()} if self.chosen else {}
-
-    def scores_told(self) -> list[str]:
-        """The scores, a line each, for people to read; none where no photo was held out."""
+    def score_lines(self) -> list[str]:
+        """Return the scores for people to read, a line each; none where no photo was held out."""
         if not self.after:
             return []
         return [
@@ -94,11 +87,12 @@ class ColourResult:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON; `ridge_scores` are losses on photos left out, nats a place."""
+        solved, tried = self.solved, self.chosen.scores if self.chosen else {}
         return {
             "task": "colour",
             "num_images": len(self.album.shots),
-            "num_looks": self.num_looks,
+            "num_looks": self.num_views,
             "num_colours": self.palette.num_classes,
             "num_learned": self.num_learned,
             "left_out": list(self.album.notes),
@@ -109,17 +103,21 @@ class ColourResult:
             "solve_seconds": self.solve_s,
             "score_seconds": self.score_s,
             "seconds": self.seconds,
-            "ridge": self.solved.ridge,
-            "ridge_scores": self.ridge_scores,
-            "loss": self.solved.loss,
-            "num_steps": self.solved.num_steps,
-            "gradient_norm": self.solved.gradient_norm,
+            "ridge": solved.ridge,
+            "ridge_scores": {f"{ridge:g}": loss for ridge, loss in tried.items()},
+            "loss": solved.loss,
+            "num_steps": solved.num_steps,
+            "gradient_norm": solved.gradient_norm,
             "certificate": self.certificate.to_dict(),
         }
 
 
+def _plain(scores: Scores) -> dict[str, Any]:
+    return {name: scores[name].to_dict() for name in SCORES}
+
+
 def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "auto") -> ColourResult:
-    """Learn to colour as the photos of a folder are, and write it as a model to `out`, its card beside it.
+    """Learn to colour like the photos of a folder, and write a model to `out`, its card beside it.
 
     The model is written once it is learned; its card again with its scores. Where no photo is held out, since
     there are too few, there are no scores, and a warning says so.
@@ -134,13 +132,12 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     """
     start_s = time.perf_counter()
     require_writable(out)
-    album = open_colour_folder(require_source_folder(config.source))
-    album = replace(album, shots=draw(album.shots, config.shots, config.seed))
+    album = open_album(config)
     for note in album.notes:
         _logger.warning("%s", note)
     if not album.held_out:
         _logger.warning(
-            "%s: all %d photos are learned from, so how good the model is cannot be told; give at least 5",
+            "%s: all %d photos are learned from, so there is no score of the model; give at least 5",
             config.source,
             len(album.shots),
         )
@@ -148,28 +145,33 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     write_model(out, result.net, result.net.config, result.palette, config.size)
     write_text(card_of(out), describe(result, out.stem))
     if album.held_out:
-        score_start_s = time.perf_counter()
-        result = _scored(result, out, device)
-        result = replace(result, score_s=time.perf_counter() - score_start_s)
+        learned_s = time.perf_counter()
+        held_out, model = album.held_out, open_model(out)
+        found = evaluate_photos(model, config.source, held_out, [], device=device, seed=config.seed).scores
+        before = {name: found[name] for name in (GREY, MEAN) if name in found}
+        score_s = time.perf_counter() - learned_s
+        result = replace(result, before=before, after=found[MODEL], score_s=score_s)
         write_text(card_of(out), describe(result, out.stem))
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
-def _learn(config: ColourFinetuneConfig, album: ColourDataset, device: Device) -> ColourResult:
+def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> ColourResult:
     start_s = time.perf_counter()
-    num = config.looks or num_looks(len(album.shots))
-    wanted = [PhotoLook(path, view) for path in album.shots for view in looks(path.stem, num)]
-    seen = [one.photo for one in wanted]
-    read = functools.partial(_read, size=config.size)
+    num = config.looks or num_views(len(album.shots))
+    wanted = [PhotoLook(path, view) for path in album.shots for view in views_of(path.stem, num)]
+
+    def read(one: PhotoLook) -> Picture:
+        return read_photo(one.photo, config.size, LinearNet.stride, one.view)
+
     with ONE_THREAD:
         pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
     palette = _learn_palette(pictures, config)
     net = LinearNet(LinearNetConfig(num_colours=palette.num_classes, backbone=config.backbone)).eval()
     net.requires_grad_(False).to(choose_device(device))
-    with certified(net.backbone) as watch:
-        gathered = _gather(net, palette, pictures, [album.shots.index(path) for path in seen])
-        looked_s = time.perf_counter()
-        solved, chosen = _solve(gathered, palette.num_classes, config.ridge)
+    with certified(net.backbone) as watch, ONE_THREAD:
+        sample = _sample(net, palette, pictures, [album.shots.index(one.photo) for one in wanted])
+        extracted_s = time.perf_counter()
+        solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, choose_ridge_by_loss)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
     assert watch.certificate is not None
@@ -181,112 +183,75 @@ def _learn(config: ColourFinetuneConfig, album: ColourDataset, device: Device) -
         solved=solved,
         chosen=chosen,
         certificate=watch.certificate,
-        num_looks=len(wanted),
-        extract_s=looked_s - start_s,
-        solve_s=time.perf_counter() - looked_s,
+        num_views=len(wanted),
+        extract_s=extracted_s - start_s,
+        solve_s=time.perf_counter() - extracted_s,
     )
 
 
-def _read(look: PhotoLook, size: int) -> Picture:
-    return read_photo(look.photo, size, LinearNet.stride, look.view)
-
-
 def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) -> Palette:
-    """Colours of the photos' places; fewer where they have fewer and no number was asked for."""
+    """Return colours of the photos' places; fewer where they have fewer and no number was asked for."""
     places = torch.cat([coarsened(one[None]).flatten(2) for one in pictures], dim=2)[..., None]
     num = config.num_colours or _COLOURS
     while True:
         try:
-            return Palette.learn(places, num, "ab", config.seed)
+            return Palette.learn(places, num, "ab", config.seed)[0]
         except LabelError:
             if config.num_colours or num == 1:
                 raise
             num //= 2
 
 
-def _gather(net: LinearNet, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]) -> Gathered:
-    """Features and chances of classes of places on an even grid over each picture."""
-    a_look = max(_LEAST_A_LOOK, _PLACES // len(pictures))
-    gathered = []
-    work = functools.partial(_gather_from, net, palette, a_look)
-    with ONE_THREAD, progress("looking at photos", len(pictures)) as advance:
-        for one in worked_ahead(work, zip(pictures, photos, strict=True), num_threads=2):
-            gathered.append(one)
+def _sample(
+    net: LinearNet, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]
+) -> PixelSample:
+    """Return features and class probabilities of places on an even grid over each picture."""
+    num = max(_LEAST_A_PICTURE, _PLACES // len(pictures))
+
+    @torch.no_grad()
+    def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
+        picture, photo = picture_and_photo
+        grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
+        maps = [one[0].float().cpu() for one in net.look(grey)]
+        soft = palette.soft_labels(chroma_of(picture[None].float() / 255))
+        size = (soft.classes.shape[2], soft.classes.shape[3])
+        probs = torch.zeros(1, palette.num_classes, *size).scatter_add_(1, soft.classes, soft.shares)[0]
+        places = grid(*size, max(1, round((size[0] * size[1] / num) ** 0.5)))
+        labels = probs[:, places[:, 0], places[:, 1]].T
+        return PixelSample(features_at(maps, places, size), labels, torch.full((len(places),), photo))
+
+    samples = []
+    with progress("extracting features", len(pictures)) as advance:
+        for one in worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2):
+            samples.append(one)
             advance(1, "")
-    features, labels, numbers = (
-        torch.cat([getattr(one, name) for one in gathered]) for name in ("features", "labels", "photos")
-    )
-    return Gathered(features, labels, numbers)
-
-
-@torch.no_grad()
-def _gather_from(net: LinearNet, palette: Palette, a_look: int, numbered: tuple[Picture, int]) -> Gathered:
-    picture, photo = numbered
-    grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
-    maps = [one[0].float().cpu() for one in net.look(grey)]
-    shares = _chances(palette, picture)
-    size = (shares.shape[1], shares.shape[2])
-    places = grid(*size, max(1, round((size[0] * size[1] / a_look) ** 0.5)))
-    chances = shares[:, places[:, 0], places[:, 1]].T
-    return Gathered(features_at(maps, places, size), chances, torch.full((len(places),), photo))
-
-
-def _chances(palette: Palette, picture: Picture) -> Tensor:
-    """The share of each class in each place, (K, h, w)."""
-    soft = palette.soft_labels(chroma_of(picture[None].float() / 255))
-    shares = torch.zeros(1, palette.num_classes, *soft.classes.shape[2:])
-    return shares.scatter_add_(1, soft.classes, soft.shares)[0]
-
-
-def _solve(gathered: Gathered, num_classes: int, ridge: float | None) -> tuple[Solved, Chosen | None]:
-    with ONE_THREAD:  # pixels are shared among threads already
-        pixels = gathered.pixels(num_classes, None)
-        moments, chosen = Moments.of(pixels), None
-        if ridge is None:
-            chosen = best_ridge(gathered, num_classes, None, moments, choose_ridge_by_loss)
-            ridge = chosen.ridge if chosen else DEFAULT_RIDGE
-        return solve(pixels, ridge, chosen.start if chosen else None, moments), chosen
-
-
-def _scored(result: ColourResult, out: Path, device: Device) -> ColourResult:
-    """The same with scores, of the model as it was written."""
-    source, held_out = result.config.source, result.album.held_out
-    found = evaluate_photos(open_model(out), source, held_out, [], device=device, seed=result.config.seed)
-    before = {name: found.scores[name] for name in (GREY, MEAN) if name in found.scores}
-    return replace(result, before=before, after=found.scores[MODEL])
-
-
-def _plain(scores: Scores) -> dict[str, Any]:
-    return {name: scores[name].to_dict() for name in SCORES}
+    return PixelSample.joined(samples)
 
 
 def card_of(out: Path) -> Path:
-    """Where the card of a model lies: beside it, under its name."""
+    """Return where the card of a model lies: beside it, under its name."""
     return out.with_name(f"{out.name.removesuffix('.safetensors')}.md")
 
 
 def describe(result: ColourResult, name: str) -> str:
-    """The card of a model: what it learned from, how good it is, what it cannot do."""
+    """Return the card of a model: what it learned from, how good it is, what it cannot do."""
     album, solved, backbone = result.album, result.solved, result.net.backbone
-    facts = {
-        "learned from": f"{result.config.source}, {len(album.shots)} photos, {result.num_looks} looks",
-        "backbone": f"{backbone.name} ({backbone.licence}), as it was published",
-        "palette": f"{result.palette.num_classes} colours of Lab's a and b, of these photos",
-        "read at": f"a short side of {result.config.size} pixels",
-        "solved": f"{result.num_learned} numbers, ridge {solved.ridge:g}, {solved.num_steps} steps to a "
+    lines = [
+        f"# {name}\n",
+        "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
+        f"- learned from: {result.config.source}, {len(album.shots)} photos, {result.num_views} views",
+        f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
+        f"- palette: {result.palette.num_classes} colours of Lab's a and b, of these photos",
+        f"- read at: a short side of {result.config.size} pixels",
+        f"- solved: {result.num_learned} numbers, ridge {solved.ridge:g}, {solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}",
-        "limits": "it knows what is in photos like these and guesses at others; what it gives are likely "
-        "colours, which need not be those that things had",
-    }
-    parts = [
-        f"# {name}",
-        "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.",
-        "\n".join(f"- {fact}: {text}" for fact, text in facts.items()),
+        "- limits: it knows what is in photos like these and guesses at others; its colours are likely, and "
+        "need not be those that things had",
     ]
-    if scores := result.scores_told():
-        parts.append(f"On {len(album.held_out)} photos held out, none of them learned from:")
-        parts.append("\n".join(f"    {line}" for line in scores))
+    if scores := result.score_lines():
+        lines.append(f"\nOn {len(album.held_out)} photos held out, none of them learned from:\n")
+        lines += [f"    {line}" for line in scores]
     if album.notes:
-        parts.append("Left out:")
-        parts.append("\n".join(f"- {note.removeprefix('left out ')}" for note in album.notes))
-    return "\n\n".join(parts) + "\n"
+        lines.append("\nLeft out:\n")
+        lines += [f"- {note.removeprefix('left out ')}" for note in album.notes]
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""How a head's overlap grows with the photos it learns from, and what more of them would bring."""
+"""How a head's overlap grows with the photos it learns from, and what more of them would add."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy import ndarray
 
 from pixelwise.backbones import open_backbone
 from pixelwise.config import Device, FinetuneConfig
-from pixelwise.data import LabelledPhoto, load_labelled
+from pixelwise.data import LabelledPhoto, LabelledPhotos
 from pixelwise.errors import ConfigError
+from pixelwise.evaluate.counting import count
 from pixelwise.features import FeatureCache, PhotoLook
-from pixelwise.finetune.exact import looks_of, seen_of, solve_head
-from pixelwise.finetune.score import count
+from pixelwise.finetune.exact import solve_head, view_shots, views_in
 from pixelwise.finetune.shots import draw
 from pixelwise.processor import choose_device
 from pixelwise.progress import progress
@@ -36,16 +36,12 @@ _NO_ERROR = 1e-6  # whose logarithm is still a number
 
 @dataclass(frozen=True, kw_only=True)
 class CurveRow:
-    """What heads score that learned from so many photos."""
+    """The scores of heads that learned from so many photos."""
 
     shots: int
     miou: Interval
     """Mean over draws of shots; 95 of 100 single ones, on photos drawn anew, lie between low and high."""
     draws: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"shots": self.shots, "miou": self.miou.to_dict(), "draws": self.draws}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,110 +50,91 @@ class LearningCurve:
 
     rows: tuple[CurveRow, ...]
     gain: Interval | None
-    """At most what `MORE` photos beyond all there are would add; none where nothing can be told."""
+    """At most what `MORE` photos beyond all there are would add; None where that cannot be said."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
-            "curve": [row.to_dict() for row in self.rows],
+            "curve": [
+                {"shots": row.shots, "miou": row.miou.to_dict(), "draws": row.draws} for row in self.rows
+            ],
             "forecast": {"more": MORE, "at_most": self.gain.to_dict()} if self.gain else None,
         }
 
     @property
     def sentence(self) -> str:
-        """What more photos would bring, in words."""
+        """The forecast in words."""
         if self.gain is None:
-            return (
-                "what more photos would bring cannot be told: too few photos, or too little between the last"
-            )
+            return f"no forecast of what {MORE} more photos would add: too few photos, or too little growth"
         return (
-            f"{MORE} more photos would bring at most about {self.gain.value:+.3f} of mean IoU "
+            f"{MORE} more photos would add at most about {self.gain.value:+.3f} of mean IoU "
             f"({self.gain.low:+.3f} to {self.gain.high:+.3f}): so much if the curve flattened no further"
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ladder:
-    """What a learning curve is of."""
-
-    config: FinetuneConfig
-    num_classes: int
-    drawn: tuple[tuple[LabelledPhoto, ...], ...]
-    """Photos to learn from, each time others or more."""
-    scored: tuple[LabelledPhoto, ...]
-
-
-def ladder(config: FinetuneConfig, data_dir: Path | None = None) -> Ladder:
-    """2, 5, 10, 20, ... photos and all that `config` learns from, several draws of each.
-
-    They are scored on the photos that `finetune` scores on.
+def draw_for_curve(config: FinetuneConfig, labelled: LabelledPhotos) -> list[tuple[LabelledPhoto, ...]]:
+    """Draw 2, 5, 10, 20, ... photos, several times each, and all that `config` learns from.
 
     Raises:
         ConfigError: there are fewer than 3 photos to learn from, or none to score on.
-        DataError: the photos or their masks are missing or do not belong together.
     """
-    labelled = load_labelled(config.source, data_dir, config.seed)
     photos = draw(labelled.train, config.shots, config.seed)
-    _, scored = labelled.require_held_out()
-    drawn = (
-        draw(photos, num, config.seed + 1 + place)
-        for num in rungs(len(photos))
-        for place in range(num_draws(num, len(photos)))
-    )
-    return Ladder(config=config, num_classes=labelled.classes.num_classes, drawn=tuple(drawn), scored=scored)
+    labelled.require_held_out()
+    draws = []
+    for num in train_sizes(len(photos)):
+        num_draws = 1 if num == len(photos) else _DRAWS if num < _FEW else _FEW_DRAWS
+        draws += [draw(photos, num, config.seed + 1 + place) for place in range(num_draws)]
+    return draws
 
 
-def learning_curve(
-    ladder: Ladder, device: Device = "auto", cache: FeatureCache | None = None
-) -> LearningCurve:
-    """The exact head of each draw, as `finetune` would learn it from these photos alone, scored at full size.
-
-    So each chooses its own ridge, unless the configuration has one.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-    """
-    config, scored = ladder.config, ladder.scored
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    seen = [seen_of(shots, config.looks) for shots in ladder.drawn]
-    at_scored = [PhotoLook(one.photo) for one in scored]
-    wanted = list(dict.fromkeys([*(look for some in seen for look in looks_of(some)), *at_scored]))
-    with progress("looking at photos", len(wanted)) as advance:
-        maps = (cache or FeatureCache()).maps(
-            wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
-        )
-    found = dict(zip(wanted, maps, strict=True))
-    heads = []
-    with progress("learning from few and from many", len(seen)) as advance:
-        for some in seen:
-            features = [found[look] for look in looks_of(some)]
-            heads.append(solve_head(config, ladder.num_classes, some, features).solved.weights)
-            advance(1, f"{len(some)} photos")
-    counts = count(heads, scored, [found[look] for look in at_scored])
-    return curve_of([len(some) for some in seen], counts, config.seed)
-
-
-def rungs(num_photos: int) -> list[int]:
-    """2, 5, 10, 20, 50, ... photos, and all.
+def train_sizes(num_photos: int) -> list[int]:
+    """Return 2, 5, 10, 20, 50, ... below the number of photos, and that number.
 
     Raises:
         ConfigError: there are fewer than 3.
     """
     if num_photos <= _FEWEST:
         raise ConfigError(f"needed at least {_FEWEST + 1} photos to learn from for a curve, got {num_photos}")
-    ladder = [step * 10**power for power in range(len(str(num_photos))) for step in _STEPS]
-    return [num for num in ladder if _FEWEST <= num < num_photos] + [num_photos]
+    sizes = [step * 10**power for power in range(len(str(num_photos))) for step in _STEPS]
+    return [num for num in sizes if _FEWEST <= num < num_photos] + [num_photos]
 
 
-def num_draws(num: int, num_photos: int) -> int:
-    """How often so many of the photos are drawn."""
-    if num == num_photos:
-        return 1
-    return _DRAWS if num < _FEW else _FEW_DRAWS
+def learning_curve(
+    config: FinetuneConfig,
+    labelled: LabelledPhotos,
+    draws: Sequence[Sequence[LabelledPhoto]],
+    device: Device = "auto",
+) -> LearningCurve:
+    """Learn the exact head of each draw from these photos alone, and score it on what `finetune` scores on.
+
+    Each head chooses its own ridge, unless the configuration has one.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    viewed = [view_shots(shots, config.looks) for shots in draws]
+    _, scored = labelled.require_held_out()
+    at_scored = [PhotoLook(one.photo) for one in scored]
+    wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
+    with progress("extracting features", len(wanted)) as advance:
+        maps = FeatureCache().maps(
+            wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
+        )
+    found = dict(zip(wanted, maps, strict=True))
+    heads = []
+    with progress("learning from few and from many", len(viewed)) as advance:
+        for some in viewed:
+            features = [found[view] for view in views_in(some)]
+            heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
+            advance(1, f"{len(some)} photos")
+    with progress("scoring photos", len(scored)) as advance:
+        counts = count(heads, scored, [found[view] for view in at_scored], advance=advance)
+    return curve_of([len(some) for some in viewed], counts, config.seed)
 
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:
-    """The curve of heads that each learned from so many photos, by the counts of each photo scored."""
+    """Return the curve of heads that each learned from so many photos, by the counts of each photo scored."""
     # the same draws of photos for every head, the first of them all photos
     scores = np.stack(
         [
@@ -165,18 +142,17 @@ def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed
             for one in counts
         ]
     )
-    ladder = np.array(sorted(set(shots)))
-    by_rung = [scores[np.array(shots) == num] for num in ladder]
-    rows = tuple(
-        CurveRow(shots=int(num), miou=_spread(one, seed), draws=len(one))
-        for num, one in zip(ladder, by_rung, strict=True)
-    )
-    means = np.stack([_means(one, seed) for one in by_rung])
-    return LearningCurve(rows=rows, gain=forecast(ladder, 1 - means))
+    sizes = np.array(sorted(set(shots)))
+    rows, means = [], []
+    for num in sizes:
+        own = scores[np.array(shots) == num]
+        rows.append(CurveRow(shots=int(num), miou=_spread(own, seed), draws=len(own)))
+        means.append(_means(own, seed))
+    return LearningCurve(rows=tuple(rows), gain=forecast(sizes, 1 - np.stack(means)))
 
 
 def _spread(scores: Float64[ndarray, "draws resamples"], seed: int) -> Interval:
-    """The mean over draws of shots, and where single ones lie on other photos."""
+    """Return the mean over draws of shots, and the range of single ones on other photos."""
     which = np.random.default_rng(seed).integers(len(scores), size=scores.shape[1])
     single = scores[which, np.arange(scores.shape[1])]
     single[0] = scores[:, 0].mean()
@@ -184,26 +160,26 @@ def _spread(scores: Float64[ndarray, "draws resamples"], seed: int) -> Interval:
 
 
 def _means(scores: Float64[ndarray, "draws resamples"], seed: int) -> Float64[ndarray, " resamples"]:
-    """The mean over draws of shots and, in all columns but the first, over as many drawn from them again."""
+    """Return the mean over draws of shots and, in all columns but the first, over draws drawn from them."""
     which = np.random.default_rng(seed).integers(len(scores), size=scores.shape)
     which[:, 0] = np.arange(len(scores))
     return np.take_along_axis(scores, which, 0).mean(0)
 
 
-def forecast(shots: Int64[ndarray, " rungs"], errors: Float64[ndarray, "rungs resamples"]) -> Interval | None:
-    """At most what `MORE` photos would take off the error, which falls as a power of the number of photos.
+def forecast(sizes: Int64[ndarray, " sizes"], errors: Float64[ndarray, "sizes resamples"]) -> Interval | None:
+    """Return at most what `MORE` photos would take off the error; None where that cannot be said.
 
-    The power is that between the last two rungs. It is an upper bound, since curves flatten: on flowers17 a
-    line through all rungs up to 20 photos promises five times what comes, one through the last two three
-    times. The first column of `errors` is what was measured, the others are what other draws would give. None
-    where there are fewer than 3 rungs, or where some of those other draws do not fall.
+    The error falls as a power of the number of photos, the power between the last two sizes. It is an upper
+    bound, since curves flatten: on flowers17 a line through all sizes up to 20 photos promises five times
+    what comes, one through the last two three times. The first column of `errors` is what was measured, the
+    others what other draws would give; all have to fall, over at least 3 sizes.
 
     Source: the power law of learning curves, J. Hestness et al. 2017, Deep learning scaling is predictable,
     empirically, arXiv:1712.00409.
     """
-    if len(shots) < _LEAST_ROWS:
+    if len(sizes) < _LEAST_ROWS:
         return None
     before, now = np.maximum(errors[-2:], _NO_ERROR)
-    power = np.log(now / before) / np.log(shots[-1] / shots[-2])
-    gain = interval(now * (1 - ((shots[-1] + MORE) / shots[-1]) ** power))
+    power = np.log(now / before) / np.log(sizes[-1] / sizes[-2])
+    gain = interval(now * (1 - ((sizes[-1] + MORE) / sizes[-1]) ** power))
     return gain if gain.low > 0 else None

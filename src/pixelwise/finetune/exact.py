@@ -9,117 +9,97 @@ from collections.abc import Iterator, Sequence
 from pixelwise.config import FinetuneConfig
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import PhotoLook, PhotoMaps
-from pixelwise.finetune.last_layer import Learned, Look, learn_exactly
-from pixelwise.finetune.lesson import Lesson, Taught
-from pixelwise.finetune.shots import looks, num_looks
+from pixelwise.finetune.last_layer import ExactHead, LabelledCrop, crops_of, learn_exactly
+from pixelwise.finetune.shots import num_views, views_of
+from pixelwise.finetune.task import FinetuneTask, LearnedHead
 from pixelwise.frozen import certified
 from pixelwise.photos.view import View
-from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
 
 _logger = logging.getLogger(__name__)
 
+Viewed = tuple[LabelledPhoto, tuple[View, ...]]
+"""A photo, and the views of it that are learned from."""
 
-def learn_last_layer(lesson: Lesson) -> Taught:
-    """The best head on the backbone as it is.
+
+def learn_last_layer(task: FinetuneTask) -> LearnedHead:
+    """Return the best head on the backbone as it is.
 
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
         FrozenError: the backbone changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
-    seen = seen_of(lesson.shots, lesson.config.looks)
-    with certified(lesson.backbone) as watch:
-        features = look_at(lesson, looks_of(seen))
-        looked_s = time.perf_counter()
-        learned = solve_head(lesson.config, lesson.classes.num_classes, seen, features)
+    viewed = view_shots(task.shots, task.config.looks)
+    with certified(task.backbone) as watch:
+        features = extract(task, views_in(viewed))
+        extracted_s = time.perf_counter()
+        found = solve_head(task.config, task.classes.num_classes, viewed, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
-    if learned.unseen:
+    if found.missing_classes:
         _logger.warning(
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
-            ", ".join(lesson.classes.names[one] for one in learned.unseen),
+            ", ".join(task.classes.names[one] for one in found.missing_classes),
         )
-    solved = learned.solved
-    return Taught(
+    solved = found.solved
+    return LearnedHead(
         weights=solved.weights,
-        backbone=lesson.backbone,
+        backbone=task.backbone,
         certificate=watch.certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts=_facts(learned),
+        facts={
+            "ridge": solved.ridge,
+            "ridge_scores": {f"{ridge:g}": score for ridge, score in found.chosen.scores.items()}
+            if found.chosen
+            else {},
+            "loss": solved.loss,
+            "gradient_norm": solved.gradient_norm,
+            "num_steps": solved.num_steps,
+        },
         num_learned=solved.weights.num_learned,
-        num_looks=len(features),
-        extract_s=looked_s - start_s,
-        solve_s=solved_s - looked_s,
+        num_views=len(features),
+        extract_s=extracted_s - start_s,
+        solve_s=solved_s - extracted_s,
     )
 
 
-Seen = tuple[LabelledPhoto, tuple[View, ...]]
-"""A photo, and what is looked at of it."""
+def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[Viewed]:
+    """Return photos with `num` views of each; 0: more the fewer photos there are."""
+    num = num or num_views(len(shots))
+    return [(shot, views_of(shot.stem, num)) for shot in shots]
 
 
-def seen_of(shots: Sequence[LabelledPhoto], num: int) -> list[Seen]:
-    """Photos with `num` looks at each; 0: more the fewer photos there are."""
-    num = num or num_looks(len(shots))
-    return [(shot, looks(shot.stem, num)) for shot in shots]
+def views_in(viewed: Sequence[Viewed]) -> list[PhotoLook]:
+    """Return every view, photo by photo."""
+    return [PhotoLook(shot.photo, view) for shot, views in viewed for view in views]
 
 
-def looks_of(seen: Sequence[Seen]) -> list[PhotoLook]:
-    """Every look, photo by photo."""
-    return [PhotoLook(shot.photo, view) for shot, views in seen for view in views]
-
-
-def look_at(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
-    """Features of the backbone as it is, from the cache or into it.
+def extract(task: FinetuneTask, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
+    """Return the features of the backbone as it is, from the cache or into it.
 
     Raises:
         PhotoError: a photo cannot be read.
         OutputError: features fit neither on disk nor in memory.
     """
-    with progress("looking at photos", len(wanted)) as advance:
-        return lesson.cache.maps(wanted, lesson.backbone, lesson.sizes, device=lesson.device, advance=advance)
+    with progress("extracting features", len(wanted)) as advance:
+        return task.cache.maps(wanted, task.backbone, task.sizes, device=task.device, advance=advance)
 
 
 def solve_head(
-    config: FinetuneConfig,
-    num_classes: int,
-    seen: Sequence[Seen],
-    features: Sequence[PhotoMaps],
-) -> Learned:
-    """The best head of what is seen, from the features of each look.
-
-    Copies of a photo count as one where photos are left out to choose the ridge by.
+    config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
+) -> ExactHead:
+    """Return the best head of some views of photos, from the features of each view.
 
     Raises:
         DataError, LabelError: labels cannot be read or used.
     """
-    numbers = {one.digest: number for number, one in enumerate(features)}
 
-    def every_look() -> Iterator[Look]:
+    def crops() -> Iterator[LabelledCrop]:
         sources = iter(features)
-        for shot, views in seen:
-            labels = shot.read_labels()
-            for view in views:
-                maps = next(sources)
-                yield Look(numbers[maps.digest], maps.read(), view.cut(labels))
+        for shot, views in viewed:
+            own = [next(sources) for _ in views]
+            yield from crops_of(own[0].digest, shot.read_labels(), views, (one.read() for one in own))
 
-    with ONE_THREAD:  # pixels are shared among threads already
-        return learn_exactly(
-            every_look,
-            len(features),
-            num_classes,
-            ridge=config.ridge,
-            rebalance=config.rebalance,
-            whole=config.loss == "whole",
-        )
-
-
-def _facts(learned: Learned) -> dict[str, object]:
-    solved, chosen = learned.solved, learned.chosen
-    return {
-        "ridge": solved.ridge,
-        "ridge_scores": {f"{ridge:g}": score for ridge, score in chosen.scores.items()} if chosen else {},
-        "loss": solved.loss,
-        "gradient_norm": solved.gradient_norm,
-        "num_steps": solved.num_steps,
-    }
+    num = len(features)
+    return learn_exactly(crops(), num, num_classes, ridge=config.ridge, rebalance=config.rebalance)

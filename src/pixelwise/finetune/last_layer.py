@@ -1,8 +1,8 @@
-"""The last layer, learned exactly: pixels gathered from cached features, a ridge chosen, the head solved."""
+"""The last layer, solved exactly: pixels sampled from features, a ridge chosen, the head found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +11,11 @@ from torch import Tensor
 
 from pixelwise.errors import LabelError
 from pixelwise.head import (
-    ROWS_A_FEATURE,
     Chosen,
     Maps,
     Moments,
     Pixels,
     Solved,
-    WholePhotos,
     choose_ridge,
     features_at,
     grid,
@@ -26,191 +24,96 @@ from pixelwise.head import (
 from pixelwise.labelspace import IGNORE
 from pixelwise.losses import class_counts, weights_of
 from pixelwise.photos.ahead import worked_ahead
+from pixelwise.photos.view import View
+from pixelwise.processor import ONE_THREAD
 
-_SPARSE_FRAC = 0.1  # labelled, of the pixels of a look; looks at flowers17 have 0.49 and more
-_LEAST_A_CLASS = 20  # pixels of a look, where its labels are sparse
-_ENOUGH = 30_000  # pixels in all, where looks are few: more change little
-_LEAST_A_LOOK, _MOST_A_LOOK = 240, 3000  # pixels: more of one look are near each other and tell little
+_SPARSE_FRAC = 0.1  # labelled, of the pixels of a crop; crops of flowers17 have 0.49 and more
+_LEAST_A_CLASS = 20  # pixels of a crop, where its labels are sparse
+_ENOUGH = 30_000  # pixels in all, where crops are few: more change little
+_LEAST_A_CROP, _MOST_A_CROP = 240, 3000  # pixels: more of one crop are near each other and add little
 _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
-NUM_PIXELS_TO_CHOOSE = 6_000
-"""Pixels by which the ridge is chosen: it matters less than by a factor of 3."""
+_TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
 _MOST_FOLDS = 3
-_MANY = 12  # photos of which a third tells enough
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """Features of one look at a photo, and the labels of what is seen in it."""
-
-    photo: int
-    """Which photo it is of: looks at one photo are left out together."""
-    maps: Maps
-    labels: UInt8[Tensor, "H W"]
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """Labelled pixels of some looks."""
-
-    features: Float[Tensor, "P D"]
-    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]
-    """Classes, or chances of every class."""
-    photos: Int64[Tensor, " P"]
-    """Which photo each pixel is of."""
-
-    def every(self, step: int) -> Gathered:
-        """Each `step`-th of the pixels."""
-        return Gathered(self.features[::step], self.labels[::step], self.photos[::step])
-
-    def pixels(self, num_classes: int, class_weights: Tensor | None) -> Pixels:
-        """All of them."""
-        return Pixels(self.features, self.labels, num_classes, class_weights)
-
-
-def pixels_a_look(num_looks: int) -> int:
-    """About how many pixels are gathered from each of so many looks."""
-    wanted = min(_MOST_A_LOOK, max(_LEAST_A_LOOK, _ENOUGH // num_looks))
-    return max(1, min(wanted, _MOST // num_looks))
-
-
-def gather(looks: Iterable[Look], a_look: int) -> Gathered:
-    """About `a_look` pixels of each look, as `places_of` finds them.
-
-    Looks are asked for one by one, while pixels of the one before are read, and not kept.
-    """
-    gathered = list(worked_ahead(lambda look: _gather_from(look, a_look), iter(looks), num_threads=1))
-    labels, photos = (torch.cat([getattr(one, name) for one in gathered]) for name in ("labels", "photos"))
-    features = [one.features for one in gathered]
-    gathered.clear()
-    return Gathered(_joined(features), labels, photos)
-
-
-def _gather_from(look: Look, a_look: int) -> Gathered:
-    height, width = look.labels.shape
-    places = places_of(look.labels, a_look)
-    labels = look.labels[places[:, 0], places[:, 1]]
-    features = features_at(look.maps, places, (height, width))
-    return Gathered(features, labels, torch.full((len(places),), look.photo))
-
-
-def places_of(labels: UInt8[Tensor, "H W"], a_look: int) -> Int64[Tensor, "P 2"]:
-    """(row, column) of the labelled ones of about `a_look` pixels on an even grid.
-
-    Where few are labelled, as by scribbles or points, a grid would miss them: then of about `a_look` of the
-    labelled ones, evenly taken, and of some of each class that is there.
-    """
-    height, width = labels.shape
-    known = labels != IGNORE
-    if int(known.sum()) >= _SPARSE_FRAC * height * width:
-        places = grid(height, width, max(1, round((height * width / a_look) ** 0.5)))
-        return places[known[places[:, 0], places[:, 1]]]
-    labelled = known.nonzero()
-    chosen = torch.zeros(len(labelled), dtype=torch.bool)
-    chosen[:: max(1, round(len(labelled) / a_look))] = True
-    classes = labels[known]
-    for one in classes.unique():
-        (own,) = (classes == one).nonzero(as_tuple=True)
-        chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
-    return labelled[chosen]
-
-
-def _joined(parts: list[Float[Tensor, "_P D"]]) -> Float[Tensor, "P D"]:
-    """All rows, one part after the other, each let go when it is copied: never twice in memory."""
-    joined = torch.empty(sum(len(part) for part in parts), parts[0].shape[1])
-    stop = len(joined)
-    while parts:
-        part = parts.pop()
-        joined[stop - len(part) : stop] = part
-        stop -= len(part)
-    return joined
-
-
-def folds_of(num_photos: int) -> tuple[int, int]:
-    """Into how many parts photos are dealt to choose the ridge by, and how many are left out in turn.
-
-    Of many photos a third is left out once, of few each third in turn; one photo alone leaves nothing.
-    """
-    num_folds = min(_MOST_FOLDS, num_photos)
-    if num_folds < 2:
-        return 1, 0
-    return num_folds, num_folds if num_photos < _MANY else 1
-
-
-def best_ridge(
-    gathered: Gathered,
-    num_classes: int,
-    class_weights: Tensor | None,
-    moments: Moments,
-    choose: Callable[[list[tuple[Pixels, Pixels]], Moments], Chosen] = choose_ridge,
-) -> Chosen | None:
-    """The ridge that does best on photos left out, as `choose` says; None where there is one photo alone."""
-    every = max(1, len(gathered.labels) // NUM_PIXELS_TO_CHOOSE)
-    features, labels, photos = (
-        part[::every] for part in (gathered.features, gathered.labels, gathered.photos)
-    )
-    which, rank = torch.unique(photos, return_inverse=True)
-    num_folds, num_left_out = folds_of(len(which))
-    if num_left_out == 0:
-        return None
-    folds = []
-    for fold in range(num_left_out):
-        out = rank % num_folds == fold
-        learned, left_out = (
-            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
-        )
-        folds.append((learned, left_out))
-    return choose(folds, moments)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A head, and the scores by which its ridge was chosen (None: it was given)."""
-
-    solved: Solved
-    chosen: Chosen | None
-    unseen: tuple[int, ...]
-    """Classes that no pixel learned from has: the head cannot find them."""
-
-
+_MANY = 12  # photos of which leaving out one third is enough
 DEFAULT_RIDGE = 0.1
 """Where one photo alone leaves nothing to choose by."""
 
 
+@dataclass(frozen=True, eq=False)
+class LabelledCrop:
+    """Features of one view of a photo, and the labels of what is seen in it."""
+
+    photo: Hashable
+    """Which photo it is of, the same for copies: these are left out together."""
+    maps: Maps
+    labels: UInt8[Tensor, "H W"]
+
+
+def crops_of(
+    photo: Hashable, labels: UInt8[Tensor, "H W"], views: Iterable[View], maps: Iterable[Maps]
+) -> Iterator[LabelledCrop]:
+    """Yield what is seen in some views of one photo; `maps` has the features of each view."""
+    for view, own in zip(views, maps, strict=True):
+        yield LabelledCrop(photo, own, view.cut(labels))
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSample:
+    """Labelled pixels of some photos."""
+
+    features: Float[Tensor, "P D"]
+    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    """Classes, or probabilities of every class."""
+    photos: Int64[Tensor, " P"]
+    """The number of the photo that each pixel is of."""
+
+    @staticmethod
+    def joined(parts: list[PixelSample]) -> PixelSample:
+        """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
+        labels = torch.cat([one.labels for one in parts])
+        photos = torch.cat([one.photos for one in parts])
+        features = torch.empty(len(labels), parts[0].features.shape[1])
+        stop = len(labels)
+        while parts:
+            part = parts.pop().features
+            features[stop - len(part) : stop] = part
+            stop -= len(part)
+        return PixelSample(features, labels, photos)
+
+
+@dataclass(frozen=True)
+class ExactHead:
+    """A head, and the scores by which its ridge was chosen (None: it was given)."""
+
+    solved: Solved
+    chosen: Chosen | None
+    missing_classes: tuple[int, ...]
+    """Classes that no pixel learned from has: the head cannot find them."""
+
+
 def learn_exactly(
-    looks: Callable[[], Iterable[Look]],
-    num_looks: int,
+    crops: Iterable[LabelledCrop],
+    num_crops: int,
     num_classes: int,
     *,
     ridge: float | None = None,
     rebalance: float = 0.0,
-    whole: bool = False,
-) -> Learned:
-    """The best head for some looks at photos, which `looks` gives anew each time.
+) -> ExactHead:
+    """Return the best head for a sample of the labelled pixels of crops, which are not kept.
 
-    `ridge` (None: chosen by photos left out) is on features scaled to deviation 1. With `whole`, every
-    labelled pixel of every look counts, through the enlargement, and all looks are held; without, a sample
-    of pixels does, and looks are not kept. `rebalance` is as in `losses.class_weights`.
+    `ridge` (None: chosen by photos left out) is on features scaled to deviation 1; `rebalance` is as in
+    `losses.class_weights`.
 
     Raises:
         LabelError: no pixel has a label, all have the same, or a label is no class.
     """
-    gathered = gather(looks(), pixels_a_look(num_looks))
-    _require_two_classes(gathered.labels)
-    # A sample may miss a class that whole photos have.
-    counts = class_counts((look.labels for look in looks()) if whole else [gathered.labels], num_classes)
-    weights = weights_of(counts, rebalance) if rebalance else None
-    moments, chosen = _scaled(gathered, num_classes, weights, choose=ridge is None)
-    if ridge is None:
-        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
-
-    start = chosen.start if chosen else None
-    solved = solve(gathered.pixels(num_classes, weights), ridge, start, moments)
-    if whole:
-        seen = list(looks())
-        maps, labels = [look.maps for look in seen], [look.labels for look in seen]
-        photos = WholePhotos(maps, labels, num_classes, weights)
-        solved = solve(photos, ridge, solved.weights, moments)
-    return Learned(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
+    with ONE_THREAD:  # pixels are shared among threads already
+        sample = sample_pixels(crops, pixels_a_crop(num_crops))
+        _require_two_classes(sample.labels)
+        counts = class_counts([sample.labels], num_classes)
+        weights = weights_of(counts, rebalance) if rebalance else None
+        solved, chosen = solve_sample(sample, num_classes, weights, ridge)
+    return ExactHead(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -226,13 +129,86 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def _scaled(
-    gathered: Gathered, num_classes: int, class_weights: Tensor | None, *, choose: bool
-) -> tuple[Moments, Chosen | None]:
-    """How features lie, and where asked the ridge that does best: of a sample of them."""
-    num_pixels, num_features = gathered.features.shape
-    moments = Moments.of_rows(gathered.every(max(1, num_pixels // (ROWS_A_FEATURE * num_features))).features)
-    if not choose:
-        return moments, None
-    some = gathered.every(max(1, num_pixels // NUM_PIXELS_TO_CHOOSE))
-    return moments, best_ridge(some, num_classes, class_weights, moments)
+def pixels_a_crop(num_crops: int) -> int:
+    """Return about how many pixels to sample from each of so many crops."""
+    wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // num_crops))
+    return max(1, min(wanted, _MOST // num_crops))
+
+
+def sample_pixels(crops: Iterable[LabelledCrop], num: int) -> PixelSample:
+    """Sample about `num` labelled pixels of each crop; crops are asked for one by one and not kept."""
+    numbers: dict[Hashable, int] = {}
+    numbered = ((one, numbers.setdefault(one.photo, len(numbers))) for one in crops)
+
+    def sample(crop_and_number: tuple[LabelledCrop, int]) -> PixelSample:
+        crop, number = crop_and_number
+        height, width = crop.labels.shape
+        places = places_of(crop.labels, num)
+        labels = crop.labels[places[:, 0], places[:, 1]]
+        features = features_at(crop.maps, places, (height, width))
+        return PixelSample(features, labels, torch.full((len(places),), number))
+
+    return PixelSample.joined(list(worked_ahead(sample, numbered, num_threads=1)))
+
+
+def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
+    """Return (row, column) of the labelled ones of about `num` pixels on an even grid.
+
+    Where few are labelled, as by scribbles or points, a grid would miss them: then of about `num` of the
+    labelled ones, evenly taken, and of some of each class that is there.
+    """
+    height, width = labels.shape
+    known = labels != IGNORE
+    if int(known.sum()) >= _SPARSE_FRAC * height * width:
+        places = grid(height, width, max(1, round((height * width / num) ** 0.5)))
+        return places[known[places[:, 0], places[:, 1]]]
+    labelled = known.nonzero()
+    chosen = torch.zeros(len(labelled), dtype=torch.bool)
+    chosen[:: max(1, round(len(labelled) / num))] = True
+    classes = labels[known]
+    for one in classes.unique():
+        (own,) = (classes == one).nonzero(as_tuple=True)
+        chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
+    return labelled[chosen]
+
+
+Choose = Callable[[Sequence[tuple[Pixels, Pixels]], Moments], Chosen]
+
+
+def solve_sample(
+    sample: PixelSample,
+    num_classes: int,
+    class_weights: Tensor | None,
+    ridge: float | None,
+    choose: Choose = choose_ridge,
+) -> tuple[Solved, Chosen | None]:
+    """Return the best head of a sample, and how its ridge was chosen if it is None."""
+    pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
+    moments, chosen = Moments.of(pixels), None
+    if ridge is None:
+        chosen = _best_ridge(sample, num_classes, class_weights, moments, choose)
+        ridge = chosen.ridge if chosen else DEFAULT_RIDGE
+    return solve(pixels, ridge, chosen.start if chosen else None, moments), chosen
+
+
+def _best_ridge(
+    sample: PixelSample, num_classes: int, class_weights: Tensor | None, moments: Moments, choose: Choose
+) -> Chosen | None:
+    """Return the ridge that does best on photos left out; None where there is one photo alone.
+
+    Of many photos a third is left out once, of few each third in turn.
+    """
+    every = max(1, len(sample.labels) // _TO_CHOOSE)
+    features, labels = sample.features[::every], sample.labels[::every]
+    which, rank = torch.unique(sample.photos[::every], return_inverse=True)
+    num_folds = min(_MOST_FOLDS, len(which))
+    if num_folds < 2:
+        return None
+    folds = []
+    for fold in range(num_folds if len(which) < _MANY else 1):
+        out = rank % num_folds == fold
+        learned, left_out = (
+            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
+        )
+        folds.append((learned, left_out))
+    return choose(folds, moments)

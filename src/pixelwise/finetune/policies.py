@@ -21,7 +21,7 @@ BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")
 
 
 def learned_names(backbone: Backbone, policy: Thawed) -> tuple[str, ...]:
-    """Parameters of the backbone that learn along with the head, by name.
+    """Return the names of the backbone's parameters that learn along with the head.
 
     Raises:
         ConfigError: the backbone does not say what its last stage is.
@@ -37,7 +37,7 @@ def learned_names(backbone: Backbone, policy: Thawed) -> tuple[str, ...]:
 
 
 class Learner(nn.Module):
-    """A backbone and a linear head on its levels at all sizes, as one network: for policies that thaw it."""
+    """A backbone and a linear head on its levels at all sizes, as one network."""
 
     def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
         super().__init__()
@@ -49,22 +49,22 @@ class Learner(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(num_classes, 1, 1))
 
-    def forward(self, readings: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
-        """Logits of the same photos read at every size, at the last of these sizes."""
-        size = readings[-1].shape[-2:]
-        maps = [one for reading in readings for one in self.backbone(reading)]
+    def forward(self, images: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
+        """Return the logits of photos given at every size, sRGB in [0, 1]; at the last of these sizes."""
+        size = images[-1].shape[-2:]
+        maps = [one for image in images for one in self.backbone(image)]
         total: Tensor = self.bias
         for head, one in zip(self.heads, maps, strict=True):
             total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
         return total
 
     def weights(self) -> Weights:
-        """The last layer as one linear head, a copy on the CPU."""
+        """Return a copy of the last layer as one linear head, on the CPU."""
         weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
         return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
 
     @torch.no_grad()
-    def take(self, weights: Weights) -> None:
+    def load_head(self, weights: Weights) -> None:
         """Make a linear head the last layer."""
         layers = self._linear()
         parts = weights.weight.split([head.in_channels for head in layers], dim=1)
@@ -74,9 +74,3 @@ class Learner(nn.Module):
 
     def _linear(self) -> list[nn.Conv2d]:
         return [head for head in self.heads if isinstance(head, nn.Conv2d)]
-
-
-def names_in_learner(backbone: Backbone, policy: Thawed, learner: Learner) -> tuple[str, ...]:
-    """Parameters of a `Learner` that learn."""
-    inside = [f"{BACKBONE}.{name}" for name in learned_names(backbone, policy)]
-    return names_below(learner, *inside, *LAST_LAYER)

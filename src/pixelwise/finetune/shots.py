@@ -1,4 +1,4 @@
-"""Which photos are learned from, and how often each is looked at."""
+"""Which photos are learned from, and how often each is viewed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from pixelwise.data.labelled import LabelledPhoto, file_checksums
 from pixelwise.errors import ConfigError
 from pixelwise.photos.view import WHOLE, View
 
-_SMALLEST = 0.5  # of the height and width that a look closer takes in
-_LOOKS = 60  # all photos together are looked at about so often; above, more photos bring more than more looks
-_MOST_LOOKS = 5  # at one photo
+_SMALLEST = 0.5  # of a photo's height and width, in a crop
+_VIEWS = 60  # of all photos together; above, more photos help more than more views
+_MOST_VIEWS = 5  # of one photo
 
 T = TypeVar("T")
 
 
-def copies_together(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, ...]]:
-    """The different photos, each with its copies: files that are equal byte for byte.
-
-    Whoever takes some photos apart, to stop by or to measure on, takes these: what learned a photo by heart
-    knows its copy.
+def group_copies(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, ...]]:
+    """Group photos whose files are equal byte for byte, so that no copy is on both sides of a split.
 
     Raises:
         DataError: a photo cannot be read.
@@ -34,13 +31,13 @@ def copies_together(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto
     return [tuple(copies) for copies in different.values()]
 
 
-def unfold(photos: Iterable[tuple[LabelledPhoto, ...]]) -> tuple[LabelledPhoto, ...]:
-    """Photos and their copies, one after the other."""
-    return tuple(itertools.chain(*photos))
+def ungroup(groups: Iterable[tuple[LabelledPhoto, ...]]) -> tuple[LabelledPhoto, ...]:
+    """Return the photos of all groups, one after the other."""
+    return tuple(itertools.chain(*groups))
 
 
 def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
-    """`num` of the photos, any as likely as any other, in their own order; 0: all of them.
+    """Draw `num` of the photos at random, in their own order; 0: all of them.
 
     Raises:
         ConfigError: there are fewer, or none.
@@ -58,25 +55,22 @@ def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
     return tuple(photos[index] for index in sorted(chosen))
 
 
-def num_looks(num_photos: int) -> int:
-    """How often each of so many photos is looked at: once whole, and closer the fewer photos there are.
+def num_views(num_photos: int) -> int:
+    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5.
 
     Frozen features change with the size at which things are seen, and few photos do not show how.
     """
-    return max(1, min(_MOST_LOOKS, _LOOKS // num_photos))
+    return max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
 
 
-def looks(stem: str, num: int) -> tuple[View, ...]:
-    """A photo whole, then `num` - 1 parts of half its height and width or more, some mirrored.
-
-    They depend on nothing but the photo's name, so that their features are found again.
-    """
+def views_of(stem: str, num: int) -> tuple[View, ...]:
+    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them."""
     rng = random.Random(stem)
-    return (WHOLE, *(closer(rng) for _ in range(num - 1)))
+    return (WHOLE, *(random_crop(rng) for _ in range(num - 1)))
 
 
-def closer(rng: random.Random) -> View:
-    """A part of a photo, of half its height and width or more, as likely mirrored as not."""
+def random_crop(rng: random.Random) -> View:
+    """Draw a crop of half a photo's height and width or more, mirrored half of the time."""
     share = rng.uniform(_SMALLEST, 1)
     top, left = rng.uniform(0, 1 - share), rng.uniform(0, 1 - share)
     return View(top, left, share, share, mirrored=rng.random() < 0.5)

@@ -1,12 +1,11 @@
-"""Which photos to label next: those that leave a head least in doubt about all photos together.
+"""Which photos to label next: those that leave a head least uncertain about all photos together.
 
 The last layer is taken as Gaussian about the best head, with the inverse of the loss's curvature there as its
-covariance. How far a pixel's logits vary under it says how much is not known there. The photo to label is the
+covariance: how far a pixel's logits vary under it says how much is unknown there. The photo to label is the
 one after which logits vary least, on average over the pixels of all candidates. The curvature of logistic
 regression needs no labels but only how sure the head is, so that photos are chosen one after another before
-any of them is labelled, and near copies of a chosen one bring nothing any more.
-
-Of what was tried, entropy, margin, distance and others, this brought most: `benchmarks/suggest.py`.
+any of them is labelled, and near copies of a chosen one add nothing any more.
+Of what was tried, entropy, margin, distance and others, this gained most: `benchmarks/suggest.py`.
 
 Source: D. Cohn, Z. Ghahramani, M. Jordan 1996, Active learning with statistical models, arXiv:cs/9603104; of
 the last layer alone: E. Daxberger et al. 2021, Laplace redux, arXiv:2106.14806.
@@ -25,14 +24,14 @@ from torch import Tensor
 from pixelwise.backbones import Backbone
 from pixelwise.config import Device
 from pixelwise.errors import ConfigError
-from pixelwise.features import FeatureCache, PhotoMaps
+from pixelwise.features import FeatureCache
 from pixelwise.finetune.last_layer import DEFAULT_RIDGE
 from pixelwise.head import Maps, Weights, features_at
 from pixelwise.heads import Head
 from pixelwise.processor import choose_device
 from pixelwise.progress import progress
 
-_SIDE = 9  # pixels looked at in a photo, each way: with 5, half of what is gained over entropy is lost
+_SIDE = 9  # pixels sampled in a photo, each way: with 5, half of what is gained over entropy is lost
 _DIRECTIONS = 256  # of all features: with 64 a seventh of the gain is lost
 _MOST_IN_BASIS = 250  # photos that the directions are found by
 _DOUBT = 0.1  # p (1 - p) where no head says it
@@ -60,10 +59,9 @@ def suggest(
     cache: FeatureCache | None = None,
     device: Device = "auto",
 ) -> tuple[Suggestion, ...]:
-    """`num` of the photos in the order in which to label them; `known` are those that are labelled.
+    """Return `num` of the photos in the order in which to label them; `known` are those that are labelled.
 
-    Without a head, features alone decide: that is how to choose the first photos. What is needed of the known
-    ones, the curvature, is computed again from their features, so that a head's file does not grow by it.
+    Without a head, features alone decide: that is how to choose the first photos.
 
     Raises:
         CheckpointError: the head was learned on another backbone.
@@ -77,7 +75,7 @@ def suggest(
     if head:
         backbone = head.dress(backbone)
     wanted = [*known, *photos]
-    with progress("looking at photos", len(wanted)) as advance:
+    with progress("extracting features", len(wanted)) as advance:
         features = (cache or FeatureCache()).maps(
             wanted,
             backbone,
@@ -85,10 +83,22 @@ def suggest(
             device=choose_device(device),
             advance=advance,
         )
-    points, doubts = _project(features, head.weights if head else None)
-    split = len(known)
+    every = -(-len(features) // _MOST_IN_BASIS)
+    basis = Basis.of(torch.cat([lattice(one.read()) for one in features[::every]]))
+    points, doubts = [], []
+    for one in features:
+        pixels = lattice(one.read())
+        points.append(basis.project(pixels))
+        doubts.append(doubt(pixels, head.weights if head else None))
+    split, every_point, every_doubt = len(known), torch.stack(points), torch.stack(doubts)
+    ridge = head.facts.get("ridge") if head else None
     chosen = choose(
-        points[split:], doubts[split:], points[:split], doubts[:split], ridge=_ridge(head), num=num
+        every_point[split:],
+        every_doubt[split:],
+        every_point[:split],
+        every_doubt[:split],
+        ridge=ridge if isinstance(ridge, float) and ridge > 0 else DEFAULT_RIDGE,
+        num=num,
     )
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 
@@ -102,7 +112,7 @@ def choose(
     ridge: float,
     num: int,
 ) -> list[tuple[int, float]]:
-    """At most `num` photos in the order in which to label them, with the share of doubt each takes away.
+    """Return at most `num` photos in the order in which to label them, with the doubt that each settles.
 
     `points` are features of pixels of M candidates, `known` of T labelled photos, scaled to deviation 1;
     `doubts` are p (1 - p) of each pixel. `ridge` is per pixel learned from, as in `head.solve`.
@@ -130,29 +140,17 @@ def choose(
 def _gains(
     scaled: Float[Tensor, "M n R"], covariance: Float[Tensor, "R R"], spread: Float[Tensor, "R R"]
 ) -> Float[Tensor, " M"]:
-    """By how much each photo's labels would make the mean variance smaller."""
+    """Return by how much each photo's labels would make the mean variance smaller."""
     seen = scaled @ covariance
     inside = seen @ scaled.mT + torch.eye(scaled.shape[1])
     return torch.linalg.solve(inside, seen @ spread @ seen.mT).diagonal(dim1=1, dim2=2).sum(1)
 
 
 def _learned(scaled: Float[Tensor, "n R"], covariance: Float[Tensor, "R R"]) -> Float[Tensor, "R R"]:
-    """The covariance once a photo is labelled. Source: Woodbury's identity."""
+    """Return the covariance once a photo is labelled. Source: Woodbury's identity."""
     seen = scaled @ covariance
     inside = seen @ scaled.T + torch.eye(len(scaled))
     return covariance - seen.T @ torch.linalg.solve(inside, seen)
-
-
-def _project(features: Sequence[PhotoMaps], head: Weights | None) -> tuple[Tensor, Tensor]:
-    """A few pixels of each photo (N, n, R), along the directions in which they differ most; doubts (N, n)."""
-    every = -(-len(features) // _MOST_IN_BASIS)
-    basis = Basis.of(torch.cat([lattice(one.read()) for one in features[::every]]))
-    points, doubts = [], []
-    for one in features:
-        pixels = lattice(one.read())
-        points.append(basis.project(pixels))
-        doubts.append(doubt(pixels, head))
-    return torch.stack(points), torch.stack(doubts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,32 +163,27 @@ class Basis:
 
     @staticmethod
     def of(pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS) -> Basis:
-        """Those of some pixels."""
+        """Return the directions in which some pixels vary most."""
         mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
         rows = (pixels - mean) / scale
         _, vectors = torch.linalg.eigh(rows.T @ rows)
         return Basis(mean, vectors[:, -num:] / scale[:, None])
 
     def project(self, pixels: Float[Tensor, "*any D"]) -> Float[Tensor, "*any R"]:
-        """Features along the directions."""
+        """Return features along the directions."""
         return (pixels - self.mean) @ self.directions
 
 
 def lattice(maps: Maps) -> Float[Tensor, "n D"]:
-    """Features of a few pixels spread evenly over a photo."""
+    """Return the features of a few pixels spread evenly over a photo."""
     height, width = maps[0].shape[1:]
     rows, columns = (((2 * torch.arange(_SIDE) + 1) * side) // (2 * _SIDE) for side in (height, width))
     return features_at(maps, torch.cartesian_prod(rows, columns), (height, width))
 
 
 def doubt(pixels: Float[Tensor, "*any D"], head: Weights | None) -> Float[Tensor, "*any"]:
-    """How far each pixel is from certain: p (1 - p) of two classes, half of what Gini's index is of more."""
+    """Return how far each pixel is from certain: p (1 - p) of two classes, half of Gini's index of more."""
     if head is None:
         return torch.full(pixels.shape[:-1], _DOUBT)
-    chances = (pixels @ head.weight.T + head.bias).softmax(-1)
-    return ((1 - chances.square().sum(-1)) / 2).clamp_min(_LEAST_DOUBT)
-
-
-def _ridge(head: Head | None) -> float:
-    found = head.facts.get("ridge") if head else None
-    return found if isinstance(found, float) and found > 0 else DEFAULT_RIDGE
+    probs = (pixels @ head.weight.T + head.bias).softmax(-1)
+    return ((1 - probs.square().sum(-1)) / 2).clamp_min(_LEAST_DOUBT)

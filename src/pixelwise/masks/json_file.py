@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.classnames import short
+from pixelwise.files import reason
 from pixelwise.errors import DataError, LabelError
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
@@ -28,7 +29,7 @@ def read_json(path: Path) -> Any:
             raise DataError(f"{path}: needed at most {_MAX_BYTES} bytes of JSON, got {num}; split the file")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: needed JSON, got something else ({error}); write the file again") from error
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixelwise.files import reason
 from pixelwise.errors import PixelwiseError, is_of_memory
 from pixelwise.photos.formats import SUFFIXES
 
@@ -28,7 +29,7 @@ class Failure:
         if is_of_memory(error):
             return cls(path, f"{path}: needed more memory than there is")
         if isinstance(error, OSError):
-            return cls(path, f"{path}: {(error.strerror or str(error)).lower()}")
+            return cls(path, f"{path}: {reason(error)}")
         return cls(path, f"{path}: could not be done: {type(error).__name__}: {error}")
 
 
@@ -113,7 +114,7 @@ def _no_match(pattern: str) -> Failure:
 
 
 def _closed(error: OSError, folder: Path) -> Failure:
-    return Failure(folder, f"{folder}: cannot be searched: {(error.strerror or str(error)).lower()}")
+    return Failure(folder, f"{folder}: cannot be searched: {reason(error)}")
 
 
 def count_subfolders(inputs: list[str], leave_out: Path | None = None) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
+from pixelwise.files import reason
 from pixelwise.errors import ConfigError, FormatError, PhotoError, PhotoSizeError
 
 VIPS_FORMATS = {
@@ -131,7 +132,7 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise PhotoError(f"{path}: cannot be read: {reason(error)}") from error
     if not head:
         raise PhotoError(f"{path}: needed a photo, got an empty file")
     return head

@@ -1,0 +1,237 @@
+"""Learning in epochs: what learns, what stays, what is kept, by either way."""
+
+import itertools
+import os
+import random
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fixtures.halves import SIZES, folder_of_halves, task_on
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.errors import DivergedError, FrozenError
+from pixelwise.finetune.batches import Batch, batches
+from pixelwise.finetune.epochs import learn_in_epochs, miou_of, vary
+from pixelwise.finetune.exact import learn_last_layer
+from pixelwise.finetune.policies import Learner
+from pixelwise.frozen import fingerprint
+from pixelwise.labelspace import IGNORE
+from pixelwise.masks.read import resize_mask
+from pixelwise.optimise import rate_frac
+from pixelwise.photos.view import WHOLE, View
+
+RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
+LAST = {"net.layers.2.weight", "net.layers.2.bias"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of_halves(tmp_path_factory.mktemp("tasks") / "halves")
+
+
+def adam_task(folder, **options):
+    return task_on(tiny_backbone(), folder, **{"solver": "adam", "batch_size": 2} | options)
+
+
+def tuned(folder, policy="stage", backbone=None, score=None, **options):
+    options = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-3} | RIDGE | options
+    task = task_on(backbone or tiny_backbone(), folder, policy=policy, **options)
+    start = learn_last_layer(task)
+    return task, start, learn_in_epochs(task, start, score)
+
+
+def miou(learned, task):
+    learner = Learner(learned.backbone, len(task.sizes), 2)
+    learner.load_head(learned.weights)
+    return miou_of(task, learner)
+
+
+def test_adam_learns_the_last_layer_alone(folder):
+    task = adam_task(folder, epochs=12, learning_rate=0.1)
+    learned = learn_in_epochs(task)
+    assert miou(learned, task) > 0.8
+    losses = learned.facts["losses"]
+    assert len(losses) == 12
+    assert losses[-1] < losses[0] / 2
+    assert learned.num_learned == 2 * (15 * len(SIZES) + 1)
+    assert learned.certificate.before == learned.certificate.after == task.backbone.checksum
+    assert not learned.changed
+    assert not torch.equal(learned.random_head.weight, learned.weights.weight)
+    assert num_seen(task.backbone) > 12 * len(task.shots) // 2  # run again in every epoch
+
+
+def test_a_seed_decides_the_head_and_a_batch_of_one_will_do(folder):
+    task = adam_task(folder, epochs=1, batch_size=1)
+    one, same = learn_in_epochs(task), learn_in_epochs(task)
+    assert torch.equal(one.weights.weight, same.weights.weight)
+    other = learn_in_epochs(replace(task, config=replace(task.config, seed=1)))
+    assert not torch.equal(one.weights.weight, other.weights.weight)
+    assert np.isfinite(one.facts["losses"]).all()
+
+
+@pytest.mark.parametrize("policy", ["stage", "full"])
+def test_only_what_the_policy_names_changes(folder, policy):
+    rising = itertools.count(0.0, 0.1)
+    backbone = tiny_backbone()
+    _, start, learned = tuned(folder, policy, backbone, lambda *_: next(rising))  # each epoch is better
+    names = {name for name, _ in backbone.named_parameters()}
+    assert set(learned.changed) == (LAST if policy == "stage" else names)
+    before, after = dict(backbone.state_dict()), dict(learned.backbone.state_dict())
+    assert {name for name in before if not torch.equal(before[name], after[name])} == set(learned.changed)
+    assert fingerprint(backbone) == backbone.checksum
+    assert learned.backbone.checksum == fingerprint(learned.backbone) != backbone.checksum
+    assert learned.certificate.num_tensors == len(names) + 2 - len(learned.changed)
+    assert learned.start is start.weights
+    assert not torch.equal(learned.weights.weight, start.weights.weight)
+    assert not any(one.requires_grad for one in learned.backbone.parameters())
+    changed = sum(one.numel() for one in learned.changed.values())
+    assert learned.num_learned == start.num_learned + changed
+
+
+def test_the_best_epoch_is_kept(folder):
+    task, _, learned = tuned(folder, epochs=4)
+    scores = learned.facts["watched_miou"]
+    assert len(scores) == 5
+    assert miou(learned, task) == pytest.approx(max(scores))
+    assert learned.facts["best_epoch"] == scores.index(max(scores))
+
+
+def test_where_nothing_gets_better_the_exact_head_stays(folder):
+    falling = itertools.count(1.0, -0.1)
+    task, start, learned = tuned(folder, score=lambda *_: next(falling), epochs=50)
+    assert len(learned.facts["losses"]) == 4  # patience
+    assert learned.facts["best_epoch"] == 0
+    assert torch.equal(learned.weights.weight, start.weights.weight)
+    assert learned.changed == {}
+    assert learned.backbone is task.backbone
+
+
+def test_tuning_learns_what_the_frozen_network_cannot(folder):
+    backbone = tiny_backbone()
+    with torch.no_grad():  # colour-blind: red and blue are equally light in these photos
+        first = backbone.net.layers[0].weight
+        first.copy_(first.mean(1, keepdim=True).expand(5, 3, 3, 3))
+    _, _, learned = tuned(folder, "full", backbone, epochs=20, learning_rate=0.01)
+    scores = learned.facts["watched_miou"]
+    assert max(scores) > scores[0] + 0.1
+    assert learned.facts["losses"][-1] < learned.facts["losses"][0]
+
+
+def test_rare_classes_can_weigh_more(folder):
+    _, _, even = tuned(folder, "full", epochs=1)
+    _, _, weighed = tuned(folder, "full", epochs=1, rebalance=1.0)
+    assert even.facts["losses"] != weighed.facts["losses"]
+
+
+@pytest.mark.parametrize("policy", ["last-layer", "full"])
+def test_ctrl_c_keeps_what_was_learned(folder, policy):
+    options = {"solver": "adam"} if policy == "last-layer" else RIDGE
+    backbone = tiny_backbone()
+    task = task_on(backbone, folder, policy=policy, epochs=1000, batch_size=2, **options)
+    start = None if policy == "last-layer" else learn_last_layer(task)
+    last = num_seen(backbone) + 120
+    backbone.net.register_forward_hook(
+        lambda *_: os.kill(os.getpid(), signal.SIGINT) if num_seen(backbone) == last else None
+    )
+    learned = learn_in_epochs(task, start)
+    assert learned.interrupted
+    assert 0 < len(learned.facts["losses"]) < 20
+    if start:
+        assert miou(learned, task) == pytest.approx(max(learned.facts["watched_miou"]))
+
+
+class Drifting(nn.Module):
+    """A network whose batch norm goes on averaging, as where only requires_grad was cleared."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.norm = net, nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        self.norm.training = True
+        return self.net(self.norm(x))
+
+
+WAYS = {
+    "exact": ({}, learn_last_layer),
+    "adam": ({"solver": "adam", "epochs": 1}, learn_in_epochs),
+    "stage": ({"policy": "stage", "epochs": 1}, learn_in_epochs),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_batch_norm_in_training_breaks_the_certificate(tmp_path, way):
+    options, learn = WAYS[way]
+    backbone = tiny_backbone()
+    backbone.net = Drifting(backbone.net).requires_grad_(False).eval()
+    backbone.last_stage = ("net.net.layers.2",)
+    with pytest.raises(FrozenError, match=r"net\.norm"):
+        learn(task_on(backbone, folder_of_halves(tmp_path / "halves", num=4), **options))
+
+
+def test_a_rate_that_is_too_large_is_named(folder):
+    with pytest.raises(DivergedError, match=r"(nan|inf) in epoch \d+"):
+        learn_in_epochs(adam_task(folder, epochs=5, learning_rate=3e37))
+
+
+def test_batches_have_photos_of_one_shape_with_their_labels_resized_by_nearest(folder):
+    task = adam_task(folder, num_to_stop_by=0, batch_size=3)
+    found = list(batches(task, [(one, WHOLE) for one in task.shots], random.Random(0)))
+    assert sorted(len(one.labels) for one in found) == [1, 1, 3, 3]
+    assert {tuple(one.labels.shape[1:]) for one in found} == {(32, 48), (48, 32)}
+    expected = {resize_mask(one.read_labels().numpy(), 32, 48).tobytes() for one in task.shots[::2]}
+    assert expected == {
+        one.numpy().tobytes() for batch in found for one in batch.labels if one.shape == (32, 48)
+    }
+    for batch in found:
+        height, width = batch.labels.shape[1:]
+        half = (3, height // 2 // 8 * 8, width // 2 // 8 * 8)
+        assert [tuple(one.shape[1:]) for one in batch.images] == [half, (3, height, width)]
+
+
+def test_a_view_takes_its_part_of_photo_and_labels(folder):
+    task = adam_task(folder, num_to_stop_by=0, sizes=(40,))
+    photo = task.shots[0]
+    whole, mirrored, corner = (
+        next(batches(task, [(photo, view)], random.Random(0)))
+        for view in (WHOLE, View(mirrored=True), View(0, 0, 0.5, 0.5))
+    )
+    assert torch.equal(whole.images[0].flip(-1), mirrored.images[0])
+    assert torch.equal(whole.labels.flip(-1), mirrored.labels)
+    assert (corner.labels[corner.labels != IGNORE] == 1).float().mean() > 0.9
+
+
+def test_pixels_without_label_do_not_count():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (2, 6, 8), generator=generator).to(torch.uint8)
+    labels[:, :2] = IGNORE
+    batch = Batch((torch.zeros(2, 3, 6, 8, dtype=torch.uint8),), labels)
+    logits = torch.randn(2, 2, 6, 8, generator=generator).requires_grad_()
+    batch.loss(logits).backward()
+    assert (logits.grad[:, :, :2] == 0).all()
+    assert (logits.grad[:, :, 2:] != 0).all()
+    assert Batch(batch.images, torch.full_like(labels, IGNORE)).loss(logits).item() == 0
+
+
+def test_all_sizes_of_a_photo_vary_alike_within_range():
+    small, large = vary([torch.full((3, 3, side, side), 0.4) for side in (8, 16)], random.Random(0))
+    assert torch.equal(small, large[:, :, :8, :8])
+    assert len({float(one[0, 0, 0]) for one in small}) == 3
+    assert 0.28 < small.min() < small.max() < 0.52
+    extremes = torch.cat([vary([torch.rand(8, 3, 4, 4)], random.Random(n))[0] for n in range(9)])
+    assert 0 <= extremes.min() < extremes.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("fall", "done", "expected"),
+    [
+        *(("cosine", 0.05, 0.5), ("cosine", 0.1, 1), ("cosine", 0.55, 0.5), ("cosine", 1, 0)),
+        *(("linear", 0.05, 0.5), ("linear", 0.1, 1), ("linear", 0.325, 0.75), ("linear", 1, 0)),
+    ],
+)
+def test_the_rate_climbs_and_falls_to_nothing(fall, done, expected):
+    assert rate_frac(done, 0.1, fall) == pytest.approx(expected)
