@@ -21,7 +21,6 @@ from pixelwise.control.reference import Reference
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
-from pixelwise.photos.formats import MAX_MEGAPIXELS, require_limit
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo

@@ -291,17 +291,17 @@ NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 
 def net_from_dict(values: dict[str, Any]) -> NetConfig:
-    """A network's configuration from plain values with its `name`.
+    """Read a network's configuration from plain values with its `name`.
 
     Raises:
         ConfigError: the name is no network of ours, or a value does not fit.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"needed a network's name and settings, got {values!s:.200}")
+        raise ConfigError(f"needed a network's name and settings, got {_short(values)}")
     values = dict(values)
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {name!r:.200}")
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {_short(repr(name))}")
     known = {f.name for f in fields(NET_CONFIGS[name])}
     if unknown := set(values) - known:
         raise ConfigError(
@@ -311,10 +311,10 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
 
 
 def require_seed(seed: int) -> None:
-    """Refuse a seed that one of the generators behind it does not take.
+    """Refuse a seed below 0 or of more than 32 bits, which some generators do not take.
 
     Raises:
-        ConfigError: it is below 0 or has more than 32 bits.
+        ConfigError: it is one.
     """
     _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
 
@@ -335,11 +335,37 @@ def _require_kinds(config: NetConfig | TrainConfig) -> None:
             _require(type(value) is kind, name, value, "text" if kind is str else "yes or no")
 
 
+def _require_ranges(
+    config: object,
+    at_least_0: str = "",
+    at_least_1: str = "",
+    above_0: str = "",
+    fractions: str = "",
+    finite: str = "",
+) -> None:
+    """Refuse values of the named fields that are out of range; None is in any."""
+    infinity = float("inf")
+    for names, needed, in_range in (
+        (at_least_0, "at least 0", lambda value: 0 <= value < infinity),
+        (at_least_1, "at least 1", lambda value: 1 <= value < infinity),
+        (above_0, "above 0", lambda value: 0 < value < infinity),
+        (fractions, "between 0 and 1", lambda value: 0 <= value <= 1),
+        (finite, "finite", lambda value: abs(value) < infinity),
+    ):
+        for name in names.split():
+            value = getattr(config, name)
+            _require(value is None or in_range(value), name, value, needed)
+
+
 def _is_whole(value: object) -> bool:
-    """Whether a value is a whole number of at most 64 bits."""
     return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _require(good: bool, name: str, value: object, needed: str) -> None:
     if not good:
-        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {value!s:.200}")
+        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {_short(value)}")
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -13,8 +13,8 @@ from pixelwise.config import Device
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.heads import find_head, open_head
-from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.photos.find import InputPhoto
+from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.processor import choose_device
 from pixelwise.runs import open_model
 from pixelwise.segmenting import SegmentOptions, segmenter

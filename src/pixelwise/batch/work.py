@@ -16,8 +16,8 @@ from pixelwise.batch.sources import Item, extract
 from pixelwise.batch.state import SCRATCH, Result
 from pixelwise.errors import BatchError, OutputError, PhotoError, PixelwiseError
 from pixelwise.files import checksum
-from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.photos.find import Failure, InputPhoto
+from pixelwise.photos.outputs import OutputPaths, PhotoResult
 
 ATTEMPTS, STAGING = f"{SCRATCH}/attempts", f"{SCRATCH}/staging"
 _MOST_ATTEMPTS = 3  # at an input whose worker died

@@ -131,8 +131,8 @@ def read_record(path: Path) -> dict[object, object]:
     except OSError as error:
         raise DataError(f"cannot read {path}: {reason(error)}; {_REMEDY}") from error
     except Exception as error:  # a damaged or hostile pickle can fail in every way there is
-        reason = f"{type(error).__name__}: {str(error)[:100]}"
-        raise DataError(f"{path}: needed a whole pickle of plain values ({reason}); {_REMEDY}") from error
+        why = f"{type(error).__name__}: {str(error)[:100]}"
+        raise DataError(f"{path}: needed a whole pickle of plain values ({why}); {_REMEDY}") from error
     if not isinstance(record, dict):
         raise DataError(f"{path} needs to hold a pickled dictionary, got {type(record).__name__}; {_REMEDY}")
     return record

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.files import reason
 from pixelwise.errors import DataError, DownloadError, OutputError
+from pixelwise.files import reason
 from pixelwise.progress import progress
 
 _TIMEOUT_S = 30
@@ -112,6 +112,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = reason(error)
+        why = reason(error)
         remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
-        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
+        raise OutputError(f"cannot write {path}: {why}; {remedy}") from error

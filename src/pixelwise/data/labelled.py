@@ -197,8 +197,8 @@ def file_checksums(files: Iterable[Path]) -> dict[Path, str]:
         with ThreadPoolExecutor() as pool:  # hashing lets other threads run
             return dict(zip(ordered, pool.map(checksum, ordered), strict=True))
     except OSError as error:
-        reason = reason(error)
-        raise DataError(f"{error.filename}: cannot be read: {reason}") from error
+        why = reason(error)
+        raise DataError(f"{error.filename}: cannot be read: {why}") from error
 
 
 def _require_disjoint(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixelwise.config import Device
 from pixelwise.data.sources import require_source_folder
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate, draw_pixels
 from pixelwise.evaluate.colour_baselines import Truth
 from pixelwise.evaluate.found import GREY, MEAN, MODEL, PRIOR, ColouredPhoto, ColourEvaluation

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.classnames import short
-from pixelwise.files import reason
 from pixelwise.errors import DataError, LabelError
+from pixelwise.files import reason
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
 T = TypeVar("T")

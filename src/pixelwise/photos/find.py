@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelwise.files import reason
 from pixelwise.errors import PixelwiseError, is_of_memory
+from pixelwise.files import reason
 from pixelwise.photos.formats import SUFFIXES
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
-from pixelwise.files import reason
 from pixelwise.errors import ConfigError, FormatError, PhotoError, PhotoSizeError
+from pixelwise.files import reason
 
 VIPS_FORMATS = {
     "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pixelwise.files import reason
 from pixelwise.errors import ConfigError, OutputError
+from pixelwise.files import reason
 from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, resolved
 from pixelwise.photos.formats import SUFFIXES
 
@@ -114,10 +114,8 @@ class OutputPaths:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             is_file = isinstance(error, FileExistsError)
-            reason = "it is a file" if is_file else reason(error)
-            raise OutputError(
-                f"cannot write into {folder}: {reason}; choose another folder with -o"
-            ) from error
+            why = "it is a file" if is_file else reason(error)
+            raise OutputError(f"cannot write into {folder}: {why}; choose another folder with -o") from error
         return OutputPaths(out, [*(photo.path for photo in photos), *also_read], single_file)
 
     def claim(self, photo: InputPhoto, ending: str) -> Path:
