@@ -15,9 +15,9 @@ import statistics
 import time
 
 import torch
+from pixelwise.export.onnx_file import session, to_onnx
 
 from pixelwise.export.graphs import colouring
-from pixelwise.export.onnx_file import session, to_onnx
 from pixelwise.runs import DEFAULT_MODEL, open_model
 
 

@@ -108,8 +108,8 @@ def all_targets() -> dict[str, Target]:
     from pixelwise import config, labelspace, models, runs
     from pixelwise.batch.sources import find_items
     from pixelwise.cards import weights_path
-    from pixelwise.data.cifar10 import read_record
     from pixelwise.control.options import Hint, parse_area
+    from pixelwise.data.cifar10 import read_record
     from pixelwise.data.download import unpack
     from pixelwise.data.labelled import load_labelled_folder
     from pixelwise.heads import open_head

@@ -24,9 +24,10 @@ from colourise_large import write_jpeg, write_tiff
 
 from pixelwise.backbones import open_backbone
 from pixelwise.classnames import FLOWER
+from pixelwise.config import SegmentOptions
 from pixelwise.head import Weights
 from pixelwise.heads import Head
-from pixelwise.segmenting import Segmented, SegmentOptions, segment
+from pixelwise.segmenting import Segmented, segment
 
 WAYS = {
     "mask": SegmentOptions(),

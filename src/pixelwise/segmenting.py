@@ -17,6 +17,7 @@ import torch
 
 from pixelwise.backbones import Backbone
 from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.config import SegmentOptions
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.features import Extractor, read_photo
 from pixelwise.head import Enlarged
@@ -24,7 +25,6 @@ from pixelwise.heads import Head
 from pixelwise.masks.write import write_mask, write_probabilities
 from pixelwise.photos.ahead import Ahead, worked_ahead
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
-from pixelwise.photos.formats import MAX_MEGAPIXELS, require_limit
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
 from pixelwise.photos.photo import Photo, open_photo
@@ -37,27 +37,6 @@ _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
 _STRIPS_AHEAD = 4
 _MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentOptions:
-    """Options of one segmentation job."""
-
-    overlay: bool = False
-    """Whether to write a copy of each photo with the classes laid over it."""
-    opacity: float = 0.5
-    """Opacity of the classes' colours in an overlay: 0 only outlines, 1 no photo to be seen."""
-    probabilities: bool = False
-    """Whether to write the probability of each class at each pixel."""
-    cut_out: bool = False
-    """Whether to write a copy of each photo, transparent where the background is."""
-    max_megapixels: float = MAX_MEGAPIXELS
-    """Larger photos are refused."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.opacity <= 1:  # NaN is not, either
-            raise ConfigError(f"opacity needs to be from 0 to 1, got {self.opacity:g}")
-        require_limit(self.max_megapixels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +63,7 @@ def segment(
     out: Path,
     heads: Sequence[Head],
     backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[CutOut | Failure], None] = lambda _result: None,
     device: torch.device = _CPU,
@@ -129,7 +108,7 @@ def segment(
 def segmenter(
     heads: Sequence[Head],
     backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),
+    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     device: torch.device = _CPU,
 ) -> Callable[[InputPhoto, OutputPaths], CutOut]:
     """Return a function that segments one photo, to paths that it claims.

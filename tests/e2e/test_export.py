@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from pixelwise.export.check import sample_photos
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.export.check import sample_photos
 from pixelwise.scores import ciede2000
 
 ROOT = Path(__file__).parents[2]

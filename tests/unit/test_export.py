@@ -5,13 +5,13 @@ import logging
 import numpy as np
 import pytest
 import torch
+from pixelwise.export.check import Difference, compare_model, sample_photos
+from pixelwise.export.onnx_file import only_errors, session, to_onnx
 
 from pixelwise.config import LinearNetConfig
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.export import export_model
-from pixelwise.export.check import Difference, compare_model, sample_photos
 from pixelwise.export.graphs import Graph, colouring, decoding
-from pixelwise.export.onnx_file import only_errors, session, to_onnx
 from pixelwise.labelspace import Palette
 from pixelwise.models import build
 from pixelwise.runs import Model, open_model, write_model

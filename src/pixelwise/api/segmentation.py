@@ -35,7 +35,7 @@ from pixelwise.config import FinetuneConfig
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.exact import seen_of, solve_head
+from pixelwise.finetune.exact import solve_head, view_shots, views_in
 from pixelwise.head import Enlarged
 from pixelwise.heads import Head, open_head, write_head
 from pixelwise.labelspace import IGNORE
@@ -218,8 +218,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             LabelledPhoto(path, path, partial(np.copy, label))
             for path, label in zip(paths, labels, strict=True)
         ]
-        viewed = seen_of(shots, self.looks)
-        features = self._extract([PhotoLook(shot.photo, view) for shot, views in viewed for view in views])
+        viewed = view_shots(shots, self.looks)
+        features = self._extract(views_in(viewed))
         solved = solve_head(config, classes.num_classes, viewed, features).solved
         self.class_names_ = classes.names
         self.head_ = Head(

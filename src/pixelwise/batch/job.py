@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from pixelwise.backbones import open_backbone
-from pixelwise.colourising import ColouriseOptions, colouriser
-from pixelwise.config import Device
+from pixelwise.colourising import colouriser
+from pixelwise.config import Device, SegmentOptions
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.heads import find_head, open_head
@@ -17,7 +18,7 @@ from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.processor import choose_device
 from pixelwise.runs import open_model
-from pixelwise.segmenting import SegmentOptions, segmenter
+from pixelwise.segmenting import segmenter
 
 Process = Callable[[InputPhoto, OutputPaths], PhotoResult]
 """Makes the output of one photo."""

@@ -73,7 +73,7 @@ def _expand(source: str, out: Path) -> Iterator[Item]:
     """Yield the inputs of one source, whose targets are only wishes yet."""
     if is_folder(source):
         closed: list[Failure] = []
-        for found in walk_files(Path(source), True, out, closed.append):
+        for found in walk_files(Path(source), True, out, closed):
             if found.path.suffix.lower() in SUFFIXES:
                 yield _photo(str(found.path), str(found.folder / found.path.name))
         for failure in closed:

@@ -27,15 +27,14 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from pixelwise.cli.common import Common, Outcome, Several, say
-from pixelwise.errors import Interrupted, PixelwiseError, ProcessLostError
+from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.files import plain_json
-from pixelwise.launch import is_restarted, launch, rank, rank_here
 from pixelwise.progress import show_progress
 from pixelwise.version import __version__
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-_LOST = 3  # one process of several: whoever watches starts all again
+_IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts one prints
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
@@ -108,26 +107,18 @@ def run(tokens: Sequence[str]) -> int:
         _describe_whole(tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         common = next((value for value in bound.arguments.values() if isinstance(value, Common)), Common())
-        quiet = common.quiet or rank() != 0
+        quiet = common.quiet or not _IS_RANK_0
         show_progress(not quiet)
         logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
-        result = command(*bound.args, **bound.kwargs)
-        return (
-            launch(result.num, _run_as_one, tokens)
-            if isinstance(result, Several)
-            else _finish(result, common)
-        )
+        return _finish(command(*bound.args, **bound.kwargs), common)
     except CycloptsError as error:
         say(_misread(error), always=True)
         return WRONG
     except (Interrupted, KeyboardInterrupt) as error:
-        say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=rank() != 0)
+        say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=not _IS_RANK_0)
         return INTERRUPTED
-    except ProcessLostError as error:
-        say(str(error), quiet=rank_here() != 0 or is_restarted())
-        return _LOST
     except PixelwiseError as error:
-        say(str(error), quiet=rank_here() != 0)  # those on one machine see the same files
+        say(str(error), quiet=not _IS_RANK_0)  # those on one machine see the same files
         return WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,21 +134,13 @@ def _describe_whole(tokens: Sequence[str]) -> None:
 
 def _finish(result: Any, common: Common) -> int:
     """Print the result of a verb; --help and --version have none, and of several processes one prints."""
-    if not isinstance(result, Outcome) or rank() != 0:
+    if not isinstance(result, Outcome) or not _IS_RANK_0:
         return DONE
     if common.json:
         print(plain_json(result.values))
     elif result.message:
         print(result.message)
     return SOME_FAILED if result.num_failed else DONE
-
-
-def _run_as_one(tokens: Sequence[str]) -> int:
-    """Run a command as one of several processes; exit where another is gone, so that all start again."""
-    code = run(tokens)
-    if code == _LOST:
-        sys.exit(code)
-    return code
 
 
 def _misread(error: CycloptsError) -> str:

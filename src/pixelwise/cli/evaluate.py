@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,9 +13,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 from pixelwise.errors import ConfigError
 
-if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.evaluate.found import ColourEvaluation
-    from pixelwise.evaluate.heads import HeadEvaluation
+if TYPE_CHECKING:  # its package imports torch
     from pixelwise.scores import Interval
 
 
@@ -25,7 +23,7 @@ def evaluate(
     /,
     *,
     part: Literal["test", "val", "all"] | None = None,
-    baselines: Annotated[bool, Parameter(negative="--no-baselines")] = True,
+    baselines: bool = True,
     without_duplicates: Annotated[bool, Parameter(negative="")] = False,
     size: int | None = None,
     temperature: float | None = None,
@@ -38,10 +36,9 @@ def evaluate(
     """Score a model or a head on pictures it never learned from, beside baselines that need no network.
 
     A colour model is scored on all photos of a folder, as they would be coloured: difference to the eye,
-    error of chroma, colourfulness, accuracy, and whether it is as often right as it is sure, beside grey,
-    the mean colour and the shares of classes by lightness; all that moves a figure is printed. On cifar10
-    and synthetic it is scored by accuracy on the validation part. A head is scored on labelled photos:
-    overlap of classes, outlines, and whether it is as often right as it is sure.
+    error of chroma, colourfulness, accuracy and calibration, beside grey, the mean colour and the classes'
+    shares by lightness; all that moves a figure is printed. On cifar10 and synthetic it is scored by accuracy
+    on the validation part. A head is scored on labelled photos: overlap of classes, outlines, calibration.
 
     Parameters
     ----------
@@ -54,7 +51,7 @@ def evaluate(
         Of a head's source: test, val, or all of it. If not given: test if there is one; where there is none,
         all if the head has learned from none of it, or else val.
     baselines
-        Score majority, colour and GrabCut, too, beside a head; without, it takes a third of the time.
+        Score majority and colour, too, beside a head; without, it is twice as fast.
     without_duplicates
         Leave out what a head is scored on and may have learned from: photos that the training part has, too.
     size
@@ -63,7 +60,8 @@ def evaluate(
     temperature
         What photos are coloured with, as for `colourise`: below 1 bolder, above 1 duller and, often, nearer.
     saturation
-        The same: factor on chroma. Cross-entropy and accuracy are of the network's own chances in any case.
+        The same: factor on chroma. Cross-entropy and accuracy are of the network's own probabilities in any
+        case.
     page
         Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
         in this folder.
@@ -71,82 +69,79 @@ def evaluate(
         Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
         else in the user's cache.
     """
+    from pixelwise.files import require_writable
     from pixelwise.heads import is_head
+    from pixelwise.report.evaluation import evaluation_path
 
     options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
     chosen = {"temperature": temperature, "saturation": saturation}
     colouring = {name: value for name, value in chosen.items() if value is not None}
+    of_folder = source.startswith("folder:")
     if is_head(model):
         if size is not None or colouring:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
-        return _evaluate_head(model, source, options, page, weights, data_dir, common)
-    if part or not baselines or without_duplicates or weights:
+    elif part or not baselines or without_duplicates or weights:
         raise ConfigError(
             f"--part, --no-baselines, --without-duplicates and --weights are for heads, and {model} is none"
         )
-    if source.startswith("folder:"):
-        return _evaluate_colours(model, source, size, colouring, page, common)
-    if size is not None or colouring or page:
+    elif not of_folder and (size is not None or colouring or page):
         raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
+    target = evaluation_path(page) if page else None
+    if target:
+        require_writable(target)
+    if is_head(model):
+        return _evaluate_head(model, source, options, target, weights, data_dir, common)
+    if of_folder:
+        return _evaluate_colours(model, source, size, colouring, target, common)
     return _evaluate_model(model, source, data_dir, common)
 
 
 def _evaluate_colours(
-    model: str,
-    source: str,
-    size: int | None,
-    colouring: dict[str, Any],
-    page: Path | None,
-    common: Common,
+    model: str, source: str, size: int | None, colouring: dict[str, Any], page: Path | None, common: Common
 ) -> Outcome:
     from pixelwise.control.options import ColouriseOptions
-    from pixelwise.evaluate.colours import evaluate_colours
+    from pixelwise.evaluate.colours import evaluate_photos, photos_of
+    from pixelwise.evaluate.found import MODEL
     from pixelwise.evaluate.protocol import SIZE, Protocol
-    from pixelwise.files import require_writable
-    from pixelwise.report import evaluation_path, write_colour_evaluation
+    from pixelwise.report.evaluation import write_colours_page
     from pixelwise.runs import open_model
+    from pixelwise.scores.colours import SCORES
 
-    if page:
-        require_writable(evaluation_path(page))
-    protocol = Protocol(size=SIZE if size is None else size, options=replace(ColouriseOptions(), **colouring))
-    found = evaluate_colours(
-        open_model(model),
+    protocol = Protocol(size=SIZE if size is None else size, options=ColouriseOptions(**colouring))
+    opened, (photos, failed) = open_model(model), photos_of(source)
+    for failure in failed:
+        say(failure.error, always=True)
+    found = evaluate_photos(
+        opened,
         source,
+        photos,
+        failed,
         protocol,
         device=common.device,
         seed=common.seed,
-        tell=lambda message: say(message, always=True),
+        on_failure=lambda failure: say(failure.error, always=True),
     )
     for warning in found.warnings:
         say(f"warning: {warning}", quiet=common.quiet)
-    values, lines = found.to_dict(), list(_told_of_colours(found))
-    if page:
-        written = write_colour_evaluation(page, found)
-        values["page"] = str(written)
-        lines.append(f"wrote {written}")
-    return Outcome(values=values, message="\n".join(lines), num_failed=len(found.failed))
-
-
-def _told_of_colours(found: ColourEvaluation) -> Iterator[str]:
-    """The scores beside those of the baselines, how they were measured, and how not to read them."""
-    from pixelwise.evaluate.found import MODEL
-    from pixelwise.scores.colours import SCORES
-
     tables = {
-        who: {SCORES[name]: one for name, one in scores.items()} for who, scores in found.scores.items()
+        found.model.name if method == MODEL else method: {SCORES[name]: one for name, one in scores.items()}
+        for method, scores in found.scores.items()
     }
-    yield from _table({found.model.name if who == MODEL else who: one for who, one in tables.items()})
     gain, fitted = found.gain, found.calibrated
-    yield f"CIEDE2000 less than grey's by {_with_ends(gain)}, on {len(found.photos)} photos"
     before, after = (_with_ends(one) for one in (fitted.error_before, fitted.error_after))
-    yield (
+    lines = [
+        *_table(tables),
+        f"CIEDE2000 less than grey's by {_with_ends(gain)}, on {len(found.photos)} photos",
         f"calibration error {before}; {after} at temperature {fitted.temperature:.2f}, fitted on other "
-        "photos (to mend chances, not to decode by)"
-    )
-    for name, step in found.protocol.steps.items():
-        yield f"{name}: {step}"
-    for note in found.notes:
-        yield f"note: {note}"
+        "photos (to mend probabilities, not to decode by)",
+        *(f"{name}: {step}" for name, step in found.protocol.steps.items()),
+        *(f"note: {note}" for note in found.notes),
+    ]
+    values = found.to_dict()
+    if page:
+        values["page"] = str(write_colours_page(page, found))
+        lines.append(f"wrote {page}")
+    return Outcome(values=values, message="\n".join(lines), num_failed=len(found.failed))
 
 
 def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Common) -> Outcome:
@@ -156,9 +151,6 @@ def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Comm
 
     opened = open_model(model)
     scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
-    values = {
-        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
-    }
     rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
     for name, kinds in scores.items():
         right, loss = kinds["accuracy"], kinds["loss"]
@@ -166,8 +158,10 @@ def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Comm
             f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
             f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
         )
-    model_scores = values.pop("model")
-    return Outcome(values=model_scores | {"baselines": values}, message="\n".join(rows))
+    values: dict[str, Any] = {
+        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
+    }
+    return Outcome(values=values.pop("model") | {"baselines": values}, message="\n".join(rows))
 
 
 def _evaluate_head(
@@ -182,46 +176,34 @@ def _evaluate_head(
     from pixelwise.backbones import open_backbone
     from pixelwise.data import load_labelled
     from pixelwise.evaluate.heads import evaluate_head
-    from pixelwise.files import require_writable
     from pixelwise.heads import open_head
-    from pixelwise.report import evaluation_path, write_evaluation
+    from pixelwise.report.evaluation import write_head_page
 
-    if page:
-        require_writable(evaluation_path(page))
     head, labelled = open_head(name), load_labelled(source, data_dir, common.seed)
     backbone = open_backbone(head.backbone, weights)
     found = evaluate_head(head, backbone, labelled, **options, device=common.device, seed=common.seed)
-    values, lines = found.to_dict(), list(_told(found))
+    methods = {"head": found.scores} | found.baselines
+    values, lines = found.to_dict(), list(_table({name: one.by_name() for name, one in methods.items()}))
+    lines += [found.protocol, *found.notes]
     if page:
-        written = write_evaluation(page, found)
-        values["page"] = str(written)
-        lines.append(f"wrote {written}")
+        values["page"] = str(write_head_page(page, found))
+        lines.append(f"wrote {page}")
     return Outcome(values=values, message="\n".join(lines))
 
 
-def _told(found: HeadEvaluation) -> Iterator[str]:
-    """The scores beside those of the baselines, and under which conditions they are to be read."""
-    scored = {"head": found.scores} | found.baselines
-    yield from _table({name: scores.by_name() for name, scores in scored.items()})
-    yield found.protocol
-    yield from found.notes
-
-
 def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
-    """Scores by name, one a line: the first column with its intervals, the others beside it."""
+    """Yield a line for each score: the first method with its interval, the others beside it."""
     (first, ours), *others = tables.items()
     width = max(len(score) for score in ours)
     yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
     for score, one in ours.items():
-        beside = (_number(scores.get(score)) for _, scores in others)
+        beside = (_number(scores[score].value) if score in scores else "-" for _, scores in others)
         yield f"{score:{width}}  {_with_ends(one):25}" + "".join(f"  {other:>16}" for other in beside)
 
 
 def _with_ends(score: Interval) -> str:
-    return f"{_number(score)} ({_number(score, 'low')} to {_number(score, 'high')})"
+    return f"{_number(score.value)} ({_number(score.low)} to {_number(score.high)})"
 
 
-def _number(score: Interval | None, which: str = "value") -> str:
-    """One number of a score; a dash where there is none."""
-    value = getattr(score, which, math.nan)
+def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, say
 
 if TYPE_CHECKING:  # its module imports libvips
-    from pixelwise.photos.each import Batch, Done
     from pixelwise.photos.find import Failure
+    from pixelwise.photos.outputs import PhotoResult, PhotoResults
 
 Recursive = Annotated[bool, Parameter(help="Search folders' subfolders, too, and keep them below OUT.")]
 MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
@@ -35,11 +35,11 @@ class ColourOptions:
     metadata is the photo's alone."""
 
 
-def report_photo(common: Common) -> Callable[[Done | Failure], None]:
+def report_photo(common: Common) -> Callable[[PhotoResult | Failure], None]:
     """Return what is called with each photo as soon as it is done or has failed."""
     from pixelwise.photos.find import Failure
 
-    def report(done: Done | Failure) -> None:
+    def report(done: PhotoResult | Failure) -> None:
         if isinstance(done, Failure):
             say(done.error, always=True)
         else:
@@ -49,7 +49,7 @@ def report_photo(common: Common) -> Callable[[Done | Failure], None]:
     return report
 
 
-def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
+def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
     """Return what every verb on photos gives as JSON; remarks on the batch are printed now."""
     for remark in result.remarks:
         say(remark, quiet=common.quiet)
@@ -64,7 +64,7 @@ def values_of(result: Batch[Any], common: Common) -> dict[str, Any]:
     }
 
 
-def summary(result: Batch[Any], out: Path, done: str, detail: str = "") -> str:
+def summary(result: PhotoResults[Any], out: Path, done: str, detail: str = "") -> str:
     """Return what came of a batch, in a sentence; photos are `done`, such as coloured."""
     failed = f"; {len(result.failed)} failed" if result.failed else ""
     if not result.written:

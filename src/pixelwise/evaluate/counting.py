@@ -77,7 +77,7 @@ def count(
                 labels.numpy(),
                 known,
                 len(head.bias),
-                probabilities=head.logits(maps, size).softmax(0) if detailed else None,
+                probs=head.logits(maps, size).softmax(0) if detailed else None,
                 with_boundary=detailed,
             )
             for labels, head in zip(labels_by(heads, maps, size), heads, strict=True)

@@ -195,7 +195,7 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
     num = config.num_colours or _COLOURS
     while True:
         try:
-            return Palette.learn(places, num, "ab", config.seed)[0]
+            return Palette.learn(places, num, "ab", config.seed)
         except LabelError:
             if config.num_colours or num == 1:
                 raise

@@ -216,7 +216,7 @@ try:
     _, held_out = load_labelled("flowers17", DATA_DIR).held_out()
     config = FinetuneConfig(source="flowers17", shots=20, sizes=(224,), seed=SEED)
     result = finetune(config, WORK / "head.safetensors", DATA_DIR, DEVICE)
-    scores = (("before", result.before.iou["flower"]), ("after", result.after.iou["flower"]))
+    scores = (("before", result.scores.before.iou["flower"]), ("after", result.scores.after.iou["flower"]))
     rows = [(when, one.value, f"{one.low:.3f} to {one.high:.3f}") for when, one in scores]
     display(table(rows, "", "intersection over union of flower", "95 % interval over photos"))
     for one in held_out[:: max(1, len(held_out) // 4)][:4]:

@@ -140,7 +140,12 @@ def answer_c2(setting: Setting) -> Answer:
     rows = []
     for number, (name, config) in enumerate(methods(setting).items()):
         result = _learn(setting, number, config)
-        learned, facts, before, after = result.taught, result.head.facts, result.before, result.after
+        learned, facts, before, after = (
+            result.learned,
+            result.head.facts,
+            result.scores.before,
+            result.scores.after,
+        )
         assert before is not None  # flowers17 has a part to score on
         assert after is not None
         num_scored = after.num_images

@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from pixelwise.backbones import open_backbone
 from pixelwise.cards import read_card, shipped_heads, shipped_models
 from pixelwise.classnames import BACKGROUND
-from pixelwise.colourising import ColouriseOptions, colouriser
+from pixelwise.colourising import colouriser
+from pixelwise.config import SegmentOptions
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
 from pixelwise.head import Enlarged
@@ -28,7 +30,7 @@ from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix
 from pixelwise.runs import Model, open_model
-from pixelwise.segmenting import Look, SegmentOptions, write_cut_out, write_labels, write_overlay
+from pixelwise.segmenting import Look, write_cut_out, write_labels, write_overlay
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 from pixelwise.web.together import Together
 
