@@ -118,9 +118,10 @@ def colourise(
             try:
                 with outputs.undone_on_failure(photo):
                     coloured = colour(photo, outputs)
-                result.add(outputs.tidied(photo, coloured, outdated, _is_ours), on_result)
             except Exception as error:  # whatever one photo does to a library, the others are coloured
                 result.add(Failure.of(photo.path, error), on_result)
+            else:
+                result.add(outputs.tidied(photo, coloured, outdated, _is_ours), on_result)
             advance(1, photo.path.name)
     result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)

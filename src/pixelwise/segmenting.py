@@ -96,9 +96,10 @@ def segment(
             try:
                 with outputs.undone_on_failure(photo):
                     segmented = cut(photo, outputs)
-                result.add(outputs.tidied(photo, segmented, outdated), on_result)
             except Exception as error:  # whatever one photo does to a library, the others are segmented
                 result.add(Failure.of(photo.path, error), on_result)
+            else:
+                result.add(outputs.tidied(photo, segmented, outdated), on_result)
             advance(1, photo.path.name)
     result.add_remarks(inputs, out, recursive)
     result.seconds = time.perf_counter() - start_s
