@@ -47,26 +47,11 @@ class Benchmark:
 BENCHMARKS = [
     Benchmark("start", "How long until it begins, and in how much memory?", r"(colourise a photo.*)"),
     Benchmark(
-        "ceiling",
-        "What share of the processor's bf16 speed does training reach, by layer?",
-        r"(convolutions: [^,]*)",
-    ),
-    Benchmark(
-        "encode", "How fast are photos encoded, beside a plain lookup in memory?", r"photo: .*(ratio.*)"
-    ),
-    Benchmark(
         "time_to_quality",
         "How much sooner does training reach its quality?",
         r"(fast ends .*)",
         needs_data=True,
     ),
-    Benchmark(
-        "finetune_ratio",
-        "How much sooner does a head learn from kept features?",
-        r"ours, (first run: .*)",
-        needs_data=True,
-    ),
-    Benchmark("processes", "Are the losses of two processes those of one?", r"(cnn fp32: .*);"),
     Benchmark("colourise", "How fast are photos coloured, and alike at any size?", r"(1 megapixel, .*)"),
     Benchmark(
         "colourise_large", "And large ones, beside decoding and encoding alone?", r"libvips .* s: (ratio.*)"

@@ -1,7 +1,6 @@
-"""The verbs report, models and demo, through the command line."""
+"""The verbs models and demo, through the command line."""
 
 import json
-import os
 import re
 import runpy
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pixelwise.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.data import load_pictures
 from pixelwise.files import checksum
 from pixelwise.heads import open_head
-from pixelwise.runs import DEFAULT_MODEL, open_model, read_metrics
+from pixelwise.runs import DEFAULT_MODEL, open_model
 from pixelwise.train import train
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
@@ -32,35 +31,6 @@ def run(tmp_path_factory):
     )
     train(config, pictures, folder, device="cpu")
     return folder
-
-
-def test_report_prints_one_json_object_with_the_page(pixelwise, run):
-    done = pixelwise("report", run, "--json")
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    assert json.loads(line) == {"page": str(run / "report.html")}
-    read = Page((run / "report.html").read_text())
-    assert read.faults == []
-    assert f"{read_metrics(run)[-1]['val_loss']:.4f}" in read.text
-
-
-def test_report_on_no_run_is_one_clear_line(pixelwise, tmp_path):
-    done = pixelwise("report", tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "holds no run" in line
-
-
-def test_report_into_a_folder_that_cannot_be_written_is_one_clear_line(pixelwise, run):
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    run.chmod(0o500)
-    try:
-        done = pixelwise("report", run)
-    finally:
-        run.chmod(0o700)
-    assert done.returncode == 2
-    assert "cannot write" in done.stderr
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
