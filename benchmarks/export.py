@@ -1,9 +1,9 @@
-"""How soon an exported model looks at a photo with onnxruntime, beside torch.
+"""Seconds that an exported model takes for a photo with onnxruntime, beside torch.
 
     python benchmarks/export.py [--model NAME] [--repeats 21]
 
 Prints medians of turns taken in alternation, at 256 x 256 pixels and at a square of the model's reading size.
-Both take the photo's lightness, look, and give chroma. What 8 bit costs, `pixelwise export --int8` prints.
+Both go from the photo to chroma.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import statistics
 import time
 
 import torch
-from pixelwise.export.onnx_file import session, to_onnx
 
-from pixelwise.export.graphs import colouring
+from pixelwise.export.graphs import colouring_graph
+from pixelwise.export.write import session
 from pixelwise.runs import DEFAULT_MODEL, open_model
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
     model = open_model(options.model)
-    exported = session(to_onnx(colouring(model), model.name).SerializeToString(), torch.get_num_threads())
+    exported = session(colouring_graph(model).SerializeToString(), torch.get_num_threads())
     print(f"{model.name} on {platform.machine()}, {os.cpu_count()} cores; medians, n = {options.repeats}")
     for side in (256, model.size):
         codes = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).byte()

@@ -11,6 +11,7 @@ tells. Ctrl-C keeps what is done.
 from __future__ import annotations
 
 import argparse
+import html
 import importlib.util
 import os
 import platform
@@ -24,8 +25,8 @@ from pathlib import Path
 import torch
 
 from pixelwise.files import write_text
+from pixelwise.page import commands, frame, warning
 from pixelwise.processor import processor_name
-from pixelwise.report.page import environment
 
 HERE = Path(__file__).parent
 
@@ -46,20 +47,9 @@ class Benchmark:
 BENCHMARKS = [
     Benchmark("start", "How long until it begins, and in how much memory?", r"(colourise a photo.*)"),
     Benchmark(
-        "ceiling",
-        "What share of the processor's bf16 speed does training reach, by layer?",
-        r"(convolutions: [^,]*)",
-    ),
-    Benchmark(
         "time_to_quality",
         "How much sooner does training reach its quality?",
         r"(fast ends .*)",
-        needs_data=True,
-    ),
-    Benchmark(
-        "finetune_ratio",
-        "How much sooner does a head learn from kept features?",
-        r"ours, (first run: .*)",
         needs_data=True,
     ),
     Benchmark("colourise", "How fast are photos coloured, and alike at any size?", r"(1 megapixel, .*)"),
@@ -128,41 +118,35 @@ class Measured:
         found = re.search(self.benchmark.answer, self.lines)
         return found[1].strip() if found else "left out" if self.missing else "see below"
 
-
-TEMPLATE = """
-{% extends "frame.html" %}
-{% import "macros.html" as ui %}
-{% block lead %}
-What was claimed, measured in one go; medians of n, with spread, where a line says so.
-{% endblock %}
-{% block content %}
-{{ ui.table(machine) }}
-{% if note %}<p class="warning" role="note">{{ note }}</p>{% endif %}
-<h2>In short</h2>
-<table>
-{% for one in done %}
-<tr><th><a href="#{{ one.benchmark.name }}">{{ one.benchmark.question }}</a></th>
-<td>{{ one.answer }}</td></tr>
-{% endfor %}
-</table>
-{% for one in done %}
-<h2 id="{{ one.benchmark.name }}">{{ one.benchmark.question }}</h2>
-{% if one.missing %}<p class="warning" role="note">Left out: {{ one.missing }}</p>
-{% else %}
-<p><code>python benchmarks/{{ one.benchmark.name }}.py {{ one.benchmark.options|join(" ") }}</code>,
-{{ "%.0f"|format(one.seconds) }} s{% if one.exit_code %},
-<strong>failed with {{ one.exit_code }}</strong>{% endif %}</p>
-<pre>{{ one.lines }}</pre>
-{% endif %}
-{% endfor %}
-{% endblock %}
-"""
+    def section(self) -> str:
+        """Its part of the page."""
+        heading = f'<h2 id="{self.benchmark.name}">{html.escape(self.benchmark.question)}</h2>'
+        if self.missing:
+            return heading + warning(f"Left out: {self.missing}")
+        asked = html.escape(
+            " ".join(["python", f"benchmarks/{self.benchmark.name}.py", *self.benchmark.options])
+        )
+        ended = f", <strong>failed with {self.exit_code}</strong>" if self.exit_code else ""
+        return f"{heading}<p><code>{asked}</code>, {self.seconds:.0f} s{ended}</p>{commands(self.lines)}"
 
 
 def write(page: Path, done: list[Measured], note: str) -> None:
-    """Write the page of what is done so far."""
-    template = environment().from_string(TEMPLATE)
-    write_text(page, template.render(title="Benchmarks", machine=machine(), done=done, note=note))
+    """The page of what is done so far."""
+    lead = "What was claimed, measured in one go; medians of n, with spread, where a line says so."
+    rows = "".join(
+        f'<tr><th><a href="#{one.benchmark.name}">{html.escape(one.benchmark.question)}</a></th>'
+        f"<td>{html.escape(one.answer)}</td></tr>"
+        for one in done
+    )
+    said = [warning(note)] if note else []
+    parts = (
+        machine(),
+        *said,
+        "<h2>In short</h2>",
+        f"<table>{rows}</table>",
+        *(one.section() for one in done),
+    )
+    write_text(page, frame("Benchmarks", lead, *parts))
 
 
 def run(one: Benchmark) -> Measured:
@@ -190,9 +174,9 @@ def lacks(one: Benchmark) -> str:
     return ""
 
 
-def machine() -> dict[str, str]:
-    """Return what it runs on, and which commit."""
-    return {
+def machine() -> str:
+    """What it ran on, and which commit."""
+    facts = {
         "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
@@ -201,6 +185,8 @@ def machine() -> dict[str, str]:
         "commit": git("describe", "--always", "--dirty"),
         "day": time.strftime("%Y-%m-%d"),
     }
+    rows = "".join(f"<tr><th>{name}</th><td>{html.escape(fact)}</td></tr>" for name, fact in facts.items())
+    return f"<table>{rows}</table>"
 
 
 def git(*words: str) -> str:

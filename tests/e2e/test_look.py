@@ -3,17 +3,34 @@
 import json
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pixelwise.cards import weights_path
+from pixelwise.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.data import load_pictures
 from pixelwise.files import checksum
 from pixelwise.heads import open_head
 from pixelwise.runs import DEFAULT_MODEL, open_model
+from pixelwise.train import train
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
-KEYS = {"name", "size_bytes", "purpose", "source", "licence", "checksum", "command", "error", "score"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    whole = load_pictures("synthetic:shapes")
+    pictures = replace(whole, train=whole.train[:40], val=whole.val[:10])
+    config = RunConfig(
+        net=UNetConfig(num_filters=4),
+        source="synthetic:shapes",
+        train=TrainConfig(epochs=2, batch_size=20, precision="fp32"),
+    )
+    train(config, pictures, folder, device="cpu")
+    return folder
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
@@ -22,7 +39,19 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
     listed = json.loads(done.stdout)["models"]
     assert DEFAULT_MODEL in [model["name"] for model in listed]
     for model in listed:
-        assert set(model) >= KEYS
+        needed = {
+            "name",
+            "size_bytes",
+            "purpose",
+            "source",
+            "licence",
+            "checksum",
+            "command",
+            "error",
+            "score",
+            "limits",
+        }
+        assert needed <= set(model)
         assert model["size_bytes"] < 5_000_000
         assert checksum(weights_path(model["name"])) == model["checksum"]
         if model["colours"]:
@@ -31,18 +60,34 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
             assert open_head(model["name"]).classes.names == ("background", "flower")
 
 
-def test_models_prints_each_score_beside_its_baselines(pixelwise):
-    printed = pixelwise("models").stdout
-    assert re.search(r"root mean square error of Lab's a and b is \d\d\.\d\d\b.*left grey", printed)
-    assert re.search(r"cross-entropy is \d\.\d{3} nats.*by grey level alone", printed)
+def test_models_tells_each_number_with_its_unit_and_what_it_is_to_be_held_against(pixelwise):
+    told = pixelwise("models").stdout
+    for unit, number, baselines in (
+        (
+            "root mean square error of Lab's a and b",
+            r"is \d\d\.\d\d\b",
+            [r"left grey it is 21\.87", r"left grey 23\.19"],
+        ),
+        (
+            "cross-entropy",
+            r"is \d\.\d{3} nats",
+            [r"by grey level alone, .* it is 3\.600", r"lightness alone 3\.486"],
+        ),
+    ):
+        lines = [line for line in told.splitlines() if unit in line]
+        assert all(re.search(number, line) for line in lines)
+        assert len(lines) == len(baselines)
+        for line, baseline in zip(lines, baselines, strict=True):  # cifar-ab, photo
+            assert re.search(baseline, line)
 
 
 @pytest.mark.slow
-def test_demo_makes_its_page_and_prints_where(pixelwise, tmp_path):
-    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", "cifar-ab", "--json")
+def test_demo_makes_its_page_and_says_where(pixelwise, run, tmp_path):
+    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", run, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     made = json.loads(line)
     assert made["page"] == str(tmp_path / "demo" / "index.html")
-    assert Page(Path(made["page"]).read_text()).faults == []
+    read = Page(Path(made["page"]).read_text())
+    assert read.faults == []
     assert all(Path(photo).is_file() for photo in made["photos"])
