@@ -175,33 +175,31 @@ class Look:
         )
 
 
-def write_labels(target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames) -> None:
+def write_labels(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
     """Write the mask of a photo.
 
     Raises:
         OutputError: the mask cannot be written.
     """
     spans = _spans(photo, max(1, _STRIP_NUMBERS // photo.width))
-    labels = (enlarged.labels(first, num).numpy() for first, num in spans)
+    labels = (logits.labels(first, num).numpy() for first, num in spans)
     with ONE_THREAD, closing(Ahead(labels, _STRIPS_AHEAD)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
-def write_chances(target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames) -> None:
+def write_chances(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
     """Write the probability of each class at each pixel of a photo.
 
     Raises:
         OutputError: the file cannot be written.
     """
     spans = _spans(photo, max(1, _STRIP_NUMBERS // (photo.width * classes.num_classes)))
-    chances = (enlarged.chances(first, num).numpy() for first, num in spans)
+    chances = (logits.chances(first, num).numpy() for first, num in spans)
     with ONE_THREAD, closing(Ahead(chances, _STRIPS_AHEAD)) as strips:
         write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
 
-def write_overlay(
-    target: Path, photo: Photo, enlarged: Enlarged, classes: ClassNames, opacity: float
-) -> None:
+def write_overlay(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames, opacity: float) -> None:
     """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
 
     A class 0 that is called background is not tinted.
@@ -214,12 +212,12 @@ def write_overlay(
     size = photo.height, photo.width
     with ONE_THREAD, closing(photo.strips()) as strips:
         painted = overlay(
-            strips, lambda first, num: enlarged.labels(first, num).numpy(), size, photo.alpha, tint
+            strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint
         )
         write_photo(target, painted, photo)
 
 
-def write_cut_out(target: Path, photo: Photo, enlarged: Enlarged) -> None:
+def write_cut_out(target: Path, photo: Photo, logits: Enlarged) -> None:
     """Write a copy of a photo as PNG, transparent where class 0 is.
 
     Raises:
@@ -227,7 +225,7 @@ def write_cut_out(target: Path, photo: Photo, enlarged: Enlarged) -> None:
         OutputError: the copy cannot be written.
     """
     with ONE_THREAD, closing(photo.strips()) as strips:
-        cut = cut_out(strips, lambda first, num: enlarged.labels(first, num).numpy(), photo.alpha)
+        cut = cut_out(strips, lambda first, num: logits.labels(first, num).numpy(), photo.alpha)
         write_photo(target, cut, photo)
 
 

@@ -1,4 +1,4 @@
-"""What colourise tells of its own doubts, through the command line, with the shipped model."""
+"""Suggested hints, likeliest colours and warnings, through the command line, with the shipped model."""
 
 import json
 import re
@@ -15,13 +15,9 @@ from pixelwise.photos.provenance import read_provenance
 def scene(height=90, width=120):
     """A light sky over dark ground, a disc in it: lightness enough to guess by."""
     rows, columns = np.mgrid[:height, :width]
-    grey = np.where(rows < height // 2, 190, 80) + rng_grain(height, width)
+    grey = np.where(rows < height // 2, 190, 80) + np.random.default_rng(0).integers(-8, 9, (height, width))
     grey[np.hypot(rows - 40, columns - 60) < 15] = 130
     return grey.astype(np.uint8)
-
-
-def rng_grain(height, width):
-    return np.random.default_rng(0).integers(-8, 9, (height, width))
 
 
 @pytest.fixture
@@ -70,13 +66,6 @@ def test_hints_top_colours_and_warnings_in_json(pixelwise, photo, tmp_path):
     assert "1 of 2 photos came with a warning: look at these first" in values["remarks"]
 
 
-def test_top_colours_of_an_earlier_run_go(pixelwise, photo, tmp_path):
-    args = ["colourise", photo, "-o", tmp_path / "out"]
-    pixelwise(*args, "--top-k", 2)
-    assert ", 1 outdated file removed" in pixelwise(*args).stdout
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
-
-
 def test_copies_of_more_alternatives_than_now_go_if_they_are_ours(pixelwise, photo, tmp_path):
     out, args = tmp_path / "out", ["colourise", photo, "-o", tmp_path / "out"]
     pixelwise(*args, "--alternatives", 3, "--confidence")
@@ -94,7 +83,7 @@ def test_copies_of_more_alternatives_than_now_go_if_they_are_ours(pixelwise, pho
     )
 
 
-def test_alternatives_beside_a_single_copy_stay_and_are_told_of(pixelwise, photo, tmp_path):
+def test_alternatives_beside_a_single_copy_stay_and_are_named(pixelwise, photo, tmp_path):
     args = ["colourise", photo, "-o", tmp_path / "out"]
     pixelwise(*args, "--alternatives", 2)
     done = pixelwise(*args, "--json")
@@ -158,16 +147,8 @@ def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, photo, tmp_pat
         assert "XML:com.adobe.xmp" not in bare.info
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["--top-k", 65], "top-k needs to be from 1 to 64, the model's colours, got 65"),
-        (["--top-k", -1], "top-k needs to be from 1 to 64, the model's colours, got -1"),
-        (["--suggest-hints", -1], "suggest-hints needs to be from 0 to 100, got -1"),
-        (["--suggest-hints", 101], "suggest-hints needs to be from 0 to 100, got 101"),
-    ],
-)
-def test_wrong_numbers(pixelwise, photo, args, message, tmp_path):
+@pytest.mark.parametrize("args", [["--top-k", 65], ["--top-k", -1], ["--suggest-hints", 101]])
+def test_wrong_numbers(pixelwise, photo, args, tmp_path):
     done = pixelwise("colourise", photo, "-o", tmp_path / "out", *args)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert f"got {args[1]}" in done.stderr

@@ -14,7 +14,7 @@ from PIL import Image
 from pixelwise import models
 from pixelwise.colourising import ColouriseOptions, colourise, colourise_photo
 from pixelwise.config import UNetConfig
-from pixelwise.errors import ConfigError, OutputError
+from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
@@ -114,14 +114,6 @@ def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
     ]
 
 
-def test_confidence_maps_lie_beside(model, tmp_path):
-    inputs = write(tmp_path / "in", "camera.jpg")
-    colourise(inputs, tmp_path / "out", model, ColouriseOptions(confidence=True))
-    confidence = Image.open(tmp_path / "out" / "camera.confidence.png")
-    with confidence:
-        assert (confidence.size, confidence.mode) == ((56, 40), "L")
-
-
 def test_a_photo_that_was_in_colour_is_said_to_be(model, tmp_path):
     inputs = write(tmp_path / "in", "camera.jpg", "grey.jpg")
     result = colourise(inputs, tmp_path / "out", model)
@@ -157,12 +149,6 @@ def test_inputs_are_never_replaced(model, tmp_path):
     result = colourise(inputs, tmp_path / "in", model)
     assert [failure.path for failure in result.failed] == [Path(inputs[0])]
     assert Path(inputs[0]).read_bytes() == before
-
-
-def test_a_single_photo_may_go_to_a_file(model, tmp_path):
-    (photo,) = write(tmp_path, "colour.png")
-    result = colourise([photo], tmp_path / "new" / "name.png", model)
-    assert [one.path for one in result.written] == [tmp_path / "new" / "name.png"]
 
 
 @pytest.mark.parametrize("source", ["camera.jpg", "rgba.png", "colour16.png", "scan.tif", "cmyk.jpg"])
@@ -211,13 +197,6 @@ def test_each_photo_is_reported_when_it_is_done(model, tmp_path):
         result.failed[1],
         result.written[1],
     ]
-
-
-def test_an_output_folder_that_is_a_file(model, tmp_path):
-    inputs = write(tmp_path / "in", "colour.png")
-    (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError, match="out: it is a file"):
-        colourise(inputs, tmp_path / "out", model)
 
 
 @pytest.mark.parametrize("name", ["colour.png", "scan.tif", "camera.jpg", "photo.webp"])
