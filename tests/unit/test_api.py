@@ -5,7 +5,6 @@ import importlib
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from pixelwise.api.images import photo_from
 from pixelwise.backbones import open_backbone
 from pixelwise.colourising import ColouriseOptions
 from pixelwise.colourising import colourise as colourise_files
-from pixelwise.errors import ConfigError, LabelError, PhotoError, PixelwiseError, ShapeError
+from pixelwise.errors import CheckpointError, ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.heads import open_head
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.runs import open_model
@@ -111,7 +110,6 @@ def test_modes_of_pil(mode, flower):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(mode, flower):
     in_p3 = pyvips.Image.new_from_array(flower).icc_transform("p3", input_profile="srgb").numpy()
-    assert np.abs(in_p3.astype(int) - flower).max() > 20
     image = Image.fromarray(in_p3).convert(mode)
     image.info["icc_profile"] = profile_of("p3")
     codes = np.concatenate(list(photo_from(image).strips()))
@@ -119,15 +117,12 @@ def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(mode, flower):
     assert np.abs(codes[..., :3].astype(int) - flower).mean() < 1
 
 
-def test_a_damaged_profile_is_as_good_as_none(flower, coloured):
-    image = Image.fromarray(flower)
+def test_a_damaged_profile_is_ignored_and_an_orientation_is_not(flower, coloured):
+    image, exif = Image.fromarray(flower), Image.Exif()
     image.info["icc_profile"] = profile_of("p3")[:200]
     assert (np.asarray(pixelwise.colourise(image)) == np.asarray(coloured)).all()
-
-
-def test_a_turned_pil_image_is_turned(flower):
-    image, exif = Image.fromarray(flower), Image.Exif()
     exif[0x0112] = 6
+    image = Image.fromarray(flower)
     image.info["exif"] = exif.tobytes()
     assert pixelwise.colourise(image).image.size == (213, 320)
 
@@ -170,44 +165,33 @@ def test_a_reference_and_what_stays_grey(flower, tmp_path):
     Image.fromarray(flower).save(tmp_path / "like.png")
     found = pixelwise.colourise(flower, reference=tmp_path / "like.png", keep_grey=["0,0,40,320"])
     assert np.ptp(np.asarray(found)[:30].astype(int), axis=2).max() <= 1
-    assert found.with_(saturation=0.5).options.keep_grey == found.options.keep_grey
 
 
 def test_saved_pictures_say_what_they_are(coloured, tmp_path):
     assert coloured.save(tmp_path / "a.png") == tmp_path / "a.png"
     assert (np.asarray(Image.open(tmp_path / "a.png")) == np.asarray(coloured)).all()
     assert read_provenance(tmp_path / "a.png").model == "photo"
-    for suffix in ("jpg", "webp", "tif"):
-        assert coloured.save(tmp_path / f"a.{suffix}").is_file()
     with pytest.raises(ConfigError, match=r"a\.gif"):
         coloured.save(tmp_path / "a.gif")
 
 
-def test_a_flower_is_cut_out(flower):
+def test_a_flower_is_cut_out_as_by_the_command_line(flower, tmp_path):
     found = pixelwise.segment(flower)
-    assert found.labels.shape == flower.shape[:2]
+    Image.fromarray(flower).save(tmp_path / "flower.png")
+    head = open_head("flower")
+    segment_files([str(tmp_path / "flower.png")], tmp_path / "out", [head], open_backbone(head.backbone))
+    assert (found.labels == np.asarray(Image.open(tmp_path / "out" / "flower.png"))).all()
     assert found.labels[110, 160] == 1
-    assert found.mask("flower").mean() == pytest.approx(found.labels.mean())
-    chances = found.chances()
-    assert (chances.argmax(0) == found.labels).all()
-    assert chances.sum(0) == pytest.approx(1, abs=1e-5)
+    assert (found.mask("flower") == found.labels).all()
+    probs = found.probs()
+    assert (probs.argmax(0) == found.labels).all()
+    assert probs.sum(0) == pytest.approx(1, abs=1e-5)
     assert (np.asarray(found) == found.labels).all()
-    assert np.asarray(found.cut_out("flower"))[..., 3].astype(bool).mean() == pytest.approx(
-        found.labels.mean()
-    )
+    assert (np.asarray(found.cut_out("flower"))[..., 3] == 255 * found.labels).all()
     assert found.overlay().size == (320, 213)
     assert "flower" in found._repr_html_()
     with pytest.raises(LabelError, match="flowr"):
         found.mask("flowr")
-
-
-def test_masks_are_those_that_the_command_line_writes(flower, tmp_path):
-    Image.fromarray(flower).save(tmp_path / "flower.png")
-    head = open_head("flower")
-    segment_files([str(tmp_path / "flower.png")], tmp_path / "out", [head], open_backbone(head.backbone))
-    written = np.asarray(Image.open(tmp_path / "out" / "flower.png"))
-    assert 0 < written.mean() < 1
-    assert (pixelwise.segment(flower).labels == written).all()
 
 
 def discs(num, seed=0):
@@ -271,34 +255,19 @@ def test_features_are_extracted_once(tmp_path):
 def test_a_stack_of_pictures_is_a_sequence(learned):
     pictures, masks = discs(2, seed=1)
     stacked = np.stack(pictures)
-    assert all(
-        (one == other).all() for one, other in zip(*map(learned.predict, (stacked, pictures)), strict=True)
-    )
+    assert (np.stack(learned.predict(stacked)) == np.stack(learned.predict(pictures))).all()
     assert learned.score(stacked, np.stack(masks)) == learned.score(pictures, masks)
-    tensors = torch.from_numpy(stacked).movedim(-1, 1)
-    assert len(learned.predict(tensors)) == 2
-    assert pixelwise.Segmenter(sizes=(64,), looks=1).fit(tensors, np.stack(masks)).class_names_
+    assert len(learned.predict(torch.from_numpy(stacked).movedim(-1, 1))) == 2
 
 
 def test_it_is_an_estimator_of_scikit_learn(learned):
-    pictures, masks = discs(2)
-    twin = clone(learned)
-    assert twin.get_params() == learned.get_params()
-    assert not hasattr(twin, "head_")
-    assert "sizes=(96,)" in repr(twin)
-    twin.set_params(ridge=0.5, looks=1)
-    brighter = FunctionTransformer(lambda images: [np.minimum(one, 250) for one in images])
-    pipeline = make_pipeline(brighter, twin).fit(pictures, masks)
-    assert pipeline.predict(pictures)[0].shape == (96, 128)
-    assert twin.head_.facts["ridge"] == 0.5
-    assert pipeline.score(pictures, masks) > 0.5
-
-
-def test_a_search_finds_the_better_setting():
     pictures, masks = discs(4)
-    search = GridSearchCV(pixelwise.Segmenter(sizes=(64,), looks=1), {"ridge": [1e-4, 1e4]}, cv=2)
-    search.fit(pictures, masks)
-    assert search.best_params_ == {"ridge": 1e-4}
+    assert clone(learned).get_params() == learned.get_params()
+    assert not hasattr(clone(learned), "head_")
+    brighter = FunctionTransformer(lambda images: [np.minimum(one, 250) for one in images])
+    pipeline = make_pipeline(brighter, pixelwise.Segmenter(sizes=(64,), looks=1))
+    search = GridSearchCV(pipeline, {"segmenter__ridge": [1e-4, 1e4]}, cv=2).fit(pictures, masks)
+    assert search.best_params_ == {"segmenter__ridge": 1e-4}
     assert search.best_score_ > 0.5
     assert search.predict(pictures)[0].shape == (96, 128)
     with pytest.raises(ShapeError, match="4 and 3"):
@@ -339,11 +308,7 @@ def test_nothing_is_predicted_before_learning():
         pixelwise.Segmenter().predict(np.zeros((9, 9, 3), np.uint8))
 
 
-def test_wrong_names_are_ours_to_tell(flower):
-    for call in (
-        lambda: pixelwise.colourise(flower, "nobody"),
-        lambda: pixelwise.segment(flower, head="nobody"),
-        lambda: pixelwise.segment(flower, head=Path("nowhere") / "nobody"),
-    ):
-        with pytest.raises(PixelwiseError, match="nobody"):
-            call()
+@pytest.mark.parametrize("call", [pixelwise.colourise, pixelwise.segment])
+def test_an_unknown_model_is_named(call, flower):
+    with pytest.raises(CheckpointError, match="nobody"):
+        call(flower, "nobody")

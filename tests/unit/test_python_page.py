@@ -23,7 +23,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert len(blocks) == 5
     for block in blocks:
         exec(block.replace("Segmenter(", "Segmenter(sizes=(64,), looks=1, "), given)
-    assert len(given["ways"]) == 4
+    assert len(given["variants"]) == 4
     assert given["found"].labels.shape == (427, 640)
     assert {path.name for path in tmp_path.iterdir()} == {
         "garden.jpg",

@@ -105,7 +105,7 @@ class Segmentation:
             found: UInt8[ndarray, "H W"] = self.photo.upright(self.word.labels(0, self.photo.height)).numpy()
         return found
 
-    def chances(self) -> Float32[ndarray, "K H W"]:
+    def probs(self) -> Float32[ndarray, "K H W"]:
         """Return the probability of each class at each pixel; they add up to 1."""
         with ONE_THREAD:
             probs = self.photo.upright(self.word.chances(0, self.photo.height))
@@ -257,7 +257,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
         several, is_one = _several(images)
-        found = [one.chances() for one in self._segment(several)]
+        found = [one.probs() for one in self._segment(several)]
         return found[0] if is_one else found
 
     def score(self, images: Images, masks: Masks) -> float:

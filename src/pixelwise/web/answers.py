@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pixelwise.web.desk import Place
+from pixelwise.web.request_queue import Slot
 
 REMARKS = "Pixelwise-Remarks"
 """Header with a JSON array of what is to be known of a photo and its result."""
@@ -19,16 +19,16 @@ _MOST_REMARKS, _LONGEST_REMARK = 10, 300  # what clients take in a header is som
 
 
 class FileAnswer(Response):
-    """A file whose request leaves its place when it has been sent, or cannot be."""
+    """A file whose request leaves its slot when it has been sent, or cannot be."""
 
     def __init__(
-        self, file: Path, media_type: str, remarks: Sequence[str], place: Place, seconds: float
+        self, file: Path, media_type: str, remarks: Sequence[str], slot: Slot, seconds: float
     ) -> None:
         """A client that takes no piece within `seconds` is given up on."""
         told = [one[:_LONGEST_REMARK] for one in remarks[:_MOST_REMARKS]]
         headers = {"Content-Length": str(file.stat().st_size), REMARKS: json.dumps(told, ensure_ascii=True)}
         super().__init__(None, 200, headers, media_type)
-        self._file, self._place, self._seconds = file, place, seconds
+        self._file, self._slot, self._seconds = file, slot, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
         """Send it."""
@@ -40,4 +40,4 @@ class FileAnswer(Response):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._place.leave()
+            self._slot.leave()

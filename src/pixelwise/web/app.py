@@ -1,4 +1,4 @@
-"""The application: which paths there are, and what they say of themselves in the OpenAPI document."""
+"""The application: its paths, and their entries in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from starlette.responses import Response
 
 from pixelwise.version import __version__
 from pixelwise.web.answers import REMARKS, FileAnswer
-from pixelwise.web.desk import Desk
 from pixelwise.web.guard import Guard, Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.metrics import Measured, Metrics
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES
 from pixelwise.web.parameters import ColouriseParameters, P, SegmentParameters, with_fields
 from pixelwise.web.problems import Refusal, documented, handle_problems
+from pixelwise.web.request_queue import RequestQueue
 from pixelwise.web.service import Known, Made, Service
 from pixelwise.web.uploads import documented as documented_body
 from pixelwise.web.uploads import receive
@@ -33,28 +33,28 @@ _OF_PHOTOS = (400, 406, 408, 413, 415, 422, 500, 503, 504)
 
 
 class Health(BaseModel):
-    """That the server answers."""
+    """The answer of a server that is up."""
 
     status: Literal["ok"] = "ok"
 
 
 class Models(BaseModel):
-    """What colours and what segments."""
+    """The models that colour and the heads that segment."""
 
     models: list[Known]
 
 
 def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> FastAPI:
-    """The application, but for its page; what it puts aside lies in `folder`, each request's in its own."""
+    """Make the application, but for its page; each request has a folder of its own in `folder`."""
     metrics = Metrics(frozenset({COLOURISE, SEGMENT, MODELS, HEALTH, METRICS}))
-    desk = Desk(limits, folder)
-    metrics.watch(lambda: desk.num_waiting, lambda: desk.num_running)
-    service.together.tell = metrics.add_look
+    queue = RequestQueue(limits, folder)
+    metrics.watch(lambda: queue.num_waiting, lambda: queue.num_running)
+    service.batcher.on_batch = metrics.add_batch
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        desk.close()
+        queue.close()
 
     app = FastAPI(
         title="pixelwise",
@@ -67,7 +67,7 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         dependencies=[Security(HTTPBearer(auto_error=False))] if rules.token else [],
         responses=documented(_of_rules(rules)),
     )
-    app.include_router(_photo_routes(service, desk, metrics))
+    app.include_router(_photo_routes(service, queue, metrics))
     app.include_router(_other_routes(service, metrics))
     app.include_router(_unknown_routes())
     handle_problems(app)
@@ -76,23 +76,23 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
     return app
 
 
-def _photo_routes(service: Service, desk: Desk, metrics: Metrics) -> APIRouter:
+def _photo_routes(service: Service, queue: RequestQueue, metrics: Metrics) -> APIRouter:
     router = APIRouter()
-    seconds, max_megapixels = desk.limits.seconds, desk.limits.max_megapixels
+    seconds, max_megapixels = queue.limits.seconds, queue.limits.max_megapixels
 
     async def answer(request: Request, query: P, do: Callable[[Path, P, str], Made]) -> Response:
-        place = desk.enter()
+        slot = queue.enter()
         try:
-            upload, fields = await receive(request, place.folder, seconds)
+            upload, fields = await receive(request, slot.folder, seconds)
             asked = with_fields(query, fields)
-            made = await place.work(partial(do, upload, asked, request.headers.get("accept", "*/*")), upload)
+            made = await slot.run(partial(do, upload, asked, request.headers.get("accept", "*/*")), upload)
             metrics.add_megapixels(request.scope["path"], made.megapixels)
             if made.file is not None:
-                return FileAnswer(made.file, made.media_type, made.remarks, place, seconds)
+                return FileAnswer(made.file, made.media_type, made.remarks, slot, seconds)
         except BaseException:
-            place.leave()
+            slot.leave()
             raise
-        place.leave()
+        slot.leave()
         return JSONResponse(made.summary and made.summary.model_dump())
 
     @router.post(
@@ -143,12 +143,12 @@ def _other_routes(service: Service, metrics: Metrics) -> APIRouter:
 
     @router.get(MODELS)
     async def models() -> Models:
-        """What colours and what segments, with sources, licences and checksums."""
+        """List the models that colour and the heads that segment, with sources, licences and checksums."""
         return Models(models=list(service.known))
 
     @router.get(HEALTH)
     async def healthz() -> Health:
-        """Whether the server answers."""
+        """Answer, if the server is up."""
         return Health()
 
     @router.get(
@@ -162,14 +162,14 @@ def _other_routes(service: Service, metrics: Metrics) -> APIRouter:
         },
     )
     async def show_metrics() -> Response:
-        """Counts for Prometheus: requests, seconds, megapixels, the queue."""
+        """Give counts for Prometheus: requests, seconds, megapixels, the queue."""
         return Response(metrics.text(), media_type=metrics.media_type)
 
     return router
 
 
 def _unknown_routes() -> APIRouter:
-    """What else is asked of paths that are ours: the page, which has the others, would answer its own way."""
+    """Refuse other methods and paths of ours: the page, which has all others, would answer its own way."""
     router = APIRouter()
     known = {COLOURISE: "POST", SEGMENT: "POST", MODELS: "GET", HEALTH: "GET", METRICS: "GET"}
 
@@ -188,14 +188,14 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 def _of_rules(rules: Rules) -> list[int]:
-    """Statuses that any request may get."""
+    """Return the statuses that any request may get."""
     return [*([401] if rules.token else []), *([403, 421] if rules.hosts is not None else []), 413]
 
 
 def _documented(
     parameters: type[BaseModel], result: str, further: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the OpenAPI document says of a route that takes a photo."""
+    """Return the OpenAPI document's part on a route that takes a photo."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     about_remarks = "A JSON array of what is to be known of the photo and the result."
     good = {

@@ -1,4 +1,4 @@
-"""How much a service takes on."""
+"""Limits of a service."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pixelwise.photos.formats import require_limit
 
 
 def _usual_workers() -> int:
-    """Two for each processor: while one waits for a disk or for its turn, the other computes."""
+    """Return two for each processor: while one waits for a disk or for its turn, the other computes."""
     return 2 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much a service takes on; what is beyond is refused, with the reason.
+    """Limits of a service; what is beyond is refused, with the reason.
 
     Raises:
         ConfigError: a limit that nothing keeps.

@@ -1,4 +1,4 @@
-"""What the service counts, as Prometheus reads it."""
+"""Counts of the service, for Prometheus."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Metrics:
         self._megapixels = Counter(
             "pixelwise_megapixels", "Of photos that were done.", ["route"], registry=self._registry
         )
-        self._together = Histogram(
+        self._batch_sizes = Histogram(
             "pixelwise_photos_together",
-            "Photos that a network looked at at once.",
+            "Photos that a network ran on at once.",
             buckets=(1, 2, 4, 8),
             registry=self._registry,
         )
@@ -63,9 +63,9 @@ class Metrics:
         """Count a photo that was done."""
         self._megapixels.labels(route).inc(megapixels)
 
-    def add_look(self, num: int) -> None:
-        """Count a network's look at `num` photos."""
-        self._together.observe(num)
+    def add_batch(self, num: int) -> None:
+        """Count a batch of `num` photos that a network ran on."""
+        self._batch_sizes.observe(num)
 
     def add_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; paths that are no routes are one, since clients invent them."""
@@ -74,7 +74,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """Return all counts as Prometheus reads them."""
         return generate_latest(self._registry)
 
 

@@ -1,4 +1,4 @@
-"""In which format an answer is given: what Accept asks for, of what there is."""
+"""The choice of an answer's format, by the header Accept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHOTO_TYPES = {
 
 
 def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
-    """The media type that Accept likes best; among equals `own`, then the earliest offered.
+    """Return the media type that Accept likes best; among equals `own`, then the earliest offered.
 
     Source: RFC 9110, 12.5.1; ranges that are malformed are passed over.
 
@@ -36,7 +36,7 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
 
 
 def _range(text: str) -> tuple[str, float] | None:
-    """A range and its quality, 0 to 1."""
+    """Return a range and its quality, 0 to 1."""
     name, *parameters = (part.strip().lower() for part in text.split(";"))
     kind, slash, detail = name.partition("/")
     if not (kind and slash and detail):
@@ -50,7 +50,7 @@ def _range(text: str) -> tuple[str, float] | None:
 
 
 def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """By the range that says most exactly what it means."""
+    """Return the quality of a media type, by the most exact range that it is in."""
     for wanted in (media_type, media_type.split("/", maxsplit=1)[0] + "/*", "*/*"):
         if said := [quality for name, quality in ranges if name == wanted]:
             return max(said)

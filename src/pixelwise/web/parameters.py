@@ -1,4 +1,4 @@
-"""What may be asked of a photo, by the command line's names: in the query, or as fields of a form."""
+"""Parameters of requests, by the command line's names: in the query, or as fields of a form."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Parameters(BaseModel):
 
 
 class ColouriseParameters(Parameters):
-    """How a photo is coloured."""
+    """Options of colouring a photo."""
 
     model: Annotated[str, Field(description="One of the names in /v1/models whose task is colourise.")] = (
         DEFAULT_MODEL
@@ -57,7 +57,7 @@ class ColouriseParameters(Parameters):
     ] = True
 
     def options(self, max_megapixels: float) -> ColouriseOptions:
-        """The same for the library.
+        """Return the options that the library takes.
 
         Raises:
             ConfigError: a hint or an area means nothing, or two hints are of one pixel.
@@ -73,7 +73,7 @@ class ColouriseParameters(Parameters):
 
 
 class SegmentParameters(Parameters):
-    """What is made of a photo's classes."""
+    """Options of segmenting a photo."""
 
     head: Annotated[str, Field(description="One of the names in /v1/models whose task is segment.")] = (
         DEFAULT_HEAD
@@ -95,7 +95,7 @@ class SegmentParameters(Parameters):
     ] = False
 
     def options(self, max_megapixels: float) -> SegmentOptions:
-        """The same for the library.
+        """Return the options that the library takes.
 
         Raises:
             ConfigError: two results are asked for.
@@ -113,7 +113,7 @@ P = TypeVar("P", bound=Parameters)
 
 
 def with_fields(query: P, form: FormData) -> P:
-    """The parameters of the query with those of a form's fields.
+    """Return the parameters of the query with those of a form's fields.
 
     Raises:
         RequestValidationError: a field means nothing, is unknown or given twice.

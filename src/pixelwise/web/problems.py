@@ -1,4 +1,4 @@
-"""What a request gets that cannot be answered: one shape of JSON, a status that says whose fault it is."""
+"""Answers to requests that fail: one shape of JSON, and a status that says whose fault it is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RETRY_AFTER_S = 2
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """The reason why a request was not answered."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,29 +53,29 @@ class Refusal(HTTPException):
 
 
 def busy(error: str) -> Refusal:
-    """Refuses for now."""
+    """Return a refusal for now."""
     return Refusal(503, error, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def problem(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The response that says it."""
+    """Return the response to a failed request."""
     return JSONResponse(Problem(error=error, status=status).model_dump(), status, headers)
 
 
 def refused(_request: Request, error: Exception) -> JSONResponse:
-    """What a refusal, ours or the framework's, says."""
+    """Answer with a refusal, ours or the framework's."""
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
 def misread(_request: Request, error: Exception) -> JSONResponse:
-    """What is said of parameters that mean nothing."""
+    """Answer that parameters are invalid."""
     assert isinstance(error, RequestValidationError)
-    return problem(422, "; ".join(_told(one) for one in error.errors()))
+    return problem(422, "; ".join(_describe(one) for one in error.errors()))
 
 
 def failed(_request: Request, error: Exception) -> JSONResponse:
-    """What is said of a photo that could not be done."""
+    """Answer that a photo could not be done."""
     assert isinstance(error, PixelwiseError)
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     if status == 500:
@@ -84,17 +84,17 @@ def failed(_request: Request, error: Exception) -> JSONResponse:
 
 
 def broken(_request: Request, _error: Exception) -> JSONResponse:
-    """What is said when we failed; the server's log has the rest."""
+    """Answer that we failed; the server's log has the rest."""
     return problem(500, "the server failed at this; its log says how")
 
 
 def gone(_request: Request, _error: Exception) -> JSONResponse:
-    """For a client that went away while it sent; nobody reads it."""
+    """Answer a client that went away while it sent; nobody reads it."""
     return problem(400, "the connection was closed before all had come")
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Have an application say all problems in this shape."""
+    """Make an application answer all problems in this shape."""
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, misread)
     app.add_exception_handler(PixelwiseError, failed)
@@ -119,7 +119,7 @@ _DESCRIPTIONS = {
 
 
 def documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
-    """Statuses as FastAPI documents them."""
+    """Return statuses as FastAPI documents them."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         found[status] = {"model": Problem, "description": _DESCRIPTIONS[status]}
@@ -130,8 +130,8 @@ def documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def _told(one: dict[str, Any]) -> str:
-    """One thing that is wrong with the parameters."""
+def _describe(one: dict[str, Any]) -> str:
+    """Describe one invalid parameter."""
     place = ".".join(str(part) for part in one["loc"] if part not in ("query", "body"))
     if one.get("type") == "extra_forbidden":
         return f"{place}: needed a parameter of this path, which /openapi.json lists, got another"

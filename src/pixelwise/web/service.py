@@ -1,4 +1,4 @@
-"""What the service knows and does: models and heads, and a photo's way from an upload to a result."""
+"""The models and heads that are served, and a photo's way from an upload to a result."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix
 from pixelwise.runs import Model, open_model
 from pixelwise.segmenting import Look, write_cut_out, write_labels, write_overlay
+from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
-from pixelwise.web.together import Together
 
 T = TypeVar("T")
 _CPU = torch.device("cpu")
@@ -59,7 +59,7 @@ class Known(BaseModel):
 
 
 class ClassShare(BaseModel):
-    """How much of a photo a class has."""
+    """The part of a photo that a class has."""
 
     name: str
     colour: str
@@ -69,7 +69,7 @@ class ClassShare(BaseModel):
 
 
 class Summary(BaseModel):
-    """What a head says of a photo, in numbers."""
+    """A head's result on a photo, in numbers."""
 
     head: str
     width: int
@@ -80,7 +80,7 @@ class Summary(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What was made of a photo."""
+    """The result of one photo."""
 
     megapixels: float
     remarks: tuple[str, ...] = ()
@@ -98,10 +98,10 @@ class Service:
     looks: dict[str, Look]
     """Of each head, by its name."""
     known: tuple[Known, ...]
-    together: Together
+    batcher: Batcher
 
     def colourise(self, upload: Path, name: str, options: ColouriseOptions, accept: str) -> Made:
-        """A coloured copy of an uploaded photo, beside it.
+        """Write a coloured copy of an uploaded photo, beside it.
 
         Raises:
             ConfigError: there is no such model.
@@ -112,7 +112,7 @@ class Service:
         photo = open_photo(upload, options.max_megapixels)
         media_type, suffix = _format(photo, accept)
         outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
-        do = colouriser(model, options, ask=partial(self.together.ask, model))
+        do = colouriser(model, options, ask=partial(self.batcher.forward, model))
         done = do(InputPhoto(upload), outputs)
         return Made(
             file=done.path,
@@ -122,7 +122,7 @@ class Service:
         )
 
     def segment(self, upload: Path, name: str, options: SegmentOptions, accept: str) -> Made:
-        """The mask of an uploaded photo, beside it; or its overlay, its cut-out, or a summary in numbers.
+        """Write the mask of an uploaded photo, beside it; or its overlay or cut-out, or sum it up in numbers.
 
         Raises:
             ConfigError: there is no such head, or it knows no background to cut out of.
@@ -160,14 +160,14 @@ class Service:
 
 def open_service(
     num_lanes: int,
-    most_together: int = 8,
+    max_batch: int = 8,
     models: Sequence[Path] = (),
     heads: Sequence[Path] = (),
     device: torch.device = _CPU,
 ) -> Service:
-    """All that is shipped, and the models and heads in the files given, which go by the files' names.
+    """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
-    `num_lanes` looks of networks at photos that wait run at a time, `most_together` photos each.
+    At most `num_lanes` batches of photos that wait run at a time, each of at most `max_batch` photos.
 
     Raises:
         CheckpointError: a file holds no such thing, or another backbone's head.
@@ -187,9 +187,7 @@ def open_service(
     for name, head in found.items():
         sha256 = checksum(find_head(head.name))
         known.append(_known(name, "segment", sha256, list(head.classes.names)))
-    return Service(
-        models=opened, looks=looks, known=tuple(known), together=Together(num_lanes, most_together)
-    )
+    return Service(models=opened, looks=looks, known=tuple(known), batcher=Batcher(num_lanes, max_batch))
 
 
 def _add(opened: dict[str, T], name: str, one: T) -> None:
@@ -220,7 +218,7 @@ def _named(known: dict[str, T], name: str, what: str) -> T:
 
 
 def _format(photo: Photo, accept: str) -> tuple[str, str]:
-    """Media type and suffix of a photo's copy: its own format where Accept leaves the choice."""
+    """Return media type and suffix of a photo's copy: its own format where Accept leaves the choice."""
     own = _MEDIA_TYPES[output_suffix(photo)[0].lower()]
     media_type = choose(accept, tuple(PHOTO_TYPES), own)
     return media_type, PHOTO_TYPES[media_type]
@@ -235,7 +233,7 @@ _MEDIA_TYPES = {
 
 
 def _of_photo(remarks: Sequence[str], upload: Path) -> tuple[str, ...]:
-    """Remarks without our name of the file."""
+    """Return remarks without our name of the file."""
     return tuple(one.replace(str(upload), "photo") for one in remarks)
 
 

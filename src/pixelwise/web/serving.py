@@ -34,16 +34,16 @@ def serve(
     host: str,
     port: int,
     limits: Limits,
-    tell: Callable[[str], None],
+    on_ready: Callable[[str], None],
     token: str | None = None,
     models: Sequence[Path] = (),
     heads: Sequence[Path] = (),
     device: torch.device = _CPU,
 ) -> signal.Signals:
-    """Serve until a signal comes; gives which. What was taken by then is answered, within `limits.seconds`.
+    """Serve until a signal comes; return it. Requests taken by then are answered, within `limits.seconds`.
 
-    `tell` is called with the address once the server answers there. `port` 0 takes any that is free; `models`
-    and `heads` are files that are served beside what is shipped.
+    `on_ready` is called with the address once the server answers there. `port` 0 takes any that is free;
+    `models` and `heads` are files that are served beside what is shipped.
 
     Raises:
         CheckpointError: a file holds no model or head.
@@ -58,17 +58,17 @@ def serve(
         from pixelwise.web.page import mount  # which makes a temporary folder when it is imported: ours
 
         mount(app, limits.max_bytes, heads)
-        server = _Server(app, limits, lambda: tell(_url(listener)))
+        server = _Server(app, limits, lambda: on_ready(_url(listener)))
         server.run(sockets=[listener])
     return server.stopped_by
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which says when it answers and by what it was stopped."""
+    """uvicorn's server, which calls back when it is up and keeps the signal that stopped it."""
 
     stopped_by = signal.SIGTERM
 
-    def __init__(self, app: FastAPI, limits: Limits, tell: Callable[[], None]) -> None:
+    def __init__(self, app: FastAPI, limits: Limits, on_ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -83,16 +83,16 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(limits.seconds)),
             )
         )
-        self._tell = tell
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say so."""
+        """Begin to answer, and call back."""
         await super().startup(sockets)
         if self.started:
-            self._tell()
+            self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's
-        """Stop once all is answered; at once, when asked again."""
+        """Stop once all is answered; at once, on a second signal."""
         self.force_exit = self.should_exit
         self.should_exit = True
         if self.force_exit:  # what it breaks off has nothing more to say
@@ -102,7 +102,7 @@ class _Server(uvicorn.Server):
 
 
 def _rules(host: str, token: str | None, limits: Limits) -> Rules:
-    """Who may ask.
+    """Return the rules by which requests are let in.
 
     Raises:
         ConfigError: everybody might.
@@ -132,7 +132,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """What takes connections at an address.
+    """Open a socket that takes connections at an address.
 
     Raises:
         ConfigError: there is no such address here, or another program has it.
@@ -156,9 +156,9 @@ def _url(listener: socket.socket) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder that everything goes to which this process puts aside; it goes away at the end.
+    """Make the folder of this process's temporary files; remove it at the end.
 
-    Of a server that was killed the next one sweeps it: in it are other people's photos.
+    The next server removes that of one that was killed: in it are other people's photos.
     """
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     with swept_folder("pixelwise-serve-") as folder:

@@ -1,4 +1,4 @@
-"""Photos as requests bring them, raw or as a form's file, into files of names that are ours."""
+"""Uploads: a photo as a request's body or as a form's file, written to a file that we name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_FIELDS, _MOST_FIELD_BYTES = 500, 4096
 
 
 async def receive(request: Request, folder: Path, seconds: float) -> tuple[Path, FormData]:
-    """The uploaded photo as a file in `folder`, and the fields that came along.
+    """Write the uploaded photo to a file in `folder`; return its path and the form's other fields.
 
     Names that the client gives to files are not looked at: what a photo is, its content decides.
 
@@ -58,7 +58,7 @@ async def _from_body(request: Request, target: Path) -> None:
 
 
 async def _from_form(request: Request, target: Path) -> FormData:
-    """The form's other fields, once its file is written."""
+    """Write the form's file; return the other fields."""
     async with _form(request) as form:
         photo = form.get(_FILE)
         if not isinstance(photo, UploadFile):
@@ -72,7 +72,7 @@ async def _from_form(request: Request, target: Path) -> FormData:
 
 @asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
-    """A form with one file, whatever that is called.
+    """Read a form with one file.
 
     Raises:
         Refusal: it is malformed, or has more files or fields than are taken.
@@ -92,7 +92,7 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
 
 
 def documented(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The request's body for the OpenAPI document; `parameters` are the fields that a form may have, too."""
+    """Describe the request's body for the OpenAPI document; `parameters` may be a form's fields, too."""
     binary = {"type": "string", "format": "binary"}
     form = {
         "type": "object",

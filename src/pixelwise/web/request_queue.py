@@ -1,4 +1,4 @@
-"""Who is let in, who waits, and whose photo is worked on: bounded at each step."""
+"""Bounds how many requests are let in, wait, and are worked on."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 
 T = TypeVar("T")
-_TIDY_EVERY_S = 5.0
+_TRIM_EVERY_S = 5.0
 
 
-class Desk:
-    """Lets requests in while there is room, and has a bounded number of threads do what they ask."""
+class RequestQueue:
+    """Lets requests in while there is room; a bounded number of threads do their work."""
 
     def __init__(self, limits: Limits, folder: Path) -> None:
-        """Requests get places of their own below `folder`."""
+        """Requests get folders of their own below `folder`."""
         self.limits, self.folder = limits, folder
         self.num_inside = 0
         """Requests that were let in and have not left."""
         self.num_running = 0
         """Those of them that a thread works on."""
-        self._tidied_s = time.monotonic()
+        self._trimmed_s = time.monotonic()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="photo")
 
@@ -41,7 +41,7 @@ class Desk:
         """Requests that no thread works on: they arrive, wait or are answered."""
         return max(0, self.num_inside - self.num_running)
 
-    def enter(self) -> Place:
+    def enter(self) -> Slot:
         """Let a request in.
 
         Raises:
@@ -53,37 +53,37 @@ class Desk:
                 raise busy(f"needed fewer than {most} requests at a time, there are as many; try again soon")
             self.num_inside += 1
         try:
-            return Place(self, Path(tempfile.mkdtemp(dir=self.folder)))
+            return Slot(self, Path(tempfile.mkdtemp(dir=self.folder)))
         except OSError:
             self.leave()
             raise
 
     def leave(self) -> None:
-        """Count a request that is done with."""
+        """Count a request as done."""
         with self._lock:
             self.num_inside -= 1
 
-    def tidy(self) -> None:
-        """Now and then, and when nobody is inside, hand back the memory of photos that are done.
+    def trim_memory(self) -> None:
+        """Hand the memory of finished photos back, every few seconds and when nobody is inside.
 
         Photos of many sizes in many threads leave free memory in pieces that no other photo fits in.
         """
         with self._lock:
-            if self.num_inside and time.monotonic() - self._tidied_s < _TIDY_EVERY_S:
+            if self.num_inside and time.monotonic() - self._trimmed_s < _TRIM_EVERY_S:
                 return
-            self._tidied_s = time.monotonic()
+            self._trimmed_s = time.monotonic()
         with contextlib.suppress(RuntimeError):  # closed
             self._pool.submit(give_back_memory)
 
-    def begin(self, do: Callable[[], T]) -> Future[T]:
-        """Have a thread do something as soon as one is free, torch in one thread of its own."""
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Have a thread do some work as soon as one is free, torch in one thread of its own."""
 
         def run() -> T:
             with self._lock:
                 self.num_running += 1
             try:
                 with ONE_THREAD:
-                    return do()
+                    return work()
             finally:
                 with self._lock:
                     self.num_running -= 1
@@ -95,27 +95,27 @@ class Desk:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Place:
-    """What a request that was let in has: a folder of its own and its turn with the threads."""
+class Slot:
+    """A request that was let in: its own folder, and its turn with the threads."""
 
-    def __init__(self, desk: Desk, folder: Path) -> None:
+    def __init__(self, queue: RequestQueue, folder: Path) -> None:
         self.folder = folder
-        self._desk = desk
+        self._queue = queue
         self._work: Future[Any] | None = None
 
-    async def work(self, do: Callable[[], T], upload: Path) -> T:
-        """What comes of `do`, which a thread calls; errors call the uploaded file a photo, not by our name.
+    async def run(self, work: Callable[[], T], upload: Path) -> T:
+        """Return what `work` does in a thread; errors call the uploaded file "photo", not by our name.
 
         Raises:
             Refusal: it did not begin, or was not done, in time.
-            PixelwiseError: what `do` raises.
+            PixelwiseError: what `work` raises.
         """
-        seconds = self._desk.limits.seconds
-        work = self._work = self._desk.begin(do)
+        seconds = self._queue.limits.seconds
+        future = self._work = self._queue.submit(work)
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(work)), seconds)
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), seconds)
         except TimeoutError:
-            if work.cancel():
+            if future.cancel():
                 raise busy(f"waited {seconds:g} s for its turn; try again later") from None
             raise Refusal(504, f"needed more than {seconds:g} s; send a smaller photo") from None
         except PixelwiseError as error:
@@ -126,7 +126,7 @@ class Place:
             raise
 
     def leave(self) -> None:
-        """Give the place back; once its work is done, where that was given up on."""
+        """Give the slot back; once its work is done, where that was given up on."""
         if self._work is None or self._work.done():
             self._left(None)
         else:
@@ -136,5 +136,5 @@ class Place:
         if work is not None and not work.cancelled():
             work.exception()  # nobody waits for it any more
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._desk.leave()
-        self._desk.tidy()
+        self._queue.leave()
+        self._queue.trim_memory()

@@ -1,0 +1,83 @@
+"""Runs networks on the photos of several requests at once, where these wait anyway.
+
+A request that comes while a processor is free runs at once. Those that have to wait are run as one batch, as
+many as are of one size: each result is the same to the last bit, since torch computes in one thread here, and
+the order of its sums does not depend on the size of the batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pixelwise.predict import look_at
+from pixelwise.runs import Model
+from pixelwise.shapes import Grey
+
+
+@dataclass(eq=False)
+class _Job:
+    """A grey picture whose logits a thread waits for."""
+
+    model: Model
+    grey: Grey
+    logits: Future[Tensor] = field(default_factory=Future)
+    is_taken: bool = False
+
+    def fits(self, other: _Job) -> bool:
+        """Return whether both can be in one batch."""
+        return self.model is other.model and self.grey.shape[1:] == other.grey.shape[1:]
+
+
+class Batcher:
+    """Runs networks for several threads."""
+
+    def __init__(self, num_lanes: int, max_batch: int) -> None:
+        """At most `num_lanes` batches at a time, each of at most `max_batch` photos."""
+        self.num_lanes, self.max_batch = num_lanes, max_batch
+        self.on_batch: Callable[[int], None] = lambda _num: None
+        """Called with the number of photos of each batch."""
+        self._changed = threading.Condition()
+        self._waiting: list[_Job] = []
+        self._num_running = 0
+
+    def forward(self, model: Model, grey: Grey) -> Tensor:
+        """Return a model's logits (1, K, h, w) of one grey picture, computed by whichever thread is free."""
+        own = _Job(model, grey)
+        with self._changed:
+            self._waiting.append(own)
+            self._changed.wait_for(lambda: own.is_taken or self._num_running < self.num_lanes)
+            batch = [] if own.is_taken else self._take(own)
+        if batch:
+            self._run(batch)
+        return own.logits.result()
+
+    def _take(self, own: _Job) -> list[_Job]:
+        """Return own job and others that fit it, those that wait longest."""
+        others = [one for one in self._waiting if one is not own and one.fits(own)][: self.max_batch - 1]
+        batch = [own, *others]
+        for one in batch:
+            one.is_taken = True
+            self._waiting.remove(one)
+        self._num_running += 1
+        self._changed.notify_all()  # the others wait for a result now, no longer for a lane
+        return batch
+
+    def _run(self, batch: list[_Job]) -> None:
+        try:
+            logits = look_at(batch[0].model, torch.cat([one.grey for one in batch]))
+            for one, found in zip(batch, logits.split(1), strict=True):
+                one.logits.set_result(found.clone() if len(batch) > 1 else found)
+        except BaseException as error:
+            for one in batch:
+                one.logits.set_exception(error)
+        finally:
+            with self._changed:
+                self._num_running -= 1
+                self._changed.notify_all()
+        self.on_batch(len(batch))
