@@ -136,7 +136,7 @@ def _cut_out_flower() -> dict[str, Any]:
     start_s = time.perf_counter()
     found = segment(FLOWER.path, head)
     seconds = time.perf_counter() - start_s
-    probs = torch.from_numpy(found.chances()[head.classes.index("flower")])
+    probs = torch.from_numpy(found.probs()[head.classes.index("flower")])
     return {
         "head": head,
         "seconds": seconds,

@@ -62,8 +62,8 @@ def test_a_fifth_is_held_out_to_score_on_whatever_the_names(tmp_path, num, num_h
         photo(tmp_path / "a" / f"{seed}.png", seed)
         photo(tmp_path / "b" / f"{num - seed}.png", seed)
     first, second = (open_colour_folder(tmp_path / name) for name in "ab")
-    assert (len(first.shots), len(first.held_out)) == (num - num_held_out, num_held_out)
-    assert not {*first.shots} & {*first.held_out}
+    assert (len(first.train), len(first.held_out)) == (num - num_held_out, num_held_out)
+    assert not {*first.train} & {*first.held_out}
     contents = [{path.read_bytes() for path in dataset.held_out} for dataset in (first, second)]
     assert contents[0] == contents[1]
 
@@ -84,7 +84,7 @@ def test_equal_grey_sepia_and_unreadable_photos_are_left_out_and_named(folder):
     photo(folder / "strip.png", 50, (300, 2))
     (folder / ".hidden.jpg").write_text("a system's own")
     pictures, dataset = load_folder(folder, 16), open_colour_folder(folder)
-    assert len(pictures.train) + len(pictures.val) == len(dataset.shots + dataset.held_out) - 1 == 14
+    assert len(pictures.train) + len(pictures.val) == len(dataset.train + dataset.held_out) - 1 == 14
     named = sorted(note.removeprefix("left out ").split(": ")[0] for note in pictures.notes)
     left = (
         "cut.jpg",

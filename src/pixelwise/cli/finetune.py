@@ -98,13 +98,13 @@ def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, co
     result = finetune_colours(config, path, common.device)
     solved, certificate = result.solved, result.certificate
     lines = [
-        f"{result.num_learned} numbers learned from {len(result.album.shots)} photos, {result.num_views} "
+        f"{result.num_learned} numbers learned from {len(result.dataset.train)} photos, {result.num_views} "
         f"views of them; {result.palette.num_classes} colours",
         f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
     ]
     if scores := result.score_lines():
-        lines.append(f"on {len(result.album.held_out)} other photos, which were held out:")
+        lines.append(f"on {len(result.dataset.held_out)} other photos, which were held out:")
         lines += [f"  {line}" for line in scores]
     lines.append(
         f"the backbone's {certificate.num_tensors} tensors are as they were ({certificate.after[:12]}); "

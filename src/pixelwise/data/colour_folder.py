@@ -34,7 +34,7 @@ Picture = UInt8[Tensor, "3 H W"]
 class ColourDataset:
     """Different photos in colour."""
 
-    shots: tuple[Path, ...]
+    train: tuple[Path, ...]
     """To learn from."""
     held_out: tuple[Path, ...]
     """To score on: a fifth of all, 60 at most; none of fewer than 5."""

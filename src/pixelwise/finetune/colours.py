@@ -19,15 +19,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.config import ColourFinetuneConfig, Device, LinearNetConfig
+from pixelwise.data.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.data.places import chroma_of, coarsened
+from pixelwise.data.sources import require_source_folder
 from pixelwise.errors import LabelError
 from pixelwise.evaluate.colours import evaluate_photos
 from pixelwise.evaluate.found import GREY, MEAN, MODEL
 from pixelwise.features import PhotoLook, read_photo
 from pixelwise.files import require_writable, write_text
-from pixelwise.finetune.album import Album, open_album
 from pixelwise.finetune.last_layer import PixelSample, solve_sample
-from pixelwise.finetune.shots import num_views, views_of
+from pixelwise.finetune.shots import draw, num_views, views_of
 from pixelwise.frozen import Certificate, certified
 from pixelwise.head import Chosen, Solved, choose_ridge_by_loss, features_at, grid
 from pixelwise.labelspace import Palette
@@ -55,7 +56,7 @@ class ColourResult:
     """What was learned, how good it is, and the proof that nothing else changed."""
 
     config: ColourFinetuneConfig
-    album: Album
+    dataset: ColourDataset
     net: LinearNet
     palette: Palette
     solved: Solved
@@ -91,12 +92,12 @@ class ColourResult:
         solved, tried = self.solved, self.chosen.scores if self.chosen else {}
         return {
             "task": "colour",
-            "num_images": len(self.album.shots),
+            "num_images": len(self.dataset.train),
             "num_looks": self.num_views,
             "num_colours": self.palette.num_classes,
             "num_learned": self.num_learned,
-            "left_out": list(self.album.notes),
-            "num_scored": len(self.album.held_out),
+            "left_out": list(self.dataset.notes),
+            "num_scored": len(self.dataset.held_out),
             "before": {name: _plain(scores) for name, scores in self.before.items()} or None,
             "after": _plain(self.after) if self.after else None,
             "extract_seconds": self.extract_s,
@@ -132,21 +133,22 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     """
     start_s = time.perf_counter()
     require_writable(out)
-    album = open_album(config)
-    for note in album.notes:
+    dataset = open_colour_folder(require_source_folder(config.source))
+    dataset = replace(dataset, train=draw(dataset.train, config.shots, config.seed))
+    for note in dataset.notes:
         _logger.warning("%s", note)
-    if not album.held_out:
+    if not dataset.held_out:
         _logger.warning(
             "%s: all %d photos are learned from, so there is no score of the model; give at least 5",
             config.source,
-            len(album.shots),
+            len(dataset.train),
         )
-    result = _learn(config, album, device)
+    result = _learn(config, dataset, device)
     write_model(out, result.net, result.net.config, result.palette, config.size)
     write_text(card_of(out), describe(result, out.stem))
-    if album.held_out:
+    if dataset.held_out:
         learned_s = time.perf_counter()
-        held_out, model = album.held_out, open_model(out)
+        held_out, model = dataset.held_out, open_model(out)
         found = evaluate_photos(model, config.source, held_out, [], device=device, seed=config.seed).scores
         before = {name: found[name] for name in (GREY, MEAN) if name in found}
         score_s = time.perf_counter() - learned_s
@@ -155,10 +157,10 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
-def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> ColourResult:
+def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
-    num = config.looks or num_views(len(album.shots))
-    wanted = [PhotoLook(path, view) for path in album.shots for view in views_of(path.stem, num)]
+    num = config.looks or num_views(len(dataset.train))
+    wanted = [PhotoLook(path, view) for path in dataset.train for view in views_of(path.stem, num)]
 
     def read(one: PhotoLook) -> Picture:
         return read_photo(one.photo, config.size, LinearNet.stride, one.view)
@@ -169,7 +171,7 @@ def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> Colour
     net = LinearNet(LinearNetConfig(num_colours=palette.num_classes, backbone=config.backbone)).eval()
     net.requires_grad_(False).to(choose_device(device))
     with certified(net.backbone) as watch, ONE_THREAD:
-        sample = _sample(net, palette, pictures, [album.shots.index(one.photo) for one in wanted])
+        sample = _sample(net, palette, pictures, [dataset.train.index(one.photo) for one in wanted])
         extracted_s = time.perf_counter()
         solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, choose_ridge_by_loss)
         net.classes.weight.copy_(solved.weights.weight)
@@ -177,7 +179,7 @@ def _learn(config: ColourFinetuneConfig, album: Album, device: Device) -> Colour
     assert watch.certificate is not None
     return ColourResult(
         config=config,
-        album=album,
+        dataset=dataset,
         net=net,
         palette=palette,
         solved=solved,
@@ -235,11 +237,11 @@ def card_of(out: Path) -> Path:
 
 def describe(result: ColourResult, name: str) -> str:
     """Return the card of a model: what it learned from, how good it is, what it cannot do."""
-    album, solved, backbone = result.album, result.solved, result.net.backbone
+    dataset, solved, backbone = result.dataset, result.solved, result.net.backbone
     lines = [
         f"# {name}\n",
         "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
-        f"- learned from: {result.config.source}, {len(album.shots)} photos, {result.num_views} views",
+        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {result.num_views} views",
         f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
         f"- palette: {result.palette.num_classes} colours of Lab's a and b, of these photos",
         f"- read at: a short side of {result.config.size} pixels",
@@ -249,9 +251,9 @@ def describe(result: ColourResult, name: str) -> str:
         "need not be those that things had",
     ]
     if scores := result.score_lines():
-        lines.append(f"\nOn {len(album.held_out)} photos held out, none of them learned from:\n")
+        lines.append(f"\nOn {len(dataset.held_out)} photos held out, none of them learned from:\n")
         lines += [f"    {line}" for line in scores]
-    if album.notes:
+    if dataset.notes:
         lines.append("\nLeft out:\n")
-        lines += [f"- {note.removeprefix('left out ')}" for note in album.notes]
+        lines += [f"- {note.removeprefix('left out ')}" for note in dataset.notes]
     return "\n".join(lines) + "\n"
