@@ -152,35 +152,52 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneConfig:
-    """Options of learning a head from masks."""
+    """How a head is learned from masks."""
 
-    source: str  # where photos and masks come from: flowers17, flowers17:classes, folder:PATH
-    backbone: str = "efficientnet_lite0"  # the frozen network; `timm:NAME` for any of timm's
-    weights: str | None = None  # file of the backbone's weights; those it was published with if not given
-    sizes: tuple[int, ...] = ()  # short sides in pixels at which photos are read; the backbone's own if empty
-    shots: int = 0  # photos drawn to learn from; 0: all of the part `train`
-    then_all: bool = False  # learn the head anew from the photos of `val`, too, once it is scored
-    looks: int = 0  # views of each photo, the first of the whole; 0: more the fewer photos
-    ridge: float | None = None  # weight decay, on features scaled to deviation 1; None: chosen
-    rebalance: float = 0.0  # weight rare classes up: 0 not at all, 1 until all weigh the same
-    loss: Literal["pixels", "whole"] = "pixels"  # of sampled pixels, or of all at full size
-    policy: Policy = "last-layer"  # learn the head, or the last stage or all of the backbone with it
-    solver: Literal["exact", "adam"] = "exact"  # adam: the handout's loop, to compare with
-    epochs: int = 0  # 0: 10 of the handout's loop, at most 20 of the policies stage and full
-    batch_size: int = 8  # photos in a step, of the same three
-    learning_rate: float | None = None  # None: 0.01 of the handout's loop, 0.0001 of a backbone
-    advise: bool = False  # measure what the policy stage would gain, and what it would cost
-    seed: int = 0  # decides which photos are drawn; with epochs, also their order and how they are varied
+    source: str
+    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network whose features the head reads; `timm:NAME` for any of timm's."""
+    weights: str | None = None
+    """File of the backbone's weights; those it was published with if not given."""
+    sizes: tuple[int, ...] = ()
+    """Short sides in pixels at which photos are read; the backbone's own if empty."""
+    shots: int = 0
+    """Photos drawn to learn from; 0: all of the part `train`."""
+    then_all: bool = False
+    """Whether, once it is scored, the head is learned anew from the photos of `val`, too."""
+    looks: int = 0
+    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    ridge: float | None = None
+    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    rebalance: float = 0.0
+    """Weight rare classes up: 0 not at all, 1 until all weigh the same."""
+    loss: Literal["pixels", "whole"] = "pixels"
+    """Of a sample of pixels, or of every labelled pixel at full size, through the enlargement."""
+    policy: Policy = "last-layer"
+    """What learns: the head, the last stage of the backbone with it, or all of the backbone with it."""
+    solver: Literal["exact", "adam"] = "exact"
+    """Of the head: the best there is from features computed once, or the handout's loop, to compare with."""
+    epochs: int = 0
+    """Passes over the photos; 0: 10 of the handout's loop, at most 20 of the policies stage and full."""
+    batch_size: int = 8
+    """Photos in a step, of the same three."""
+    learning_rate: float | None = None
+    """Of the same three; 0.01 of the handout's loop, 0.0001 of a backbone that learns, if not given."""
+    advise: bool = False
+    """Whether to measure what the policy stage would gain over last-layer, and what it would cost."""
+    seed: int = 0
+    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
 
     def __post_init__(self) -> None:
-        _require_ranges(
-            self,
-            at_least_0="shots looks epochs",
-            at_least_1="batch_size",
-            above_0="learning_rate ridge",
-            fractions="rebalance",
-        )
+        for name in ("shots", "looks", "epochs"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
+        rate = self.learning_rate
+        _require(rate is None or 0 < rate < float("inf"), "learning_rate", rate, "above 0")
         _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
+        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
+        _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
         _require(self.loss in ("pixels", "whole"), "loss", self.loss, "pixels or whole")
         _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
         _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
@@ -189,7 +206,7 @@ class FinetuneConfig:
 
     @property
     def has_epochs(self) -> bool:
-        """Whether photos are passed over in epochs, instead of once."""
+        """Whether photos are passed over again and again, instead of looked at once."""
         return self.policy != "last-layer" or self.solver == "adam"
 
     def _require_use(self) -> None:
@@ -216,21 +233,31 @@ class FinetuneConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColourFinetuneConfig:
-    """Options of learning a linear network from colour photos."""
+    """How a linear network is learned from colour photos."""
 
-    source: str  # where they are: folder:PATH
-    backbone: str = "efficientnet_lite0"  # the frozen network whose features it reads
-    size: int = 192  # short side in pixels at which photos are read
-    shots: int = 0  # photos drawn to learn from; 0: all but those that are held out
-    looks: int = 0  # views of each photo, the first of the whole; 0: more the fewer photos
-    num_colours: int = 0  # classes per pixel; 0: 32, or fewer where the photos have fewer colours
-    ridge: float | None = None  # weight decay, on features scaled to deviation 1; None: chosen
-    seed: int = 0  # decides which photos are drawn, and where the palette's search begins
+    source: str
+    """Where they are: folder:PATH."""
+    backbone: str = "efficientnet_lite0"
+    """The frozen network whose features it reads."""
+    size: int = 192
+    """Short side in pixels at which photos are read."""
+    shots: int = 0
+    """Photos drawn to learn from; 0: all but those that are held out."""
+    looks: int = 0
+    """Looks at each photo, the first at the whole, others closer; 0: more the fewer photos there are."""
+    num_colours: int = 0
+    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
+    ridge: float | None = None
+    """Keeps weights small, on features scaled to deviation 1; chosen by photos left out if not given."""
+    seed: int = 0
+    """Decides which photos are drawn, and where the palette's search begins."""
 
     def __post_init__(self) -> None:
-        _require_ranges(self, at_least_0="shots looks", above_0="ridge")
+        for name in ("shots", "looks"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(32 <= self.size <= 1024, "sizes", self.size, "from 32 to 1024")
         _require(0 <= self.num_colours <= 255, "num_colours", self.num_colours, "from 1 to 255")
+        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
         require_seed(self.seed)
 
 
