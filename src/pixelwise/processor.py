@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import platform
-import resource
 import threading
 import time
 from pathlib import Path
@@ -68,6 +67,8 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory this process (on a GPU: the device) ever held."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    import resource  # no module of Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
 
