@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pixelwise.page import commands, frame, warning
 
 from pixelwise.files import write_text
-from pixelwise.page import commands, frame, warning
 from pixelwise.processor import processor_name
 
 HERE = Path(__file__).parent

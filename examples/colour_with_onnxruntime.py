@@ -3,8 +3,8 @@
     pixelwise export photo -o photo.onnx
     python examples/colour_with_onnxruntime.py photo.onnx grey.jpg coloured.png
 
-What has to be known of the model is in its file: how small it reads a photo, and what its sides are multiples
-of. It gives Lab's a and b, small; they are enlarged and joined with the photo's own luminance.
+The model's file says to what size photos are scaled for it, and what their sides are multiples of. The model
+gives Lab's a and b at a small size; they are enlarged and joined with the photo's own luminance.
 """
 
 from __future__ import annotations

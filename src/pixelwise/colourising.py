@@ -26,7 +26,7 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
-from pixelwise.predict import Ask, Prediction, controlled, predict
+from pixelwise.predict import LogitsFn, Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import progress
 from pixelwise.runs import Model
@@ -133,13 +133,13 @@ def colouriser(
     model: Model,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     reference: Reference | None = None,
-    ask: Ask | None = None,
+    logits_fn: LogitsFn | None = None,
 ) -> Callable[[InputPhoto, OutputPaths], Coloured]:
-    """Return a function that colours one photo, to paths that it claims; `ask` as `predict` takes it.
+    """Return a function that colours one photo, to paths that it claims; `logits_fn` as `predict` takes it.
 
     It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
     """
-    return lambda found, outputs: _colourise_found(found, outputs, model, options, reference, ask)
+    return lambda found, outputs: _colourise_found(found, outputs, model, options, reference, logits_fn)
 
 
 def _colourise_found(
@@ -148,7 +148,7 @@ def _colourise_found(
     model: Model,
     options: ColouriseOptions,
     reference: Reference | None,
-    ask: Ask | None,
+    logits_fn: LogitsFn | None,
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
@@ -157,7 +157,7 @@ def _colourise_found(
     paths = tuple(outputs.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
-        guessed = predict(photo, model, ask)
+        guessed = predict(photo, model, logits_fn)
         versions = controlled(photo, guessed, options, reference)
         _write_beside(photo, versions[0], found, outputs, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):

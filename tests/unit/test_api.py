@@ -21,8 +21,8 @@ import pixelwise
 from fixtures.photos.make import profile_of
 from pixelwise.api.images import photo_from
 from pixelwise.backbones import open_backbone
-from pixelwise.colourising import ColouriseOptions
 from pixelwise.colourising import colourise as colourise_files
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import CheckpointError, ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.heads import open_head
 from pixelwise.photos.provenance import read_provenance

@@ -108,7 +108,7 @@ class Segmentation:
     def probs(self) -> Float32[ndarray, "K H W"]:
         """Return the probability of each class at each pixel; they add up to 1."""
         with ONE_THREAD:
-            probs = self.photo.upright(self.word.chances(0, self.photo.height))
+            probs = self.photo.upright(self.word.probs(0, self.photo.height))
         found: Float32[ndarray, "K H W"] = probs.contiguous().numpy()
         return found
 

@@ -17,7 +17,7 @@ from pixelwise.errors import ShapeError
 from pixelwise.frozen import fingerprint, freeze
 
 TIMM = "timm:"
-"""What comes before the name of a model of timm."""
+"""The prefix of the names of timm's models."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class About:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a backbone reads photos and what comes out."""
+    """The size and form of what a backbone reads, and of the maps that it gives."""
 
     levels: tuple[Level, ...]
     mean: tuple[float, float, float]

@@ -66,25 +66,11 @@ def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone
         net = _download(
             model, f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url")
         )
-    maps = [(one["reduction"], one["num_chs"]) for one in getattr(net, "feature_info", ())]
-    if not maps or not hasattr(net, "forward_intermediates"):
+    if not getattr(net, "feature_info", ()) or not hasattr(net, "forward_intermediates"):
         raise ConfigError(f"{name} gives no maps of features in timm {timm.__version__}; choose another")
-    one_grid = len({stride for stride, _ in maps}) == 1
-    indices = [i for i, (stride, _) in enumerate(maps) if stride >= _FINEST]
-    indices = indices[-1:] if one_grid else indices
-    levels = tuple(Level(f"map{i}", *maps[i]) for i in indices)
-    native = facts["input_size"][1]
-    # the part that makes the last map, by the name that timm has for it, where that has parameters
-    last = f"{net.feature_info[-1].get('module', '')}."
-    has_last = any(parameter.startswith(last) for parameter, _ in net.named_parameters())
-    reading = Reading(
-        levels=levels,
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
-        multiple=math.lcm(*(level.stride for level in levels)),
-        sizes=(native,) if one_grid else (native, 2 * native),
-        last_stage=(f"net.{last[:-1]}",) if has_last else (),
-    )
+    reading = _reading(net, facts)
+    indices = [int(level.name.removeprefix("map")) for level in reading.levels]
+    one_grid = len(reading.sizes) == 1
     with contextlib.suppress(*_REFUSALS, AttributeError):
         net.reset_classifier(0)  # what is behind the maps only takes memory
     about = About(
@@ -96,6 +82,26 @@ def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone
     backbone = Backbone(Intermediate(net, indices, norm=one_grid), about, reading, weights)
     _require_any_size(backbone)
     return backbone
+
+
+def _reading(net: Any, facts: dict[str, Any]) -> Reading:
+    """Return how a model reads photos; one grid of patches has one level, read at one size."""
+    maps = [(one["reduction"], one["num_chs"]) for one in net.feature_info]
+    one_grid = len({stride for stride, _ in maps}) == 1
+    levels = tuple(Level(f"map{i}", *map_) for i, map_ in enumerate(maps) if map_[0] >= _FINEST)
+    levels = levels[-1:] if one_grid else levels
+    native = facts["input_size"][1]
+    # the part that makes the last map, by the name that timm has for it, where that has parameters
+    last = f"{net.feature_info[-1].get('module', '')}."
+    has_last = any(parameter.startswith(last) for parameter, _ in net.named_parameters())
+    return Reading(
+        levels=levels,
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        multiple=math.lcm(*(level.stride for level in levels)),
+        sizes=(native,) if one_grid else (native, 2 * native),
+        last_stage=(f"net.{last[:-1]}",) if has_last else (),
+    )
 
 
 def _facts(model: str) -> dict[str, Any]:

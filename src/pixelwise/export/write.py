@@ -154,7 +154,7 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
         expected = Enlarged(head.weights, maps, photo.upright_size)
-        log_probs = expected.chances(0, photo.upright_size[0]).clamp_min(1e-30).log()
+        log_probs = expected.probs(0, photo.upright_size[0]).clamp_min(1e-30).log()
         far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
         labels = expected.labels(0, photo.upright_size[0])
         num_equal += int((found.argmax(0) == labels).sum())

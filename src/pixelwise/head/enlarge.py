@@ -47,7 +47,7 @@ class Enlarged:
             torch.maximum(best, logits, out=best)
         return label
 
-    def chances(self, first: int, num: int) -> Float[Tensor, "K num W"]:
+    def probs(self, first: int, num: int) -> Float[Tensor, "K num W"]:
         """Return the probability of each class at each pixel of the rows from `first`."""
         rows = [self._logits(index, first, num) for index in range(len(self.bias))]
         return torch.stack([torch.zeros(num, self.width), *rows]).softmax(0)

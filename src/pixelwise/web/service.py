@@ -112,7 +112,7 @@ class Service:
         photo = open_photo(upload, options.max_megapixels)
         media_type, suffix = _format(photo, accept)
         outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
-        do = colouriser(model, options, ask=partial(self.batcher.forward, model))
+        do = colouriser(model, options, logits_fn=partial(self.batcher.forward, model))
         done = do(InputPhoto(upload), outputs)
         return Made(
             file=done.path,
