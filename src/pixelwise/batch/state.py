@@ -169,8 +169,7 @@ def _require_empty(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         there = next((entry.name for entry in out.iterdir() if entry.name != SCRATCH), None)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with -o") from error
+        raise OutputError(f"cannot write into {out}: {error}; choose another folder with -o") from error
     if there:
         raise ConfigError(
             f"needed an empty folder for the outputs of a new batch, got {out} with {there} in it; "
