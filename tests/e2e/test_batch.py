@@ -122,3 +122,4 @@ def test_a_dry_run_counts_and_times(pixelwise, tmp_path):
     assert values["seconds"] > 0
     assert values["written"] == values["failed"] == []
     assert not (tmp_path / "out").exists()
+    assert pixelwise("batch", "colourise", tmp_path, "-o", tmp_path / "out", "--workers", 0).returncode == 2

@@ -169,5 +169,3 @@ def test_an_estimate_counts_all_and_times_ten(tmp_path, photos):
     assert len(estimate.failed) <= 1
     assert estimate.seconds == pytest.approx(estimate.seconds_each * 23 / 4)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ConfigError, match="0"):
-        estimate_batch(JOB, [str(photos)], tmp_path / "out", workers=0)

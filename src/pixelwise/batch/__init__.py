@@ -5,6 +5,5 @@
             -> each output: made apart, moved under its name in one step, then recorded
             -> manifest: one row for each input
 
-An output depends on its photo and the job alone, never on which worker made it: making one twice gives the
-same bytes under the same name. Ray is imported in `cluster` alone, inside the functions that need it.
+An output depends on its photo and the job alone: making one twice gives the same bytes under the same name.
 """

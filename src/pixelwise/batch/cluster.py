@@ -40,7 +40,8 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
     Raises:
         ConfigError: Ray cannot be started, or there is no cluster at this address.
     """
-    environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    environment = dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"), "0")
+    environment["RAY_BACKEND_LOG_LEVEL"] = "fatal"
     if not address and "ray" not in sys.modules:
         # Whoever may talk to Ray may run programs: no other user of this machine, then.
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -67,7 +68,9 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
             host, _, port = (address or "").rpartition(":")
             if host and port.isdecimal():  # Ray itself would wait for minutes
                 socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+            options |= {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+            with _silent_stderr():
+                ray.init(**options)
         except (OSError, ValueError, RuntimeError) as error:
             where = f"a Ray cluster at {address}" if address else "to start Ray on this machine"
             remedy = "; start one by `ray start`" if address else ""
@@ -95,8 +98,8 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
     import ray.data
     from ray.exceptions import RayError
 
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # we report errors ourselves
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # we report errors ourselves
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a result is handed on when it is there, not with many others
@@ -141,3 +144,16 @@ class _RayWorker:
 def _last_line(error: Exception) -> str:
     """Return the last line of an error of Ray, which may describe a whole process."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what Ray writes past Python to standard error, where progress is."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

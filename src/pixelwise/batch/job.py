@@ -34,7 +34,7 @@ class Job:
     checksum: str = ""
     """SHA-256 of the model's or head's file; empty until it was opened."""
     weights: str | None = None
-    """File of the backbone's weights, to segment with."""
+    """File of the backbone's weights."""
     device: Device = "auto"
     """Where to compute; cpu or cuda once the job was opened."""
     temperature: float = 1.0

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from pixelwise.batch.cluster import num_processors, start_ray, work
-from pixelwise.batch.job import Job, Process
+from pixelwise.batch.job import Job
 from pixelwise.batch.sources import Item, find_items
 from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, make_output
@@ -67,7 +67,7 @@ def run_batch(
     """
     start_s = time.perf_counter()
     out = out.absolute()
-    job, _ = _open(job, workers)
+    job, _ = job.open()
     sources = [os.path.abspath(source) for source in sources]  # noqa: PTH100 - patterns stay as they are
     with open_state(out) as state:
         _plan(state, job, sources)
@@ -85,12 +85,6 @@ def run_batch(
             num_resumed=num_resumed,
             seconds=time.perf_counter() - start_s,
         )
-
-
-def _open(job: Job, workers: int | None) -> tuple[Job, Process]:
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers need to be 1 or more, got {workers}")
-    return job.open()
 
 
 def _plan(state: BatchState, job: Job, sources: Sequence[str]) -> None:
@@ -163,7 +157,7 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
     Raises:
         ConfigError, DataError, CheckpointError: as `run_batch`.
     """
-    job, process = _open(job, workers)
+    job, process = job.open()
     rng, drawn, num = random.Random(0), list[Item](), 0
     for num, item in enumerate(find_items(sources, out.absolute()), 1):
         if num <= _NUM_TIMED:

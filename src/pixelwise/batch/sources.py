@@ -40,7 +40,6 @@ class Item:
     position: int = -1
     """Offset of the member's bytes in a tar, its number in a zip; -1 if the photo is a file of its own."""
     size: int = 0
-    """Bytes of the member."""
     mtime_ns: int = 0
     """When the archive was last changed."""
     refused: str = ""
@@ -99,8 +98,7 @@ def _photo(path: str, target: str) -> Item:
 
 def _archive(path: str) -> Iterator[Item]:
     """Yield the members of a tar or zip whose names end like photos'; those that are not safe are refused."""
-    archive = _photo(path, Path(path).stem)
-    mtime_ns = os.stat(path).st_mtime_ns  # noqa: PTH116
+    archive = replace(_photo(path, Path(path).stem), mtime_ns=Path(path).stat().st_mtime_ns)
     is_empty = True
     try:
         members = _zip_members(path) if path.lower().endswith(_ZIP) else _tar_members(path)
@@ -108,17 +106,15 @@ def _archive(path: str) -> Iterator[Item]:
             if PurePosixPath(member).suffix.lower() not in SUFFIXES:
                 continue
             is_empty = False
-            name, reason = f"{archive.path}/{member}", problem
-            parts = member.replace("\\", "/").split("/")
-            if parts[0] == "" or parts[0].endswith(":") or ".." in parts or "\0" in member:
-                reason = "its name leads out of the archive"
-            yield Item(
+            name, parts = f"{archive.path}/{member}", member.replace("\\", "/").split("/")
+            is_safe = parts[0] and not parts[0].endswith(":") and ".." not in parts and "\0" not in member
+            reason = problem if is_safe else "its name leads out of the archive"
+            yield replace(
+                archive,
                 name=name,
-                path=archive.path,
                 target=f"{archive.target}/{member.lstrip('/')}",
                 position=position,
                 size=size,
-                mtime_ns=mtime_ns,
                 refused=f"{name}: {reason}" if reason else "",
             )
     except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
@@ -151,7 +147,7 @@ def extract(item: Item, target: Path) -> None:
     Raises:
         PhotoError: the archive was changed after the batch was planned.
     """
-    if os.stat(item.path).st_mtime_ns != item.mtime_ns:  # noqa: PTH116
+    if Path(item.path).stat().st_mtime_ns != item.mtime_ns:
         raise PhotoError(f"{item.name}: {item.path} was changed after the batch was planned")
     with target.open("wb") as file:
         if item.path.lower().endswith(_ZIP):

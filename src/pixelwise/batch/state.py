@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pixelwise.batch.job import Job
 from pixelwise.batch.sources import Item
 from pixelwise.errors import ConfigError, DataError, OutputError
-from pixelwise.files import plain_json, reason, whole_file
+from pixelwise.files import plain_json, whole_file
 
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
@@ -169,8 +169,7 @@ def _require_empty(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         there = next((entry.name for entry in out.iterdir() if entry.name != SCRATCH), None)
     except OSError as error:
-        why = reason(error)
-        raise OutputError(f"cannot write into {out}: {why}; choose another folder with -o") from error
+        raise OutputError(f"cannot write into {out}: {error}; choose another folder with -o") from error
     if there:
         raise ConfigError(
             f"needed an empty folder for the outputs of a new batch, got {out} with {there} in it; "

@@ -35,10 +35,7 @@ class Worker:
         self._process: Process | None = None
 
     def make(self, index: int, item: Item) -> Result:
-        """Make the output of one input; what is wrong with a photo is in the result.
-
-        A file that grows by a byte at each attempt is all that is left of workers that died over an input;
-        after three of them it is set aside.
+        """Make the output of one input, or set it aside after three workers died over it.
 
         Raises:
             BatchError: no photo is to blame, and the batch cannot go on.
@@ -50,7 +47,7 @@ class Worker:
         attempts = self.out / ATTEMPTS / str(index)
         try:
             with attempts.open("ab") as file:
-                file.write(b".")
+                file.write(b".")  # all that is left if this process dies
             num = attempts.stat().st_size
             if num > _MOST_ATTEMPTS:
                 error = f"{item.name}: {num - 1} workers died over it: too large for memory, or damaged"

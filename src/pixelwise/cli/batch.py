@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from pixelwise.cli.common import Common, Outcome, Weights, say
 from pixelwise.cli.photos import ColourOptions, MaxMegapixels, printable
@@ -42,7 +43,7 @@ class BatchOptions:
     """
 
     out: Annotated[Path, Parameter(name=["--out", "-o"])]
-    workers: int | None = None
+    workers: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
     retry: Annotated[bool, Parameter(negative="")] = False
     address: str | None = None
     dry_run: Annotated[bool, Parameter(negative="")] = False
