@@ -26,13 +26,13 @@ import pyvips
 import torch
 from sklearn.datasets import load_sample_image
 
-from pixelwise.colour import recolour, srgb_to_lab
-from pixelwise.colourising import colourise
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colour.spaces import recolour, srgb_to_lab
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.prediction import predict
+from pixelwise.colourising.run import colourise
+from pixelwise.evaluate.colour_scores import ciede2000
+from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import predict
-from pixelwise.runs import DEFAULT_MODEL, Model, open_model
-from pixelwise.scores import ciede2000
 
 RIVAL_S = 0.45  # DDColor-tiny at 256 x 256 on two cores; measured elsewhere, on a like machine
 MEGAPIXEL = (816, 1224)

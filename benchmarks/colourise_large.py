@@ -30,12 +30,12 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pixelwise import models
-from pixelwise.colourising import colourise
-from pixelwise.config import UNetConfig
+from pixelwise.colour.palette import Palette
+from pixelwise.colourising.run import colourise
 from pixelwise.errors import CheckpointError
-from pixelwise.labelspace import Palette
-from pixelwise.runs import Model, open_model
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import Model, open_model
 
 
 def main() -> None:

@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from skimage.color import deltaE_ciede2000
 
-from pixelwise.colour import recolour, srgb_to_lab, srgb_to_linear
-from pixelwise.control.options import Hint
-from pixelwise.control.reference import Reference
+from pixelwise.colour.spaces import recolour, srgb_to_lab, srgb_to_linear
+from pixelwise.colourising.options import Hint
+from pixelwise.colourising.prediction import Prediction, predict
+from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
+from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.view import shrunk_size
-from pixelwise.predict import Prediction, predict
-from pixelwise.runs import DEFAULT_MODEL, open_model
 
 NUMS = (1, 3, 10)
 STRENGTHS = (0.3, 0.5, 1.0)

@@ -16,9 +16,9 @@ import time
 
 import torch
 
-from pixelwise.export.graphs import colouring_graph
-from pixelwise.export.write import session
-from pixelwise.runs import DEFAULT_MODEL, open_model
+from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.training.export import session
+from pixelwise.training.onnx_graphs import colouring_graph
 
 
 def main() -> None:

@@ -38,14 +38,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors import safe_open
 
-from pixelwise.heads import open_head
-from pixelwise.runs import read_checkpoint, read_metrics
+from pixelwise.network.runs import read_checkpoint, read_metrics
+from pixelwise.segmenting.heads import open_head
 
 PROGRAM = [sys.executable, "-m", "pixelwise"]
 OFTEN = [
     sys.executable,
     "-c",
-    "from pixelwise.train import loop; loop.CHECKPOINT_EVERY_S = 0.3\nfrom pixelwise.cli import main; main()",
+    "from pixelwise.training import loop; loop.CHECKPOINT_EVERY_S = 0.3\nfrom pixelwise.cli import main; main()",
 ]
 TRAIN = ["train", "unet", "synthetic:shapes", "--num-filters", "2", "--precision", "fp32", "--epochs", "12"]
 NUM_PHOTOS = 60

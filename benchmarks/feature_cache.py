@@ -28,8 +28,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pixelwise.backbones import open_backbone
-from pixelwise.features import FeatureCache
+from pixelwise.network.backbones import open_backbone
+from pixelwise.segmenting.feature_cache import FeatureCache
 
 HEIGHT, WIDTH = 500, 667
 

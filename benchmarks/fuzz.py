@@ -105,20 +105,21 @@ def all_targets() -> dict[str, Target]:
     """Every parser of ours."""
     import torch
 
-    from pixelwise import config, labelspace, models, runs
     from pixelwise.batch.sources import find_items
-    from pixelwise.cards import weights_path
-    from pixelwise.control.options import Hint, parse_area
-    from pixelwise.data.cifar10 import read_record
-    from pixelwise.data.download import unpack
-    from pixelwise.data.labelled import load_labelled_folder
-    from pixelwise.heads import open_head
-    from pixelwise.masks.legend import read_legend
-    from pixelwise.masks.read import read_mask
+    from pixelwise.colour import palette as labelspace
+    from pixelwise.colourising.options import Hint, parse_area
+    from pixelwise.labels.labelled import load_labelled_folder
+    from pixelwise.labels.legend import read_legend
+    from pixelwise.labels.read import read_mask
+    from pixelwise.network import config, models, runs
+    from pixelwise.network.cards import weights_path
+    from pixelwise.photos.cifar10 import read_record
+    from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance
     from pixelwise.photos.tiff_exif import read_exif
     from pixelwise.photos.xmp import read_properties
+    from pixelwise.segmenting.heads import open_head
 
     net = config.CNNConfig(num_filters=1, num_colours=2)
     palette = labelspace.Palette(torch.tensor([[0.0, 0, 0], [1, 1, 1]]).double(), "rgb")
@@ -281,8 +282,10 @@ def _requests() -> Callable[[Path], None]:
 
     import httpx
 
-    from pixelwise.web import Limits, create_app, open_service
+    from pixelwise.web.app import create_app
     from pixelwise.web.guard import Rules
+    from pixelwise.web.limits import Limits
+    from pixelwise.web.service import open_service
 
     limits, made = Limits(max_megabytes=1, max_megapixels=0.1), {}
 

@@ -18,13 +18,13 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.colour import linear_to_srgb
-from pixelwise.data.film import photographed
+from pixelwise.colour.spaces import linear_to_srgb
+from pixelwise.colourising.prediction import predict
 from pixelwise.evaluate.colours import painted
+from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import open_photo, photo_of
-from pixelwise.photos.view import shrunk_size
-from pixelwise.predict import predict
-from pixelwise.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.training.film import photographed
 
 NEVER_IN_COLOUR = ("camera.png", "coins.png", "moon.png", "brick.png", "gravel.png", "grass.png")
 NEVER_IN_COLOUR += ("clock_motion.png", "page.png", "text.png", "cell.png")

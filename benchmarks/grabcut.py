@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.data import load_labelled
 from pixelwise.evaluate.heads import read_pixels
-from pixelwise.scores import ImageCounts, SegmentationScores
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
+from pixelwise.labels.sources import load_labelled
 
 MARGIN_FRAC = 0.05  # how far the rectangle stays away from each side, as a share of it
 SIDE = 128

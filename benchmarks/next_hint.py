@@ -17,13 +17,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pixelwise.colour import lightness, srgb_to_lab
-from pixelwise.confidence.next_hint import suggest_hints
-from pixelwise.control.options import Hint
+from pixelwise.colour.spaces import lightness, srgb_to_lab
+from pixelwise.colourising.next_hint import suggest_hints
+from pixelwise.colourising.options import Hint
+from pixelwise.colourising.prediction import Prediction, predict
 from pixelwise.evaluate.colours import Codes
+from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.predict import Prediction, predict
-from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 NUMS = (1, 4, 9, 25)
 NUM_DRAWS = 3

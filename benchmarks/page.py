@@ -26,7 +26,7 @@ import torch
 from pixelwise.page import commands, frame, warning
 
 from pixelwise.files import write_text
-from pixelwise.processor import processor_name
+from pixelwise.network.device import processor_name
 
 HERE = Path(__file__).parent
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 
 import torch
 
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.prediction import Prediction
+from pixelwise.evaluate.colour_scores import Original, PhotoColours, colour_scores
 from pixelwise.evaluate.colours import colour_picture, painted, read_picture
 from pixelwise.evaluate.protocol import Protocol
+from pixelwise.network.runs import DEFAULT_MODEL, open_model
 from pixelwise.photos.find import find_photos
-from pixelwise.predict import Prediction
-from pixelwise.runs import DEFAULT_MODEL, open_model
-from pixelwise.scores.colours import Original, PhotoColours, colour_scores
 
 TEMPERATURES, SATURATIONS = (0.7, 0.85, 1.0, 1.2), (1.0, 1.1, 1.2)
 

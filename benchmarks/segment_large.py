@@ -22,12 +22,12 @@ from pathlib import Path
 import torch
 from colourise_large import write_jpeg, write_tiff
 
-from pixelwise.backbones import open_backbone
-from pixelwise.classnames import FLOWER
-from pixelwise.config import SegmentOptions
-from pixelwise.head import Weights
-from pixelwise.heads import Head
-from pixelwise.segmenting import Segmented, segment
+from pixelwise.labels.class_names import FLOWER
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.config import SegmentOptions
+from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.run import Segmented, segment
 
 WAYS = {
     "mask": SegmentOptions(),

@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixelwise.config import FinetuneConfig
-from pixelwise.features import FeatureCache
-from pixelwise.finetune import finetune
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.training.finetune import finetune
 
 
 def main() -> None:

@@ -46,7 +46,9 @@ def main() -> None:
         for _ in range(repeats + 1):
             for what, command in commands.items():
                 taken[what].append(measured(command))
-    from pixelwise.processor import processor_name  # imports torch: a child begins with its parent's memory
+    from pixelwise.network.device import (
+        processor_name,  # imports torch: a child begins with its parent's memory
+    )
 
     print(f"{processor_name()}, {os.cpu_count()} cores, n = {repeats}")
     for what, found in taken.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from pixelwise.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
+from pixelwise.network.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.cli.app import app
 
 ROOT = Path(__file__).parents[2]

@@ -1,29 +1,29 @@
 """A class for every pixel: colour grey photographs and cut things out of them, on the machine you have.
 
-What is named here is imported when it is first asked for: `import pixelwise` alone takes no time.
+Names are imported when they are first asked for: `import pixelwise` alone takes no time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pixelwise.version import __version__
-
 if TYPE_CHECKING:
-    from pixelwise.api import ColouredImage, Segmentation, Segmenter, colourise, segment
+    from pixelwise.api.colour import ColouredImage, colourise
+    from pixelwise.api.segmentation import Segmentation, Segmenter, segment
 
+__version__ = "0.1.0"
 __all__ = ["ColouredImage", "Segmentation", "Segmenter", "__version__", "colourise", "segment"]
 
 
 def __getattr__(name: str) -> Any:
-    """What `__all__` names."""
+    """Import what `__all__` names when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    from pixelwise import api
+    from pixelwise.api import colour, segmentation
 
-    return getattr(api, name)
+    return getattr(colour if hasattr(colour, name) else segmentation, name)
 
 
 def __dir__() -> list[str]:
-    """With what is not imported yet."""
+    """Return all names, those not imported yet among them."""
     return sorted({*globals(), *__all__})

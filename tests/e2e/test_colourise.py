@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise import models
 from pixelwise.cli.app import run
-from pixelwise.config import UNetConfig
-from pixelwise.labelspace import Palette
+from pixelwise.colour.palette import Palette
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import write_model
 from pixelwise.progress import show_progress
-from pixelwise.runs import write_model
 
 PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))

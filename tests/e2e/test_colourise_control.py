@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise import models
-from pixelwise.colour import srgb_to_lab
-from pixelwise.config import UNetConfig
-from pixelwise.labelspace import Palette
-from pixelwise.runs import write_model
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import write_model
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.confidence.likeliest import read_likeliest
+from pixelwise.colourising.likeliest import read_likeliest
 from pixelwise.photos.provenance import read_provenance
 
 

@@ -11,10 +11,10 @@ import pytest
 import pyvips
 import torch
 
-from pixelwise import models
-from pixelwise.config import UNetConfig
-from pixelwise.labelspace import Palette
-from pixelwise.runs import write_model
+from pixelwise.colour.palette import Palette
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import write_model
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]

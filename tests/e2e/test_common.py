@@ -10,8 +10,8 @@ import pytest
 
 from pixelwise.cli import app
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.config import NET_CONFIGS
-from pixelwise.recipes import recipe_names
+from pixelwise.network.config import NET_CONFIGS
+from pixelwise.training.recipes import recipe_names
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.colour import srgb_to_lab
-from pixelwise.export.write import sample_photos
-from pixelwise.scores import ciede2000
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.evaluate.colour_scores import ciede2000
+from pixelwise.training.export import sample_photos
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """

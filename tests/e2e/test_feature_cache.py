@@ -16,8 +16,9 @@ from PIL import Image
 
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.backbones import open_backbone
-from pixelwise.features import Extractor, FeatureCache, read_photo
+from pixelwise.network.backbones import open_backbone
+from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.feature_cache import FeatureCache
 
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join((str(ROOT / "tests"), str(ROOT / "src")))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fixtures.halves import folder_of_halves
-from pixelwise.finetune import epochs
-from pixelwise.heads import open_head
-from pixelwise.masks.read import read_mask
+from pixelwise.labels.read import read_mask
+from pixelwise.segmenting.heads import open_head
+from pixelwise.training import finetune_epochs as epochs
 
 CONTRACT = {
     "classes",

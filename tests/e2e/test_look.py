@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.cards import weights_path
-from pixelwise.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.data import load_pictures
 from pixelwise.files import checksum
-from pixelwise.heads import open_head
-from pixelwise.runs import DEFAULT_MODEL, open_model
-from pixelwise.train import train
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.cards import weights_path
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.segmenting.heads import open_head
+from pixelwise.training.loop import train
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
 

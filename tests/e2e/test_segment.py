@@ -15,9 +15,9 @@ import tifffile
 from PIL import Image, ImageOps
 
 from fixtures.coloured_head import CLASSES, HEIGHT, WIDTH, halves, red_head, with_classes
-from pixelwise.classnames import ClassNames
-from pixelwise.heads import write_head
-from pixelwise.masks.read import read_mask
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.labels.read import read_mask
+from pixelwise.segmenting.heads import write_head
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD = make["PHOTOS"], make["BAD"]

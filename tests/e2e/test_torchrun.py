@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.runs import read_checkpoint
+from pixelwise.network.runs import read_checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.optimise import Optimiser
-from pixelwise.runs import MODEL
+from pixelwise.network.runs import MODEL
+from pixelwise.training.optimise import Optimiser
 
 KEYS = {
     "run",

@@ -10,8 +10,8 @@ from tests.fixtures.sunsets import HEIGHT, folder_of_sunsets
 
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.optimise import Optimiser
-from pixelwise.runs import MODEL
+from pixelwise.network.runs import MODEL
+from pixelwise.training.optimise import Optimiser
 
 
 @pytest.fixture(scope="module")

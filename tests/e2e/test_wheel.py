@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pixelwise import __version__
-from pixelwise.cards import shipped_heads, shipped_models
+from pixelwise.network.cards import shipped_heads, shipped_models
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def test_its_metadata_is_that_of_the_project(wheel):
 
 def test_the_program_is_the_installed_one(run, installed):
     assert run("--version").strip() == __version__
-    program = "import json, sys; import pixelwise.demo, pixelwise.api; print(json.dumps("
+    program = "import json, sys; import pixelwise.api.demo, pixelwise.api; print(json.dumps("
     program += "[one.__file__ for name, one in sys.modules.items() if name.split('.')[0] == 'pixelwise']))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=run.folder, env=run.environment, capture_output=True, text=True,

@@ -3,8 +3,8 @@
 import pytest
 import sympy
 
-from pixelwise.config import CNNConfig, UNetConfig
 from pixelwise.lab.counting import count_network
+from pixelwise.network.config import CNNConfig, UNetConfig
 
 # At kernel 3, one channel in, 32x32 pixels. Each term is one convolution's, from the first block to the last.
 CNN_BY_HAND = {

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.data.flowers17 import load_flowers17
-from pixelwise.labelspace import IGNORE
-from pixelwise.losses import cross_entropy
-from pixelwise.masks.read import resize_mask
-from pixelwise.scores import Confusion
+from pixelwise.colour.palette import IGNORE
+from pixelwise.labels.confusion import Confusion
+from pixelwise.labels.flowers17 import load_flowers17
+from pixelwise.labels.read import resize_mask
+from pixelwise.network.losses import cross_entropy
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "flowers17" / "make.py"))
 

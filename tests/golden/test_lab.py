@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from pixelwise import colour
+from pixelwise.colour import spaces as colour
 
 # Source: Bruce Lindbloom, CIE Color Calculator (sRGB, D65, no adaptation), primaries, secondaries and greys.
 PUBLISHED = {

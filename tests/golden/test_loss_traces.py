@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelwise.data import Pictures
-from pixelwise.recipes import recipe
-from pixelwise.train import train
+from pixelwise.photos.pictures import Pictures
+from pixelwise.training.loop import train
+from pixelwise.training.recipes import recipe
 
 TRACES = {
     ("cnn", "handout"): [3.2839, 10.4018, 7.1206, 4.3334, 3.0723, 2.9501, 2.934, 2.8918, 2.8793, 2.8547],
@@ -36,7 +36,7 @@ def pictures() -> Pictures:
 
 def trace(net: str, name: str, folder: Path) -> list[float]:
     """Training losses of the first ten epochs of one batch each."""
-    from pixelwise.runs import read_metrics
+    from pixelwise.network.runs import read_metrics
 
     config = recipe(name, net, "waves", epochs=10, batch_size=70, precision="fp32", num_filters=8)
     train(config, pictures(), folder, device="cpu")

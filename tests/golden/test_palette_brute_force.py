@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise import colour
-from pixelwise.labelspace import Palette
+from pixelwise.colour import spaces as colour
+from pixelwise.colour.palette import Palette
 
 pytestmark = pytest.mark.slow
 

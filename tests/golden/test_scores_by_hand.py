@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.labelspace import IGNORE
-from pixelwise.scores import Confusion
-from pixelwise.scores.boundary import boundary_f1
-from pixelwise.scores.calibration import calibration_bins, calibration_error
-from pixelwise.scores.confusion import accuracy_of, dice_of
+from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate.boundary import boundary_f1
+from pixelwise.evaluate.calibration import calibration_bins, calibration_error
+from pixelwise.labels.confusion import Confusion, accuracy_of, dice_of
 
 V = IGNORE
 

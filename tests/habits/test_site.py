@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import pixelwise
-from pixelwise.cards import read_card, shipped_heads, shipped_models
 from pixelwise.cli.app import app
+from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 
 pytestmark = pytest.mark.slow
 

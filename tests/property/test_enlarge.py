@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.errors import ShapeError
-from pixelwise.head import Enlarged, Weights
+from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.objective import Weights
 
 sides = st.integers(1, 40)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixelwise.config import CNNConfig, RunConfig, TrainConfig
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
-from pixelwise.runs import (
+from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import (
     Checkpoint,
     open_model,
     read_checkpoint,

@@ -13,12 +13,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fixtures.drawn import coco, drawing, labelme, write_numbers, write_voc
-from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError
-from pixelwise.masks.legend import Legend, parse_legend, read_legend
-from pixelwise.masks.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
-from pixelwise.masks.read import read_mask, resize_mask
-from pixelwise.masks.write import write_mask
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.labels.legend import Legend, parse_legend, read_legend
+from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
+from pixelwise.labels.read import read_mask, resize_mask
+from pixelwise.labels.write import write_mask
 
 many = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -5,8 +5,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from pixelwise.web import Limits, create_app, open_service
+from pixelwise.web.app import create_app
 from pixelwise.web.guard import Rules
+from pixelwise.web.limits import Limits
+from pixelwise.web.service import open_service
 
 LIMITS = Limits(max_megabytes=1, max_megapixels=1)
 ROUTES = ["/v1/colourise", "/v1/segment", "/v1/models", "/healthz", "/metrics"]

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelwise import colour
-from pixelwise.labelspace import Palette
+from pixelwise.colour import spaces as colour
+from pixelwise.colour.palette import Palette
 
 SEEDS = st.integers(0, 2**32 - 1)
 

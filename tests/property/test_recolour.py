@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise import colour
+from pixelwise.colour import spaces as colour
 
 unit = st.floats(0, 1, width=32)
 axis = st.floats(-128, 128, width=32)

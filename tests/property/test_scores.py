@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pixelwise.labelspace import IGNORE
-from pixelwise.scores import Confusion
-from pixelwise.scores.boundary import boundary_f1
-from pixelwise.scores.confusion import dice_of
+from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate.boundary import boundary_f1
+from pixelwise.labels.confusion import Confusion, dice_of
 
 K = 4
 shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)

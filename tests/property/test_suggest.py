@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.finetune.suggest import choose
+from pixelwise.segmenting.suggest import choose
 
 
 @given(

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pixelwise.photos.ahead import Ahead, worked_ahead
+from pixelwise.photos.read_ahead import Ahead, worked_ahead
 
 
 def counted(num, made):

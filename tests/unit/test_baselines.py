@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pixelwise.baselines import best_threshold, learn_baselines
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, ShapeError
-from pixelwise.labelspace import IGNORE
-from pixelwise.scores import Confusion
+from pixelwise.evaluate.baselines import best_threshold, learn_baselines
+from pixelwise.labels.confusion import Confusion
 
 GREEN, RED, BLUE = (40, 120, 50), (200, 40, 60), (90, 140, 220)
 

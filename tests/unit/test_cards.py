@@ -2,10 +2,10 @@
 
 import pytest
 
-from pixelwise import cards
-from pixelwise.cards import Card, check_weights, read_card, shipped_models
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
+from pixelwise.network import cards
+from pixelwise.network.cards import Card, check_weights, read_card, shipped_models
 
 FACTS = {
     "purpose": "colours photographs",

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelwise.data import cifar10
-from pixelwise.data.cifar10 import load_cifar10, read_record
-from pixelwise.data.download import Remote
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
+from pixelwise.photos import cifar10
+from pixelwise.photos.cifar10 import load_cifar10, read_record
+from pixelwise.photos.download import Remote
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the port that discards; nothing listens there

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from pixelwise.classnames import FLOWER, MAX_CLASSES, ClassNames, check_colour, void_colour
 from pixelwise.errors import LabelError
+from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, void_colour
 
 MANY = tuple(f"class {n}" for n in range(10))
 

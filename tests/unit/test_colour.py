@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pixelwise import colour
+from pixelwise.colour import spaces as colour
 
 
 def luminance(srgb: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from pixelwise.data.colour_folder import load_folder, open_colour_folder, read_square
 from pixelwise.errors import ConfigError, DataError
+from pixelwise.photos.colour_folder import load_folder, open_colour_folder, read_square
 from pixelwise.photos.photo import open_photo
 
 

@@ -9,8 +9,8 @@ from skimage.color import deltaE_ciede2000
 from torchmetrics.classification import MulticlassAccuracy
 
 from pixelwise.errors import DataError, ShapeError
-from pixelwise.scores.calibration import class_scores, fit_temperature
-from pixelwise.scores.colours import Original, PhotoColours, ciede2000, colour_scores, colourfulness
+from pixelwise.evaluate.calibration import class_scores, fit_temperature
+from pixelwise.evaluate.colour_scores import Original, PhotoColours, ciede2000, colour_scores, colourfulness
 
 SHARMA = """
 50.0000 2.6772 -79.7751 50.0000 0.0000 -82.7485 2.0425

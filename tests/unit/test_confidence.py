@@ -5,17 +5,12 @@ import math
 import pytest
 import torch
 
-from pixelwise.confidence.likeliest import (
-    likeliest,
-    read_likeliest,
-    shown_at,
-    write_likeliest,
-)
-from pixelwise.confidence.next_hint import suggest_hints
-from pixelwise.confidence.warnings import confidence, photo_warnings
+from pixelwise.colour.palette import Palette
+from pixelwise.colourising.likeliest import likeliest, read_likeliest, shown_at, write_likeliest
+from pixelwise.colourising.next_hint import suggest_hints
+from pixelwise.colourising.warnings import confidence, photo_warnings
 from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.labelspace import Palette
-from pixelwise.tensors import write_tensors
+from pixelwise.network.tensors import write_tensors
 
 RING = Palette(
     torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"

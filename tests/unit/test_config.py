@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from pixelwise.config import (
+from pixelwise.errors import ConfigError
+from pixelwise.network.config import (
     CNNConfig,
     ColourFinetuneConfig,
     ColourNetConfig,
@@ -16,7 +17,6 @@ from pixelwise.config import (
     UNetConfig,
     net_from_dict,
 )
-from pixelwise.errors import ConfigError
 
 
 @pytest.mark.parametrize(

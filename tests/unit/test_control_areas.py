@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from pixelwise.colour import lightness
-from pixelwise.control.hints import hint_chroma
-from pixelwise.control.keep_grey import grey_areas, likely_grey, paper
-from pixelwise.control.options import Box, ColouriseOptions, Hint, parse_area
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lightness
+from pixelwise.colourising.hints import hint_chroma
+from pixelwise.colourising.keep_grey import grey_areas, likely_grey, paper
+from pixelwise.colourising.options import Box, ColouriseOptions, Hint, parse_area
+from pixelwise.colourising.prediction import Prediction, controlled
 from pixelwise.errors import ConfigError, PhotoError
-from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import Prediction, controlled
 
 PALETTE = Palette(torch.tensor([[2.0, 1], [60, 0], [0, 60], [0, -60]], dtype=torch.float64), "ab")
 

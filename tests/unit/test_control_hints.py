@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.colour import srgb_to_lab
-from pixelwise.colourising import colourise_photo
-from pixelwise.control.hints import hint_chroma, known_from_hints, spread
-from pixelwise.control.known import KnownChroma
-from pixelwise.control.options import Hint
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.colourising.hints import hint_chroma, known_from_hints, spread
+from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.options import Hint
+from pixelwise.colourising.prediction import Prediction
+from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import ConfigError, PhotoError
-from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import Prediction
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PALETTE = Palette(torch.tensor([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")

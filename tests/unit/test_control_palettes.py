@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from skimage.color import deltaE_ciede2000
 
-from pixelwise.control.alternatives import alternatives
-from pixelwise.control.hints import hint_chroma
-from pixelwise.control.options import ColouriseOptions, Hint
-from pixelwise.control.reference import Reference, follow
+from pixelwise.colour.palette import Palette
+from pixelwise.colourising.alternatives import alternatives
+from pixelwise.colourising.hints import hint_chroma
+from pixelwise.colourising.options import ColouriseOptions, Hint
+from pixelwise.colourising.prediction import Prediction
+from pixelwise.colourising.reference import Reference, follow
 from pixelwise.errors import ConfigError
-from pixelwise.labelspace import Palette
 from pixelwise.photos.photo import open_photo
-from pixelwise.predict import Prediction
 
 ANGLES = torch.arange(8, dtype=torch.float64) * math.pi / 4
 PALETTE = Palette(torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1) * 40, "ab", "ring")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise import demo
-from pixelwise.config import UNetConfig
-from pixelwise.demo import SUBJECTS, write_demo
+from pixelwise.api import demo
+from pixelwise.api.demo import SUBJECTS, write_demo
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
-from pixelwise.runs import Model
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import Model
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
 

@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from pixelwise.data.download import Remote, fetch, unpack
 from pixelwise.errors import DataError, DownloadError, OutputError
+from pixelwise.photos.download import Remote, fetch, unpack
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"

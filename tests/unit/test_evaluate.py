@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.config import UNetConfig
-from pixelwise.data import Pictures, load_pictures
-from pixelwise.data.batches import Batches
-from pixelwise.evaluate import evaluate, score
-from pixelwise.labelspace import Palette
-from pixelwise.metrics import PixelScore
-from pixelwise.models import build
-from pixelwise.runs import Model
+from pixelwise.colour.palette import Palette
+from pixelwise.evaluate.metrics import PixelScore
+from pixelwise.evaluate.pictures import evaluate, score
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import Model
+from pixelwise.photos.batches import Batches
+from pixelwise.photos.pictures import Pictures
 
 PALETTE = Palette.read("handout24")
 

@@ -11,19 +11,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pixelwise.colour import srgb_to_lab
-from pixelwise.colourising import colourise
-from pixelwise.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.run import colourise
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.evaluate.calibrated import calibrate, draw_pixels
 from pixelwise.evaluate.colour_baselines import Truth
+from pixelwise.evaluate.colour_calibration import calibrate, draw_pixels
+from pixelwise.evaluate.colour_scores import Original, PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.evaluate.protocol import Protocol
-from pixelwise.labelspace import Palette
-from pixelwise.models import UNet, build
-from pixelwise.runs import Model, write_manifest
-from pixelwise.scores.colours import Original, PhotoColours
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.models.handout import UNet
+from pixelwise.network.runs import Model, write_manifest
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()

@@ -5,13 +5,14 @@ import onnxruntime
 import pytest
 import torch
 
-from pixelwise.colour import lightness
-from pixelwise.config import LinearNetConfig
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
-from pixelwise.export import export_model, write
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
-from pixelwise.runs import Model, open_model, write_model
+from pixelwise.network.config import LinearNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import Model, open_model, write_model
+from pixelwise.training import export as write
+from pixelwise.training.export import export_model
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30]]).double(), "ab", "three")
 

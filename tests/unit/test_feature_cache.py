@@ -14,8 +14,9 @@ from safetensors import safe_open
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.errors import ConfigError, PhotoError
-from pixelwise.features import Extractor, FeatureCache, PhotoLook, read_photo
-from pixelwise.photos.view import View
+from pixelwise.photos.crop_view import View
+from pixelwise.segmenting.extraction import Extractor, PhotoLook, read_photo
+from pixelwise.segmenting.feature_cache import FeatureCache
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from PIL import Image
 from fixtures.photos.make import exif, scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.errors import FrozenError, ShapeError
-from pixelwise.features import Extractor, read_photo
-from pixelwise.photos.view import View
+from pixelwise.photos.crop_view import View
+from pixelwise.segmenting.extraction import Extractor, read_photo
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise import figures
-from pixelwise.config import UNetConfig
-from pixelwise.data.synthetic import draw_shapes
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
-from pixelwise.scores import Interval
+from pixelwise.colour.palette import Palette
+from pixelwise.evaluate.intervals import Interval
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.models import build
+from pixelwise.photos.synthetic import draw_shapes
+from pixelwise.report import figures
 
 ROWS = [
     {"epoch": e, "train_loss": 3 / e, "val_loss": 3.2 / e, "val_accuracy": 10.0 * e, "train_seconds": e}

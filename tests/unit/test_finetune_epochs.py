@@ -13,16 +13,16 @@ from torch import nn
 
 from fixtures.halves import SIZES, folder_of_halves, task_on
 from fixtures.tiny_backbone import num_seen, tiny_backbone
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DivergedError, FrozenError
-from pixelwise.finetune.batches import Batch, batches
-from pixelwise.finetune.epochs import learn_in_epochs, miou_of, vary
-from pixelwise.finetune.exact import learn_last_layer
-from pixelwise.finetune.policies import Learner
-from pixelwise.frozen import fingerprint
-from pixelwise.labelspace import IGNORE
-from pixelwise.masks.read import resize_mask
-from pixelwise.optimise import rate_frac
-from pixelwise.photos.view import WHOLE, View
+from pixelwise.labels.read import resize_mask
+from pixelwise.network.frozen import fingerprint
+from pixelwise.photos.crop_view import WHOLE, View
+from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.segmenting.policies import Learner
+from pixelwise.training.finetune_batches import Batch, batches
+from pixelwise.training.finetune_epochs import learn_in_epochs, miou_of, vary
+from pixelwise.training.optimise import rate_frac
 
 RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
 LAST = {"net.layers.2.weight", "net.layers.2.bias"}

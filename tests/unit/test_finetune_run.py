@@ -9,18 +9,17 @@ from PIL import Image
 
 from fixtures.halves import folder_of_halves, task_on
 from fixtures.tiny_backbone import tiny_backbone
-from pixelwise.config import FinetuneConfig
-from pixelwise.data.labelled import load_labelled_folder
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.features import FeatureCache
 from pixelwise.files import checksum
-from pixelwise.finetune import finetune
-from pixelwise.finetune.epochs import learn_in_epochs
-from pixelwise.finetune.exact import learn_last_layer
-from pixelwise.finetune.run import score
-from pixelwise.finetune.task import make_task
-from pixelwise.head import Weights
-from pixelwise.heads import open_head
+from pixelwise.labels.labelled import load_labelled_folder
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import open_head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.task import make_task
+from pixelwise.training.finetune import finetune, score
+from pixelwise.training.finetune_epochs import learn_in_epochs
 
 RIDGE = {"ridge": 0.01}
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pixelwise.data import load_labelled
-from pixelwise.data.download import Remote
-from pixelwise.data.flowers17 import ARCHIVES, Archives, load_flowers17
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, DownloadError, LabelError
 from pixelwise.files import checksum
-from pixelwise.labelspace import IGNORE
+from pixelwise.labels.flowers17 import ARCHIVES, Archives, load_flowers17
+from pixelwise.labels.sources import load_labelled
+from pixelwise.photos.download import Remote
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "flowers17" / "make.py"))
 

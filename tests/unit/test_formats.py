@@ -14,7 +14,7 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.photo_write import output_suffix, write_map, write_photo
+from pixelwise.photos.write import output_suffix, write_map, write_photo
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, scene = make["PHOTOS"], make["scene"]

@@ -8,19 +8,10 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
-from pixelwise.head import (
-    Moments,
-    Pixels,
-    Weights,
-    WholePhotos,
-    choose_ridge,
-    choose_ridge_by_loss,
-    features_at,
-    grid,
-    solve,
-)
-from pixelwise.labelspace import IGNORE
+from pixelwise.segmenting.objective import Pixels, Weights, WholePhotos, features_at, grid
+from pixelwise.segmenting.solve import Moments, choose_ridge, choose_ridge_by_loss, solve
 
 
 def blobs(num_pixels=3000, num_features=12, num_classes=3, seed=0):
@@ -68,7 +59,7 @@ def test_it_ends_on_its_certificate_and_says_so():
 
 
 def test_a_head_that_is_not_proven_best_is_not_given(monkeypatch):
-    monkeypatch.setattr(sys.modules["pixelwise.head.solve"], "_MOST_STEPS", 2)
+    monkeypatch.setattr(sys.modules["pixelwise.segmenting.solve"], "_MOST_STEPS", 2)
     features, labels = blobs()
     with pytest.raises(UnsolvedError, match="after 4 steps"):
         solve(Pixels(features, labels, 3), 0.01)

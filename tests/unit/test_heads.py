@@ -10,15 +10,15 @@ from PIL import Image
 
 from fixtures.drawn import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.backbones import open_backbone
-from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError
-from pixelwise.frozen import fingerprint
-from pixelwise.head import Weights
-from pixelwise.heads import Head, is_head, open_head, write_head
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.frozen import fingerprint
+from pixelwise.network.tensors import write_tensors
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import Look
-from pixelwise.tensors import write_tensors
+from pixelwise.segmenting.heads import Head, is_head, open_head, write_head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.run import Look
 
 
 def head_on(backbone, **changes):

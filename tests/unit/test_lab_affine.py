@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from pixelwise.config import CNNConfig, TrainConfig, UNetConfig
 from pixelwise.lab.affine import Subject, check_claims
 from pixelwise.lab.rewritten import (
     NO_EPSILON,
@@ -18,9 +17,10 @@ from pixelwise.lab.rewritten import (
     with_norm_mirrored,
     with_weights_times,
 )
-from pixelwise.losses import cross_entropy
-from pixelwise.models import build
-from pixelwise.optimise import Optimiser
+from pixelwise.network.config import CNNConfig, TrainConfig, UNetConfig
+from pixelwise.network.losses import cross_entropy
+from pixelwise.network.models import build
+from pixelwise.training.optimise import Optimiser
 
 AFFINES = [(2.0, 0.0), (0.3, 0.7), (5.0, -1.0), (-1.0, 0.0), (-0.7, 0.4), (-3.0, -2.0)]
 EXACT, NOT_EXACT = 1e-9, 1e-3

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import stats
 
+from pixelwise.colour.palette import Palette
 from pixelwise.lab import colouring
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.outcomes import apart_by_chance, compare_variants, over_seeds
 from pixelwise.lab.pixels import Predictions, appearance, by_colour, by_edges, distance_to_edges
-from pixelwise.labelspace import Palette
-from pixelwise.scores import Confusion
+from pixelwise.labels.confusion import Confusion
 
 
 @pytest.mark.parametrize("gains", [[1.0, 2.0, 4.0], [-3.0, 2.5], [0.5, 0.25, 0.5, 0.75]])

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
 from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.counting import COUNTS, answer_a3, count_network, derive
-from pixelwise.models import MyConv2d, build
+from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.models.conv import MyConv2d
 
 
 @pytest.mark.parametrize("kind", HANDOUT_CONFIGS.values())

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pixelwise.config import CNNConfig, UNetConfig
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.layers import draw_activations, draw_network, find_blocks
 from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1
-from pixelwise.models import build
+from pixelwise.network.config import CNNConfig, UNetConfig
+from pixelwise.network.models import build
 
 PICTURE = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(0))
 CHAIN = ["input", "down1", "down2", "middle", "up1", "up2", "classes"]

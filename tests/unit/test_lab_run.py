@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fixtures.cifar10.make import write_cifar10
-from pixelwise.data import sources
 from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
 from pixelwise.lab import notebook as lab_notebook
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.notebook import NOTEBOOK, make_notebook, write_notebook
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
+from pixelwise.labels import sources
 
 
 @pytest.fixture

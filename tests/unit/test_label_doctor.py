@@ -29,7 +29,7 @@ from fixtures.drawn import (
     write_voc,
 )
 from pixelwise.errors import DataError
-from pixelwise.masks.doctor import check_folder
+from pixelwise.labels.doctor import check_folder
 from pixelwise.photos.duplicates import find_duplicates
 
 PHOTO, MASK, COCO, SPLITS = "images/photo1.jpg", "masks/photo1.png", "annotations.json", "splits.json"

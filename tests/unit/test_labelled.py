@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.data import LabelledPhotos, load_labelled
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, DataError, LabelError
-from pixelwise.labelspace import IGNORE
+from pixelwise.labels.labelled import LabelledPhotos
+from pixelwise.labels.sources import load_labelled
 
 
 def add(folder, stem, seed=0, size=(12, 9), labels=None, orientation=1):

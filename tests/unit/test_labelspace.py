@@ -4,9 +4,9 @@ import re
 import pytest
 import torch
 
-from pixelwise import colour
+from pixelwise.colour import spaces as colour
+from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.labelspace import IGNORE, Palette
 
 RED_GREEN_BLUE = Palette(torch.eye(3, dtype=torch.float64), "rgb", "primaries")
 WARM_COLD = Palette(torch.tensor([[60.0, 40.0], [-20.0, -40.0]], dtype=torch.float64), "ab", "warm-cold")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
-from pixelwise.finetune.last_layer import LabelledCrop, learn_exactly, places_of
-from pixelwise.head import grid
-from pixelwise.labelspace import IGNORE
+from pixelwise.segmenting.objective import grid
+from pixelwise.segmenting.pixel_sample import LabelledCrop, learn_exactly, places_of
 
 SIDE = 200
 GENERATOR = torch.Generator().manual_seed(0)

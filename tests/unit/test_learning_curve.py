@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from fixtures.discs import folder_of_discs
-from pixelwise.config import FinetuneConfig
-from pixelwise.data.labelled import load_labelled_folder
 from pixelwise.errors import ConfigError
-from pixelwise.finetune.curve import curve_of, draw_for_curve, forecast, train_sizes
-from pixelwise.scores import Confusion, ImageCounts
+from pixelwise.evaluate.segmentation import ImageCounts
+from pixelwise.labels.confusion import Confusion
+from pixelwise.labels.labelled import load_labelled_folder
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.training.learning_curve import curve_of, draw_for_curve, forecast, train_sizes
 
 CONFIG = FinetuneConfig(source="folder")
 

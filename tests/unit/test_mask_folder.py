@@ -18,7 +18,7 @@ from fixtures.drawn import (
     write_voc,
 )
 from pixelwise.errors import DataError, LabelError
-from pixelwise.masks.folder import open_folder, read_splits
+from pixelwise.labels.folder import open_folder, read_splits
 
 
 @pytest.mark.parametrize(

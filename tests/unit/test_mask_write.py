@@ -9,11 +9,11 @@ import tifffile
 from PIL import Image
 
 from fixtures.drawn import VOID, drawing
-from pixelwise.classnames import FLOWER, ClassNames, void_colour
 from pixelwise.errors import LabelError, OutputError, ShapeError
-from pixelwise.masks import write
-from pixelwise.masks.read import read_mask
-from pixelwise.masks.write import MAX_CODE, write_mask, write_probabilities
+from pixelwise.labels import write
+from pixelwise.labels.class_names import FLOWER, ClassNames, void_colour
+from pixelwise.labels.read import read_mask
+from pixelwise.labels.write import MAX_CODE, write_mask, write_probabilities
 
 CLASSES = ClassNames(("background", "flower", "Blüte"))
 LABELS = drawing()

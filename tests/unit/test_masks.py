@@ -24,10 +24,10 @@ from fixtures.drawn import (
     write_trimap,
     write_voc,
 )
-from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError, ShapeError
-from pixelwise.masks.legend import OXFORD, OXFORD_FLOWER, Legend, legend_of, parse_legend, read_legend
-from pixelwise.masks.read import read_mask, read_raw, resize_mask
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend, legend_of, parse_legend, read_legend
+from pixelwise.labels.read import read_mask, read_raw, resize_mask
 
 LABELS = drawing()
 NAMED = {"names": list(NAMES)}

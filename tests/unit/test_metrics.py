@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pixelwise.labelspace import IGNORE
-from pixelwise.losses import class_weights, cross_entropy
-from pixelwise.metrics import PixelScore
+from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate.metrics import PixelScore
+from pixelwise.network.losses import class_weights, cross_entropy
 
 
 def some(num: int = 4, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

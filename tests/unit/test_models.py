@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
-from pixelwise.models import MyConv2d, UnfoldedConvolution, build
+from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.models.conv import MyConv2d, UnfoldedConvolution
 
 UNSKIPPED = UNetConfig(skip_full=False, skip_half=False, skip_quarter=False)
 

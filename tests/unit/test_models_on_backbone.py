@@ -4,17 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.backbones import open_backbone
-from pixelwise.cards import shipped_models
-from pixelwise.config import ColourNetConfig, LinearNetConfig
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.frozen import fingerprint
-from pixelwise.head import Weights, features_at, grid
-from pixelwise.labelspace import Palette
-from pixelwise.models import ColourNet, LinearNet, build
-from pixelwise.models.colournet import deepest
-from pixelwise.processor import ONE_THREAD
-from pixelwise.runs import open_model, write_model
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.cards import shipped_models
+from pixelwise.network.config import ColourNetConfig, LinearNetConfig
+from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.frozen import fingerprint
+from pixelwise.network.models import build
+from pixelwise.network.models.colournet import ColourNet, deepest
+from pixelwise.network.models.linear import LinearNet
+from pixelwise.network.runs import open_model, write_model
+from pixelwise.segmenting.objective import Weights, features_at, grid
 
 COLOURNET, LINEAR = ColourNetConfig(num_colours=5, width=8), LinearNetConfig(num_colours=5)
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")

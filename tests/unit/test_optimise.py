@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.config import CNNConfig, TrainConfig
-from pixelwise.models import MyConv2d, build
-from pixelwise.optimise import Optimiser, rate_frac
+from pixelwise.network.config import CNNConfig, TrainConfig
+from pixelwise.network.models import build
+from pixelwise.network.models.conv import MyConv2d
+from pixelwise.training.optimise import Optimiser, rate_frac
 
 MUON = TrainConfig(optimiser="muon", schedule="one-cycle", warmup_frac=0.25, learning_rate=0.1)
 

@@ -19,9 +19,9 @@ from fixtures.drawn import (
     labelme,
     write_json,
 )
-from pixelwise.classnames import ClassNames
 from pixelwise.errors import DataError, LabelError
-from pixelwise.masks.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
 
 BOX = [[1, 1], [4, 1], [4, 3], [1, 3]]
 ALL = [[0, 0, 6, 0, 6, 5, 0, 5]]

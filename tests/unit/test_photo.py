@@ -9,11 +9,11 @@ import pyvips
 import torch
 from PIL import Image
 
-from pixelwise.colour import lightness
+from pixelwise.colour.spaces import lightness
 from pixelwise.errors import PhotoError
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.photo_write import output_suffix, write_map, write_photo
+from pixelwise.photos.write import output_suffix, write_map, write_photo
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]

@@ -11,18 +11,18 @@ import pyvips
 import torch
 from PIL import Image
 
-from pixelwise import models
-from pixelwise.colourising import colourise, colourise_photo
-from pixelwise.config import UNetConfig
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colour.palette import Palette
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.prediction import Prediction, predict
+from pixelwise.colourising.run import colourise, colourise_photo
 from pixelwise.errors import ConfigError
-from pixelwise.labelspace import Palette
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import Model
+from pixelwise.photos.crop_view import reading_size
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.view import reading_size
-from pixelwise.predict import Prediction, predict
-from pixelwise.runs import Model
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
@@ -232,7 +232,7 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, message, model, 
             raise error
         return paint(strips, chroma, size, alpha, drift)
 
-    monkeypatch.setattr("pixelwise.colourising.paint", fail_without_alpha)
+    monkeypatch.setattr("pixelwise.colourising.run.paint", fail_without_alpha)
     result = colourise(inputs, tmp_path / "out", model)
     assert [failure.error for failure in result.failed] == [f"{inputs[0]}: {message}"]
     assert [one.path.name for one in result.written] == ["rgba.png"]

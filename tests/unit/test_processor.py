@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from pixelwise.errors import ConfigError
-from pixelwise.processor import ONE_THREAD, choose_device, choose_precision, compute_in, peak_memory_bytes
+from pixelwise.network.device import (
+    ONE_THREAD,
+    choose_device,
+    choose_precision,
+    compute_in,
+    peak_memory_bytes,
+)
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,10 @@ import pytest
 import pyvips
 import torch
 
-from pixelwise.colourising import colourise_photo
+from pixelwise.colourising.run import colourise_photo
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.photo_write import losses
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
+from pixelwise.photos.write import losses
 from pixelwise.photos.xmp import Name, read_properties
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))

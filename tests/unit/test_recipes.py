@@ -2,10 +2,10 @@
 
 import pytest
 
-from pixelwise import recipes
-from pixelwise.config import CNNConfig, UNetConfig
 from pixelwise.errors import ConfigError
-from pixelwise.recipes import recipe, recipe_names
+from pixelwise.network.config import CNNConfig, UNetConfig
+from pixelwise.training import recipes
+from pixelwise.training.recipes import recipe, recipe_names
 
 
 def test_the_handout_recipe_has_the_handouts_numbers():

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.data import load_pictures
 from pixelwise.errors import CheckpointError
-from pixelwise.recipes import recipe
-from pixelwise.report.run import repeat, write_report
-from pixelwise.runs import MODEL, read_metrics
-from pixelwise.train import train
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.runs import MODEL, read_metrics
+from pixelwise.report.run import write_report
+from pixelwise.training.loop import train
+from pixelwise.training.recipes import recipe, repeat
 
 Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
 CONFIG = RunConfig(
@@ -46,7 +46,7 @@ def run(finished, tmp_path):
 
 
 def test_the_page_has_the_runs_scores_curves_and_samples_and_fetches_nothing(run, pictures):
-    read, last = Page(write_report(run).read_text()), read_metrics(run)[-1]
+    read, last = Page(write_report(run, repeat(CONFIG)).read_text()), read_metrics(run)[-1]
     assert read.faults == []
     for shown in (f"{last['val_accuracy']:.2f} %", f"{last['val_loss']:.4f}", f"{last['train_loss']:.4f}"):
         assert shown in read.text.replace("\N{NO-BREAK SPACE}", " ")
@@ -69,7 +69,7 @@ def test_an_unfinished_run_has_a_page_and_how_to_go_on(run, num_epochs):
     (run / MODEL).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:num_epochs]))
-    read = Page(write_report(run).read_text())
+    read = Page(write_report(run, repeat(CONFIG)).read_text())
     assert f"{num_epochs} of 2 epochs" in read.text
     assert f"pixelwise train --resume --out {run}" in read.text
     assert [*read.pictures] == [CURVES] * num_epochs
@@ -78,16 +78,16 @@ def test_an_unfinished_run_has_a_page_and_how_to_go_on(run, num_epochs):
 
 def test_a_folder_without_a_run_or_a_model_without_scores_is_refused(run, tmp_path):
     with pytest.raises(CheckpointError, match=str(tmp_path)):
-        write_report(tmp_path)
+        write_report(tmp_path, repeat(CONFIG))
     (run / "metrics.jsonl").write_text("")
     with pytest.raises(CheckpointError, match="no scores"):
-        write_report(run)
+        write_report(run, repeat(CONFIG))
 
 
 def test_page_and_card_name_what_was_left_out(run):
     manifest = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(manifest | {"notes": ["left out a.png: cut short", "else"]}))
-    assert "left out a.png: cut short" in Page(write_report(run).read_text()).text
+    assert "left out a.png: cut short" in Page(write_report(run, repeat(CONFIG)).read_text()).text
     card, (num_train, num_val) = (run / "card.md").read_text(), manifest["num_images"]
     assert f"{CONFIG.source}: {num_train:,} pictures, {num_val:,} others to measure on, 1 left out\n" in card
     assert f"{read_metrics(run)[-1]['val_accuracy']:.2f} % of the pixels" in card

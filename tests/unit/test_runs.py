@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pixelwise.config import CNNConfig, RunConfig
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
-from pixelwise.runs import (
+from pixelwise.network.config import CNNConfig, RunConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import (
     Checkpoint,
     open_model,
     read_checkpoint,
@@ -22,7 +22,7 @@ from pixelwise.runs import (
     write_manifest,
     write_model,
 )
-from pixelwise.tensors import write_tensors
+from pixelwise.network.tensors import write_tensors
 
 CONFIG = CNNConfig(num_filters=2)
 BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}

@@ -9,20 +9,14 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassF1Score, MulticlassJaccardIndex
 
-from pixelwise.classnames import FLOWER, ClassNames
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, LabelError, ShapeError
-from pixelwise.labelspace import IGNORE
-from pixelwise.scores import (
-    Confusion,
-    ImageCounts,
-    Interval,
-    SegmentationScores,
-    interval,
-    miou_gain,
-    resampled_sums,
-)
-from pixelwise.scores.boundary import boundary_f1
-from pixelwise.scores.calibration import calibration_bins
+from pixelwise.evaluate.boundary import boundary_f1
+from pixelwise.evaluate.calibration import calibration_bins
+from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores, miou_gain
+from pixelwise.labels.class_names import FLOWER, ClassNames
+from pixelwise.labels.confusion import Confusion
 
 FOUR = ClassNames(("background", "flower", "leaf", "sky"))
 

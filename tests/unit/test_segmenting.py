@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise import segmenting as room
-from pixelwise.classnames import ClassNames
-from pixelwise.config import SegmentOptions
 from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.features import Extractor, read_photo
-from pixelwise.head import Weights
-from pixelwise.heads import Head
-from pixelwise.masks.read import read_mask
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.labels.read import read_mask
+from pixelwise.network.config import SegmentOptions
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import Look, segment
+from pixelwise.segmenting import run as room
+from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.run import Look, segment
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]

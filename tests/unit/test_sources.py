@@ -8,10 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.data import Pictures, load_pictures
-from pixelwise.data.pictures import gather
-from pixelwise.data.sources import default_data_dir
 from pixelwise.errors import ConfigError, DataError
+from pixelwise.labels.sources import default_data_dir, load_pictures
+from pixelwise.photos.pictures import Pictures, gather
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
 

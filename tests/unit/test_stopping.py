@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pixelwise.stopping import Stopwatch, finish_step_first
+from pixelwise.training.stopping import Stopwatch, finish_step_first
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

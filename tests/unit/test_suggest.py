@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from fixtures.tiny_backbone import tiny_backbone
-from pixelwise.classnames import ClassNames
 from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.features import FeatureCache
-from pixelwise.finetune.suggest import Basis, choose, doubt, suggest
-from pixelwise.head import Weights
-from pixelwise.heads import Head
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.suggest import Basis, choose, doubt, suggest
 
 RIDGE = 0.1
 

@@ -13,8 +13,8 @@ from PIL.ExifTags import IFD, Base
 
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.photo_write import write_photo
 from pixelwise.photos.tiff_exif import add_exif
+from pixelwise.photos.write import write_photo
 
 make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
 scene, PROFILE = make["scene"], make["srgb_profile"]()

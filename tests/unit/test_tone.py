@@ -83,7 +83,7 @@ def test_colours_are_colours_however_they_are_turned():
 
 def test_the_spread_is_in_units_of_lab():
     """At one lightness, a spread of 10 along a and of 20 along b."""
-    from pixelwise.colour import lab_to_srgb
+    from pixelwise.colour.spaces import lab_to_srgb
 
     a, b = torch.meshgrid(torch.tensor([-10.0, 10.0]), torch.tensor([-20.0, 20.0]), indexing="ij")
     codes = (lab_to_srgb(torch.stack([torch.full_like(a, 62.5), a, b])) * 255).round().byte()

@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pixelwise.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.data import Pictures, load_pictures
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
-from pixelwise.labelspace import Palette
-from pixelwise.optimise import Optimiser
-from pixelwise.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
-from pixelwise.train import train
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
+from pixelwise.photos.pictures import Pictures
+from pixelwise.training.loop import train
+from pixelwise.training.optimise import Optimiser
 
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pixelwise.colour import lightness, srgb_to_lab
-from pixelwise.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
-from pixelwise.data import Pictures, load_pictures
-from pixelwise.data.film import photographed
-from pixelwise.data.places import chroma_of
+from pixelwise.colour.palette import Palette, SoftLabels
+from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import ConfigError
-from pixelwise.labelspace import Palette, SoftLabels
-from pixelwise.losses import cross_entropy, soft_cross_entropy
-from pixelwise.train.tasks import ClassTask, ColourTask
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.losses import cross_entropy, soft_cross_entropy
+from pixelwise.network.models.places import chroma_of
+from pixelwise.photos.pictures import Pictures
+from pixelwise.training.film import photographed
+from pixelwise.training.tasks import ClassTask, ColourTask
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(

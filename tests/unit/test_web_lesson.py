@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pixelwise.classnames import ClassNames
-from pixelwise.labelspace import IGNORE
+from pixelwise.colour.palette import IGNORE
+from pixelwise.labels.class_names import ClassNames
 from pixelwise.web.page.lesson import Lesson, Taught
 
 

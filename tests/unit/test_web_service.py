@@ -13,16 +13,17 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
-from pixelwise.colourising import colourise as colourise_files
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.run import colourise as colourise_files
 from pixelwise.errors import ConfigError
+from pixelwise.network.runs import open_model
 from pixelwise.photos.provenance import read_provenance
-from pixelwise.runs import open_model
-from pixelwise.web import Limits, create_app, open_service
+from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
+from pixelwise.web.limits import Limits
 from pixelwise.web.negotiation import choose
 from pixelwise.web.problems import Refusal
-from pixelwise.web.service import Service
+from pixelwise.web.service import Service, open_service
 
 URL = "http://127.0.0.1"
 FORM = "multipart/form-data"

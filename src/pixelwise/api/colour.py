@@ -17,18 +17,18 @@ from PIL import Image
 from torch import Tensor
 
 from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, thumbnail, upright_codes
-from pixelwise.colourising import colourise_photo, with_record
-from pixelwise.confidence.next_hint import NextHint
-from pixelwise.control.options import ColouriseOptions, Hint, parse_area
-from pixelwise.control.reference import Reference
+from pixelwise.colourising.next_hint import NextHint
+from pixelwise.colourising.options import ColouriseOptions, Hint, parse_area
+from pixelwise.colourising.prediction import Prediction, controlled, predict
+from pixelwise.colourising.reference import Reference
+from pixelwise.colourising.run import colourise_photo, with_record
 from pixelwise.errors import ConfigError
+from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
-from pixelwise.photos.photo_write import WRITABLE
-from pixelwise.predict import Prediction, controlled, predict
-from pixelwise.processor import ONE_THREAD
+from pixelwise.photos.write import WRITABLE
 from pixelwise.report import page
-from pixelwise.runs import DEFAULT_MODEL, Model, open_model
 
 
 def colourise(

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-from pixelwise.backbones import Backbone, open_backbone
 from pixelwise.errors import PhotoError, ShapeError
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo, photo_of_codes
 

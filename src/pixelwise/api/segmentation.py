@@ -30,22 +30,23 @@ from pixelwise.api.images import (
     thumbnail,
     upright_codes,
 )
-from pixelwise.classnames import BACKGROUND, UNNAMED, ClassNames
-from pixelwise.config import FinetuneConfig
-from pixelwise.data.labelled import LabelledPhoto
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.features import FeatureCache, PhotoLook, PhotoMaps
-from pixelwise.finetune.exact import solve_head, view_shots, views_in
-from pixelwise.head import Enlarged
-from pixelwise.heads import Head, open_head, write_head
-from pixelwise.labelspace import IGNORE
+from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames
+from pixelwise.labels.confusion import Confusion
+from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
-from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
 from pixelwise.report import page
-from pixelwise.scores import Confusion
-from pixelwise.segmenting import Look
+from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.exact import solve_head, view_shots, views_in
+from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
+from pixelwise.segmenting.heads import Head, open_head, write_head
+from pixelwise.segmenting.run import Look
 
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
@@ -165,7 +166,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         rebalance: weighs rare classes up: 0 not at all, 1 until all classes weigh the same.
 
     Attributes:
-        head_: what was learned, as a `pixelwise.heads.Head`.
+        head_: what was learned, as a `pixelwise.segmenting.heads.Head`.
         class_names_: names of the classes.
 
     Examples:

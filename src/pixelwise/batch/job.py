@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pixelwise.backbones import open_backbone
-from pixelwise.colourising import colouriser
-from pixelwise.config import Device, SegmentOptions
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.run import colouriser
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.heads import find_head, open_head
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.config import Device, SegmentOptions
+from pixelwise.network.device import choose_device
+from pixelwise.network.runs import open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
-from pixelwise.processor import choose_device
-from pixelwise.runs import open_model
-from pixelwise.segmenting import segmenter
+from pixelwise.segmenting.heads import find_head, open_head
+from pixelwise.segmenting.run import segmenter
 
 Process = Callable[[InputPhoto, OutputPaths], PhotoResult]
 """Makes the output of one photo."""

@@ -20,8 +20,8 @@ from pixelwise.batch.sources import Item, find_items
 from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, make_output
 from pixelwise.errors import ConfigError, Interrupted, OutputError
+from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure
-from pixelwise.processor import ONE_THREAD
 from pixelwise.progress import announce, progress
 
 _logger = logging.getLogger(__name__)

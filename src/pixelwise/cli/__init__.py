@@ -1,4 +1,4 @@
-"""The command line: verbs, exit codes, one JSON object on request. No other floor prints or exits."""
+"""The command line: one file for each group of verbs; nothing else prints or exits."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
+from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.files import plain_json
 from pixelwise.progress import show_progress
-from pixelwise.version import __version__
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts one prints

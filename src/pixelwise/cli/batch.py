@@ -65,7 +65,7 @@ def colourise(
     command is given again. What cannot be coloured is set aside with its reason.
     """
     from pixelwise.batch.job import Job
-    from pixelwise.runs import DEFAULT_MODEL
+    from pixelwise.network.runs import DEFAULT_MODEL
 
     job = Job(
         task="colourise",

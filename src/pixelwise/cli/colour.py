@@ -11,10 +11,10 @@ from cyclopts import Parameter, Token
 
 from pixelwise.cli.common import Common, Outcome
 from pixelwise.cli.photos import Recursive, printable, report_photo, summary, values_of
-from pixelwise.control.options import Area, ColouriseOptions, Hint, parse_area
+from pixelwise.colourising.options import Area, ColouriseOptions, Hint, parse_area
 
 if TYPE_CHECKING:  # its module imports torch
-    from pixelwise.colourising import Colourised
+    from pixelwise.colourising.run import Colourised
 
 
 def _hints(_type: Any, tokens: Sequence[Token]) -> tuple[Hint, ...]:
@@ -72,9 +72,9 @@ def colourise(
         Folder for the coloured photos; for a single photo also a file, whose name decides the format.
         What an earlier run left there of the same name is replaced.
     """
-    from pixelwise.colourising import colourise as colourise_photos
-    from pixelwise.processor import choose_device
-    from pixelwise.runs import DEFAULT_MODEL, open_model
+    from pixelwise.colourising.run import colourise as colourise_photos
+    from pixelwise.network.device import choose_device
+    from pixelwise.network.runs import DEFAULT_MODEL, open_model
 
     opened = open_model(options.model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from pixelwise.config import Device, require_seed
+from pixelwise.network.config import Device, require_seed
 
 
 @Parameter(name="*")

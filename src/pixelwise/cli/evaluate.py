@@ -14,7 +14,7 @@ from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # its package imports torch
-    from pixelwise.scores import Interval
+    from pixelwise.evaluate.intervals import Interval
 
 
 def evaluate(
@@ -70,8 +70,8 @@ def evaluate(
         else in the user's cache.
     """
     from pixelwise.files import require_writable
-    from pixelwise.heads import is_head
     from pixelwise.report.evaluation import evaluation_path
+    from pixelwise.segmenting.heads import is_head
 
     options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
     chosen = {"temperature": temperature, "saturation": saturation}
@@ -99,13 +99,13 @@ def evaluate(
 def _evaluate_colours(
     model: str, source: str, size: int | None, colouring: dict[str, Any], page: Path | None, common: Common
 ) -> Outcome:
-    from pixelwise.control.options import ColouriseOptions
+    from pixelwise.colourising.options import ColouriseOptions
+    from pixelwise.evaluate.colour_result import MODEL
+    from pixelwise.evaluate.colour_scores import SCORES
     from pixelwise.evaluate.colours import evaluate_photos, photos_of
-    from pixelwise.evaluate.found import MODEL
     from pixelwise.evaluate.protocol import SIZE, Protocol
+    from pixelwise.network.runs import open_model
     from pixelwise.report.evaluation import write_colours_page
-    from pixelwise.runs import open_model
-    from pixelwise.scores.colours import SCORES
 
     protocol = Protocol(size=SIZE if size is None else size, options=ColouriseOptions(**colouring))
     opened, (photos, failed) = open_model(model), photos_of(source)
@@ -145,9 +145,9 @@ def _evaluate_colours(
 
 
 def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Common) -> Outcome:
-    from pixelwise.data import load_pictures
-    from pixelwise.evaluate import evaluate as evaluate_model
-    from pixelwise.runs import open_model
+    from pixelwise.evaluate.pictures import evaluate as evaluate_model
+    from pixelwise.labels.sources import load_pictures
+    from pixelwise.network.runs import open_model
 
     opened = open_model(model)
     scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
@@ -173,11 +173,11 @@ def _evaluate_head(
     data_dir: Path | None,
     common: Common,
 ) -> Outcome:
-    from pixelwise.backbones import open_backbone
-    from pixelwise.data import load_labelled
     from pixelwise.evaluate.heads import evaluate_head
-    from pixelwise.heads import open_head
+    from pixelwise.labels.sources import load_labelled
+    from pixelwise.network.backbones import open_backbone
     from pixelwise.report.evaluation import write_head_page
+    from pixelwise.segmenting.heads import open_head
 
     head, labelled = open_head(name), load_labelled(source, data_dir, common.seed)
     backbone = open_backbone(head.backbone, weights)

@@ -31,11 +31,11 @@ def export(
     out
         The file, whose name ends in .onnx.
     """
-    from pixelwise.backbones import open_backbone
-    from pixelwise.cards import shipped_heads, shipped_models
-    from pixelwise.export import export_head, export_model
-    from pixelwise.heads import is_head, open_head
-    from pixelwise.runs import open_model
+    from pixelwise.network.backbones import open_backbone
+    from pixelwise.network.cards import shipped_heads, shipped_models
+    from pixelwise.network.runs import open_model
+    from pixelwise.segmenting.heads import is_head, open_head
+    from pixelwise.training.export import export_head, export_model
 
     if not Path(model).exists() and model not in (*shipped_models(), *shipped_heads()):
         raise CheckpointError(

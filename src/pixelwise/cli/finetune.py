@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, DataDir, Out, Outcome
-from pixelwise.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 from pixelwise.errors import ConfigError
+from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
 if TYPE_CHECKING:  # their modules import torch
-    from pixelwise.finetune import FinetuneResult
-    from pixelwise.finetune.curve import LearningCurve
+    from pixelwise.training.finetune import FinetuneResult
+    from pixelwise.training.learning_curve import LearningCurve
 
 _OF_COLOURS = ("backbone", "shots", "looks", "ridge")  # options that --task colour takes as well, and sizes
 
@@ -67,9 +67,9 @@ def finetune(
     if colours:
         raise ConfigError(f"--colours is an option of --task colour, got {colours}; leave it out")
     config = FinetuneConfig(source=source, seed=common.seed, **asdict(options))
-    from pixelwise.data import load_labelled
-    from pixelwise.finetune import finetune as learn
-    from pixelwise.finetune.curve import draw_for_curve, learning_curve
+    from pixelwise.labels.sources import load_labelled
+    from pixelwise.training.finetune import finetune as learn
+    from pixelwise.training.learning_curve import draw_for_curve, learning_curve
 
     path = out or name.with_name(f"{name.name}.head.safetensors")
     if curve:  # refused before anything is learned
@@ -93,7 +93,7 @@ def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, co
     if options.sizes:
         given["size"] = options.sizes[0]
     config = ColourFinetuneConfig(source=source, num_colours=colours, seed=common.seed, **given)
-    from pixelwise.finetune.colours import card_of, finetune_colours
+    from pixelwise.training.personal import card_of, finetune_colours
 
     result = finetune_colours(config, path, common.device)
     solved, certificate = result.solved, result.certificate
@@ -116,8 +116,8 @@ def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, co
 
 def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
     """Draw a learning curve beside the head, and describe it."""
-    from pixelwise.figures import ON_LIGHT, draw_learning
     from pixelwise.files import write_bytes
+    from pixelwise.report.figures import ON_LIGHT, draw_learning
 
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]

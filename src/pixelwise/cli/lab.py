@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, DataDir, Outcome, say
-from pixelwise.config import Precision
+from pixelwise.network.config import Precision
 
 
 def lab(

@@ -26,7 +26,7 @@ def check_labels(
     folder
         The folder of photos and masks.
     """
-    from pixelwise.masks.doctor import check_folder
+    from pixelwise.labels.doctor import check_folder
 
     problems = check_folder(folder)
     lines = [f"{one.path}: {one.problem}; {one.remedy}" for one in problems]

@@ -32,14 +32,15 @@ def train(
     folder = options.folder(net, source)
     config = options.config(net, source, common.seed)
     from pixelwise.report.run import write_report
-    from pixelwise.train import train_source
-    from pixelwise.train.distributed import on_rank0, process_group
+    from pixelwise.training.distributed import on_rank0, process_group
+    from pixelwise.training.loop import train_source
+    from pixelwise.training.recipes import repeat
 
     with process_group(common.device):
         result = train_source(
             config, folder, data_dir=options.data_dir, device=common.device, resume=options.resume
         )
-        page = on_rank0(lambda: write_report(folder))
+        page = on_rank0(lambda: write_report(folder, repeat(config)))
     message = (
         f"{result.val_accuracy:.2f} % of the validation pixels right, loss {result.val_loss:.4f}, "
         f"after {result.train_seconds:.1f} s of training; look at {page}"

@@ -13,7 +13,7 @@ from pixelwise.cli.common import Common, Outcome
 
 def models(*, common: Common = Common()) -> Outcome:  # noqa: ARG001, B008 - every verb's options
     """List what is shipped, models that colour and heads that segment: source, licence, score, checksum."""
-    from pixelwise.cards import (
+    from pixelwise.network.cards import (
         card_path,
         check_weights,
         read_card,
@@ -55,8 +55,8 @@ def demo(
     model
         A shipped model, a run folder or a model file; the model that `colourise` takes if not given.
     """
-    from pixelwise.demo import write_demo
-    from pixelwise.runs import DEFAULT_MODEL, open_model
+    from pixelwise.api.demo import write_demo
+    from pixelwise.network.runs import DEFAULT_MODEL, open_model
 
     made = write_demo(out, open_model(model or DEFAULT_MODEL), common.seed)
     photos = [str(path) for path in made.photos]

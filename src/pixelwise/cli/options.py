@@ -9,10 +9,10 @@ from typing import Any, Literal
 from cyclopts import Parameter
 
 from pixelwise.cli.common import DataDir, Out
-from pixelwise.config import LEARNED, NET_NAMES, Precision, RunConfig
 from pixelwise.errors import ConfigError
-from pixelwise.recipes import change, recipe_names
-from pixelwise.recipes import recipe as build_recipe
+from pixelwise.network.config import LEARNED, NET_NAMES, Precision, RunConfig
+from pixelwise.training.recipes import change, recipe_names
+from pixelwise.training.recipes import recipe as build_recipe
 
 
 @Parameter(name="*")
@@ -100,7 +100,7 @@ class TrainOptions:
 
     def _as_started(self, net: str | None, source: str | None, seed: int) -> RunConfig:
         """Return an interrupted run's, with whatever was given again; training refuses a difference."""
-        from pixelwise.runs import read_checkpoint
+        from pixelwise.network.runs import read_checkpoint
 
         saved = read_checkpoint(self.folder(net, source)).config
         given = {key: value for key, value in self._changes(seed).items() if value is not None}

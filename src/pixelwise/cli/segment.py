@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, Outcome, Weights
 from pixelwise.cli.photos import Recursive, report_photo, summary, values_of
-from pixelwise.config import SegmentOptions
+from pixelwise.network.config import SegmentOptions
 
 
 def segment(
@@ -40,10 +40,10 @@ def segment(
         Folder for the masks; for a single photo also a file that ends in .png. What an earlier run left
         there of the same name is replaced.
     """
-    from pixelwise.backbones import open_backbone
-    from pixelwise.heads import open_head
-    from pixelwise.processor import choose_device
-    from pixelwise.segmenting import segment as segment_photos
+    from pixelwise.network.backbones import open_backbone
+    from pixelwise.network.device import choose_device
+    from pixelwise.segmenting.heads import open_head
+    from pixelwise.segmenting.run import segment as segment_photos
 
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights)

@@ -59,9 +59,9 @@ def serve(
     workers
         Photos that are worked on at once; two for each processor if not given.
     """
-    from pixelwise.processor import choose_device
-    from pixelwise.web import Limits
-    from pixelwise.web import serve as serve_photos
+    from pixelwise.network.device import choose_device
+    from pixelwise.web.limits import Limits
+    from pixelwise.web.serving import serve as serve_photos
 
     def tell(url: str) -> None:
         say(f"serving on {url}; Ctrl-C stops", quiet=common.quiet)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 
 if TYPE_CHECKING:  # their modules import torch
-    from pixelwise.heads import Head
+    from pixelwise.segmenting.heads import Head
 
 
 def suggest(
@@ -44,9 +44,9 @@ def suggest(
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
     """
-    from pixelwise.backbones import open_backbone
-    from pixelwise.finetune.suggest import suggest as suggest_photos
-    from pixelwise.heads import open_head
+    from pixelwise.network.backbones import open_backbone
+    from pixelwise.segmenting.heads import open_head
+    from pixelwise.segmenting.suggest import suggest as suggest_photos
 
     opened = open_head(head) if head else None
     photos, known = _photos(source, opened, data_dir, common)
@@ -78,8 +78,8 @@ def _photos(
         ConfigError: there is no such source, or no photo without labels in it.
         DataError: the source is missing or damaged.
     """
-    from pixelwise.data import load_labelled
     from pixelwise.errors import ConfigError, DataError
+    from pixelwise.labels.sources import load_labelled
     from pixelwise.photos.find import find_photos, is_folder
 
     known: list[Path] = []

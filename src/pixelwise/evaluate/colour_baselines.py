@@ -11,10 +11,10 @@ from jaxtyping import Float, Int64
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from pixelwise.colour import lab_to_srgb
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lab_to_srgb
+from pixelwise.evaluate.calibration import TOP, ClassScores, class_scores
 from pixelwise.evaluate.pictures import log_shares
-from pixelwise.labelspace import Palette
-from pixelwise.scores.calibration import TOP, ClassScores, class_scores
 
 _LIGHTNESSES = 32  # steps of L; finer ones hold too few pixels of a small set
 

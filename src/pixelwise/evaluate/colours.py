@@ -10,25 +10,25 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from pixelwise.config import Device
-from pixelwise.data.sources import require_source_folder
+from pixelwise.colourising.prediction import Prediction, predict
 from pixelwise.errors import DataError
-from pixelwise.evaluate.calibrated import Sample, calibrate, draw_pixels
 from pixelwise.evaluate.colour_baselines import Truth
-from pixelwise.evaluate.found import GREY, MEAN, MODEL, PRIOR, ColouredPhoto, ColourEvaluation
+from pixelwise.evaluate.colour_calibration import Sample, calibrate, draw_pixels
+from pixelwise.evaluate.colour_result import GREY, MEAN, MODEL, PRIOR, ColouredPhoto, ColourEvaluation
+from pixelwise.evaluate.colour_scores import Original, PhotoColours, colour_scores
+from pixelwise.evaluate.intervals import mean_interval
 from pixelwise.evaluate.protocol import Protocol
-from pixelwise.photos.ahead import worked_ahead
+from pixelwise.labels.sources import require_source_folder
+from pixelwise.network.config import Device
+from pixelwise.network.device import ONE_THREAD, choose_device
+from pixelwise.network.runs import Model
+from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of
+from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.tone import has_own_colours, is_grey
-from pixelwise.photos.view import shrunk_size
-from pixelwise.predict import Prediction, predict
-from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
-from pixelwise.runs import Model
-from pixelwise.scores.colours import Original, PhotoColours, colour_scores
-from pixelwise.scores.intervals import mean_interval
 
 _THREADS = 2
 _NO_CHROMA = torch.zeros(2, 1, 1)

@@ -10,13 +10,13 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from pixelwise.backbones import Backbone
-from pixelwise.data.labelled import LabelledPhoto
-from pixelwise.features import Extractor, read_photo
-from pixelwise.head import Maps, Weights, labels_by
-from pixelwise.processor import ONE_THREAD
+from pixelwise.evaluate.segmentation import ImageCounts
+from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.device import ONE_THREAD
 from pixelwise.progress import Advance
-from pixelwise.scores import ImageCounts
+from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.objective import Maps, Weights, labels_by
 
 _THREADS = 2  # torch computes one photo at a time in each
 

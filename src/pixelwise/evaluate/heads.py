@@ -13,21 +13,20 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
-from pixelwise.backbones import Backbone
-from pixelwise.baselines import Baseline, learn_baselines
-from pixelwise.classnames import UNNAMED
-from pixelwise.config import Device
-from pixelwise.data import LabelledPhoto, LabelledPhotos
-from pixelwise.data.labelled import Part, file_checksums
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.features import FeatureCache, PhotoMaps
-from pixelwise.head import Maps, Weights, labels_by
-from pixelwise.heads import Head
+from pixelwise.evaluate.baselines import Baseline, learn_baselines
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
+from pixelwise.labels.class_names import UNNAMED
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
+from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.config import Device
+from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
-from pixelwise.processor import ONE_THREAD, choose_device
 from pixelwise.progress import progress
-from pixelwise.scores import ImageCounts, SegmentationScores
+from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
+from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.objective import Maps, Weights, labels_by
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pixelwise.config import Device
-from pixelwise.data import Pictures
-from pixelwise.data.batches import Batches
-from pixelwise.metrics import PixelScore
-from pixelwise.processor import choose_device
+from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
+from pixelwise.evaluate.metrics import PixelScore
+from pixelwise.network.config import Device
+from pixelwise.network.device import choose_device
+from pixelwise.network.runs import Model
+from pixelwise.photos.batches import Batches
+from pixelwise.photos.pictures import Pictures
 from pixelwise.progress import progress
-from pixelwise.runs import Model
-from pixelwise.scores import Interval, interval, resampled_sums
 
 _PIXELS_AT_ONCE = 1 << 18  # logits of one batch stay in the processor's cache
 _NUM_RESAMPLES = 1000

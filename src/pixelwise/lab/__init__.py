@@ -1,1 +1,1 @@
-"""The handout answered whole, by measurement."""
+"""The assignment answered by measurement: figures, writeup, notebook."""

@@ -52,9 +52,9 @@ def table(rows, *columns):
 # *classified*: its class is the nearest of 24 colours. The third row is the best that they can show.
 
 # %%
-from pixelwise.data import load_pictures
-from pixelwise.figures import compare, draw_strips
-from pixelwise.labelspace import Palette
+from pixelwise.colour.palette import Palette
+from pixelwise.labels.sources import load_pictures
+from pixelwise.report.figures import compare, draw_strips
 
 try:
     pictures = load_pictures("cifar10:horse", DATA_DIR)
@@ -74,9 +74,11 @@ show(draw_strips(compare(palette, some, torch.zeros(10, palette.num_classes, 32,
 # result as maps again: this is torch's own convolution, up to rounding.
 
 # %%
-from pixelwise.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.lab.layers import draw_activations, draw_network, find_blocks
-from pixelwise.models import CNN, MyConv2d, UNet, UnfoldedConvolution, build
+from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.models.conv import MyConv2d, UnfoldedConvolution
+from pixelwise.network.models.handout import CNN, UNet
 
 convolution = MyConv2d(1, 8, kernel=3)
 with torch.no_grad():
@@ -94,9 +96,9 @@ show(draw_network(find_blocks(build(CNNConfig()).eval(), grey[:1]), grey[:1]))
 # Do the results look good? Compare the last row with the truth: colours at large, outlines, rare colours.
 
 # %%
-from pixelwise.figures import draw_curves
-from pixelwise.runs import open_model, read_metrics
-from pixelwise.train import train
+from pixelwise.network.runs import open_model, read_metrics
+from pixelwise.report.figures import draw_curves
+from pixelwise.training.loop import train
 
 HANDOUT = TrainConfig(
     epochs=1 if QUICK else 6, batch_size=100, learning_rate=0.001, precision=PRECISION, seed=SEED
@@ -137,9 +139,9 @@ table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 # Batch norm would cancel it if it used the statistics of the batch. A trained network uses stored ones.
 
 # %%
-from pixelwise.data.batches import Batches
-from pixelwise.evaluate import score
+from pixelwise.evaluate.pictures import score
 from pixelwise.lab.rewritten import reading
+from pixelwise.photos.batches import Batches
 
 val = Batches.of(pictures.val, palette, torch.device("cpu"))
 rows = []
@@ -187,7 +189,7 @@ table(rows, "batch size", "steps", "validation loss, nats", "right pixels, %", "
 # %%
 from torchvision.models.segmentation import deeplabv3_resnet101
 
-from pixelwise.frozen import certified, learn_only
+from pixelwise.network.frozen import certified, learn_only
 
 deeplab = deeplabv3_resnet101(weights=None, weights_backbone=None, aux_loss=True)
 deeplab.classifier[4] = nn.Conv2d(256, 2, kernel_size=1)
@@ -208,9 +210,9 @@ print(f"all {watch.certificate.num_tensors} other tensors are what they were")
 
 # %%
 from pixelwise import segment
-from pixelwise.config import FinetuneConfig
-from pixelwise.data import load_labelled
-from pixelwise.finetune import finetune
+from pixelwise.labels.sources import load_labelled
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.training.finetune import finetune
 
 try:
     _, held_out = load_labelled("flowers17", DATA_DIR).held_out()

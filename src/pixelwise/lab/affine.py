@@ -11,8 +11,8 @@ from typing import Any, cast
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pixelwise.config import RunConfig
-from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.colour.shapes import Grey
+from pixelwise.evaluate.metrics import PixelScore
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.colouring import comparison_config
 from pixelwise.lab.outcomes import over_seeds
@@ -28,11 +28,12 @@ from pixelwise.lab.rewritten import (
     with_min_pooling,
     with_norm_mirrored,
 )
-from pixelwise.metrics import PixelScore
-from pixelwise.models import HandoutNetwork, UNet
-from pixelwise.recipes import recipe
-from pixelwise.runs import open_model
-from pixelwise.shapes import Grey
+from pixelwise.network.config import RunConfig
+from pixelwise.network.models import HandoutNetwork
+from pixelwise.network.models.handout import UNet
+from pixelwise.network.runs import open_model
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.training.recipes import recipe
 
 _SCALES, _SHIFTS = (-2.0, -1.0, -0.5, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
 _QUICK_SCALES, _QUICK_SHIFTS = (-1.0, 0.1, 0.5, 1.0, 2.0), (-0.5, 0.0, 0.5)

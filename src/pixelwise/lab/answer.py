@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pixelwise.config import Device, Precision, RunConfig
-from pixelwise.data import Pictures, load_labelled, load_pictures
-from pixelwise.figures import Drawing
+from pixelwise import __version__
 from pixelwise.files import write_bytes
-from pixelwise.processor import choose_device
-from pixelwise.runs import CHECKPOINT
-from pixelwise.train import train_source
-from pixelwise.version import __version__
+from pixelwise.labels.sources import load_labelled, load_pictures
+from pixelwise.network.config import Device, Precision, RunConfig
+from pixelwise.network.device import choose_device
+from pixelwise.network.runs import CHECKPOINT
+from pixelwise.photos.pictures import Pictures
+from pixelwise.report.figures import Drawing
+from pixelwise.training.loop import train_source
 
 PICTURES: Final = "cifar10:horse"
 """Data set of the questions about colouring: 5000 training and 1000 validation pictures."""

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import matplotlib
 
-from pixelwise.figures import ON_LIGHT, Drawing, draw_strips, new_figure, styled
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.colouring import compare_pictures, comparison_config
+from pixelwise.network.runs import read_metrics
 from pixelwise.progress import announce
-from pixelwise.runs import read_metrics
+from pixelwise.report.figures import ON_LIGHT, Drawing, draw_strips, new_figure, styled
 
 Fixed = Literal["epochs", "steps"]
 _BOTH: tuple[Fixed, Fixed] = ("epochs", "steps")

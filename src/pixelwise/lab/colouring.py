@@ -14,26 +14,19 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
-from pixelwise.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import DivergedError
-from pixelwise.evaluate import evaluate
-from pixelwise.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
+from pixelwise.evaluate.pictures import evaluate
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.networks import SKIPS, num_parameters, unet_without
 from pixelwise.lab.outcomes import compare_variants, over_seeds, training
-from pixelwise.lab.pixels import (
-    EDGES_FRAC,
-    appearance,
-    by_colour,
-    by_edges,
-    compare_appearance,
-    predict,
-)
-from pixelwise.labelspace import Palette
-from pixelwise.models import build
+from pixelwise.lab.pixels import EDGES_FRAC, appearance, by_colour, by_edges, compare_appearance, predict
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.models import build
+from pixelwise.network.runs import Row, open_model, read_metrics, read_samples
+from pixelwise.report.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import compare
-from pixelwise.runs import Row, open_model, read_metrics, read_samples
-from pixelwise.scores import Confusion
 
 EPOCHS, QUICK_EPOCHS = 25, 2
 LARGE_CNN = "CNN, as many weights"

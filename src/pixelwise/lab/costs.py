@@ -23,10 +23,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.segmentation import deeplabv3_resnet101
 
-from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
-from pixelwise.frozen import learn_only
 from pixelwise.lab.answer import Answer, Setting
+from pixelwise.network.frozen import learn_only
 from pixelwise.progress import progress
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 
 Policy = Literal["whole", "last"]
 POLICIES: tuple[Policy, ...] = ("whole", "last")

@@ -22,16 +22,16 @@ from sympy import Expr, Integer, Rational, Symbol
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.config import NET_NAMES, CNNConfig, NetConfig, UNetConfig
 from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.models import build
+from pixelwise.network.config import NET_NAMES, CNNConfig, NetConfig, UNetConfig
+from pixelwise.network.models import build
 
 Kind = Literal["convolution", "resizing", "other"]
 Values = dict[Symbol, int]
 """A number for each of the symbols below."""
 Builder = Callable[[Any], nn.Module]
-"""Builds a network from its configuration, as `pixelwise.models.build` does."""
+"""Builds a network from its configuration, as `pixelwise.network.models.build` does."""
 
 NF, NC, NIC, K, H, W = sympy.symbols("NF NC NIC k H W")
 _FIELDS = {NF: "num_filters", NC: "num_colours", NIC: "num_in_channels", K: "kernel"}

@@ -18,20 +18,21 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_resnet101
 
-from pixelwise.api import segment
-from pixelwise.config import FinetuneConfig
-from pixelwise.data import LabelledPhoto, load_labelled
+from pixelwise.api.segmentation import segment
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import FrozenError
-from pixelwise.features import FeatureCache
-from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
-from pixelwise.finetune import FinetuneResult, finetune
-from pixelwise.frozen import certified, learn_only
-from pixelwise.heads import open_head
 from pixelwise.lab.answer import PHOTOS, Answer, Setting
 from pixelwise.lab.costs import HANDOUT_LAYER, HANDOUT_NETWORK
-from pixelwise.labelspace import IGNORE
+from pixelwise.labels.confusion import Confusion
+from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.labels.sources import load_labelled
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.network.frozen import certified, learn_only
 from pixelwise.progress import progress
-from pixelwise.scores import Confusion
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import open_head
+from pixelwise.training.finetune import FinetuneResult, finetune
 
 _NUM_CLASSES, _CHANNELS = 2, 256  # of the handout's last layer: outputs and inputs
 _SIDE, _BATCH = 64, 2  # of the pictures of one step: batch norm in training mode needs two

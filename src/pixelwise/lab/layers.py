@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from numpy import ndarray
 from torch import Tensor, nn
 
-from pixelwise.figures import ON_LIGHT, Drawing, new_figure, styled
-from pixelwise.shapes import Grey
+from pixelwise.colour.shapes import Grey
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 
 INPUT = "input"
 """Name of the picture among the sources of a block."""

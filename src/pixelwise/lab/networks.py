@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pixelwise.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.layers import describe_layer, draw_network, find_blocks
-from pixelwise.models import MyConv2d, UNet, build
+from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
+from pixelwise.network.models import build
+from pixelwise.network.models.conv import MyConv2d
+from pixelwise.network.models.handout import UNet
 
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Skip connections of the U-Net, by the size of their maps: source and reader."""

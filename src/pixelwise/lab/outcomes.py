@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from pixelwise.runs import Row, read_checkpoint, read_metrics
+from pixelwise.network.runs import Row, read_checkpoint, read_metrics
 
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 

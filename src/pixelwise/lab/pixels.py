@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from pixelwise.colour import srgb_to_lab
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Bytes
+from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.lab.outcomes import over_seeds
-from pixelwise.labelspace import Palette
-from pixelwise.runs import open_model
-from pixelwise.scores import Confusion
-from pixelwise.shapes import Bytes
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.runs import open_model
 
 EDGES_FRAC = 0.15
 """Share of all pixels that count as edges: those where brightness changes most."""

@@ -20,8 +20,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pixelwise.models import HandoutNetwork, MyConv2d, UNet
-from pixelwise.shapes import Grey, Logits
+from pixelwise.colour.shapes import Grey, Logits
+from pixelwise.network.models import HandoutNetwork
+from pixelwise.network.models.conv import MyConv2d
+from pixelwise.network.models.handout import UNet
 
 NO_EPSILON = 1e-30
 """Stands for 0, which torch refuses."""

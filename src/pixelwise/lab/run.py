@@ -21,7 +21,7 @@ from pixelwise.files import plain_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 from pixelwise.lab.notebook import NOTEBOOK, write_notebook
 from pixelwise.lab.writeup import ANSWERS, WRITEUP, write_writeup
-from pixelwise.processor import choose_device, choose_precision, processor_name
+from pixelwise.network.device import choose_device, choose_precision, processor_name
 from pixelwise.progress import announce
 
 _NOTEBOOK_S = (200.0, 80.0)  # whole and quick

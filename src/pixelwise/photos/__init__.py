@@ -1,1 +1,1 @@
-"""Photos of any size, kind and provenance: found, read in strips, painted and written with their metadata."""
+"""Photos of any size and kind: found, read, painted and written with their metadata, alone or as data sets."""

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.photos.ahead import worked_ahead
 from pixelwise.photos.paint import Strip, numbered
+from pixelwise.photos.read_ahead import worked_ahead
 
 _LINE_FRAC = 1 / 1000  # of the photo's short side
 _WIDEST_LINE = 6  # pixels; wider ones would make tall windows of large photos' narrow strips

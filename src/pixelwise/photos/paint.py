@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixelwise.colour import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
-from pixelwise.photos.ahead import worked_ahead
+from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
+from pixelwise.photos.read_ahead import worked_ahead
 
 Strip = NDArray[Any]
 """Codes of some rows, (rows, W, bands), uint8 or uint16."""

@@ -15,10 +15,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.ahead import Ahead
 from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
+from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.tiff_exif import read_exif
 from pixelwise.photos.xmp import without_extension
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyvips
 
+from pixelwise import __version__
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.photo_write import fitting_xmp
+from pixelwise.photos.write import fitting_xmp
 from pixelwise.photos.xmp import Name, put_properties, read_properties
-from pixelwise.version import __version__
 
 _OURS = "urn:uuid:5b2f1c1e-6d0a-4c0e-9a57-2f7c4f0d8a31#"
 """Our properties' namespace; nobody has to be asked for one of this kind. Source: RFC 9562."""

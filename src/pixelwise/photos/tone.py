@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from pixelwise.colour import srgb_to_lab
+from pixelwise.colour.spaces import srgb_to_lab
 
 _LIGHTNESSES = 20  # steps of L: a tone is a function of it
 _NOTICEABLE = 3.0  # Lab units: above what noise and stains make of a toned photo, below most photos in colour

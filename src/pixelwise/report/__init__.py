@@ -1,1 +1,1 @@
-"""Pages as single HTML files: of a run, of the scores of a model or a head."""
+"""Pages and figures: of a run, and of the scores of a model or a head."""

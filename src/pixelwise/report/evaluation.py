@@ -13,18 +13,17 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from pixelwise import figures
-from pixelwise.classnames import BACKGROUND, ClassNames
+from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate.colour_result import GREY, MODEL, ColouredPhoto, ColourEvaluation
+from pixelwise.evaluate.colour_scores import SCORES
 from pixelwise.evaluate.colours import colour_picture, read_picture
-from pixelwise.evaluate.found import GREY, MODEL, ColouredPhoto, ColourEvaluation
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
 from pixelwise.files import write_text
-from pixelwise.labelspace import IGNORE
-from pixelwise.masks.read import resize_mask
+from pixelwise.labels.class_names import BACKGROUND, ClassNames
+from pixelwise.labels.read import resize_mask
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
-from pixelwise.report import page
-from pixelwise.scores.colours import SCORES
+from pixelwise.report import figures, page
 
 EVALUATION = "evaluation.html"
 _NUM_WORST, _NUM_BEST = 6, 3  # photos of a head's page

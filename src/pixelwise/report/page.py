@@ -16,7 +16,7 @@ from numpy import ndarray
 from PIL import Image
 
 if TYPE_CHECKING:  # it imports matplotlib
-    from pixelwise.figures import Drawing, Ink
+    from pixelwise.report.figures import Drawing, Ink
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -51,7 +51,7 @@ def jpeg_uri(pixels: UInt8[ndarray, "H W 3"]) -> str:
 
 def drawing_uris(draw: Callable[[Ink], Drawing]) -> dict[str, str]:
     """Draw a figure twice, and return the data: URIs of both, `light` and `dark`."""
-    from pixelwise.figures import ON_DARK, ON_LIGHT
+    from pixelwise.report.figures import ON_DARK, ON_LIGHT
 
     inks = {"light": ON_LIGHT, "dark": ON_DARK}
     return {name: _uri("image/svg+xml", draw(ink).svg().encode()) for name, ink in inks.items()}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from pixelwise import figures
-from pixelwise.config import LEARNED, NET_NAMES, RunConfig
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colour.shapes import Bytes
+from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
-from pixelwise.recipes import recipe, recipe_names
-from pixelwise.report import page
-from pixelwise.runs import (
+from pixelwise.network.config import NET_NAMES, RunConfig
+from pixelwise.network.runs import (
     METRICS,
     MODEL,
     Manifest,
@@ -27,19 +22,16 @@ from pixelwise.runs import (
     read_samples,
     resume_command,
 )
-from pixelwise.shapes import Bytes
+from pixelwise.report import figures, page
 
 PAGE, CARD, CURVES, PICTURES = "report.html", "card.md", "curves.png", "pictures.png"
 _LEFT_OUT = "left out "
-_TRAIN_OPTIONS = (
-    *("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
-    *("rebalance", "softness", "film"),
-)
-_NET_OPTIONS = ("kernel", "num_filters", "convolution")
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, repeat: str) -> Path:
     """Write `report.html`, `curves.png`, `pictures.png` and `card.md` into a run's folder; return the page.
+
+    `repeat` is the command that trains the same again.
 
     An interrupted run has curves of the epochs it finished, and neither pictures nor a card yet.
 
@@ -56,7 +48,7 @@ def write_report(folder: Path) -> Path:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
         write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
-        write_text(folder / CARD, _card(folder, manifest, rows))
+        write_text(folder / CARD, _card(folder, manifest, rows, repeat))
     nested = config.to_dict()
     settings = {"source": config.source, "palette": config.palette} | nested["net"] | nested["train"]
     text = page.render(
@@ -70,7 +62,7 @@ def write_report(folder: Path) -> Path:
         curves=page.drawing_uris(lambda ink: figures.draw_curves(rows, ink)) if rows else None,
         strips={strip.title: page.png_uri(strip.pixels) for strip in strips},
         resume=resume_command(folder),
-        repeat=repeat(config),
+        repeat=repeat,
         settings={name.replace("_", " "): value for name, value in settings.items()},
         made_by=manifest.versions | manifest.machine | {"data SHA-256": manifest.data_sha256},
     )
@@ -86,7 +78,7 @@ def compare(model: Model, images: Bytes) -> list[figures.Strip]:
     return figures.compare(model.palette, images, logits, options.temperature, saturation)
 
 
-def _card(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> str:
+def _card(folder: Path, manifest: Manifest, rows: Sequence[Row], repeat: str) -> str:
     """Return the card of a finished run, Markdown."""
     config = manifest.config
     return page.render(
@@ -98,48 +90,9 @@ def _card(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> str:
         net=NET_NAMES[type(config.net)],
         palette=_palette(config),
         last=rows[-1],
-        repeat=repeat(config),
+        repeat=repeat,
     )
 
 
 def _palette(config: RunConfig) -> str:
     return f"{config.net.num_colours} colours ({Path(config.palette).stem})"
-
-
-def repeat(config: RunConfig) -> str:
-    """Return the command that trains with this configuration, or a program where no command reaches it."""
-    tries = (_arguments(name, config) for name in recipe_names(NET_NAMES[type(config.net)]))
-    reached = [arguments for arguments in tries if arguments is not None]
-    if reached:
-        return shlex.join(["pixelwise", "train", *min(reached, key=len), "--out", "again"])
-    return (
-        "from pathlib import Path\n"
-        "from pixelwise.config import RunConfig\n"
-        "from pixelwise.train import train_source\n\n"
-        f"config = RunConfig.from_dict({config.to_dict()!r})\n"
-        'train_source(config, Path("again"))'
-    )
-
-
-def _arguments(name: str, config: RunConfig) -> list[str] | None:
-    """Return the arguments that turn a recipe into this configuration; None where options lack."""
-    net, source = NET_NAMES[type(config.net)], config.source
-    wanted, got = _options(config), _options(recipe(name, net, source))
-    changes = {option: value for option, value in wanted.items() if value != got[option]}
-    reached = recipe(name, net, source, **changes)
-    # The number of colours is the palette's, where that is not learned.
-    if replace(reached, net=replace(reached.net, num_colours=config.net.num_colours)) != config:
-        return None
-    arguments = [net, source, "--recipe", name]
-    for option, value in changes.items():
-        flag = f"--{option.replace('_', '-')}"
-        arguments += ["--fixed-order"] if option == "reshuffle" else [flag, str(value)]
-    return arguments
-
-
-def _options(config: RunConfig) -> dict[str, Any]:
-    """Return the values that `pixelwise train` has options for."""
-    values = {"palette": config.palette, "size": config.size}
-    values |= {name: getattr(config.train, name) for name in _TRAIN_OPTIONS}
-    of_net = (*_NET_OPTIONS, "num_colours") if config.palette == LEARNED else _NET_OPTIONS
-    return values | {name: getattr(config.net, name) for name in of_net if hasattr(config.net, name)}

@@ -14,7 +14,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from pixelwise.version import __version__
+from pixelwise import __version__
 from pixelwise.web.answers import REMARKS, FileAnswer
 from pixelwise.web.guard import Guard, Rules
 from pixelwise.web.limits import Limits

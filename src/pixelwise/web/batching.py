@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pixelwise.predict import forward
-from pixelwise.runs import Model
-from pixelwise.shapes import Grey
+from pixelwise.colour.shapes import Grey
+from pixelwise.colourising.prediction import forward
+from pixelwise.network.runs import Model
 
 
 @dataclass(eq=False)

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData
 
 from pixelwise.api.segmentation import DEFAULT_HEAD
-from pixelwise.config import SegmentOptions
-from pixelwise.control.options import BOUNDS, MOST_HINTS, ColouriseOptions
+from pixelwise.colourising.options import BOUNDS, MOST_HINTS, ColouriseOptions
 from pixelwise.errors import ConfigError
-from pixelwise.runs import DEFAULT_MODEL
+from pixelwise.network.config import SegmentOptions
+from pixelwise.network.runs import DEFAULT_MODEL
 
 _MOST_AREAS = 100
 

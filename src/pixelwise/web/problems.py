@@ -13,14 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from pixelwise.errors import (
-    ConfigError,
-    FormatError,
-    LabelError,
-    PhotoError,
-    PhotoSizeError,
-    PixelwiseError,
-)
+from pixelwise.errors import ConfigError, FormatError, LabelError, PhotoError, PhotoSizeError, PixelwiseError
 
 _logger = logging.getLogger(__name__)
 _STATUSES: tuple[tuple[type[PixelwiseError], int], ...] = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.errors import PixelwiseError, is_of_memory
-from pixelwise.processor import ONE_THREAD, give_back_memory
+from pixelwise.network.device import ONE_THREAD, give_back_memory
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 

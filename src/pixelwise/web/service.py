@@ -14,23 +14,23 @@ from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
 
-from pixelwise.backbones import open_backbone
-from pixelwise.cards import read_card, shipped_heads, shipped_models
-from pixelwise.classnames import BACKGROUND
-from pixelwise.colourising import colouriser
-from pixelwise.config import SegmentOptions
-from pixelwise.control.options import ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.run import colouriser
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
-from pixelwise.head import Enlarged
-from pixelwise.heads import find_head, open_head
+from pixelwise.labels.class_names import BACKGROUND
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.cards import read_card, shipped_heads, shipped_models
+from pixelwise.network.config import SegmentOptions
+from pixelwise.network.runs import Model, open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix
-from pixelwise.runs import Model, open_model
-from pixelwise.segmenting import Look, write_cut_out, write_labels, write_overlay
+from pixelwise.photos.write import WRITABLE, losses, output_suffix
+from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.heads import find_head, open_head
+from pixelwise.segmenting.run import Look, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 

@@ -55,7 +55,9 @@ def serve(
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)
-        from pixelwise.web.page import mount  # which makes a temporary folder when it is imported: ours
+        from pixelwise.web.page.mounted import (
+            mount,  # which makes a temporary folder when it is imported: ours
+        )
 
         mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: on_ready(_url(listener)))

@@ -14,10 +14,10 @@ import gradio as gr
 
 from pixelwise.api.colour import ColouredImage, colourise
 from pixelwise.api.images import photo_from
-from pixelwise.control.options import Hint
+from pixelwise.colourising.options import Hint
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.photos.formats import SUFFIXES
-from pixelwise.photos.photo_write import output_suffix
+from pixelwise.photos.write import output_suffix
 from pixelwise.web.page.events import download_on, shown_errors, within_bounds
 from pixelwise.web.page.pictures import Codes, marked, small, sureness
 

@@ -13,12 +13,12 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from pixelwise.api.segmentation import Segmentation, Segmenter
-from pixelwise.classnames import UNNAMED, ClassNames, Colour
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
-from pixelwise.labelspace import IGNORE
-from pixelwise.masks.folder import open_folder
+from pixelwise.evaluate.intervals import Interval
+from pixelwise.labels.class_names import UNNAMED, ClassNames, Colour
+from pixelwise.labels.folder import open_folder
 from pixelwise.photos.photo import open_photo
-from pixelwise.scores import Interval
 from pixelwise.web.page.events import named_after
 from pixelwise.web.page.pictures import Codes, nearest, small
 

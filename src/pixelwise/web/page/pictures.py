@@ -11,10 +11,10 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw
 
-from pixelwise.classnames import Colour
-from pixelwise.figures import heat
+from pixelwise.labels.class_names import Colour
+from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo
-from pixelwise.photos.view import shrunk_size
+from pixelwise.report.figures import heat
 
 _LONGEST = 1000  # pixels of a picture on the page
 

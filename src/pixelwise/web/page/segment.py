@@ -12,14 +12,14 @@ import gradio as gr
 import numpy as np
 
 from pixelwise.api.segmentation import DEFAULT_HEAD, Segmentation, segment
-from pixelwise.cards import shipped_heads
-from pixelwise.classnames import BACKGROUND
 from pixelwise.errors import ConfigError
-from pixelwise.heads import open_head
+from pixelwise.labels.class_names import BACKGROUND
+from pixelwise.network.cards import shipped_heads
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting import write_cut_out, write_labels
+from pixelwise.segmenting.heads import open_head
+from pixelwise.segmenting.run import write_cut_out, write_labels
 from pixelwise.web.page.events import download_on, named_after, shown_errors, within_bounds
 from pixelwise.web.page.pictures import Codes, legend, nearest, small
 

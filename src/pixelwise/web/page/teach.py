@@ -10,10 +10,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from pixelwise.classnames import UNNAMED
 from pixelwise.errors import PixelwiseError
-from pixelwise.figures import ON_LIGHT, draw_learning
+from pixelwise.labels.class_names import UNNAMED
 from pixelwise.photos.formats import SUFFIXES
+from pixelwise.report.figures import ON_LIGHT, draw_learning
 from pixelwise.web.page.events import download_on, shown_errors
 from pixelwise.web.page.lesson import MOST, Lesson
 from pixelwise.web.page.segment import tinted

@@ -1,0 +1,1 @@
+"""Colour spaces, and the palettes of colours that classes stand for."""

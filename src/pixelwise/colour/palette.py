@@ -1,0 +1,311 @@
+"""Palettes: K colours as the classes of a pixel, found by the nearest colour and turned into chroma again."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int32, Int64, Integer, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
+from pixelwise.errors import LabelError, ShapeError
+from pixelwise.files import write_text
+
+IGNORE = 255
+"""The label of a pixel that has no class: left out of losses and scores."""
+
+Space = Literal["rgb", "ab"]
+
+_NUM_COLOURS = 2**24  # of 8 bits in three channels
+_COMPARED_AT_ONCE = 2**11  # colours with all classes: they stay in the processor's cache
+_MARKED_AT_ONCE = 2**22  # pixels, to spare memory
+_GREY_AT_ONCE = 2**20  # pixels, to spare memory
+_NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
+
+
+@dataclass(frozen=True)
+class _SpaceLimits:
+    num_axes: int
+    unit: str
+    low: float
+    high: float
+    scale: float
+    """Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
+
+
+_SPACES: dict[Space, _SpaceLimits] = {
+    "rgb": _SpaceLimits(3, "sRGB, 0 to 1", 0.0, 1.0, 255.0),
+    "ab": _SpaceLimits(2, "CIE Lab a and b, D65", -128.0, 128.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Pixels that belong to several classes, to each with its share."""
+
+    classes: Int64[Tensor, "N n H W"]
+    """The nearest first."""
+    shares: Float32[Tensor, "N n H W"]
+    """They add up to 1 over the classes of a pixel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """K classes that are colours; a pixel's class is the nearest of them.
+
+    In the space `rgb` a colour is sRGB in [0, 1]; in `ab` it is Lab's a and b (D65), and luminance is left to
+    the grey picture.
+
+    Raises:
+        LabelError: the colours are not 1 to 255 finite rows of the space, within its range.
+    """
+
+    colours: Float64[Tensor, "K D"]
+    space: Space
+    name: str = "unnamed"
+
+    def __post_init__(self) -> None:
+        if self.space not in _SPACES:
+            raise LabelError(f"needed a palette in rgb or ab, got space {self.space!r}")
+        limits, shape = _SPACES[self.space], tuple(self.colours.shape)
+        if len(shape) != 2 or not 1 <= shape[0] <= IGNORE or shape[1] != limits.num_axes:
+            needed = f"1 to {IGNORE} colours of {limits.num_axes} numbers"
+            raise LabelError(f"needed {needed} for a palette in {self.space}, got shape {shape}")
+        if not bool(((self.colours >= limits.low) & (self.colours <= limits.high)).all()):
+            needed = f"colours from {limits.low:g} to {limits.high:g} ({limits.unit})"
+            raise LabelError(f"needed {needed} in palette {self.name}")
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of colours."""
+        return len(self.colours)
+
+    @property
+    def class_chroma(self) -> Float32[Tensor, "K 2"]:
+        """Lab a and b of each class."""
+        colours = self.colours.float()
+        return colours if self.space == "ab" else srgb_to_lab(colours.T[:, None])[1:, 0].T
+
+    def encode(self, images: UInt8[Tensor, "*batch 3 H W"]) -> UInt8[Tensor, "*batch H W"]:
+        """Return the class of each pixel: the nearest colour, compared in float64; the lowest on a tie."""
+        if images.ndim < 3 or images.shape[-3] != 3:
+            raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
+        numbers = _colour_numbers(images)
+        occurs = torch.zeros(_NUM_COLOURS, dtype=torch.bool)
+        for part in numbers.split(_MARKED_AT_ONCE):
+            occurs[part.long()] = True
+        occurring = occurs.nonzero()[:, 0]
+        centres = self.colours.numpy() * _SPACES[self.space].scale
+        table = torch.empty(_NUM_COLOURS, dtype=torch.uint8)
+        table[occurring] = torch.from_numpy(_nearest(occurring.numpy(), centres, self.space))
+        labels = torch.index_select(table, 0, numbers)
+        return labels.view(*images.shape[:-3], *images.shape[-2:]).to(images.device)
+
+    def soft_labels(
+        self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
+    ) -> SoftLabels:
+        """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled.
+
+        Pixels and `sigma` are in the palette's units; a palette of fewer colours gives those it has.
+        Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, section 2.2.
+        """
+        points = colours.movedim(1, -1)
+        own = self.colours.to(points)
+        squares = (points.square().sum(-1, keepdim=True) - 2 * points @ own.T + own.square().sum(1)).clamp(0)
+        nearest = squares.topk(min(num_near, self.num_classes), largest=False)
+        shares = _shares(nearest.values, sigma)
+        return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
+
+    def soft_probs(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
+        """Return probabilities of all classes for pixels of known Lab a and b, whatever the palette's space.
+
+        The nearer a class is in a and b, the higher; `sigma` is in their units. Source: as of `soft_labels`.
+        """
+        points = chroma.movedim(0, -1)
+        squares = torch.cdist(points, self.class_chroma.expand(len(points), -1, -1)).square()
+        return _shares(squares, sigma).movedim(-1, 0)
+
+    def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
+        """Paint each pixel with its class's colour: sRGB in [0, 1], or a and b; IGNORE with zeros.
+
+        Raises:
+            LabelError: a label is neither 0..K-1 nor IGNORE.
+        """
+        classes = labels.long()
+        ignored = classes == IGNORE
+        wrong = (classes < 0) | (classes >= self.num_classes) & ~ignored
+        if bool(wrong.any()):
+            needed = f"labels 0 to {self.num_classes - 1} or {IGNORE}"
+            raise LabelError(f"needed {needed} for palette {self.name}, got {int(classes[wrong][0])}")
+        colours = torch.cat((self.colours, torch.zeros_like(self.colours[:1]))).float().to(labels.device)
+        return colours[classes.masked_fill(ignored, self.num_classes)].movedim(-1, -3)
+
+    def chroma(self, logits: Float[Tensor, "N K H W"], temperature: float) -> Float32[Tensor, "N 2 H W"]:
+        """Return Lab's a and b that the logits predict: the annealed mean.
+
+        The logits are divided by the temperature, and their softmax weighs the colours. Towards 0 the
+        likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in `rgb` has its
+        mean colour taken in sRGB, and that colour's a and b are given.
+
+        Raises:
+            LabelError: the temperature is not above 0.
+
+        Source: Zhang, Isola, Efros 2016, arXiv:1603.08511, equation 5.
+        """
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise LabelError(f"needed a temperature above 0, got {temperature}")
+        probs = (logits.float() / temperature).softmax(dim=1)
+        mean = torch.einsum("nkhw,kd->ndhw", probs, self.colours.to(probs))
+        return mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]
+
+    def read_grey(self, images: UInt8[Tensor, "N 3 H W"]) -> Float32[Tensor, "N 1 H W"]:
+        """Return the grey pictures that networks read, from 0 to 1.
+
+        `rgb`: the plain mean of the codes, over 256, as in the handout. `ab`: CIE L over 100.
+        """
+        num, _, height, width = images.shape
+        grey = torch.empty((num, 1, height, width), device=images.device)
+        step = max(1, _GREY_AT_ONCE // max(1, height * width))
+        for part, codes in zip(torch.split(grey, step), torch.split(images, step), strict=True):
+            values = codes.float()
+            part.copy_(mean_grey(values) / 256 if self.space == "rgb" else lightness(values / 255) / 100)
+        return grey
+
+    @staticmethod
+    def learn(
+        images: UInt8[Tensor, "N 3 H W"], num_colours: int, space: Space, seed: int = 0, name: str = "learned"
+    ) -> Palette:
+        """Return a palette that suits these images, found by k-means; the commonest colour is first.
+
+        Raises:
+            LabelError: the number is not 1 to 255, or the images have too few colours that can be told apart.
+        """
+        if not 1 <= num_colours <= IGNORE:
+            raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
+        counts = np.bincount(_colour_numbers(images), minlength=_NUM_COLOURS)
+        numbers = np.flatnonzero(counts)
+        counts, points = counts[numbers], _points(numbers, space)
+        # colours closer than a code, or a unit of Lab, look the same
+        distinct = np.unique(np.round(points), axis=1).shape[1]
+        if distinct < num_colours:
+            raise _too_few(num_colours, distinct, space)
+        limits = _SPACES[space]
+        low, high = limits.low * limits.scale, limits.high * limits.scale
+        centres = _k_means(points, counts, num_colours, seed).clip(low, high)  # means round beyond the ends
+        sizes = np.bincount(_nearest(numbers, centres, space), weights=counts, minlength=num_colours)
+        if not sizes.all():
+            raise _too_few(num_colours, int(np.count_nonzero(sizes)), space)
+        colours = torch.from_numpy(centres[np.argsort(-sizes, kind="stable")] / limits.scale)
+        return Palette(colours, space, name)
+
+    @staticmethod
+    def read(name_or_path: str | Path) -> Palette:
+        """Return a shipped palette by its name, or read one from a file that `write` made.
+
+        Raises:
+            LabelError: there is no such palette, or the file holds none.
+        """
+        shipped = resources.files("pixelwise.colour") / "palettes"
+        names = sorted(entry.name.removesuffix(".json") for entry in shipped.iterdir())
+        file = shipped / f"{name_or_path}.json" if str(name_or_path) in names else Path(name_or_path)
+        try:
+            return Palette.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            needed = f"the name of a palette ({', '.join(names)}) or a palette file"
+            raise LabelError(f"needed {needed}, got {name_or_path} ({error})") from error
+
+    def write(self, path: Path) -> None:
+        """Write the palette as JSON, colours in full precision.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON; `from_dict` reads them back."""
+        colours, unit = self.colours.tolist(), _SPACES[self.space].unit
+        return {"name": self.name, "space": self.space, "unit": unit, "colours": colours}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Palette:
+        """Make a palette of the values that `to_dict` gave.
+
+        Raises:
+            LabelError: the values are no palette.
+        """
+        try:
+            colours = torch.tensor(values["colours"], dtype=torch.float64)
+            space, name = str(values["space"]), str(values.get("name", "unnamed"))
+        except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
+            raise LabelError(
+                f"needed a palette's space and rows of colours, got {repr(values)[:60]} ({error!r})"
+            ) from error
+        return Palette(colours, cast(Space, space), name)
+
+
+def _colour_numbers(images: UInt8[Tensor, "*batch 3 H W"]) -> Int32[Tensor, " pixels"]:
+    """Return r * 65536 + g * 256 + b of each pixel."""
+    red, green, blue = images.cpu().unbind(-3)
+    return red.int().mul_(256).add_(green).mul_(256).add_(blue).flatten()
+
+
+def _points(numbers: Int64[ndarray, " n"], space: Space) -> Float64[ndarray, "D n"]:
+    """Return the coordinates of colours in a space: their codes in `rgb`, Lab's a and b in `ab`."""
+    codes = np.stack((numbers >> 16, numbers >> 8 & 255, numbers & 255)).astype(np.float64)
+    return codes if space == "rgb" else srgb_to_lab(torch.from_numpy(codes / 255)[:, None])[1:, 0].numpy()
+
+
+def _nearest(
+    numbers: Int64[ndarray, " n"], centres: Float64[ndarray, "K D"], space: Space
+) -> UInt8[ndarray, " n"]:
+    """Return the index of the nearest centre of each colour, the lowest of equals."""
+    classes = np.empty(len(numbers), np.uint8)
+    for start in range(0, len(numbers), _COMPARED_AT_ONCE):
+        part = slice(start, start + _COMPARED_AT_ONCE)
+        points = _points(numbers[part], space)
+        axes = zip(points, centres.T, strict=True)
+        classes[part] = sum(np.square(point - centre[:, None]) for point, centre in axes).argmin(axis=0)
+    return classes
+
+
+def _shares(squares: Float[Tensor, "*pixels n"], sigma: float) -> Float[Tensor, "*pixels n"]:
+    """Return exp(-d^2 / 2 sigma^2) of squared distances, scaled to sum 1."""
+    return (-squares / (2 * sigma**2)).softmax(-1)
+
+
+def _k_means(
+    points: Float64[ndarray, "D n"], counts: Int64[ndarray, " n"], num_centres: int, seed: int
+) -> Float64[ndarray, "K D"]:
+    """Return the centres of K clusters of the points, each counted as often as it occurs."""
+    # half a second to import, and only learning needs it
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    rng = np.random.default_rng(seed)
+    weights = counts / counts.sum()
+    if len(counts) > _NUM_SAMPLED:
+        drawn = rng.choice(len(counts), _NUM_SAMPLED, p=weights)
+        points, weights = points[:, drawn], np.ones(_NUM_SAMPLED)
+    k_means = KMeans(num_centres, n_init=1, random_state=int(rng.integers(2**32)))
+    with warnings.catch_warnings():
+        # of clusters that coincide, of which `learn` makes an error
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        centres: ndarray = k_means.fit(points.T, sample_weight=weights).cluster_centers_
+    return centres
+
+
+def _too_few(needed: int, got: int, space: Space) -> LabelError:
+    return LabelError(
+        f"needed {needed} colours that can be told apart in {space}, got {got} in these images; "
+        "ask for fewer colours or give more images"
+    )

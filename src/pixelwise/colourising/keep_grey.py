@@ -1,0 +1,145 @@
+"""Parts of a photo that stay grey: paper around it with the writing on that, boxes, what is grey anyway."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from numpy import ndarray
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colourising.hints import hint_chroma, light_map
+from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.options import Area, Box, Hint
+from pixelwise.errors import PhotoError
+from pixelwise.photos.photo import Photo
+
+_PAPER_SPREAD = 10.0  # of L around the paper's own
+_SIDE_FRAC = 0.85  # of a side of the picture that has to be paper, on three sides at least
+_WRITING_FRAC = 0.01  # of the picture: what is smaller and surrounded by paper is writing or a stain on it
+_NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
+_RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
+"""Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
+and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
+
+
+def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
+    """Return the paper and the boxes among `areas` as grey, or of the colours of hints that lie in them.
+
+    A hint colours all of an area, several the part each that is nearest to it. For "likely" see
+    `likely_grey`.
+
+    Raises:
+        PhotoError: a box lies outside the photo; the file is damaged or cut short.
+    """
+    light = light_map(photo).numpy()
+    size, map_size = photo.upright_size, (light.shape[0], light.shape[1])
+    chroma = np.zeros((2, *map_size), np.float32)
+    kept = np.zeros(map_size, np.float32)
+    notes: list[str] = []
+    for area in areas:
+        if area == "likely":
+            continue
+        if area == "paper":
+            share = paper(light).astype(np.float32)
+            inside = [hint for hint in hints if share[hint.cell(size, map_size)] > 0]
+            notes += [] if share.any() else [f"{photo.path}: no paper was found to keep grey"]
+        else:
+            share = _coverage(photo, area, map_size)
+            inside = [hint for hint in hints if area.holds(hint)]
+            if share.max() < 0.5:
+                cell = math.ceil(max(size[0] / map_size[0], size[1] / map_size[1]))
+                notes.append(
+                    f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} "
+                    "pixels or more"
+                )
+        if inside:
+            away = (
+                np.indices(map_size)[None]
+                - np.array([hint.cell(size, map_size) for hint in inside])[:, :, None, None]
+            )
+            colours = torch.stack([hint_chroma(hint) for hint in inside], dim=1).numpy()
+            nearest = np.square(away).sum(1).argmin(0)
+            chroma[:, share > 0] = colours[:, nearest][:, share > 0]
+        kept = np.maximum(kept, share)
+    stored_share, stored_chroma = (photo.as_stored(torch.from_numpy(one)) for one in (kept, chroma))
+    return KnownChroma(stored_share, stored_chroma, tuple(notes))
+
+
+def _coverage(photo: Photo, box: Box, map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
+    """Return the share of each cell of a map of the photo that lies in a box."""
+    size = photo.upright_size
+    if box.top >= size[0] or box.left >= size[1]:
+        raise PhotoError(
+            f"{photo.path}: needed a box to keep grey within its {size[0]} rows and {size[1]} columns, "
+            f"got {box.text}"
+        )
+    overlaps = []
+    spans = ((box.top, box.bottom), (box.left, box.right))
+    for (first, after), num, side in zip(spans, map_size, size, strict=True):
+        steps = np.arange(num)
+        overlap = np.minimum(steps + 1, after * num / side) - np.maximum(steps, first * num / side)
+        overlaps.append(overlap.clip(0, 1).astype(np.float32))
+    return np.outer(*overlaps)
+
+
+def likely_grey(photo: Photo, logits: Float[Tensor, "K h w"], palette: Palette) -> KnownChroma:
+    """Return as grey what is more probably grey than not; in part where both are about as probable."""
+    neutral = palette.class_chroma.norm(dim=1) < _NEUTRAL
+    probability = logits.softmax(0)[neutral].sum(0)
+    share = ((probability - 0.4) / 0.2).clamp(0, 1)
+    notes = () if share.any() else (f"{photo.path}: nothing was found that is likely grey",)
+    return KnownChroma(share, torch.zeros(2, *share.shape), notes)
+
+
+def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+    """Return where a picture, in L, shows the mount, border or page that a photo is on, or writing on it.
+
+    Paper is what is connected with the picture's edge and as light as most of it. It has to make up nearly
+    all of three sides at least, and what is on it has to be rectangular or oval: a bird in a plain sky is no
+    photo on paper. What is as light as the paper but lies within a rectangular photo belongs to the photo.
+    """
+    smooth = ndimage.median_filter(light, size=3)
+    alike = np.abs(smooth - np.median(_rim(smooth))) < _PAPER_SPREAD
+    alike[1:-1, 1:-1] = ndimage.binary_opening(alike)[1:-1, 1:-1]  # narrow passages into the photo are closed
+    numbers, _ = ndimage.label(alike)
+    of_rim = np.unique(_rim(numbers))
+    sheet = np.isin(numbers, of_rim[of_rim > 0])
+    sides = (sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1])
+    if sum(side.mean() > _SIDE_FRAC for side in sides) < 3:
+        return np.zeros_like(sheet)
+    numbers, num = ndimage.label(~sheet)
+    sizes = np.bincount(numbers.ravel(), minlength=num + 1)
+    photos = np.zeros_like(sheet)
+    for number in range(1, num + 1):
+        if sizes[number] < _WRITING_FRAC * sheet.size:
+            continue
+        outline = ndimage.binary_fill_holes(numbers == number)
+        points = np.argwhere(outline)[:, ::-1].astype(np.int32)
+        box = cv2.minAreaRect(points)
+        hull, whole = (_filled(corners, sheet) for corners in (cv2.convexHull(points), cv2.boxPoints(box)))
+        if hull.sum() > _RECTANGULAR * whole.sum() and outline.sum() > _HALF * whole.sum():
+            outline = whole
+        elif outline.sum() < _OVAL * whole.sum():
+            return np.zeros_like(sheet)
+        photos |= outline
+    return ~photos
+
+
+def _rim(picture: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+
+
+def _filled(corners: NDArray[Any], like: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill a polygon of x, y."""
+    polygon = corners.round().astype(np.int32)
+    filled: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
+    return filled

@@ -1,0 +1,137 @@
+"""Points whose true colours would settle most of a network's doubt.
+
+A hint is good for more than its own pixel: for what is alike and connected with it (`confidence.geodesic`).
+The entropy that it settles, summed over the photo, is its cut. Entropy counts by how far apart the colours
+can be seen at the pixel's lightness. Points are chosen one after the other, each for what those before it
+have left, so that they spread by themselves. `benchmarks/next_hint.py` measures what they are worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lightness_to_luminance, recolour, srgb_to_lab
+from pixelwise.colourising.geodesic import geodesic_weights
+from pixelwise.colourising.likeliest import shown_at
+
+_MAX_PIXELS = 48 * 64  # of the map of lightness: a finer one takes longer and moves no point by much
+_NUM_CANDIDATES = 300
+_NUM_COLOURS = 3
+
+Grid = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LikelyColour:
+    """A colour that a point may have."""
+
+    colour: str
+    """#rrggbb at the point's own luminance."""
+    chance: float
+    """Its probability."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextHint:
+    """A point whose colour is worth knowing."""
+
+    row: int
+    """From the top of the photo as it is displayed, in its own pixels."""
+    column: int
+    colours: tuple[LikelyColour, ...]
+    """The likeliest first; colours that look the same at this luminance are one."""
+    cut: float
+    """Share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it."""
+
+    @property
+    def argument(self) -> str:
+        """The hint as options take it, with the likeliest colour where the true one goes."""
+        return f"{self.row},{self.column},{self.colours[0].colour}"
+
+
+def suggest_hints(
+    logits: Float[Tensor, "K h w"],
+    lightness: Float[Tensor, "h w"],
+    palette: Palette,
+    size: tuple[int, int],
+    num: int,
+) -> list[NextHint]:
+    """Return the `num` hints that would settle most, the best first; fewer, where nothing is left to settle.
+
+    `logits` and `lightness` (CIE L) are of the photo as displayed, whose height and width are `size`.
+    """
+    scale = min(1.0, (_MAX_PIXELS / lightness.numel()) ** 0.5)
+    height, width = (max(1, round(side * scale)) for side in lightness.shape)
+    probs = F.adaptive_avg_pool2d(logits.float().softmax(0), (height, width))
+    light = F.adaptive_avg_pool2d(lightness[None], (height, width))[0]
+    doubt = torch.special.entr(probs).sum(0) * _visibility(palette)[light.round().long().clamp(0, 100)]
+    entropy = doubt.flatten().double().numpy()
+    candidates = _candidates(light.numpy())
+    settled = geodesic_weights(light.numpy(), candidates)
+    hints = []
+    for index, cut in _greedy(settled, entropy, num):
+        row, column = divmod(int(candidates[index]), width)
+        colours = _colours(probs[:, row, column], palette, float(light[row, column]))
+        at = int((row + 0.5) * size[0] / height), int((column + 0.5) * size[1] / width)
+        hints.append(NextHint(row=at[0], column=at[1], colours=colours, cut=cut))
+    return hints
+
+
+def _visibility(palette: Palette) -> Tensor:
+    """Return how far apart the palette's colours are at each L, 0 to 100, over where they are the farthest.
+
+    Nearly black and nearly white pixels look the same whatever their class is.
+    """
+    luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
+    seen = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
+    apart = seen.var(dim=2, correction=0).sum(0).sqrt()
+    return apart / apart.max().clamp_min(1e-9)
+
+
+def _candidates(light: Grid) -> Grid:
+    """Return the smoothest pixel of each cell of a grid, by position: on an edge a hint would mislead."""
+    height, width = light.shape
+    padded = np.pad(light, 1, mode="edge")
+    down, right = padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
+    steepness = np.hypot(down, right)
+    cell = max(1, round((height * width / _NUM_CANDIDATES) ** 0.5))
+    places = []
+    for top in range(0, height, cell):
+        for left in range(0, width, cell):
+            part = steepness[top : top + cell, left : left + cell]
+            row, column = np.unravel_index(part.argmin(), part.shape)
+            places.append((top + row) * width + left + column)
+    return np.array(places, dtype=np.int64)
+
+
+def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
+    """Choose the candidates that settle most, each with the share of the entropy that it settles."""
+    whole, left = float(entropy.sum()), entropy.copy()
+    chosen: list[tuple[int, float]] = []
+    for _ in range(min(num, len(settled))):
+        cuts = settled @ left
+        cuts[[index for index, _ in chosen]] = 0.0  # a point has one colour
+        best = int(cuts.argmax())
+        if cuts[best] <= 1e-6 * whole or whole == 0:
+            break
+        chosen.append((best, float(cuts[best]) / whole))
+        left *= 1 - settled[best]
+    return chosen
+
+
+def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
+    """Return the likeliest colours of a pixel, those that look the same counted together."""
+    together: dict[str, float] = {}
+    for shown, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
+        together[shown] = together.get(shown, 0.0) + probability
+    best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
+    return tuple(LikelyColour(colour, probability) for colour, probability in best)

@@ -1,0 +1,157 @@
+"""A network's prediction for one photo, and how people's knowledge changes it; the network runs once.
+
+A network reads the photo at the size it was trained for. Its logits there are kept in a `Prediction`:
+temperature and saturation, hints, a reference and alternatives are all decided from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Grey
+from pixelwise.colourising.alternatives import alternatives
+from pixelwise.colourising.hints import known_from_hints, light_at
+from pixelwise.colourising.keep_grey import grey_areas, likely_grey
+from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.next_hint import NextHint, suggest_hints
+from pixelwise.colourising.options import Area, ColouriseOptions, Hint
+from pixelwise.colourising.reference import Reference, follow
+from pixelwise.colourising.warnings import confidence
+from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.runs import Model
+from pixelwise.photos.crop_view import reading_size
+from pixelwise.photos.photo import Photo
+from pixelwise.photos.tone import has_own_colours
+
+_MIN_PROBABILITY = 1e-9
+_SMALL = 128 * 128  # pixels that a network reads in one thread
+
+LogitsFn = Callable[[Grey], Float[Tensor, "N K h w"]]
+"""Returns a network's logits of grey pictures of one size."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A network's prediction for one photo, rows and columns as the photo's file has them."""
+
+    logits: Float[Tensor, "K h w"]
+    palette: Palette
+    in_colour: bool = False
+    """Whether the photo had colours of its own, which no network sees."""
+    known: KnownChroma | None = None
+    strength: float = 1.0
+    """Factor on the guessed chroma that the network asks for, before any that people do."""
+
+    def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 H W"]:
+        """Return Lab a and b at the network's size, or at that of known chroma if it is larger.
+
+        Temperature and saturation change what is guessed, and leave alone what is known.
+        """
+        guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.strength * saturation)
+        return guessed if self.known is None else self.known.over_guess(guessed)
+
+    def probs(self) -> Float[Tensor, "K h w"]:
+        """Return the classes' probabilities at the network's size; where chroma is known, of the nearest."""
+        probs = self.logits.float().softmax(0)
+        return probs if self.known is None else self.known.over_probs(probs, self.palette)
+
+    def known_logits(self) -> Float[Tensor, "K h w"]:
+        """Return logits whose softmax is `probs`."""
+        return self.logits if self.known is None else self.probs().clamp_min(_MIN_PROBABILITY).log()
+
+    def confidence(self) -> Float[Tensor, "h w"]:
+        """Return how sure the colours are, from 0 for even probabilities to 1 for one certain class."""
+        return confidence(self.probs())
+
+    def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
+        """Return the prediction with known colours of some pixels, spread to what is alike and connected.
+
+        Raises:
+            ConfigError: two hints are of one pixel.
+            PhotoError: a hint lies outside the photo; the file is damaged or cut short.
+        """
+        return replace(self, known=known_from_hints(photo, hints).over(self.known)) if hints else self
+
+    def with_grey(self, photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Prediction:
+        """Return the prediction with parts known to be grey, or of the colour of hints that lie in them.
+
+        Raises:
+            PhotoError: a box lies outside the photo; the file is damaged or cut short.
+        """
+        return self._with_areas(photo, grey_areas(photo, areas, hints), "likely" in areas) if areas else self
+
+    def _with_areas(self, photo: Photo, areas: KnownChroma, likely: bool) -> Prediction:
+        known = areas.over(self.known)
+        if likely:
+            known = known.over(likely_grey(photo, self.logits, self.palette))
+        return replace(self, known=known)
+
+    def following(self, photo: Photo, reference: Reference, strength: float = 1.0) -> Prediction:
+        """Return the prediction with the reference's colours, as frequent as there, where they are likeliest.
+
+        Raises:
+            PhotoError: the file is damaged or cut short.
+        """
+        light = light_at(photo, *self.logits.shape[1:])
+        return replace(self, logits=follow(self.logits, light, reference, strength))
+
+    def next_hints(self, photo: Photo, num: int) -> list[NextHint]:
+        """Return the `num` points of a photo whose true colours would settle most, the best first.
+
+        Raises:
+            PhotoError: the file is damaged or cut short.
+        """
+        light = photo.upright(light_at(photo, *self.logits.shape[1:]))
+        logits = photo.upright(self.known_logits())
+        return suggest_hints(logits, light, self.palette, photo.upright_size, num)
+
+    def alternatives(self, num: int) -> list[Prediction]:
+        """Return the prediction and others, each as coherent, that differ from each other; `num` in all."""
+        return [replace(self, logits=one) for one in alternatives(self.logits, self.palette, num)]
+
+
+def forward(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
+    """Return a model's logits of grey pictures of one size, in as many threads as pay for that size."""
+    with ONE_THREAD if grey[0].numel() <= _SMALL else nullcontext():
+        return model.logits(grey)
+
+
+def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Prediction:
+    """Predict the colours of a photo, seen upright and at the network's size.
+
+    `logits_fn` runs the network, in another thread perhaps and on other photos along with this one; `forward`
+    if not given.
+
+    Raises:
+        PhotoError: the file is damaged or cut short.
+    """
+    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
+    grey = model.palette.read_grey(photo.upright(small)[None])
+    logits = (forward(model, grey) if logits_fn is None else logits_fn(grey))[0]
+    in_colour, strength = has_own_colours(small), model.net.saturation
+    return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
+
+
+def controlled(
+    photo: Photo, prediction: Prediction, options: ColouriseOptions, reference: Reference | None = None
+) -> list[Prediction]:
+    """Apply all that was asked to a prediction: one result for each alternative, the usual first.
+
+    `reference` is that of `options`, read with the prediction's palette.
+
+    Raises:
+        PhotoError: a hint or a box lies outside the photo; the file is damaged or cut short.
+    """
+    if reference is not None:
+        prediction = prediction.following(photo, reference, options.reference_strength)
+    versions = prediction.with_hints(photo, options.hints).alternatives(options.alternatives)
+    if not options.keep_grey:
+        return versions
+    areas = grey_areas(photo, options.keep_grey, options.hints)
+    return [one._with_areas(photo, areas, "likely" in options.keep_grey) for one in versions]

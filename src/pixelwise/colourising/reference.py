@@ -1,0 +1,100 @@
+"""Colours as in another photo: its shares of the classes are followed, by lightness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.photos.crop_view import shrunk_size
+from pixelwise.photos.formats import MAX_MEGAPIXELS
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.tone import has_own_colours
+
+_SHORT_SIDE = 128
+_BANDS = (15.0, 50.0, 85.0)  # of L: where each band is alone; between, two share a pixel
+_POOLED = 0.05  # of the photo's pixels: a band with so few follows the whole reference as much as itself
+_MIN_SHARE = 1e-4  # of a class: what is in no pixel of a small photo may be in another
+_NUM_STEPS = 30  # of scaling; the shares are met to a hundredth after ten
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Frequencies of the classes in a photo in colour, by lightness."""
+
+    path: Path
+    shares: Float[Tensor, "B K"]
+    """Of each class in each band of L; they add up to 1 in a band."""
+
+    @staticmethod
+    def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:
+        """Read a reference photo.
+
+        Raises:
+            ConfigError: the photo cannot be read, or has no colours of its own.
+        """
+        try:
+            photo = open_photo(path, max_megapixels)
+            small = photo.thumbnail(*shrunk_size(photo.height, photo.width, _SHORT_SIDE))
+        except PhotoError as error:
+            raise ConfigError(f"the reference photo cannot be read: {error}") from error
+        if not has_own_colours(small):
+            raise ConfigError(
+                f"needed a reference photo in colour, got {path}, which is grey or of one tone; "
+                "give a photo whose colours are to be followed"
+            )
+        lab = srgb_to_lab(small.float() / 255)
+        return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
+
+
+def follow(
+    logits: Float[Tensor, "K h w"],
+    light: Float[Tensor, "h w"],
+    reference: Reference,
+    strength: float = 1.0,
+) -> Float[Tensor, "K h w"]:
+    """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
+
+    Each class gains or loses the same everywhere in a band, so which pixel is likelier to have it than
+    another stays as the network said: iterative proportional fitting. `strength` 0 leaves logits as they
+    are, 1 goes all the way.
+
+    Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
+    probabilities of classes whose shares have changed.
+    """
+    bands = _bands(light)
+    gains = torch.zeros_like(reference.shares)
+    for _ in range(_NUM_STEPS):
+        shares = _shares((logits + _at_pixels(gains, bands)).softmax(0), bands)
+        gains += ((reference.shares + _MIN_SHARE) / (shares + _MIN_SHARE)).log()
+    return logits + strength * _at_pixels(gains, bands)
+
+
+def _at_pixels(gains: Float[Tensor, "B K"], bands: Float[Tensor, "B h w"]) -> Float[Tensor, "K h w"]:
+    return torch.einsum("bk,bhw->khw", gains, bands)
+
+
+def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
+    """Return the share of each pixel in each band."""
+    middles = torch.tensor(_BANDS)
+    place = torch.bucketize(light.clamp(_BANDS[0], _BANDS[-1]), middles).clamp(1, len(_BANDS) - 1)
+    low, high = middles[place - 1], middles[place]
+    upper = ((light - low) / (high - low)).clamp(0, 1)
+    bands = torch.zeros(len(_BANDS), *light.shape)
+    bands.scatter_(0, place[None], upper[None])
+    return bands.scatter_(0, place[None] - 1, 1 - upper[None])
+
+
+def _shares(
+    probs: Float[Tensor, "K h w"], bands: Float[Tensor, "B h w"], pooled: float = 0
+) -> Float[Tensor, "B K"]:
+    """Return mean probabilities in each band, the whole photo's mixed in where a band has few pixels."""
+    few = pooled * bands[0].numel() + 1e-6
+    sums = torch.einsum("khw,bhw->bk", probs, bands) + few * probs.mean((1, 2))
+    return sums / (bands.sum((1, 2)) + few)[:, None]

@@ -1,0 +1,116 @@
+"""Confusion of classes, and the scores that follow: intersection over union and its kin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from pixelwise.colour.palette import IGNORE
+from pixelwise.errors import LabelError, ShapeError
+
+LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]
+"""The class of each pixel, or IGNORE; a tensor in main memory or an array."""
+Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]
+"""`Confusion.overlaps`, of one set of images or of many."""
+
+_NUM_BYTES = 256  # values of a label
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """How many labelled pixels of each class were given each class."""
+
+    counts: Int64[ndarray, "K K"]
+    """Row: the class a pixel has; column: the class it was given."""
+
+    @staticmethod
+    def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:
+        """Count the pixels of one image; those whose label is IGNORE are left out, whatever they were given.
+
+        Raises:
+            ShapeError: the two differ in height or width.
+            LabelError: a label is neither a class nor IGNORE, or a labelled pixel was given no class.
+        """
+        given, true = same_shape(predicted, labels)
+        # both bytes in one number: a single pass, with no branch on what is ignored
+        pairs = true.astype(np.uint16) << 8 | given
+        counts = np.bincount(pairs.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
+        known = counts[:num_classes, :num_classes]
+        if known.sum() + counts[IGNORE].sum() != true.size:
+            last, labelled = num_classes - 1, counts[:IGNORE]
+            if len(foreign := np.flatnonzero(labelled[num_classes:].any(1))):
+                raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
+            foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
+            raise LabelError(
+                f"needed classes 0 to {last} for labelled pixels, got {num_classes + foreign[0]}"
+            )
+        return Confusion(known.astype(np.int64))
+
+    def __add__(self, other: Confusion) -> Confusion:
+        if self.counts.shape != other.counts.shape:
+            found = f"{len(self.counts)} and {len(other.counts)}"
+            raise ShapeError(f"needed counts of the same classes to add, got {found} classes")
+        return Confusion(self.counts + other.counts)
+
+    @property
+    def overlaps(self) -> Int64[ndarray, "3 K"]:
+        """For each class: pixels that have it and were given it, that have it, that were given it."""
+        return np.stack([self.counts.diagonal(), self.counts.sum(1), self.counts.sum(0)])
+
+    @property
+    def iou(self) -> Float64[ndarray, " K"]:
+        """Intersection over union of each class; NaN for one that no pixel has and none was given."""
+        return iou_of(self.overlaps)
+
+    @property
+    def miou(self) -> float:
+        """Mean intersection over union of the classes that have one; NaN where none has."""
+        return float(mean_of_known(self.iou))
+
+
+def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
+    """Return the intersection over union of each class."""
+    both, true, given = np.moveaxis(overlaps, -2, 0)
+    return ratio(both, true + given - both)
+
+
+def dice_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
+    """Return the Dice coefficient of each class. Source: Dice 1945, doi:10.2307/1932409."""
+    both, true, given = np.moveaxis(overlaps, -2, 0)
+    return ratio(2 * both, true + given)
+
+
+def accuracy_of(overlaps: Overlaps) -> Float64[ndarray, "*any"]:
+    """Return the share of labelled pixels that were given their class."""
+    both, true, _ = np.moveaxis(overlaps, -2, 0)
+    return ratio(both.sum(-1), true.sum(-1))
+
+
+def mean_of_known(scores: Float64[ndarray, "*any K"]) -> Float64[ndarray, "*any"]:
+    """Return the mean over the classes that have a score; NaN where none has."""
+    known = ~np.isnan(scores)
+    return ratio(scores.sum(-1, where=known), known.sum(-1))
+
+
+def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[ndarray, "*any"]:
+    """Return part over whole; NaN where the whole is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndarray]:
+    """Return both as arrays.
+
+    Raises:
+        ShapeError: they differ in height or width.
+    """
+    given, true = np.asarray(predicted), np.asarray(labels)
+    if given.shape != true.shape:
+        raise ShapeError(
+            f"needed a class for each pixel of labels {true.shape}, got {given.shape};"
+            " bring predictions to the labels' size, and leave the labels as they are"
+        )
+    return given, true

@@ -1,0 +1,231 @@
+"""Mask pictures read: stored numbers or colours first, then class labels by a legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pixelwise.errors import DataError, LabelError, PixelwiseError, ShapeError
+from pixelwise.labels.class_names import Colour
+from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
+from pixelwise.photos.formats import MAX_MEGAPIXELS, open_pillow
+
+_EXACT = ("PNG", "TIFF", "GIF", "BMP", "PPM")
+_LOSSY = ("JPEG", "WEBP", "AVIF", "JPEG2000")
+_ROWS_COUNTED = 256
+_GREYS = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+
+Decoded = tuple[Kind, NDArray[Any], NDArray[np.uint8]]
+"""Kind, codes (H, W) and the colours (number of codes, 3) that codes are displayed in."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawMask:
+    """One mask, turned as it is displayed."""
+
+    codes: NDArray[Any]
+    """(H, W), unsigned."""
+    colours: NDArray[np.uint8]
+    """(number of codes, 3): the colour that each code is displayed in."""
+    values: Values
+    lossy_format: str = ""
+    """The name of its format, if that keeps no exact values."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, as displayed."""
+        height, width = self.codes.shape
+        return height, width
+
+    def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:
+        """Return the class of each pixel.
+
+        Raises:
+            LabelError: a value is not in the legend.
+        """
+        table = np.zeros(len(self.colours), np.uint8)
+        for code, label in legend.table(self.values).items():
+            table[code] = label
+        return table[self.codes]
+
+    def in_between_frac(self) -> float:
+        """Return the share of changes between pixels that happen in steps, as after smooth resizing.
+
+        Of all pixels whose left and right neighbours differ, or upper and lower ones, the share that lies
+        strictly between the two. Masks as they are drawn have next to none, those of Oxford's flowers below
+        0.006; the same masks resized by bilinear, bicubic or Lanczos interpolation 0.11 and more.
+        """
+        if self.codes.size == 0:
+            return 0.0
+        # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
+        mixed = (self.colours.astype(np.int16) @ np.array([1, 3, 7], np.int16))[self.codes]
+        fracs = [_in_between_frac(mixed)]
+        if self.values.kind != "colour":
+            fracs.append(_in_between_frac(self.codes.astype(np.int16)))
+        return max(fracs)
+
+
+def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
+    """Read the labels in a picture of a mask, as it is displayed.
+
+    Without a legend the mask's own numbers count, as if it were alone; `legend_of` sees all of a folder.
+
+    Raises:
+        DataError: there is no such file, it is damaged or no picture.
+        LabelError: a value is not in the legend, or the file's format is lossy.
+    """
+    mask = read_exact(path)
+    return mask.labels(legend or legend_of([mask.values]))
+
+
+def read_exact(path: Path) -> RawMask:
+    """Read a mask from a picture that keeps values as they are.
+
+    Raises:
+        DataError: there is no such file, it is damaged or no picture.
+        LabelError: the file's format is lossy, or its values are of no kind that a mask has.
+    """
+    mask = read_raw(path)
+    if mask.lossy_format:
+        raise LabelError(
+            f"{path}: needed exact values, got {mask.lossy_format}, which smears them; save the mask as PNG, "
+            "from the program that it was drawn in"
+        )
+    return mask
+
+
+def read_raw(path: Path) -> RawMask:
+    """Read a mask from a PNG, TIFF, GIF, BMP or PNM; lossy formats are read, too, and marked.
+
+    Raises:
+        DataError: there is no such file, it is damaged, no picture, or larger than 500 megapixels.
+        LabelError: its pixels are neither whole numbers up to 255 nor opaque colours.
+    """
+    if not path.is_file():
+        found = "got a folder" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path}: needed a mask, {found}")
+    try:
+        with path.open("rb") as file:
+            image, name = open_pillow(file, (*_EXACT, *_LOSSY))
+            width, height = image.size
+            if width * height > MAX_MEGAPIXELS * 1e6:
+                raise DataError(
+                    f"{path}: needed a mask of at most {MAX_MEGAPIXELS:g} megapixels, got {width} x {height}"
+                )
+            lossy = name if name in _LOSSY else ""
+            if image.info.get("compression") == "jpeg":
+                lossy = "TIFF with JPEG inside"
+            kind, codes, colours = _decode(path, ImageOps.exif_transpose(image), name)
+    except PixelwiseError:
+        raise
+    except Exception as error:  # whatever a damaged file does to a library
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"{path}: needed a whole picture of a mask, such as a PNG ({reason})") from error
+    return RawMask(codes, colours, _count(path, kind, codes, colours), lossy)
+
+
+def resize_mask(labels: UInt8[ndarray, "H W"], height: int, width: int) -> UInt8[ndarray, "h w"]:
+    """Resize labels; each pixel takes the one that its centre falls on.
+
+    Raises:
+        ShapeError: a side is shorter than a pixel.
+    """
+    if min(height, width, *labels.shape) < 1:
+        raise ShapeError(f"needed sides of at least 1 pixel, got {labels.shape} to {(height, width)}")
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new)
+        for new, old in zip((height, width), labels.shape, strict=True)
+    )
+    return labels[rows[:, None], columns]
+
+
+def _decode(path: Path, image: Image.Image, name: str) -> Decoded:
+    match image.mode:
+        case "P":
+            return _decode_palette(image, is_gif=name == "GIF")
+        case "1":
+            return "grey", np.asarray(image.convert("L")), _GREYS
+        case "L":
+            return "grey", np.asarray(image), _GREYS
+        case "LA" | "RGBA":
+            if image.getchannel("A").getextrema()[0] != 255:
+                raise LabelError(f"{path}: needed a mask without transparency, got some; save it without")
+            return _decode(path, image.convert(image.mode[:-1]), name)
+        case "RGB":
+            return _decode_colours(np.asarray(image))
+        case mode if mode in ("I", "F") or mode.startswith("I;16"):
+            values = np.asarray(image)
+            codes = values.astype(np.uint8)
+            if np.array_equal(codes, values):
+                return "grey", codes, _GREYS
+            raise LabelError(
+                f"{path}: needed whole class numbers up to 255, got values from {values.min():g} to "
+                f"{values.max():g}; save the mask in 8 bit, a number for each class"
+            )
+    raise LabelError(
+        f"{path}: needed a mask in grey, RGB or with a palette, got {image.mode}; save it as PNG"
+    )
+
+
+def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:
+    codes = np.asarray(image)
+    palette = np.zeros((256, 3), np.uint8)
+    stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette[: len(stored)] = stored
+    used = palette[[code for code, count in enumerate(image.histogram()) if count]]
+    if (used == used[:, :1]).all() and _is_shrunk_grey(used[:, 0].tolist(), is_gif):
+        return "grey", palette[codes, 0], _GREYS
+    return "palette", codes, palette
+
+
+def _is_shrunk_grey(greys: list[int], is_gif: bool) -> bool:
+    """Return whether a palette of greys came with shrinking a grey file, so that its numbers mean nothing.
+
+    GIF has no other grey. In a PNG white before black, or greys so dark that nobody could tell them apart,
+    were no one's choice.
+    """
+    is_dark = len(greys) > 1 and max(set(greys) - {255}, default=0) < SHADES_FROM and greys != [0, 255]
+    return is_gif or greys == [255, 0] or is_dark
+
+
+def _decode_colours(pixels: NDArray[np.uint8]) -> Decoded:
+    """Number the colours, which are few; equal bands are grey."""
+    red, green, blue = (pixels[..., band] for band in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return "grey", red, _GREYS
+    packed = red.astype(np.uint32) << 16 | green.astype(np.uint32) << 8 | blue
+    places = np.zeros(2**24, np.uint32)
+    places[packed] = 1
+    colours = np.flatnonzero(places)
+    places[colours] = np.arange(len(colours))
+    bands = [colours >> 16, colours >> 8 & 255, colours & 255]
+    return "colour", places[packed], np.stack(bands, 1).astype(np.uint8)
+
+
+def _count(path: Path, kind: Kind, codes: NDArray[Any], colours: NDArray[np.uint8]) -> Values:
+    counts = np.zeros(len(colours), np.int64)
+    for row in range(0, len(codes), _ROWS_COUNTED):  # counting takes eight bytes for each pixel
+        counts += np.bincount(codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
+    used = np.flatnonzero(counts).tolist()
+    shown: dict[int, Colour] = {code: tuple(colours[code].tolist()) for code in used}
+    palette_size = 0
+    if kind == "palette":
+        palette_size = int(np.flatnonzero(colours.any(1)).max(initial=-1)) + 1
+    return Values(path, kind, shown, {code: int(counts[code]) for code in used}, palette_size)
+
+
+def _in_between_frac(values: NDArray[np.int16]) -> float:
+    num_steps, num_changes = 0, 0
+    for lines in (values, values.T):
+        before, here, after = lines[:, :-2], lines[:, 1:-1], lines[:, 2:]
+        num_changes += int(np.count_nonzero(before != after))
+        steps = (before < here) & (here < after) | (before > here) & (here > after)
+        num_steps += int(np.count_nonzero(steps))
+    return num_steps / max(num_changes, 1)

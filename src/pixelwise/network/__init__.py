@@ -1,0 +1,1 @@
+"""Networks: their configurations, definitions, files and cards, and the device that runs them."""

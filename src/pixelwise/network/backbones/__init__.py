@@ -1,0 +1,49 @@
+"""Frozen backbones: networks that others trained, whose feature maps a head of ours reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixelwise.errors import ConfigError
+from pixelwise.network.backbones.backbone import TIMM, Backbone, Level, folded
+from pixelwise.network.backbones.coco import COCO, open_coco
+from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
+from pixelwise.network.backbones.efficientnet import open_efficientnet
+
+
+def backbone_names() -> tuple[str, ...]:
+    """Return the names that `open_backbone` takes, beside `timm:NAME` for any of timm's models."""
+    return (DEFAULT, *COCO)
+
+
+def open_backbone(name: str = DEFAULT, weights: Path | None = None, random_weights: bool = False) -> Backbone:
+    """Return a backbone by its name, frozen, with the weights it was published with.
+
+    `weights` is a file to read instead: safetensors or what torch saved. `random_weights` takes numbers from
+    torch's random state instead, enough to measure time and memory. Weights that are not installed are
+    downloaded once, and verified.
+
+    Raises:
+        ConfigError: there is no such backbone, or it does not read photos of any size.
+        CheckpointError: the file of weights is missing, damaged or made for another network.
+        DownloadError: the weights are not there and cannot be downloaded.
+    """
+    if weights is not None and random_weights:
+        raise ConfigError(
+            f"needed weights from a file or random ones, got both: {weights} and random weights"
+        )
+    if name == DEFAULT:
+        return open_efficientnet(weights, random_weights)
+    if name in COCO:
+        return open_coco(name, weights, random_weights)
+    if name.startswith(TIMM):
+        from pixelwise.network.backbones.timm_models import open_timm  # takes seconds to import
+
+        return open_timm(name, weights, random_weights)
+    raise ConfigError(
+        f"needed one of the backbones {', '.join(backbone_names())}, or {TIMM}NAME for a model of timm, "
+        f"got {name!r}"
+    )
+
+
+__all__ = ["DEFAULT", "Backbone", "Level", "backbone_names", "folded", "open_backbone"]

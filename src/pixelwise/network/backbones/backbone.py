@@ -1,0 +1,132 @@
+"""A frozen backbone: photos in, feature maps of several sizes out; and its copy that runs faster."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pixelwise.errors import ShapeError
+from pixelwise.network.config import Precision
+from pixelwise.network.frozen import fingerprint, freeze
+
+TIMM = "timm:"
+"""The prefix of the names of timm's models."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One of the feature maps."""
+
+    name: str
+    stride: int
+    """Pixels of the photo, down and across, that share one place of the map."""
+    channels: int
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a backbone comes from."""
+
+    name: str
+    licence: str
+    """Under which its weights may be used."""
+    source: str
+    """Whose weights they are, and what they were learned from."""
+    implementation: str = ""
+    """Whose code computes it, with its version, where that is another project's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The size and form of what a backbone reads, and of the maps that it gives."""
+
+    levels: tuple[Level, ...]
+    mean: tuple[float, float, float]
+    """Taken from red, green and blue, sRGB in [0, 1], first."""
+    std: tuple[float, float, float]
+    """The rest is divided by it."""
+    multiple: int
+    """Divides height and width of what it reads."""
+    sizes: tuple[int, ...]
+    """Short sides in pixels at which photos are best read; each size gives maps of its own."""
+    margin: int | None = None
+    """Pixels around a tile, a multiple of `multiple`, with which its features are those of the whole photo;
+    None: every place depends on the whole photo."""
+    last_stage: tuple[str, ...] = ()
+    """Prefixes of the names of the parameters that only the last level depends on; none: not known."""
+
+
+@final
+class Backbone(nn.Module):
+    """A frozen network that turns photos into feature maps.
+
+    Attributes:
+        name, licence, source, implementation: as in `About`.
+        levels, multiple, sizes, margin, last_stage: as in `Reading`.
+        checksum: fingerprint of its weights and of how it normalises, as it was opened.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, net: nn.Module, about: About, reading: Reading, weights: Path | None = None) -> None:
+        """`net` gives one map for each level from normalised photos; `weights`: a file of the user's own."""
+        super().__init__()
+        self.net = net
+        self.name, self.implementation = about.name, about.implementation
+        self.licence, self.source = about.licence, about.source
+        if weights is not None:
+            self.licence, self.source = "that of the file", f"weights from {weights.name}"
+        self.levels, self.multiple, self.sizes = reading.levels, reading.multiple, reading.sizes
+        self.margin = reading.margin
+        self.last_stage = tuple(f"net.{name}" for name in reading.last_stage)
+        self.register_buffer("centre", torch.tensor(reading.mean).view(3, 1, 1))
+        self.register_buffer("scale", torch.tensor(reading.std).view(3, 1, 1))
+        # convolutions in bf16 on a CPU take half the time in this order
+        freeze(self).to(memory_format=torch.channels_last)
+        self.checksum = fingerprint(self)
+
+    def forward(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N _ _ _"], ...]:
+        """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride).
+
+        Raises:
+            ShapeError: height or width is no multiple of `multiple`.
+        """
+        height, width = images.shape[-2:]
+        over_height, over_width = -height % self.multiple, -width % self.multiple
+        if over_height or over_width or not height * width:
+            raise ShapeError(
+                f"{self.name} needs height and width divisible by {self.multiple}, got {height} x {width}; "
+                f"read the photo at {height + over_height} x {width + over_width}"
+            )
+        normal = (images - self.centre) / self.scale
+        maps: tuple[Tensor, ...] = self.net(normal.contiguous(memory_format=torch.channels_last))
+        return maps
+
+
+def folded(backbone: Backbone, precision: Precision) -> Backbone:
+    """Return a faster copy, with batch norms folded into the convolutions before them, in `precision`.
+
+    Its maps differ by rounding only. Folded are those in an `nn.Sequential`, where one surely follows the
+    other. Source: B. Jacob et al., arXiv:1712.05877, 3.2.
+    """
+    faster = copy.deepcopy(backbone)
+    for part in faster.modules():
+        if isinstance(part, nn.Sequential):
+            for index in range(len(part) - 1):
+                conv, norm = part[index], part[index + 1]
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    part[index], part[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    if precision == "bf16":  # once; autocast would convert the weights for every photo again
+        for part in faster.modules():
+            if isinstance(part, nn.Conv2d):
+                for name, values in list(part.named_parameters(recurse=False)):
+                    setattr(part, name, nn.Parameter(values.to(torch.bfloat16), requires_grad=False))
+    return faster

@@ -1,0 +1,129 @@
+"""torchvision's networks for segmentation, up to their last layer, with the weights they learned on COCO."""
+
+from __future__ import annotations
+
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pixelwise.errors import CheckpointError, DownloadError, OutputError
+from pixelwise.files import checksum
+from pixelwise.network.backbones.backbone import About, Backbone, Level, Reading
+from pixelwise.network.backbones.weights import load_weights, read_tensors
+from pixelwise.network.tensors import first_line
+from pixelwise.progress import progress_is_shown
+
+COCO = {
+    "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
+    "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569.pth",
+    "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    "lraspp_mobilenet_v3_large": "lraspp_mobilenet_v3_large-d234d4ea.pth",
+}
+"""The files of their published weights, named by the first digits of their SHA-256."""
+_LRASPP = "lraspp_mobilenet_v3_large"
+_SERVER = "https://download.pytorch.org/models"
+_NUM_CLASSES = 21  # of COCO_WITH_VOC_LABELS_V1
+_SIZE = 520  # short side of COCO's photos in training. Source: torchvision, SemanticSegmentation
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's. Source: the same
+
+
+class DeepLab(nn.Module):
+    """A DeepLabv3 up to its last layer, `classifier.4`: 256 channels.
+
+    Source: L.-C. Chen et al., arXiv:1706.05587.
+    """
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.backbone = net.backbone
+        self.classifier = nn.Sequential(*list(net.classifier)[:-1])
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """Return one map."""
+        return (self.classifier(self.backbone(x)["out"]),)
+
+
+class LiteRASPP(nn.Module):
+    """An LR-ASPP up to its two last layers: details, and the deepest layer weighed by the whole photo.
+
+    Source: A. Howard et al., arXiv:1905.02244, section 6.4.
+    """
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.backbone, self.cbr, self.scale = net.backbone, net.classifier.cbr, net.classifier.scale
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return two maps."""
+        maps = self.backbone(x)
+        return maps["low"], self.cbr(maps["high"]) * self.scale(maps["high"])
+
+
+def open_coco(
+    name: str, weights: Path | None = None, random_weights: bool = False, server: str = _SERVER
+) -> Backbone:
+    """Return one of torchvision's networks with its weights, those of a file like it, or random ones.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or fits another network.
+        DownloadError: the weights are not there and cannot be downloaded.
+        OutputError: there is no room for them.
+    """
+    from torchvision.models import segmentation  # takes a second to import
+
+    # filling in random weights takes seconds: what is read from a file replaces them
+    with torch.device("cpu" if random_weights else "meta"):
+        # both None: without weights of its own the builder would download those of the network below
+        build = getattr(segmentation, name)
+        net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
+    if not random_weights:
+        path = weights or _downloaded(COCO[name], server)
+        tensors = read_tensors(path)
+        # an auxiliary classifier is for training only
+        wanted = {key: one for key, one in tensors.items() if not key.startswith("aux_classifier.")}
+        load_weights(net, wanted, path)
+    if name == _LRASPP:
+        levels: tuple[Level, ...] = (Level("low", 8, 40), Level("high", 16, 128))
+    else:
+        levels = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
+    reading = Reading(
+        levels=levels,
+        mean=_MEAN,
+        std=_STD,
+        multiple=levels[-1].stride,
+        sizes=(_SIZE,),
+        last_stage=("cbr", "scale") if name == _LRASPP else ("classifier",),
+    )
+    about = About(
+        name=name,
+        licence="BSD-3-Clause",
+        source="torchvision, COCO_WITH_VOC_LABELS_V1: learned from COCO's photos of the 20 classes of VOC",
+    )
+    return Backbone(LiteRASPP(net) if name == _LRASPP else DeepLab(net), about, reading, weights)
+
+
+def _downloaded(file_name: str, server: str) -> Path:
+    """Return the published weights in torch's folder of downloads, verified by the digits in their name."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path, url = folder / file_name, f"{server}/{file_name}"
+    digits = path.stem.rpartition("-")[2]
+    by_hand = f"put {file_name} into {folder}, or say where it lies with --weights FILE"
+    if not path.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), digits, progress=progress_is_shown())
+        except RuntimeError as error:  # the digits differ
+            raise DownloadError(f"{url} came damaged ({first_line(error)}); run again") from error
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            raise DownloadError(f"cannot download {url} ({first_line(error)}); {by_hand}") from error
+        except OSError as error:
+            raise OutputError(f"cannot write {path} ({first_line(error)}); set TORCH_HOME") from error
+    if not (sha256 := checksum(path)).startswith(digits):
+        raise CheckpointError(
+            f"{path} is damaged: needed a SHA-256 that starts with {digits}, got {sha256[: len(digits)]}; "
+            "delete it and run again"
+        )
+    return path

@@ -1,0 +1,189 @@
+"""Any model of timm as a backbone, with the weights timm publishes for it or those of a file.
+
+A network that shrinks the photo step by step gives a level for each of its steps from stride 4 on; one that
+keeps a single grid of patches, such as DINOv2, gives its last map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from torch import Tensor, nn
+
+from pixelwise.errors import CheckpointError, ConfigError, DownloadError
+from pixelwise.network.backbones.backbone import TIMM, About, Backbone, Level, Reading
+from pixelwise.network.backbones.weights import read_tensors
+from pixelwise.network.tensors import first_line
+
+_FINEST = 4  # stride: maps at half the photo's size take much room and say little
+_PROBED = 64  # pixels: enough for two places of the coarsest map
+_REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)  # of sizes, by models
+_ANSWER_S = 5.0
+_PUBLISHED_AS = "model.safetensors"
+
+
+class Intermediate(nn.Module):
+    """The maps inside a model of timm, by their numbers."""
+
+    def __init__(self, net: Any, indices: list[int], norm: bool) -> None:
+        super().__init__()
+        self.net, self.indices, self.norm = net, indices, norm
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return one map for each number."""
+        return tuple(
+            self.net.forward_intermediates(
+                x, indices=self.indices, norm=self.norm, output_fmt="NCHW", intermediates_only=True
+            )
+        )
+
+
+def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone:
+    """Return a model of timm with its published weights, those of a file in timm's form, or random ones.
+
+    Raises:
+        ConfigError: there is no such model, or it does not read photos of any size, or gives no maps.
+        CheckpointError: the file is missing or damaged, or fits another model.
+        DownloadError: the weights are not there and cannot be downloaded.
+    """
+    model = name.removeprefix(TIMM)
+    facts = _facts(model)
+    hub = facts.get("hf_hub_id")
+    if random_weights:
+        net = _create(model, pretrained=False)
+    elif file := weights or _downloaded_before(hub):
+        net = _load(model, file)
+    else:
+        net = _download(
+            model, f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url")
+        )
+    if not getattr(net, "feature_info", ()) or not hasattr(net, "forward_intermediates"):
+        raise ConfigError(f"{name} gives no maps of features in timm {timm.__version__}; choose another")
+    reading = _reading(net, facts)
+    indices = [int(level.name.removeprefix("map")) for level in reading.levels]
+    one_grid = len(reading.sizes) == 1
+    with contextlib.suppress(*_REFUSALS, AttributeError):
+        net.reset_classifier(0)  # what is behind the maps only takes memory
+    about = About(
+        name=name,
+        implementation=f"timm {timm.__version__}",
+        licence=facts.get("license") or "not said; see the model's page",
+        source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
+    )
+    backbone = Backbone(Intermediate(net, indices, norm=one_grid), about, reading, weights)
+    _require_any_size(backbone)
+    return backbone
+
+
+def _reading(net: Any, facts: dict[str, Any]) -> Reading:
+    """Return how a model reads photos; one grid of patches has one level, read at one size."""
+    maps = [(one["reduction"], one["num_chs"]) for one in net.feature_info]
+    one_grid = len({stride for stride, _ in maps}) == 1
+    levels = tuple(Level(f"map{i}", *map_) for i, map_ in enumerate(maps) if map_[0] >= _FINEST)
+    levels = levels[-1:] if one_grid else levels
+    native = facts["input_size"][1]
+    # the part that makes the last map, by the name that timm has for it, where that has parameters
+    last = f"{net.feature_info[-1].get('module', '')}."
+    has_last = any(parameter.startswith(last) for parameter, _ in net.named_parameters())
+    return Reading(
+        levels=levels,
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        multiple=math.lcm(*(level.stride for level in levels)),
+        sizes=(native,) if one_grid else (native, 2 * native),
+        last_stage=(f"net.{last[:-1]}",) if has_last else (),
+    )
+
+
+def _facts(model: str) -> dict[str, Any]:
+    """Return what timm knows of one of its models, or raise a ConfigError."""
+    if not timm.is_model(model):
+        similar = timm.list_models(f"*{model.partition('.')[0]}*")[:5]
+        near = f"; it has {', '.join(similar)}" if similar else ""
+        raise ConfigError(f"needed {TIMM} and the name of a model of timm, got {TIMM + model!r}{near}")
+    try:
+        configured = timm.get_pretrained_cfg(model)
+    except RuntimeError as error:  # there is no such tag
+        architecture = model.partition(".")[0]
+        there = ", ".join(TIMM + name for name in timm.list_pretrained(f"{architecture}.*"))
+        raise ConfigError(
+            f"timm has no weights {TIMM}{model}; of {architecture} it has {there or 'none'}"
+        ) from error
+    if configured is None:
+        raise ConfigError(f"timm does not say how {TIMM}{model} reads photos; choose another model")
+    facts: dict[str, Any] = configured.to_dict()
+    return facts
+
+
+def _create(model: str, **options: Any) -> Any:
+    """Create a model, with the option to read photos of any size that some models need and others lack."""
+    any_size: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}
+    for option, value in any_size.items():
+        try:
+            return timm.create_model(model, **options, **{option: value})
+        except TypeError as error:
+            if option not in str(error):  # then it is another error than having no such option
+                raise
+    return timm.create_model(model, **options)
+
+
+def _load(model: str, path: Path) -> Any:
+    """Create a model with a file's weights, which timm translates where another project named them."""
+    tensors = read_tensors(path)
+    try:
+        net = _create(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors})
+    except Exception as error:  # each model has a translator of its own, which fails in its own way
+        raise CheckpointError(
+            f"{path} does not fit {TIMM}{model} ({first_line(error)}); give the file that was made for it"
+        ) from error
+    net.pretrained_cfg = net.default_cfg = {}  # they would hold the file's tensors a second time
+    return net
+
+
+def _downloaded_before(hub: str | None) -> Path | None:
+    """Return the weights of an earlier download; timm would first ask the network, for most of a minute."""
+    found = try_to_load_from_cache(hub, _PUBLISHED_AS) if hub else None
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(model: str, url: str | None) -> Any:
+    if not url:
+        raise CheckpointError(f"timm publishes no weights for {model}; give a file with --weights FILE")
+    try:
+        # first a quick question whether there is a network: timm itself would ask again and again
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S).close()
+        with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
+            return _create(model, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        raise DownloadError(
+            f"cannot download {url} ({first_line(error)}); "
+            "fetch that file on another machine and give it with --weights FILE"
+        ) from error
+
+
+@torch.no_grad()
+def _require_any_size(backbone: Backbone) -> None:
+    """Refuse a model whose maps of a small photo, wider than high, have other shapes than it says."""
+    multiple = backbone.multiple
+    height = math.ceil(_PROBED / multiple) * multiple
+    width = height + multiple
+    needed = [(one.channels, height // one.stride, width // one.stride) for one in backbone.levels]
+    try:
+        found: object = [tuple(one.shape[1:]) for one in backbone(torch.zeros(1, 3, height, width))]
+    except _REFUSALS as error:
+        found = first_line(error)
+    if found != needed:
+        raise ConfigError(
+            f"{backbone.name} does not read photos of any size: needed maps {needed} of a photo of "
+            f"{height} x {width}, got {found}; choose a convolutional network or DINOv2"
+        )

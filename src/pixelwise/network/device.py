@@ -1,0 +1,115 @@
+"""Devices, precision, threads and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import platform
+import threading
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from pixelwise.errors import ConfigError
+from pixelwise.network.config import Device, Precision
+
+_WORTH_IT = 1.15  # bf16 gives up 16 bits of mantissa; it has to pay more than noise
+
+
+def choose_device(device: Device) -> torch.device:
+    """Return the device asked for; for "auto" a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU was asked for and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise ConfigError("device cuda needs a GPU that torch can use, and there is none; use --device cpu")
+    return torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+
+
+def choose_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
+    """Return fp32 or bf16, and the reason in words.
+
+    "auto" times one convolution both ways, which takes some 20 ms: whether bf16 pays depends on the
+    processor's matrix instructions, and a list of processors would rot.
+    """
+    if precision != "auto":
+        return precision, f"{precision}: as asked"
+    ratio = _convolution_s(torch.float32, device) / _convolution_s(torch.bfloat16, device)
+    choice: Precision = "bf16" if ratio > _WORTH_IT else "fp32"
+    reason = f"a 64-filter convolution takes {ratio:.2f} times as long in fp32 as in bf16 here"
+    return choice, f"{choice}: {reason}"
+
+
+def _convolution_s(dtype: torch.dtype, device: torch.device, repeats: int = 5) -> float:
+    x = torch.ones(16, 64, 16, 16, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(64, 64, 3, 3, dtype=dtype, device=device)
+    times_s = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1).sum().item()
+        times_s.append(time.perf_counter() - start)
+    return min(times_s[1:])  # noise only ever adds
+
+
+def compute_in(precision: Precision, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Compute convolutions and matrix products in `precision`; sums that need more stay in fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory this process (on a GPU: the device) ever held."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # which Windows lacks
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def processor_name() -> str:
+    """Return the processor's model name, or its architecture where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def give_back_memory() -> None:
+    """Return memory that is free within this process to the system, where its C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class _OneThread:
+    """Context in which torch computes in one thread; may be entered by several threads, and nested.
+
+    Reading, painting and encoding keep three threads busy by themselves. Painting and small networks take
+    steps of a tenth of a millisecond; sharing one among threads costs up to 8 ms on a busy machine.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.num_inside, self.num_threads = threading.Lock(), 0, 0
+        self.own = threading.local()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.num_inside == 0:
+                self.num_threads = torch.get_num_threads()
+            self.num_inside += 1
+            self.own.depth = getattr(self.own, "depth", 0) + 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.num_inside -= 1
+            self.own.depth -= 1
+            if self.own.depth == 0:
+                torch.set_num_threads(self.num_threads)
+
+
+ONE_THREAD = _OneThread()

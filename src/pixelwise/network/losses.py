@@ -1,0 +1,80 @@
+"""Losses that training minimises, and the weights of classes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor
+
+from pixelwise.colour.palette import IGNORE, SoftLabels
+from pixelwise.colour.shapes import Labels, Logits
+
+
+def cross_entropy(
+    logits: Logits,
+    labels: Labels | UInt8[Tensor, "N H W"],
+    *,
+    weights: Float[Tensor, " K"] | None = None,
+    reduction: str = "mean",
+) -> Float[Tensor, ""]:
+    """Return the mean (or sum) cross-entropy of the labelled pixels, in nats.
+
+    Pixels labelled IGNORE count for nothing, others by the `weights` of their classes. The classes are moved
+    last before the softmax: beside each other in memory they are summed several times as fast, and with
+    channels-last logits that costs no copy.
+    """
+    flat = logits.permute(0, 2, 3, 1).flatten(0, 2)
+    flat = flat if flat.dtype == torch.float64 else flat.float()
+    return F.cross_entropy(
+        flat,
+        labels.flatten().long(),
+        None if weights is None else weights.to(flat.dtype),
+        ignore_index=IGNORE,
+        reduction=reduction,
+    )
+
+
+def soft_cross_entropy(
+    logits: Logits, labels: SoftLabels, *, weights: Float[Tensor, " K"] | None = None
+) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy between the pixels' shares of the classes and the logits, in nats.
+
+    A pixel counts as much as the `weights` of its classes, each by its share. Source: R. Zhang, P. Isola,
+    A. Efros, arXiv:1603.08511, equation 2.
+    """
+    log_probs = logits.float().log_softmax(1).gather(1, labels.classes)
+    loss = -(labels.shares * log_probs).sum(1)
+    if weights is not None:
+        loss = loss * (labels.shares * weights.to(loss)[labels.classes]).sum(1)
+    return loss.mean()
+
+
+def class_weights(
+    labels: Iterable[UInt8[Tensor, "..."]], num_classes: int, rebalance: float
+) -> Float[Tensor, " K"] | None:
+    """Return `weights_of` the pixels of some labels, read one after another; None for `rebalance` 0."""
+    return weights_of(class_counts(labels, num_classes), rebalance) if rebalance else None
+
+
+def class_counts(labels: Iterable[UInt8[Tensor, "..."]], num_classes: int) -> Float64[Tensor, " K"]:
+    """Return the number of pixels of each class."""
+    counts = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:num_classes] for one in labels]
+    return torch.stack(counts).sum(0).double()
+
+
+def weights_of(counts: Float64[Tensor, " K"], rebalance: float) -> Float[Tensor, " K"]:
+    """Return weights that make rare classes count more, of mean 1 over all pixels.
+
+    With p the frequencies of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
+    `rebalance`, above 0 and at most 1. Unweighted, most pixels of photographs are nearly grey, and so is the
+    safest guess.
+
+    Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, equation 4, whose lambda is 1 - r.
+    """
+    freqs = counts / counts.sum()
+    weights = 1 / ((1 - rebalance) / len(counts) + rebalance * freqs).clamp_min(1e-9)
+    weights[counts == 0] = 0  # or a class that is never seen would have all the weight
+    return (weights / (freqs * weights).sum()).float()

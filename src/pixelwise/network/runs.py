@@ -1,0 +1,344 @@
+"""Run folders, checkpoints and models on disk: safetensors and JSON, never pickle.
+
+A run folder holds
+
+* ``run.json``: configuration, versions, data checksum, and the reasons for what was chosen automatically;
+* ``metrics.jsonl``: one line per epoch;
+* ``checkpoint.safetensors``: weights and optimiser state, from which a run goes on bit for bit;
+* ``samples.safetensors``: a few validation pictures, so that the run can be shown without its data;
+* ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights);
+* ``report.html`` and ``card.md``, which `pixelwise.report` makes of these.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+from torch.nn.functional import pad
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Grey
+from pixelwise.errors import CheckpointError, ConfigError, LabelError
+from pixelwise.files import checksum, write_text
+from pixelwise.network.cards import SHIPPED, check_weights, shipped_models, weights_path
+from pixelwise.network.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
+from pixelwise.network.device import processor_name
+from pixelwise.network.models import Network, build
+from pixelwise.network.tensors import first_line, read_tensors, write_tensors
+
+MODEL = "model.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+SAMPLES = "samples.safetensors"
+MANIFEST = "run.json"
+METRICS = "metrics.jsonl"
+DEFAULT_MODEL = "photo"
+Row = dict[str, Any]
+"""One epoch's line of metrics.jsonl: `_METRICS_KEYS`, and in `losses` those of pieces of the epoch."""
+SIZES = range(8, 1025)
+"""Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
+_NUM_SAMPLES = 8
+_METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "train_seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A network with its palette, ready to predict."""
+
+    name: str  # a shipped model's, or the path it was read from
+    net: Network  # in evaluation mode
+    config: NetConfig
+    palette: Palette
+    size: int  # short side in pixels at which the network reads a photo
+    checksum: str  # SHA-256 of the file
+
+    @torch.inference_mode()
+    def logits(self, grey: Grey) -> Float32[Tensor, "N K h w"]:
+        """Return the logits of grey pictures of any size, on the CPU, at that size over `out_stride`.
+
+        At the lower and right border pixels repeat until the network's stride divides height and width.
+        """
+        height, width = grey.shape[-2:]
+        padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
+        device = next(self.net.parameters()).device
+        logits: Tensor = self.net(pad(grey.to(device), padding, mode="replicate"))
+        rows, columns = (-(-side // self.net.out_stride) for side in (height, width))
+        return logits[..., :rows, :columns].float().cpu()
+
+
+def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
+    """Write a model as one file that describes itself.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    described = {"name": NET_NAMES[type(config)]} | asdict(config)
+    about = {"net": described, "palette": palette.to_dict(), "size": size}
+    write_tensors(path, dict(net.state_dict()), about)
+
+
+def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
+    """Open a shipped model by its name, or a run folder or model file by its path.
+
+    Raises:
+        CheckpointError: there is no such model, or the file is damaged or foreign.
+    """
+    path = _find_model(str(name_or_path))
+    sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
+    tensors, about = read_tensors(path)
+    if "kind" in about:  # which models do not say
+        raise CheckpointError(
+            f"needed a model, got the {about['kind']} {name_or_path}: segment, evaluate and export take "
+            f"heads; models are {', '.join(shipped_models())}, runs and what train wrote"
+        )
+    try:
+        config = net_from_dict(about["net"])
+        palette, size = Palette.from_dict(about["palette"]), about["size"]
+        _require_agreement(config, palette, size)
+        net = _load(config, tensors)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, ConfigError, LabelError) as error:
+        raise CheckpointError(
+            f"{path} holds no model of ours ({first_line(error)}); give a run, a model file or one of "
+            f"{', '.join(shipped_models())}"
+        ) from error
+    net.eval().requires_grad_(False)
+    return Model(name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256)
+
+
+def _require_agreement(config: NetConfig, palette: Palette, size: object) -> None:
+    """Refuse parts that are each right and do not belong together."""
+    if config.num_colours != palette.num_classes:
+        raise ConfigError(
+            f"its network has {config.num_colours} classes, its palette {palette.num_classes} colours"
+        )
+    if config.num_in_channels != 1:
+        raise ConfigError(f"its network reads {config.num_in_channels} channels, a grey picture has 1")
+    if type(size) is not int or size not in SIZES:
+        raise ConfigError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
+
+
+def _load(config: NetConfig, tensors: dict[str, Tensor]) -> Network:
+    with torch.device("meta"):  # memory is taken only once the weights are known to fit
+        net = build(config)
+    needed, found = ({name: (t.shape, t.dtype) for name, t in d.items()} for d in (net.state_dict(), tensors))
+    if wrong := sorted(name for name in needed | found if needed.get(name) != found.get(name)):
+        raise ConfigError(f"its weights do not fit its network: {', '.join(wrong[:3])}")
+    net.to_empty(device="cpu").load_state_dict(tensors)
+    return net
+
+
+def _find_model(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    for candidate in (weights_path(name_or_path), path / MODEL, path):
+        if candidate.is_file():
+            return candidate
+    if (path / CHECKPOINT).is_file():
+        raise CheckpointError(f"{path} holds an unfinished run; finish it: {resume_command(path)}")
+    raise CheckpointError(
+        f"needed a model, but {name_or_path} is neither a run folder, a model file, nor one of: "
+        f"{', '.join(shipped_models())}"
+    )
+
+
+@dataclass(kw_only=True)
+class Checkpoint:
+    """The state of a run between two steps."""
+
+    config: RunConfig
+    digest: str  # of the training data
+    step: int  # steps done
+    train_seconds: float
+    precision: Precision  # kept since another would not go on bit for bit
+    tensors: dict[str, Tensor]  # weights, optimiser state and the epoch's losses
+
+    def __post_init__(self) -> None:
+        step = type(self.step) is int and 0 <= self.step < 2**63
+        known = isinstance(self.digest, str) and self.precision in get_args(Precision)
+        if not (step and known and _is_number(self.train_seconds)):
+            raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with an interrupted run."""
+    return shlex.join(["pixelwise", "train", "--resume", "--out", str(folder)])
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the state of a run in one atomic step.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {name: value for name, value in vars(checkpoint).items() if name not in ("tensors", "config")}
+    write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the state of a run.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or foreign.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise CheckpointError(
+            f"needed an interrupted run to resume, but {folder} has no {CHECKPOINT}; leave out --resume"
+        )
+    tensors, about = read_tensors(path)
+    try:
+        config = RunConfig.from_dict(about.pop("config"))
+        known: dict[str, Any] = {one.name: about[one.name] for one in fields(Checkpoint) if one.name in about}
+        return Checkpoint(config=config, tensors=tensors, **known)  # older ones hold more
+    except (KeyError, TypeError, ConfigError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint of ours ({first_line(error)}); start the run anew"
+        ) from error
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with `prefix` and a dot, without it."""
+    return {
+        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What run.json holds: all it takes to repeat the run."""
+
+    config: RunConfig
+    data_sha256: str  # of the training data
+    reasons: dict[str, str]  # why what was automatic came out as it did
+    versions: dict[str, str]
+    machine: dict[str, str]  # processor, threads, Python
+    notes: tuple[str, ...] = ()  # about the pictures, such as files left out
+    num_images: tuple[int, int] = (0, 0)  # to train and to validate on; 0 in runs of earlier versions
+
+
+def write_manifest(
+    folder: Path,
+    config: RunConfig,
+    digest: str,
+    reasons: dict[str, str],
+    notes: Sequence[str] = (),
+    num_images: tuple[int, int] = (0, 0),
+) -> None:
+    """Write run.json.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    manifest = {
+        "config": config.to_dict(),
+        "data_sha256": digest,
+        "num_images": list(num_images),
+        "notes": list(notes),
+        "reasons": reasons,
+        "versions": {name: version(name) for name in ("pixelwise", "torch", "numpy")},
+        "machine": {
+            "processor": processor_name(),
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+        },
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read run.json.
+
+    Raises:
+        CheckpointError: the folder holds no run, or its file is damaged.
+    """
+    try:
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tables = {
+            name: {str(key): str(value) for key, value in values[name].items()}
+            for name in ("reasons", "versions", "machine")
+        }
+        num_train, num_val = (int(num) for num in values.get("num_images", (0, 0)))
+        return Manifest(
+            config=RunConfig.from_dict(values["config"]),
+            data_sha256=str(values["data_sha256"]),
+            notes=tuple(str(note) for note in values.get("notes", [])),
+            num_images=(num_train, num_val),
+            **tables,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
+        raise CheckpointError(
+            f"{folder} holds no run: {MANIFEST} is missing or damaged; give the folder that --out named"
+        ) from error
+
+
+def write_samples(folder: Path, images: Tensor) -> None:
+    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
+    write_tensors(folder / SAMPLES, {"images": images[index]}, {})
+
+
+def read_samples(folder: Path) -> Tensor:
+    """Read the pictures that `write_samples` kept, uint8 (n, 3, H, W).
+
+    Raises:
+        CheckpointError: there are none, or the file is damaged or foreign.
+    """
+    tensors, _ = read_tensors(folder / SAMPLES)
+    images = tensors.get("images", torch.empty(0))
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")
+    return images
+
+
+def append_metrics(folder: Path, row: Row) -> None:
+    """Add one epoch's line to metrics.jsonl."""
+    with (folder / METRICS).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """Read the epochs of a run so far.
+
+    Raises:
+        CheckpointError: the folder holds no run, or its file is damaged.
+    """
+    path, rows = folder / METRICS, []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder} holds no run: {METRICS} is missing or no text") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            break  # a line cut off by a kill; the epoch is done again
+        losses = row.get("losses", []) if isinstance(row, dict) else None
+        if not isinstance(losses, list) or not all(map(_is_number, [*map(row.get, _METRICS_KEYS), *losses])):
+            needed = f"the numbers {', '.join(_METRICS_KEYS)}"
+            raise CheckpointError(f"{path} is damaged: line {number} needs {needed}; start the run anew")
+        rows.append(row)
+    return rows
+
+
+def cut_metrics(folder: Path, num_steps: int) -> None:
+    """Drop the lines of what came after the first `num_steps`, which a resumed run does again."""
+    rows = read_metrics(folder) if (folder / METRICS).is_file() else []
+    kept = (json.dumps(row) + "\n" for row in rows if row["step"] <= num_steps)
+    write_text(folder / METRICS, "".join(kept))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value from JSON is a number, and none of more digits than a float takes."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)

@@ -1,0 +1,167 @@
+"""A folder of colour photos as a data set: grey, sepia and equal photos left out, some held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from pixelwise.errors import ConfigError, DataError, PhotoError
+from pixelwise.files import checksum
+from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
+from pixelwise.photos.duplicates import coarse_colours, same_photos
+from pixelwise.photos.find import Failure, find_photos
+from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.pictures import Pictures, gather
+from pixelwise.photos.tone import is_grey, is_sepia
+from pixelwise.progress import progress
+
+_VAL_FRAC = 0.1
+_LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
+_THUMBNAIL_SIDE = 64  # pixels on the short side: enough to tell grey, sepia and equal photos
+_FEWEST = 5  # photos, to hold one out
+_MOST_HELD_OUT = 60
+
+Picture = UInt8[Tensor, "3 H W"]
+
+
+@dataclass(frozen=True)
+class ColourDataset:
+    """Different photos in colour."""
+
+    train: tuple[Path, ...]
+    """To learn from."""
+    held_out: tuple[Path, ...]
+    """To score on: a fifth of all, 60 at most; none of fewer than 5."""
+    notes: tuple[str, ...]
+    """On each photo that was left out."""
+
+
+def open_colour_folder(folder: Path) -> ColourDataset:
+    """Find the colour photos in a folder and those below it; of equal ones the first is taken.
+
+    Their contents decide which are held out, so that they stay the same under other names.
+
+    Raises:
+        DataError: there is no such folder, or no photo in colour in it.
+    """
+    photos, notes = _read_folder(folder, _thumbnail)
+    if not photos:
+        raise DataError(f"needed photos in colour to learn from in {folder}, got none{_reasons(notes)}")
+    num = min(_MOST_HELD_OUT, len(photos) // _FEWEST)
+    held_out = {one.path for one in sorted(photos, key=lambda one: one.checksum)[:num]}
+    paths = [one.path for one in photos]
+    shots = tuple(path for path in paths if path not in held_out)
+    return ColourDataset(shots, tuple(path for path in paths if path in held_out), tuple(notes))
+
+
+def load_folder(folder: Path, size: int) -> Pictures:
+    """Load the colour photos in a folder and those below it, each cut to size x size around its centre.
+
+    A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
+    so it stays where it is when others come or its name changes. The order is that of the paths.
+
+    Raises:
+        ConfigError: the size is not positive.
+        DataError: there is no such folder, or fewer than two different colour photos in it can be read.
+    """
+    if size < 1:
+        raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
+    photos, notes = _read_folder(folder, lambda photo: read_square(photo, size))
+    ordered = sorted({one.checksum for one in photos})
+    low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
+    held_out = (low or set(ordered[:1])) - set(ordered[-1:])
+    train = [one.picture for one in photos if one.checksum not in held_out]
+    val = [one.picture for one in photos if one.checksum in held_out]
+    if not train or not val:
+        got = f"{len(photos)}{_reasons(notes)}"
+        raise DataError(f"needed at least 2 different photos in colour in {folder}, got {got}")
+    return gather(f"folder:{folder}", torch.stack(train), torch.stack(val), tuple(notes))
+
+
+def read_square(photo: Photo, size: int) -> UInt8[Tensor, "3 size size"]:
+    """Read a photo upright, scaled to cover size x size and cut around its centre.
+
+    Raises:
+        PhotoError: it is damaged, or much longer than wide.
+    """
+    short, long = sorted((photo.height, photo.width))
+    if long > _LONGEST * short:
+        found = f"{photo.width} x {photo.height}"
+        raise PhotoError(
+            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {found}"
+        )
+    height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
+    row, column = (height - size) // 2, (width - size) // 2
+    square = photo.thumbnail(height, width)[:, row : row + size, column : column + size]
+    return photo.upright(square).contiguous()
+
+
+def _thumbnail(photo: Photo) -> Picture:
+    return read_view(photo, WHOLE, *reading_size(*photo.upright_size, _THUMBNAIL_SIDE, 1)).contiguous()
+
+
+@dataclass(frozen=True)
+class _ColourPhoto:
+    path: Path
+    checksum: str
+    picture: Picture
+    ratio: float
+    """Height over width of the whole photo."""
+
+
+def _read_folder(folder: Path, read: Callable[[Photo], Picture]) -> tuple[list[_ColourPhoto], list[str]]:
+    """Read the different colour photos, in the order of their paths, and note what was left out and why."""
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "not there"
+        raise DataError(f"needed a folder of colour photos, {folder} is {what}")
+    found, failures = find_photos([str(folder)], recursive=True)
+    if not found:
+        raise DataError(failures[0].error)
+    photos: list[_ColourPhoto] = []
+    with progress("reading photos", len(found)) as advance, ThreadPoolExecutor() as pool:
+        for one in pool.map(lambda path: _try_photo(path, read), sorted(one.path for one in found)):
+            advance(1, "")
+            if isinstance(one, Failure):
+                failures.append(one)
+            else:
+                photos.append(one)
+    unfit = _unfit(photos)
+    notes = [f"left out {failure.error}" for failure in failures] + list(unfit.values())
+    return [one for one in photos if one.path not in unfit], notes
+
+
+def _try_photo(path: Path, read: Callable[[Photo], Picture]) -> _ColourPhoto | Failure:
+    try:
+        photo = open_photo(path)
+        picture = read(photo)
+        height, width = photo.upright_size
+        return _ColourPhoto(path, checksum(path), picture, height / width)
+    except Exception as error:  # whatever one photo does to a library, the others are read
+        return Failure.of(path, error)
+
+
+def _unfit(photos: Sequence[_ColourPhoto]) -> dict[Path, str]:
+    """Return a note on each photo without colours, and on all but the earliest of equal ones."""
+    notes = {}
+    for one in photos:
+        if is_grey(one.picture) or is_sepia(one.picture):
+            tone = "grey" if is_grey(one.picture) else "in sepia"
+            notes[one.path] = f"left out {one.path}: it is {tone}"
+    kept = [one for one in photos if one.path not in notes]
+    if kept:
+        colours = torch.stack([coarse_colours(one.picture) for one in kept])
+        ratios = torch.tensor([one.ratio for one in kept])
+        for first, second in same_photos(colours, ratios):
+            path = kept[second].path
+            notes.setdefault(path, f"left out {path}: it is the same photo as {kept[first].path}")
+    return notes
+
+
+def _reasons(notes: Sequence[str]) -> str:
+    return f": {'; '.join(notes[:3])}{'; ...' if len(notes) > 3 else ''}" if notes else ""

@@ -1,0 +1,256 @@
+"""Figures of training runs and of evaluations, drawn with matplotlib."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, UInt8
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy import ndarray
+from torch import Tensor
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Bytes
+from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
+from pixelwise.evaluate.intervals import Interval
+from pixelwise.network.runs import Row
+
+_DPI = 160
+_FEW = 3  # epochs, within which most is learned: their pieces say more than their means
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of a drawing. Source of `train` and `val`: M. Okabe, K. Ito, "Color universal design", 2008."""
+
+    text: str
+    grid: str
+    train: str
+    val: str
+
+
+ON_LIGHT = Ink(text="#1d1d1f", grid="#dcdce0", train="#d55e00", val="#0072b2")
+ON_DARK = Ink(text="#e6e6ea", grid="#3a3a40", train="#e69f00", val="#56b4e9")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure."""
+
+    figure: Figure
+    ink: Ink
+
+    def png(self) -> bytes:
+        """Return it as PNG on white."""
+        return self._saved(format="png", dpi=_DPI, facecolor="white")
+
+    def svg(self) -> str:
+        """Return it as SVG on a clear ground, letters as outlines; equal figures give equal text."""
+        return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode()
+
+    def _saved(self, **options: Any) -> bytes:
+        content = io.BytesIO()
+        with styled(self.ink):  # places are settled while saving
+            self.figure.savefig(content, **options)
+        return content.getvalue()
+
+
+def draw_curves(rows: Sequence[Row], ink: Ink = ON_LIGHT) -> Drawing:
+    """Draw loss and accuracy by epoch beside each other."""
+    with styled(ink):
+        figure = new_figure(10, 3.8)
+        left, right = figure.subplots(1, 2)
+        _draw_loss(left, rows, ink)
+        _draw_curve(right, rows, "val_accuracy", ink.val, "validation")
+        right.set_title("Validation pixels in the right class, %", loc="left")
+    return Drawing(figure, ink)
+
+
+def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
+    """Draw the training loss within the epochs, if these are few, and the validation loss after each."""
+    pieces = [
+        (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
+        for row in rows
+        for index, loss in enumerate(row.get("losses", []))
+    ]
+    if pieces and len(rows) <= _FEW:
+        axes.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
+    else:
+        _draw_curve(axes, rows, "train_loss", ink.train, "training")
+    _draw_curve(axes, rows, "val_loss", ink.val, "validation")
+    if pieces and len(rows) <= _FEW:
+        axes.set_xlim(0, len(rows) * 1.2)  # room for the value of a single epoch
+        axes.margins(y=0.08)
+    axes.set_title("Loss, nats per pixel", loc="left")
+    axes.legend(frameon=False)
+
+
+def _draw_curve(axes: Axes, rows: Sequence[Row], column: str, colour: str, label: str) -> None:
+    """Draw a line; with points on it while they are few, which also shows a single epoch."""
+    epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
+    marker = "o" if len(epochs) <= 30 else ""
+    axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4, linewidth=1.8)
+    if len(epochs) == 1:
+        point = (epochs[0], values[0])
+        axes.annotate(f"{values[0]:.4g}", point, (8, -3), textcoords="offset points", color=colour)
+        axes.margins(y=0.6)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def draw_reliability(
+    bins: Float64[ndarray, "3 B"], ink: Ink, mended: Float64[ndarray, "3 B"] | None = None
+) -> Drawing:
+    """Draw the share of right pixels by confidence, of `scores.calibration_bins`.
+
+    `mended` are the bins of the same pixels after a temperature, drawn beside.
+    """
+    with styled(ink):
+        figure = new_figure(4.6, 4.2)
+        axes = figure.subplots()
+        # of K classes the likeliest has 1 / K or more
+        least = np.floor(10 * (bins[1] / bins[0].clip(1))[bins[0] > 0].min()) / 10
+        axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
+        if mended is not None:
+            _draw_bins(axes, mended, ink.train, "after temperature")
+        _draw_bins(axes, bins, ink.val, "as it is")
+        axes.set_xlim(least - 0.02, 1.03)
+        axes.set_xlabel("how sure it is")
+        axes.set_title("Share of pixels that are right", loc="left")
+        if mended is not None:
+            axes.legend(frameon=False)
+    return Drawing(figure, ink)
+
+
+def _draw_bins(axes: Axes, bins: Float64[ndarray, "3 B"], colour: str, label: str) -> None:
+    """Draw a line through the bins that have pixels, with larger dots for more of them."""
+    number, sure, right = bins[:, bins[0] > 0]
+    axes.plot(sure / number, right / number, color=colour, linewidth=1.8, label=label)
+    sizes = 12 + 220 * (number / number.max()) ** 0.5
+    axes.scatter(sure / number, right / number, s=sizes, color=colour, alpha=0.75, linewidths=0)
+
+
+def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) -> Drawing:
+    """Draw mean intersection over union by the number of photos learned from, with its interval as a band."""
+    with styled(ink):
+        figure = new_figure(5.6, 3.8)
+        axes = figure.subplots()
+        lows, values, highs = ([getattr(one, name) for one in scores] for name in ("low", "value", "high"))
+        axes.fill_between(shots, lows, highs, color=ink.val, alpha=0.2, linewidth=0)
+        axes.plot(shots, values, color=ink.val, marker="o", markersize=4, linewidth=1.8)
+        axes.set_xscale("log")
+        axes.set_xticks(shots, [str(num) for num in shots])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("photos learned from")
+        axes.set_title("Mean intersection over union", loc="left")
+    return Drawing(figure, ink)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row of a picture figure: what it shows, and the pictures beside each other."""
+
+    title: str
+    pixels: UInt8[ndarray, "H W 4"]
+
+
+def compare(
+    palette: Palette,
+    images: Bytes,
+    logits: Float[Tensor, "N K h w"],
+    temperature: float,
+    saturation: float = 1.0,
+) -> list[Strip]:
+    """Return rows of grey, truth, truth in the palette's colours, and prediction; one column per picture.
+
+    The temperature is that of `Palette.chroma`, the saturation a factor on its result, which is enlarged if
+    the logits are smaller than the pictures; a palette in `rgb` shows each pixel's likeliest class instead.
+    """
+    grey, labels = palette.read_grey(images), palette.encode(images)
+    if palette.space == "ab":
+        luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
+        guessed = F.interpolate(
+            palette.chroma(logits, temperature) * saturation, luminance.shape[1:], mode="bilinear"
+        )
+        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), guessed)
+        shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
+    else:
+        shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
+    return [
+        Strip("Grey, as the network reads it", beside(shown)),
+        Strip("Truth", beside(images / 255)),
+        Strip(f"Truth in the {palette.num_classes} colours to choose from", beside(classes)),
+        Strip("Prediction", beside(predicted)),
+    ]
+
+
+def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
+    """Return pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
+    num, _, height, width = images.shape
+    row = np.zeros((height, num * (width + gap) - gap, 4), np.uint8)
+    codes = (images.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    for index, picture in enumerate(codes):
+        column = index * (width + gap)
+        row[:, column : column + width, :3] = picture
+        row[:, column : column + width, 3] = 255
+    return row
+
+
+def draw_strips(strips: Sequence[Strip]) -> Drawing:
+    """Draw strips below each other with their titles, enlarged so that single pixels are seen."""
+    height, width = strips[0].pixels.shape[:2]
+    with styled(ON_LIGHT):
+        figure = new_figure(10, len(strips) * (10 * height / width + 0.35))
+        for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
+            axes.imshow(strip.pixels, interpolation="nearest")
+            axes.set_title(strip.title, loc="left")
+            axes.set_axis_off()
+    return Drawing(figure, ON_LIGHT)
+
+
+def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
+    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width).
+
+    Source of the colours, which are even for eyes with any colour vision: J. Nunez, C. Anderton, R. Renslow,
+    PLOS ONE 13(7), 2018.
+    """
+    even = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
+    large = F.interpolate(even[None, None], size, mode="bilinear")[0, 0]
+    codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](large.numpy(), bytes=True)[..., :3]
+    return codes
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches, outside pyplot's global state; draw upon it within `styled`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def styled(ink: Ink) -> contextlib.AbstractContextManager[None]:
+    """Return a context with our style, whatever the user's own settings of matplotlib are."""
+    settings = matplotlib.rcParamsDefault | {
+        "font.size": 11,
+        "axes.titlesize": 12,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": ink.grid,
+        "axes.edgecolor": ink.grid,
+        "svg.hashsalt": "pixelwise",  # equal drawings give equal files
+    }
+    settings |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), ink.text)
+    settings.pop("backend")  # another program's windows stay as they are
+    return matplotlib.rc_context(settings)

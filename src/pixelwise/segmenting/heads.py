@@ -1,0 +1,204 @@
+"""Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
+
+A head is a few thousand numbers. Its file names the backbone and the checksum of its weights, so that a head
+is never put on features it was not learned from. Where parts of the backbone learned too, the file holds
+these, millions of numbers, and no others.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixelwise.errors import CheckpointError, LabelError
+from pixelwise.labels.class_names import ClassNames
+from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
+from pixelwise.network.frozen import fingerprint
+from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
+from pixelwise.segmenting.objective import Weights
+
+_KIND = "head"
+_INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
+_LARGEST = 2**15  # pixels of a short side
+_MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A linear head on a backbone as it was published, or with parts that learned along."""
+
+    name: str
+    """A shipped head's name, or the path it was read from."""
+    classes: ClassNames
+    weights: Weights
+    backbone: str
+    """Name of the backbone, as `open_backbone` takes it."""
+    backbone_checksum: str
+    """SHA-256 of the backbone's weights before any learned."""
+    sizes: tuple[int, ...]
+    """Short sides in pixels at which photos are read; the head reads the features of all together."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """How it was learned, for people: data, ridge, gradient norm, scores, certificate."""
+    changed: dict[str, Tensor] = field(default_factory=dict)
+    """The backbone's parameters that learned along, by name."""
+    changed_checksum: str = ""
+    """SHA-256 of the backbone with these; empty where none learned."""
+
+    def knows(self, digest: str) -> bool:
+        """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
+        return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of its numbers."""
+        return sum(one.nbytes for one in (self.weights.weight, self.weights.bias, *self.changed.values()))
+
+    def require(self, backbone: Backbone) -> None:
+        """Refuse a backbone that the head was not learned on.
+
+        Raises:
+            CheckpointError: it is another one, or has other weights.
+        """
+        if backbone.checksum != self.backbone_checksum:
+            raise CheckpointError(
+                f"the head {self.name} was learned on {self.backbone} with weights "
+                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
+                + (
+                    "give the weights it was learned on, or learn it anew"
+                    if backbone.name == self.backbone
+                    else "run heads on different backbones apart"
+                )
+            )
+
+    def dress(self, backbone: Backbone) -> Backbone:
+        """Return the backbone that the head reads: the given one, or a copy with what learned along.
+
+        Raises:
+            CheckpointError: the head was learned on another backbone, or the parts are not as they were.
+        """
+        self.require(backbone)
+        if not self.changed:
+            return backbone
+        dressed = copy.deepcopy(backbone)
+        tensors = dict(dressed.named_parameters())
+        shapes = {name: one.shape for name, one in self.changed.items()}
+        if any(name not in tensors or tensors[name].shape != shape for name, shape in shapes.items()):
+            raise CheckpointError(
+                f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
+            )
+        with torch.no_grad():
+            for name, one in self.changed.items():
+                tensors[name].copy_(one)
+        dressed.checksum = fingerprint(dressed)
+        if dressed.checksum != self.changed_checksum:
+            raise CheckpointError(
+                f"the head {self.name} is damaged: with its weights {self.backbone} has the checksum "
+                f"{dressed.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
+            )
+        return dressed
+
+
+def photo_mark(digest: str) -> str:
+    """Return the part of a photo's SHA-256 that a head's facts keep in `photos`."""
+    return digest[:_MARK_DIGITS]
+
+
+def write_head(path: Path, head: Head) -> None:
+    """Write a head as one file, with all that is needed to use it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {
+        "kind": _KIND,
+        "classes": head.classes.to_dict(),
+        "backbone": head.backbone,
+        "backbone_checksum": head.backbone_checksum,
+        "sizes": list(head.sizes),
+        "facts": head.facts,
+    }
+    tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
+    if head.changed:
+        about["changed_checksum"] = head.changed_checksum
+        tensors |= {_INSIDE + name: one for name, one in head.changed.items()}
+    write_tensors(path, tensors, about)
+
+
+def open_head(name_or_path: str | Path) -> Head:
+    """Read a shipped head by its name, or a head file by its path.
+
+    Raises:
+        CheckpointError: there is no such head, or the file is damaged or foreign.
+    """
+    path = find_head(str(name_or_path))
+    if path.parent == SHIPPED_HEADS:
+        check_weights(path.stem)
+    tensors, about = read_tensors(path)
+    try:
+        if about.get("kind") != _KIND:
+            raise ValueError("it holds something else")
+        classes = ClassNames.from_dict(about["classes"])
+        weights = _weights(tensors, classes.num_classes)
+        return Head(
+            name=str(name_or_path),
+            classes=classes,
+            weights=weights,
+            backbone=str(about["backbone"]),
+            backbone_checksum=str(about["backbone_checksum"]),
+            sizes=_sizes(about["sizes"]),
+            facts=dict(about["facts"]),
+            changed={
+                name.removeprefix(_INSIDE): one for name, one in tensors.items() if name.startswith(_INSIDE)
+            },
+            changed_checksum=str(about.get("changed_checksum", "")),
+        )
+    except (KeyError, TypeError, ValueError, LabelError) as error:
+        raise CheckpointError(
+            f"{path} holds no head of ours ({first_line(error)}); give a file that finetune wrote or one of "
+            f"{', '.join(shipped_heads())}"
+        ) from error
+
+
+def is_head(name_or_path: str | Path) -> bool:
+    """Return whether this is a shipped head's name or a head file.
+
+    Raises:
+        CheckpointError: it is a file that cannot be read.
+    """
+    path = Path(name_or_path)
+    return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
+
+
+def find_head(name_or_path: str) -> Path:
+    """Return the file of a shipped head, or the path that was given.
+
+    Raises:
+        CheckpointError: there is no such head.
+    """
+    for candidate in (weights_path(name_or_path), Path(name_or_path)):
+        if candidate.is_file():
+            return candidate
+    raise CheckpointError(
+        f"needed a head, but {name_or_path} is neither a head file nor one of: {', '.join(shipped_heads())}"
+    )
+
+
+def _weights(tensors: dict[str, Tensor], num_classes: int) -> Weights:
+    weight, bias = tensors["weight"], tensors["bias"]
+    if weight.ndim != 2 or weight.shape[0] != num_classes or bias.shape != (num_classes,):
+        raise ValueError(f"weights of shape {tuple(weight.shape)} for {num_classes} classes")
+    if not bool(weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError("weights that are no numbers")
+    return Weights(weight.float(), bias.float())
+
+
+def _sizes(values: list[int]) -> tuple[int, ...]:
+    if not values or any(type(size) is not int or not 1 <= size <= _LARGEST for size in values):
+        raise ValueError(f"photos read at {values}")
+    return tuple(values)

@@ -1,0 +1,241 @@
+"""Linear heads, and their loss over sampled pixels or whole photos.
+
+The features of a pixel are the values of all maps of its photo at its place, read bilinearly. A linear head
+and an interpolation whose weights add up to 1 commute, so a loss at the photo's full size needs no large
+features: logits are computed on the small maps and then enlarged, to the same numbers. That is `WholePhotos`;
+`Pixels` is a sample of the same loss, for many photos. The solver sees an `Objective`, either of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from pixelwise.colour.palette import IGNORE
+from pixelwise.errors import LabelError, ShapeError
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.losses import cross_entropy
+from pixelwise.network.models.linear import logits_of_maps
+
+_ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
+
+Maps = Sequence[Float[Tensor, "_C _h _w"]]
+"""The features of one photo: maps of several sizes, each over the whole photo."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A linear head on D features: logits = features @ weight.T + bias."""
+
+    weight: Float[Tensor, "K D"]
+    bias: Float[Tensor, " K"]
+
+    @property
+    def num_learned(self) -> int:
+        """Number of weights and biases."""
+        return self.weight.numel() + self.bias.numel()
+
+    def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
+        """Return the logits of a photo, at `size` (height, width).
+
+        Raises:
+            ShapeError: the maps' channels together are not D.
+        """
+        return logits_of_maps([one[None] for one in maps], self.weight, self.bias, size)[0]
+
+    def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
+        """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
+        return labels_by([self], maps, size)[0]
+
+    def over_first(self) -> Weights:
+        """Return the K - 1 rows by which the logits of the other classes exceed those of class 0."""
+        return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
+
+
+def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
+    """Return `Weights.labels` of each of several heads, in one pass over the maps."""
+    over = [head.over_first() for head in heads]
+    joined = Weights(torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over]))
+    labels = []
+    for logits in joined.logits(maps, size).split([len(one.bias) for one in over]):
+        if len(logits) == 1:  # comparing is several times as fast as looking for a largest
+            labels.append((logits[0] > 0).to(torch.uint8))
+        else:
+            best, label = logits.max(0)
+            labels.append(((label + 1) * (best > 0)).to(torch.uint8))
+    return labels
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A mean loss of linear heads, and its gradient."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """Return features of about `num_rows` pixels, spread evenly, by which the problem is scaled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Features and labels of single pixels.
+
+    `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K).
+    `class_weights` weight each pixel by its class; the mean is the weighted one.
+
+    Raises:
+        LabelError: a label is no class, or there is no labelled pixel.
+        ShapeError: the probabilities are not (P, K).
+    """
+
+    features: Float[Tensor, "P D"]
+    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    num_classes: int
+    class_weights: Float[Tensor, " K"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.is_floating_point():
+            if self.labels.shape != (len(self.features), self.num_classes):
+                needed = (len(self.features), self.num_classes)
+                raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
+        elif len(wrong := self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)]):
+            raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {int(wrong[0])}")
+        if not any(self._targets(start)[0].any() for start in range(0, len(self.features), _ROWS)):
+            raise LabelError("needed at least one labelled pixel, got none")
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self.features.shape[1]
+
+    def _targets(self, start: int) -> tuple[Tensor, Tensor]:
+        """Return pixel weights (P', 1) and probabilities (P', K) of the rows from `start`."""
+        labels = self.labels[start : start + _ROWS]
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        if labels.is_floating_point():
+            return labels @ factors[:, None], labels
+        known = labels != IGNORE
+        probs = F.one_hot(labels.long() * known, self.num_classes).float()
+        return (probs @ factors[:, None]) * known[:, None], probs
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the mean loss in nats a pixel, and its gradients; two threads share the pixels."""
+        # Only how much classes exceed the first one counts, and the gradients of all add up to 0: of two
+        # classes one is computed.
+        further, further_bias = weight[1:] - weight[0], bias[1:] - bias[0]
+        starts = range(0, len(self.features), _ROWS)
+        halves = (starts[: len(starts) // 2], starts[len(starts) // 2 :])
+        with ONE_THREAD, ThreadPoolExecutor(len(halves)) as pool:
+            sums = pool.map(lambda half: self._sums(half, further, further_bias), halves)
+            value, total, by_further, by_bias = (sum(both[1:], both[0]) for both in zip(*sums, strict=True))
+        by_weight = torch.cat((-by_further.sum(0, keepdim=True), by_further))
+        return value / total, by_weight / total, by_bias / total
+
+    def _sums(
+        self, starts: Sequence[int], further: Tensor, further_bias: Tensor
+    ) -> tuple[float, float, Tensor, Tensor]:
+        """Return the sums of losses, weights and both gradients over the rows from each start."""
+        value, total = 0.0, 0.0
+        by_further, by_bias = torch.zeros_like(further), further.new_zeros(self.num_classes)
+        for start in starts:
+            rows = self.features[start : start + _ROWS].to(further.dtype)
+            factors, probs = (part.to(further.dtype) for part in self._targets(start))
+            logits = F.linear(rows, further, further_bias)  # classes in rows: a fourth of the time
+            logs = F.pad(logits, (1, 0)).log_softmax(1)
+            value -= float((factors * probs * logs).sum(dtype=torch.float64))
+            error = (logs.exp() - probs) * factors
+            by_further += error[:, 1:].T @ rows
+            by_bias += error.sum(0)
+            total += float(factors.sum())
+        return value, total, by_further, by_bias
+
+    def confusion(self, head: Weights) -> Confusion:
+        """Return how often a head gives the labelled pixels of each class each class."""
+        given = (self.features.float() @ head.weight.T + head.bias).argmax(1).to(torch.uint8)
+        return Confusion.of(given[None].numpy(), self.labels[None].to(torch.uint8).numpy(), self.num_classes)
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """Return features of about `num_rows` pixels, spread evenly."""
+        return self.features[:: max(1, len(self.features) // num_rows)].float()
+
+
+@dataclass(frozen=True, eq=False)
+class WholePhotos:
+    """Maps and labels of whole photos: every labelled pixel counts, at the labels' own size."""
+
+    maps: Sequence[Maps]
+    labels: Sequence[UInt8[Tensor, "_H _W"]]
+    num_classes: int
+    class_weights: Float[Tensor, " K"] | None = None
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return sum(len(one) for one in self.maps[0])
+
+    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the mean loss in nats a pixel, and its gradients."""
+        head = Weights(weight.clone().requires_grad_(), bias.clone().requires_grad_())
+        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        value, total = 0.0, 0.0
+        for maps, labels in zip(self.maps, self.labels, strict=True):
+            logits = head.logits(maps, (labels.shape[0], labels.shape[1]))
+            loss = cross_entropy(logits[None], labels[None], weights=self.class_weights, reduction="sum")
+            loss.backward()
+            value += loss.item()
+            total += float(factors[labels[labels != IGNORE].long()].sum())
+        assert head.weight.grad is not None
+        assert head.bias.grad is not None
+        return value / total, head.weight.grad / total, head.bias.grad / total
+
+    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
+        """Return features of about `num_rows` pixels, spread evenly over the photos."""
+        sampled = []
+        for maps, labels in zip(self.maps, self.labels, strict=True):
+            height, width = labels.shape
+            step = max(1, round((height * width * len(self.maps) / num_rows) ** 0.5))
+            sampled.append(features_at(maps, grid(height, width, step), (height, width)))
+        return torch.cat(sampled)
+
+
+def grid(height: int, width: int, step: int) -> Int64[Tensor, "P 2"]:
+    """Return (row, column) of every `step`-th pixel both ways, from half a step inside the border."""
+    rows, columns = (torch.arange(min(step // 2, length - 1), length, step) for length in (height, width))
+    return torch.cartesian_prod(rows, columns)
+
+
+def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int]) -> Float32[Tensor, "P D"]:
+    """Return the features of single pixels (row, column) of a photo of `size` (height, width).
+
+    Each map is read bilinearly where it would be enlarged, so that a linear head gives the same logits.
+    """
+    height, width = size
+    shares = (places.flip(1) + 0.5) / torch.tensor([width, height])
+    features = torch.empty(len(places), sum(len(one) for one in maps))
+    for one, columns in zip(maps, features.split([len(one) for one in maps], dim=1), strict=True):
+        read = F.grid_sample(
+            one[None].float(),
+            (2 * shares - 1)[None, None],
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+        columns.copy_(read[0, :, 0].T)
+    return features

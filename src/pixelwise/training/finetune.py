@@ -1,0 +1,210 @@
+"""From masks to a head: draw photos, learn, score, certify, write."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixelwise.errors import Interrupted, PixelwiseError
+from pixelwise.evaluate.counting import count, fresh_features
+from pixelwise.evaluate.segmentation import SegmentationScores
+from pixelwise.files import require_writable
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
+from pixelwise.labels.sources import load_labelled
+from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.config import Device, FinetuneConfig
+from pixelwise.network.device import choose_device
+from pixelwise.progress import progress
+from pixelwise.segmenting.exact import extract, learn_last_layer
+from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import Head, photo_mark, write_head
+from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.task import FinetuneTask, LearnedHead, make_task
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadScores:
+    """Scores of a head before and after it learned."""
+
+    before: SegmentationScores
+    """Of the random last layer, of torch's own making."""
+    last_layer: SegmentationScores | None
+    """Of the exact head, where more than the last layer learned from there on."""
+    after: SegmentationScores
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneResult:
+    """What was learned, and how good it is."""
+
+    head: Head
+    learned: LearnedHead
+    scores: HeadScores | None
+    """None where no photo was held out to score on."""
+    scored_on: str
+    """The part of the data that scores are of."""
+    score_s: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        learned, scores = self.learned, self.scores
+        return {
+            "classes": list(self.head.classes.names),
+            "num_learned": learned.num_learned,
+            "head_bytes": self.head.num_bytes,
+            "before": scores.before.to_dict() if scores else None,
+            "last_layer": scores.last_layer.to_dict() if scores and scores.last_layer else None,
+            "after": scores.after.to_dict() if scores else None,
+            "extract_seconds": learned.extract_s,
+            "solve_seconds": learned.solve_s,
+            "score_seconds": self.score_s,
+            "seconds": self.seconds,
+            "gradient_norm": None,
+        } | self.head.facts
+
+
+def finetune(
+    config: FinetuneConfig,
+    out: Path,
+    data_dir: Path | None = None,
+    device: Device = "auto",
+    cache: FeatureCache | None = None,
+    backbone: Backbone | None = None,
+) -> FinetuneResult:
+    """Learn from labelled photos what the policy says, and write it as a head to `out`.
+
+    Where no photo is held out, since there are too few, there are no scores, and a warning says so. The head
+    is written once it is learned, and again with its scores. `backbone` is the configuration's, if None.
+
+    Raises:
+        ConfigError: an option that cannot work, such as more shots than there are photos.
+        DataError: the photos or their masks are missing or do not belong together.
+        FrozenError: something changed that was to stay, which is a fault of ours.
+        Interrupted: Ctrl-C came while a policy or solver with epochs learned; its best until then is written.
+        OutputError: the head cannot be written.
+    """
+    start_s = time.perf_counter()
+    require_writable(out)
+    labelled = load_labelled(config.source, data_dir, config.seed)
+    part, scored = labelled.held_out()
+    if not scored:
+        _logger.warning(
+            "%s: all %d photos are learned from, so there is no score of the head; label at least 5, or look"
+            " at what pixelwise segment --overlay makes of others",
+            labelled.name,
+            len(labelled.train),
+        )
+    task = make_task(config, labelled, choose_device(device), cache or FeatureCache(), backbone)
+    learned = _learn(task)
+    head = _head(task, labelled, learned, out)
+    write_head(out, head)
+    if learned.interrupted:
+        raise Interrupted(f"{out} has what was learned until then, without scores", out)
+    learned_s = time.perf_counter()
+    scores = None
+    if scored:
+        try:
+            scores = score(task, learned, scored)
+        except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
+            _logger.warning("%s has what was learned, without scores", out)
+            raise
+        facts = {"scored_on": part, "num_scored": len(scored), "scores": scores.after.intervals()}
+        head = replace(head, facts=head.facts | facts)
+        write_head(out, head)
+    scored_s = time.perf_counter()
+    if config.then_all and labelled.val:
+        whole = replace(task, shots=labelled.train + labelled.val)
+        facts = {name: head.facts[name] for name in ("scored_on", "num_scored", "scores") if scored}
+        facts["scored_num_images"] = head.facts["num_images"]
+        head = _head(whole, labelled, _learn(whole), out)
+        head = replace(head, facts=head.facts | facts)
+        write_head(out, head)
+    return FinetuneResult(
+        head=head,
+        learned=learned,
+        scores=scores,
+        scored_on=part,
+        score_s=scored_s - learned_s,
+        seconds=time.perf_counter() - start_s,
+    )
+
+
+def _learn(task: FinetuneTask) -> LearnedHead:
+    if not task.config.has_epochs:
+        return learn_last_layer(task)
+    from pixelwise.training.finetune_epochs import (
+        learn_in_epochs,  # torch's optimisers take seconds to import
+    )
+
+    return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
+
+
+def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:
+    """Return the scores of what was learned, and of what learning began with.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
+    heads = [learned.random_head or random_head(learned.weights, task.config.seed)]
+    if learned.start:
+        heads.append(learned.start)
+    if not learned.changed:
+        heads.append(learned.weights)
+    features = extract(task, [PhotoLook(one.photo) for one in photos])
+    with progress("scoring photos", len(photos)) as advance:
+        counts = count(heads, photos, features, advance=advance)
+    if learned.changed:
+        fresh = fresh_features(photos, learned.backbone, task.sizes, task.device)
+        with progress("scoring photos anew", len(photos)) as advance:
+            counts += count([learned.weights], photos, fresh, advance=advance)
+    scores = [SegmentationScores.of(one, task.classes, task.config.seed) for one in counts]
+    return HeadScores(before=scores[0], last_layer=scores[1] if learned.start else None, after=scores[-1])
+
+
+def random_head(weights: Weights, seed: int) -> Weights:
+    """Return a random last layer of the same shape, drawn as torch draws that of a new 1x1 convolution."""
+    num_classes, num_features = weights.weight.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layer = torch.nn.Conv2d(num_features, num_classes, 1)
+    assert layer.bias is not None
+    return Weights(layer.weight.detach()[..., 0, 0], layer.bias.detach())
+
+
+def _head(task: FinetuneTask, labelled: LabelledPhotos, learned: LearnedHead, out: Path) -> Head:
+    """Return what was learned with the facts of its file."""
+    facts = {
+        "source": labelled.name,
+        "num_images": len(task.shots),
+        "photos": _marks(task.shots),
+        "num_looks": learned.num_views,
+        "certificate": learned.certificate.to_dict(),
+    }
+    if task.early_stop_set:
+        facts["watched_photos"] = _marks(task.early_stop_set)
+    return Head(
+        name=str(out),
+        classes=task.classes,
+        weights=learned.weights,
+        backbone=task.backbone.name,
+        backbone_checksum=task.backbone.checksum,
+        sizes=tuple(task.sizes),
+        facts=facts | learned.facts,
+        changed=learned.changed,
+        changed_checksum=learned.backbone.checksum if learned.changed else "",
+    )
+
+
+def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
+    """Return the marks of the photos, copies once."""
+    return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

@@ -1,0 +1,320 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pixelwise.colour.palette import Palette
+from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
+from pixelwise.files import alone_in
+from pixelwise.labels.sources import load_pictures
+from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
+from pixelwise.network.device import choose_device, choose_precision, compute_in, peak_memory_bytes
+from pixelwise.network.models import Network, build
+from pixelwise.network.runs import (
+    CHECKPOINT,
+    METRICS,
+    MODEL,
+    SIZES,
+    Checkpoint,
+    append_metrics,
+    cut_metrics,
+    read_checkpoint,
+    read_metrics,
+    resume_command,
+    with_prefix,
+    write_checkpoint,
+    write_manifest,
+    write_model,
+    write_samples,
+)
+from pixelwise.photos.pictures import Pictures
+from pixelwise.progress import progress
+from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
+from pixelwise.training.optimise import Optimiser
+from pixelwise.training.resume import digest_of, palette_of, require_same_config, saved_run
+from pixelwise.training.stopping import Stopwatch, finish_step_first
+from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
+
+_logger = logging.getLogger(__name__)
+_PHOTO_SCALE = 2  # photos show more than the pictures trained on: docs/log.md has what other sizes gave
+_MOST_PIECES = 60  # of an epoch's loss curve
+_DROPOUT = 2**40  # random stream of the layers; ranks count from there
+CHECKPOINT_EVERY_S = 20.0
+"""A kill costs at most this much work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """Result of a finished run; the keys of `pixelwise train --json`."""
+
+    run: str  # its folder
+    epochs: int  # passes over the training images, the last of which `steps` may have ended early
+    steps: int  # updates of the weights
+    train_loss: float  # mean over the last epoch, in nats
+    val_loss: float  # on the validation images, in nats
+    val_accuracy: float  # right pixels of the validation images, in per cent
+    train_seconds: float  # everything after the data is in memory, validation left out
+    peak_memory_bytes: int  # the most that the process (on a GPU: the device) ever held
+
+
+def train_source(
+    config: RunConfig,
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    device: Device = "auto",
+    resume: bool = False,
+) -> TrainResult:
+    """Load the pictures that a configuration names and train on them.
+
+    Raises:
+        DataError: the pictures are not to be had.
+        PixelwiseError: as `train`.
+    """
+    if config.palette != LEARNED:
+        num_colours = Palette.read(config.palette).num_classes
+        config = replace(config, net=replace(config.net, num_colours=num_colours))
+    if resume:  # before a download that is not wanted
+        require_same_config(config, read_checkpoint(folder).config, folder)
+    pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
+    return train(config, pictures, folder, device=device, resume=resume)
+
+
+def train(
+    config: RunConfig, pictures: Pictures, folder: Path, *, device: Device = "auto", resume: bool = False
+) -> TrainResult:
+    """Train a network and leave it, its scores and its state in `folder`.
+
+    On a CPU the same configuration, pictures and number of threads give the same weights, interrupted or
+    not, as long as the precision is the same: "auto" measures it, and run.json says what came out. Within
+    `process_group`, all ranks call this; rank 0 writes.
+
+    Raises:
+        ConfigError: the size of the pictures does not suit the network.
+        CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
+            a run and `resume` is off, or another process trains there.
+        DivergedError: the loss is no longer a number.
+        Interrupted: Ctrl-C or SIGTERM came; the state between two steps is saved in the folder.
+        OutputError: the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        if not on_rank0(lambda: stack.enter_context(alone_in(folder))):
+            raise CheckpointError(
+                f"another process is training in {folder}; wait for it, or choose another --out"
+            )
+        saved = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
+        run = Run(config, pictures, choose_device(device), saved)
+        on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=saved is not None))
+        advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
+        stop_asked = stack.enter_context(finish_step_first())
+        saved_at_s = run.clock.seconds()
+        while run.step < run.num_steps:
+            loss = run.train_step()
+            if run.step % run.steps_per_epoch == 0 or run.step == run.num_steps:
+                on_rank0(lambda: _validate(run, folder))
+            stopping = sum_over_ranks(stop_asked()) > 0
+            if rank() == 0 and (stopping or run.clock.seconds() - saved_at_s > CHECKPOINT_EVERY_S):
+                write_checkpoint(folder, run.checkpoint())
+                saved_at_s = run.clock.seconds()
+            if stopping and run.step < run.num_steps:
+                raise Interrupted(
+                    f"{run.step} of {run.num_steps} steps are saved in {folder}; to go on: "
+                    + resume_command(folder),
+                    folder,
+                )
+            advance(1, f"loss {loss:.3f}{run.last_score}")
+        result = on_rank0(lambda: _finish(run, folder))
+        if sum_over_ranks(stop_asked()) > 0:  # for callers that train several networks in turn
+            raise Interrupted(f"the run in {folder} is finished; what was to follow is not begun", folder)
+    return result
+
+
+class Run:
+    """A network, its pictures, and everything else that a training step changes."""
+
+    def __init__(
+        self, config: RunConfig, pictures: Pictures, device: torch.device, saved: Checkpoint | None = None
+    ) -> None:
+        self.config, self.device, self.digest = config, device, digest_of(config, pictures)
+        self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
+        wanted = saved.precision if saved else config.train.precision
+        self.precision, self.precision_reason = on_rank0(lambda: choose_precision(wanted, device))
+        torch.manual_seed(config.train.seed)
+        self.net = build(config.net)
+        self.palette = on_rank0(lambda: palette_of(config, pictures))
+        _require_fit(self.net, config, self.palette, pictures)
+        self.net.to(device)
+        side: int = pictures.train.shape[-2]
+        self.size = side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
+        """Short side in pixels at which the network is to read photos."""
+        kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
+        self.task = kind(config, pictures, self.palette, device)
+        self.steps_per_epoch = -(-self.task.num_train // config.train.batch_size)
+        self.num_steps = config.train.steps or config.train.epochs * self.steps_per_epoch
+        self.optimiser = Optimiser(self.net, config.train, self.num_steps)
+        self.step, self.last_score = 0, ""
+        self.losses: list[float] = []  # of this epoch's steps
+        self._order: torch.Tensor | None = None  # in which this epoch takes the pictures
+        if saved:
+            self._restore(saved)
+        self.parallel_net: nn.Module = DistributedDataParallel(self.net) if world_size() > 1 else self.net
+
+    def train_step(self) -> float:
+        """Take one step on the next batch; return its loss before the step, in nats a pixel.
+
+        Raises:
+            DivergedError: the loss is no number.
+        """
+        config, (epoch, batch) = self.config.train, divmod(self.step, self.steps_per_epoch)
+        if batch == 0:
+            self.losses = []
+        if batch == 0 or self._order is None:
+            self._order = self._shuffled(epoch)
+        index = self._order[batch * config.batch_size : (batch + 1) * config.batch_size]
+        own, own_frac = _share_of(len(index))
+        crop = self.step < config.crop_frac * self.num_steps
+        grey, targets = self.task.batch(index, self.step, crop=crop, own=own)
+
+        self.net.train()
+        torch.manual_seed(seed_at(config.seed, self.step, _DROPOUT + rank()))
+        with compute_in(self.precision, self.device):
+            logits = self.parallel_net(grey)
+        loss = self.task.loss(logits, targets) * own_frac
+        (loss * world_size()).backward()  # of all ranks' gradients the mean is taken
+        self.optimiser.step(self.step)
+
+        whole_loss = sum_over_ranks(loss.item())
+        if not math.isfinite(whole_loss):
+            diverged = f"training diverged: the loss of step {self.step + 1} is {whole_loss}"
+            raise DivergedError(f"{diverged}; lower the learning rate")
+        self.step += 1
+        self.losses.append(whole_loss)
+        return whole_loss
+
+    def _shuffled(self, epoch: int) -> torch.Tensor:
+        if not self.config.train.reshuffle:
+            return torch.arange(self.task.num_train)
+        return torch.randperm(self.task.num_train, generator=generator_at(self.config.train.seed, epoch, 0))
+
+    @property
+    def epochs_begun(self) -> int:
+        """Passes over the pictures so far, the current one included."""
+        return -(-self.step // self.steps_per_epoch)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state between two steps."""
+        losses = self.losses[: self.step % self.steps_per_epoch]
+        weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        return Checkpoint(
+            config=self.config,
+            digest=self.digest,
+            step=self.step,
+            train_seconds=self.clock.seconds(),
+            precision=self.precision,
+            tensors=weights | self.optimiser.state() | {"losses": torch.tensor(losses, dtype=torch.float64)},
+        )
+
+    def _restore(self, saved: Checkpoint) -> None:
+        try:
+            self.net.load_state_dict(with_prefix(saved.tensors, "net"))
+            self.optimiser.restore(saved.tensors)
+            self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{CHECKPOINT} does not fit the network; start the run anew") from error
+        self.step = saved.step
+
+
+def _share_of(num: int) -> tuple[slice, float]:
+    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are.
+
+    All ranks have to take part in each step: where there are too few pictures, one is taken at weight 0.
+    """
+    if rank() >= num:
+        return slice(0, 1), 0.0
+    own = slice(rank(), num, world_size())
+    return own, len(range(num)[own]) / num
+
+
+def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:
+    """Refuse pictures that the network cannot halve as often as it needs to, and classes without a colour."""
+    if config.net.num_colours != palette.num_classes:
+        raise ConfigError(
+            f"the palette {config.palette} has {palette.num_classes} colours, "
+            f"the network {config.net.num_colours}; make them equal"
+        )
+    height, width = pictures.train.shape[-2:]
+    if height % net.stride or width % net.stride:
+        raise ConfigError(
+            f"the network needs height and width divisible by {net.stride}, got {height}x{width}; "
+            f"crop to {height - height % net.stride}x{width - width % net.stride}"
+        )
+
+
+def _begin_folder(run: Run, pictures: Pictures, folder: Path, *, resumed: bool) -> None:
+    if not resumed:
+        reasons = {
+            "precision": run.precision_reason,
+            "device": str(run.device),
+            "processes": str(world_size()),
+        }
+        num_images = len(pictures.train), len(pictures.val)
+        write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
+        write_samples(folder, pictures.val)
+    cut_metrics(folder, run.step)
+
+
+def _validate(run: Run, folder: Path) -> None:
+    """Score the validation pictures at the end of an epoch, or of the run, and append the epoch's metrics."""
+    with run.clock.paused():
+        val = run.task.score(run.net)
+    batch_size = run.config.train.batch_size
+    starts = range(0, run.task.num_train, batch_size)
+    sizes = [min(batch_size, run.task.num_train - start) for start in starts][: len(run.losses)]
+    pieces = np.array_split(run.losses, min(_MOST_PIECES, len(run.losses)))
+    row = {
+        "epoch": run.epochs_begun,
+        "step": run.step,
+        "train_loss": sum(loss * size for loss, size in zip(run.losses, sizes, strict=True)) / sum(sizes),
+        "val_loss": val.loss,
+        "val_accuracy": val.accuracy,
+        "train_seconds": round(run.clock.seconds(), 3),
+        "losses": [round(float(np.mean(piece)), 6) for piece in pieces],
+    }
+    append_metrics(folder, row)
+    run.last_score = f", val accuracy {val.accuracy:.1f} %"
+
+
+def _finish(run: Run, folder: Path) -> TrainResult:
+    """Write the final state and the model, and sum the run up."""
+    seconds = run.clock.seconds()
+    # the state first: a folder with a model and no checkpoint could neither go on nor start anew
+    write_checkpoint(folder, run.checkpoint())
+    write_model(folder / MODEL, run.net, run.config.net, run.palette, run.size)
+    if not (rows := read_metrics(folder)):
+        raise CheckpointError(f"{folder} has lost its {METRICS}; start the run anew")
+    most_common = 100 * run.task.most_common_frac
+    if rows[-1]["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
+        _logger.warning(
+            f"no better than always choosing the commonest class, right on {most_common:.1f} % of pixels; "
+            f"{run.num_steps} steps on {run.task.num_train} pictures are too few or the rate is wrong"
+        )
+    return TrainResult(
+        run=str(folder),
+        epochs=run.epochs_begun,
+        steps=run.num_steps,
+        train_loss=rows[-1]["train_loss"],
+        val_loss=rows[-1]["val_loss"],
+        val_accuracy=rows[-1]["val_accuracy"],
+        train_seconds=seconds,
+        peak_memory_bytes=peak_memory_bytes(run.device),
+    )

@@ -1,0 +1,203 @@
+"""Named, complete run configurations; each says where it comes from, its command, and what to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from pixelwise.errors import ConfigError
+from pixelwise.network.config import (
+    HANDOUT_CONFIGS,
+    LEARNED,
+    NET_NAMES,
+    ColourNetConfig,
+    RunConfig,
+    TrainConfig,
+)
+
+_TRAIN_OPTIONS = (
+    *("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
+    *("rebalance", "softness", "film"),
+)
+_NET_OPTIONS = ("kernel", "num_filters", "convolution")
+
+
+def handout(net: str, source: str) -> RunConfig:
+    """Return the assignment's own hyper-parameters, with the batches reshuffled each epoch.
+
+    The learning rates are the original's: 0.3 for the CNN and 0.001 for the U-Net, which confounds the two;
+    give --learning-rate to compare them fairly. Arithmetic is fp32, as it was.
+
+    Command: pixelwise train unet cifar10:horse --recipe handout
+    Expect:  47.9 % of pixels (45.9 to 49.8, n = 2) in 164 s on two cores of an AMD EPYC; in the original's
+             fixed order 47.8 % at loss 1.411; the CNN 28.8 % at rate 0.3 and 38.7 % at 0.001
+    Source:  CSC413/2516, winter 2020, programming assignment 2
+    """
+    train = TrainConfig(learning_rate=0.3 if net == "cnn" else 0.001, precision="fp32")
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
+
+
+def fast(net: str, source: str) -> RunConfig:
+    """Return what comes soonest to the quality of `handout`: one pass, mostly over quarters of the pictures.
+
+    Small batches make many steps of one pass, Muon makes each of them count, and a quarter of a picture
+    costs a quarter of the time. The last fifth sees whole pictures, so that the batch-norm statistics are
+    those of whole pictures.
+
+    Command: pixelwise train unet cifar10:horse --recipe fast
+    Expect:  50.2 % of pixels (49.9 to 50.4, n = 2) in 3.4 s on two cores of an AMD EPYC, 49 times sooner
+             than `handout`: benchmarks/time_to_quality.py
+    Source:  ours; docs/log.md has what was tried
+    """
+    train = TrainConfig(
+        epochs=1,
+        batch_size=24,
+        learning_rate=0.03,
+        schedule="one-cycle",
+        optimiser="muon",
+        muon_rate=0.25,
+        crop_frac=0.8,
+        flip=True,
+    )
+    return RunConfig(net=HANDOUT_CONFIGS[net](), source=source, train=train)
+
+
+def best(net: str, source: str) -> RunConfig:
+    """Return the most accurate within the time of `handout`: many cheap passes, a few over whole pictures.
+
+    Command: pixelwise train unet cifar10:horse --recipe best
+    Expect:  60.2 % of pixels (60.1 to 60.3, n = 2) in 108 s on two cores of an AMD EPYC, two thirds of the
+             time of `handout`: benchmarks/time_to_quality.py
+    Source:  ours; docs/log.md has what was tried
+    """
+    quick = fast(net, source)
+    train = replace(
+        quick.train, epochs=38, batch_size=25, learning_rate=0.02, muon_rate=0.1, momentum=0.9, crop_frac=0.93
+    )
+    return replace(quick, train=train)
+
+
+def embedded(net: str, source: str) -> RunConfig:
+    """Return the recipe of the shipped cifar-ab: 64 chroma classes, rare ones weighted up, more filters.
+
+    Command: pixelwise train unet cifar10:all --recipe embedded
+    Expect:  loss 3.46 on the test pictures in some 20 minutes on one core; `pixelwise models` shows the card
+    Source:  ours, with the rebalancing of R. Zhang et al., arXiv:1603.08511
+    """
+    train = replace(best(net, source).train, epochs=12, batch_size=50, rebalance=0.5)
+    config = HANDOUT_CONFIGS[net](num_filters=64, num_colours=64)
+    return RunConfig(net=config, source=source, palette="cifar-ab64", train=train)
+
+
+def photo(_net: str, source: str) -> RunConfig:
+    """Return the recipe of a colouriser for photographs: frozen backbone, windows, soft classes, old film.
+
+    Command: pixelwise train colournet folder:photos --recipe photo
+    Expect:  of 7,054 photos 654 steps, in 217 s on two cores of an AMD EPYC; `pixelwise models` has scores
+    Source:  ours, after R. Zhang et al., arXiv:1603.08511; docs/log.md has what was tried
+    """
+    train = TrainConfig(
+        epochs=3,
+        batch_size=32,
+        learning_rate=0.002,
+        schedule="one-cycle",
+        warmup_frac=0.1,
+        weight_decay=0.05,
+        window=128,
+        film=0.3,
+        flip=True,
+        precision="fp32",
+    )
+    return RunConfig(net=ColourNetConfig(), source=source, palette=LEARNED, size=192, train=train)
+
+
+_COLOURNET_ONLY = {"softness", "film", "window"}
+_Recipes = dict[str, Callable[[str, str], RunConfig]]
+_HANDOUT: _Recipes = {"handout": handout, "fast": fast, "best": best, "embedded": embedded}
+_RECIPES: dict[str, _Recipes] = {
+    "cnn": _HANDOUT,
+    "unet": _HANDOUT,
+    "colournet": {"photo": photo},
+}
+
+
+def recipe_names(net: str) -> tuple[str, ...]:
+    """Return the recipes of a network, the usual one first.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    if net not in _RECIPES:
+        raise ConfigError(f"needed one of the networks {', '.join(_RECIPES)}, got {net!r}")
+    return tuple(_RECIPES[net])
+
+
+def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
+    """Return a named recipe for a network and a source, with some values changed; None changes nothing.
+
+    Raises:
+        ConfigError: no such network, no such recipe of it, or a value out of range.
+    """
+    if name not in recipe_names(net):
+        raise ConfigError(f"needed one of the recipes of {net}, {', '.join(_RECIPES[net])}; got {name!r}")
+    return change(_RECIPES[net][name](net, source), **changes)
+
+
+def change(config: RunConfig, **changes: Any) -> RunConfig:
+    """Return a configuration with values of it, its network or its training changed; None changes nothing.
+
+    Raises:
+        ConfigError: a value is out of range, or is of other networks.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    parts = (config.net, config.train, config)
+    in_net, in_train, in_run = ({one.name for one in fields(part)} for part in parts)
+    known = in_net | in_train | in_run
+    if not isinstance(config.net, ColourNetConfig):
+        known -= _COLOURNET_ONLY
+    if foreign := sorted(given.keys() - known):
+        name = NET_NAMES[type(config.net)]
+        raise ConfigError(f"{name} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
+    net = replace(config.net, **{key: given[key] for key in given.keys() & in_net})
+    train = replace(config.train, **{key: given[key] for key in given.keys() & in_train})
+    return replace(config, net=net, train=train, **{key: given[key] for key in given.keys() & in_run})
+
+
+def repeat(config: RunConfig) -> str:
+    """Return the command that trains with this configuration, or a program where no command reaches it."""
+    tries = (_arguments(name, config) for name in recipe_names(NET_NAMES[type(config.net)]))
+    reached = [arguments for arguments in tries if arguments is not None]
+    if reached:
+        return shlex.join(["pixelwise", "train", *min(reached, key=len), "--out", "again"])
+    return (
+        "from pathlib import Path\n"
+        "from pixelwise.network.config import RunConfig\n"
+        "from pixelwise.training import train_source\n\n"
+        f"config = RunConfig.from_dict({config.to_dict()!r})\n"
+        'train_source(config, Path("again"))'
+    )
+
+
+def _arguments(name: str, config: RunConfig) -> list[str] | None:
+    """Return the arguments that turn a recipe into this configuration; None where options lack."""
+    net, source = NET_NAMES[type(config.net)], config.source
+    wanted, got = _options(config), _options(recipe(name, net, source))
+    changes = {option: value for option, value in wanted.items() if value != got[option]}
+    reached = recipe(name, net, source, **changes)
+    # The number of colours is the palette's, where that is not learned.
+    if replace(reached, net=replace(reached.net, num_colours=config.net.num_colours)) != config:
+        return None
+    arguments = [net, source, "--recipe", name]
+    for option, value in changes.items():
+        flag = f"--{option.replace('_', '-')}"
+        arguments += ["--fixed-order"] if option == "reshuffle" else [flag, str(value)]
+    return arguments
+
+
+def _options(config: RunConfig) -> dict[str, Any]:
+    """Return the values that `pixelwise train` has options for."""
+    values = {"palette": config.palette, "size": config.size}
+    values |= {name: getattr(config.train, name) for name in _TRAIN_OPTIONS}
+    of_net = (*_NET_OPTIONS, "num_colours") if config.palette == LEARNED else _NET_OPTIONS
+    return values | {name: getattr(config.net, name) for name in of_net if hasattr(config.net, name)}

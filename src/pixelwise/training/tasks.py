@@ -1,0 +1,151 @@
+"""Training tasks: batches of grey pictures with their targets, the loss, and the validation score."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torchvision.transforms.v2.functional as tv
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Grey, Logits
+from pixelwise.errors import ConfigError
+from pixelwise.evaluate.metrics import PixelScore
+from pixelwise.evaluate.pictures import score
+from pixelwise.network.config import RunConfig
+from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
+from pixelwise.network.models.places import chroma_of
+from pixelwise.photos.batches import Batches
+from pixelwise.photos.pictures import Pictures
+from pixelwise.training.film import photographed
+
+_MIN_SIDE = 0.55  # the smallest window shows this fraction of a photo's height and width, the largest all
+_LOG_ASPECT = 0.12  # how much wider or taller than its picture a window can be
+_VAL_BATCH = 16
+_NUM_COUNTED = 2000  # photos by which classes are counted for `rebalance`,
+_COUNTED_COARSER = 4  # at colours this many times coarser than those that are learned
+
+
+class ClassTask:
+    """Predict the one class of each pixel, at the size of the picture."""
+
+    def __init__(self, config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> None:
+        self.config = config.train
+        self.train = Batches.of(pictures.train, palette, device)
+        self.val = Batches.of(pictures.val, palette, device)
+        self.weights = class_weights([self.train.labels], palette.num_classes, config.train.rebalance)
+        self.num_train = len(self.train)
+        counts = torch.bincount(self.val.labels.flatten())
+        self.most_common_frac = counts.max().item() / counts.sum().item()
+
+    def batch(
+        self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
+    ) -> tuple[Grey, Any]:
+        """Return grey pictures, some mirrored, and labels; with `crop` the same random quarter of each.
+
+        Pictures are those at `index`; what is random follows from seed and step. Of the whole batch only the
+        part `own` is returned.
+        """
+        batch, generator = self.train.take(index[own]), generator_at(self.config.seed, step, 1)
+        if self.config.flip:
+            mirrored = torch.rand(len(index), generator=generator)[own] < 0.5
+            batch = batch.mirror(mirrored.to(batch.images.device))
+        if crop:
+            height, width = (size // 2 for size in batch.images.shape[-2:])
+            row, column = (int(torch.randint(size + 1, (), generator=generator)) for size in (height, width))
+            batch = batch.crop(row, column, height, width)
+        return batch.grey(), batch.labels
+
+    def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy, in nats a pixel; classes are weighted as `rebalance` says."""
+        return cross_entropy(logits, targets, weights=self.weights)
+
+    def score(self, net: nn.Module) -> PixelScore:
+        """Return the score of a network on the validation pictures."""
+        return score(net, self.val)
+
+
+class ColourTask:
+    """Predict soft classes of the mean colour of every 4 x 4 pixels, from windows of photos.
+
+    Raises:
+        ConfigError: the palette is not of Lab's a and b, or the windows have no size.
+    """
+
+    def __init__(self, config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> None:
+        if palette.space != "ab":
+            raise ConfigError(
+                f"colournet needs a palette in ab, {palette.name} is in {palette.space}; leave --palette out"
+            )
+        if not config.train.window:
+            raise ConfigError("colournet needs the side of its windows, got 0; take the recipe photo")
+        self.config, self.palette, self.device, self.pictures = config.train, palette, device, pictures
+        self.num_train = len(pictures.train)
+        few = pictures.train[:: max(1, self.num_train // _NUM_COUNTED)]
+        labels = (self._labels(images, _COUNTED_COARSER) for images in few.split(_VAL_BATCH))
+        self.weights = class_weights(labels, palette.num_classes, config.train.rebalance)
+        val_labels = torch.cat([self._labels(images).flatten() for images in pictures.val.split(_VAL_BATCH)])
+        self.most_common_frac = torch.bincount(val_labels).max().item() / len(val_labels)
+
+    def batch(
+        self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
+    ) -> tuple[Grey, Any]:
+        """Return as `ClassTask.batch` a window of each photo, some as on old film, and their soft classes."""
+        del crop  # a window is one
+        generator = generator_at(self.config.seed, step, 1)
+        draws = torch.stack([torch.rand(5, generator=generator) for _ in index])
+        windows = torch.empty(len(index), 3, self.config.window, self.config.window, dtype=torch.uint8)
+        for window, place, draw in zip(windows, index, draws, strict=True):
+            window.copy_(self._window(self.pictures.train[int(place)], draw))
+        images = windows.to(self.device).float() / 255
+        grey = photographed(images, self.config.film, generator)[own]
+        targets = self.palette.soft_labels(chroma_of(images[own]), sigma=self.config.softness)
+        return grey.contiguous(memory_format=torch.channels_last), targets
+
+    def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy against the soft classes, weighted as `rebalance` says."""
+        return soft_cross_entropy(logits, targets, weights=self.weights)
+
+    @torch.inference_mode()
+    def score(self, net: nn.Module) -> PixelScore:
+        """Return the score of a network on whole validation photos, against the nearest classes."""
+        was_training = net.training
+        net.eval()
+        total = PixelScore()
+        for images in self.pictures.val.split(_VAL_BATCH):
+            grey = self.palette.read_grey(images).to(self.device)
+            total += PixelScore.of(net(grey), self._labels(images).to(self.device))
+        net.train(was_training)
+        return total
+
+    def _labels(self, images: UInt8[Tensor, "N 3 H W"], coarser: int = 1) -> UInt8[Tensor, "N h w"]:
+        ab = chroma_of(images.float() / 255, coarser)
+        return self.palette.soft_labels(ab, num_near=1).classes[:, 0].byte()
+
+    def _window(
+        self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]
+    ) -> UInt8[Tensor, "3 side side"]:
+        """Return a part of a photo, resized and perhaps mirrored, as five numbers from 0 to 1 decide."""
+        area, aspect, top, left, mirrored = draw.tolist()
+        side = math.sqrt(_MIN_SIDE**2 + area * (1 - _MIN_SIDE**2))
+        taller = math.exp(_LOG_ASPECT * (2 * aspect - 1))
+        height, width = (
+            min(length, max(1, round(length * side * longer)))
+            for length, longer in zip(image.shape[-2:], (taller, 1 / taller), strict=True)
+        )
+        row, column = int(top * (image.shape[-2] - height + 1)), int(left * (image.shape[-1] - width + 1))
+        window = tv.resized_crop(image, row, column, height, width, [self.config.window] * 2)
+        return window.flip(-1) if self.config.flip and mirrored < 0.5 else window
+
+
+def generator_at(seed: int, count: int, stream: int) -> torch.Generator:
+    """Return a generator that follows from the seed and the place in the run, so that a run can resume."""
+    return torch.Generator().manual_seed(seed_at(seed, count, stream))
+
+
+def seed_at(seed: int, count: int, stream: int) -> int:
+    """Return a seed for an epoch or step of a run: streams 0 and 1 draw the order and the augmentations."""
+    return (seed * 1_000_003 + count) * 2 + stream
