@@ -31,7 +31,7 @@ HEAVY = [
 ]
 VERBS = {
     (*above, name): group[name]
-    for above, group in (((), app), (("plan",), app["plan"]), (("batch",), app["batch"]))
+    for above, group in (((), app), (("batch",), app["batch"]))
     for name in sorted(group)
     if not name.startswith("-")
 }

@@ -1,4 +1,4 @@
-"""What keeps the house in order: floors, sizes, docstrings, reasons, versions, words that do not belong."""
+"""The house stays in order: layers, sizes, words, docstrings, reasons, versions."""
 
 import ast
 import importlib
@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ PACKAGE = ROOT / "src" / "pixelwise"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.stem.isidentifier())  # others are no modules
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
+LAYERS = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 
 
 def text_files():
-    """Every file that a commit of this tree would hold, if it is text."""
+    """Yield the name and text of every text file that a commit of this tree would hold."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.splitlines():
@@ -36,40 +39,69 @@ def relative(path):
     return str(path.relative_to(ROOT))
 
 
+def num_lines(place):
+    paths = [place] if place.is_file() else place.rglob("*.py")
+    return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+def room_table():
+    """Return the rooms of ARCHITECTURE.md, layer by layer, and the lines that it gives each."""
+    table = ARCHITECTURE.split("<!-- rooms -->")[1].split("<!-- end of rooms -->")[0].strip().splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("| ").split("|")] for row in table]
+    return [
+        (re.findall(r"`(\w+)`", names), [int(one) for one in lines.split(", ")]) for names, lines, _ in cells
+    ]
+
+
 def test_imports_only_go_down():
-    done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_the_architecture_page_has_the_floors_of_the_contract():
-    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
-    page = (ROOT / "ARCHITECTURE.md").read_text()
-    table = page.split("<!-- floors -->")[1].split("<!-- end of floors -->")[0].strip().splitlines()[2:]
-    told = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table]
-    assert told == [layer.split(" : ") for layer in layers]
+def test_the_architecture_page_has_the_layers_of_the_contract():
+    assert [names for names, _ in room_table()] == [layer.split(" : ") for layer in LAYERS]
+    assert len(LAYERS) <= 14
+
+
+def test_the_architecture_page_says_how_large_each_room_is():
+    """Lines of Python, rounded up to hundreds: who makes a room larger writes it down."""
+    for names, told in room_table():
+        places = [PACKAGE / name if (PACKAGE / name).is_dir() else PACKAGE / f"{name}.py" for name in names]
+        assert told == [-(-num_lines(place) // 100) * 100 for place in places], names
+
+
+def test_the_house_stays_small():
+    assert num_lines(PACKAGE) <= 20_000
+    assert num_lines(PACKAGE / "lab") <= 3_000
+    assert num_lines(ROOT / "tests") <= 13_000
+    assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 20
+
+
+def test_a_class_name_means_one_thing():
+    trees = {path: ast.parse(path.read_text()) for path in MODULES}
+    names = Counter(
+        node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, num in names.items() if num > 1] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_everything_public_has_a_docstring(path):
+def test_docstrings_are_there_and_plain(path):
     tree = ast.parse(path.read_text())
-    public = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    named = {node.name: node for node in public if not node.name.startswith("_")}
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     inner = {
         child
-        for node in public
+        for node in nodes
         if isinstance(node, ast.FunctionDef)
         for child in ast.walk(node)
         if child is not node
     }
-    bare = [name for name, node in named.items() if node not in inner and not ast.get_docstring(node)]
-    assert not bare
+    public = [node for node in nodes if not node.name.startswith("_") and node not in inner]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
+    texts = [text for node in (tree, *nodes) if (text := ast.get_docstring(node))]
     assert ast.get_docstring(tree)
+    assert [text for text in texts if re.match(r"(What|How|Of|The same|It|As) ", text)] == []
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=relative)
@@ -77,9 +109,12 @@ def test_no_file_is_long(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
-def test_no_room_is_named_after_nothing():
-    nothing = {"utils", "util", "helpers", "helper", "manager", "base", "common_utils", "misc"}
-    assert not [relative(path) for path in MODULES if path.stem in nothing]
+def test_words_are_the_fields_own():
+    ours = re.compile(r"\b(chances|teller|taught|untaught|glimpse|look_at|alarms)\b", re.IGNORECASE)
+    found = [f"{relative(path)}: {match[0]}" for path in MODULES for match in ours.finditer(path.read_text())]
+    assert found == []
+    nothing = {"utils", "util", "helpers", "helper", "manager", "base", "misc", "together"}
+    assert [relative(path) for path in MODULES if path.stem in nothing] == []
 
 
 def test_every_dependency_says_why_it_is_there():
@@ -88,19 +123,14 @@ def test_every_dependency_says_why_it_is_there():
     further = PROJECT["project"]["optional-dependencies"].values()
     dependencies = list(itertools.chain(PROJECT["project"]["dependencies"], *further))
     assert len(floors) == len(dependencies)
-    assert not [line for line in floors if not re.search(r"# \w.{4,}", line)]
+    assert [line for line in floors if not re.search(r"# \w.{4,}", line)] == []
 
 
 def test_every_exemption_from_a_check_says_why():
     """A warning that is ignored, or a lint rule switched off in the code, carries its reason."""
     bare = re.compile(r"# (?:noqa(?:: [A-Z0-9, ]+)?|type: ignore(?:\[[\w, -]+\])?)\s*$")
-    found = [
-        f"{relative(path)}:{number}"
-        for path in MODULES
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if bare.search(line)
-    ]
-    assert not found
+    lines = [(path, line) for path in MODULES for line in path.read_text().splitlines()]
+    assert [f"{relative(path)}: {line}" for path, line in lines if bare.search(line)] == []
 
 
 def test_the_version_is_one():
@@ -113,14 +143,11 @@ def test_the_version_is_one():
 
 def test_what_the_pages_tell_to_make_can_be_made():
     targets = set(re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
-    phony = set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split())
-    assert phony == targets
+    assert set(re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()) == targets
     for name, text in text_files():
         if name.endswith(".md"):
-            code = [
-                line or inline for line, inline in re.findall(r"^    (.+)$|`([^`\n]+)`", text, re.MULTILINE)
-            ]
-            told = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(code)))
+            code = re.findall(r"^    (.+)$|`([^`\n]+)`", text, re.MULTILINE)
+            told = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(line or inline for line, inline in code)))
             assert told <= targets, name
 
 
@@ -134,7 +161,7 @@ def test_the_tree_names_no_machine():
     machine = re.compile(r"(?<![\w.])/(?:work|root|Users)/\w|\.\./shared")
     this = relative(Path(__file__))
     found = [name for name, text in text_files() if name not in {this, ".ci/run"} and machine.search(text)]
-    assert not found
+    assert found == []
 
 
 def test_links_between_pages_lead_somewhere():

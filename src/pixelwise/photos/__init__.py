@@ -1,1 +1,1 @@
-"""Photos of any size and kind: found, read, painted and written with their metadata, alone or as data sets."""
+"""Photos: found, read in strips, painted, written with their metadata; alone or as data sets."""

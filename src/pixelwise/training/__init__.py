@@ -1,1 +1,1 @@
-"""Learning: networks from pictures, heads from masks, a colouriser from a few photos, and ONNX files of them."""
+"""Learning: networks from pictures, heads from masks, a colouriser from photos; ONNX files."""

@@ -11,7 +11,7 @@ from PIL import Image
 from fixtures.sunsets import sunset
 from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia, spread_of_chroma
 
-scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
+scene = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))["scene"]
 
 
 def as_tensor(values: np.ndarray) -> torch.Tensor:

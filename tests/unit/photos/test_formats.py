@@ -16,7 +16,7 @@ from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS, scene = make["PHOTOS"], make["scene"]
 
 

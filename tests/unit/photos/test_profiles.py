@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.profiles import srgb_profile
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 scene, profile_of = make["scene"], make["profile_of"]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -14,7 +14,7 @@ from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, re
 from pixelwise.photos.write import losses
 from pixelwise.photos.xmp import Name, read_properties
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 XMP, scene, exif = make["XMP"], make["scene"], make["exif"]
 RECORD = Record(
     model="cifar-ab", model_sha256="ab" * 32, settings={"temperature": 0.5, "hints": [[1, 2, "#a0b0c0"]]}

@@ -15,7 +15,7 @@ from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
 VIVID = torch.tensor([[[40.0, -30.0], [10.0, 0.0]], [[-50.0, 20.0], [30.0, 60.0]]])
 

@@ -18,7 +18,7 @@ from pixelwise.report.run import write_report
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import recipe, repeat
 
-Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
+Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),
     source="synthetic:shapes",

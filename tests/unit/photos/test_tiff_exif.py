@@ -16,7 +16,7 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.tiff_exif import add_exif
 from pixelwise.photos.write import write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 scene, PROFILE = make["scene"], make["srgb_profile"]()
 TEXTS = {
     Base.Make: "Pixel Works",

@@ -17,7 +17,7 @@ from pixelwise.labels.flowers17 import ARCHIVES, Archives, load_flowers17
 from pixelwise.labels.sources import load_labelled
 from pixelwise.photos.download import Remote
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "flowers17" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "flowers17" / "make.py"))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PALETTE = Palette(torch.tensor([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
 ORANGE, TEAL = "#c07030", "#308090"
 

@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 
 from pixelwise.report.page import environment, jpeg_uri, png_uri, render, side_by_side
 
-Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
+Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 NASTY = '<b onclick="x">&\''
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 PIECES = """

@@ -18,7 +18,7 @@ from pixelwise.network.config import UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import Model
 
-Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
+Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 
 
 @pytest.fixture(scope="module")

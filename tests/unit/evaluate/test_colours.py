@@ -26,7 +26,7 @@ from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet
 from pixelwise.network.runs import Model, write_manifest
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()
 AB = Palette(COLOURS, "ab", "seven")
 SMALL = Protocol(size=32)

@@ -24,7 +24,7 @@ from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
 
 

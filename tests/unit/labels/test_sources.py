@@ -12,7 +12,7 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.labels.sources import default_data_dir, load_pictures
 from pixelwise.photos.pictures import Pictures, gather
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "cifar10" / "make.py"))
 
 
 @pytest.fixture

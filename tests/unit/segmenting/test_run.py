@@ -21,7 +21,7 @@ from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.objective import Weights
 from pixelwise.segmenting.run import Look, segment
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]
 
 

@@ -19,7 +19,7 @@ from pixelwise.photos import cifar10
 from pixelwise.photos.cifar10 import load_cifar10, read_record
 from pixelwise.photos.download import Remote
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "cifar10" / "make.py"))
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the port that discards; nothing listens there
 BATCH = pickle.dumps({"labels": [1, 2], "data": np.zeros((2, 3072), np.uint8)}, protocol=3)
 

@@ -12,7 +12,7 @@ from pixelwise.lab.answer import Setting
 from pixelwise.lab.run import QUESTIONS, run_lab
 from pixelwise.lab.writeup import write_writeup
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "flowers17" / "make.py"))
+make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "flowers17" / "make.py"))
 
 
 @pytest.mark.slow
