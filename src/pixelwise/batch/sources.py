@@ -78,7 +78,8 @@ def _expand(source: str, out: Path) -> Iterator[Item]:
         for failure in closed:
             yield replace(_photo(str(failure.path), failure.path.name), refused=failure.error)
         return
-    paths = [source] if os.path.lexists(source) else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
+    matches = glob.iglob(source, recursive=True)  # noqa: PTH207 - may be absolute
+    paths = [source] if os.path.lexists(source) else sorted(matches)
     for path in paths:
         suffix = Path(path).suffix.lower()
         if is_folder(path):
@@ -155,7 +156,7 @@ def extract(item: Item, target: Path) -> None:
             with archive.open(archive.infolist()[item.position]) as member:
                 shutil.copyfileobj(member, file)
         else:
-            with open(item.path, "rb") as tar:  # noqa: PTH123
+            with Path(item.path).open("rb") as tar:
                 tar.seek(item.position)
                 for start in range(0, item.size, _PIECE_BYTES):
                     file.write(tar.read(min(_PIECE_BYTES, item.size - start)))

@@ -24,7 +24,7 @@ from pixelwise.files import plain_json, whole_file
 
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
-_ROWS_AT_ONCE = _MOST_TABLES = 4096
+_MOST_TABLES = _ROWS_AT_ONCE = 4096
 _SETUP = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -75,9 +75,8 @@ class BatchState:
         rows = ((index, plain_json(asdict(item))) for index, item in enumerate(items))
         with self._database:
             self._database.executemany("INSERT INTO input (number, item) VALUES (?, ?)", rows)
-            self._database.execute(
-                "INSERT INTO plan VALUES (?, ?)", (plain_json(asdict(job)), plain_json(sources))
-            )
+            plan = plain_json(asdict(job)), plain_json(sources)
+            self._database.execute("INSERT INTO plan VALUES (?, ?)", plan)
 
     def add(self, result: Result) -> None:
         """Record a result."""
