@@ -77,6 +77,7 @@ class _Doctor:
                 self.add_error(layout.legend_file, error, _LEGEND_REMEDY)
 
     def add(self, path: Path, problem: str, remedy: str) -> None:
+        """Add a problem."""
         self.problems.append(Problem(path, problem, remedy))
 
     def add_error(self, path: Path, error: PixelwiseError, remedy: str) -> None:
@@ -111,6 +112,7 @@ class _Doctor:
             )
 
     def check_masks(self) -> None:
+        """Check pictures of masks, each by itself and their values together."""
         exact = self._check_pictures()
         if not exact or (self.legend is None and self.layout.legend_file is not None):
             return  # values are unknown where none is exact, or where the legend itself is wrong
@@ -169,6 +171,7 @@ class _Doctor:
         return exact
 
     def check_coco(self) -> None:
+        """Check a COCO file and its outlines."""
         path, self.drawn_stems = self.layout.coco_file, None
         try:
             self.classes, images = read_coco(path, self.legend.classes if self.legend else None)
@@ -199,6 +202,7 @@ class _Doctor:
             self._fill(image, self.classes, photo, "draw this outline again")
 
     def check_labelme(self) -> None:
+        """Check LabelMe's files and their outlines."""
         opened = []
         for photo, path in self.layout.pairs():
             try:
