@@ -27,7 +27,8 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from pixelwise.colour import recolour, srgb_to_lab
-from pixelwise.colourising import ColouriseOptions, colourise
+from pixelwise.colourising import colourise
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.photos.photo import open_photo
 from pixelwise.predict import predict
 from pixelwise.runs import DEFAULT_MODEL, Model, open_model

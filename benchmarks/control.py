@@ -5,7 +5,7 @@
 Errors are of a and b together, root mean square over all pixels of all photos in colour, at a short side of
 192. Hints are true colours of pixels drawn at random; the reference is the photo itself, the best there can
 be, or the next one in the folder, which has nothing to do with it. Alternatives: mean CIEDE2000 between each
-pair of 4, painted at the network's own size, and what each costs: how far its chances are from the network's,
+pair of 4, painted at the network's own size, and what each costs: how far its softmax is from the network's,
 the Kullback-Leibler divergence in nats, mean over pixels.
 """
 

@@ -1,4 +1,4 @@
-"""At which size a model should read photos, and how its chances should be decoded: error and colourfulness.
+"""Compare sizes at which a model reads photos, and ways to decode its output: error and colourfulness.
 
     python benchmarks/reading_size.py PHOTOS [--model NAME] [--sizes 160,192,224,256] [--num 75]
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from pixelwise.colourising import ColouriseOptions
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.evaluate.colours import colour_picture, painted, read_picture
 from pixelwise.evaluate.protocol import Protocol
 from pixelwise.photos.find import find_photos

@@ -78,11 +78,9 @@ def pick(
             far = torch.cdist(pool.means, pool.means[known + chosen]).min(1).values
             chosen.append(max(set(left) - set(chosen), key=lambda index: float(far[index])))
         return chosen
-    chances = (pool.lattices[left] @ head.weight.T + head.bias).softmax(-1)
+    probs = (pool.lattices[left] @ head.weight.T + head.bias).softmax(-1)
     score = (
-        torch.special.entr(chances).sum(-1)
-        if name == "entropy"
-        else 1 - (chances[..., 0] - chances[..., 1]).abs()
+        torch.special.entr(probs).sum(-1) if name == "entropy" else 1 - (probs[..., 0] - probs[..., 1]).abs()
     )
     return [left[index] for index in score.mean(1).topk(STEP).indices.tolist()]
 

@@ -25,7 +25,7 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.photo_write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
-from pixelwise.predict import Ask, Prediction, controlled, predict
+from pixelwise.predict import LogitsFn, Prediction, controlled, predict
 from pixelwise.processor import ONE_THREAD
 from pixelwise.runs import Model
 
@@ -121,13 +121,13 @@ def colouriser(
     model: Model,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     reference: Reference | None = None,
-    ask: Ask | None = None,
+    logits_fn: LogitsFn | None = None,
 ) -> Callable[[Found, Targets], Coloured]:
-    """What colours one photo that was found, to targets that it claims; `ask` as `predict` takes it.
+    """What colours one photo that was found, to targets that it claims; `logits_fn` as `predict` takes it.
 
     It raises PhotoError where the photo is damaged, OutputError where its copy cannot be written or named.
     """
-    return lambda found, targets: _colourise_found(found, targets, model, options, reference, ask)
+    return lambda found, targets: _colourise_found(found, targets, model, options, reference, logits_fn)
 
 
 def _colourise_found(
@@ -136,7 +136,7 @@ def _colourise_found(
     model: Model,
     options: ColouriseOptions,
     reference: Reference | None,
-    ask: Ask | None,
+    logits_fn: LogitsFn | None,
 ) -> Coloured:
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = (targets.out.suffix, "") if targets.single_file else output_suffix(photo)
@@ -145,7 +145,7 @@ def _colourise_found(
     paths = tuple(targets.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network looks at the photo
-        guessed = predict(photo, model, ask)
+        guessed = predict(photo, model, logits_fn)
         versions = controlled(photo, guessed, options, reference)
         _write_beside(photo, versions[0], found, targets, options)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):

@@ -73,7 +73,7 @@ class ColourNetConfig:
     dropout: float = 0.2
     """Share of the finest maps that training leaves out, drawn for each photo anew."""
     saturation: float = 1.15
-    """Factor on the chroma that its chances mean: the mean of what is possible is duller than any of it."""
+    """Factor on the mean chroma: the mean of what is possible is duller than any of it."""
 
     def __post_init__(self) -> None:
         _require_kinds(self)

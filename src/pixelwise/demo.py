@@ -240,14 +240,14 @@ def _segment_section(folder: Path) -> str:
     seconds = time.perf_counter() - start_s
     write_overlay(folder / "flower-overlay.jpg", photo, word, head.classes, opacity=0.5)
     pixels = photo.thumbnail(photo.height, photo.width).permute(1, 2, 0)
-    chances = word.chances(0, photo.height)[head.classes.index("flower")]
-    opaque = (2 * chances - 0.5).clamp(0, 1)  # a cut-out has no haze
+    probs = word.probs(0, photo.height)[head.classes.index("flower")]
+    opaque = (2 * probs - 0.5).clamp(0, 1)  # a cut-out has no haze
     cut_out = torch.cat((pixels, opaque.mul(255).round().byte()[..., None]), dim=2)
     facts, score = head.facts, head.facts["scores"]["iou"]["flower"]
     row = {
         "The photograph": _shown(photo, _SMALL),
         "Cut out": page.png_uri(_shrunk(cut_out, _SMALL)),
-        "How likely each pixel is flower: dark blue not, bright yellow surely": _heat(chances, photo),
+        "How likely each pixel is flower: dark blue not, bright yellow surely": _heat(probs, photo),
     }
     return page.section(
         "A flower, cut out",

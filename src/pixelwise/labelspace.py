@@ -136,8 +136,8 @@ class Palette:
         shares = _shares(nearest.values, sigma)
         return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
 
-    def soft_chances(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
-        """Chances of all classes that stand for these Lab a and b, whatever the palette's space.
+    def soft_probs(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
+        """Probabilities of all classes that stand for these Lab a and b, whatever the palette's space.
 
         The nearer a class is in a and b, the more; `sigma` is in their units. Source: as of `soft_labels`.
         """

@@ -32,7 +32,7 @@ from pixelwise.shapes import Grey
 _MIN_PROBABILITY = 1e-9
 _SMALL = 128 * 128  # pixels that a network reads in one thread
 
-Ask = Callable[[Grey], Float[Tensor, "N K h w"]]
+LogitsFn = Callable[[Grey], Float[Tensor, "N K h w"]]
 """Returns a network's logits of grey pictures of one size."""
 
 
@@ -56,18 +56,18 @@ class Prediction:
         guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.strength * saturation)
         return guessed if self.known is None else self.known.over_guess(guessed)
 
-    def chances(self) -> Float[Tensor, "K h w"]:
+    def probs(self) -> Float[Tensor, "K h w"]:
         """Return the classes' probabilities at the network's size; where chroma is known, of the nearest."""
         probs = self.logits.float().softmax(0)
         return probs if self.known is None else self.known.over_probs(probs, self.palette)
 
     def known_logits(self) -> Float[Tensor, "K h w"]:
-        """Return logits whose softmax is `chances`."""
-        return self.logits if self.known is None else self.chances().clamp_min(_MIN_PROBABILITY).log()
+        """Return logits whose softmax is `probs`."""
+        return self.logits if self.known is None else self.probs().clamp_min(_MIN_PROBABILITY).log()
 
     def confidence(self) -> Float[Tensor, "h w"]:
         """Return how sure the colours are, from 0 for even probabilities to 1 for one certain class."""
-        return confidence(self.chances())
+        return confidence(self.probs())
 
     def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
         """Return the prediction with known colours of some pixels, spread to what is alike and connected.
@@ -116,16 +116,16 @@ class Prediction:
         return [replace(self, logits=one) for one in alternatives(self.logits, self.palette, num)]
 
 
-def look_at(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
+def forward(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
     """Return a model's logits of grey pictures of one size, in as many threads as pay for that size."""
     with ONE_THREAD if grey[0].numel() <= _SMALL else nullcontext():
         return model.logits(grey)
 
 
-def predict(photo: Photo, model: Model, ask: Ask | None = None) -> Prediction:
+def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Prediction:
     """Predict the colours of a photo, seen upright and at the network's size.
 
-    `ask` runs the network, in another thread perhaps and on other photos along with this one; `look_at`
+    `logits_fn` runs the network, in another thread perhaps and on other photos along with this one; `forward`
     if not given.
 
     Raises:
@@ -133,7 +133,7 @@ def predict(photo: Photo, model: Model, ask: Ask | None = None) -> Prediction:
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
-    logits = (look_at(model, grey) if ask is None else ask(grey))[0]
+    logits = (forward(model, grey) if logits_fn is None else logits_fn(grey))[0]
     in_colour, strength = has_own_colours(small), model.net.saturation
     return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
 

@@ -192,15 +192,15 @@ def write_labels(target: Path, photo: Photo, logits: Enlarged, classes: ClassNam
         write_mask(target, strips, classes, photo.orientation)
 
 
-def write_chances(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
+def write_probs(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
     """Write the probability of each class at each pixel of a photo.
 
     Raises:
         OutputError: the file cannot be written.
     """
     spans = _spans(photo, max(1, _STRIP_NUMBERS // (photo.width * classes.num_classes)))
-    chances = (logits.chances(first, num).numpy() for first, num in spans)
-    with ONE_THREAD, closing(Ahead(chances, _STRIPS_AHEAD)) as strips:
+    probs = (logits.probs(first, num).numpy() for first, num in spans)
+    with ONE_THREAD, closing(Ahead(probs, _STRIPS_AHEAD)) as strips:
         write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
 
@@ -248,7 +248,7 @@ def _segment_found(
     found: Found,
     targets: Targets,
     heads: dict[str, Head],
-    look_at: Callable[[Photo], Sequence[Enlarged]],
+    forward: Callable[[Photo], Sequence[Enlarged]],
     options: SegmentOptions,
 ) -> CutOut:
     photo = open_photo(found.path, options.max_megapixels)
@@ -263,13 +263,13 @@ def _segment_found(
         probabilities = [targets.claim(found, ending + _PROBABILITIES) for ending in heads]
     if options.cut_out:
         cut_outs = [targets.claim(found, ending + _CUT) for ending in heads]
-    logits = look_at(photo)
+    logits = forward(photo)
     # What was not asked for has no targets. Masks come last: one that is there says that all is.
     all_classes = [head.classes for head in heads.values()]
     for target, one, classes in zip(overlays, logits, all_classes, strict=False):
         write_overlay(target, photo, one, classes, options.opacity)
     for target, one, classes in zip(probabilities, logits, all_classes, strict=False):
-        write_chances(target, photo, one, classes)
+        write_probs(target, photo, one, classes)
     for target, one in zip(cut_outs, logits, strict=False):
         write_cut_out(target, photo, one)
     for target, one, classes in zip(masks, logits, all_classes, strict=True):

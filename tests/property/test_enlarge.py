@@ -29,8 +29,8 @@ def test_strips_are_the_whole(seed, sizes, size, num_rows, num_classes):
     enlarged = Enlarged(weights, maps, size)
     spans = [(row, min(num_rows, size[0] - row)) for row in range(0, size[0], num_rows)]
     whole = weights.logits(maps, size)
-    chances = torch.cat([enlarged.chances(*span) for span in spans], dim=1)
-    torch.testing.assert_close(chances, whole.softmax(0), atol=1e-5, rtol=1e-4)
+    probs = torch.cat([enlarged.probs(*span) for span in spans], dim=1)
+    torch.testing.assert_close(probs, whole.softmax(0), atol=1e-5, rtol=1e-4)
     labels = torch.cat([enlarged.labels(*span) for span in spans])
     highest = whole.topk(2, dim=0).values
     sure = highest[0] - highest[1] > 1e-4  # elsewhere rounding decides
@@ -41,8 +41,8 @@ def test_strips_are_the_whole(seed, sizes, size, num_rows, num_classes):
 @given(seed=st.integers(0, 2**31), size=st.tuples(sides, sides))
 def test_turning_the_small_maps_turns_the_whole(seed, size):
     weights, maps = case(seed, [(5, 9), (3, 4)], 3)
-    turned = Enlarged(weights, maps, size[::-1], lambda small: small.mT.flip(-1)).chances(0, size[1])
-    upright = Enlarged(weights, maps, size).chances(0, size[0])
+    turned = Enlarged(weights, maps, size[::-1], lambda small: small.mT.flip(-1)).probs(0, size[1])
+    upright = Enlarged(weights, maps, size).probs(0, size[0])
     torch.testing.assert_close(turned, upright.mT.flip(-1), atol=1e-5, rtol=1e-4)
 
 

@@ -22,8 +22,8 @@ import pixelwise
 from fixtures.photos.make import profile_of
 from pixelwise.api.images import photo_from
 from pixelwise.backbones import open_backbone
-from pixelwise.colourising import ColouriseOptions
 from pixelwise.colourising import colourise as colourise_files
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError, LabelError, PhotoError, PixelwiseError, ShapeError
 from pixelwise.heads import open_head
 from pixelwise.photos.provenance import read_provenance
@@ -195,9 +195,9 @@ def test_a_flower_is_cut_out(flower):
     assert found.labels.shape == flower.shape[:2]
     assert found.labels[110, 160] == 1
     assert found.mask("flower").mean() == pytest.approx(found.labels.mean())
-    chances = found.chances()
-    assert (chances.argmax(0) == found.labels).all()
-    assert chances.sum(0) == pytest.approx(1, abs=1e-5)
+    probs = found.probs()
+    assert (probs.argmax(0) == found.labels).all()
+    assert probs.sum(0) == pytest.approx(1, abs=1e-5)
     assert (np.asarray(found) == found.labels).all()
     assert np.asarray(found.cut_out("flower"))[..., 3].astype(bool).mean() == pytest.approx(
         found.labels.mean()

@@ -1,4 +1,4 @@
-"""Scores of colours: CIEDE2000 by its published pairs, errors by hand, chances held to torchmetrics."""
+"""Scores of colours: CIEDE2000 by its published pairs, errors by hand, probabilities held to torchmetrics."""
 
 import math
 
@@ -124,7 +124,7 @@ def test_a_set_has_the_root_of_the_mean_square_and_the_ratio_of_means():
 
 
 def some(num=4000, classes=12, sharpness=1.0, seed=0):
-    """Logits, and classes drawn by the chances that the logits times the sharpness have."""
+    """Logits, and classes drawn by the probabilities that the logits times the sharpness have."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(num, classes, generator=generator)
     labels = torch.multinomial((logits * sharpness).softmax(1), 1, generator=generator)[:, 0]
@@ -139,7 +139,7 @@ def test_accuracies_and_cross_entropy_are_those_of_torchmetrics_and_torch():
         assert told == pytest.approx(theirs.item(), abs=1e-6)
     loss = torch.nn.functional.cross_entropy(logits, labels)
     assert scores.cross_entropy == pytest.approx(loss.item(), rel=1e-5)
-    assert scores.entropy == pytest.approx(scores.cross_entropy, rel=0.05)  # drawn by those very chances
+    assert scores.entropy == pytest.approx(scores.cross_entropy, rel=0.05)  # drawn by these
 
 
 def test_a_network_that_says_nothing_is_right_by_chance_only():

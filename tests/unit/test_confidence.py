@@ -32,7 +32,7 @@ def test_the_likeliest_come_first_with_their_probabilities():
     logits = torch.tensor([0.1, 0.2, 0.4, 0.05, 0.25]).log()[:, None, None]
     found = likeliest(logits, RING, 3)
     assert found.classes.flatten().tolist() == [2, 4, 1]
-    torch.testing.assert_close(found.chances.flatten(), torch.tensor([0.4, 0.25, 0.2]))
+    torch.testing.assert_close(found.probs.flatten(), torch.tensor([0.4, 0.25, 0.2]))
     assert found.palette is RING
 
 
@@ -47,7 +47,7 @@ def test_the_file_describes_itself(tmp_path):
     write_likeliest(tmp_path / "a.top.safetensors", found)
     back = read_likeliest(tmp_path / "a.top.safetensors")
     assert torch.equal(back.classes, found.classes)
-    torch.testing.assert_close(back.chances, found.chances, atol=1e-3, rtol=0)
+    torch.testing.assert_close(back.probs, found.probs, atol=1e-3, rtol=0)
     assert back.palette.to_dict() == RING.to_dict()
 
 
@@ -55,10 +55,10 @@ def test_the_file_describes_itself(tmp_path):
     "tensors",
     [
         {"classes": torch.zeros(1, 2, 2).byte()},
-        {"classes": torch.zeros(1, 2, 2).byte(), "chances": torch.zeros(1, 2, 3)},
-        {"classes": torch.zeros(1, 2, 2), "chances": torch.zeros(1, 2, 2)},
-        {"classes": torch.full((1, 2, 2), 5).byte(), "chances": torch.zeros(1, 2, 2)},
-        {"classes": torch.zeros(0, 2, 2).byte(), "chances": torch.zeros(0, 2, 2)},
+        {"classes": torch.zeros(1, 2, 2).byte(), "probs": torch.zeros(1, 2, 3)},
+        {"classes": torch.zeros(1, 2, 2), "probs": torch.zeros(1, 2, 2)},
+        {"classes": torch.full((1, 2, 2), 5).byte(), "probs": torch.zeros(1, 2, 2)},
+        {"classes": torch.zeros(0, 2, 2).byte(), "probs": torch.zeros(0, 2, 2)},
     ],
 )
 def test_another_file(tensors, tmp_path):
@@ -184,4 +184,4 @@ def test_confidence_is_one_when_sure_and_zero_when_even():
 def test_one_class_is_certain():
     one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
     assert photo_warnings(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
-    assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).chances), 1)
+    assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).probs), 1)

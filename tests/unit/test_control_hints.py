@@ -137,10 +137,10 @@ def test_a_hint_clamps_the_probabilities_and_makes_them_sure(photo):
     before = guess()
     after = before.with_hints(photo, [Hint(*at, "#e04060") for at in ((150, 100), (140, 95), (160, 105))])
     cell = 5, 3
-    assert int(after.chances()[:, *cell].argmax()) == 1  # red
+    assert int(after.probs()[:, *cell].argmax()) == 1  # red
     assert float(after.confidence()[cell]) > float(before.confidence()[cell])
-    torch.testing.assert_close(after.chances().sum(0), torch.ones(10, 14))
-    torch.testing.assert_close(before.chances(), before.logits.softmax(0))
+    torch.testing.assert_close(after.probs().sum(0), torch.ones(10, 14))
+    torch.testing.assert_close(before.probs(), before.logits.softmax(0))
 
 
 def test_the_uppermost_known_chroma_wins():
@@ -154,7 +154,7 @@ def test_the_uppermost_known_chroma_wins():
 
 def test_the_probabilities_of_a_colour_are_those_of_the_nearest_classes():
     chroma = torch.tensor([[[58.0, 1.0]], [[3.0, 1.0]]])
-    assert PALETTE.soft_chances(chroma).argmax(0).tolist() == [[1, 0]]
+    assert PALETTE.soft_probs(chroma).argmax(0).tolist() == [[1, 0]]
     rgb = Palette(torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5]], dtype=torch.float64), "rgb")
     torch.testing.assert_close(rgb.class_chroma, torch.tensor([[80.1, 67.2], [0, 0]]), atol=0.1, rtol=0)
 

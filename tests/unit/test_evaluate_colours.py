@@ -12,8 +12,9 @@ from PIL import Image
 from torch import nn
 
 from pixelwise.colour import srgb_to_lab
-from pixelwise.colourising import ColouriseOptions, colourise
+from pixelwise.colourising import colourise
 from pixelwise.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.calibrated import Sample, calibrate
 from pixelwise.evaluate.colours import colour_picture, evaluate_colours, painted, read_picture

@@ -41,8 +41,8 @@ def test_the_head_is_the_one_that_scikit_learn_finds(num_classes):
     # softmax over 2 classes with a ridge on both is a sigmoid with half the ridge
     strength = 1 / (ridge * len(labels) * (0.5 if num_classes == 2 else 1.0))
     theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(scaled, labels.numpy())
-    chances = (features @ ours.weights.weight.T + ours.weights.bias).softmax(1).numpy()
-    assert np.abs(chances - theirs.predict_proba(scaled)).max() < 1e-3
+    probs = (features @ ours.weights.weight.T + ours.weights.bias).softmax(1).numpy()
+    assert np.abs(probs - theirs.predict_proba(scaled)).max() < 1e-3
 
 
 def test_it_ends_on_its_certificate_and_says_so():
@@ -183,7 +183,7 @@ def test_wrong_labels_and_ridges_are_refused():
         Pixels(features, torch.full_like(labels, IGNORE), 3)
     with pytest.raises(ConfigError, match="a ridge above 0, got 0"):
         solve(Pixels(features, labels, 3), 0.0)
-    with pytest.raises(ShapeError, match=r"chances of shape \(20, 3\)"):
+    with pytest.raises(ShapeError, match=r"probabilities of shape \(20, 3\)"):
         Pixels(features, torch.ones(20, 2), 3)
 
 
@@ -209,5 +209,5 @@ def test_a_class_without_pixels_takes_no_more_steps():
     three = solve(Pixels(features, labels, 3), 0.05)
     with_a_fourth = solve(Pixels(features, labels, 4), 0.05)
     assert with_a_fourth.num_steps < 2 * three.num_steps
-    chances = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
-    assert float(chances[:, 3].mean()) < 0.01
+    probs = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
+    assert float(probs[:, 3].mean()) < 0.01

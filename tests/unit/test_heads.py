@@ -77,8 +77,8 @@ def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path
     (word,) = Look([read], backbone)(photo)
     (expected,) = Look([head_on(learned, backbone_checksum=learned.checksum)], learned)(photo)
     (plain,) = Look([head_on(backbone)], backbone)(photo)
-    assert torch.equal(word.chances(0, 40), expected.chances(0, 40))
-    assert not torch.equal(word.chances(0, 40), plain.chances(0, 40))
+    assert torch.equal(word.probs(0, 40), expected.probs(0, 40))
+    assert not torch.equal(word.probs(0, 40), plain.probs(0, 40))
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
 
 

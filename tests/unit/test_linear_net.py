@@ -59,9 +59,9 @@ def test_it_has_at_least_one_class():
 def test_the_ridge_of_least_loss_on_what_was_left_out_is_chosen():
     torch.manual_seed(0)
     features = torch.randn(400, 30)
-    chances = torch.stack([features[:, 0], -features[:, 0]], 1).softmax(1)  # noisy: chances, never certain
-    pixels = Pixels(features, chances, 2)
-    folds = [(Pixels(features[:60], chances[:60], 2), Pixels(features[60:], chances[60:], 2))]
+    probs = torch.stack([features[:, 0], -features[:, 0]], 1).softmax(1)  # noisy, never certain
+    pixels = Pixels(features, probs, 2)
+    folds = [(Pixels(features[:60], probs[:60], 2), Pixels(features[60:], probs[60:], 2))]
     chosen = choose_ridge_by_loss(folds, Moments.of(pixels))
     assert chosen.scores[chosen.ridge] == min(chosen.scores.values())
     assert chosen.ridge < 1

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from pixelwise import models
-from pixelwise.colourising import ColouriseOptions, colourise, colourise_photo
+from pixelwise.colourising import colourise, colourise_photo
 from pixelwise.config import UNetConfig
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.labelspace import Palette
 from pixelwise.photos.formats import VIPS_FORMATS

@@ -13,8 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
-from pixelwise.colourising import ColouriseOptions
 from pixelwise.colourising import colourise as colourise_files
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.runs import open_model

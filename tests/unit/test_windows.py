@@ -59,7 +59,7 @@ def test_chances_of_a_colour_are_its_shares_in_all_classes():
     colours = 90 * torch.rand(1, 2, 3, 4, generator=generator()) - 45
     soft = PALETTE.soft_labels(colours, num_near=PALETTE.num_classes, sigma=9.0)
     every = torch.zeros(1, PALETTE.num_classes, 3, 4).scatter_(1, soft.classes, soft.shares)
-    torch.testing.assert_close(PALETTE.soft_chances(colours[0], sigma=9.0), every[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(PALETTE.soft_probs(colours[0], sigma=9.0), every[0], atol=1e-4, rtol=0)
 
 
 def test_the_nearest_class_alone_is_the_exact_encoding():

@@ -152,7 +152,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             self._look = look_for(self.head_)
 
     def segment(self, image: ImageLike) -> Segmentation:
-        """What the head says of one picture: labels, chances, overlay."""
+        """What the head says of one picture: labels, probabilities, overlay."""
         check_is_fitted(self, "head_")
         photo = photo_from(image)
         if maps := self._seen().get(self._key(image, photo, WHOLE)):
@@ -167,7 +167,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """How likely each class is at each pixel (K, H, W) of a picture; a list of these of several."""
-        return self._of_each(images, Segmentation.chances)
+        return self._of_each(images, Segmentation.probs)
 
     def score(self, images: Images, masks: Masks) -> float:
         """The mean over the classes of intersection over union, all pixels of all pictures together.

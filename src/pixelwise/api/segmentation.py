@@ -80,11 +80,11 @@ class Segmentation:
             found: UInt8[ndarray, "H W"] = self.photo.upright(self.word.labels(0, self.photo.height)).numpy()
         return found
 
-    def chances(self) -> Float32[ndarray, "K H W"]:
+    def probs(self) -> Float32[ndarray, "K H W"]:
         """How likely each class is at each pixel; they add up to 1."""
         with ONE_THREAD:
-            chances = self.photo.upright(self.word.chances(0, self.photo.height))
-        found: Float32[ndarray, "K H W"] = chances.contiguous().numpy()
+            probs = self.photo.upright(self.word.probs(0, self.photo.height))
+        found: Float32[ndarray, "K H W"] = probs.contiguous().numpy()
         return found
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:

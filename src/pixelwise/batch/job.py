@@ -63,7 +63,8 @@ class Job:
         return settled, do
 
     def _colouriser(self) -> tuple[Do, str, Device]:
-        from pixelwise.colourising import ColouriseOptions, colouriser
+        from pixelwise.colourising import colouriser
+        from pixelwise.control.options import ColouriseOptions
         from pixelwise.processor import choose_device
         from pixelwise.runs import open_model
 

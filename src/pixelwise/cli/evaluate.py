@@ -63,7 +63,7 @@ def evaluate(
     temperature
         What photos are coloured with, as for `colourise`: below 1 bolder, above 1 duller and, often, nearer.
     saturation
-        The same: factor on chroma. Cross-entropy and accuracy are of the network's own chances in any case.
+        The same: factor on chroma. Cross-entropy and accuracy are of its own logits in any case.
     page
         Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
         in this folder.
@@ -99,7 +99,7 @@ def _evaluate_colours(
     page: Path | None,
     common: Common,
 ) -> Outcome:
-    from pixelwise.colourising import ColouriseOptions
+    from pixelwise.control.options import ColouriseOptions
     from pixelwise.evaluate.colours import evaluate_colours
     from pixelwise.evaluate.protocol import SIZE, Protocol
     from pixelwise.files import require_writable
@@ -141,7 +141,7 @@ def _told_of_colours(found: ColourEvaluation) -> Iterator[str]:
     before, after = (_with_ends(one) for one in (fitted.error_before, fitted.error_after))
     yield (
         f"calibration error {before}; {after} at temperature {fitted.temperature:.2f}, fitted on other "
-        "photos (to mend chances, not to decode by)"
+        "photos (to mend probabilities, not to decode by)"
     )
     for name, step in found.protocol.steps.items():
         yield f"{name}: {step}"

@@ -3,7 +3,7 @@
 The file is safetensors, at the logits' own size, rows and columns as the photo is displayed:
 
 * ``classes``, uint8 (k, h, w): positions in the palette, the likeliest first;
-* ``chances``, float16 (k, h, w): probabilities from 0 to 1, at temperature 1; the rest is all other classes';
+* ``probs``, float16 (k, h, w): probabilities from 0 to 1, at temperature 1; the rest is all other classes';
 * the header's value ``pixelwise`` is JSON with the ``palette``.
 """
 
@@ -27,7 +27,7 @@ class Likeliest:
     """The k likeliest classes of each pixel, the likeliest first."""
 
     classes: UInt8[Tensor, "k h w"]
-    chances: Float32[Tensor, "k h w"]
+    probs: Float32[Tensor, "k h w"]
     palette: Palette
 
 
@@ -58,7 +58,7 @@ def write_likeliest(path: Path, found: Likeliest) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    tensors = {"classes": found.classes, "chances": found.chances.half()}
+    tensors = {"classes": found.classes, "probs": found.probs.half()}
     write_tensors(path, tensors, {"palette": found.palette.to_dict()})
 
 
@@ -70,7 +70,7 @@ def read_likeliest(path: Path) -> Likeliest:
     """
     tensors, about = read_tensors(path)
     try:
-        classes, probs = tensors["classes"], tensors["chances"]
+        classes, probs = tensors["classes"], tensors["probs"]
         palette = Palette.from_dict(about["palette"])
         fits = classes.shape == probs.shape and classes.ndim == 3 and classes.dtype == torch.uint8
         if not (fits and int(classes.max()) < palette.num_classes):

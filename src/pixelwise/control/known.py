@@ -49,7 +49,7 @@ class KnownChroma:
     def over_probs(self, probs: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Lay this over probabilities of the classes, at their size."""
         size = probs.shape[1:]
-        known = palette.soft_chances(_resize(self.chroma, size))
+        known = palette.soft_probs(_resize(self.chroma, size))
         return probs + self.share_at(size) * (known - probs)
 
     def _resized(self, size: tuple[int, ...]) -> tuple[Float[Tensor, "H W"], Float[Tensor, "2 H W"]]:

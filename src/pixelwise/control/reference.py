@@ -50,7 +50,7 @@ class Reference:
                 "give a photo whose colours are to be followed"
             )
         lab = srgb_to_lab(small.float() / 255)
-        return Reference(path, _shares(palette.soft_chances(lab[1:]), _bands(lab[0]), _POOLED))
+        return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
 
 
 def follow(

@@ -40,16 +40,16 @@ class Sample:
 
     def bins(self, temperature: float) -> Float64[ndarray, "3 15"]:
         """How sure and how right, as `Calibration` counts."""
-        chances = (self.logits / temperature).softmax(1).T[:, None]
-        return Calibration.of(chances.contiguous(), self.labels.byte()[None]).bins
+        probs = (self.logits / temperature).softmax(1).T[:, None]
+        return Calibration.of(probs.contiguous(), self.labels.byte()[None]).bins
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrated:
-    """How honest a network's chances are, over the pixels that were drawn."""
+    """How honest a network's probabilities are, over the pixels that were drawn."""
 
     temperature: float
-    """By which the chances of all photos together become the likeliest."""
+    """By which the probabilities of all photos together become the likeliest."""
     before: Float64[ndarray, "3 15"]
     after: Float64[ndarray, "3 15"]
     """Each half of the photos by the temperature of the other half: no photo mends itself."""
@@ -75,7 +75,7 @@ class Calibrated:
 
 
 def calibrate(samples: Sequence[Sample], seed: int = 0) -> Calibrated:
-    """How honest the chances of these photos' pixels are, and by which temperature they would be."""
+    """How honest the probabilities of these photos' pixels are, and by which temperature they would be."""
     halves = samples[::2], samples[1::2]
     temperature = _fit(samples)
     # a photo alone has no others to be mended by

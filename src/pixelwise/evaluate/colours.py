@@ -52,7 +52,7 @@ def evaluate_colours(
     """Scores of a colouriser on all photos of a folder and of those below it, beside three baselines.
 
     `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others; `prior` gives each pixel
-    the chances that classes have among the pixels of the others that are as light, decoded as the network's.
+    the shares of classes among the pixels of the others that are as light, decoded as the network's.
     Grey photos are left out, and what cannot be read has failed; both are named, and `tell` is called with
     each failure at once. The seed draws intervals and the pixels to calibrate on.
 

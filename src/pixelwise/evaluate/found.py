@@ -40,9 +40,9 @@ class ColouredPhoto:
 
     @property
     def classes(self) -> ClassScores:
-        """How right the network's chances are."""
+        """How right the network's probabilities are."""
         classes = self.scores[MODEL].classes
-        assert classes  # every network gives chances
+        assert classes  # every network gives probabilities
         return classes
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _warnings(found: ColourEvaluation) -> Iterator[str]:
 
 
 def strangers(photos: Sequence[ColouredPhoto], num_classes: int) -> list[ColouredPhoto]:
-    """Photos of which a network knows less than nothing: its cross-entropy is above that of even chances."""
+    """Photos of which a network knows less than nothing: its cross-entropy is above a uniform guess's."""
     even = math.log(num_classes)
     return [one for one in photos if one.classes.cross_entropy > even]
 

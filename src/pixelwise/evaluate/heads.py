@@ -216,9 +216,9 @@ def _count(
         if baselines:
             pixels = read_pixels(photo.photo)
             given |= {name: baseline.segment(pixels) for name, baseline in baselines.items()}
-        chances = {HEAD: head.weights.logits(maps, size).softmax(0)}  # baselines have none
+        probs = {HEAD: head.weights.logits(maps, size).softmax(0)}  # baselines have none
         return {
-            name: ImageCounts.of(one, known, num_classes, probabilities=chances.get(name), with_boundary=True)
+            name: ImageCounts.of(one, known, num_classes, probabilities=probs.get(name), with_boundary=True)
             for name, one in given.items()
         }
 

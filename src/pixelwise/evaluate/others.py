@@ -14,7 +14,7 @@ from torch import Tensor
 from pixelwise.colour import lab_to_srgb
 from pixelwise.evaluate.pictures import log_shares
 from pixelwise.labelspace import Palette
-from pixelwise.scores.chances import TOP, ClassScores, class_scores
+from pixelwise.scores.probs import TOP, ClassScores, class_scores
 
 _LIGHTNESSES = 32  # steps of L; finer ones hold too few pixels of a small set
 
@@ -44,7 +44,7 @@ class Truth:
         return class_scores(logits.flatten(1).T.contiguous(), self.labels.flatten())
 
     def scores_of_colour(self, ab: Float[Tensor, " 2"], palette: Palette) -> ClassScores | None:
-        """How right one colour everywhere is, which ranks classes by their distance and gives no chances.
+        """How right one colour everywhere is, which ranks classes by distance and gives no probabilities.
 
         None where classes are not of chroma alone.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pixelwise.colourising import ColouriseOptions
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError
 
 SIZE = 256

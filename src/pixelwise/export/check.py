@@ -119,8 +119,8 @@ def compare_head(run: Run, head: Head, backbone: Backbone, photos: Sequence[Path
     """An exported head beside torch in fp32, on photos at their own size.
 
     `run` gives logits (1, K, H, W) of what `head_inputs` makes of a photo; `backbone` has been dressed by the
-    head, if it changes how the backbone looks. Logits are compared as logarithms of chances, which a number
-    added to all classes of a pixel leaves as they are; chances below 1e-30 count as that.
+    head, if it changes how the backbone looks. Logits are compared as log-probabilities, which a number
+    added to all classes of a pixel leaves as they are; probabilities below 1e-30 count as that.
     """
     extractor = Extractor(backbone, dtype=torch.float32)
     far, num_equal, num = 0.0, 0, 0
@@ -131,8 +131,8 @@ def compare_head(run: Run, head: Head, backbone: Backbone, photos: Sequence[Path
         word = Enlarged(head.weights, maps, photo.upright_size)
         labels = word.labels(0, photo.upright_size[0])
         found = torch.from_numpy(logits[0])
-        chances = word.chances(0, photo.upright_size[0]).clamp_min(1e-30).log()
-        far = max(far, float((found.log_softmax(0).clamp_min(chances.min()) - chances).abs().max()))
+        probs = word.probs(0, photo.upright_size[0]).clamp_min(1e-30).log()
+        far = max(far, float((found.log_softmax(0).clamp_min(probs.min()) - probs).abs().max()))
         num_equal += int((found.argmax(0) == labels).sum())
         num += labels.numel()
     return Difference(far, equal=num_equal / num)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pixelwise.data.labelled import LabelledPhoto
 from pixelwise.features import PhotoLook
-from pixelwise.finetune.exact import learn_last_layer, look_at
+from pixelwise.finetune.exact import forward, learn_last_layer
 from pixelwise.finetune.lesson import Lesson, Taught, split_trial
 from pixelwise.finetune.score import count, uncached
 from pixelwise.finetune.tune import tune
@@ -84,7 +84,7 @@ def advise(lesson: Lesson, taught: Taught, held_out: Sequence[LabelledPhoto]) ->
     trial, measured = split_trial(lesson, held_out)
     start = taught if trial.shots == lesson.shots else learn_last_layer(trial)
     tuned = tune(trial, start, "stage")
-    kept = look_at(lesson, [PhotoLook(one.photo) for one in measured])
+    kept = forward(lesson, [PhotoLook(one.photo) for one in measured])
     (before,) = count([start.weights], measured, kept)
     looking_s = time.perf_counter()
     (after,) = count([tuned.weights], measured, uncached(measured, tuned.backbone, lesson))

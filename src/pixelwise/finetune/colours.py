@@ -203,7 +203,7 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
 
 
 def _gather(net: LinearNet, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]) -> Gathered:
-    """Features and chances of classes of places on an even grid over each picture."""
+    """Features and probabilities of classes of places on an even grid over each picture."""
     a_look = max(_LEAST_A_LOOK, _PLACES // len(pictures))
     gathered = []
     work = functools.partial(_gather_from, net, palette, a_look)
@@ -222,14 +222,14 @@ def _gather_from(net: LinearNet, palette: Palette, a_look: int, numbered: tuple[
     picture, photo = numbered
     grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
     maps = [one[0].float().cpu() for one in net.look(grey)]
-    shares = _chances(palette, picture)
+    shares = _probs(palette, picture)
     size = (shares.shape[1], shares.shape[2])
     places = grid(*size, max(1, round((size[0] * size[1] / a_look) ** 0.5)))
-    chances = shares[:, places[:, 0], places[:, 1]].T
-    return Gathered(features_at(maps, places, size), chances, torch.full((len(places),), photo))
+    probs = shares[:, places[:, 0], places[:, 1]].T
+    return Gathered(features_at(maps, places, size), probs, torch.full((len(places),), photo))
 
 
-def _chances(palette: Palette, picture: Picture) -> Tensor:
+def _probs(palette: Palette, picture: Picture) -> Tensor:
     """The share of each class in each place, (K, h, w)."""
     soft = palette.soft_labels(chroma_of(picture[None].float() / 255))
     shares = torch.zeros(1, palette.num_classes, *soft.classes.shape[2:])

@@ -34,7 +34,7 @@ def learn_last_layer(lesson: Lesson) -> Taught:
     with certified(lesson.backbone) as watch:
         num = len(looks_of(seen))
         own = share_of(seen, lesson.group.part(0, num))
-        features = lesson.group.all_or_none(lambda: look_at(lesson, looks_of(own)))
+        features = lesson.group.all_or_none(lambda: forward(lesson, looks_of(own)))
         looked_s = time.perf_counter()
         learned = solve_head(
             lesson.config, lesson.classes.num_classes, own, features, num_looks=num, group=lesson.group
@@ -86,7 +86,7 @@ def share_of(seen: Sequence[Seen], part: slice) -> list[Seen]:
     return shares
 
 
-def look_at(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
+def forward(lesson: Lesson, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
     """Features of the backbone as it is, from the cache or into it.
 
     Raises:

@@ -58,7 +58,7 @@ class Gathered:
 
     features: Float[Tensor, "P D"]
     labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]
-    """Classes, or chances of every class."""
+    """Classes, or probabilities of every class."""
     photos: Int64[Tensor, " P"]
     """Which photo each pixel is of."""
 

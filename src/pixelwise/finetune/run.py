@@ -20,7 +20,7 @@ from pixelwise.data.labelled import LabelledPhoto, LabelledPhotos, file_checksum
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.features import FeatureCache, PhotoLook
 from pixelwise.files import require_writable
-from pixelwise.finetune.exact import learn_last_layer, look_at
+from pixelwise.finetune.exact import forward, learn_last_layer
 from pixelwise.finetune.lesson import Lesson, Taught, prepare, require_possible
 from pixelwise.finetune.score import count, uncached
 from pixelwise.head import Weights
@@ -227,7 +227,7 @@ def _counts(
     """For each head, those of each photo; of no photo, none."""
     if not photos:
         return [[] for _ in heads]
-    return count(heads, photos, look_at(lesson, [PhotoLook(one.photo) for one in photos]))
+    return count(heads, photos, forward(lesson, [PhotoLook(one.photo) for one in photos]))
 
 
 def untaught(weights: Weights, seed: int) -> Weights:

@@ -187,8 +187,8 @@ def doubt(pixels: Float[Tensor, "*any D"], head: Weights | None) -> Float[Tensor
     """How far each pixel is from certain: p (1 - p) of two classes, half of what Gini's index is of more."""
     if head is None:
         return torch.full(pixels.shape[:-1], _DOUBT)
-    chances = (pixels @ head.weight.T + head.bias).softmax(-1)
-    return ((1 - chances.square().sum(-1)) / 2).clamp_min(_LEAST_DOUBT)
+    probs = (pixels @ head.weight.T + head.bias).softmax(-1)
+    return ((1 - probs.square().sum(-1)) / 2).clamp_min(_LEAST_DOUBT)
 
 
 def _ridge(head: Head | None) -> float:

@@ -51,7 +51,7 @@ class Enlarged:
             torch.maximum(best, logits, out=best)
         return label
 
-    def chances(self, first: int, num: int) -> Float[Tensor, "K num W"]:
+    def probs(self, first: int, num: int) -> Float[Tensor, "K num W"]:
         """How likely each class is at each pixel of the rows from `first`; they add up to 1."""
         rows = [self._rows(index, bias, first, num) for index, bias in enumerate(self.bias)]
         return torch.stack([torch.zeros(num, self.width), *rows]).softmax(0)

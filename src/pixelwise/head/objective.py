@@ -112,7 +112,7 @@ class Objective(Protocol):
 class Pixels:
     """Features and labels of single pixels.
 
-    `labels` are classes (P,), IGNORE left out, or chances of every class (P, K) adding up to 1.
+    `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K) adding up to 1.
     `class_weights` weigh each pixel by its class; the mean is the weighted one.
 
     Raises:
@@ -128,7 +128,7 @@ class Pixels:
         if self.labels.is_floating_point():
             if self.labels.shape != (len(self.features), self.num_classes):
                 needed = (len(self.features), self.num_classes)
-                raise ShapeError(f"needed chances of shape {needed}, got {tuple(self.labels.shape)}")
+                raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
         elif bool(((self.labels != IGNORE) & (self.labels >= self.num_classes)).any()):
             wrong = int(self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)][0])
             raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {wrong}")
@@ -143,17 +143,17 @@ class Pixels:
     @property
     def total_weight(self) -> float:
         """As `Objective`."""
-        return sum(float(self._chances(start)[0].sum()) for start in range(0, len(self.features), _ROWS))
+        return sum(float(self._probs(start)[0].sum()) for start in range(0, len(self.features), _ROWS))
 
-    def _chances(self, start: int) -> tuple[Tensor, Tensor]:
-        """Weights (P', 1) and chances (P', K) of the rows from `start`."""
+    def _probs(self, start: int) -> tuple[Tensor, Tensor]:
+        """Weights (P', 1) and probabilities (P', K) of the rows from `start`."""
         labels = self.labels[start : start + _ROWS]
         factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
         if labels.is_floating_point():
             return labels @ factors[:, None], labels
         known = labels != IGNORE
-        chances = F.one_hot(labels.long() * known, self.num_classes).float()
-        return (chances @ factors[:, None]) * known[:, None], chances
+        probs = F.one_hot(labels.long() * known, self.num_classes).float()
+        return (probs @ factors[:, None]) * known[:, None], probs
 
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """As `Objective`; two threads take half of the pixels each."""
@@ -176,18 +176,18 @@ class Pixels:
         by_further, by_bias = torch.zeros_like(further), further.new_zeros(self.num_classes)
         for start in starts:
             rows = self.features[start : start + _ROWS].to(further.dtype)
-            factors, chances = (part.to(further.dtype) for part in self._chances(start))
+            factors, probs = (part.to(further.dtype) for part in self._probs(start))
             logits = F.linear(rows, further, further_bias)  # classes in rows: a fourth of the time
             logs = F.pad(logits, (1, 0)).log_softmax(1)
-            value -= float((factors * chances * logs).sum(dtype=torch.float64))
-            error = (logs.exp() - chances) * factors
+            value -= float((factors * probs * logs).sum(dtype=torch.float64))
+            error = (logs.exp() - probs) * factors
             by_further += error[:, 1:].T @ rows
             by_bias += error.sum(0)
             total += float(factors.sum())
         return value, total, by_further, by_bias
 
     def confusion(self, head: Weights) -> Confusion:
-        """How often a head gives pixels of each class each class; they need labels, not chances.
+        """How often a head gives pixels of each class each class; they need labels, not probabilities.
 
         Pixels without label are left out.
         """

@@ -249,7 +249,7 @@ def choose_ridge_by_loss(
 ) -> Chosen:
     """The ridge whose heads, each learned on a fold's first part, have the least loss on its second.
 
-    Where chances matter and not only the likeliest class, such as of colours that are averaged; for the rest
+    Where probabilities matter, not just the likeliest class, as of colours that are averaged; for the rest
     as `choose_ridge`.
     """
     losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}

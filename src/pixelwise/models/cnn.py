@@ -33,7 +33,7 @@ class CNN(nn.Module):
     out_stride = 1
     """Pixels of the input, down and across, that share one place of the logits."""
     saturation = 1.0
-    """Factor on the chroma that its chances mean."""
+    """Factor on the chroma that its probabilities mean."""
 
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()

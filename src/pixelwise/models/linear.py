@@ -35,7 +35,7 @@ class LinearNet(OnBackbone):
     out_stride = 4
     """Pixels of the input, down and across, that share one place of the logits."""
     saturation = 1.0
-    """Factor on the chroma that its chances mean."""
+    """Factor on the chroma that its probabilities mean."""
 
     def __init__(self, config: LinearNetConfig) -> None:
         super().__init__(config.backbone)

@@ -101,7 +101,7 @@ def _reliability(found: ColourEvaluation) -> list[str]:
         f"modest, one below it too sure. On average it is off by {before}\N{NO-BREAK SPACE}%; with its "
         f"logits divided by {fitted.temperature:.2f}, or by what the other half of the photos asks for, by "
         f"{after}\N{NO-BREAK SPACE}%.",
-        "This temperature makes chances honest. The one that photos are decoded with is a matter of taste: "
+        "This temperature calibrates. The one that photos are decoded with is a matter of taste: "
         "lower is bolder, higher is duller.",
     )
     parts = [f"<figure>{drawn}</figure>", f"<div>{''.join(page.paragraph(one) for one in told)}</div>"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pixelwise import figures, page
-from pixelwise.colourising import ColouriseOptions
 from pixelwise.config import LEARNED, NET_NAMES, RunConfig
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.recipes import recipe, recipe_names

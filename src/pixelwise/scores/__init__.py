@@ -2,11 +2,11 @@
 
 from pixelwise.scores.boundary import Boundary, boundary_f1
 from pixelwise.scores.calibration import Calibration
-from pixelwise.scores.chances import ClassScores, class_scores, fit_temperature
 from pixelwise.scores.colours import Original, PhotoColours, colour_scores
 from pixelwise.scores.confusion import Confusion
 from pixelwise.scores.difference import ciede2000, colourfulness
 from pixelwise.scores.intervals import Interval, crossed_sums, interval, resampled_sums
+from pixelwise.scores.probs import ClassScores, class_scores, fit_temperature
 from pixelwise.scores.segmentation import ImageCounts, SegmentationScores, miou_gain
 
 __all__ = [

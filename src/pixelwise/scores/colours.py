@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pixelwise.colour import srgb_to_lab
 from pixelwise.errors import DataError, ShapeError
-from pixelwise.scores.chances import ClassScores
 from pixelwise.scores.confusion import ratio
 from pixelwise.scores.difference import ciede2000, colourfulness
 from pixelwise.scores.intervals import Interval, interval, resampled_sums
+from pixelwise.scores.probs import ClassScores
 
 _PEAK = 255.0  # of a and b, each of which spans about as much; what papers take
 _BEST_PSNR = 100.0  # dB, of equal pictures
@@ -46,7 +46,7 @@ class PhotoColours:
     colourfulness: float
     original_colourfulness: float
     classes: ClassScores | None = None
-    """None for what gives no chances to classes."""
+    """None for what gives no probabilities to classes."""
 
     @staticmethod
     def of(
@@ -82,7 +82,7 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
 
     `ab_rmse` is the root of the mean of photos' squared errors, `ab_rmse_by_photo` the mean of their roots;
     `colourfulness_ratio` is the ratio of the means. Accuracies are in per cent. NaN where there are
-    no chances.
+    no probabilities.
 
     Raises:
         DataError: there is no photo.

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from pixelwise.backbones import open_backbone
 from pixelwise.cards import read_card, shipped_heads, shipped_models
 from pixelwise.classnames import BACKGROUND
-from pixelwise.colourising import ColouriseOptions, colouriser
+from pixelwise.colourising import colouriser
+from pixelwise.control.options import ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
 from pixelwise.head import Enlarged
@@ -109,7 +110,7 @@ class Service:
         photo = open_photo(upload, options.max_megapixels)
         media_type, suffix = _format(photo, accept)
         targets = Targets(upload.with_name("coloured" + suffix), [upload], single_file=True)
-        do = colouriser(model, options, ask=partial(self.together.ask, model))
+        do = colouriser(model, options, logits_fn=partial(self.together.ask, model))
         done = do(Found(upload, Path()), targets)
         return Made(
             file=done.path,

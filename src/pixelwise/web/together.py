@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pixelwise.predict import look_at
+from pixelwise.predict import forward
 from pixelwise.runs import Model
 from pixelwise.shapes import Grey
 
@@ -70,7 +70,7 @@ class Together:
 
     def _look(self, batch: list[_Asked]) -> None:
         try:
-            logits = look_at(batch[0].model, torch.cat([one.grey for one in batch]))
+            logits = forward(batch[0].model, torch.cat([one.grey for one in batch]))
             for one, found in zip(batch, logits.split(1), strict=True):
                 one.logits.set_result(found.clone() if len(batch) > 1 else found)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Whether the chances that a network gives to classes are right, and a temperature that mends them."""
+"""Whether the probabilities that a network gives to classes are right, and a temperature that mends them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pixelwise.errors import ShapeError
 TOP = 5
 """Classes among which the true one may be, of `top5`."""
 
-_BOUNDS = (1 / 16, 16.0)  # beyond, chances are as good as certain, or as good as even
+_BOUNDS = (1 / 16, 16.0)  # beyond, probabilities are as good as certain, or as good as even
 _TOLERANCE = 1e-4  # of the logarithm of the temperature
-_AT_ONCE = 2**15  # pixels whose chances are held in memory
+_AT_ONCE = 2**15  # pixels whose probabilities are held in memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """How right the chances are that some pixels' classes were given; means over those pixels."""
+    """How right the probabilities are that some pixels' classes were given; means over those pixels."""
 
     top1: float
     """Share of pixels whose class is the likeliest, 0 to 1."""
@@ -30,7 +30,7 @@ class ClassScores:
     cross_entropy: float
     """Minus the logarithm of the chance of the true class, in nats."""
     entropy: float
-    """What the cross-entropy would be, were the chances right."""
+    """What the cross-entropy would be, were the probabilities right."""
 
 
 def class_scores(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> ClassScores:
@@ -55,8 +55,8 @@ def class_scores(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> C
 def fit_temperature(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> float:
     """The temperature by which to divide logits so that the cross-entropy of these pixels is least.
 
-    It makes chances honest and moves no class before another; fit it on pixels that were not learned from.
-    It is not the temperature of decoding, which trades vivid colours for safe ones: chances decoded at 1
+    It makes probabilities honest and keeps the order of classes; fit it on pixels that were not learned from.
+    It is not the temperature of decoding, which trades vivid colours for safe ones: those decoded at 1
     after division by this one are the network's honest mean. From 1/16 to 16.
 
     The cross-entropy is convex in the inverse of the temperature, so its slope there has at most one root.
