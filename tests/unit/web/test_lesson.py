@@ -5,13 +5,13 @@ import pytest
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.web.page.lesson import Lesson, Taught
+from pixelwise.web.page.lesson import PaintedPhoto, TeachSession
 
 
 @pytest.fixture
 def lesson(tmp_path):
     picture = np.zeros((4, 6, 3), np.uint8)
-    lesson = Lesson(photos=[Taught(tmp_path / "dark.png", picture)])
+    lesson = TeachSession(photos=[PaintedPhoto(tmp_path / "dark.png", picture)])
     yield lesson
     lesson.folder.cleanup()
 

@@ -1,4 +1,4 @@
-"""The tab that colours photos: looked at once, then coloured anew at every touch."""
+"""The tab that colours photos: one forward pass each, then coloured anew at every change."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _RGB = re.compile(r"rgba?\(\s*([\d.]+)[,\s]+([\d.]+)[,\s]+([\d.]+)")
 
 
 Views = tuple[Any, ...]
-"""What the widgets show from now on, in their order."""
+"""New values of the widgets, in their order."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is wanted of all photos alike."""
+class ColourChoice:
+    """Options for all photos."""
 
     temperature: float = 1.0
     saturation: float = 1.0
@@ -46,8 +46,8 @@ class Wishes:
 
 
 @dataclass
-class Coloured:
-    """One photo, whole and small; both from the same look of the network."""
+class PagePhoto:
+    """One photo, at full size and small; both from one forward pass."""
 
     path: Path
     whole: ColouredImage
@@ -56,8 +56,8 @@ class Coloured:
     hints: list[Hint] = field(default_factory=list)
 
     @staticmethod
-    def of(path: Path) -> Coloured:
-        """Look at a photo.
+    def of(path: Path) -> PagePhoto:
+        """Run the network on a photo.
 
         Raises:
             PhotoError: it cannot be read.
@@ -66,10 +66,10 @@ class Coloured:
         photo = photo_from(small(whole.photo))
         guess = replace(whole.guess, logits=whole.photo.upright(whole.guess.logits))
         little = ColouredImage(photo, whole.model, whole.options, guess)
-        return Coloured(path, whole, little, little.with_(saturation=0.0).codes[..., :3])
+        return PagePhoto(path, whole, little, little.with_(saturation=0.0).codes[..., :3])
 
-    def shown(self, wishes: Wishes) -> ColouredImage:
-        """It small, in the colours that are wanted."""
+    def shown(self, wishes: ColourChoice) -> ColouredImage:
+        """Return the small picture in the chosen colours."""
         (height, width), (rows, columns) = self.whole.photo.upright_size, self.before.shape[:2]
         nearer = [
             replace(one, row=one.row * rows // height, column=one.column * columns // width)
@@ -82,20 +82,20 @@ class Coloured:
             keep_grey=wishes.keep_grey,
         )
 
-    def tell(self, row: float, column: float, colour: str) -> None:
-        """Say the colour of a point, of shares of height and width; of one point the last that was said."""
+    def add_hint(self, row: float, column: float, colour: str) -> None:
+        """Set the colour of a point, in fractions of height and width; the last one counts."""
         height, width = self.whole.photo.upright_size
         hint = Hint(min(int(row * height), height - 1), min(int(column * width), width - 1), colour)
         self.hints = [one for one in self.hints if (one.row, one.column) != (hint.row, hint.column)]
         self.hints.append(hint)
 
     def points(self) -> list[tuple[float, float, str]]:
-        """What was told, as `marked` draws it."""
+        """Return the hints as `marked` draws them."""
         height, width = self.whole.photo.upright_size
         return [((one.row + 0.5) / height, (one.column + 0.5) / width, one.colour) for one in self.hints]
 
-    def save(self, folder: Path, wishes: Wishes) -> Path:
-        """Write it at its full size, with its metadata and a record that its colours are guessed."""
+    def save(self, folder: Path, wishes: ColourChoice) -> Path:
+        """Write the photo at full size, with its metadata and the record of guessed colours."""
         wanted = self.whole.with_(
             temperature=wishes.temperature,
             saturation=wishes.saturation,
@@ -107,30 +107,30 @@ class Coloured:
 
 
 @dataclass
-class Album:
-    """The photos of one visitor."""
+class ColourSession:
+    """The photos of one visitor who colours."""
 
-    photos: list[Coloured] = field(default_factory=list)
+    photos: list[PagePhoto] = field(default_factory=list)
     chosen: int = 0
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
     @property
-    def one(self) -> Coloured | None:
-        """The photo that is looked at."""
+    def one(self) -> PagePhoto | None:
+        """The photo that is shown."""
         return self.photos[self.chosen] if self.photos else None
 
 
 def hex_of(colour: str) -> str:
-    """A colour as a hint takes it; browsers say it as #rrggbb or as rgba(r, g, b, a)."""
+    """Return #rrggbb of a colour that a browser gives as #rrggbb or rgba(r, g, b, a)."""
     if match := _RGB.match(colour):
         return "#{:02x}{:02x}{:02x}".format(*(min(255, round(float(part))) for part in match.groups()))
     return colour[:7]
 
 
 def colour_tab() -> None:
-    """Lay the tab out, and join what is touched with what is done."""
+    """Lay out the tab and connect its events."""
     album = gr.State(
-        lambda: Album(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
+        lambda: ColourSession(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
         delete_callback=lambda one: one.folder.cleanup(),
     )
     gr.Markdown(
@@ -223,13 +223,13 @@ def colour_tab() -> None:
     download_on(save_all, _save_all, [album, *wishes])
 
 
-def _wishes(temperature: float, saturation: float, keep_grey: Sequence[str]) -> Wishes:
-    return Wishes(temperature, saturation, tuple(_GREY[one] for one in keep_grey))
+def _wishes(temperature: float, saturation: float, keep_grey: Sequence[str]) -> ColourChoice:
+    return ColourChoice(temperature, saturation, tuple(_GREY[one] for one in keep_grey))
 
 
 @shown_errors
-def _look(album: Album, files: Sequence[str] | None, *wanted: Any) -> Iterator[Views]:
-    """Look at photos one after the other; each is shown as soon as it is coloured."""
+def _look(album: ColourSession, files: Sequence[str] | None, *wanted: Any) -> Iterator[Views]:
+    """Colour photos one by one; each is shown as soon as it is done."""
     wrong: list[str] = []
     paths = [Path(one) for one in files or () if Path(one).suffix.lower() in SUFFIXES]
     wishes = _wishes(*wanted)
@@ -238,7 +238,7 @@ def _look(album: Album, files: Sequence[str] | None, *wanted: Any) -> Iterator[V
     room = _MOST - len(album.photos)
     for number, path in enumerate(paths[:room], 1):
         try:
-            album.photos.append(Coloured.of(path))
+            album.photos.append(PagePhoto.of(path))
         except PixelwiseError as error:
             wrong.append(str(error).replace(str(path), path.name))
             continue
@@ -262,13 +262,13 @@ def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _gallery(album: Album, wishes: Wishes) -> Any:
+def _gallery(album: ColourSession, wishes: ColourChoice) -> Any:
     pictures = [(one.shown(wishes).codes[::3, ::3], one.path.name) for one in album.photos]
     return gr.update(value=pictures, visible=len(pictures) > 1, selected_index=album.chosen)
 
 
-def _views(album: Album, wishes: Wishes) -> Views:
-    """Slider, canvas, map of sureness and its legend, of the photo that is looked at."""
+def _views(album: ColourSession, wishes: ColourChoice) -> Views:
+    """Return slider, canvas, confidence map and its legend for the shown photo."""
     if album.one is None:
         return gr.skip(), gr.skip(), gr.skip(), gr.skip()
     one = album.one
@@ -279,44 +279,44 @@ def _views(album: Album, wishes: Wishes) -> Views:
 
 
 @shown_errors
-def _paint(album: Album, *wanted: Any) -> Views:
+def _paint(album: ColourSession, *wanted: Any) -> Views:
     return _views(album, _wishes(*wanted))
 
 
 @shown_errors
-def _choose(album: Album, chosen: gr.SelectData, *wanted: Any) -> Views:
+def _choose(album: ColourSession, chosen: gr.SelectData, *wanted: Any) -> Views:
     album.chosen = chosen.index
     return *_views(album, _wishes(*wanted)), _told(album.one)
 
 
 @shown_errors
-def _tell(album: Album, colour: str, place: gr.SelectData, *wanted: Any) -> Views:
+def _tell(album: ColourSession, colour: str, place: gr.SelectData, *wanted: Any) -> Views:
     one = album.one
     if one is None:
         return (gr.skip(),) * 5
     rows, columns = one.before.shape[:2]
     column, row = place.index
-    one.tell((row + 0.5) / rows, (column + 0.5) / columns, hex_of(colour))
+    one.add_hint((row + 0.5) / rows, (column + 0.5) / columns, hex_of(colour))
     return *_views(album, _wishes(*wanted)), _told(one)
 
 
 @shown_errors
-def _take_back(album: Album, *wanted: Any) -> Views:
+def _take_back(album: ColourSession, *wanted: Any) -> Views:
     if album.one and album.one.hints:
         album.one.hints.pop()
     return *_views(album, _wishes(*wanted)), _told(album.one)
 
 
-def _told(one: Coloured | None) -> str:
-    """What was told of a photo, as the command line takes it."""
+def _told(one: PagePhoto | None) -> str:
+    """Return the hints of a photo as command-line options."""
     if one is None or not one.hints:
         return _HOW_TO_TELL
     return "Told: " + " ".join(f"{_SWATCH.format(hint.colour)} `--hint {hint.text}`" for hint in one.hints)
 
 
 @shown_errors
-def _suggest(album: Album, *wanted: Any) -> tuple[Codes, str]:
-    """Mark where a hint would tell most."""
+def _suggest(album: ColourSession, *wanted: Any) -> tuple[Codes, str]:
+    """Mark the points where a hint would help most."""
     one = album.one
     if one is None:
         return gr.skip(), gr.skip()
@@ -338,13 +338,13 @@ def _suggest(album: Album, *wanted: Any) -> tuple[Codes, str]:
     return marked(coloured.codes[..., :3], one.points(), asked), _list(lines)
 
 
-def _save(album: Album, *wanted: Any) -> Path:
+def _save(album: ColourSession, *wanted: Any) -> Path:
     if album.one is None:
         raise ConfigError("needed a photograph first")
     return album.one.save(Path(album.folder.name), _wishes(*wanted))
 
 
-def _save_all(album: Album, *wanted: Any) -> Path:
+def _save_all(album: ColourSession, *wanted: Any) -> Path:
     if not album.photos:
         raise ConfigError("needed a photograph first")
     target = Path(album.folder.name) / "coloured.zip"

@@ -1,4 +1,4 @@
-"""What every touch of the page shares."""
+"""Error messages, downloads and bounds of sliders, for all tabs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shown_errors(touched: F) -> F:
-    """Show errors of ours as the one line that they are, and leave the page as it is."""
+    """Show errors of this package as one line and leave the page as it is."""
     if inspect.isgeneratorfunction(touched):
 
         @functools.wraps(touched)
@@ -43,7 +43,7 @@ def shown_errors(touched: F) -> F:
 
 @contextlib.contextmanager
 def named_after(path: Path) -> Iterator[None]:
-    """Let errors call an uploaded file by its name; where it lies here is nobody's business."""
+    """Name an uploaded file in errors by its name, not by its path on this machine."""
     try:
         yield
     except PixelwiseError as error:
@@ -51,7 +51,7 @@ def named_after(path: Path) -> Iterator[None]:
 
 
 def download_on(button: gr.Button, prepare: Callable[..., Path], inputs: Sequence[Any]) -> None:
-    """Let a button make a file and have the browser take it.
+    """Make a file when a button is pressed, and have the browser download it.
 
     gr.DownloadButton alone hands over what was made before it is pressed.
     """
@@ -69,7 +69,7 @@ def download_on(button: gr.Button, prepare: Callable[..., Path], inputs: Sequenc
 
 
 def within_bounds(*sliders: gr.Slider) -> None:
-    """Take a number that is typed beyond a slider's end for its end, where Gradio would raise."""
+    """Clip numbers typed beyond a slider's ends, where Gradio would raise."""
 
     def bounded(slider: gr.Slider, number: float) -> float:
         return min(max(float(number), float(slider.minimum)), float(slider.maximum))

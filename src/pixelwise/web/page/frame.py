@@ -1,4 +1,4 @@
-"""How the page looks, and what it must not do: ask anybody else for anything."""
+"""Theme and style of the page, which loads nothing from other servers."""
 
 from __future__ import annotations
 

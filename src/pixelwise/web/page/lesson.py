@@ -1,4 +1,4 @@
-"""What one visitor teaches: photos, what is painted on them, and the head that is solved from it."""
+"""The state of one visitor who teaches: photos, strokes on them, and the head learned from these."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ Labels = UInt8[ndarray, "H W"]
 
 
 @dataclass
-class Taught:
-    """A photo, and the classes of those of its pixels that somebody named."""
+class PaintedPhoto:
+    """A photo with the classes of the pixels that were painted."""
 
     path: Path
     picture: Codes
     labels: Labels | None = None
-    """Of the photo's size, or of the picture's; IGNORE where nothing was said."""
+    """At the photo's or the picture's size; IGNORE where nothing was painted."""
 
 
 @dataclass(frozen=True)
-class Learned:
-    """How a head came to be."""
+class LearnedInfo:
+    """Facts about a learned head."""
 
     num_photos: int
     num_pixels: int
@@ -51,31 +51,31 @@ class Learned:
 
 
 @dataclass
-class Lesson:
-    """Everything that one visitor has brought, painted and learned."""
+class TeachSession:
+    """Photos, strokes and head of one visitor."""
 
     classes: ClassNames = field(default_factory=lambda: ClassNames(UNNAMED))
-    photos: list[Taught] = field(default_factory=list)
+    photos: list[PaintedPhoto] = field(default_factory=list)
     chosen: int = 0
-    learned: Learned | None = None
+    learned: LearnedInfo | None = None
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
     segmenter: Segmenter = field(default_factory=lambda: Segmenter(looks=1))
 
     @property
-    def one(self) -> Taught:
-        """The photo that is looked at."""
+    def one(self) -> PaintedPhoto:
+        """The photo that is shown."""
         return self.photos[self.chosen]
 
     @property
     def paints(self) -> tuple[Colour, ...]:
-        """What each class is painted in: its colour, or for black one that is to be seen on any photo."""
+        """Colours to paint the classes in: their own, or one that is visible on any photo for black."""
         colours = self.classes.colours
         taken = _FOR_BLACK in colours
         return tuple(_FOR_BLACK if one == (0, 0, 0) and not taken else one for one in colours)
 
     @property
     def labelled(self) -> list[tuple[Path, Labels]]:
-        """Photos of which something was said, and what."""
+        """Photos with painted pixels, and their labels."""
         return [
             (one.path, one.labels)
             for one in self.photos
@@ -83,7 +83,7 @@ class Lesson:
         ]
 
     def add(self, path: Path) -> None:
-        """Take a photo in, and look at it now, so that learning later only solves.
+        """Add a photo and extract its features now, so that learning later only solves.
 
         Raises:
             PhotoError: it cannot be read.
@@ -91,11 +91,11 @@ class Lesson:
         with named_after(path):
             picture = small(open_photo(path))
             self.segmenter.look([path])
-        self.photos.append(Taught(path, picture))
+        self.photos.append(PaintedPhoto(path, picture))
         del self.photos[:-MOST]
 
     def name(self, names: str) -> None:
-        """Name the classes, which commas part; what was painted keeps its numbers.
+        """Name the classes by a list with commas; painted pixels keep their class numbers.
 
         Raises:
             LabelError: these are no names of classes, or there are fewer than were painted already.
@@ -107,9 +107,9 @@ class Lesson:
         self.classes = classes
 
     def paint(self, layers: Sequence[UInt8[ndarray, "h w 4"]]) -> None:
-        """Take what was painted on the photo that is looked at, in the classes' `paints`.
+        """Read what was painted on the shown photo, in the classes' `paints`.
 
-        Edges of strokes, which are neither one nor the other, are left out.
+        Blurred edges of strokes are left out.
         """
         rows, columns = self.one.picture.shape[:2]
         labels = np.full((rows, columns), IGNORE, np.uint8)
@@ -121,7 +121,7 @@ class Lesson:
         self.one.labels = labels
 
     def strokes(self) -> UInt8[ndarray, "h w 4"]:
-        """What was said of the photo that is looked at, as a layer of paint."""
+        """Return the labels of the shown photo as a layer of paint."""
         size = self.one.picture.shape[:2]
         layer = np.zeros((*size, 4), np.uint8)
         if self.one.labels is not None:
@@ -132,7 +132,7 @@ class Lesson:
         return layer
 
     def take_masks(self, masks: Sequence[Path]) -> int:
-        """Take masks in, each of the photo of the same name; gives how many.
+        """Read masks, each for the photo of the same name; return their number.
 
         Raises:
             LabelError: they are no masks, or not of these photos.
@@ -162,11 +162,11 @@ class Lesson:
         self.classes = drawn.classes
         return len(labels)
 
-    def solve(self) -> Learned:
-        """Learn from all that was said.
+    def solve(self) -> LearnedInfo:
+        """Learn from all painted pixels.
 
         Raises:
-            LabelError: too little was said to learn from.
+            LabelError: too little was painted to learn from.
         """
         if not self.labelled:
             raise LabelError("needed strokes of two classes at least, or masks; paint on a photograph first")
@@ -174,7 +174,7 @@ class Lesson:
         some = self.labelled
         self.segmenter.set_params(classes=self.classes.names)
         self.segmenter.fit(*_pictures_and_masks(some))
-        self.learned = Learned(
+        self.learned = LearnedInfo(
             num_photos=len(some),
             num_pixels=sum(int(np.count_nonzero(labels != IGNORE)) for _, labels in some),
             seconds=time.perf_counter() - start_s,
@@ -182,8 +182,8 @@ class Lesson:
         )
         return self.learned
 
-    def word(self, one: Taught) -> Segmentation:
-        """What the head says of a photo."""
+    def segment_photo(self, one: PaintedPhoto) -> Segmentation:
+        """Segment a photo by the head."""
         return self.segmenter.segment(one.path)
 
     def save(self) -> Path:
@@ -198,7 +198,7 @@ class Lesson:
         return self.segmenter.save(Path(self.folder.name) / f"{name}.head.safetensors")
 
     def curve(self) -> tuple[list[int], list[Interval]]:
-        """Scores of heads from 1, 2, ... of the labelled photos, on those left out; draws from worst to best.
+        """Score heads of 1, 2, ... labelled photos on the others; intervals are worst and best draws.
 
         Raises:
             LabelError: fewer than three photos are labelled.
@@ -224,7 +224,7 @@ class Lesson:
         return shots[len(shots) - len(scores) :], scores
 
     def _score(self, learned: list[tuple[Path, Labels]], others: list[tuple[Path, Labels]]) -> float | None:
-        """Of a head from some photos on others; none where these show one class alone."""
+        """Score a head from some photos on others; None where the former show one class alone."""
         try:
             self.segmenter.fit(*_pictures_and_masks(learned))
         except LabelError:
@@ -233,7 +233,7 @@ class Lesson:
 
 
 def _pictures_and_masks(some: Sequence[tuple[Path, Labels]]) -> tuple[list[Path], list[Labels]]:
-    """Photos, and labels at the photos' own sizes."""
+    """Return photos, and labels at the photos' own sizes."""
     return [path for path, _ in some], [
         nearest(labels, open_photo(path).upright_size) for path, labels in some
     ]

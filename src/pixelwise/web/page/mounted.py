@@ -1,4 +1,4 @@
-"""The page put together, at the root of an application."""
+"""Mounting the page at the root of an application."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT_S = 3600  # what visitors bring, after they last touched it
 
 
 def mount(app: FastAPI, max_bytes: int, heads: Sequence[Path] = ()) -> None:
-    """Put the page at `/`, below all paths that there are; `heads` are files offered beside the shipped ones.
+    """Mount the page at `/`, below all existing paths; `heads` are files offered beside the shipped ones.
 
     What visitors bring goes to the system's temporary folder, and with it.
     """

@@ -22,7 +22,7 @@ Codes = UInt8[ndarray, "H W 3"]
 
 
 def small(photo: Photo) -> Codes:
-    """A photo as it is displayed, no larger than the page shows it.
+    """Return a photo upright, no larger than the page shows it.
 
     Raises:
         PhotoError: the file is damaged or cut short.
@@ -33,7 +33,7 @@ def small(photo: Photo) -> Codes:
 
 
 def nearest(values: UInt8[ndarray, "H W *bands"], size: tuple[int, int]) -> UInt8[ndarray, "h w *bands"]:
-    """Labels or paint at another size, each the one at the middle of its place."""
+    """Return labels or paint at another size, by nearest neighbour."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int)
         for new, old in zip(size, values.shape[:2], strict=True)
@@ -42,7 +42,7 @@ def nearest(values: UInt8[ndarray, "H W *bands"], size: tuple[int, int]) -> UInt
 
 
 def sureness(values: Float32[ndarray, "h w"], over: Codes) -> tuple[Codes, str]:
-    """How sure colours are, over the picture, stretched so that an eye sees it; and a legend with numbers."""
+    """Return the confidence map over the picture, stretched to be visible, and a legend with numbers."""
     colours = heat(torch.from_numpy(values), over.shape[:2])
     mixed = (0.75 * colours + 0.25 * over.mean(axis=2, keepdims=True)).astype(np.uint8)
     stops = ", ".join(f"rgb{tuple(one)}" for one in heat(torch.linspace(0, 1, 5)[None], (1, 5))[0].tolist())
@@ -54,7 +54,7 @@ def sureness(values: Float32[ndarray, "h w"], over: Codes) -> tuple[Codes, str]:
 
 
 def legend(classes: Iterable[tuple[str, Colour, float]]) -> str:
-    """Names of classes in their colours, with the share of the picture that each has."""
+    """Return the legend: class names in their colours, with their shares of the picture."""
     parts = "".join(
         f'<span><i style="background: rgb{colour}"></i>{escape(name)} {share:.1%}</span>'
         for name, colour, share in classes
@@ -65,7 +65,7 @@ def legend(classes: Iterable[tuple[str, Colour, float]]) -> str:
 def marked(
     picture: Codes, told: Iterable[tuple[float, float, str]], asked: Iterable[tuple[float, float, str]] = ()
 ) -> Codes:
-    """A picture with a disc of its colour at each point that was told, and a number at each that is asked.
+    """Draw a disc of its colour at each hint, and a number at each suggested point.
 
     Rows and columns are shares of height and width.
     """

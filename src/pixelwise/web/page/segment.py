@@ -28,8 +28,8 @@ _MOST_HEADS = 8
 
 
 @dataclass
-class Seen:
-    """A photo and what each head says of it."""
+class SegmentEntry:
+    """A photo and its segmentations by head."""
 
     path: Path
     picture: Codes
@@ -37,17 +37,17 @@ class Seen:
 
 
 @dataclass
-class Bench:
+class SegmentSession:
     """The photos and heads of one visitor."""
 
-    photos: list[Seen] = field(default_factory=list)
+    photos: list[SegmentEntry] = field(default_factory=list)
     chosen: int = 0
     heads: dict[str, Path] = field(default_factory=dict)
-    """Files of heads beside the shipped ones, by name: those that are served, those that were brought."""
+    """Files of heads beside the shipped ones, by name: served or uploaded."""
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
-    def word(self, one: Seen, head: str) -> Segmentation:
-        """What a head says of a photo; each is asked once.
+    def segmentation(self, one: SegmentEntry, head: str) -> Segmentation:
+        """Return the segmentation of a photo by a head; each is computed once.
 
         Raises:
             CheckpointError: the head cannot be read.
@@ -59,7 +59,7 @@ class Bench:
 
 
 def tinted(picture: Codes, found: Segmentation, opacity: float) -> Codes:
-    """A small picture with classes laid over it; their shares of the whole photo are in `shares`."""
+    """Return a small picture with the classes laid over it."""
     labels = nearest(found.labels, picture.shape[:2])
     tint = Tint(found.classes.colours, opacity, first_is_clear=found.classes.names[0] == BACKGROUND)
     rows = overlay(
@@ -69,15 +69,17 @@ def tinted(picture: Codes, found: Segmentation, opacity: float) -> Codes:
 
 
 def shares(found: Segmentation) -> str:
-    """The classes of a photo with how much of it they have."""
+    """Return the legend of a photo's classes with their shares of it."""
     counts = np.bincount(found.labels.ravel(), minlength=found.classes.num_classes) / found.labels.size
     return legend(zip(found.classes.names, found.classes.colours, counts.tolist(), strict=True))
 
 
 def segment_tab(heads: Sequence[Path]) -> None:
-    """Lay the tab out, and join what is touched with what is done; `heads` are offered to all visitors."""
+    """Lay out the tab and connect its events; `heads` are offered to all visitors."""
     served = {path.stem.removesuffix(".head"): path for path in heads}
-    bench = gr.State(lambda: Bench(heads=dict(served)), delete_callback=lambda one: one.folder.cleanup())
+    bench = gr.State(
+        lambda: SegmentSession(heads=dict(served)), delete_callback=lambda one: one.folder.cleanup()
+    )
     gr.Markdown("A class for every pixel, at the photograph's own size.", elem_classes="lead")
     with gr.Row():
         files = gr.File(
@@ -135,11 +137,11 @@ def segment_tab(heads: Sequence[Path]) -> None:
 
 
 @shown_errors
-def _look(bench: Bench, files: Sequence[str] | None, head: str, opacity: float) -> tuple[Any, ...]:
+def _look(bench: SegmentSession, files: Sequence[str] | None, head: str, opacity: float) -> tuple[Any, ...]:
     for name in files or ():
         path = Path(name)
         with named_after(path):
-            bench.photos.append(Seen(path, small(open_photo(path))))
+            bench.photos.append(SegmentEntry(path, small(open_photo(path))))
     bench.photos = bench.photos[-_MOST:]
     bench.chosen = len(bench.photos) - 1
     thumbs = [(one.picture[::3, ::3], one.path.name) for one in bench.photos]
@@ -148,8 +150,8 @@ def _look(bench: Bench, files: Sequence[str] | None, head: str, opacity: float) 
 
 
 @shown_errors
-def _bring(bench: Bench, file: str) -> tuple[Bench, Any]:
-    """Take a head in; what it is called is its file's name."""
+def _bring(bench: SegmentSession, file: str) -> tuple[SegmentSession, Any]:
+    """Add an uploaded head under its file's name."""
     path = Path(file)
     with named_after(path):
         open_head(path)
@@ -163,34 +165,34 @@ def _bring(bench: Bench, file: str) -> tuple[Bench, Any]:
 
 
 @shown_errors
-def _choose(bench: Bench, chosen: gr.SelectData, head: str, opacity: float) -> tuple[Any, ...]:
+def _choose(bench: SegmentSession, chosen: gr.SelectData, head: str, opacity: float) -> tuple[Any, ...]:
     bench.chosen = chosen.index
     return _views(bench, head, opacity)
 
 
 @shown_errors
-def _paint(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:
+def _paint(bench: SegmentSession, head: str, opacity: float) -> tuple[Any, ...]:
     return _views(bench, head, opacity) if bench.photos else (gr.skip(), gr.skip())
 
 
-def _views(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:
-    """The picture with classes over it, and their legend."""
+def _views(bench: SegmentSession, head: str, opacity: float) -> tuple[Any, ...]:
+    """Return the picture with classes over it, and their legend."""
     one = bench.photos[bench.chosen]
     with named_after(one.path):
-        found = bench.word(one, head)
+        found = bench.segmentation(one, head)
     return tinted(one.picture, found, opacity), shares(found)
 
 
-def _save_mask(bench: Bench, head: str) -> Path:
+def _save_mask(bench: SegmentSession, head: str) -> Path:
     one = bench.photos[bench.chosen]
-    found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-mask.png"
+    found, target = bench.segmentation(one, head), Path(bench.folder.name) / f"{one.path.stem}-mask.png"
     write_labels(target, found.photo, found.word, found.classes)
     return target
 
 
-def _save_cut(bench: Bench, head: str) -> Path:
+def _save_cut(bench: SegmentSession, head: str) -> Path:
     one = bench.photos[bench.chosen]
-    found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-cut.png"
+    found, target = bench.segmentation(one, head), Path(bench.folder.name) / f"{one.path.stem}-cut.png"
     if found.classes.names[0] != BACKGROUND:
         raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
     write_cut_out(target, found.photo, found.word)

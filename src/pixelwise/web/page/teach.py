@@ -1,4 +1,4 @@
-"""The tab that learns from a few strokes or masks, and shows at once what it learned."""
+"""The tab that learns from a few strokes or masks and shows the result at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixelwise.labels.class_names import UNNAMED
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.report.figures import ON_LIGHT, draw_learning
 from pixelwise.web.page.events import download_on, shown_errors
-from pixelwise.web.page.lesson import MOST, Lesson
+from pixelwise.web.page.lesson import MOST, TeachSession
 from pixelwise.web.page.segment import tinted
 
 _OPACITY = 0.5
@@ -24,9 +24,9 @@ _ASK = "Paint a stroke on each class, here or on several photographs, then press
 
 
 def teach_tab() -> None:
-    """Lay the tab out, and join what is touched with what is done."""
+    """Lay out the tab and connect its events."""
     lesson = gr.State(
-        lambda: Lesson(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
+        lambda: TeachSession(),  # noqa: PLW0108 - a dataclass itself would be taken for a value
         delete_callback=lambda one: one.folder.cleanup(),
     )
     gr.Markdown(
@@ -80,7 +80,7 @@ def teach_tab() -> None:
                 transforms=[],
                 layers=False,
                 buttons=[],
-                brush=_brush(Lesson()),
+                brush=_brush(TeachSession()),
                 eraser=gr.Eraser(default_size=20),
                 elem_id="teach-editor",
             )
@@ -109,15 +109,15 @@ def teach_tab() -> None:
     download_on(save, _save, [lesson])
 
 
-def _brush(lesson: Lesson, name: str = "") -> gr.Brush:
+def _brush(lesson: TeachSession, name: str = "") -> gr.Brush:
     """Paint in the classes' colours, first in that of the one of this name, or of the second."""
     colours: list[str | tuple[str, float]] = ["#{:02x}{:02x}{:02x}".format(*one) for one in lesson.paints]
     first = lesson.classes.index(name) if name else 1
     return gr.Brush(default_size=16, colors=colours, default_color=colours[first], color_mode="fixed")
 
 
-def _views(lesson: Lesson, told: str) -> tuple[Any, ...]:
-    """Thumbnails of all photos with what is known of them, the editor, the result, what is told."""
+def _views(lesson: TeachSession, told: str) -> tuple[Any, ...]:
+    """Return thumbnails, editor, result and message."""
     if not lesson.photos:
         return gr.update(visible=False), gr.update(visible=False), gr.skip(), gr.skip(), told
     shown = [_made_of(lesson, number) for number in range(len(lesson.photos))]
@@ -131,28 +131,28 @@ def _views(lesson: Lesson, told: str) -> tuple[Any, ...]:
     )
 
 
-def _made_of(lesson: Lesson, number: int) -> np.ndarray:
-    """A photo with what the head says of it, once there is one."""
+def _made_of(lesson: TeachSession, number: int) -> np.ndarray:
+    """Return a photo with its segmentation, once there is a head."""
     one = lesson.photos[number]
-    return tinted(one.picture, lesson.word(one), _OPACITY) if lesson.learned else one.picture
+    return tinted(one.picture, lesson.segment_photo(one), _OPACITY) if lesson.learned else one.picture
 
 
-def _canvas(lesson: Lesson) -> dict[str, Any]:
-    """The photo that is looked at, with what was painted on it."""
+def _canvas(lesson: TeachSession) -> dict[str, Any]:
+    """Return the shown photo with the strokes on it."""
     layers = [lesson.strokes()] if lesson.one.labels is not None else []
     return {"background": lesson.one.picture, "layers": layers, "composite": None}
 
 
-def _keep(lesson: Lesson, painted: dict[str, Any] | None) -> None:
-    """Take what was painted; masks that were brought stay until somebody paints over them."""
+def _keep(lesson: TeachSession, painted: dict[str, Any] | None) -> None:
+    """Keep the strokes; uploaded masks stay until they are painted over."""
     layers = [np.asarray(layer) for layer in (painted or {}).get("layers", [])]
     if any((layer[..., 3] > 0).any() for layer in layers):
         lesson.paint(layers)
 
 
 @shown_errors
-def _add(lesson: Lesson, files: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
-    """Take photos in; each is looked at while the next one is on its way."""
+def _add(lesson: TeachSession, files: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
+    """Add photos one by one."""
     wrong: list[str] = []
     for number, name in enumerate(files or (), 1):
         try:
@@ -160,47 +160,47 @@ def _add(lesson: Lesson, files: Sequence[str] | None) -> Iterator[tuple[Any, ...
         except PixelwiseError as error:
             wrong.append(str(error))
         if number < len(files or ()):
-            yield lesson, *(gr.skip(),) * 4, f"Looked at {number} of {len(files or ())} photographs"
+            yield lesson, *(gr.skip(),) * 4, f"Read {number} of {len(files or ())} photographs"
     if len(files or ()) > MOST:
         wrong.append(f"the last {MOST} photographs are kept; pixelwise finetune takes any number")
     yield lesson, *_views(lesson, "\n".join([*wrong, _ASK]))
 
 
 @shown_errors
-def _take(lesson: Lesson, files: Sequence[str]) -> tuple[Any, ...]:
-    """Take masks in, and learn from them."""
+def _take(lesson: TeachSession, files: Sequence[str]) -> tuple[Any, ...]:
+    """Read masks and learn from them."""
     lesson.take_masks([Path(name) for name in files])
     lesson.solve()
     return lesson, ", ".join(lesson.classes.names), _classes(lesson), *_views(lesson, _told(lesson))
 
 
 @shown_errors
-def _name(lesson: Lesson, names: str) -> tuple[Any, ...]:
+def _name(lesson: TeachSession, names: str) -> tuple[Any, ...]:
     lesson.name(names)
     classes = ", ".join(lesson.classes.names)
     brush = gr.update(brush=_brush(lesson))
     return lesson, _classes(lesson), brush, f"The classes are {classes}. {_ASK}"
 
 
-def _classes(lesson: Lesson) -> Any:
+def _classes(lesson: TeachSession) -> Any:
     return gr.update(choices=list(lesson.classes.names), value=lesson.classes.names[1])
 
 
 @shown_errors
-def _pick(lesson: Lesson, name: str) -> Any:
+def _pick(lesson: TeachSession, name: str) -> Any:
     """Paint another class from now on."""
     return gr.update(brush=_brush(lesson, name))
 
 
 @shown_errors
-def _choose(lesson: Lesson, chosen: gr.SelectData, painted: dict[str, Any] | None) -> tuple[Any, ...]:
+def _choose(lesson: TeachSession, chosen: gr.SelectData, painted: dict[str, Any] | None) -> tuple[Any, ...]:
     _keep(lesson, painted)
     lesson.chosen = chosen.index
     return _views(lesson, _told(lesson))
 
 
 @shown_errors
-def _learn(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, ...]:
+def _learn(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, ...]:
     _keep(lesson, painted)
     lesson.solve()
     gallery, _work, _editor, result, told = _views(lesson, _told(lesson))
@@ -208,7 +208,7 @@ def _learn(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, ...]:
 
 
 @shown_errors
-def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
+def _curve(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, str]:
     _keep(lesson, painted)
     shots, scores = lesson.curve()
     drawn = draw_learning(shots, scores, ON_LIGHT)
@@ -222,11 +222,11 @@ def _curve(lesson: Lesson, painted: dict[str, Any] | None) -> tuple[Any, str]:
     )
 
 
-def _save(lesson: Lesson) -> Path:
+def _save(lesson: TeachSession) -> Path:
     return lesson.save()
 
 
-def _told(lesson: Lesson) -> str:
+def _told(lesson: TeachSession) -> str:
     learned = lesson.learned
     if learned is None:
         return _ASK
