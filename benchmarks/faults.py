@@ -45,7 +45,8 @@ PROGRAM = [sys.executable, "-m", "pixelwise"]
 OFTEN = [
     sys.executable,
     "-c",
-    "from pixelwise.training import loop; loop.CHECKPOINT_EVERY_S = 0.3\nfrom pixelwise.cli import main; main()",
+    "from pixelwise.training import loop; loop.CHECKPOINT_EVERY_S = 0.3\n"
+    "from pixelwise.cli import main; main()",
 ]
 TRAIN = ["train", "unet", "synthetic:shapes", "--num-filters", "2", "--precision", "fp32", "--epochs", "12"]
 NUM_PHOTOS = 60

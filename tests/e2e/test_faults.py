@@ -19,8 +19,8 @@ from fixtures.halves import folder_of_halves
 pytestmark = pytest.mark.slow
 MEMORY = """
 import logging, resource, sys, torch
-from pixelwise.backbones import open_backbone
-from pixelwise.features import Extractor
+from pixelwise.network.backbones import open_backbone
+from pixelwise.segmenting.extraction import Extractor
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
 torch.set_num_threads(1)
 backbone = open_backbone("efficientnet_lite0")

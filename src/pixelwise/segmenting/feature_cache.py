@@ -24,6 +24,7 @@ from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.files import checksum, reason
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.frozen import certified
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance
 from pixelwise.segmenting.extraction import CPU, READING, Extractor, PhotoLook, computed_in, read_photo
@@ -119,7 +120,7 @@ class FeatureCache:
         Raises:
             ConfigError: a size is not positive.
             PhotoError: a photo cannot be read, or changes meanwhile.
-            FrozenError: the backbone is in training mode.
+            FrozenError: the backbone is in training mode, or changed meanwhile.
         """
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:
@@ -135,10 +136,11 @@ class FeatureCache:
         advance(len(found) - len(missing), "from the cache")
         if missing:
             extractor = Extractor(backbone, device=device)
-            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
-            for photo, maps in zip(missing, computed, strict=True):
-                self._keep(photo, maps)
-                advance(1, photo.look.photo.name)
+            with certified(extractor):
+                computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
+                for photo, maps in zip(missing, computed, strict=True):
+                    self._keep(photo, maps)
+                    advance(1, photo.look.photo.name)
         return found
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:

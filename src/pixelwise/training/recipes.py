@@ -174,7 +174,7 @@ def repeat(config: RunConfig) -> str:
     return (
         "from pathlib import Path\n"
         "from pixelwise.network.config import RunConfig\n"
-        "from pixelwise.training import train_source\n\n"
+        "from pixelwise.training.loop import train_source\n\n"
         f"config = RunConfig.from_dict({config.to_dict()!r})\n"
         'train_source(config, Path("again"))'
     )

@@ -112,7 +112,8 @@ def train(net, steps=6):
     losses = []
     for step in range(steps):
         loss = cross_entropy(net(pictures()), labels)
-        optimiser.step(loss, step)
+        loss.backward()
+        optimiser.step(step)
         losses.append(loss.item())
     return torch.tensor(losses, dtype=torch.float64)
 

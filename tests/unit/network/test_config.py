@@ -88,7 +88,6 @@ def test_a_network_that_is_not_known_is_named(values, offending):
     [
         ({"solver": "adam", "policy": "stage"}, "policy stage"),
         ({"solver": "adam", "ridge": 0.1}, "ridge"),
-        ({"solver": "adam", "loss": "whole"}, "loss"),
         ({"epochs": 3}, "epochs"),
         ({"learning_rate": 0.1}, "learning-rate"),
         ({"batch_size": 4}, "batch-size"),
