@@ -13,8 +13,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from pixelwise.network.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.cli.app import app
+from pixelwise.network.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
 
 ROOT = Path(__file__).parents[2]
 FACTS = {

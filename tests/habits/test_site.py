@@ -99,8 +99,9 @@ def test_every_verb_and_option_is_in_the_reference(site):
     text = re.sub(r"<[^>]+>", "", (site / "cli.html").read_text())
     for name in (one for one in app if not one.startswith("-")):
         assert f"pixelwise {app[name].name[0]}" in text
-        for argument in app[name].assemble_argument_collection() if app[name].default_command else ():
-            for option in (one for one in argument.names if one.startswith("--")):
+        if app[name].default_command:
+            arguments = app[name].assemble_argument_collection(default_parameter=app.default_parameter)
+            for option in (one for argument in arguments for one in argument.names if one.startswith("--")):
                 assert option in text, f"{name} {option}"
     beyond_first_line = inspect.getdoc(app["colourise"].default_command).split("\n\n")[1]
     assert " ".join(beyond_first_line.split()[:5]) in " ".join(text.split())
