@@ -19,7 +19,7 @@ def without_numbers(text):
     return [NUMBER.sub("0", line).split() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize(("name", "num_steps"), [("colour", 6), ("cut-out", 7), ("train", 6)])
+@pytest.mark.parametrize(("name", "num_steps"), [("colour", 6), ("cut-out", 7), ("train", 4)])
 def test_the_tutorial_does_what_it_says(name, num_steps, pixelwise, tmp_path, monkeypatch, real_data_dir):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
