@@ -1,6 +1,6 @@
-"""Pages that nobody writes: made for each build from the program, its model cards and files of the project.
+"""Generate pages for each build: commands, model cards, changelog and architecture.
 
-MkDocs calls `on_files`; `mkdocs.yml` names this file under `hooks`.
+MkDocs calls `on_files`; `mkdocs.yml` lists this file under `hooks`.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from pixelwise.network.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.cli.app import app
+from pixelwise.network.cards import card_path, read_card, shipped_heads, shipped_models, weights_path
 
 ROOT = Path(__file__).parents[2]
 FACTS = {
-    "purpose": "What it is for",
-    "error": "How far off it is",
-    "score": "What it reached",
-    "limits": "What it cannot do",
-    "source": "Learned from",
+    "purpose": "Purpose",
+    "error": "Error",
+    "score": "Score",
+    "limits": "Limits",
+    "source": "Training data",
     "licence": "Licence",
 }
 COMMON = ("--json", "--quiet", "--seed", "--device")
 _INTRODUCTION = """# Commands
 
-`pixelwise VERB --help` says in a terminal what stands here; this page is made from the same text.
+`pixelwise VERB --help` prints the same text in a terminal.
 
-Exit codes: 0 all done; 1 some inputs failed, each is named, the rest is done; 2 wrong use or bad
+Exit codes: 0 all done; 1 some inputs failed, each is reported, the rest is done; 2 wrong use or bad
 configuration; 130 interrupted, state saved. Messages and progress go to standard error.
 
-## What every verb takes
+## Options of every verb
 
 """
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what is made to what is written."""
+    """Add the generated pages."""
     for path, text in made().items():
         files.append(File.generated(config, path, content=text))
     return files
 
 
 def made() -> dict[str, str]:
-    """What is made, by where it lies among the pages that are written."""
+    """Return the generated pages by their paths below `docs`."""
     return {
         "cli.md": commands(),
         "models.md": shipped(),
@@ -57,21 +57,21 @@ def made() -> dict[str, str]:
 
 
 def commands() -> str:
-    """Every verb with its options, as its help has them; what all verbs share is told once."""
+    """Return the page of all verbs and options; options of every verb are listed once."""
     whole: str = app.generate_docs()
     _, *verbs = re.split(r"^(?=## )", whole.partition("**Commands**")[2], flags=re.MULTILINE)
     shared = {
         item.split("`")[1].split()[0]: item
         for item in re.findall(r"^\* `--.*?(?=^\* |\Z|^\n)", verbs[0], re.MULTILINE | re.DOTALL)
     }
-    told = "".join(shared[option] for option in COMMON)
-    return _INTRODUCTION + "\n".join(map(_tidied, [told, *map(_in_full, map(_without_common, verbs))]))
+    common = "".join(shared[option] for option in COMMON)
+    return _INTRODUCTION + "\n".join(map(_tidied, [common, *map(_in_full, map(_without_common, verbs))]))
 
 
 def _in_full(verb: str) -> str:
-    """A verb's text, and that of the verbs below it, with all that docstrings say ahead of options."""
+    """Return a verb's text, subcommands included, with the whole docstring ahead of its parameters."""
 
-    def told(found: re.Match[str]) -> str:
+    def docstring(found: re.Match[str]) -> str:
         command = app
         for name in found["path"].split():
             command = command[name]
@@ -82,27 +82,27 @@ def _in_full(verb: str) -> str:
 
     return re.sub(
         r"(?P<opening>^#+ pixelwise (?P<path>[^\n]+)\n\n```console\n[^\n]*\n```\n\n)[^\n]*\n\n",
-        told,
+        docstring,
         verb,
         flags=re.MULTILINE,
     )
 
 
 def _without_common(verb: str) -> str:
-    """A verb's text without the options that all have."""
+    """Return a verb's text without the options of every verb."""
     options = "|".join(COMMON)
     return re.sub(rf"^\* `(?:{options})\b.*?(?=^\* |\Z|^\n)", "", verb, flags=re.MULTILINE | re.DOTALL)
 
 
 def _tidied(text: str) -> str:
-    """Without defaults that say nothing, with headings that say the verb alone."""
+    """Drop trivial defaults, and shorten headings to the verb."""
     text = re.sub(r" ?\*\[default: (?:False|True|\(\)|None)\]\*", "", text)
     text = re.sub(r"^(#+) pixelwise (.+)$", r"\1 \2", text, flags=re.MULTILINE)
     return re.sub(r"```console\n(.*?)\n```", r"```text\n\1\n```", text)
 
 
 def shipped() -> str:
-    """What lies inside the package, on one page."""
+    """Return the page that lists the shipped models and heads."""
     rows = "".join(
         f"| [`{name}`](models/{name}.md) | {kind} | {weights_path(name).stat().st_size / 1e6:.2f} MB "
         f"| {read_card(name).purpose} |\n"
@@ -110,14 +110,14 @@ def shipped() -> str:
         for name in names
     )
     return (
-        "# What is shipped\n\nModels colour photographs, heads cut things out of them. All lie inside the "
-        "package, and `pixelwise models` lists them with their checksums.\n\n"
+        "# Shipped models\n\nModels colour photographs, heads cut things out of them. All are inside the "
+        "package; `pixelwise models` lists them with their checksums.\n\n"
         f"| name | kind | size | for |\n|---|---|---|---|\n{rows}"
     )
 
 
 def model_card(name: str) -> str:
-    """A card's facts as a list, its text, and the lines to use it by."""
+    """Return the page of a model card: a command to use it, its facts, its text."""
     facts = asdict(read_card(name))
     text = card_path(name).read_text().split("---\n", 2)[2].strip()
     title, _, rest = text.partition("\n")
@@ -134,6 +134,6 @@ def model_card(name: str) -> str:
 
 
 def from_root(name: str) -> str:
-    """A page of the project's root, its links turned to where pages lie on the site."""
+    """Return a page of the project's root, its links adapted to the site."""
     text = (ROOT / name).read_text()
     return re.sub(r"\]\(docs/", "](", text)

@@ -3,8 +3,8 @@
     python docs/site/walk.py out/tutorials
     python docs/site/pictures.py out/tutorials -o docs/images
 
-The first follows the tutorials; the second lays what came of them beside each other. `gallery.jpg` is made by
-`benchmarks/gallery.py`.
+The first runs the tutorials; the second puts their results side by side. `gallery.jpg` is made by
+`benchmarks/gallery.py`, `tutorial-network.png` by `pixelwise lab --question B1`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLIDER_WIDTH = 800
 
 
 def main() -> None:
-    """Make all of them."""
+    """Make all pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("walked", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -32,16 +32,16 @@ def main() -> None:
     colour, cut, train = (options.walked / name for name in ("colour", "cut-out", "train"))
     hopper, temple = "grace_hopper-grey.jpg", "china-grey.jpg"
     pairs = [colour / folder / name for name in (temple, hopper) for folder in ("album", "coloured")]
-    told = [
+    hinted = [
         colour / "coloured" / hopper,
         colour / "doubts" / "grace_hopper-grey.confidence.png",
-        colour / "told" / hopper,
+        colour / "hinted" / hopper,
     ]
     learned = [cut / "garden/dahlia.jpg", cut / "cut/dahlia.overlay.jpg", cut / "cut/dahlia.cut.png"]
     horses = [train / "by-horses/temple.jpg", train / "by-photo/temple.jpg"]
     for name, files in (
         ("coloured", pairs),
-        ("tutorial-told", told),
+        ("tutorial-hints", hinted),
         ("tutorial-cut-out", learned),
         ("tutorial-horses", horses),
     ):
@@ -53,20 +53,19 @@ def main() -> None:
             image.resize((SLIDER_WIDTH, image.height * SLIDER_WIDTH // image.width)),
             options.out / f"{name}.jpg",
         )
-    for name, drawn in (("curves", train / "horses/curves.png"), ("network", train / "inside/network.png")):
-        few = Image.open(drawn).convert("RGB").quantize(32, dither=Image.Dither.NONE)
-        few.save(options.out / f"tutorial-{name}.png", optimize=True)
+    curves = Image.open(train / "horses/curves.png").convert("RGB").quantize(32, dither=Image.Dither.NONE)
+    curves.save(options.out / "tutorial-curves.png", optimize=True)
 
 
 def shipped_cut_out() -> list[Image.Image]:
-    """What the head `flower` makes of a photograph: as it was, the mask laid over it, cut out."""
+    """Return a photograph, its overlay by the head `flower`, and its cut-out."""
     photo = Image.fromarray(load_sample_image("flower.jpg"))
     found = pixelwise.segment(photo, head="flower")
     return [photo, found.overlay(), found.cut_out("flower")]
 
 
 def row(images: list[Image.Image]) -> Image.Image:
-    """Pictures beside each other, equally high."""
+    """Put pictures side by side, at equal height."""
     small = [on_checks(image).resize((image.width * HEIGHT // image.height, HEIGHT)) for image in images]
     whole = Image.new("RGB", (sum(one.width + GAP for one in small) - GAP, HEIGHT), "white")
     left = 0
@@ -77,7 +76,7 @@ def row(images: list[Image.Image]) -> Image.Image:
 
 
 def on_checks(image: Image.Image) -> Image.Image:
-    """In RGB; what is clear shows pale squares, so that it is seen to be clear."""
+    """Convert to RGB, with a pale chequerboard behind transparent pixels."""
     if image.mode != "RGBA":
         return image.convert("RGB")
     rows, columns = np.indices((image.height, image.width)) // 16
@@ -88,7 +87,7 @@ def on_checks(image: Image.Image) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """Write a picture and say so."""
+    """Write a picture and print its size."""
     image.save(path, quality=85, optimize=True)
     print(f"{path}  {image.width} x {image.height}, {path.stat().st_size / 1e3:.0f} kB")
 

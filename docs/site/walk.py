@@ -1,8 +1,8 @@
-"""Follow the tutorials: run every command and example of theirs, in order, in a folder for each.
+"""Run every command and example of the tutorials, in order, in one folder for each tutorial.
 
     python docs/site/walk.py out/tutorials
 
-prints each command with what it printed. The folders are what `pictures.py` draws from.
+prints each command with its output. `pictures.py` draws from the folders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?"
 
 @dataclass(frozen=True)
 class Step:
-    """What a tutorial tells to run, and what it says is printed."""
+    """A code block of a tutorial, and the output that it shows."""
 
     language: str
     """`bash` or `python`."""
@@ -30,12 +30,12 @@ class Step:
 
 
 def steps(page: Path) -> list[Step]:
-    """A tutorial's steps; blocks in no language are told, not run."""
+    """Return a tutorial's steps; blocks without a language are not run."""
     return [Step(*found) for found in _BLOCK.findall(page.read_text())]
 
 
 def main() -> None:
-    """Follow all of them."""
+    """Run all tutorials."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
