@@ -40,10 +40,10 @@ test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA
 	@$(BIN)/pytest -n 2 --dist worksteal tests
 	@echo "every test passed, in $(VENV); PIXELWISE_DATA=$${PIXELWISE_DATA:-(unset: tests on real data were skipped)}"
 
-check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, floors, spelling, the fast tests
+check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, layers, spelling, the fast tests
 	@$(BIN)/pre-commit run --all-files
 	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not real" tests
-	@echo "checked format, lint, types, floors, spelling and the fast tests"
+	@echo "checked format, lint, types, layers, spelling and the fast tests"
 
 golden: $(VENV)/.tools  ## Compare with what must not change: loss traces, Lab, the palette's table
 	@$(BIN)/pytest -n 2 tests/golden

@@ -59,7 +59,9 @@ for _verbs, _target, _help in (
     (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
-    _several = Parameter(consume_multiple=_verbs[0] in ("finetune", "suggest"))  # --sizes 224 448
+    _several = Parameter(
+        negative=(), consume_multiple=_verbs[0] in ("finetune", "suggest")
+    )  # --sizes 224 448
     app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help, default_parameter=_several)
 
 
