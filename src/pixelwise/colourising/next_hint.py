@@ -1,6 +1,6 @@
 """Points whose true colours would settle most of a network's doubt.
 
-A hint is good for more than its own pixel: for what is alike and connected with it (`confidence.geodesic`).
+A hint is good for more than its own pixel: for what is alike and connected with it (`geodesic_weights`).
 The entropy that it settles, summed over the photo, is its cut. Entropy counts by how far apart the colours
 can be seen at the pixel's lightness. Points are chosen one after the other, each for what those before it
 have left, so that they spread by themselves. `benchmarks/next_hint.py` measures what they are worth.
@@ -20,8 +20,7 @@ from torch import Tensor
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness_to_luminance, recolour, srgb_to_lab
-from pixelwise.colourising.geodesic import geodesic_weights
-from pixelwise.colourising.likeliest import shown_at
+from pixelwise.colourising.known import geodesic_weights
 
 _MAX_PIXELS = 48 * 64  # of the map of lightness: a finer one takes longer and moves no point by much
 _NUM_CANDIDATES = 300
@@ -32,12 +31,10 @@ Grid = NDArray[Any]
 
 @dataclass(frozen=True)
 class LikelyColour:
-    """A colour that a point may have."""
+    """A colour that a point may have, #rrggbb at the point's own luminance, and its probability."""
 
     colour: str
-    """#rrggbb at the point's own luminance."""
     chance: float
-    """Its probability."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,3 +132,10 @@ def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColou
         together[shown] = together.get(shown, 0.0) + probability
     best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
     return tuple(LikelyColour(colour, probability) for colour, probability in best)
+
+
+def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:
+    """Return colours as #rrggbb, each drawn into the gamut at this L, 0 to 100."""
+    luminance = lightness_to_luminance(torch.full_like(chroma[:, 0], lightness))
+    codes = recolour(luminance, *chroma.T).mul(255).round().int().T.tolist()
+    return ["#{:02x}{:02x}{:02x}".format(*code) for code in codes]

@@ -42,10 +42,10 @@ def photo_warnings(
     """
     warnings = []
     if short_side < _TINY:
-        warnings.append(f"is only {short_side} pixels on its short side, too few to tell what it shows")
+        warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
     tone_frac = tones / tones.sum().clamp_min(1)
     if _deviation(tone_frac) < _UNIFORM:
-        warnings.append("is nearly the same grey all over: there is nothing to tell colours by")
+        warnings.append("is nearly the same grey all over: there is nothing to know colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         warnings.append(
             "is nearly all black and white, as pages and drawings are: models learn from photographs"
@@ -69,7 +69,5 @@ def _mean(values: Tensor, weights: Tensor) -> float:
 
 
 def _deviation(tone_frac: Tensor) -> float:
-    """Return the standard deviation of L, from the shares of its whole units."""
     units = torch.arange(len(tone_frac)).to(tone_frac)
-    mean = (tone_frac * units).sum()
-    return float((tone_frac * (units - mean) ** 2).sum().sqrt())
+    return float((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum().sqrt())

@@ -9,19 +9,11 @@ from typing import Any
 
 from pixelwise.errors import LabelError
 
-MAX_CLASSES = 255
-"""The classes that fit into a byte beside 255, the label of pixels without class."""
+MAX_CLASSES = 255  # a byte's values, but for 255, the label of pixels without class
+BACKGROUND = "background"  # around everything else; drawn black where it is class 0
+UNNAMED = (BACKGROUND, "object")  # two classes that nobody named, as in a black and white mask
+Colour = tuple[int, int, int]  # sRGB codes, 0 to 255
 
-BACKGROUND = "background"
-"""The name of what is around everything else; drawn black where it is class 0."""
-
-UNNAMED = (BACKGROUND, "object")
-"""The names of two classes that nobody named, as in a black and white mask."""
-
-Colour = tuple[int, int, int]
-"""sRGB codes, 0 to 255."""
-
-_BLACK: Colour = (0, 0, 0)
 _DISTINCT: tuple[Colour, ...] = (
     (86, 180, 233),  # first, since it shows on most things that are cut out: flowers, skin, fur, fruit
     (230, 159, 0),
@@ -31,22 +23,16 @@ _DISTINCT: tuple[Colour, ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""Colours, apart from black, that stay distinct with any colour vision.
-
-Source: Okabe and Ito 2008, Color Universal Design.
-"""
+# distinct with any colour vision, beside black. Source: Okabe and Ito 2008, Color Universal Design.
 
 
 @dataclass(frozen=True)
 class ClassNames:
     """Names of K classes, and the sRGB codes that each is drawn in.
 
-    Default colours are distinct with any colour vision as far as there are such colours; class 0 is black
-    where it is named background.
-
     Raises:
-        LabelError: the names are not 2 to 255 different printable ones, or the colours not as many different
-            ones.
+        LabelError: the names are not 2 to 255 different printable ones, or there are not as many different
+            colours.
     """
 
     names: tuple[str, ...]
@@ -76,11 +62,7 @@ class ClassNames:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Return the number of the class with this name.
-
-        Raises:
-            LabelError: there is none; the message lists those there are.
-        """
+        """Return the number of the class with this name; LabelError where there is none."""
         if name in self.names:
             return self.names.index(name)
         close = difflib.get_close_matches(name, self.names, n=1)
@@ -93,11 +75,7 @@ class ClassNames:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> ClassNames:
-        """Build class names from the values of `to_dict`; `colours` may be missing.
-
-        Raises:
-            LabelError: the values are no class names.
-        """
+        """Build class names from the values of `to_dict`, without `colours` perhaps; else LabelError."""
         names = values.get("names") if isinstance(values, Mapping) else None
         if not isinstance(names, Sequence) or isinstance(names, str):
             raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {short(values)}')
@@ -108,11 +86,7 @@ class ClassNames:
 
 
 def check_colour(colour: object) -> Colour:
-    """Return the colour as a tuple, if it is three sRGB codes.
-
-    Raises:
-        LabelError: it is not.
-    """
+    """Return the colour as a tuple; LabelError if it is not three sRGB codes."""
     codes = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
         raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {short(colour)}")
@@ -131,16 +105,13 @@ def short(value: object) -> str:
 
 
 def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
-    first = (_BLACK,) if names[0] == BACKGROUND else ()
-    further = tuple(_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
-    return (*first, *_DISTINCT, *further)[: len(names)]
+    black = ((0, 0, 0),) if names[0] == BACKGROUND else ()
+    further = (_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
+    return (*black, *_DISTINCT, *further)[: len(names)]
 
 
 def _voc_colour(number: int) -> Colour:
-    """Deal the bits of a number to red, green and blue in turn.
-
-    Source: PASCAL VOC's development kit, VOClabelcolormap.
-    """
+    # bits go to red, green and blue in turn; Source: PASCAL VOC's development kit, VOClabelcolormap
     bits = [number >> place & 1 for place in range(9)]
     red, green, blue = (sum(bit << 7 - place for place, bit in enumerate(bits[axis::3])) for axis in range(3))
     return red, green, blue

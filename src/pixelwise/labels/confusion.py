@@ -12,10 +12,8 @@ from torch import Tensor
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
-LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]
-"""The class of each pixel, or IGNORE; a tensor in main memory or an array."""
-Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]
-"""`Confusion.overlaps`, of one set of images or of many."""
+LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
 _NUM_BYTES = 256  # values of a label
 
@@ -52,8 +50,9 @@ class Confusion:
 
     def __add__(self, other: Confusion) -> Confusion:
         if self.counts.shape != other.counts.shape:
-            found = f"{len(self.counts)} and {len(other.counts)}"
-            raise ShapeError(f"needed counts of the same classes to add, got {found} classes")
+            raise ShapeError(
+                f"needed counts of as many classes, got {len(self.counts)} and {len(other.counts)}"
+            )
         return Confusion(self.counts + other.counts)
 
     @property
@@ -102,11 +101,7 @@ def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[nd
 
 
 def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndarray]:
-    """Return both as arrays.
-
-    Raises:
-        ShapeError: they differ in height or width.
-    """
+    """Return both as arrays; ShapeError if they differ in height or width."""
     given, true = np.asarray(predicted), np.asarray(labels)
     if given.shape != true.shape:
         raise ShapeError(

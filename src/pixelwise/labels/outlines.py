@@ -29,8 +29,6 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames, short
 from pixelwise.labels.json_file import check_numbers, get, read_json
 from pixelwise.photos.formats import MAX_MEGAPIXELS
 
-_LABELME_KINDS = ("polygon", "rectangle", "circle", "mask")
-
 
 @dataclass(frozen=True, eq=False)
 class Shape:
@@ -38,12 +36,8 @@ class Shape:
 
     name: str | None
     """Its class; None for pixels without class."""
-    kind: str
-    """`coco`, or one of LabelMe's."""
     outline: Any
-    """COCO's polygons or run lengths; LabelMe's points (x, y)."""
-    picture: Any = None
-    """A PNG in base64, of LabelMe's masks."""
+    """Polygons or run lengths, as COCO has them; or a picture (PNG in base64, x, y), as LabelMe has masks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +61,8 @@ class OutlinedPhoto:
         labels = np.full(self.size, uncovered_label(classes), np.uint8)
         for shape in self.shapes:
             label = IGNORE if shape.name is None else _index(classes, shape.name, self.file)
-            labels[_fill(shape, self.size, f"{self.file}: {self.name or shape.name or '__ignore__'}")] = label
+            where = f"{self.file}: {self.name or shape.name or '__ignore__'}"
+            labels[_fill(shape.outline, self.size, where)] = label
         return labels
 
 
@@ -86,40 +81,36 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
     values = read_json(path)
     names: dict[int, str] = {}
     for category in get(values, "categories", list, path):
-        where = f"{path}: a category"
-        name = get(category, "name", str, where)
-        names[get(category, "id", int, where)] = BACKGROUND if name.lower() == BACKGROUND else name
+        name = get(category, "name", str, f"{path}: a category")
+        number = get(category, "id", int, f"{path}: a category")
+        names[number] = BACKGROUND if name.lower() == BACKGROUND else name
     if classes is None:
-        called = [names[number] for number in sorted(names)]
+        called = (names[number] for number in sorted(names))
         try:
             classes = ClassNames((BACKGROUND, *(name for name in called if name != BACKGROUND)))
         except LabelError as error:
             raise LabelError(f"{path}: {error}; these are its categories") from error
     images = get(values, "images", list, path)
     shapes: dict[int, list[Shape]] = {get(image, "id", int, f"{path}: an image"): [] for image in images}
-    crowds: dict[int, list[Shape]] = {number: [] for number in shapes}
     if len(shapes) < len(images):
         raise LabelError(f"{path}: needed a different id for each image, got one twice")
     for annotation in get(values, "annotations", list, path):
         where = f"{path}: an annotation"
-        image_id, category = (
-            get(annotation, "image_id", int, where),
-            get(annotation, "category_id", int, where),
-        )
+        image_id = get(annotation, "image_id", int, where)
+        category = get(annotation, "category_id", int, where)
         if image_id not in shapes or category not in names:
             missing = f"image {image_id}" if image_id not in shapes else f"category {category}"
             raise LabelError(f"{where}: it is of {missing}, which the file does not have")
         _index(classes, names[category], path)
-        outline = annotation.get("segmentation")
-        if annotation.get("iscrowd") in (1, True):
-            crowds[image_id].append(Shape(None, "coco", outline))
-        else:
-            shapes[image_id].append(Shape(names[category], "coco", outline))
+        is_crowd = annotation.get("iscrowd") in (1, True)
+        shape = Shape(None if is_crowd else names[category], annotation.get("segmentation"))
+        shapes[image_id].append(shape)
     photos = []
     for image in images:
-        name, number = get(image, "file_name", str, f"{path}: an image"), int(image["id"])
+        name = get(image, "file_name", str, f"{path}: an image")
         size = _size(image, "height", "width", f"{path}: {name}")
-        photos.append(OutlinedPhoto(path, name, size, (*crowds[number], *shapes[number])))
+        crowds_first = sorted(shapes[int(image["id"])], key=lambda shape: shape.name is not None)
+        photos.append(OutlinedPhoto(path, name, size, tuple(crowds_first)))
     return classes, tuple(photos)
 
 
@@ -128,27 +119,19 @@ def read_labelme(path: Path) -> OutlinedPhoto:
 
     Raises:
         DataError: there is no such file, or it is no JSON.
-        LabelError: it is not LabelMe's kind of JSON.
+        LabelError: it is not LabelMe's kind of JSON, or a shape has no area.
     """
     values = read_json(path)
     shapes = []
     for shape in get(values, "shapes", list, path):
         label = get(shape, "label", str, f"{path}: a shape")
-        where = f"{path}: {label}"
-        points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
-        if any(len(point) != 2 for point in points):
-            raise LabelError(f"{where}: needed x and y for each point, got {short(points)}")
         name = {"__ignore__": None, "_background_": BACKGROUND}.get(label, label)
-        shapes.append(Shape(name, str(shape.get("shape_type") or "polygon"), points, shape.get("mask")))
+        shapes.append(Shape(name, _labelme_outline(shape, f"{path}: {label}")))
     return OutlinedPhoto(path, "", _size(values, "imageHeight", "imageWidth", path), tuple(shapes))
 
 
 def labelme_classes(photos: Iterable[OutlinedPhoto]) -> ClassNames:
-    """Return background and the labels of all shapes by the alphabet.
-
-    Raises:
-        LabelError: there is no label, or more than 254.
-    """
+    """Return background and the labels of all shapes by the alphabet; LabelError if there are none."""
     names = {shape.name for photo in photos for shape in photo.shapes if shape.name}
     return ClassNames((BACKGROUND, *sorted(names - {BACKGROUND})))
 
@@ -180,45 +163,28 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     return lengths
 
 
-def _fill(shape: Shape, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    points = shape.outline
-    if shape.kind == "coco":
-        return _fill_coco(shape.outline, size, where)
-    if shape.kind not in _LABELME_KINDS:
-        raise LabelError(
-            f"{where}: needed a shape with an area ({', '.join(_LABELME_KINDS)}), got a {shape.kind}; "
-            "draw it as a polygon"
-        )
-    if shape.kind == "polygon" or (shape.kind == "rectangle" and len(points) == 4):  # as newer versions do
-        return _fill_polygons([[value for point in points for value in point]], size, where)
-    if len(points) != 2:
-        raise LabelError(f"{where}: needed 2 points for a {shape.kind}, got {len(points)}")
-    (x, y), (end_x, end_y) = points
-    if shape.kind == "rectangle":
-        return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)
-    if shape.kind == "circle":
-        rows, columns = np.ogrid[: size[0], : size[1]]
-        return np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= np.hypot(end_x - x, end_y - y)
-    return _place_picture(shape.picture, x, y, size, where)
+def _labelme_outline(shape: Any, where: str) -> Any:
+    points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
+    if any(len(point) != 2 for point in points):
+        raise LabelError(f"{where}: needed x and y for each point, got {short(points)}")
+    match shape.get("shape_type") or "polygon", points:
+        case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
+            return [[value for point in points for value in point]]
+        case "rectangle", [[x, y], [end_x, end_y]]:
+            return [[x, y, end_x, y, end_x, end_y, x, end_y]]
+        case "mask", [[x, y], _]:
+            return shape.get("mask"), x, y
+        case kind, _:
+            raise LabelError(
+                f"{where}: needed a polygon, a rectangle of 2 points or a mask, got a {kind} of {len(points)};"
+                " draw it as a polygon"
+            )
 
 
-def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill polygons, each x, y, x, y, ..., as COCO's own tools do."""
-    room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
-    for flat in polygons:
-        if len(flat) % 2:
-            raise LabelError(f"{where}: needed x and y for each point, got {len(flat)} numbers")
-        if len(flat) < 6:
-            raise LabelError(f"{where}: needed an outline of at least 3 points, got {len(flat) // 2}")
-        if far := [value for value in flat if not -room <= value <= 2 * room]:
-            raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
-    if not polygons:
-        return np.zeros(size, bool)
-    runs = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-    return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
-
-
-def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    if isinstance(outline, tuple):
+        picture, x, y = outline
+        return _place_picture(picture, x, y, size, where)
     if isinstance(outline, list):
         return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
@@ -226,26 +192,30 @@ def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray,
     if (given := outline.get("size")) != [*size]:
         raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {short(given)}")
     counts = outline.get("counts")
-    if isinstance(counts, str):
-        lengths = unpack_runs(counts, where)
-    else:
-        numbers = check_numbers(counts, where)
-        if broken := [number for number in numbers if not number.is_integer()]:
-            raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")
-        lengths = [int(number) for number in numbers]
-    return _fill_runs(lengths, size, where)
-
-
-def _fill_runs(lengths: list[int], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first.
-
-    pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
-    """
+    lengths = unpack_runs(counts, where) if isinstance(counts, str) else check_numbers(counts, where)
+    if broken := [length for length in lengths if int(length) != length]:
+        raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")
+    # pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
     height, width = size
     if min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        raise LabelError(f"{where}: needed run lengths that add up to {width} x {height}, got {sum(lengths)}")
-    is_inside = np.arange(len(lengths)) % 2 == 1
+        raise LabelError(
+            f"{where}: needed run lengths that add up to {width} x {height}, got {sum(lengths):.0f}"
+        )
+    is_inside = np.arange(len(lengths)) % 2 == 1  # column by column, outside first
     return np.repeat(is_inside, np.array(lengths, np.int64)).reshape(width, height).T
+
+
+def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    """Fill polygons, each x, y, x, y, ..., as COCO's own tools do."""
+    room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
+    for flat in polygons:
+        if len(flat) % 2 or len(flat) < 6:
+            raise LabelError(f"{where}: needed x and y of at least 3 points, got {len(flat)} numbers")
+        if far := [value for value in flat if not -room <= value <= 2 * room]:
+            raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
+    if not polygons:
+        return np.zeros(size, bool)
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))) > 0
 
 
 def _place_picture(

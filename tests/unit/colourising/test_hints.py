@@ -11,7 +11,7 @@ from PIL import Image
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.colourising.hints import hint_chroma, known_from_hints, spread
+from pixelwise.colourising.known import hint_chroma, known_from_hints, spread
 from pixelwise.colourising.known import KnownChroma
 from pixelwise.colourising.options import Hint
 from pixelwise.colourising.prediction import Prediction

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
-from pixelwise.colourising.hints import hint_chroma
+from pixelwise.colourising.known import hint_chroma
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey, paper
 from pixelwise.colourising.options import Box, ColouriseOptions, Hint, parse_area
-from pixelwise.colourising.prediction import Prediction, controlled
+from pixelwise.colourising.prediction import Prediction, apply_options
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
@@ -147,7 +147,7 @@ def test_likely_grey_is_grey(page):
 
 
 def test_notes_say_where_nothing_was_found(page, tmp_path):
-    (version,) = controlled(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
+    (version,) = apply_options(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
     assert version.known.notes == (f"{page}: nothing was found that is likely grey",)
     rows, columns = np.mgrid[:90, :120]
     Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
@@ -199,6 +199,6 @@ def test_a_hint_just_outside_a_box_leaves_it_grey(page):
 def test_all_alternatives_keep_the_same_areas(page):
     logits = torch.randn(4, 12, 9, generator=torch.Generator().manual_seed(0))
     options = ColouriseOptions(keep_grey=("paper",), alternatives=3)
-    first, *others = controlled(open_photo(page), Prediction(logits, PALETTE), options)
+    first, *others = apply_options(open_photo(page), Prediction(logits, PALETTE), options)
     assert len(others) == 2
     assert all(torch.equal(one.known.share, first.known.share) for one in others)

@@ -11,7 +11,7 @@ from skimage.color import deltaE_ciede2000
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colourising.alternatives import alternatives
-from pixelwise.colourising.hints import hint_chroma
+from pixelwise.colourising.known import hint_chroma
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.colourising.reference import Reference, follow
