@@ -86,7 +86,7 @@ class Prediction:
         return replace(self, known=known)
 
     def following(self, photo: Photo, reference: Reference, strength: float = 1.0) -> Prediction:
-        """Return the prediction with a reference's colours, as frequent as there, where they are likeliest."""
+        """Return the prediction with a reference's colours, as frequent as there, where likeliest."""
         light = light_at(photo, *self.logits.shape[1:])
         return replace(self, logits=follow(self.logits, light, reference, strength))
 

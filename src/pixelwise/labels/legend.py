@@ -205,7 +205,7 @@ def _refuse_mixture(masks: Iterable[Values]) -> None:
         number = min(code for code in counting.counts if code)
         raise LabelError(
             f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here "
-            f"and {number} in {counting.path}; draw them all alike, or, if {_WHITE} means no class, say so in "
+            f"and {number} in {counting.path}; draw them all alike, or, if {_WHITE} is no class, say so in "
             f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
         )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,7 @@ def _labelme_outline(shape: Any, where: str) -> Any:
             return shape.get("mask"), x, y
         case kind, _:
             raise LabelError(
-                f"{where}: needed a polygon, a rectangle of 2 points or a mask, got a {kind} of {len(points)};"
+                f"{where}: needed a polygon, rectangle of 2 points or mask, got a {kind} of {len(points)};"
                 " draw it as a polygon"
             )
 
@@ -193,15 +193,21 @@ def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W
         raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {short(given)}")
     counts = outline.get("counts")
     lengths = unpack_runs(counts, where) if isinstance(counts, str) else check_numbers(counts, where)
+    return _fill_runs(lengths, size, where)
+
+
+def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first.
+
+    pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
+    """
+    height, width = size
     if broken := [length for length in lengths if int(length) != length]:
         raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")
-    # pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
-    height, width = size
     if min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        raise LabelError(
-            f"{where}: needed run lengths that add up to {width} x {height}, got {sum(lengths):.0f}"
-        )
-    is_inside = np.arange(len(lengths)) % 2 == 1  # column by column, outside first
+        needed = f"run lengths that add up to {width} x {height}"
+        raise LabelError(f"{where}: needed {needed}, got {sum(lengths):.0f}")
+    is_inside = np.arange(len(lengths)) % 2 == 1
     return np.repeat(is_inside, np.array(lengths, np.int64)).reshape(width, height).T
 
 
@@ -215,7 +221,8 @@ def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: st
             raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
     if not polygons:
         return np.zeros(size, bool)
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))) > 0
+    runs = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
 
 
 def _place_picture(

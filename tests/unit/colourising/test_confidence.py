@@ -1,16 +1,11 @@
-"""The likeliest colours, the most useful hints, and warnings."""
-
-import math
+"""The most useful hints, confidence and warnings."""
 
 import pytest
 import torch
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colourising.likeliest import likeliest, read_likeliest, shown_at, write_likeliest
-from pixelwise.colourising.next_hint import suggest_hints
+from pixelwise.colourising.next_hint import shown_at, suggest_hints
 from pixelwise.colourising.warnings import confidence, photo_warnings
-from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.network.tensors import write_tensors
 
 RING = Palette(
     torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"
@@ -21,45 +16,6 @@ def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> to
     logits = torch.zeros(RING.num_classes, height, width)
     logits[label] = by
     return logits
-
-
-def test_the_likeliest_come_first_with_their_probabilities():
-    logits = torch.tensor([0.1, 0.2, 0.4, 0.05, 0.25]).log()[:, None, None]
-    found = likeliest(logits, RING, 3)
-    assert found.classes.flatten().tolist() == [2, 4, 1]
-    torch.testing.assert_close(found.probs.flatten(), torch.tensor([0.4, 0.25, 0.2]))
-    assert found.palette is RING
-
-
-@pytest.mark.parametrize("k", [0, 6, -1])
-def test_more_colours_than_there_are(k):
-    with pytest.raises(ConfigError, match=f"1 to 5, .* got {k}"):
-        likeliest(sure_of(0), RING, k)
-
-
-def test_the_file_describes_itself(tmp_path):
-    found = likeliest(torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)), RING, 2)
-    write_likeliest(tmp_path / "a.top.safetensors", found)
-    back = read_likeliest(tmp_path / "a.top.safetensors")
-    assert torch.equal(back.classes, found.classes)
-    torch.testing.assert_close(back.probs, found.probs, atol=1e-3, rtol=0)
-    assert back.palette.to_dict() == RING.to_dict()
-
-
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        {"classes": torch.zeros(1, 2, 2).byte()},
-        {"classes": torch.zeros(1, 2, 2).byte(), "probs": torch.zeros(1, 2, 3)},
-        {"classes": torch.zeros(1, 2, 2), "probs": torch.zeros(1, 2, 2)},
-        {"classes": torch.full((1, 2, 2), 5).byte(), "probs": torch.zeros(1, 2, 2)},
-        {"classes": torch.zeros(0, 2, 2).byte(), "probs": torch.zeros(0, 2, 2)},
-    ],
-)
-def test_another_file(tensors, tmp_path):
-    write_tensors(tmp_path / "a.safetensors", tensors, {"palette": RING.to_dict()})
-    with pytest.raises(CheckpointError, match=r"a\.safetensors holds no"):
-        read_likeliest(tmp_path / "a.safetensors")
 
 
 def test_colours_are_shown_at_a_lightness():
@@ -179,4 +135,3 @@ def test_confidence_is_one_when_sure_and_zero_when_even():
 def test_one_class_is_certain():
     one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
     assert photo_warnings(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
-    assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).probs), 1)

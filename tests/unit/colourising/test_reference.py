@@ -73,20 +73,6 @@ def test_a_reference_is_followed_by_lightness(tmp_path):
     assert float(b[:, 12:].mean()) < -10
 
 
-def test_a_prediction_follows_by_the_photos_own_lightness(tmp_path):
-    picture = np.zeros((16, 24), np.uint8)
-    picture[:, 12:] = 200
-    Image.fromarray(picture).save(tmp_path / "grey.png")
-    reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
-    photo, prediction = open_photo(tmp_path / "grey.png"), Prediction(logits(), PALETTE)
-    light = torch.where(torch.arange(24) < 12, 0.0, 80.6).expand(16, 24)
-    expected = follow(prediction.logits, light, reference, 0.7)
-    torch.testing.assert_close(
-        prediction.following(photo, reference, 0.7).logits, expected, atol=0.05, rtol=0
-    )
-    assert prediction.following(photo, reference, 0.0).logits.equal(prediction.logits)
-
-
 @pytest.mark.parametrize(("mode", "colour"), [("L", 128), ("RGB", (180, 150, 110))])
 def test_a_grey_or_toned_reference_is_refused(mode, colour, tmp_path):
     Image.new(mode, (40, 30), colour).save(tmp_path / "a.png")

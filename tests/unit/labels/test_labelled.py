@@ -135,6 +135,10 @@ def test_a_split_of_what_is_not_there_is_refused(folder):
     (folder / "splits.json").write_text(json.dumps({"train": [], "val": [], "test": []}))
     with pytest.raises(DataError, match="needed labelled photos, got none"):
         load(folder)
+    for wrong in ({"train": [1]}, {"train": "photo1"}, {}):
+        (folder / "splits.json").write_text(json.dumps(wrong))
+        with pytest.raises(LabelError, match=r"splits\.json: needed"):
+            load(folder)
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])

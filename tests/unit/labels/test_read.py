@@ -16,7 +16,6 @@ from fixtures.drawn import (
     VOID_COLOUR,
     WIDTH,
     drawing,
-    voc_palette,
     write_black_and_white,
     write_colours,
     write_json,
@@ -25,8 +24,7 @@ from fixtures.drawn import (
     write_voc,
 )
 from pixelwise.errors import DataError, LabelError, ShapeError
-from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend, legend_of, parse_legend, read_legend
+from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, legend_of, parse_legend, read_legend
 from pixelwise.labels.read import read_mask, read_raw, resize_mask
 
 LABELS = drawing()
@@ -66,18 +64,6 @@ def test_oxfords_trimaps_are_flower_leaf_background_sky_or_flower_and_rest(tmp_p
     for legend, expected in ((OXFORD, by_number), (own, by_number), (OXFORD_FLOWER, flower)):
         np.testing.assert_array_equal(read_mask(tmp_path / "trimap.png", legend), expected)
     assert OXFORD.classes.names == ("flower", "leaf", "background", "sky")
-
-
-@pytest.mark.parametrize("num_colours", [5, 6, 256])
-def test_only_a_palette_that_ends_where_oxfords_does_leaves_open_what_0_means(tmp_path, num_colours):
-    image = Image.frombytes("P", (5, 1), bytes(range(5)))
-    image.putpalette(voc_palette()[: 3 * num_colours] + [0] * 3 * (256 - num_colours))
-    image.save(tmp_path / "mask.png")
-    if num_colours == 5:
-        with pytest.raises(LabelError, match=r"mask\.png: .* 0 means"):
-            read_mask(tmp_path / "mask.png")
-    else:
-        assert read_mask(tmp_path / "mask.png").tolist() == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "P", "I;16", "I", "F", "LA", "swapped"])
@@ -274,20 +260,11 @@ def test_another_json_is_no_legend(tmp_path, values, message):
         read_legend(tmp_path / "classes.json")
 
 
-def test_a_legend_has_only_its_own_classes():
-    with pytest.raises(LabelError, match="0 to 1 or 255, got 2"):
-        Legend(ClassNames(("a", "b")), {0: 2})
-
-
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[" * 100_000])
 def test_damaged_json_is_refused(tmp_path, content):
     (tmp_path / "classes.json").write_bytes(content)
     with pytest.raises(DataError, match="needed JSON"):
         read_legend(tmp_path / "classes.json")
-
-
-def test_the_fixtures_palette_is_vocs():
-    assert voc_palette()[:15] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128]
 
 
 @pytest.mark.real
