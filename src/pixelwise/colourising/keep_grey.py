@@ -32,11 +32,10 @@ _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
     """Return the paper and the boxes among `areas` as grey, or of the colours of hints that lie in them.
 
-    A hint colours all of an area, several the part each that is nearest to it. For "likely" see
-    `likely_grey`.
+    A hint colours all of an area, several the part each that is nearest to it.
 
     Raises:
-        PhotoError: a box lies outside the photo; the file is damaged or cut short.
+        PhotoError: a box lies outside the photo.
     """
     light = light_map(photo).numpy()
     chroma, kept = np.zeros((2, *light.shape), np.float32), np.zeros(light.shape, np.float32)
@@ -64,7 +63,6 @@ def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) 
 
 
 def _coverage(photo: Photo, box: Box, map_size: tuple[int, ...]) -> Float32[ndarray, "h w"]:
-    """Return the share of each cell of a map of the photo that lies in a box."""
     size = photo.upright_size
     if box.top >= size[0] or box.left >= size[1]:
         raise PhotoError(

@@ -1,9 +1,7 @@
 """Known chroma of a photo: colours of points, spread to what is alike, and laid over a network's guess.
 
-The colour of a point reaches what is alike in lightness and connected with it. A path goes from pixel to
-neighbour, eight of them. Each step costs by the change of lightness on it, and by its length; the whole also
-by how much lighter or darker its end is. A point settles exp(-cost of the cheapest path) of a pixel.
-docs/log.md has what was tried.
+A point settles exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours costs by the
+change of lightness on it, and by its length; the whole also by how much lighter or darker its end is.
 
 Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
 and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.

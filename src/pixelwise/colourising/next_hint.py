@@ -1,9 +1,8 @@
 """Points whose true colours would settle most of a network's doubt.
 
-A hint is good for more than its own pixel: for what is alike and connected with it (`geodesic_weights`).
-The entropy that it settles, summed over the photo, is its cut. Entropy counts by how far apart the colours
-can be seen at the pixel's lightness. Points are chosen one after the other, each for what those before it
-have left, so that they spread by themselves. `benchmarks/next_hint.py` measures what they are worth.
+A hint settles the entropy of what is alike and connected with its pixel, too; summed over the photo that is
+its cut. Entropy counts by how far apart the colours can be seen at the pixel's lightness. Points are chosen
+one after the other, each for what those before it have left. `benchmarks/next_hint.py` measures their worth.
 """
 
 from __future__ import annotations
@@ -39,10 +38,9 @@ class LikelyColour:
 
 @dataclass(frozen=True, kw_only=True)
 class NextHint:
-    """A point whose colour is worth knowing."""
+    """A point whose colour is worth knowing, in pixels of the photo as it is displayed."""
 
     row: int
-    """From the top of the photo as it is displayed, in its own pixels."""
     column: int
     colours: tuple[LikelyColour, ...]
     """The likeliest first; colours that look the same at this luminance are one."""
@@ -84,10 +82,7 @@ def suggest_hints(
 
 
 def _visibility(palette: Palette) -> Tensor:
-    """Return how far apart the palette's colours are at each L, 0 to 100, over where they are the farthest.
-
-    Nearly black and nearly white pixels look the same whatever their class is.
-    """
+    """Return how far apart the palette's colours are at each L, 0 to 100, over where that is the most."""
     luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
     seen = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
     apart = seen.var(dim=2, correction=0).sum(0).sqrt()

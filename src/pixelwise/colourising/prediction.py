@@ -1,7 +1,6 @@
 """A network's prediction for one photo, and how people's knowledge changes it; the network runs once.
 
-A network reads the photo at the size it was trained for. Its logits there are kept in a `Prediction`:
-temperature and saturation, hints, a reference and alternatives are all decided from these.
+Its logits, at the size it was trained for, are kept in a `Prediction`; all options are decided from these.
 """
 
 from __future__ import annotations
@@ -65,18 +64,14 @@ class Prediction:
         return confidence(self.probs())
 
     def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
-        """Return the prediction with known colours of some pixels, spread to what is alike and connected.
-
-        Raises:
-            PhotoError: a hint lies outside the photo; the file is damaged or cut short.
-        """
+        """Return the prediction with known colours of some pixels; PhotoError where one is outside."""
         return replace(self, known=known_from_hints(photo, hints).over(self.known)) if hints else self
 
     def with_grey(self, photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Prediction:
         """Return the prediction with parts known to be grey, or of the colour of hints that lie in them.
 
         Raises:
-            PhotoError: a box lies outside the photo; the file is damaged or cut short.
+            PhotoError: a box lies outside the photo.
         """
         if not areas:
             return self
@@ -108,13 +103,9 @@ def forward(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
 
 
 def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Prediction:
-    """Predict the colours of a photo, seen upright and at the network's size.
+    """Predict the colours of a photo, seen upright and at the network's size; PhotoError if it is damaged.
 
-    `logits_fn` runs the network, in another thread perhaps and on other photos along with this one; `forward`
-    if not given.
-
-    Raises:
-        PhotoError: the file is damaged or cut short.
+    `logits_fn` runs the network, perhaps on other photos along with this one; `forward` if not given.
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
@@ -128,10 +119,7 @@ def apply_options(
 ) -> list[Prediction]:
     """Apply what the user knows and wants: one prediction for each alternative, the usual first.
 
-    `reference` is that of `options`, read with the prediction's palette.
-
-    Raises:
-        PhotoError: a hint or a box lies outside the photo; the file is damaged or cut short.
+    `reference` is that of `options`. PhotoError where a hint or a box lies outside the photo.
     """
     if reference is not None:
         prediction = prediction.following(photo, reference, options.reference_strength)

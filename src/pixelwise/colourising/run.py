@@ -158,8 +158,8 @@ def colourise_photo(
 ) -> LightnessDrift:
     """Write a coloured copy of a photo, and return how far L moved between the two.
 
-    `chroma` (2, h, w) is a `Prediction`'s, or any map of Lab a and b of the photo's shape. `strips` are the
-    photo's own, where reading them has begun already.
+    `chroma` (2, h, w) is any map of Lab a and b of the photo's shape. `strips` are the photo's own, where
+    reading them has begun already.
 
     Raises:
         PhotoError: the photo is damaged or cut short.
@@ -175,10 +175,7 @@ def colourise_photo(
 def with_record(
     photo: Photo, model: Model, options: ColouriseOptions, suffix: str, index: int = 1
 ) -> tuple[Photo, str]:
-    """Return the photo with its copy's record of guessed colours, and a remark where it cannot have one.
-
-    `suffix` is that of the copy's format; `index` says which of the alternatives it is, from 1.
-    """
+    """Return the photo with a record for its copy, of format `suffix`, or else a remark on why not."""
     if not options.provenance:
         return photo, ""
     which = {"alternative": index} if options.alternatives > 1 else {}
@@ -201,7 +198,6 @@ def _warnings(
 
 
 def _remarks(written: list[Coloured]) -> Iterator[str]:
-    """Return remarks on many photos, each of which a line of its own would hide in others."""
     num = len(written)
     if in_colour := [one.in_colour for one in written if one.in_colour]:
         such = f"such as {in_colour[0]}; " if num > 1 else ""

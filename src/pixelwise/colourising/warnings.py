@@ -1,6 +1,6 @@
 """Confidence in a photo's colours, and warnings: grey, guessed, or no photograph.
 
-Each limit leaves at least 98 of 100 ordinary photos in peace; docs/log.md says how that was counted.
+Each limit leaves at least 98 of 100 ordinary photos in peace (docs/log.md).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Confusion:
 
     @staticmethod
     def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:
-        """Count the pixels of one image; those whose label is IGNORE are left out, whatever they were given.
+        """Count the pixels of one image, without those whose label is IGNORE.
 
         Raises:
             ShapeError: the two differ in height or width.
@@ -43,9 +43,7 @@ class Confusion:
             if len(foreign := np.flatnonzero(labelled[num_classes:].any(1))):
                 raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
             foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
-            raise LabelError(
-                f"needed classes 0 to {last} for labelled pixels, got {num_classes + foreign[0]}"
-            )
+            raise LabelError(f"needed classes 0 to {last} for labels, got {num_classes + foreign[0]}")
         return Confusion(known.astype(np.int64))
 
     def __add__(self, other: Confusion) -> Confusion:

@@ -59,9 +59,7 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
     photos}, comes before the official `datasplits.mat`.
 
     Raises:
-        DataError: a file is missing, damaged, or says that two parts share a photo; `DownloadError` where the
-            download fails.
-        OutputError: the download cannot be written.
+        DataError: a file is missing, damaged, or says that two parts share a photo.
     """
     folder = _find_folder(data_dir)
     notes = _complete(folder, archives)
@@ -86,10 +84,10 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
 
 def _find_folder(data_dir: Path) -> Path:
     """Return the folder that holds the photos or their archive, or else where they are to come."""
-    for folder in (data_dir / "flowers17", data_dir):
-        if any((folder / mark).exists() for mark in (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)):
-            return folder
-    return data_dir / "flowers17"
+    inside = data_dir / "flowers17"
+    marks = (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)
+    found = (one for one in (inside, data_dir) if any((one / mark).exists() for mark in marks))
+    return next(found, inside)
 
 
 def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:

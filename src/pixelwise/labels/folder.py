@@ -100,8 +100,7 @@ def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Pat
     """Return a folder's classes, its photos with labels in the order of their stems, and those without.
 
     Raises:
-        DataError: there is no such folder, no photo in it with anything drawn on it, or one of them is there
-            twice.
+        DataError: no photo in it has anything drawn on it, or one is there twice.
         LabelError: the meaning of the masks is not clear.
     """
     layout = find_layout(folder)
@@ -117,19 +116,13 @@ def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Pat
         ]
         photos.sort(key=lambda one: one.stem)
     if not photos:
-        raise DataError(
-            f"{folder}: needed a photo with a mask, got none; run pixelwise check-labels {folder}"
-        )
+        raise DataError(f"{folder}: needed a photo with a mask, got none; run check-labels on it")
     done = {one.photo for one in photos}
     return classes, photos, [files[0] for _, files in sorted(layout.photos.items()) if files[0] not in done]
 
 
 def find_layout(folder: Path) -> Layout:
-    """Find the photos and the masks of a folder.
-
-    Raises:
-        DataError: there is no such folder, it has no photos or nothing drawn on them, or two kinds of masks.
-    """
+    """Find the photos and the masks of a folder; DataError where it lacks one, or has two kinds of masks."""
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of photos and masks, {folder} is {found}")
@@ -156,12 +149,7 @@ def find_layout(folder: Path) -> Layout:
 
 
 def read_splits(path: Path, kind: type[T]) -> dict[str, list[T]]:
-    """Read the photos of each part, by stems (str) or numbers (int); a part that is left out is empty.
-
-    Raises:
-        DataError: it is no JSON.
-        LabelError: it has none of the three parts, or one is no list of such values.
-    """
+    """Read the photos of each part, by stems (str) or numbers (int); a part that is left out is empty."""
     values = read_json(path)
     if isinstance(values, dict) and not values.keys().isdisjoint(SPLITS):
         values = {part: [] for part in SPLITS} | values
@@ -211,7 +199,6 @@ def _open_outlines(layout: Layout) -> tuple[ClassNames, dict[Path, OutlinedPhoto
 
 
 def _draw(photos: Sequence[LabelledPhoto], seed: int) -> dict[str, list[LabelledPhoto]]:
-    """Draw a part to learn from and a part to choose by."""
     checksums = file_checksums(one.photo for one in photos)
     different = sorted(
         set(checksums.values()), key=lambda sha256: hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()

@@ -47,16 +47,13 @@ class LabelledPhoto:
         Raises:
             DataError: the file is missing or damaged, or its size is not the photo's.
             LabelError: a value in it means no class.
-            PhotoError: the photo cannot be read.
         """
         labels = self.make_labels()
         size = open_photo(self.photo).upright_size
         if labels.shape != size:
-            raise DataError(
-                f"{self.labels_file}: needed labels of the size that {self.photo} is displayed in,"
-                f" {size[1]} x {size[0]}, got {labels.shape[1]} x {labels.shape[0]};"
-                " pixelwise check-labels says what to do"
-            )
+            needed = f"labels of the size that {self.photo} is displayed in, {size[1]} x {size[0]}"
+            got = f"{labels.shape[1]} x {labels.shape[0]}; pixelwise check-labels says what to do"
+            raise DataError(f"{self.labels_file}: needed {needed}, got {got}")
         return torch.from_numpy(labels)
 
 

@@ -53,11 +53,7 @@ class OutlinedPhoto:
     shapes: tuple[Shape, ...]
 
     def labels(self, classes: ClassNames) -> UInt8[ndarray, "H W"]:
-        """Fill the outlines.
-
-        Raises:
-            LabelError: an outline is damaged or has no area, or its class is none of `classes`.
-        """
+        """Fill the outlines; LabelError where one is damaged or its class is none of `classes`."""
         labels = np.full(self.size, uncovered_label(classes), np.uint8)
         for shape in self.shapes:
             label = IGNORE if shape.name is None else _index(classes, shape.name, self.file)
@@ -75,7 +71,7 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
     """Read a COCO file: its classes, unless they are given, and its photos.
 
     Raises:
-        DataError: there is no such file, or it is no JSON.
+        DataError: it is no JSON.
         LabelError: it is not COCO's kind of JSON, or a category is not among the classes.
     """
     values = read_json(path)
@@ -115,12 +111,7 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
 
 
 def read_labelme(path: Path) -> OutlinedPhoto:
-    """Read a LabelMe file.
-
-    Raises:
-        DataError: there is no such file, or it is no JSON.
-        LabelError: it is not LabelMe's kind of JSON, or a shape has no area.
-    """
+    """Read a LabelMe file; DataError if it is no JSON, LabelError if it is of another kind."""
     values = read_json(path)
     shapes = []
     for shape in get(values, "shapes", list, path):
@@ -140,9 +131,6 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     """Unpack COCO's compressed run lengths, from the fourth on differences to the one before the last.
 
     Five bits to a character, the lowest first; a sixth says that more follow. Source: cocoapi, maskApi.c.
-
-    Raises:
-        LabelError: a character is not one of theirs, or the last number is cut off.
     """
     lengths: list[int] = []
     number = place = 0
@@ -228,7 +216,6 @@ def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: st
 def _place_picture(
     picture: Any, x: float, y: float, size: tuple[int, int], where: str
 ) -> Bool[ndarray, "H W"]:
-    """Lay a picture on the photo, its upper left corner at x, y."""
     left, top = (round(min(max(value, -(2**31)), 2**31)) for value in (x, y))
     try:
         with PngImageFile(io.BytesIO(base64.b64decode(picture or ""))) as image:

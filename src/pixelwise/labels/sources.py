@@ -29,9 +29,8 @@ def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, s
     `seed`; `folder:PATH` holds photos, cut to `size` x `size` pixels.
 
     Raises:
-        ConfigError: there is no such source; the message lists what there is.
-        DataError: the source is missing, damaged or empty; `DownloadError` where a download fails.
-        OutputError: a download cannot be written.
+        ConfigError: there is no such source.
+        DataError: the source is missing, damaged or empty.
     """
     name = source.partition(":")[2]
     if source in _CIFAR10:
@@ -52,14 +51,11 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
 
     `flowers17` (the flower and the rest) and `flowers17:classes` (all four) lie in `data_dir` or are
     downloaded there; `folder:PATH` holds photos and masks, dealt by its `splits.json` or else by `seed`.
-    Labels are read when they are asked for.
 
     Raises:
-        ConfigError: there is no such source; the message lists what there is.
-        DataError: the source is missing, damaged or empty, or two parts share a photo; `DownloadError` where
-            a download fails.
+        ConfigError: there is no such source.
+        DataError: the source is missing, damaged or empty, or two parts share a photo.
         LabelError: what the masks of a folder mean is not clear.
-        OutputError: a download cannot be written.
     """
     if source in LEGENDS:
         labelled = load_flowers17(source, _expanded(data_dir) if data_dir else default_data_dir())
@@ -87,24 +83,17 @@ def require_source_folder(source: str) -> Path:
 
 
 def default_data_dir() -> Path:
-    """Return the directory of the data sets: PIXELWISE_DATA, or else a folder in the user's cache.
-
-    Raises:
-        ConfigError: PIXELWISE_DATA names no folder.
-    """
+    """Return the directory of the data sets: PIXELWISE_DATA, or else a folder in the user's cache."""
     if chosen := os.environ.get("PIXELWISE_DATA"):
         folder = _expanded(chosen)
         if not folder.is_dir():
-            raise ConfigError(
-                f"needed a folder in PIXELWISE_DATA, got {chosen}, which is none; make it, or unset it"
-            )
+            raise ConfigError(f"needed a folder in PIXELWISE_DATA, got {chosen}; make it, or unset it")
         return folder
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
 
 
 def _expanded(path: str | Path) -> Path:
-    """Replace a leading tilde by the user's home; one of nobody's stays, and is then not found."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for nobody's
 
 
