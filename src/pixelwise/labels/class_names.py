@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,16 +44,16 @@ class ClassNames:
         for name in self.names:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
                 raise LabelError(f"needed a name that can be printed for each class, got {short(name)}")
-        if repeated := _first_repeated(self.names):
-            raise LabelError(f"needed different names for the classes, got {short(repeated)} twice")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
         if len(self.colours) != num:
             raise LabelError(f"needed a colour for each of {num} classes, got {len(self.colours)}")
         for colour in self.colours:
             check_colour(colour)
-        if repeated := _first_repeated(self.colours):
-            raise LabelError(f"needed different colours for the classes, got {list(repeated)} twice")
+        for items in (self.names, self.colours):
+            repeated = [item for place, item in enumerate(items) if item in items[:place]]
+            if repeated:
+                raise LabelError(f"needed different names and colours, got {short(repeated[0])} twice")
 
     @property
     def num_classes(self) -> int:
@@ -65,9 +64,7 @@ class ClassNames:
         """Return the number of the class with this name; LabelError where there is none."""
         if name in self.names:
             return self.names.index(name)
-        close = difflib.get_close_matches(name, self.names, n=1)
-        guess = f"; perhaps you meant {close[0]}" if close else ""
-        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}{guess}")
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `from_dict` takes them."""
@@ -115,10 +112,6 @@ def _voc_colour(number: int) -> Colour:
     bits = [number >> place & 1 for place in range(9)]
     red, green, blue = (sum(bit << 7 - place for place, bit in enumerate(bits[axis::3])) for axis in range(3))
     return red, green, blue
-
-
-def _first_repeated(items: Sequence[Any]) -> Any | None:
-    return next((item for place, item in enumerate(items) if item in items[:place]), None)
 
 
 FLOWER = ClassNames((BACKGROUND, "flower"))

@@ -19,8 +19,6 @@ T = TypeVar("T")
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; DataError where it cannot be read, is no JSON, or is larger than 1 GiB."""
-    if not path.is_file():
-        raise DataError(f"{path}: needed a JSON file, {'got a folder' if path.is_dir() else 'there is none'}")
     try:
         if (num := path.stat().st_size) > _MAX_BYTES:
             raise DataError(f"{path}: needed at most {_MAX_BYTES} bytes of JSON, got {num}; split the file")

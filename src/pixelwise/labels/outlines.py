@@ -10,8 +10,6 @@ Source: https://cocodataset.org/#format-data; github.com/wkentaro/labelme, examp
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
-from PIL.PngImagePlugin import PngImageFile
 from pycocotools import mask as coco_mask
 
 from pixelwise.colour.palette import IGNORE
@@ -37,7 +34,7 @@ class Shape:
     name: str | None
     """Its class; None for pixels without class."""
     outline: Any
-    """Polygons or run lengths, as COCO has them; or a picture (PNG in base64, x, y), as LabelMe has masks."""
+    """Polygons or run lengths, as COCO has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,19 +157,14 @@ def _labelme_outline(shape: Any, where: str) -> Any:
             return [[value for point in points for value in point]]
         case "rectangle", [[x, y], [end_x, end_y]]:
             return [[x, y, end_x, y, end_x, end_y, x, end_y]]
-        case "mask", [[x, y], _]:
-            return shape.get("mask"), x, y
         case kind, _:
             raise LabelError(
-                f"{where}: needed a polygon, rectangle of 2 points or mask, got a {kind} of {len(points)};"
+                f"{where}: needed a polygon or a rectangle of 2 points, got a {kind} of {len(points)};"
                 " draw it as a polygon"
             )
 
 
 def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    if isinstance(outline, tuple):
-        picture, x, y = outline
-        return _place_picture(picture, x, y, size, where)
     if isinstance(outline, list):
         return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
@@ -213,30 +205,8 @@ def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: st
     return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
 
 
-def _place_picture(
-    picture: Any, x: float, y: float, size: tuple[int, int], where: str
-) -> Bool[ndarray, "H W"]:
-    left, top = (round(min(max(value, -(2**31)), 2**31)) for value in (x, y))
-    try:
-        with PngImageFile(io.BytesIO(base64.b64decode(picture or ""))) as image:
-            _check_size((image.height, image.width), where)
-            pixels = np.asarray(image.convert("L")) > 0
-    except LabelError:
-        raise
-    except Exception as error:  # whatever a damaged picture does to a library
-        raise LabelError(f"{where}: needed a mask as PNG in base64, got something else ({error})") from error
-    inside = np.zeros(size, bool)
-    height, width = pixels.shape
-    shown = inside[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
-    shown[:] = pixels[max(0, -top) :, max(0, -left) :][: shown.shape[0], : shown.shape[1]]
-    return inside
-
-
 def _size(values: Any, height: str, width: str, where: object) -> tuple[int, int]:
-    return _check_size((get(values, height, int, where), get(values, width, int, where)), where)
-
-
-def _check_size(size: tuple[int, int], where: object) -> tuple[int, int]:
+    size = get(values, height, int, where), get(values, width, int, where)
     if min(size) < 1 or size[0] * size[1] > MAX_MEGAPIXELS * 1e6:
         needed = f"1 pixel to {MAX_MEGAPIXELS:g} megapixels"
         raise LabelError(f"{where}: needed an image of {needed}, got {size[1]} x {size[0]}")

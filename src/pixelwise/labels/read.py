@@ -32,16 +32,11 @@ class RawMask:
 
     codes: NDArray[Any]
     """(H, W), unsigned."""
-    colours: NDArray[np.uint8]
-    """(number of codes, 3): the colour that each code is displayed in."""
     values: Values
 
     def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:
         """Return the class of each pixel; LabelError where a value is not in the legend."""
-        table = np.zeros(len(self.colours), np.uint8)
-        for code, label in legend.table(self.values).items():
-            table[code] = label
-        return table[self.codes]
+        return self._mapped(legend.table(self.values), np.uint8)
 
     def in_between_frac(self) -> float:
         """Return the share of changes between pixels that happen in steps, as after smooth resizing.
@@ -50,11 +45,16 @@ class RawMask:
         strictly between the two. Drawn masks have below 0.006, smoothly resized ones 0.11 and more.
         """
         # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
-        mixed = (self.colours.astype(np.int16) @ np.array([1, 3, 7], np.int16))[self.codes]
-        fracs = [_in_between_frac(mixed)]
+        sums = {code: r + 3 * g + 7 * b for code, (r, g, b) in self.values.colours.items()}
+        fracs = [_in_between_frac(self._mapped(sums, np.int16))]
         if self.values.kind != "colour":
             fracs.append(_in_between_frac(self.codes.astype(np.int16)))
         return max(fracs)
+
+    def _mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+        table = np.zeros(max(by_code, default=0) + 1, dtype)
+        table[list(by_code)] = list(by_code.values())
+        return table[self.codes]
 
 
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
@@ -96,7 +96,7 @@ def read_raw(path: Path) -> RawMask:
     except Exception as error:  # whatever a damaged file does to a library
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{path}: needed a whole picture of a mask, such as a PNG ({reason})") from error
-    return RawMask(codes, colours, _count(path, kind, codes, colours))
+    return RawMask(codes, _count(path, kind, codes, colours))
 
 
 def resize_mask(labels: UInt8[ndarray, "H W"], height: int, width: int) -> UInt8[ndarray, "h w"]:

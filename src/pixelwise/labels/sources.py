@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from pathlib import Path
@@ -98,11 +97,6 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _unknown(what: str, source: str, named: list[str]) -> ConfigError:
-    # the most alike name, or the one whose last word was given alone
-    close = [name for name in named if name.split(":")[-1] == source.lower()]
-    close = close or difflib.get_close_matches(source.lower(), named, n=1, cutoff=0.6)
-    if source and Path(source).is_dir():
-        close = [f"folder:{source}"]
-    guess = f"; perhaps you meant {close[0]}" if close else ""
+    guess = f"; perhaps you meant folder:{source}" if source and Path(source).is_dir() else ""
     there_is = f"{', '.join(named)}, or folder:PATH"
     return ConfigError(f"needed a source of {what}, got {source!r}; there is {there_is}{guess}")

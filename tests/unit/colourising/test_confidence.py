@@ -79,13 +79,6 @@ def test_points_lie_in_the_photo_whatever_its_size(size):
     assert sum(hint.cut for hint in hints) <= 1 + 1e-9
 
 
-def test_a_point_is_suggested_once():
-    light = torch.full((6, 8), 50.0)  # each point reaches nearly everything
-    hints = suggest_hints(torch.zeros(5, 6, 8), light, RING, (6, 8), 40)
-    assert len(hints) > 10
-    assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
-
-
 def flat(light: int, num: float = 100.0) -> torch.Tensor:
     tones = torch.zeros(101)
     tones[light] = num
@@ -130,8 +123,3 @@ def test_confidence_is_one_when_sure_and_zero_when_even():
         confidence(logits.softmax(0)), torch.tensor([[1.0, 0.0, 0.5]]), atol=1e-5, rtol=0
     )
     assert confidence(torch.ones(1, 2, 2)).tolist() == [[1.0, 1.0], [1.0, 1.0]]
-
-
-def test_one_class_is_certain():
-    one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
-    assert photo_warnings(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []

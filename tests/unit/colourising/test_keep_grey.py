@@ -56,13 +56,6 @@ def test_paper_is_found_with_its_writing_and_without_the_photo(code, tilt):
     assert found[112:130, 50:130].all()  # the caption
 
 
-def test_a_page_of_nothing_but_writing_is_paper():
-    page = Image.new("L", (180, 140), 235)
-    for row in range(10, 130, 14):
-        ImageDraw.Draw(page).text((12, row), "A line of print on this page", fill=20)
-    assert paper(light_of(page)).all()
-
-
 def test_an_oval_photo_lies_on_paper_too():
     page, oval = Image.new("L", (180, 140), 235), Image.new("L", (180, 140), 0)
     ImageDraw.Draw(oval).ellipse((40, 20, 140, 120), fill=255)
@@ -178,11 +171,3 @@ def test_a_box_outside_the_photo_is_refused(page):
 def test_a_box_thinner_than_a_cell_is_kept_grey_in_part(page):
     known = grey_areas(open_photo(page), [Box(200, 300, 300, 301)])
     assert float(known.share.sum()) == pytest.approx(100 * known.share.numel() / (560 * 720), rel=1e-4)
-
-
-def test_all_alternatives_keep_the_same_areas(page):
-    logits = torch.randn(4, 12, 9, generator=torch.Generator().manual_seed(0))
-    options = ColouriseOptions(keep_grey=("paper",), alternatives=3)
-    first, *others = apply_options(open_photo(page), Prediction(logits, PALETTE), options)
-    assert len(others) == 2
-    assert all(torch.equal(one.known.share, first.known.share) for one in others)

