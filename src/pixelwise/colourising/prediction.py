@@ -5,10 +5,12 @@ Its logits, at the size it was trained for, are kept in a `Prediction`; all opti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,7 +22,6 @@ from pixelwise.colourising.known import KnownChroma, known_from_hints, light_at
 from pixelwise.colourising.next_hint import NextHint, suggest_hints
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow
-from pixelwise.colourising.warnings import confidence
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.runs import Model
 from pixelwise.photos.crop_view import reading_size
@@ -60,8 +61,9 @@ class Prediction:
         return probs if self.known is None else self.known.over_probs(probs, self.palette)
 
     def confidence(self) -> Float[Tensor, "h w"]:
-        """Return how sure the colours are, from 0 for even probabilities to 1 for one certain class."""
-        return confidence(self.probs())
+        """Return 1 minus the entropy over the greatest there is: 1 for one certain class, 0 for even ones."""
+        probs = self.probs()
+        return (1 - torch.special.entr(probs).sum(0) / math.log(max(2, len(probs)))).clamp_(0, 1)
 
     def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
         """Return the prediction with known colours of some pixels; PhotoError where one is outside."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -190,10 +190,8 @@ def _warnings(
     reasons = []
     if earlier := record_of(photo):
         reasons.append(f"was colourised already, by {earlier.software} with {earlier.model}")
-    logits, known, short_side = prediction.logits, prediction.known, min(photo.width, photo.height)
-    guess = replace(prediction, known=None).chroma(options.temperature)  # saturation 0 may be meant
-    left = None if known is None else 1 - known.share_at(logits.shape[1:])
-    reasons += photo_warnings(logits, guess, prediction.palette, drift.tones, short_side, left)
+    short_side = min(photo.width, photo.height)
+    reasons += photo_warnings(prediction, options.temperature, drift.tones, short_side)
     return tuple(f"{photo.path}: warning: {one}" for one in reasons)
 
 

@@ -13,16 +13,12 @@ BACKGROUND = "background"  # around everything else; drawn black where it is cla
 UNNAMED = (BACKGROUND, "object")  # two classes that nobody named, as in a black and white mask
 Colour = tuple[int, int, int]  # sRGB codes, 0 to 255
 
+# Distinct with any colour vision, beside black; the first shows on most things that are cut out.
+# Source: Okabe and Ito 2008, Color Universal Design.
 _DISTINCT: tuple[Colour, ...] = (
-    (86, 180, 233),  # first, since it shows on most things that are cut out: flowers, skin, fur, fruit
-    (230, 159, 0),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
+    *((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66)),
+    *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
 )
-# distinct with any colour vision, beside black. Source: Okabe and Ito 2008, Color Universal Design.
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def check_colour(colour: object) -> Colour:
 
 
 def void_colour() -> Colour:
-    """Return the colour of pixels without class, number 255 of PASCAL VOC's; no class has it by default."""
+    """Return the colour of pixels without class, number 255 of PASCAL VOC's."""
     return _voc_colour(255)
 
 

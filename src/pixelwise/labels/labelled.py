@@ -22,9 +22,7 @@ from pixelwise.photos.photo import open_photo
 
 SPLITS = ("train", "val", "test")
 HeldOut = Literal["test", "val"]
-"""Parts that are not learned from."""
-Part = Literal["test", "val", "all"]
-"""Parts that a head may be scored on; `all` is every labelled photo, for heads that learned elsewhere."""
+Part = Literal["test", "val", "all"]  # to score on; `all` is for heads that learned elsewhere
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,6 @@ class LabelledPhotos:
     """The source they were found in, such as `flowers17`."""
     classes: ClassNames
     train: tuple[LabelledPhoto, ...]
-    """To learn from."""
     val: tuple[LabelledPhoto, ...]
     """To choose by; empty where there are too few."""
     test: tuple[LabelledPhoto, ...]
@@ -78,7 +75,7 @@ class LabelledPhotos:
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:
-        """All labelled photos, whatever their part."""
+        """All parts together."""
         return self.train + self.val + self.test
 
     def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:

@@ -2,11 +2,10 @@
 
 `classes.json` beside the masks is one of
 
-    {"names": ["background", "flower"]}                   numbers 0, 1, ...; 255 is a pixel without class
-    {"names": ["background", "flower"],
-     "colours": [[0, 0, 0], [230, 159, 0]]}               numbers or colours
-    {"background": 0, "flower": 255}                      other numbers, in their order
-    {"background": [0, 0, 0], "flower": [230, 159, 0]}    colours, in the order that they are written in
+    {"names": ["a", "b"]}                                 numbers 0, 1, ...; 255 is a pixel without class
+    {"names": ["a", "b"], "colours": [[0, 0, 0], ...]}    numbers or colours
+    {"a": 0, "b": 255}                                    other numbers, in their order
+    {"a": [0, 0, 0], "b": [230, 159, 0]}                  colours, in the order that they are written in
 
 and in all of them "ignore" may be a number or a colour that means no class. Without such a file masks of 0
 and 255 alone have something on a background, and others have as many classes as they count.
@@ -160,8 +159,7 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
 
     Raises:
-        LabelError: there is none, and the masks are in colours or in arbitrary greys; or some are of 0 and
-            255, and others count.
+        LabelError: masks are in colours or in arbitrary greys, or some are of 0 and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
@@ -188,10 +186,7 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
 
 
 def _refuse_mixture(masks: Iterable[Values]) -> None:
-    """Refuse grey masks of 0 and 255 beside masks that count, where nothing says whether 255 is a class.
-
-    A grey mask that has 255 beside the number of a class says so: pixels of 255 are those without class.
-    """
+    """Refuse grey masks of 0 and 255 beside masks that count, where no mask has 255 beside other numbers."""
     white = counting = None
     for mask in masks:
         others = mask.counts.keys() - _BLACK_AND_WHITE.keys()

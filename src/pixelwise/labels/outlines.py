@@ -29,12 +29,10 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """One outline; it is checked when it is filled."""
+    """One outline, COCO's polygons or run lengths; it is checked when it is filled."""
 
-    name: str | None
-    """Its class; None for pixels without class."""
+    name: str | None  # its class; None for pixels without class
     outline: Any
-    """Polygons or run lengths, as COCO has them."""
 
 
 @dataclass(frozen=True, eq=False)

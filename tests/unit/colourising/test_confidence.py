@@ -1,11 +1,15 @@
 """The most useful hints, confidence and warnings."""
 
+import math
+
 import pytest
 import torch
 
 from pixelwise.colour.palette import Palette
+from pixelwise.colourising.known import KnownChroma
 from pixelwise.colourising.next_hint import shown_at, suggest_hints
-from pixelwise.colourising.warnings import confidence, photo_warnings
+from pixelwise.colourising.prediction import Prediction
+from pixelwise.colourising.warnings import photo_warnings
 
 RING = Palette(
     torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"
@@ -86,8 +90,9 @@ def flat(light: int, num: float = 100.0) -> torch.Tensor:
 
 
 EVEN = torch.ones(101)
-VIVID = torch.full((2, 1, 1), 30.0)
 GUESS = torch.zeros(5, 1, 1)
+CANCELLED = sure_of(0) + sure_of(2)
+ALL_KNOWN = KnownChroma(torch.ones(1, 1), torch.zeros(2, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -98,28 +103,26 @@ GUESS = torch.zeros(5, 1, 1)
         ({"tones": flat(50)}, ["is nearly the same grey all over"]),
         ({"tones": flat(97, 70) + flat(3, 20) + flat(50, 10)}, ["is nearly all black and white"]),
         ({"tones": flat(97, 40) + flat(3, 30) + flat(50, 30)}, []),
-        ({"logits": GUESS}, ["is guessed at nearly everywhere"]),
-        ({"chroma": VIVID / 100}, ["came out nearly grey"]),
-        ({"chroma": VIVID / 100, "logits": sure_of(4)}, []),  # sure that it is grey
-        ({"chroma": VIVID / 100, "logits": GUESS, "guessed": torch.zeros(1, 1)}, []),  # all was told
+        ({"logits": CANCELLED}, ["came out nearly grey"]),
+        ({"logits": sure_of(4)}, []),  # sure that it is grey
+        ({"logits": GUESS, "known": ALL_KNOWN}, []),
         (
-            {"chroma": 0 * VIVID, "logits": GUESS, "tones": flat(50), "short_side": 1},
+            {"logits": GUESS, "tones": flat(50), "short_side": 1},
             ["is only", "is nearly", "is guessed", "came out"],
         ),
     ],
 )
 def test_warnings(changed, starts):
-    usual = {"logits": sure_of(0), "chroma": VIVID, "palette": RING, "tones": EVEN, "short_side": 32}
-    found = photo_warnings(**usual | changed)
+    usual = {"logits": sure_of(0), "known": None, "tones": EVEN, "short_side": 32} | changed
+    prediction = Prediction(usual["logits"], RING, known=usual["known"])
+    found = photo_warnings(prediction, 1.0, usual["tones"], usual["short_side"])
     assert len(found) == len(starts)
     assert all(one.startswith(start) for one, start in zip(found, starts, strict=True))
 
 
 def test_confidence_is_one_when_sure_and_zero_when_even():
-    logits = torch.zeros(4, 1, 3)
+    logits = torch.zeros(5, 1, 3)
     logits[2, 0, 0] = 100.0
     logits[:2, 0, 2] = 50.0
-    torch.testing.assert_close(
-        confidence(logits.softmax(0)), torch.tensor([[1.0, 0.0, 0.5]]), atol=1e-5, rtol=0
-    )
-    assert confidence(torch.ones(1, 2, 2)).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    expected = torch.tensor([[1.0, 0.0, 1 - math.log(2) / math.log(5)]])
+    torch.testing.assert_close(Prediction(logits, RING).confidence(), expected, atol=1e-5, rtol=0)
