@@ -43,7 +43,7 @@ class NextHint:
     row: int
     column: int
     colours: tuple[LikelyColour, ...]
-    """The likeliest first; colours that look the same at this luminance are one."""
+    """The likeliest first; colours that are the same at this luminance are one."""
     cut: float
     """Share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it."""
 
@@ -121,7 +121,7 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 
 
 def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
-    """Return the likeliest colours of a pixel, those that look the same counted together."""
+    """Return the likeliest colours of a pixel, equal ones counted together."""
     together: dict[str, float] = {}
     for shown, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
         together[shown] = together.get(shown, 0.0) + probability

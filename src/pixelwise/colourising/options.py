@@ -110,7 +110,7 @@ class ColouriseOptions:
     reference: Path | None = None
     """A photo in colour whose colours are followed: each as often as there, where it is likeliest here."""
     reference_strength: float = 0.5
-    """How far they are: 0 not at all, 1 until each colour has the share that it has there."""
+    """Strength of that: 0 not at all, 1 until each colour has the share that it has there."""
     alternatives: int = 1
     """Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
     one. Only what the network is unsure of differs."""

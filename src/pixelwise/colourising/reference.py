@@ -30,7 +30,7 @@ class Reference:
 
     path: Path
     shares: Float[Tensor, "B K"]
-    """Of each class in each band of L; they add up to 1 in a band."""
+    """Shares of the classes in each band of L; they add up to 1 in a band."""
 
     @staticmethod
     def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:

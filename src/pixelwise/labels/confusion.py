@@ -20,7 +20,7 @@ _NUM_BYTES = 256  # values of a label
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How many labelled pixels of each class were given each class."""
+    """Counts of labelled pixels by the class they have and the class they were given."""
 
     counts: Int64[ndarray, "K K"]
     """Row: the class a pixel has; column: the class it was given."""

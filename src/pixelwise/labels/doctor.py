@@ -24,10 +24,11 @@ from pixelwise.labels.folder import (
     Layout,
     find_layout,
     load_labelled_folder,
+    open_outlines,
     read_splits,
 )
 from pixelwise.labels.legend import LEGEND_FILE, Values, legend_of, read_legend
-from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, uncovered_label
+from pixelwise.labels.outlines import uncovered_label
 from pixelwise.labels.read import read_raw
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
@@ -52,21 +53,21 @@ def check_folder(folder: Path) -> tuple[Problem, ...]:
     """
     layout = find_layout(folder)
     doctor = _Doctor(layout)
-    # What cannot be read at all is named at the end, by those who would learn from it.
-    with contextlib.suppress(PixelwiseError):
+    try:
         if layout.kind == "masks":
             doctor.check_masks()
         else:
             doctor.check_outlines()
         doctor.check_empty()
+    except PixelwiseError as error:
+        doctor.add_refusal(error)
     doctor.check_halves()
     doctor.check_duplicates()
-    if not doctor.problems:
+    if not doctor.problems:  # whatever else keeps the folder from being learned from
         try:
             load_labelled_folder(folder)
         except PixelwiseError as error:
-            named = Path(str(error).partition(": ")[0])
-            doctor.add_error(named if named.exists() else folder, error, "write it as docs/labels.md says")
+            doctor.add_refusal(error)
     return tuple(sorted(doctor.problems, key=lambda one: str(one.path)))
 
 
@@ -90,6 +91,11 @@ class _Doctor:
         if not own or own.endswith(")"):  # what a library said, in brackets, advises nothing
             problem, own = message, remedy
         self.add(path, problem, own)
+
+    def add_refusal(self, error: PixelwiseError) -> None:
+        folder = self.layout.folder
+        named = (path for path in folder.rglob("*") if str(error).startswith(f"{path}: "))
+        self.add_error(next(named, folder), error, "write it as docs/labels.md says")
 
     def check_size(self, photo: Path, drawn: Path, size: tuple[int, ...]) -> None:
         """Compare the size of what is drawn, as displayed, with its photo's."""
@@ -152,23 +158,15 @@ class _Doctor:
         return exact
 
     def check_outlines(self) -> None:
-        layout, path = self.layout, self.layout.folder / COCO_FILE
         self.drawn_stems = None
-        given = read_legend(layout.legend_file).classes if layout.legend_file else None
-        if layout.kind == "coco":
-            self.classes, images = read_coco(path, given)
-            of_photo = layout.by_photo(images)
-            for image in of_photo.pop(None, []):
-                problem = f"speaks of {image.name}, but there is no such photo"
-                self.add(path, problem, "add the photo, or take it out of the file")
-            outlined = [(photo, photo, images[0]) for photo, images in of_photo.items() if photo]
-            self.drawn_stems = {photo.stem for photo, _, _ in outlined}
-        else:
-            self.drawn_stems = set(layout.masks)
-            outlined = [(photo, path, read_labelme(path)) for photo, path in layout.pairs()]
-            self.classes = given or labelme_classes(one for _, _, one in outlined)
-        for photo, key, one in outlined:
+        self.classes, outlined, strays = open_outlines(self.layout)
+        self.drawn_stems = {photo.stem for photo in outlined}
+        for one in strays:
+            problem = f"speaks of {one.name}, but there is no such photo"
+            self.add(one.file, problem, "add the photo, or take it out of the file")
+        for photo, one in outlined.items():
             self.check_size(photo, one.file, one.size)
+            key = photo if self.layout.kind == "coco" else one.file
             try:
                 self.labels[key] = set(np.unique(one.labels(self.classes)).tolist())
             except PixelwiseError as error:

@@ -64,15 +64,6 @@ class Layout:
             if len(photos) == 1 and len(masks := self.masks.get(stem, [])) == 1
         ]
 
-    def by_photo(self, images: Iterable[OutlinedPhoto]) -> dict[Path | None, list[OutlinedPhoto]]:
-        """Return a COCO file's images by their photo, whatever folders come before its name."""
-        found = defaultdict(list)
-        for image in images:
-            named = Path(image.name.replace("\\", "/"))
-            photos = (photo for photo in self.photos.get(named.stem, []) if photo.name == named.name)
-            found[next(photos, None)].append(image)
-        return found
-
 
 def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
     """Load the labelled photos in a folder.
@@ -110,7 +101,7 @@ def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Pat
     if layout.kind == "masks":
         classes, photos = _open_masks(layout)
     else:
-        classes, outlined = _open_outlines(layout)
+        classes, outlined, _ = open_outlines(layout)
         photos = [
             LabelledPhoto(photo, one.file, partial(one.labels, classes)) for photo, one in outlined.items()
         ]
@@ -178,24 +169,26 @@ def _open_masks(layout: Layout) -> tuple[ClassNames, list[LabelledPhoto]]:
     return legend.classes, [LabelledPhoto(*pair, partial(read_mask, pair[1], legend)) for pair in pairs]
 
 
-def _open_outlines(layout: Layout) -> tuple[ClassNames, dict[Path, OutlinedPhoto]]:
+def open_outlines(layout: Layout) -> tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]:
+    """Read the outlines of a folder: its classes, outlines by their photos, and those without a photo."""
     given = read_legend(layout.legend_file).classes if layout.legend_file else None
     if layout.kind == "labelme":
         outlined = {photo: read_labelme(path) for photo, path in layout.pairs()}
-        return given or labelme_classes(outlined.values()), outlined
+        return given or labelme_classes(outlined.values()), outlined, []
     path = layout.folder / COCO_FILE
     classes, images = read_coco(path, given)
-    outlined = {}
-    for photo, (image, *others) in layout.by_photo(images).items():
+    outlined, strays = {}, []
+    for image in images:
+        named = Path(image.name.replace("\\", "/"))  # whatever folders come before the name
+        photo = next((one for one in layout.photos.get(named.stem, []) if one.name == named.name), None)
         if photo is None:
-            continue
-        if others:
+            strays.append(image)
+        elif (first := outlined.setdefault(photo, image)) is not image:
             raise DataError(
-                f"{path}: needed an image for each photo, got {image.name} and {others[0].name} for {photo}; "
+                f"{path}: needed an image for each photo, got {first.name} and {image.name} for {photo}; "
                 "join the annotations of one photo under one image, or give two photos two names"
             )
-        outlined[photo] = image
-    return classes, outlined
+    return classes, outlined, strays
 
 
 def _draw(photos: Sequence[LabelledPhoto], seed: int) -> dict[str, list[LabelledPhoto]]:

@@ -52,7 +52,7 @@ class RawMask:
         return max(fracs)
 
     def _mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
-        table = np.zeros(max(by_code, default=0) + 1, dtype)
+        table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
         table[list(by_code)] = list(by_code.values())
         return table[self.codes]
 
@@ -143,7 +143,7 @@ def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:
     palette[: len(stored)] = stored
     used = palette[[code for code, count in enumerate(image.histogram()) if count]]
     greys = used[:, 0].tolist()
-    # GIF has no other grey. In a PNG white before black, or greys so dark that nobody could tell them apart,
+    # GIF has no other grey. In a PNG white before black, or greys too dark to be seen apart,
     # came with shrinking a grey file, so that the numbers mean nothing.
     is_dark = len(greys) > 1 and max(set(greys) - {255}, default=0) < SHADES_FROM and greys != [0, 255]
     if (used == used[:, :1]).all() and (is_gif or is_dark or greys == [255, 0]):

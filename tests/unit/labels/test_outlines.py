@@ -68,13 +68,6 @@ def test_later_things_lie_on_top_and_crowds_below_all(tmp_path):
     assert labels[0].tolist() == [2, 2, 1, 1, VOID, 0]
 
 
-def test_a_category_called_background_is_class_0(tmp_path):
-    categories = [{"id": 1, "name": "flower"}, {"id": 3, "name": "Background"}]
-    names, (labels,) = labels_of(tmp_path, coco_with(ALL, categories=categories))
-    assert names == ("background", "flower")
-    assert not labels.any()
-
-
 def test_given_classes_are_found_by_name(tmp_path):
     _, (labels,) = labels_of(tmp_path, coco_with(ALL), ClassNames(("flower", "background")))
     assert not labels.any()
