@@ -12,7 +12,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pixelwise.errors import DataError, LabelError, PixelwiseError, ShapeError
+from pixelwise.errors import DataError, LabelError, PixelwiseError
 from pixelwise.labels.class_names import Colour
 from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
 from pixelwise.photos.formats import MAX_MEGAPIXELS, open_pillow
@@ -101,8 +101,6 @@ def read_raw(path: Path) -> RawMask:
 
 def resize_mask(labels: UInt8[ndarray, "H W"], height: int, width: int) -> UInt8[ndarray, "h w"]:
     """Resize labels; each pixel takes the one that its centre falls on."""
-    if min(height, width, *labels.shape) < 1:
-        raise ShapeError(f"needed sides of at least 1 pixel, got {labels.shape} to {(height, width)}")
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new)
         for new, old in zip((height, width), labels.shape, strict=True)

@@ -73,10 +73,6 @@ def write_probabilities(
 
     Strips come from the top, all but the last equally high. The rows are those of the photo of `size`
     (height, width) as stored, and `orientation`, EXIF's, says how both are displayed.
-
-    Raises:
-        ShapeError: the strips are not those of a photo of this size.
-        OutputError: the file cannot be written.
     """
     height, width = size
     is_big = 2 * classes.num_classes * height * width > _SMALL_BYTES

@@ -71,11 +71,6 @@ def test_hints_spread_to_what_is_alike_and_connected():
     assert walled[15, 10] == open_[15, 10]
 
 
-def test_one_pixel_and_one_row():
-    assert spread(np.full((1, 1), 50.0), np.array([[0, 0]])).tolist() == [[[1.0]]]
-    assert spread(np.full((1, 9), 50.0), np.array([[0, 4]]))[0, 0, 4] == pytest.approx(1.0)
-
-
 @pytest.mark.parametrize(("temperature", "saturation"), [(1.0, 1.0), (0.3, 2.0)])
 def test_hints_are_exact_in_the_written_photo(photo, tmp_path, temperature, saturation):
     rng = np.random.default_rng(0)
@@ -139,10 +134,3 @@ def test_the_uppermost_known_chroma_wins():
     assert both.share.tolist() == [[1.0, 1.0]]
     assert both.chroma.tolist() == [[[10.0, -20.0]], [[0.0, 5.0]]]
     assert low.over(None) is low
-
-
-def test_the_probabilities_of_a_colour_are_those_of_the_nearest_classes():
-    chroma = torch.tensor([[[58.0, 1.0]], [[3.0, 1.0]]])
-    assert PALETTE.soft_probs(chroma).argmax(0).tolist() == [[1, 0]]
-    rgb = Palette(torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5]], dtype=torch.float64), "rgb")
-    torch.testing.assert_close(rgb.class_chroma, torch.tensor([[80.1, 67.2], [0, 0]]), atol=0.1, rtol=0)
