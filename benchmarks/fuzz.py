@@ -108,7 +108,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.batch.sources import find_items
     from pixelwise.colour import palette as labelspace
     from pixelwise.colourising.options import Hint, parse_area
-    from pixelwise.labels.labelled import load_labelled_folder
+    from pixelwise.labels.folder import load_labelled_folder
     from pixelwise.labels.legend import read_legend
     from pixelwise.labels.read import read_mask
     from pixelwise.network import config, models, runs

@@ -70,7 +70,7 @@ def errors_of(
     """Squared errors of one photo by strategy and number, and how long suggesting took."""
     photo = open_photo(path)
     prediction = predict(photo, model)
-    logits = photo.upright(prediction.known_logits())
+    logits = photo.upright(prediction.probs().clamp_min(1e-9).log())
     size = logits.shape[1], logits.shape[2]
     small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:]))
     started = time.perf_counter()

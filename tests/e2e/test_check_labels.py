@@ -25,7 +25,7 @@ def test_each_problem_is_a_line_with_its_remedy_and_the_exit_code_is_1(tmp_path,
     assert first == {
         "path": str(folder / "images/photo1.jpg"),
         "problem": "there is no mask for this photo",
-        "remedy": "draw one and save it as masks/photo1.png, or move the photo to another folder",
+        "remedy": "save one in masks/photo1.png, or move the photo elsewhere",
     }
     assert second["path"] == str(folder / "masks/photo2.png")
     done = pixelwise("check-labels", folder)

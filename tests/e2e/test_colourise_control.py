@@ -107,12 +107,6 @@ def test_wrong_values_are_refused_before_anything_is_written(said, value, pixelw
     assert not (tmp_path / "out").exists()
 
 
-def test_a_hint_outside_its_photo_fails_that_photo(pixelwise, model, grey, tmp_path):
-    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, "--hint", "60,3,#806a60")
-    assert done.returncode == 1
-    assert "got 60,3" in done.stderr
-
-
 @pytest.mark.parametrize("inputs", [("ida.png", "two.png"), ("*.png",), (".",)])
 def test_hints_are_of_one_photo(inputs, pixelwise, model, grey, tmp_path):
     shutil.copy(grey, grey.parent / "two.png")

@@ -1,4 +1,4 @@
-"""Suggested hints, likeliest colours and warnings, through the command line, with the shipped model."""
+"""Suggested hints and warnings, through the command line, with the shipped model."""
 
 import json
 import re
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelwise.colourising.likeliest import read_likeliest
 from pixelwise.photos.provenance import read_provenance
 
 
@@ -39,9 +38,9 @@ def test_hints_for_people(pixelwise, photo, tmp_path):
     assert last.startswith("1 photo coloured in ")
 
 
-def test_hints_top_colours_and_warnings_in_json(pixelwise, photo, tmp_path):
+def test_hints_and_warnings_in_json(pixelwise, photo, tmp_path):
     Image.fromarray(np.full((20, 40), 90, np.uint8)).save(tmp_path / "plain.png")
-    args = ["--suggest-hints", 2, "--top-k", 3, "--json"]
+    args = ["--suggest-hints", 2, "--json"]
     done = pixelwise("colourise", photo, tmp_path / "plain.png", "-o", tmp_path / "out", *args)
     values = json.loads(done.stdout)
     found = {one["path"]: one["points"] for one in values["hints"]}
@@ -52,9 +51,6 @@ def test_hints_top_colours_and_warnings_in_json(pixelwise, photo, tmp_path):
         assert point["hint"] == f"{point['row']},{point['column']},{point['colours'][0]['colour']}"
         assert 0 <= point["row"] < 90
         assert 0 <= point["column"] < 120
-    top = read_likeliest(tmp_path / "out" / "a.top.safetensors")
-    assert top.classes.shape[0] == 3
-    assert top.classes.shape[2] > top.classes.shape[1]
     (warned,) = values["warned"]
     assert warned["path"] == f"{tmp_path}/out/plain.png"
     start = f"{tmp_path}/plain.png: warning: is "
@@ -109,11 +105,11 @@ def test_of_a_photo_that_fails_nothing_is_left(pixelwise, photo, tmp_path):
     out = tmp_path / "out"
     cut = tmp_path / "cut.png"
     cut.write_bytes(photo.read_bytes()[:-2000])
-    done = pixelwise("colourise", cut, "-o", out, "--top-k", 2, "--confidence", "--alternatives", 2)
+    done = pixelwise("colourise", cut, "-o", out, "--confidence", "--alternatives", 2)
     assert done.returncode == 1, done.stderr
     assert not list(out.iterdir())
     (out / "a.2.png").mkdir(parents=True)  # the second copy has no place
-    done = pixelwise("colourise", photo, "-o", out, "--top-k", 2, "--confidence", "--alternatives", 2)
+    done = pixelwise("colourise", photo, "-o", out, "--confidence", "--alternatives", 2)
     assert done.returncode == 1, done.stderr
     assert [path.name for path in out.iterdir()] == ["a.2.png"]
 
@@ -145,10 +141,3 @@ def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, photo, tmp_pat
     assert read_provenance(tmp_path / "bare" / "a.png") is None
     with Image.open(tmp_path / "bare" / "a.png") as bare:
         assert "XML:com.adobe.xmp" not in bare.info
-
-
-@pytest.mark.parametrize("args", [["--top-k", 65], ["--top-k", -1], ["--suggest-hints", 101]])
-def test_wrong_numbers(pixelwise, photo, args, tmp_path):
-    done = pixelwise("colourise", photo, "-o", tmp_path / "out", *args)
-    assert done.returncode == 2
-    assert f"got {args[1]}" in done.stderr

@@ -108,7 +108,7 @@ atoms = (
     | st.integers(-2, 40)
     | st.just(10**400)
     | st.floats()
-    | st.sampled_from(["polygon", "circle", "mask", "names", ""])
+    | st.sampled_from(["polygon", "rectangle", "mask", "names", ""])
     | st.text(max_size=5)
 )
 keys = st.sampled_from(
@@ -118,7 +118,7 @@ plain = st.recursive(
     atoms, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=10
 )
 COCO = coco({"a.jpg": drawing()})
-LABELME = labelme([("a", "polygon", [[0, 0], [9, 0], [9, 9]]), ("b", "circle", [[5, 5], [7, 7]])])
+LABELME = labelme([("a", "polygon", [[0, 0], [9, 0], [9, 9]]), ("b", "rectangle", [[5, 5], [7, 7]])])
 LEGEND = {"names": ["a", "b"], "colours": [[0, 0, 0], [1, 2, 3]], "ignore": 9}
 
 

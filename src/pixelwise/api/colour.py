@@ -19,7 +19,7 @@ from torch import Tensor
 from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, thumbnail, upright_codes
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint, parse_area
-from pixelwise.colourising.prediction import Prediction, controlled, predict
+from pixelwise.colourising.prediction import Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
 from pixelwise.errors import ConfigError
@@ -116,7 +116,7 @@ class ColouredImage:
         reference = None
         if self.options.reference:
             reference = Reference.read(self.options.reference, self.model.palette)
-        (one,) = controlled(self.photo, self.guess, self.options, reference)
+        (one,) = apply_options(self.photo, self.guess, self.options, reference)
         return one
 
     @property

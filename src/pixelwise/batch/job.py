@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.run import colouriser
+from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.network.backbones import open_backbone
@@ -60,7 +61,7 @@ class Job:
             )
             model = open_model(self.model)
             model.net.to(device)
-            process, found = colouriser(model, options), model.checksum
+            process, found = partial(colourise_one, model=model, options=options), model.checksum
         else:
             head = open_head(self.model)
             backbone = open_backbone(head.backbone, Path(self.weights) if self.weights else None)

@@ -2,8 +2,7 @@
 
 Pixels of which the network thinks alike, such as those of a sky or a coat, change together: they are found by
 clustering probabilities. In each alternative a group of pixels goes one way, away from its mean colour; in
-the next it goes another, and neighbouring groups go different ways, so that no alternative is a mere tint.
-Where a network is certain, next to nothing changes.
+the next it goes another, and groups go different ways, so that no alternative is a mere tint.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ _SOFTNESS = 0.1  # of squared distances between probabilities' roots: less gives
 def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> list[Float[Tensor, "K h w"]]:
     """Return logits of `num` ways to colour a photo: first the usual, then others, apart from each other.
 
-    Probabilities are tilted, that is multiplied by an exponential that is linear in a and b: of all with as
-    different a mean colour these are the nearest (Source: Csiszar 1975, I-divergence geometry).
+    Probabilities are tilted, multiplied by an exponential that is linear in a and b: of all with as different
+    a mean colour these are the nearest. Source: Csiszar 1975, I-divergence geometry.
     """
     if num <= 1:
         return [logits]
@@ -49,7 +48,6 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
 
 
 def _strength(probs: Float[Tensor, "G K"], along: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
-    """Return the strength of tilt that moves each group by the price, found by halving."""
     low, high = torch.zeros(len(probs)), torch.full((len(probs),), _STRONGEST)
     logs = probs.clamp_min(1e-12).log()
     for _ in range(_NUM_STEPS):
@@ -80,11 +78,8 @@ def _groups(logits: Float[Tensor, "K h w"]) -> tuple[Float[Tensor, "G h w"], Flo
 
 
 def _frame(probs: Float[Tensor, " K"], colours: Float[Tensor, "2 K"]) -> Float[Tensor, "2 2"]:
-    """Return two directions in the plane of a and b, as columns, by which to tilt these probabilities.
-
-    The first is the main axis of their doubt, towards the side where it reaches farther. Each is divided by
-    the standard deviation along it, so that all directions cost the same.
-    """
+    # Two directions of a and b, as columns: the first is the main axis of doubt, towards the side where it
+    # reaches farther. Each is divided by the standard deviation along it, so that both cost the same.
     left = colours - (colours @ probs)[:, None]
     covariance = (left * probs) @ left.T + 1e-3 * torch.eye(2)
     variances, axes = torch.linalg.eigh(covariance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colourising.hints import hint_chroma, light_map
-from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.known import KnownChroma, hint_chroma, light_map
 from pixelwise.colourising.options import Area, Box, Hint
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import Photo
@@ -26,56 +24,45 @@ _PAPER_SPREAD = 10.0  # of L around the paper's own
 _SIDE_FRAC = 0.85  # of a side of the picture that has to be paper, on three sides at least
 _WRITING_FRAC = 0.01  # of the picture: what is smaller and surrounded by paper is writing or a stain on it
 _NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
+# Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
+# and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself.
 _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
-"""Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
-and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself."""
 
 
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
     """Return the paper and the boxes among `areas` as grey, or of the colours of hints that lie in them.
 
-    A hint colours all of an area, several the part each that is nearest to it. For "likely" see
-    `likely_grey`.
+    A hint colours all of an area, several the part each that is nearest to it.
 
     Raises:
-        PhotoError: a box lies outside the photo; the file is damaged or cut short.
+        PhotoError: a box lies outside the photo.
     """
     light = light_map(photo).numpy()
-    size, map_size = photo.upright_size, (light.shape[0], light.shape[1])
-    chroma = np.zeros((2, *map_size), np.float32)
-    kept = np.zeros(map_size, np.float32)
-    notes: list[str] = []
+    chroma, kept = np.zeros((2, *light.shape), np.float32), np.zeros(light.shape, np.float32)
+    cells = {hint: hint.cell(photo.upright_size, light.shape) for hint in hints}
+    notes = []
     for area in areas:
         if area == "likely":
             continue
         if area == "paper":
             share = paper(light).astype(np.float32)
-            inside = [hint for hint in hints if share[hint.cell(size, map_size)] > 0]
-            notes += [] if share.any() else [f"{photo.path}: no paper was found to keep grey"]
+            inside = [hint for hint in hints if share[cells[hint]] > 0]
+            if not share.any():
+                notes.append(f"{photo.path}: no paper was found to keep grey")
         else:
-            share = _coverage(photo, area, map_size)
+            share = _coverage(photo, area, light.shape)
             inside = [hint for hint in hints if area.holds(hint)]
-            if share.max() < 0.5:
-                cell = math.ceil(max(size[0] / map_size[0], size[1] / map_size[1]))
-                notes.append(
-                    f"{photo.path}: the box {area.text} is kept grey in part, colours change over {cell} "
-                    "pixels or more"
-                )
         if inside:
-            away = (
-                np.indices(map_size)[None]
-                - np.array([hint.cell(size, map_size) for hint in inside])[:, :, None, None]
-            )
+            places = np.array([cells[hint] for hint in inside])[:, :, None, None]
+            nearest = np.square(np.indices(light.shape) - places).sum(1).argmin(0)
             colours = torch.stack([hint_chroma(hint) for hint in inside], dim=1).numpy()
-            nearest = np.square(away).sum(1).argmin(0)
             chroma[:, share > 0] = colours[:, nearest][:, share > 0]
         kept = np.maximum(kept, share)
     stored_share, stored_chroma = (photo.as_stored(torch.from_numpy(one)) for one in (kept, chroma))
     return KnownChroma(stored_share, stored_chroma, tuple(notes))
 
 
-def _coverage(photo: Photo, box: Box, map_size: tuple[int, int]) -> Float32[ndarray, "h w"]:
-    """Return the share of each cell of a map of the photo that lies in a box."""
+def _coverage(photo: Photo, box: Box, map_size: tuple[int, ...]) -> Float32[ndarray, "h w"]:
     size = photo.upright_size
     if box.top >= size[0] or box.left >= size[1]:
         raise PhotoError(
@@ -139,7 +126,6 @@ def _rim(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def _filled(corners: NDArray[Any], like: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Fill a polygon of x, y."""
-    polygon = corners.round().astype(np.int32)
+    polygon = corners.round().astype(np.int32)  # x, y
     filled: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
     return filled

@@ -1,15 +1,41 @@
-"""Known chroma of a photo, laid over a network's guess."""
+"""Known chroma of a photo: colours of points, spread to what is alike, and laid over a network's guess.
+
+A point settles exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours costs by the
+change of lightness on it, and by its length; the whole also by how much lighter or darker its end is.
+
+Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
+and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from numpy import ndarray
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lightness, srgb_to_lab
+from pixelwise.colourising.options import Hint
+from pixelwise.errors import PhotoError
+from pixelwise.photos.crop_view import shrunk_size
+from pixelwise.photos.photo import Photo
+
+_SHORT_SIDE = 192  # of the map that hints spread on: chroma is seen at a quarter of a photo's size, or less
+_NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right; the others are these backwards
+_CHANGE = 160.0  # of L along a path, up and down, that it costs 1
+_LENGTH = 1.0  # of the photo's short side, that it costs 1
+_UNLIKE = 14.0  # of L from the point to the pixel, that it costs 1
+_FARTHEST = 6.0  # exp(-6): beyond, nothing of a hint is to be seen
 
 
 @dataclass(frozen=True)
@@ -31,20 +57,17 @@ class KnownChroma:
         if below is None:
             return self
         size = tuple(max(sides) for sides in zip(self.share.shape, below.share.shape, strict=True))
-        share, chroma = self._resized(size)
-        below_share, below_chroma = below._resized(size)
-        rest = (1 - share) * below_share
+        share, rest = self.share_at(size), below.share_at(size)
+        rest = (1 - share) * rest
         total = share + rest
-        mean = (share * chroma + rest * below_chroma) / total.clamp_min(1e-9)
+        mean = (share * _resize(self.chroma, size) + rest * _resize(below.chroma, size)) / total.clamp_min(
+            1e-9
+        )
         return KnownChroma(total, mean, self.notes + below.notes)
 
     def over_guess(self, chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 H W"]:
         """Lay this over guessed Lab a and b, at the larger of the two sizes."""
         return self.over(KnownChroma(torch.ones_like(chroma[0]), chroma)).chroma
-
-    def share_at(self, size: tuple[int, ...]) -> Float[Tensor, "h w"]:
-        """Return the known share of each cell of a map of another size."""
-        return _resize(self.share[None], size)[0]
 
     def over_probs(self, probs: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Lay this over probabilities of the classes, at their size."""
@@ -52,8 +75,9 @@ class KnownChroma:
         known = palette.soft_probs(_resize(self.chroma, size))
         return probs + self.share_at(size) * (known - probs)
 
-    def _resized(self, size: tuple[int, ...]) -> tuple[Float[Tensor, "H W"], Float[Tensor, "2 H W"]]:
-        return self.share_at(size), _resize(self.chroma, size)
+    def share_at(self, size: tuple[int, ...]) -> Float[Tensor, "h w"]:
+        """Return the known share of each cell of a map of another size."""
+        return _resize(self.share[None], size)[0]
 
 
 def _resize(planes: Float[Tensor, "C h w"], size: tuple[int, ...]) -> Float[Tensor, "C H W"]:
@@ -61,3 +85,88 @@ def _resize(planes: Float[Tensor, "C h w"], size: tuple[int, ...]) -> Float[Tens
     if planes.shape[1:] == size:
         return planes
     return F.interpolate(planes[None], size, mode="bilinear", antialias=True)[0]
+
+
+def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
+    """Return Lab a and b of a hint."""
+    codes = torch.tensor([*bytes.fromhex(hint.colour.removeprefix("#"))])
+    return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
+
+
+def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
+    """Spread hints: all at their own pixels, less the farther and the more unlike a pixel is.
+
+    Raises:
+        PhotoError: a hint lies outside the photo; the file is damaged or cut short.
+    """
+    height, width = photo.upright_size
+    for hint in hints:
+        if hint.row >= height or hint.column >= width:
+            raise PhotoError(
+                f"{photo.path}: needed hints at rows 0 to {height - 1} and columns 0 to {width - 1}, "
+                f"got {hint.row},{hint.column}"
+            )
+    light = light_map(photo).double().numpy()
+    cells = np.array([hint.cell(photo.upright_size, light.shape) for hint in hints])
+    shares = torch.from_numpy(spread(light, cells)).float()
+    for share, hint in zip(shares, hints, strict=True):
+        # The cells of the map between which its pixel lies decide its colour.
+        row, column = (
+            (place + 0.5) * num / side - 0.5
+            for place, num, side in zip((hint.row, hint.column), light.shape, photo.upright_size, strict=True)
+        )
+        rows = slice(max(math.floor(row), 0), math.ceil(row) + 1)
+        columns = slice(max(math.floor(column), 0), math.ceil(column) + 1)
+        shares[:, rows, columns] = 0.0
+        share[rows, columns] = 1.0
+    chroma = torch.stack([hint_chroma(hint) for hint in hints])
+    total = shares.sum(0)
+    mean = torch.einsum("nhw,nd->dhw", shares, chroma) / total.clamp_min(1e-9)
+    return KnownChroma(photo.as_stored(total), photo.as_stored(mean))
+
+
+def spread(light: Float[ndarray, "h w"], cells: NDArray[np.int64]) -> Float[ndarray, "n h w"]:
+    """Return the share of each pixel that each hint has, at `cells` (n, 2), rows and columns.
+
+    `light` is CIE L. The shares of a pixel add up to 1 at the hints themselves, where the hint has all, and
+    to 0 far from all.
+    """
+    weights = geodesic_weights(light, cells[:, 0] * light.shape[1] + cells[:, 1])
+    together = 1 - np.prod(1 - weights, axis=0)
+    # Odds: where one hint is certain, the others count for nothing.
+    odds = weights / (1 - weights + 1e-6)
+    return (together * odds / (odds.sum(0) + 1e-12)).reshape(-1, *light.shape)
+
+
+def geodesic_weights(light: Float[ndarray, "h w"], points: NDArray[np.int64]) -> Float[ndarray, "n pixels"]:
+    """Return how much of each pixel each point settles by itself: 1 at the point, 0 far away.
+
+    `light` is CIE L, `points` (n,) are places in it, row by row, as the pixels are.
+    """
+    height, width = light.shape
+    places = np.arange(light.size).reshape(light.shape)
+    starts, ends, costs = [], [], []
+    for down, right in _NEIGHBOURS:
+        here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
+        there = np.s_[down:, max(0, right) : width + min(0, right)]
+        cost = np.abs(light[here] - light[there]) / _CHANGE
+        cost = cost + np.hypot(down, right) / (_LENGTH * min(light.shape))
+        starts.append(places[here].ravel())
+        ends.append(places[there].ravel())
+        costs.append(cost.ravel())
+    steps = np.concatenate(costs), (np.concatenate(starts), np.concatenate(ends))
+    graph = csr_array(steps, shape=(light.size,) * 2)
+    distances = dijkstra(graph, directed=False, indices=points, limit=_FARTHEST)
+    flat = light.reshape(-1)
+    weights: Float[ndarray, "n pixels"] = np.exp(-(distances + np.abs(flat - flat[points, None]) / _UNLIKE))
+    return weights
+
+
+def light_map(photo: Photo) -> Float[Tensor, "h w"]:
+    """Return CIE L of a photo as it is displayed, small."""
+    return photo.upright(light_at(photo, *shrunk_size(photo.height, photo.width, _SHORT_SIDE)))
+
+
+def light_at(photo: Photo, height: int, width: int) -> Float[Tensor, "h w"]:
+    """Return CIE L of a photo at another size, rows as its file has them."""
+    return lightness(photo.thumbnail(height, width).float() / 255)[0]

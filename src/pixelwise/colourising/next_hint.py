@@ -1,9 +1,8 @@
 """Points whose true colours would settle most of a network's doubt.
 
-A hint is good for more than its own pixel: for what is alike and connected with it (`confidence.geodesic`).
-The entropy that it settles, summed over the photo, is its cut. Entropy counts by how far apart the colours
-can be seen at the pixel's lightness. Points are chosen one after the other, each for what those before it
-have left, so that they spread by themselves. `benchmarks/next_hint.py` measures what they are worth.
+A hint settles the entropy of what is alike and connected with its pixel, too; summed over the photo that is
+its cut. Entropy counts by how far apart the colours can be seen at the pixel's lightness. Points are chosen
+one after the other, each for what those before it have left. `benchmarks/next_hint.py` measures their worth.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from torch import Tensor
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness_to_luminance, recolour, srgb_to_lab
-from pixelwise.colourising.geodesic import geodesic_weights
-from pixelwise.colourising.likeliest import shown_at
+from pixelwise.colourising.known import geodesic_weights
 
 _MAX_PIXELS = 48 * 64  # of the map of lightness: a finer one takes longer and moves no point by much
 _NUM_CANDIDATES = 300
@@ -32,23 +30,20 @@ Grid = NDArray[Any]
 
 @dataclass(frozen=True)
 class LikelyColour:
-    """A colour that a point may have."""
+    """A colour that a point may have, #rrggbb at the point's own luminance, and its probability."""
 
     colour: str
-    """#rrggbb at the point's own luminance."""
     chance: float
-    """Its probability."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NextHint:
-    """A point whose colour is worth knowing."""
+    """A point whose colour is worth knowing, in pixels of the photo as it is displayed."""
 
     row: int
-    """From the top of the photo as it is displayed, in its own pixels."""
     column: int
     colours: tuple[LikelyColour, ...]
-    """The likeliest first; colours that look the same at this luminance are one."""
+    """The likeliest first; colours that are the same at this luminance are one."""
     cut: float
     """Share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it."""
 
@@ -87,10 +82,7 @@ def suggest_hints(
 
 
 def _visibility(palette: Palette) -> Tensor:
-    """Return how far apart the palette's colours are at each L, 0 to 100, over where they are the farthest.
-
-    Nearly black and nearly white pixels look the same whatever their class is.
-    """
+    """Return how far apart the palette's colours are at each L, 0 to 100, over where that is the most."""
     luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
     seen = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
     apart = seen.var(dim=2, correction=0).sum(0).sqrt()
@@ -129,9 +121,16 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 
 
 def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
-    """Return the likeliest colours of a pixel, those that look the same counted together."""
+    """Return the likeliest colours of a pixel, equal ones counted together."""
     together: dict[str, float] = {}
     for shown, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
         together[shown] = together.get(shown, 0.0) + probability
     best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
     return tuple(LikelyColour(colour, probability) for colour, probability in best)
+
+
+def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:
+    """Return colours as #rrggbb, each drawn into the gamut at this L, 0 to 100."""
+    luminance = lightness_to_luminance(torch.full_like(chroma[:, 0], lightness))
+    codes = recolour(luminance, *chroma.T).mul(255).round().int().T.tolist()
+    return ["#{:02x}{:02x}{:02x}".format(*code) for code in codes]

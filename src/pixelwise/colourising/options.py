@@ -27,22 +27,15 @@ _BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})
 
 @dataclass(frozen=True)
 class Hint:
-    """The colour of one pixel.
-
-    Raises:
-        ConfigError: the colour is none, or row and column are below 0.
-    """
+    """The colour of one pixel, counted from 0 in the photo as it is displayed."""
 
     row: int
-    """From the top of the photo as it is displayed, in its own pixels; the first is 0."""
     column: int
-    """From its left."""
     colour: str
     """#rrggbb; its hue and chroma count, lightness is the photo's own."""
 
     def __post_init__(self) -> None:
-        if _HINT.fullmatch(self.text) is None:
-            raise _not_a_hint(self.text)
+        _matched(_HINT, self.text, "a hint as row,column,#rrggbb, such as 120,80,#7a4b2c")
 
     @property
     def text(self) -> str:
@@ -51,28 +44,18 @@ class Hint:
 
     @staticmethod
     def parse(text: str) -> Hint:
-        """Parse "row,column,#rrggbb".
+        """Parse "row,column,#rrggbb"; ConfigError where it is something else."""
+        row, column, colour = _matched(_HINT, text, "a hint as row,column,#rrggbb, such as 120,80,#7a4b2c")
+        return Hint(int(row), int(column), f"#{colour.lower()}")
 
-        Raises:
-            ConfigError: it is something else.
-        """
-        match = _HINT.fullmatch(text)
-        if match is None:
-            raise _not_a_hint(text)
-        return Hint(int(match[1]), int(match[2]), f"#{match[3].lower()}")
-
-    def cell(self, size: tuple[int, int], map_size: tuple[int, int]) -> tuple[int, int]:
+    def cell(self, size: tuple[int, int], map_size: tuple[int, ...]) -> tuple[int, int]:
         """Return row and column of its cell on a map of a photo of `size`."""
         return self.row * map_size[0] // size[0], self.column * map_size[1] // size[1]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of a photo as it is displayed, in its own pixels; `bottom` and `right` are outside.
-
-    Raises:
-        ConfigError: there is nothing in it.
-    """
+    """A rectangle of a photo as it is displayed, in its own pixels; `bottom` and `right` are outside."""
 
     top: int
     left: int
@@ -99,27 +82,24 @@ Area = Literal["paper", "likely"] | Box
 
 
 def parse_area(text: str) -> Area:
-    """Parse "paper", "likely" or "top,left,bottom,right".
-
-    Raises:
-        ConfigError: it is something else.
-    """
+    """Parse "paper", "likely" or "top,left,bottom,right"; ConfigError where it is something else."""
     named: dict[str, Area] = {"paper": "paper", "likely": "likely"}
     if text in named:
         return named[text]
-    match = _BOX.fullmatch(text)
+    needed = "paper, likely or a box as top,left,bottom,right to keep grey"
+    return Box(*map(int, _matched(_BOX, text, needed)))
+
+
+def _matched(pattern: re.Pattern[str], text: str, needed: str) -> tuple[str, ...]:
+    match = pattern.fullmatch(text)
     if match is None:
-        raise ConfigError(f"needed paper, likely or a box as top,left,bottom,right to keep grey, got {text}")
-    return Box(*map(int, match.groups()))
+        raise ConfigError(f"needed {needed}, got {text}")
+    return match.groups()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColouriseOptions:
-    """Options of one colouring job.
-
-    Raises:
-        ConfigError: a value is out of range, or two hints are of one pixel.
-    """
+    """Options of one colouring job; ConfigError where one is out of range or two hints are of one pixel."""
 
     temperature: float = 1.0
     """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
@@ -130,7 +110,7 @@ class ColouriseOptions:
     reference: Path | None = None
     """A photo in colour whose colours are followed: each as often as there, where it is likeliest here."""
     reference_strength: float = 0.5
-    """How far they are: 0 not at all, 1 until each colour has the share that it has there."""
+    """Strength of that: 0 not at all, 1 until each colour has the share that it has there."""
     alternatives: int = 1
     """Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
     one. Only what the network is unsure of differs."""
@@ -139,11 +119,8 @@ class ColouriseOptions:
     confidence: bool = False
     """Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
     equally likely; the surer, the lighter."""
-    top_k: int = 0
-    """Beside each photo write NAME.top.safetensors: each pixel's K likeliest colours and their
-    probabilities; 0 writes none."""
     num_hints: int = 0
-    """Number of points to name whose true colours would tell most."""
+    """Number of points to name whose true colours would help most."""
     provenance: bool = True
     """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
     metadata is the photo's alone."""
@@ -160,17 +137,20 @@ class ColouriseOptions:
             raise ConfigError(f"max-megapixels needs to be above 0, got {self.max_megapixels:g}")
         if len(self.hints) > MOST_HINTS:
             raise ConfigError(f"needed at most {MOST_HINTS} hints, got {len(self.hints)}")
-        require_one_each(self.hints)
+        seen: dict[tuple[int, int], Hint] = {}
+        for hint in self.hints:
+            other = seen.setdefault((hint.row, hint.column), hint)
+            if other is not hint:
+                raise ConfigError(
+                    f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
+                    f"{hint.row},{hint.column}; leave one of them out"
+                )
 
     @staticmethod
     def parse(
         *, hints: Iterable[str | Hint] = (), keep_grey: Iterable[str] = (), **others: Any
     ) -> ColouriseOptions:
-        """Build options from hints and areas as users write them, and other fields as they are.
-
-        Raises:
-            ConfigError: a value cannot be used.
-        """
+        """Build options from hints and areas as users write them, and other fields as they are."""
         parsed = tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in hints)
         return ColouriseOptions(hints=parsed, keep_grey=tuple(map(parse_area, keep_grey)), **others)
 
@@ -187,27 +167,3 @@ class ColouriseOptions:
         if self.keep_grey:
             settings["keep_grey"] = [one if isinstance(one, str) else one.text for one in self.keep_grey]
         return settings
-
-
-Control = ColouriseOptions
-"""The former name of the part of these options that people say about colours."""
-
-
-def require_one_each(hints: Iterable[Hint]) -> None:
-    """Refuse two hints of one pixel.
-
-    Raises:
-        ConfigError: there are such.
-    """
-    seen: dict[tuple[int, int], Hint] = {}
-    for hint in hints:
-        other = seen.setdefault((hint.row, hint.column), hint)
-        if other is not hint:
-            raise ConfigError(
-                f"needed one hint for each pixel, got {other.colour} and {hint.colour} at "
-                f"{hint.row},{hint.column}; leave one of them out"
-            )
-
-
-def _not_a_hint(text: str) -> ConfigError:
-    return ConfigError(f"needed a hint as row,column,#rrggbb, such as 120,80,#7a4b2c, got {text}")

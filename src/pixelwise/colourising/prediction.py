@@ -1,28 +1,27 @@
 """A network's prediction for one photo, and how people's knowledge changes it; the network runs once.
 
-A network reads the photo at the size it was trained for. Its logits there are kept in a `Prediction`:
-temperature and saturation, hints, a reference and alternatives are all decided from these.
+Its logits, at the size it was trained for, are kept in a `Prediction`; all options are decided from these.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Grey
 from pixelwise.colourising.alternatives import alternatives
-from pixelwise.colourising.hints import known_from_hints, light_at
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey
-from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.known import KnownChroma, known_from_hints, light_at
 from pixelwise.colourising.next_hint import NextHint, suggest_hints
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow
-from pixelwise.colourising.warnings import confidence
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.runs import Model
 from pixelwise.photos.crop_view import reading_size
@@ -61,55 +60,38 @@ class Prediction:
         probs = self.logits.float().softmax(0)
         return probs if self.known is None else self.known.over_probs(probs, self.palette)
 
-    def known_logits(self) -> Float[Tensor, "K h w"]:
-        """Return logits whose softmax is `probs`."""
-        return self.logits if self.known is None else self.probs().clamp_min(_MIN_PROBABILITY).log()
-
     def confidence(self) -> Float[Tensor, "h w"]:
-        """Return how sure the colours are, from 0 for even probabilities to 1 for one certain class."""
-        return confidence(self.probs())
+        """Return 1 minus the entropy over the greatest there is: 1 for one certain class, 0 for even ones."""
+        probs = self.probs()
+        return (1 - torch.special.entr(probs).sum(0) / math.log(max(2, len(probs)))).clamp_(0, 1)
 
     def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
-        """Return the prediction with known colours of some pixels, spread to what is alike and connected.
-
-        Raises:
-            ConfigError: two hints are of one pixel.
-            PhotoError: a hint lies outside the photo; the file is damaged or cut short.
-        """
+        """Return the prediction with known colours of some pixels; PhotoError where one is outside."""
         return replace(self, known=known_from_hints(photo, hints).over(self.known)) if hints else self
 
     def with_grey(self, photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Prediction:
         """Return the prediction with parts known to be grey, or of the colour of hints that lie in them.
 
         Raises:
-            PhotoError: a box lies outside the photo; the file is damaged or cut short.
+            PhotoError: a box lies outside the photo.
         """
-        return self._with_areas(photo, grey_areas(photo, areas, hints), "likely" in areas) if areas else self
-
-    def _with_areas(self, photo: Photo, areas: KnownChroma, likely: bool) -> Prediction:
-        known = areas.over(self.known)
-        if likely:
+        if not areas:
+            return self
+        known = grey_areas(photo, areas, hints).over(self.known)
+        if "likely" in areas:
             known = known.over(likely_grey(photo, self.logits, self.palette))
         return replace(self, known=known)
 
     def following(self, photo: Photo, reference: Reference, strength: float = 1.0) -> Prediction:
-        """Return the prediction with the reference's colours, as frequent as there, where they are likeliest.
-
-        Raises:
-            PhotoError: the file is damaged or cut short.
-        """
+        """Return the prediction with a reference's colours, as frequent as there, where likeliest."""
         light = light_at(photo, *self.logits.shape[1:])
         return replace(self, logits=follow(self.logits, light, reference, strength))
 
     def next_hints(self, photo: Photo, num: int) -> list[NextHint]:
-        """Return the `num` points of a photo whose true colours would settle most, the best first.
-
-        Raises:
-            PhotoError: the file is damaged or cut short.
-        """
+        """Return the `num` points of a photo whose true colours would settle most, the best first."""
         light = photo.upright(light_at(photo, *self.logits.shape[1:]))
-        logits = photo.upright(self.known_logits())
-        return suggest_hints(logits, light, self.palette, photo.upright_size, num)
+        logits = self.logits if self.known is None else self.probs().clamp_min(_MIN_PROBABILITY).log()
+        return suggest_hints(photo.upright(logits), light, self.palette, photo.upright_size, num)
 
     def alternatives(self, num: int) -> list[Prediction]:
         """Return the prediction and others, each as coherent, that differ from each other; `num` in all."""
@@ -123,13 +105,9 @@ def forward(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
 
 
 def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Prediction:
-    """Predict the colours of a photo, seen upright and at the network's size.
+    """Predict the colours of a photo, seen upright and at the network's size; PhotoError if it is damaged.
 
-    `logits_fn` runs the network, in another thread perhaps and on other photos along with this one; `forward`
-    if not given.
-
-    Raises:
-        PhotoError: the file is damaged or cut short.
+    `logits_fn` runs the network, perhaps on other photos along with this one; `forward` if not given.
     """
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
@@ -138,20 +116,14 @@ def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Pr
     return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
 
 
-def controlled(
+def apply_options(
     photo: Photo, prediction: Prediction, options: ColouriseOptions, reference: Reference | None = None
 ) -> list[Prediction]:
-    """Apply all that was asked to a prediction: one result for each alternative, the usual first.
+    """Apply what the user knows and wants: one prediction for each alternative, the usual first.
 
-    `reference` is that of `options`, read with the prediction's palette.
-
-    Raises:
-        PhotoError: a hint or a box lies outside the photo; the file is damaged or cut short.
+    `reference` is that of `options`. PhotoError where a hint or a box lies outside the photo.
     """
     if reference is not None:
         prediction = prediction.following(photo, reference, options.reference_strength)
     versions = prediction.with_hints(photo, options.hints).alternatives(options.alternatives)
-    if not options.keep_grey:
-        return versions
-    areas = grey_areas(photo, options.keep_grey, options.hints)
-    return [one._with_areas(photo, areas, "likely" in options.keep_grey) for one in versions]
+    return [one.with_grey(photo, options.keep_grey, options.hints) for one in versions]

@@ -30,25 +30,18 @@ class Reference:
 
     path: Path
     shares: Float[Tensor, "B K"]
-    """Of each class in each band of L; they add up to 1 in a band."""
+    """Shares of the classes in each band of L; they add up to 1 in a band."""
 
     @staticmethod
     def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:
-        """Read a reference photo.
-
-        Raises:
-            ConfigError: the photo cannot be read, or has no colours of its own.
-        """
+        """Read a reference photo; ConfigError where it cannot be read or has no colours of its own."""
         try:
             photo = open_photo(path, max_megapixels)
             small = photo.thumbnail(*shrunk_size(photo.height, photo.width, _SHORT_SIDE))
         except PhotoError as error:
             raise ConfigError(f"the reference photo cannot be read: {error}") from error
         if not has_own_colours(small):
-            raise ConfigError(
-                f"needed a reference photo in colour, got {path}, which is grey or of one tone; "
-                "give a photo whose colours are to be followed"
-            )
+            raise ConfigError(f"needed a reference photo in colour, got {path}, which is grey or of one tone")
         lab = srgb_to_lab(small.float() / 255)
         return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
 
@@ -61,9 +54,8 @@ def follow(
 ) -> Float[Tensor, "K h w"]:
     """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
-    Each class gains or loses the same everywhere in a band, so which pixel is likelier to have it than
-    another stays as the network said: iterative proportional fitting. `strength` 0 leaves logits as they
-    are, 1 goes all the way.
+    Each class gains or loses the same everywhere in a band, by iterative proportional fitting. `strength` 0
+    leaves logits as they are, 1 goes all the way.
 
     Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
     probabilities of classes whose shares have changed.
@@ -81,7 +73,6 @@ def _at_pixels(gains: Float[Tensor, "B K"], bands: Float[Tensor, "B h w"]) -> Fl
 
 
 def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
-    """Return the share of each pixel in each band."""
     middles = torch.tensor(_BANDS)
     place = torch.bucketize(light.clamp(_BANDS[0], _BANDS[-1]), middles).clamp(1, len(_BANDS) - 1)
     low, high = middles[place - 1], middles[place]

@@ -1,17 +1,17 @@
-"""Confidence in a photo's colours, and warnings: grey, guessed, or no photograph.
+"""Warnings of a photo's colours: grey, guessed, or no photograph.
 
-Each limit leaves at least 98 of 100 ordinary photos in peace; docs/log.md says how that was counted.
+Each limit leaves at least 98 of 100 ordinary photos in peace (docs/log.md).
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.colour.palette import Palette
+from pixelwise.colourising.prediction import Prediction
 
 _GREY = 2.0  # mean chroma in Lab units: colours that nobody sees
 _AVERAGED_AWAY = 2.0  # times the chroma of the result that its classes have, each by its probability
@@ -22,41 +22,33 @@ _NO_GREY_FRAC = 0.8  # of pixels that are black or white
 _TINY = 32  # pixels of the short side
 
 
-def confidence(probs: Float[Tensor, "K h w"]) -> Float[Tensor, "h w"]:
-    """Return one minus the entropy over the greatest there is: 1 for one certain class, 0 for even ones."""
-    return (1 - torch.special.entr(probs).sum(0) / math.log(max(2, len(probs)))).clamp_(0, 1)
-
-
 def photo_warnings(
-    logits: Float[Tensor, "K h w"],
-    chroma: Float[Tensor, "2 h w"],
-    palette: Palette,
-    tones: Float[Tensor, " L"],
-    short_side: int,
-    guessed: Float[Tensor, "h w"] | None = None,
+    prediction: Prediction, temperature: float, tones: Float[Tensor, " L"], short_side: int
 ) -> list[str]:
     """Return reasons to doubt a result, as predicates that follow the photo's name; mostly none.
 
-    `chroma` is what was guessed, at full saturation; `guessed` says how much of it is left by known chroma,
-    0 to 1, if there is any; `tones` counts the photo's pixels by L in whole units.
+    Only what was guessed is judged, at full saturation; `tones` counts pixels by L in whole units.
     """
     warnings = []
     if short_side < _TINY:
-        warnings.append(f"is only {short_side} pixels on its short side, too few to tell what it shows")
+        warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
     tone_frac = tones / tones.sum().clamp_min(1)
     if _deviation(tone_frac) < _UNIFORM:
-        warnings.append("is nearly the same grey all over: there is nothing to tell colours by")
+        warnings.append("is nearly the same grey all over: there is nothing to know colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         warnings.append(
             "is nearly all black and white, as pages and drawings are: models learn from photographs"
         )
-    probs, left = logits.float().softmax(0), torch.ones_like(logits[0]) if guessed is None else guessed
+    left, guess = torch.ones_like(prediction.logits[0]), replace(prediction, known=None)
+    if prediction.known:
+        left = 1 - prediction.known.share_at(left.shape)
     if float(left.sum()) == 0:
         return warnings
-    if _mean(confidence(probs), left) < _GUESSED:
+    if _mean(guess.confidence(), left) < _GUESSED:
         warnings.append("is guessed at nearly everywhere: the model has seen little like it")
-    result = _mean(chroma.norm(dim=0), left)
-    expected = torch.einsum("khw,k->hw", probs, palette.class_chroma.norm(dim=1).to(probs))
+    result = _mean(guess.chroma(temperature).norm(dim=0), left)
+    probs = guess.probs()
+    expected = torch.einsum("khw,k->hw", probs, prediction.palette.class_chroma.norm(dim=1).to(probs))
     if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
         warnings.append(
             "came out nearly grey, since the likely colours cancel out: try a lower --temperature"
@@ -69,7 +61,5 @@ def _mean(values: Tensor, weights: Tensor) -> float:
 
 
 def _deviation(tone_frac: Tensor) -> float:
-    """Return the standard deviation of L, from the shares of its whole units."""
     units = torch.arange(len(tone_frac)).to(tone_frac)
-    mean = (tone_frac * units).sum()
-    return float((tone_frac * (units - mean) ** 2).sum().sqrt())
+    return float((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum().sqrt())

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pixelwise.errors import LabelError
 
-MAX_CLASSES = 255
-"""The classes that fit into a byte beside 255, the label of pixels without class."""
+MAX_CLASSES = 255  # a byte's values, but for 255, the label of pixels without class
+BACKGROUND = "background"  # around everything else; drawn black where it is class 0
+UNNAMED = (BACKGROUND, "object")  # two classes that nobody named, as in a black and white mask
+Colour = tuple[int, int, int]  # sRGB codes, 0 to 255
 
-BACKGROUND = "background"
-"""The name of what is around everything else; drawn black where it is class 0."""
-
-UNNAMED = (BACKGROUND, "object")
-"""The names of two classes that nobody named, as in a black and white mask."""
-
-Colour = tuple[int, int, int]
-"""sRGB codes, 0 to 255."""
-
-_BLACK: Colour = (0, 0, 0)
+# Distinct with any colour vision, beside black; the first shows on most things that are cut out.
+# Source: Okabe and Ito 2008, Color Universal Design.
 _DISTINCT: tuple[Colour, ...] = (
-    (86, 180, 233),  # first, since it shows on most things that are cut out: flowers, skin, fur, fruit
-    (230, 159, 0),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
+    *((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66)),
+    *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
 )
-"""Colours, apart from black, that stay distinct with any colour vision.
-
-Source: Okabe and Ito 2008, Color Universal Design.
-"""
 
 
 @dataclass(frozen=True)
 class ClassNames:
     """Names of K classes, and the sRGB codes that each is drawn in.
 
-    Default colours are distinct with any colour vision as far as there are such colours; class 0 is black
-    where it is named background.
-
     Raises:
-        LabelError: the names are not 2 to 255 different printable ones, or the colours not as many different
-            ones.
+        LabelError: the names are not 2 to 255 different printable ones, or there are not as many different
+            colours.
     """
 
     names: tuple[str, ...]
@@ -59,16 +40,16 @@ class ClassNames:
         for name in self.names:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
                 raise LabelError(f"needed a name that can be printed for each class, got {short(name)}")
-        if repeated := _first_repeated(self.names):
-            raise LabelError(f"needed different names for the classes, got {short(repeated)} twice")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
         if len(self.colours) != num:
             raise LabelError(f"needed a colour for each of {num} classes, got {len(self.colours)}")
         for colour in self.colours:
             check_colour(colour)
-        if repeated := _first_repeated(self.colours):
-            raise LabelError(f"needed different colours for the classes, got {list(repeated)} twice")
+        for items in (self.names, self.colours):
+            repeated = [item for place, item in enumerate(items) if item in items[:place]]
+            if repeated:
+                raise LabelError(f"needed different names and colours, got {short(repeated[0])} twice")
 
     @property
     def num_classes(self) -> int:
@@ -76,16 +57,10 @@ class ClassNames:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Return the number of the class with this name.
-
-        Raises:
-            LabelError: there is none; the message lists those there are.
-        """
+        """Return the number of the class with this name; LabelError where there is none."""
         if name in self.names:
             return self.names.index(name)
-        close = difflib.get_close_matches(name, self.names, n=1)
-        guess = f"; perhaps you meant {close[0]}" if close else ""
-        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}{guess}")
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `from_dict` takes them."""
@@ -93,11 +68,7 @@ class ClassNames:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> ClassNames:
-        """Build class names from the values of `to_dict`; `colours` may be missing.
-
-        Raises:
-            LabelError: the values are no class names.
-        """
+        """Build class names from the values of `to_dict`, without `colours` perhaps; else LabelError."""
         names = values.get("names") if isinstance(values, Mapping) else None
         if not isinstance(names, Sequence) or isinstance(names, str):
             raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {short(values)}')
@@ -108,11 +79,7 @@ class ClassNames:
 
 
 def check_colour(colour: object) -> Colour:
-    """Return the colour as a tuple, if it is three sRGB codes.
-
-    Raises:
-        LabelError: it is not.
-    """
+    """Return the colour as a tuple; LabelError if it is not three sRGB codes."""
     codes = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
         raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {short(colour)}")
@@ -120,7 +87,7 @@ def check_colour(colour: object) -> Colour:
 
 
 def void_colour() -> Colour:
-    """Return the colour of pixels without class, number 255 of PASCAL VOC's; no class has it by default."""
+    """Return the colour of pixels without class, number 255 of PASCAL VOC's."""
     return _voc_colour(255)
 
 
@@ -131,23 +98,16 @@ def short(value: object) -> str:
 
 
 def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
-    first = (_BLACK,) if names[0] == BACKGROUND else ()
-    further = tuple(_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
-    return (*first, *_DISTINCT, *further)[: len(names)]
+    black = ((0, 0, 0),) if names[0] == BACKGROUND else ()
+    further = (_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
+    return (*black, *_DISTINCT, *further)[: len(names)]
 
 
 def _voc_colour(number: int) -> Colour:
-    """Deal the bits of a number to red, green and blue in turn.
-
-    Source: PASCAL VOC's development kit, VOClabelcolormap.
-    """
+    # bits go to red, green and blue in turn; Source: PASCAL VOC's development kit, VOClabelcolormap
     bits = [number >> place & 1 for place in range(9)]
     red, green, blue = (sum(bit << 7 - place for place, bit in enumerate(bits[axis::3])) for axis in range(3))
     return red, green, blue
-
-
-def _first_repeated(items: Sequence[Any]) -> Any | None:
-    return next((item for place, item in enumerate(items) if item in items[:place]), None)
 
 
 FLOWER = ClassNames((BACKGROUND, "flower"))

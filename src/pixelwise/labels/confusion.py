@@ -12,24 +12,22 @@ from torch import Tensor
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
-LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]
-"""The class of each pixel, or IGNORE; a tensor in main memory or an array."""
-Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]
-"""`Confusion.overlaps`, of one set of images or of many."""
+LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
 _NUM_BYTES = 256  # values of a label
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How many labelled pixels of each class were given each class."""
+    """Counts of labelled pixels by the class they have and the class they were given."""
 
     counts: Int64[ndarray, "K K"]
     """Row: the class a pixel has; column: the class it was given."""
 
     @staticmethod
     def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:
-        """Count the pixels of one image; those whose label is IGNORE are left out, whatever they were given.
+        """Count the pixels of one image, without those whose label is IGNORE.
 
         Raises:
             ShapeError: the two differ in height or width.
@@ -45,15 +43,14 @@ class Confusion:
             if len(foreign := np.flatnonzero(labelled[num_classes:].any(1))):
                 raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
             foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
-            raise LabelError(
-                f"needed classes 0 to {last} for labelled pixels, got {num_classes + foreign[0]}"
-            )
+            raise LabelError(f"needed classes 0 to {last} for labels, got {num_classes + foreign[0]}")
         return Confusion(known.astype(np.int64))
 
     def __add__(self, other: Confusion) -> Confusion:
         if self.counts.shape != other.counts.shape:
-            found = f"{len(self.counts)} and {len(other.counts)}"
-            raise ShapeError(f"needed counts of the same classes to add, got {found} classes")
+            raise ShapeError(
+                f"needed counts of as many classes, got {len(self.counts)} and {len(other.counts)}"
+            )
         return Confusion(self.counts + other.counts)
 
     @property
@@ -102,11 +99,7 @@ def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[nd
 
 
 def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndarray]:
-    """Return both as arrays.
-
-    Raises:
-        ShapeError: they differ in height or width.
-    """
+    """Return both as arrays; ShapeError if they differ in height or width."""
     given, true = np.asarray(predicted), np.asarray(labels)
     if given.shape != true.shape:
         raise ShapeError(

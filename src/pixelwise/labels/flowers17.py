@@ -6,27 +6,22 @@ are on www.robots.ox.ac.uk/~vgg/data/flowers/17.
 
 from __future__ import annotations
 
-import functools
-import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
-from pixelwise.labels.folder import SPLITS, SPLITS_FILE, Drawn
-from pixelwise.labels.labelled import LabelledPhotos, deal, gather_labelled
+from pixelwise.labels.folder import SPLITS_FILE, read_splits
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal, gather_labelled
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend
 from pixelwise.labels.read import read_mask
 from pixelwise.photos.download import Remote, fetch, unpack
 
-LEGENDS: Final = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
+LEGENDS = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
 """By source: the flower and the rest, or all four classes."""
 
-FOLDER: Final = "flowers17"
-"""Where the data set lies below the data directory."""
-
-_PAGE: Final = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17"
+_PAGE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +34,7 @@ class Archives:
     num_trimaps: int
 
 
-ARCHIVES: Final = Archives(
+ARCHIVES = Archives(
     photos=Remote(
         url=f"{_PAGE}/17flowers.tgz", num_megabytes=60.3, checksum="md5:b59a65d8d1a99cd66944d474e1289eab"
     ),
@@ -64,16 +59,16 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
     photos}, comes before the official `datasplits.mat`.
 
     Raises:
-        DataError: a file is missing, damaged, or says that two parts share a photo; `DownloadError` where the
-            download fails.
-        OutputError: the download cannot be written.
+        DataError: a file is missing, damaged, or says that two parts share a photo.
     """
     folder = _find_folder(data_dir)
     notes = _complete(folder, archives)
-    drawn = _pair(folder, LEGENDS[source])
+    photos = _pair(folder, LEGENDS[source])
+    drawn = {one.stem for one in photos}
     splits_file = folder / SPLITS_FILE
     if splits_file.is_file():
-        splits = _read_json(splits_file)
+        numbers = read_splits(splits_file, int)
+        splits = {part: [_stem(number) for number in of_part] for part, of_part in numbers.items()}
     else:
         splits_file = folder / archives.splits.name
         splits = {  # of all photos: those without trimap are left to the unlabelled
@@ -82,17 +77,17 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
         }
         if archives.splits.checksum != f"md5:{checksum(splits_file, 'md5')}":
             notes += (f"{splits_file} has another checksum than the official file: another split",)
-    parts, left_out = deal(drawn, splits, splits_file)
+    parts, left_out = deal(photos, splits, splits_file)
     unlabelled = (photo for photo in sorted((folder / _PHOTOS).glob("*.jpg")) if photo.stem not in drawn)
     return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
 
 
 def _find_folder(data_dir: Path) -> Path:
     """Return the folder that holds the photos or their archive, or else where they are to come."""
-    for folder in (data_dir / FOLDER, data_dir):
-        if any((folder / mark).exists() for mark in (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)):
-            return folder
-    return data_dir / FOLDER
+    inside = data_dir / "flowers17"
+    marks = (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)
+    found = (one for one in (inside, data_dir) if any((one / mark).exists() for mark in marks))
+    return next(found, inside)
 
 
 def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
@@ -116,37 +111,23 @@ def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
     return notes
 
 
-def _pair(folder: Path, legend: Legend) -> dict[str, Drawn]:
-    """Return the photos that have a trimap, by their stems."""
-    drawn = {}
-    for trimap in sorted((folder / _TRIMAPS).glob("*.png")):
-        photo = folder / _PHOTOS / f"{trimap.stem}.jpg"
-        if photo.is_file():
-            drawn[trimap.stem] = Drawn(photo, trimap, functools.partial(read_mask, trimap, legend))
-    if not drawn:
+def _pair(folder: Path, legend: Legend) -> list[LabelledPhoto]:
+    """Return the photos that have a trimap, in the order of their stems."""
+    pairs = [
+        (folder / _PHOTOS / f"{trimap.stem}.jpg", trimap)
+        for trimap in sorted((folder / _TRIMAPS).glob("*.png"))
+    ]
+    photos = [
+        LabelledPhoto(*pair, partial(read_mask, pair[1], legend)) for pair in pairs if pair[0].is_file()
+    ]
+    if not photos:
         needed = f"photos in {folder / _PHOTOS} and trimaps of the same names in {folder / _TRIMAPS}"
         raise DataError(f"needed {needed}, found no pair; delete both folders to have them unpacked again")
-    return drawn
+    return photos
 
 
 def _stem(number: int) -> str:
     return f"image_{number:04}"
-
-
-def _read_json(path: Path) -> dict[str, list[str]]:
-    """Read the stems of each part, of which `splits.json` has the numbers."""
-    try:
-        values: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: needed JSON ({error})") from error
-    splits = {}
-    for part in SPLITS:
-        numbers = values.get(part) if isinstance(values, dict) else None
-        if not isinstance(numbers, list) or not all(type(number) is int and number > 0 for number in numbers):
-            example = f'{{"{part}": [2, 4, ...]}}'
-            raise DataError(f"{path}: needed the numbers of photos, {example}, got something else")
-        splits[part] = [_stem(number) for number in numbers]
-    return splits
 
 
 def _read_matlab(path: Path, photos: Path) -> dict[str, list[str]]:
@@ -160,7 +141,7 @@ def _read_matlab(path: Path, photos: Path) -> dict[str, list[str]]:
         needed = f"{', '.join(_OFFICIAL.values())} with the numbers of photos"
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
-            f"{path}: needed a MATLAB file of {needed} ({reason}); delete it and run again"
+            f"{path}: needed a MATLAB file of {needed} ({reason}); delete it, run again"
         ) from error
     absent = [stem for stems in splits.values() for stem in stems if not (photos / f"{stem}.jpg").is_file()]
     if absent:

@@ -10,30 +10,37 @@ Without `images/` the photos lie in the folder itself. A `splits.json` may deal 
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from jaxtyping import UInt8
-from numpy import ndarray
+from typing import Literal, TypeVar
 
 from pixelwise.errors import DataError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.json_file import get, read_json
-from pixelwise.labels.legend import LEGEND_FILE, Legend, legend_of, read_legend
+from pixelwise.labels.labelled import (
+    SPLITS,
+    LabelledPhoto,
+    LabelledPhotos,
+    deal,
+    file_checksums,
+    gather_labelled,
+)
+from pixelwise.labels.legend import LEGEND_FILE, legend_of, read_legend
 from pixelwise.labels.outlines import OutlinedPhoto, labelme_classes, read_coco, read_labelme
-from pixelwise.labels.read import read_exact, read_mask
+from pixelwise.labels.read import read_mask, read_raw
 from pixelwise.photos.formats import SUFFIXES
 
 COCO_FILE = "annotations.json"
 SPLITS_FILE = "splits.json"
-SPLITS = ("train", "val", "test")
 
-ReadLabels = Callable[[], UInt8[ndarray, "H W"]]
+_VAL_FRAC = 0.2
+_FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn from
+T = TypeVar("T", str, int)
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,8 @@ class Layout:
     """By stem; more than one file of a stem is a mistake of whoever made the folder."""
     masks: dict[str, list[Path]]
     """Mask pictures or LabelMe's files by stem; empty for COCO, which has one file for all."""
-
-    @property
-    def legend_file(self) -> Path | None:
-        """`classes.json`, if it is there."""
-        file = self.folder / LEGEND_FILE
-        return file if file.is_file() else None
-
-    @property
-    def coco_file(self) -> Path:
-        """`annotations.json`, of COCO."""
-        return self.folder / COCO_FILE
+    legend_file: Path | None
+    """`classes.json`, if it is there."""
 
     def pairs(self) -> list[tuple[Path, Path]]:
         """Return photo and mask of all stems that have one of each."""
@@ -66,68 +64,56 @@ class Layout:
             if len(photos) == 1 and len(masks := self.masks.get(stem, [])) == 1
         ]
 
-    def photo_of(self, image: OutlinedPhoto) -> Path | None:
-        """Return the photo that a COCO file names, whatever folders it puts before the name."""
-        named = Path(image.name.replace("\\", "/"))
-        return next((photo for photo in self.photos.get(named.stem, []) if photo.name == named.name), None)
 
+def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
+    """Load the labelled photos in a folder.
 
-@dataclass(frozen=True)
-class Drawn:
-    """One photo and its labels."""
-
-    photo: Path
-    labels_file: Path
-    read_labels: ReadLabels
-    """Reads the labels; raises `DataError` or `LabelError` where they are damaged."""
-
-
-@dataclass(frozen=True)
-class DrawnFolder:
-    """A folder's classes, its photos with labels in the order of their stems, and those without."""
-
-    classes: ClassNames
-    drawn: tuple[Drawn, ...]
-    unlabelled: tuple[Path, ...]
-
-
-def open_folder(folder: Path) -> DrawnFolder:
-    """Open the photos of a folder and what is drawn on them; labels are read when they are asked for.
+    Its `splits.json` deals them to the parts. Without one, a fifth of the different photos (none of fewer
+    than 5) is `val`, drawn by the seed and the bytes of each: names and order change nothing, and copies of a
+    photo stay together.
 
     Raises:
-        DataError: there is no such folder, no photo in it with anything drawn on it, or one of them is there
-            twice.
+        DataError: there is no such folder, it has no labelled photo, or two parts share one.
+        LabelError: what the masks mean is not clear.
+    """
+    classes, photos, unlabelled = open_folder(folder)
+    splits_file, legend_file = folder / SPLITS_FILE, folder / LEGEND_FILE
+    notes: tuple[str, ...] = ()
+    if splits_file.is_file():
+        parts, notes = deal(photos, read_splits(splits_file, str), splits_file)
+    else:
+        parts = _draw(photos, seed)
+    legend_files = [legend_file] if legend_file.is_file() else []
+    return gather_labelled(f"folder:{folder}", classes, parts, unlabelled, notes, legend_files)
+
+
+def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Path]]:
+    """Return a folder's classes, its photos with labels in the order of their stems, and those without.
+
+    Raises:
+        DataError: no photo in it has anything drawn on it, or one is there twice.
         LabelError: the meaning of the masks is not clear.
     """
     layout = find_layout(folder)
     for files in (*layout.photos.values(), *layout.masks.values()):
         if len(files) > 1:
             raise DataError(f"{files[0]}: needed one file of this stem, got {files[1].name} as well")
-    given = read_legend(layout.legend_file) if layout.legend_file else None
-    match layout.kind:
-        case "coco":
-            classes, drawn = _open_coco(layout, given)
-        case "labelme":
-            outlined = {photo: read_labelme(path) for photo, path in layout.pairs()}
-            classes = given.classes if given else labelme_classes(outlined.values())
-            drawn = [Drawn(photo, one.file, partial(one.labels, classes)) for photo, one in outlined.items()]
-        case "masks":
-            classes, drawn = _open_masks(layout, given)
-    if not drawn:
-        raise DataError(
-            f"{folder}: needed a photo with a mask, got none; run pixelwise check-labels {folder}"
-        )
-    done = {one.photo for one in drawn}
-    unlabelled = (files[0] for _, files in sorted(layout.photos.items()) if files[0] not in done)
-    return DrawnFolder(classes, tuple(drawn), tuple(unlabelled))
+    if layout.kind == "masks":
+        classes, photos = _open_masks(layout)
+    else:
+        classes, outlined, _ = open_outlines(layout)
+        photos = [
+            LabelledPhoto(photo, one.file, partial(one.labels, classes)) for photo, one in outlined.items()
+        ]
+        photos.sort(key=lambda one: one.stem)
+    if not photos:
+        raise DataError(f"{folder}: needed a photo with a mask, got none; run check-labels on it")
+    done = {one.photo for one in photos}
+    return classes, photos, [files[0] for _, files in sorted(layout.photos.items()) if files[0] not in done]
 
 
 def find_layout(folder: Path) -> Layout:
-    """Find the photos and the masks of a folder.
-
-    Raises:
-        DataError: there is no such folder, it has no photos or nothing drawn on them, or two kinds of masks.
-    """
+    """Find the photos and the masks of a folder; DataError where it lacks one, or has two kinds of masks."""
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of photos and masks, {folder} is {found}")
@@ -149,26 +135,20 @@ def find_layout(folder: Path) -> Layout:
         needed = f"masks/, {COCO_FILE}, or a LabelMe file beside each photo"
         raise DataError(f"{folder}: needed one of {needed}; found {' and '.join(kinds) or 'none'}")
     ((kind, masks),) = kinds.items()
-    return Layout(folder, kind, photos, masks)
+    legend_file = folder / LEGEND_FILE
+    return Layout(folder, kind, photos, masks, legend_file if legend_file.is_file() else None)
 
 
-def read_splits(folder: Path) -> dict[str, tuple[str, ...]] | None:
-    """Read the stems of each part from `splits.json`; None where there is no such file.
-
-    Raises:
-        DataError: it is no JSON.
-        LabelError: it has none of the three parts, or one is no list of stems.
-    """
-    path = folder / SPLITS_FILE
-    if not path.is_file():
-        return None
+def read_splits(path: Path, kind: type[T]) -> dict[str, list[T]]:
+    """Read the photos of each part, by stems (str) or numbers (int); a part that is left out is empty."""
     values = read_json(path)
     if isinstance(values, dict) and not values.keys().isdisjoint(SPLITS):
-        values = {part: [] for part in SPLITS} | values  # a part that is not there is empty
+        values = {part: [] for part in SPLITS} | values
     parts = {part: get(values, part, list, path) for part in SPLITS}
-    if wrong := [stem for stems in parts.values() for stem in stems if not isinstance(stem, str)]:
-        raise LabelError(f"{path}: needed stems of photos, in quotes, got {wrong[0]!r}")
-    return {part: tuple(stems) for part, stems in parts.items()}
+    if wrong := [one for part in parts.values() for one in part if type(one) is not kind]:
+        needed = "stems of photos, in quotes" if kind is str else "numbers of photos"
+        raise LabelError(f"{path}: needed {needed}, got {wrong[0]!r}")
+    return parts
 
 
 def _by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
@@ -179,27 +159,46 @@ def _by_stem(folder: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def _open_masks(layout: Layout, given: Legend | None) -> tuple[ClassNames, list[Drawn]]:
-    pairs = layout.pairs()
+def _open_masks(layout: Layout) -> tuple[ClassNames, list[LabelledPhoto]]:
+    given, pairs = read_legend(layout.legend_file) if layout.legend_file else None, layout.pairs()
     # Masks are read for their values only where a legend leaves anything open.
     is_open = given is None or given.is_plain_pair
     with ThreadPoolExecutor() as pool:
-        values = pool.map(lambda pair: read_exact(pair[1]).values, pairs if is_open else ())
+        values = pool.map(lambda pair: read_raw(pair[1]).values, pairs if is_open else ())
         legend = legend_of(values, given)
-    return legend.classes, [Drawn(photo, mask, partial(read_mask, mask, legend)) for photo, mask in pairs]
+    return legend.classes, [LabelledPhoto(*pair, partial(read_mask, pair[1], legend)) for pair in pairs]
 
 
-def _open_coco(layout: Layout, given: Legend | None) -> tuple[ClassNames, list[Drawn]]:
-    path = layout.coco_file
-    classes, outlined = read_coco(path, given.classes if given else None)
-    images: dict[Path, OutlinedPhoto] = {}
-    for image in outlined:
-        if (photo := layout.photo_of(image)) is None:
-            continue
-        if (first := images.setdefault(photo, image)) is not image:
+def open_outlines(layout: Layout) -> tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]:
+    """Read the outlines of a folder: its classes, outlines by their photos, and those without a photo."""
+    given = read_legend(layout.legend_file).classes if layout.legend_file else None
+    if layout.kind == "labelme":
+        outlined = {photo: read_labelme(path) for photo, path in layout.pairs()}
+        return given or labelme_classes(outlined.values()), outlined, []
+    path = layout.folder / COCO_FILE
+    classes, images = read_coco(path, given)
+    outlined, strays = {}, []
+    for image in images:
+        named = Path(image.name.replace("\\", "/"))  # whatever folders come before the name
+        photo = next((one for one in layout.photos.get(named.stem, []) if one.name == named.name), None)
+        if photo is None:
+            strays.append(image)
+        elif (first := outlined.setdefault(photo, image)) is not image:
             raise DataError(
-                f"{path}: needed one image for each photo, got {first.name} and {image.name} for {photo}; "
+                f"{path}: needed an image for each photo, got {first.name} and {image.name} for {photo}; "
                 "join the annotations of one photo under one image, or give two photos two names"
             )
-    drawn = [Drawn(photo, path, partial(image.labels, classes)) for photo, image in images.items()]
-    return classes, sorted(drawn, key=lambda one: one.photo.stem)
+    return classes, outlined, strays
+
+
+def _draw(photos: Sequence[LabelledPhoto], seed: int) -> dict[str, list[LabelledPhoto]]:
+    checksums = file_checksums(one.photo for one in photos)
+    different = sorted(
+        set(checksums.values()), key=lambda sha256: hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
+    )
+    num_val = max(1, round(_VAL_FRAC * len(different))) if len(different) >= _FEWEST_TO_SPLIT else 0
+    held_out = set(different[:num_val])
+    return {
+        "train": [one for one in photos if checksums[one.photo] not in held_out],
+        "val": [one for one in photos if checksums[one.photo] in held_out],
+    }

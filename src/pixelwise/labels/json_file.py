@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -17,13 +18,7 @@ T = TypeVar("T")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: there is no such file, it may not be read, is no JSON, or is larger than 1 GiB.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: needed a JSON file, {'got a folder' if path.is_dir() else 'there is none'}")
+    """Read a JSON file; DataError where it cannot be read, is no JSON, or is larger than 1 GiB."""
     try:
         if (num := path.stat().st_size) > _MAX_BYTES:
             raise DataError(f"{path}: needed at most {_MAX_BYTES} bytes of JSON, got {num}; split the file")
@@ -35,11 +30,7 @@ def read_json(path: Path) -> Any:
 
 
 def get(values: Any, key: str, kind: type[T], where: object) -> T:
-    """Return the list, the text or the whole number from 0 under a key; 7.0 is one, true is not.
-
-    Raises:
-        LabelError: there is none, or it is an empty text.
-    """
+    """Return the list, the text or the whole number from 0 under a key; LabelError where there is none."""
     found = values.get(key) if isinstance(values, Mapping) else None
     if kind is int and isinstance(found, float) and found.is_integer():
         found = int(found)
@@ -50,16 +41,10 @@ def get(values: Any, key: str, kind: type[T], where: object) -> T:
 
 
 def check_numbers(values: Any, where: object) -> list[float]:
-    """Return a list of finite numbers as floats.
-
-    Raises:
-        LabelError: it is none.
-    """
+    """Return a list of finite numbers as floats; LabelError if it is none."""
     if isinstance(values, list) and all(type(value) in (int, float) for value in values):
-        try:
+        with contextlib.suppress(OverflowError):  # a whole number beyond what a float holds
             numbers = [float(value) for value in values]
-        except OverflowError:  # a whole number beyond what a float holds
-            numbers = [math.nan]
-        if all(map(math.isfinite, numbers)):
-            return numbers
+            if all(map(math.isfinite, numbers)):
+                return numbers
     raise LabelError(f"{where}: needed a list of numbers, got {short(values)}")

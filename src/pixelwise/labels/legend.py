@@ -2,23 +2,19 @@
 
 `classes.json` beside the masks is one of
 
-    {"names": ["background", "flower"]}                   numbers 0, 1, ...; 255 is a pixel without class
-    {"names": ["background", "flower"],
-     "colours": [[0, 0, 0], [230, 159, 0]]}               numbers or colours
-    {"background": 0, "flower": 255}                      other numbers, in their order
-    {"background": [0, 0, 0], "flower": [230, 159, 0]}    colours, in the order that they are written in
+    {"names": ["a", "b"]}                                 numbers 0, 1, ...; 255 is a pixel without class
+    {"names": ["a", "b"], "colours": [[0, 0, 0], ...]}    numbers or colours
+    {"a": 0, "b": 255}                                    other numbers, in their order
+    {"a": [0, 0, 0], "b": [230, 159, 0]}                  colours, in the order that they are written in
 
 and in all of them "ignore" may be a number or a colour that means no class. Without such a file masks of 0
-and 255 alone have something on a background, and others have as many classes as they count. Refused as
-ambiguous are masks of which some do the one and some the other, and the palette of Oxford's trimaps, whose 0
-means no class.
+and 255 alone have something on a background, and others have as many classes as they count.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +33,7 @@ from pixelwise.labels.class_names import (
 from pixelwise.labels.json_file import read_json
 
 LEGEND_FILE = "classes.json"
-SHADES_FROM = 64
-"""Greys below this may be numbers of classes; brighter ones only where all numbers below them occur."""
+SHADES_FROM = 64  # brighter greys are numbers of classes only where all numbers below them occur
 
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
@@ -54,12 +49,9 @@ class Values:
     path: Path
     kind: Kind
     colours: dict[int, Colour]
-    """By code: the stored number, with the colour that it is displayed in. Codes of a mask in colours are
-    places in a list and mean nothing."""
+    """The colour that each code is displayed in: a stored number, or a place in a list of colours."""
     counts: dict[int, int]
     """Number of pixels of each code."""
-    palette_size: int = 0
-    """Number of colours in its palette, up to the last that is not black; 0 where it has none."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +59,6 @@ class Legend:
     """The class, or IGNORE, of each number and colour.
 
     Colours come first: a picture all of whose colours are known is read by them, whatever its numbers are.
-
-    Raises:
-        LabelError: a number or a colour means no class.
     """
 
     classes: ClassNames
@@ -78,37 +67,23 @@ class Legend:
     ignores_white: bool = False
     """Whether its writer said that 255 means no class, where otherwise that is only the custom."""
 
-    def __post_init__(self) -> None:
-        num_classes = self.classes.num_classes
-        for label in (*self.numbers.values(), *self.colours.values()):
-            if label != IGNORE and not 0 <= label < num_classes:
-                raise LabelError(f"needed classes 0 to {num_classes - 1} or {IGNORE}, got {label}")
-
     @property
     def is_plain_pair(self) -> bool:
         """Whether it names two classes and no more, so that 0 and 1 may stand for them, or 0 and 255."""
         return not (self.colours or self.ignores_white) and dict(self.numbers) == _identity(2)
 
     def table(self, values: Values) -> dict[int, int]:
-        """Return the label of each code.
-
-        Raises:
-            LabelError: a value is not in the legend.
-        """
-        by_colour = {
-            code: self.colours[colour] for code, colour in values.colours.items() if colour in self.colours
-        }
+        """Return the label of each code; LabelError where a value is not in the legend."""
+        known = {code: self.colours[one] for code, one in values.colours.items() if one in self.colours}
         if values.kind == "palette":  # whose last number is void by custom, in whatever colour
-            by_colour = {IGNORE: IGNORE} | by_colour
-        needs_colours = values.kind == "colour" or not self.numbers
-        if needs_colours or (self.colours and by_colour.keys() >= values.colours.keys()):
-            known = by_colour
-        else:
+            known = {IGNORE: IGNORE} | known
+        by_colour = values.kind == "colour" or not self.numbers
+        if not (by_colour or (self.colours and known.keys() >= values.colours.keys())):
             known = {code: self.numbers[code] for code in values.counts if code in self.numbers}
         unknown = [code for code in values.counts if code not in known]
         if not unknown:
             return known
-        if needs_colours:
+        if by_colour:
             got = _listed(list(values.colours[code]) for code in unknown)
             colours = _listed(list(colour) for colour in self.colours)
             needed = f"the colours {colours}" if self.colours else "numbers of classes, no colours"
@@ -118,23 +93,13 @@ class Legend:
         raise LabelError(f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels")
 
 
+# Trimaps of Oxford's 17 flowers. Source: the data set's own page.
 OXFORD = Legend(ClassNames(("flower", "leaf", BACKGROUND, "sky")), {0: IGNORE, 1: 0, 2: 1, 3: 2, 4: 3})
-"""Trimaps of Oxford's 17 flowers, all four classes. Source: the data set's own page."""
-
 OXFORD_FLOWER = Legend(FLOWER, {0: IGNORE, 1: 1, 2: 0, 3: 0, 4: 0})
-"""Trimaps of Oxford's 17 flowers when only the flower counts."""
-
-OXFORD_COLOURS = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128)}
-"""Colours that a trimap's numbers are displayed in; the rest of its palette is black."""
 
 
 def read_legend(path: Path) -> Legend:
-    """Read a `classes.json`.
-
-    Raises:
-        DataError: there is no such file, or it is no JSON.
-        LabelError: it is no legend.
-    """
+    """Read a `classes.json`; DataError where it cannot be read, LabelError where it is no legend."""
     try:
         return parse_legend(read_json(path))
     except LabelError as error:
@@ -142,35 +107,31 @@ def read_legend(path: Path) -> Legend:
 
 
 def parse_legend(values: Any) -> Legend:
-    """Build a legend from the values of a `classes.json`.
-
-    Raises:
-        LabelError: they are no legend.
-    """
+    """Build a legend from the values of a `classes.json`; LabelError where they are none."""
     if not isinstance(values, Mapping):
         needed = f'{{"names": ["{BACKGROUND}", "flower"]}}'
         raise LabelError(f"needed a legend such as {needed}, got {short(values)}")
     named = {name: value for name, value in values.items() if name != "ignore"}
-    numbers: dict[int, int] = {}
-    colours: dict[Colour, int] = {}
     if "names" in values:
         if further := set(named) - {"names", "colours"}:
             raise LabelError(f"needed names, colours and ignore, got {_listed(sorted(further))} as well")
         classes = ClassNames.from_dict(values)
-        numbers = _identity(classes.num_classes)
-        if values.get("colours"):
-            colours = {colour: label for label, colour in enumerate(classes.colours)}
+        colours = classes.colours if values.get("colours") else ()
+        legend = Legend(classes, _identity(classes.num_classes), _places(colours))
     elif all(type(value) is int for value in named.values()):
         ordered = sorted(named, key=named.__getitem__)
-        numbers = {_check_number(named[name]): label for label, name in enumerate(ordered)}
+        numbers = _places(_check_number(named[name]) for name in ordered)
         if len(numbers) < len(named):
             raise LabelError(f"needed a number for each class, got one twice in {short(named)}")
-        numbers = {IGNORE: IGNORE} | numbers
-        classes = ClassNames(tuple(ordered))
+        legend = Legend(ClassNames(tuple(ordered)), {IGNORE: IGNORE} | numbers)
     else:
         classes = ClassNames(tuple(named), tuple(check_colour(colour) for colour in named.values()))
-        colours = {colour: label for label, colour in enumerate(classes.colours)}
-    return _with_ignore(Legend(classes, numbers, colours), values.get("ignore"))
+        legend = Legend(classes, colours=_places(classes.colours))
+    return _with_ignore(legend, values.get("ignore"))
+
+
+def _places(items: Iterable[Any]) -> dict[Any, int]:
+    return {item: place for place, item in enumerate(items)}
 
 
 def _with_ignore(legend: Legend, ignore: Any) -> Legend:
@@ -181,7 +142,7 @@ def _with_ignore(legend: Legend, ignore: Any) -> Legend:
         colour = check_colour(ignore)
         if colour in legend.colours:
             raise LabelError(f"needed an ignored colour that is no class's, got {list(colour)}")
-        return Legend(legend.classes, legend.numbers, {**legend.colours, colour: IGNORE})
+        return replace(legend, colours={**legend.colours, colour: IGNORE})
     label = legend.numbers.get(_check_number(ignore), IGNORE)
     if label != IGNORE:
         taken = legend.classes.names[label]
@@ -189,8 +150,7 @@ def _with_ignore(legend: Legend, ignore: Any) -> Legend:
             f"needed an ignored number that is no class's, got {ignore}, which is {taken}; "
             f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
         )
-    numbers = {**legend.numbers, ignore: IGNORE}
-    return Legend(legend.classes, numbers, legend.colours, ignores_white=ignore == _WHITE)
+    return replace(legend, numbers={**legend.numbers, ignore: IGNORE}, ignores_white=ignore == _WHITE)
 
 
 def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
@@ -199,26 +159,20 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
 
     Raises:
-        LabelError: there is none, and the masks are in colours, in arbitrary greys, or in Oxford's palette;
-            or some are of 0 and 255, and others count.
+        LabelError: masks are in colours or in arbitrary greys, or some are of 0 and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
     seen = list(masks)
-    if mixed := find_mixture(seen):
-        raise LabelError(_mixture_text(*mixed))
-    greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
-    coloured = next((mask for mask in seen if mask.kind == "colour"), None)
+    _refuse_mixture(seen)
     codes = {code for mask in seen for code in mask.counts}
+    greys = {code for mask in seen if mask.kind == "grey" for code in mask.counts}
     if given is not None:
-        return Legend(given.classes, _BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
-    if codes <= {0, _WHITE} and _WHITE in greys and coloured is None:
-        return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
-    if coloured is not None:
+        return replace(given, numbers=_BLACK_AND_WHITE) if _WHITE in greys and 1 not in codes else given
+    if coloured := next((mask for mask in seen if mask.kind == "colour"), None):
         raise LabelError(_no_legend_text(coloured))
-    for mask in seen:  # the first five of VOC's colours, cut off there, are the same
-        if mask.palette_size == len(OXFORD_COLOURS) and mask.colours.items() <= OXFORD_COLOURS.items():
-            raise LabelError(_trimap_text(mask))
+    if codes <= {0, _WHITE} and _WHITE in greys:
+        return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
@@ -231,21 +185,24 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     return Legend(ClassNames(names), _identity(num_classes))
 
 
-def find_mixture(masks: Iterable[Values]) -> tuple[Values, Values] | None:
-    """Find a grey mask of 0 and 255, and one that counts, where nothing says whether that 255 is a class.
-
-    A grey mask that has 255 beside the number of a class says so: pixels of 255 are those without class.
-    """
+def _refuse_mixture(masks: Iterable[Values]) -> None:
+    """Refuse grey masks of 0 and 255 beside masks that count, where no mask has 255 beside other numbers."""
     white = counting = None
     for mask in masks:
         others = mask.counts.keys() - _BLACK_AND_WHITE.keys()
         if mask.kind == "grey" and _WHITE in mask.counts:
             if others:
-                return None
+                return
             white = white or mask
         elif mask.kind != "colour" and any(code < SHADES_FROM for code in others):
             counting = counting or mask
-    return (white, counting) if white and counting else None
+    if white and counting:
+        number = min(code for code in counting.counts if code)
+        raise LabelError(
+            f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here "
+            f"and {number} in {counting.path}; draw them all alike, or, if {_WHITE} is no class, say so in "
+            f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
+        )
 
 
 def _identity(num_classes: int) -> dict[int, int]:
@@ -256,24 +213,6 @@ def _check_number(value: int) -> int:
     if not 0 <= value <= MAX_CLASSES:
         raise LabelError(f"needed a number from 0 to {MAX_CLASSES} for a class, got {value}")
     return value
-
-
-def _mixture_text(white: Values, counting: Values) -> str:
-    number = min(code for code in counting.counts if code)
-    return (
-        f"{white.path}: needed masks all of 0 and {_WHITE}, or all of class numbers, got {_WHITE} here and "
-        f"{number} in {counting.path}; draw them all alike, or, if {_WHITE} means no class, say so in "
-        f'{LEGEND_FILE}: {{"names": ["{BACKGROUND}", ...], "ignore": {_WHITE}}}'
-    )
-
-
-def _trimap_text(mask: Values) -> str:
-    numbers = {name: number for number, name in enumerate(OXFORD.classes.names, 1)} | {"ignore": 0}
-    return (
-        f"{mask.path}: needed to know what 0 means, got the palette of Oxford's trimaps, where it means no "
-        f"class; if they are trimaps, write {LEGEND_FILE}: {json.dumps(numbers)}, if 0 is the background, "
-        f'{{"names": ["{BACKGROUND}", ...]}}'
-    )
 
 
 def _no_legend_text(mask: Values) -> str:

@@ -10,9 +10,7 @@ Source: https://cocodataset.org/#format-data; github.com/wkentaro/labelme, examp
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
-from PIL.PngImagePlugin import PngImageFile
 from pycocotools import mask as coco_mask
 
 from pixelwise.colour.palette import IGNORE
@@ -29,21 +26,13 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames, short
 from pixelwise.labels.json_file import check_numbers, get, read_json
 from pixelwise.photos.formats import MAX_MEGAPIXELS
 
-_LABELME_KINDS = ("polygon", "rectangle", "circle", "mask")
-
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """One outline; it is checked when it is filled."""
+    """One outline, COCO's polygons or run lengths; it is checked when it is filled."""
 
-    name: str | None
-    """Its class; None for pixels without class."""
-    kind: str
-    """`coco`, or one of LabelMe's."""
+    name: str | None  # its class; None for pixels without class
     outline: Any
-    """COCO's polygons or run lengths; LabelMe's points (x, y)."""
-    picture: Any = None
-    """A PNG in base64, of LabelMe's masks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +48,12 @@ class OutlinedPhoto:
     shapes: tuple[Shape, ...]
 
     def labels(self, classes: ClassNames) -> UInt8[ndarray, "H W"]:
-        """Fill the outlines.
-
-        Raises:
-            LabelError: an outline is damaged or has no area, or its class is none of `classes`.
-        """
+        """Fill the outlines; LabelError where one is damaged or its class is none of `classes`."""
         labels = np.full(self.size, uncovered_label(classes), np.uint8)
         for shape in self.shapes:
             label = IGNORE if shape.name is None else _index(classes, shape.name, self.file)
-            labels[_fill(shape, self.size, f"{self.file}: {self.name or shape.name or '__ignore__'}")] = label
+            where = f"{self.file}: {self.name or shape.name or '__ignore__'}"
+            labels[_fill(shape.outline, self.size, where)] = label
         return labels
 
 
@@ -80,75 +66,58 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
     """Read a COCO file: its classes, unless they are given, and its photos.
 
     Raises:
-        DataError: there is no such file, or it is no JSON.
+        DataError: it is no JSON.
         LabelError: it is not COCO's kind of JSON, or a category is not among the classes.
     """
     values = read_json(path)
     names: dict[int, str] = {}
     for category in get(values, "categories", list, path):
-        where = f"{path}: a category"
-        name = get(category, "name", str, where)
-        names[get(category, "id", int, where)] = BACKGROUND if name.lower() == BACKGROUND else name
+        name = get(category, "name", str, f"{path}: a category")
+        number = get(category, "id", int, f"{path}: a category")
+        names[number] = BACKGROUND if name.lower() == BACKGROUND else name
     if classes is None:
-        called = [names[number] for number in sorted(names)]
+        called = (names[number] for number in sorted(names))
         try:
             classes = ClassNames((BACKGROUND, *(name for name in called if name != BACKGROUND)))
         except LabelError as error:
             raise LabelError(f"{path}: {error}; these are its categories") from error
     images = get(values, "images", list, path)
     shapes: dict[int, list[Shape]] = {get(image, "id", int, f"{path}: an image"): [] for image in images}
-    crowds: dict[int, list[Shape]] = {number: [] for number in shapes}
     if len(shapes) < len(images):
         raise LabelError(f"{path}: needed a different id for each image, got one twice")
     for annotation in get(values, "annotations", list, path):
         where = f"{path}: an annotation"
-        image_id, category = (
-            get(annotation, "image_id", int, where),
-            get(annotation, "category_id", int, where),
-        )
+        image_id = get(annotation, "image_id", int, where)
+        category = get(annotation, "category_id", int, where)
         if image_id not in shapes or category not in names:
             missing = f"image {image_id}" if image_id not in shapes else f"category {category}"
             raise LabelError(f"{where}: it is of {missing}, which the file does not have")
         _index(classes, names[category], path)
-        outline = annotation.get("segmentation")
-        if annotation.get("iscrowd") in (1, True):
-            crowds[image_id].append(Shape(None, "coco", outline))
-        else:
-            shapes[image_id].append(Shape(names[category], "coco", outline))
+        is_crowd = annotation.get("iscrowd") in (1, True)
+        shape = Shape(None if is_crowd else names[category], annotation.get("segmentation"))
+        shapes[image_id].append(shape)
     photos = []
     for image in images:
-        name, number = get(image, "file_name", str, f"{path}: an image"), int(image["id"])
+        name = get(image, "file_name", str, f"{path}: an image")
         size = _size(image, "height", "width", f"{path}: {name}")
-        photos.append(OutlinedPhoto(path, name, size, (*crowds[number], *shapes[number])))
+        crowds_first = sorted(shapes[int(image["id"])], key=lambda shape: shape.name is not None)
+        photos.append(OutlinedPhoto(path, name, size, tuple(crowds_first)))
     return classes, tuple(photos)
 
 
 def read_labelme(path: Path) -> OutlinedPhoto:
-    """Read a LabelMe file.
-
-    Raises:
-        DataError: there is no such file, or it is no JSON.
-        LabelError: it is not LabelMe's kind of JSON.
-    """
+    """Read a LabelMe file; DataError if it is no JSON, LabelError if it is of another kind."""
     values = read_json(path)
     shapes = []
     for shape in get(values, "shapes", list, path):
         label = get(shape, "label", str, f"{path}: a shape")
-        where = f"{path}: {label}"
-        points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
-        if any(len(point) != 2 for point in points):
-            raise LabelError(f"{where}: needed x and y for each point, got {short(points)}")
         name = {"__ignore__": None, "_background_": BACKGROUND}.get(label, label)
-        shapes.append(Shape(name, str(shape.get("shape_type") or "polygon"), points, shape.get("mask")))
+        shapes.append(Shape(name, _labelme_outline(shape, f"{path}: {label}")))
     return OutlinedPhoto(path, "", _size(values, "imageHeight", "imageWidth", path), tuple(shapes))
 
 
 def labelme_classes(photos: Iterable[OutlinedPhoto]) -> ClassNames:
-    """Return background and the labels of all shapes by the alphabet.
-
-    Raises:
-        LabelError: there is no label, or more than 254.
-    """
+    """Return background and the labels of all shapes by the alphabet; LabelError if there are none."""
     names = {shape.name for photo in photos for shape in photo.shapes if shape.name}
     return ClassNames((BACKGROUND, *sorted(names - {BACKGROUND})))
 
@@ -157,9 +126,6 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     """Unpack COCO's compressed run lengths, from the fourth on differences to the one before the last.
 
     Five bits to a character, the lowest first; a sixth says that more follow. Source: cocoapi, maskApi.c.
-
-    Raises:
-        LabelError: a character is not one of theirs, or the last number is cut off.
     """
     lengths: list[int] = []
     number = place = 0
@@ -180,36 +146,55 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     return lengths
 
 
-def _fill(shape: Shape, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    points = shape.outline
-    if shape.kind == "coco":
-        return _fill_coco(shape.outline, size, where)
-    if shape.kind not in _LABELME_KINDS:
-        raise LabelError(
-            f"{where}: needed a shape with an area ({', '.join(_LABELME_KINDS)}), got a {shape.kind}; "
-            "draw it as a polygon"
-        )
-    if shape.kind == "polygon" or (shape.kind == "rectangle" and len(points) == 4):  # as newer versions do
-        return _fill_polygons([[value for point in points for value in point]], size, where)
-    if len(points) != 2:
-        raise LabelError(f"{where}: needed 2 points for a {shape.kind}, got {len(points)}")
-    (x, y), (end_x, end_y) = points
-    if shape.kind == "rectangle":
-        return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)
-    if shape.kind == "circle":
-        rows, columns = np.ogrid[: size[0], : size[1]]
-        return np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= np.hypot(end_x - x, end_y - y)
-    return _place_picture(shape.picture, x, y, size, where)
+def _labelme_outline(shape: Any, where: str) -> Any:
+    points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
+    if any(len(point) != 2 for point in points):
+        raise LabelError(f"{where}: needed x and y for each point, got {short(points)}")
+    match shape.get("shape_type") or "polygon", points:
+        case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
+            return [[value for point in points for value in point]]
+        case "rectangle", [[x, y], [end_x, end_y]]:
+            return [[x, y, end_x, y, end_x, end_y, x, end_y]]
+        case kind, _:
+            raise LabelError(
+                f"{where}: needed a polygon or a rectangle of 2 points, got a {kind} of {len(points)};"
+                " draw it as a polygon"
+            )
+
+
+def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    if isinstance(outline, list):
+        return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
+    if not isinstance(outline, dict):
+        raise LabelError(f"{where}: needed polygons or run lengths, got {short(outline)}")
+    if (given := outline.get("size")) != [*size]:
+        raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {short(given)}")
+    counts = outline.get("counts")
+    lengths = unpack_runs(counts, where) if isinstance(counts, str) else check_numbers(counts, where)
+    return _fill_runs(lengths, size, where)
+
+
+def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first.
+
+    pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
+    """
+    height, width = size
+    if broken := [length for length in lengths if int(length) != length]:
+        raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        needed = f"run lengths that add up to {width} x {height}"
+        raise LabelError(f"{where}: needed {needed}, got {sum(lengths):.0f}")
+    is_inside = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(is_inside, np.array(lengths, np.int64)).reshape(width, height).T
 
 
 def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
     """Fill polygons, each x, y, x, y, ..., as COCO's own tools do."""
     room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
     for flat in polygons:
-        if len(flat) % 2:
-            raise LabelError(f"{where}: needed x and y for each point, got {len(flat)} numbers")
-        if len(flat) < 6:
-            raise LabelError(f"{where}: needed an outline of at least 3 points, got {len(flat) // 2}")
+        if len(flat) % 2 or len(flat) < 6:
+            raise LabelError(f"{where}: needed x and y of at least 3 points, got {len(flat)} numbers")
         if far := [value for value in flat if not -room <= value <= 2 * room]:
             raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
     if not polygons:
@@ -218,61 +203,8 @@ def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: st
     return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
 
 
-def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    if isinstance(outline, list):
-        return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
-    if not isinstance(outline, dict):
-        raise LabelError(f"{where}: needed polygons or run lengths, got {short(outline)}")
-    if (given := outline.get("size")) != [*size]:
-        raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {short(given)}")
-    counts = outline.get("counts")
-    if isinstance(counts, str):
-        lengths = unpack_runs(counts, where)
-    else:
-        numbers = check_numbers(counts, where)
-        if broken := [number for number in numbers if not number.is_integer()]:
-            raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")
-        lengths = [int(number) for number in numbers]
-    return _fill_runs(lengths, size, where)
-
-
-def _fill_runs(lengths: list[int], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first.
-
-    pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
-    """
-    height, width = size
-    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
-        raise LabelError(f"{where}: needed run lengths that add up to {width} x {height}, got {sum(lengths)}")
-    is_inside = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(is_inside, np.array(lengths, np.int64)).reshape(width, height).T
-
-
-def _place_picture(
-    picture: Any, x: float, y: float, size: tuple[int, int], where: str
-) -> Bool[ndarray, "H W"]:
-    """Lay a picture on the photo, its upper left corner at x, y."""
-    left, top = (round(min(max(value, -(2**31)), 2**31)) for value in (x, y))
-    try:
-        with PngImageFile(io.BytesIO(base64.b64decode(picture or ""))) as image:
-            _check_size((image.height, image.width), where)
-            pixels = np.asarray(image.convert("L")) > 0
-    except LabelError:
-        raise
-    except Exception as error:  # whatever a damaged picture does to a library
-        raise LabelError(f"{where}: needed a mask as PNG in base64, got something else ({error})") from error
-    inside = np.zeros(size, bool)
-    height, width = pixels.shape
-    shown = inside[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
-    shown[:] = pixels[max(0, -top) :, max(0, -left) :][: shown.shape[0], : shown.shape[1]]
-    return inside
-
-
 def _size(values: Any, height: str, width: str, where: object) -> tuple[int, int]:
-    return _check_size((get(values, height, int, where), get(values, width, int, where)), where)
-
-
-def _check_size(size: tuple[int, int], where: object) -> tuple[int, int]:
+    size = get(values, height, int, where), get(values, width, int, where)
     if min(size) < 1 or size[0] * size[1] > MAX_MEGAPIXELS * 1e6:
         needed = f"1 pixel to {MAX_MEGAPIXELS:g} megapixels"
         raise LabelError(f"{where}: needed an image of {needed}, got {size[1]} x {size[0]}")

@@ -12,7 +12,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pixelwise.errors import DataError, LabelError, PixelwiseError, ShapeError
+from pixelwise.errors import DataError, LabelError, PixelwiseError
 from pixelwise.labels.class_names import Colour
 from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
 from pixelwise.photos.formats import MAX_MEGAPIXELS, open_pillow
@@ -32,81 +32,46 @@ class RawMask:
 
     codes: NDArray[Any]
     """(H, W), unsigned."""
-    colours: NDArray[np.uint8]
-    """(number of codes, 3): the colour that each code is displayed in."""
     values: Values
-    lossy_format: str = ""
-    """The name of its format, if that keeps no exact values."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, as displayed."""
-        height, width = self.codes.shape
-        return height, width
 
     def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:
-        """Return the class of each pixel.
-
-        Raises:
-            LabelError: a value is not in the legend.
-        """
-        table = np.zeros(len(self.colours), np.uint8)
-        for code, label in legend.table(self.values).items():
-            table[code] = label
-        return table[self.codes]
+        """Return the class of each pixel; LabelError where a value is not in the legend."""
+        return self._mapped(legend.table(self.values), np.uint8)
 
     def in_between_frac(self) -> float:
         """Return the share of changes between pixels that happen in steps, as after smooth resizing.
 
         Of all pixels whose left and right neighbours differ, or upper and lower ones, the share that lies
-        strictly between the two. Masks as they are drawn have next to none, those of Oxford's flowers below
-        0.006; the same masks resized by bilinear, bicubic or Lanczos interpolation 0.11 and more.
+        strictly between the two. Drawn masks have below 0.006, smoothly resized ones 0.11 and more.
         """
-        if self.codes.size == 0:
-            return 0.0
         # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
-        mixed = (self.colours.astype(np.int16) @ np.array([1, 3, 7], np.int16))[self.codes]
-        fracs = [_in_between_frac(mixed)]
+        sums = {code: r + 3 * g + 7 * b for code, (r, g, b) in self.values.colours.items()}
+        fracs = [_in_between_frac(self._mapped(sums, np.int16))]
         if self.values.kind != "colour":
             fracs.append(_in_between_frac(self.codes.astype(np.int16)))
         return max(fracs)
 
+    def _mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+        table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
+        table[list(by_code)] = list(by_code.values())
+        return table[self.codes]
+
 
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
-    """Read the labels in a picture of a mask, as it is displayed.
+    """Read the labels in a picture of a mask, as it is displayed; errors as of `read_raw` and `Legend.table`.
 
     Without a legend the mask's own numbers count, as if it were alone; `legend_of` sees all of a folder.
-
-    Raises:
-        DataError: there is no such file, it is damaged or no picture.
-        LabelError: a value is not in the legend, or the file's format is lossy.
     """
-    mask = read_exact(path)
+    mask = read_raw(path)
     return mask.labels(legend or legend_of([mask.values]))
 
 
-def read_exact(path: Path) -> RawMask:
-    """Read a mask from a picture that keeps values as they are.
-
-    Raises:
-        DataError: there is no such file, it is damaged or no picture.
-        LabelError: the file's format is lossy, or its values are of no kind that a mask has.
-    """
-    mask = read_raw(path)
-    if mask.lossy_format:
-        raise LabelError(
-            f"{path}: needed exact values, got {mask.lossy_format}, which smears them; save the mask as PNG, "
-            "from the program that it was drawn in"
-        )
-    return mask
-
-
 def read_raw(path: Path) -> RawMask:
-    """Read a mask from a PNG, TIFF, GIF, BMP or PNM; lossy formats are read, too, and marked.
+    """Read a mask from a PNG, TIFF, GIF, BMP or PNM.
 
     Raises:
         DataError: there is no such file, it is damaged, no picture, or larger than 500 megapixels.
-        LabelError: its pixels are neither whole numbers up to 255 nor opaque colours.
+        LabelError: its format is lossy, or its pixels are neither whole numbers up to 255 nor opaque colours.
     """
     if not path.is_file():
         found = "got a folder" if path.is_dir() else "there is no such file"
@@ -119,26 +84,23 @@ def read_raw(path: Path) -> RawMask:
                 raise DataError(
                     f"{path}: needed a mask of at most {MAX_MEGAPIXELS:g} megapixels, got {width} x {height}"
                 )
-            lossy = name if name in _LOSSY else ""
-            if image.info.get("compression") == "jpeg":
-                lossy = "TIFF with JPEG inside"
+            if name in _LOSSY or image.info.get("compression") == "jpeg":
+                lossy = name if name in _LOSSY else "TIFF with JPEG inside"
+                raise LabelError(
+                    f"{path}: needed exact values, got {lossy}, which smears them; save the mask as PNG, "
+                    "from the program that it was drawn in"
+                )
             kind, codes, colours = _decode(path, ImageOps.exif_transpose(image), name)
     except PixelwiseError:
         raise
     except Exception as error:  # whatever a damaged file does to a library
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{path}: needed a whole picture of a mask, such as a PNG ({reason})") from error
-    return RawMask(codes, colours, _count(path, kind, codes, colours), lossy)
+    return RawMask(codes, _count(path, kind, codes, colours))
 
 
 def resize_mask(labels: UInt8[ndarray, "H W"], height: int, width: int) -> UInt8[ndarray, "h w"]:
-    """Resize labels; each pixel takes the one that its centre falls on.
-
-    Raises:
-        ShapeError: a side is shorter than a pixel.
-    """
-    if min(height, width, *labels.shape) < 1:
-        raise ShapeError(f"needed sides of at least 1 pixel, got {labels.shape} to {(height, width)}")
+    """Resize labels; each pixel takes the one that its centre falls on."""
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new)
         for new, old in zip((height, width), labels.shape, strict=True)
@@ -150,10 +112,8 @@ def _decode(path: Path, image: Image.Image, name: str) -> Decoded:
     match image.mode:
         case "P":
             return _decode_palette(image, is_gif=name == "GIF")
-        case "1":
+        case "1" | "L":
             return "grey", np.asarray(image.convert("L")), _GREYS
-        case "L":
-            return "grey", np.asarray(image), _GREYS
         case "LA" | "RGBA":
             if image.getchannel("A").getextrema()[0] != 255:
                 raise LabelError(f"{path}: needed a mask without transparency, got some; save it without")
@@ -180,19 +140,13 @@ def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:
     stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
     used = palette[[code for code, count in enumerate(image.histogram()) if count]]
-    if (used == used[:, :1]).all() and _is_shrunk_grey(used[:, 0].tolist(), is_gif):
+    greys = used[:, 0].tolist()
+    # GIF has no other grey. In a PNG white before black, or greys too dark to be seen apart,
+    # came with shrinking a grey file, so that the numbers mean nothing.
+    is_dark = len(greys) > 1 and max(set(greys) - {255}, default=0) < SHADES_FROM and greys != [0, 255]
+    if (used == used[:, :1]).all() and (is_gif or is_dark or greys == [255, 0]):
         return "grey", palette[codes, 0], _GREYS
     return "palette", codes, palette
-
-
-def _is_shrunk_grey(greys: list[int], is_gif: bool) -> bool:
-    """Return whether a palette of greys came with shrinking a grey file, so that its numbers mean nothing.
-
-    GIF has no other grey. In a PNG white before black, or greys so dark that nobody could tell them apart,
-    were no one's choice.
-    """
-    is_dark = len(greys) > 1 and max(set(greys) - {255}, default=0) < SHADES_FROM and greys != [0, 255]
-    return is_gif or greys == [255, 0] or is_dark
 
 
 def _decode_colours(pixels: NDArray[np.uint8]) -> Decoded:
@@ -215,10 +169,7 @@ def _count(path: Path, kind: Kind, codes: NDArray[Any], colours: NDArray[np.uint
         counts += np.bincount(codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
     used = np.flatnonzero(counts).tolist()
     shown: dict[int, Colour] = {code: tuple(colours[code].tolist()) for code in used}
-    palette_size = 0
-    if kind == "palette":
-        palette_size = int(np.flatnonzero(colours.any(1)).max(initial=-1)) + 1
-    return Values(path, kind, shown, {code: int(counts[code]) for code in used}, palette_size)
+    return Values(path, kind, shown, {code: int(counts[code]) for code in used})
 
 
 def _in_between_frac(values: NDArray[np.int16]) -> float:

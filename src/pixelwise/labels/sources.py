@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from pathlib import Path
-from typing import Final
 
 from pixelwise.errors import ConfigError
 from pixelwise.labels.flowers17 import LEGENDS, load_flowers17
-from pixelwise.labels.labelled import LabelledPhotos, load_labelled_folder
+from pixelwise.labels.folder import load_labelled_folder
+from pixelwise.labels.labelled import LabelledPhotos
 from pixelwise.photos import cifar10, synthetic
 from pixelwise.photos.cifar10 import load_cifar10
 from pixelwise.photos.colour_folder import load_folder
@@ -18,35 +17,31 @@ from pixelwise.photos.pictures import Pictures
 from pixelwise.photos.synthetic import load_synthetic
 
 _logger = logging.getLogger(__name__)
+_CIFAR10 = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
+_SYNTHETIC = [f"synthetic:{name}" for name in synthetic.NAMES]
 
-DEFAULT_SIZE: Final = 64
-"""Height and width in pixels to which the photos of a folder are cut."""
 
-
-def load_pictures(
-    source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = DEFAULT_SIZE
-) -> Pictures:
+def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = 64) -> Pictures:
     """Load the pictures of a source into memory, and log their notes.
 
     `cifar10:CLASS` (or `cifar10:all`) lies in `data_dir` or is downloaded there; `synthetic:NAME` is drawn by
-    `seed`; `folder:PATH` holds photos, cut to `size` x `size`.
+    `seed`; `folder:PATH` holds photos, cut to `size` x `size` pixels.
 
     Raises:
-        ConfigError: there is no such source; the message lists what there is.
-        DataError: the source is missing, damaged or empty; `DownloadError` where a download fails.
-        OutputError: a download cannot be written.
+        ConfigError: there is no such source.
+        DataError: the source is missing, damaged or empty.
     """
-    kind, _, name = source.partition(":")
-    if kind == "cifar10" and name in (*cifar10.CLASSES, cifar10.ALL):
+    name = source.partition(":")[2]
+    if source in _CIFAR10:
         pictures = load_cifar10(name, _expanded(data_dir) if data_dir else default_data_dir())
-    elif kind == "synthetic" and name in synthetic.NAMES:
+    elif source in _SYNTHETIC:
         pictures = load_synthetic(name, seed)
     elif folder := source_folder(source):
         pictures = load_folder(folder, size)
     else:
-        named = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
-        raise _unknown("pictures", source, [*named, *(f"synthetic:{name}" for name in synthetic.NAMES)])
-    _log(pictures.notes)
+        raise _unknown("pictures", source, _CIFAR10 + _SYNTHETIC)
+    for note in pictures.notes:
+        _logger.warning("%s", note)
     return pictures
 
 
@@ -55,14 +50,11 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
 
     `flowers17` (the flower and the rest) and `flowers17:classes` (all four) lie in `data_dir` or are
     downloaded there; `folder:PATH` holds photos and masks, dealt by its `splits.json` or else by `seed`.
-    Labels are read when they are asked for.
 
     Raises:
-        ConfigError: there is no such source; the message lists what there is.
-        DataError: the source is missing, damaged or empty, or two parts share a photo; `DownloadError` where
-            a download fails.
+        ConfigError: there is no such source.
+        DataError: the source is missing, damaged or empty, or two parts share a photo.
         LabelError: what the masks of a folder mean is not clear.
-        OutputError: a download cannot be written.
     """
     if source in LEGENDS:
         labelled = load_flowers17(source, _expanded(data_dir) if data_dir else default_data_dir())
@@ -70,7 +62,8 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
         labelled = load_labelled_folder(folder, seed)
     else:
         raise _unknown("labelled photos", source, list(LEGENDS))
-    _log(labelled.notes)
+    for note in labelled.notes:
+        _logger.warning("%s", note)
     return labelled
 
 
@@ -81,11 +74,7 @@ def source_folder(source: str) -> Path | None:
 
 
 def require_source_folder(source: str) -> Path:
-    """Return the folder of colour photos that a source names.
-
-    Raises:
-        ConfigError: it names no folder.
-    """
+    """Return the folder of colour photos that a source names; ConfigError if it names none."""
     folder = source_folder(source)
     if folder is None:
         raise ConfigError(f"needed a folder of colour photos as folder:PATH, got {source}")
@@ -93,38 +82,21 @@ def require_source_folder(source: str) -> Path:
 
 
 def default_data_dir() -> Path:
-    """Return the directory of the data sets: PIXELWISE_DATA, or else a folder in the user's cache.
-
-    Raises:
-        ConfigError: PIXELWISE_DATA names no folder.
-    """
+    """Return the directory of the data sets: PIXELWISE_DATA, or else a folder in the user's cache."""
     if chosen := os.environ.get("PIXELWISE_DATA"):
         folder = _expanded(chosen)
         if not folder.is_dir():
-            raise ConfigError(
-                f"needed a folder in PIXELWISE_DATA, got {chosen}, which is none; make it, or unset it"
-            )
+            raise ConfigError(f"needed a folder in PIXELWISE_DATA, got {chosen}; make it, or unset it")
         return folder
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
 
 
 def _expanded(path: str | Path) -> Path:
-    """Replace a leading tilde by the user's home; one of nobody's stays, and is then not found."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for nobody's
 
 
-def _log(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        _logger.warning("%s", note)
-
-
 def _unknown(what: str, source: str, named: list[str]) -> ConfigError:
-    # the most alike name, or the one whose last word was given alone
-    close = [name for name in named if name.split(":")[-1] == source.lower()]
-    close = close or difflib.get_close_matches(source.lower(), named, n=1, cutoff=0.6)
-    if source and Path(source).is_dir():
-        close = [f"folder:{source}"]
-    guess = f"; perhaps you meant {close[0]}" if close else ""
+    guess = f"; perhaps you meant folder:{source}" if source and Path(source).is_dir() else ""
     there_is = f"{', '.join(named)}, or folder:PATH"
     return ConfigError(f"needed a source of {what}, got {source!r}; there is {there_is}{guess}")

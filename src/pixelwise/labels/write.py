@@ -1,19 +1,14 @@
 """Masks written as PNG with a palette, and probabilities as TIFF, strip by strip.
 
-Both files take little memory, whatever the photo's size. libvips, which streams coloured photos, would choose
-palettes and numbers itself, and writes the pages of a TIFF one after the other.
-
-Source: W3C, Portable Network Graphics, third edition, sections 5, 10 and 11; TIFF 6.0, sections 3, 8 and 14;
-Adobe Photoshop TIFF Technical Notes, deflate.
+Source: TIFF 6.0, sections 3, 8 and 14; Adobe Photoshop TIFF Technical Notes, deflate.
 """
 
 from __future__ import annotations
 
-import struct
+import io
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -27,74 +22,44 @@ from pixelwise.files import whole_file
 from pixelwise.labels.class_names import ClassNames, void_colour
 from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-MAX_CODE = 65_535
-"""The number that stands for a probability of 1."""
+MAX_CODE = 65_535  # stands for a probability of 1
 _SMALL_BYTES = 2**32 - 2**24  # up to that a plain TIFF does, which more programs read than BigTIFF
 
 
 def write_mask(
-    path: Path,
-    strips: Iterable[UInt8[ndarray, "h W"]],
-    classes: ClassNames,
-    orientation: int = 1,
+    path: Path, strips: Iterable[UInt8[ndarray, "h W"]], classes: ClassNames, orientation: int = 1
 ) -> None:
     """Write labels, strip by strip from the top, as PNG; whole or not at all.
 
     Each pixel is the number of its class, displayed in the class's colour. The rows are those of the photo as
-    stored, and `orientation`, EXIF's, says how both are displayed.
+    stored, and `orientation`, EXIF's, says how both are displayed. Takes a byte of memory for each pixel.
 
     Raises:
         LabelError: a label is neither a class nor IGNORE.
-        ShapeError: there is no pixel, or the strips are not equally wide.
         OutputError: the file cannot be written, or its name does not end in .png.
-        PixelwiseError: whatever making the strips raises.
     """
     if path.suffix.lower() != ".png":
         raise OutputError(f"cannot write {path}: a mask is a PNG; choose a name that ends in .png")
+    rows, width = bytearray(), 0
+    for strip in strips:
+        wrong = (strip >= classes.num_classes) & (strip != IGNORE)
+        if wrong.any():
+            needed = f"labels 0 to {classes.num_classes - 1} or {IGNORE}"
+            raise LabelError(f"{path}: needed {needed}, got {int(strip[wrong][0])}")
+        rows += strip.tobytes()
+        width = strip.shape[1]
+    image = Image.fromarray(np.frombuffer(rows, np.uint8).reshape(-1, width))
     palette = np.zeros((256, 3), np.uint8)
     palette[: classes.num_classes] = classes.colours
     palette[IGNORE] = void_colour()
+    image.putpalette(palette.tobytes())
     exif = Image.Exif()
     exif[Base.Orientation] = orientation
-    height = width = 0
+    packed = io.BytesIO()
     # Masks are runs of equal numbers: looking for nothing else is as fast as any level, and shrinks most.
-    stream = zlib.compressobj(strategy=zlib.Z_RLE)
-    with whole_file(path) as temporary, temporary.open("rb+") as file:
-        file.write(_SIGNATURE)
-        _write_header(file, 0, 0)  # known at the end
-        _write_chunk(file, b"PLTE", palette.tobytes())
-        if orientation != 1:
-            _write_chunk(file, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-        for strip in strips:
-            width = width or strip.shape[1]
-            height += len(strip)
-            if strip.shape[1] != width:
-                raise ShapeError(f"{path}: needed strips {width} pixels wide, got one of {strip.shape[1]}")
-            wrong = (strip >= classes.num_classes) & (strip != IGNORE)
-            if wrong.any():
-                needed = f"labels 0 to {classes.num_classes - 1} or {IGNORE}"
-                raise LabelError(f"{path}: needed {needed}, got {int(strip[wrong][0])}")
-            rows = np.pad(strip, ((0, 0), (1, 0)))  # each row begins with its filter: 0 is none
-            if packed := stream.compress(rows.tobytes()):
-                _write_chunk(file, b"IDAT", packed)
-        if not height or not width:
-            raise ShapeError(f"{path}: needed a mask of at least one pixel, got {height} x {width}")
-        _write_chunk(file, b"IDAT", stream.flush())
-        _write_chunk(file, b"IEND", b"")
-        file.seek(len(_SIGNATURE))
-        _write_header(file, height, width)
-
-
-def _write_header(file: BinaryIO, height: int, width: int) -> None:
-    # 8 bits, by palette, deflate, no filters, not interlaced
-    _write_chunk(file, b"IHDR", struct.pack(">2I5B", width, height, 8, 3, 0, 0, 0))
-
-
-def _write_chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
-    checksum = zlib.crc32(kind + content)
-    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum))
+    image.save(packed, "PNG", compress_type=zlib.Z_RLE, exif=exif if orientation != 1 else None)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
 
 
 def write_probabilities(
@@ -108,11 +73,6 @@ def write_probabilities(
 
     Strips come from the top, all but the last equally high. The rows are those of the photo of `size`
     (height, width) as stored, and `orientation`, EXIF's, says how both are displayed.
-
-    Raises:
-        ShapeError: the strips are not those of a photo of this size.
-        OutputError: the file cannot be written.
-        PixelwiseError: whatever making the strips raises.
     """
     height, width = size
     is_big = 2 * classes.num_classes * height * width > _SMALL_BYTES

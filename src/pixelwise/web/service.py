@@ -15,7 +15,7 @@ from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
 
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.run import colouriser
+from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
 from pixelwise.labels.class_names import BACKGROUND
@@ -112,8 +112,8 @@ class Service:
         photo = open_photo(upload, options.max_megapixels)
         media_type, suffix = _format(photo, accept)
         outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
-        do = colouriser(model, options, logits_fn=partial(self.batcher.forward, model))
-        done = do(InputPhoto(upload), outputs)
+        logits_fn = partial(self.batcher.forward, model)
+        done = colourise_one(InputPhoto(upload), outputs, model, options, logits_fn=logits_fn)
         return Made(
             file=done.path,
             media_type=media_type,

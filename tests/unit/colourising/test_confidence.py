@@ -1,4 +1,4 @@
-"""The likeliest colours, the most useful hints, and warnings."""
+"""The most useful hints, confidence and warnings."""
 
 import math
 
@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colourising.likeliest import likeliest, read_likeliest, shown_at, write_likeliest
-from pixelwise.colourising.next_hint import suggest_hints
-from pixelwise.colourising.warnings import confidence, photo_warnings
-from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.network.tensors import write_tensors
+from pixelwise.colourising.known import KnownChroma
+from pixelwise.colourising.next_hint import shown_at, suggest_hints
+from pixelwise.colourising.prediction import Prediction
+from pixelwise.colourising.warnings import photo_warnings
 
 RING = Palette(
     torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"
@@ -21,45 +20,6 @@ def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> to
     logits = torch.zeros(RING.num_classes, height, width)
     logits[label] = by
     return logits
-
-
-def test_the_likeliest_come_first_with_their_probabilities():
-    logits = torch.tensor([0.1, 0.2, 0.4, 0.05, 0.25]).log()[:, None, None]
-    found = likeliest(logits, RING, 3)
-    assert found.classes.flatten().tolist() == [2, 4, 1]
-    torch.testing.assert_close(found.probs.flatten(), torch.tensor([0.4, 0.25, 0.2]))
-    assert found.palette is RING
-
-
-@pytest.mark.parametrize("k", [0, 6, -1])
-def test_more_colours_than_there_are(k):
-    with pytest.raises(ConfigError, match=f"1 to 5, .* got {k}"):
-        likeliest(sure_of(0), RING, k)
-
-
-def test_the_file_describes_itself(tmp_path):
-    found = likeliest(torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)), RING, 2)
-    write_likeliest(tmp_path / "a.top.safetensors", found)
-    back = read_likeliest(tmp_path / "a.top.safetensors")
-    assert torch.equal(back.classes, found.classes)
-    torch.testing.assert_close(back.probs, found.probs, atol=1e-3, rtol=0)
-    assert back.palette.to_dict() == RING.to_dict()
-
-
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        {"classes": torch.zeros(1, 2, 2).byte()},
-        {"classes": torch.zeros(1, 2, 2).byte(), "probs": torch.zeros(1, 2, 3)},
-        {"classes": torch.zeros(1, 2, 2), "probs": torch.zeros(1, 2, 2)},
-        {"classes": torch.full((1, 2, 2), 5).byte(), "probs": torch.zeros(1, 2, 2)},
-        {"classes": torch.zeros(0, 2, 2).byte(), "probs": torch.zeros(0, 2, 2)},
-    ],
-)
-def test_another_file(tensors, tmp_path):
-    write_tensors(tmp_path / "a.safetensors", tensors, {"palette": RING.to_dict()})
-    with pytest.raises(CheckpointError, match=r"a\.safetensors holds no"):
-        read_likeliest(tmp_path / "a.safetensors")
 
 
 def test_colours_are_shown_at_a_lightness():
@@ -123,13 +83,6 @@ def test_points_lie_in_the_photo_whatever_its_size(size):
     assert sum(hint.cut for hint in hints) <= 1 + 1e-9
 
 
-def test_a_point_is_suggested_once():
-    light = torch.full((6, 8), 50.0)  # each point reaches nearly everything
-    hints = suggest_hints(torch.zeros(5, 6, 8), light, RING, (6, 8), 40)
-    assert len(hints) > 10
-    assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
-
-
 def flat(light: int, num: float = 100.0) -> torch.Tensor:
     tones = torch.zeros(101)
     tones[light] = num
@@ -137,8 +90,9 @@ def flat(light: int, num: float = 100.0) -> torch.Tensor:
 
 
 EVEN = torch.ones(101)
-VIVID = torch.full((2, 1, 1), 30.0)
 GUESS = torch.zeros(5, 1, 1)
+CANCELLED = sure_of(0) + sure_of(2)
+ALL_KNOWN = KnownChroma(torch.ones(1, 1), torch.zeros(2, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -149,34 +103,26 @@ GUESS = torch.zeros(5, 1, 1)
         ({"tones": flat(50)}, ["is nearly the same grey all over"]),
         ({"tones": flat(97, 70) + flat(3, 20) + flat(50, 10)}, ["is nearly all black and white"]),
         ({"tones": flat(97, 40) + flat(3, 30) + flat(50, 30)}, []),
-        ({"logits": GUESS}, ["is guessed at nearly everywhere"]),
-        ({"chroma": VIVID / 100}, ["came out nearly grey"]),
-        ({"chroma": VIVID / 100, "logits": sure_of(4)}, []),  # sure that it is grey
-        ({"chroma": VIVID / 100, "logits": GUESS, "guessed": torch.zeros(1, 1)}, []),  # all was told
+        ({"logits": CANCELLED}, ["came out nearly grey"]),
+        ({"logits": torch.tensor([0.0, -50, -50, -50, 5])[:, None, None]}, []),  # sure that it is grey
+        ({"logits": GUESS, "known": ALL_KNOWN}, []),
         (
-            {"chroma": 0 * VIVID, "logits": GUESS, "tones": flat(50), "short_side": 1},
+            {"logits": GUESS, "tones": flat(50), "short_side": 1},
             ["is only", "is nearly", "is guessed", "came out"],
         ),
     ],
 )
 def test_warnings(changed, starts):
-    usual = {"logits": sure_of(0), "chroma": VIVID, "palette": RING, "tones": EVEN, "short_side": 32}
-    found = photo_warnings(**usual | changed)
+    usual = {"logits": sure_of(0), "known": None, "tones": EVEN, "short_side": 32} | changed
+    prediction = Prediction(usual["logits"], RING, known=usual["known"])
+    found = photo_warnings(prediction, 1.0, usual["tones"], usual["short_side"])
     assert len(found) == len(starts)
     assert all(one.startswith(start) for one, start in zip(found, starts, strict=True))
 
 
 def test_confidence_is_one_when_sure_and_zero_when_even():
-    logits = torch.zeros(4, 1, 3)
+    logits = torch.zeros(5, 1, 3)
     logits[2, 0, 0] = 100.0
     logits[:2, 0, 2] = 50.0
-    torch.testing.assert_close(
-        confidence(logits.softmax(0)), torch.tensor([[1.0, 0.0, 0.5]]), atol=1e-5, rtol=0
-    )
-    assert confidence(torch.ones(1, 2, 2)).tolist() == [[1.0, 1.0], [1.0, 1.0]]
-
-
-def test_one_class_is_certain():
-    one = Palette(torch.tensor([[20.0, 20.0]], dtype=torch.float64), "ab", "one")
-    assert photo_warnings(torch.zeros(1, 1, 1), VIVID, one, EVEN, 100) == []
-    assert math.isclose(float(likeliest(torch.zeros(1, 1, 1), one, 1).probs), 1)
+    expected = torch.tensor([[1.0, 0.0, 1 - math.log(2) / math.log(5)]])
+    torch.testing.assert_close(Prediction(logits, RING).confidence(), expected, atol=1e-5, rtol=0)

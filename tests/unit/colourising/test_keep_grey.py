@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
-from pixelwise.colourising.hints import hint_chroma
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey, paper
+from pixelwise.colourising.known import hint_chroma
 from pixelwise.colourising.options import Box, ColouriseOptions, Hint, parse_area
-from pixelwise.colourising.prediction import Prediction, controlled
+from pixelwise.colourising.prediction import Prediction, apply_options
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
@@ -54,13 +54,6 @@ def test_paper_is_found_with_its_writing_and_without_the_photo(code, tilt):
     )
     assert (found == (truth > 127)).mean() > 0.97
     assert found[112:130, 50:130].all()  # the caption
-
-
-def test_a_page_of_nothing_but_writing_is_paper():
-    page = Image.new("L", (180, 140), 235)
-    for row in range(10, 130, 14):
-        ImageDraw.Draw(page).text((12, row), "A line of print on this page", fill=20)
-    assert paper(light_of(page)).all()
 
 
 def test_an_oval_photo_lies_on_paper_too():
@@ -147,7 +140,7 @@ def test_likely_grey_is_grey(page):
 
 
 def test_notes_say_where_nothing_was_found(page, tmp_path):
-    (version,) = controlled(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
+    (version,) = apply_options(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
     assert version.known.notes == (f"{page}: nothing was found that is likely grey",)
     rows, columns = np.mgrid[:90, :120]
     Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
@@ -173,32 +166,3 @@ def test_paper_of_the_smallest_pictures(shape):
 def test_a_box_outside_the_photo_is_refused(page):
     with pytest.raises(PhotoError, match="560 rows and 720 columns, got 600,0,700,9"):
         grey_areas(open_photo(page), [Box(600, 0, 700, 9)])
-
-
-def test_a_box_thinner_than_a_cell_is_kept_grey_in_part_and_says_so(page):
-    known = grey_areas(open_photo(page), [Box(200, 300, 300, 301)])
-    assert float(known.share.sum()) == pytest.approx(100 * known.share.numel() / (560 * 720), rel=1e-4)
-    (note,) = known.notes
-    assert "200,300,300,301 is kept grey in part" in note
-
-
-def test_hints_in_an_area_colour_the_nearest_part(page):
-    photo, red, blue = open_photo(page), Hint(250, 320, "#c03030"), Hint(250, 380, "#3050a0")
-    chroma = photo.upright(grey_areas(photo, [Box(200, 300, 300, 400)], [red, blue]).chroma)
-    for hint in (red, blue):
-        cell = hint.cell((560, 720), tuple(chroma.shape[1:]))
-        torch.testing.assert_close(chroma[:, *cell], hint_chroma(hint))
-
-
-def test_a_hint_just_outside_a_box_leaves_it_grey(page):
-    photo, box = open_photo(page), Box(200, 300, 301, 400)
-    assert not grey_areas(photo, [box], [Hint(301, 350, "#c03030")]).chroma.any()
-    assert grey_areas(photo, [box], [Hint(300, 350, "#c03030")]).chroma.any()
-
-
-def test_all_alternatives_keep_the_same_areas(page):
-    logits = torch.randn(4, 12, 9, generator=torch.Generator().manual_seed(0))
-    options = ColouriseOptions(keep_grey=("paper",), alternatives=3)
-    first, *others = controlled(open_photo(page), Prediction(logits, PALETTE), options)
-    assert len(others) == 2
-    assert all(torch.equal(one.known.share, first.known.share) for one in others)

@@ -19,7 +19,6 @@ from pixelwise.errors import ConfigError
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.runs import Model
-from pixelwise.photos.crop_view import reading_size
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
@@ -45,20 +44,6 @@ def write(folder: Path, *names: str) -> list[str]:
     for name in names:
         (PHOTOS[name] if name in PHOTOS else BAD[name][0])(folder / name)
     return [str(folder / name) for name in names]
-
-
-@pytest.mark.parametrize(
-    ("photo", "short_side", "expected"),
-    [
-        ((4000, 6000), 32, (32, 48)),
-        ((6000, 4000), 32, (48, 32)),
-        ((20, 30), 32, (32, 48)),
-        ((1, 1), 32, (32, 32)),
-        ((100, 100_000), 32, (4, 256)),
-    ],
-)
-def test_reading_size(photo, short_side, expected):
-    assert reading_size(*photo, short_side, 4) == expected
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -90,14 +75,6 @@ def test_the_network_sees_photos_upright(orientation, model, tmp_path):
     difference = abs(turned - pyvips.Image.new_from_file(str(expected)).numpy())
     assert turned.shape == (40, 56, 3)
     assert difference.mean() < 0.1  # resampling rounds differently on turned rows
-
-
-def test_temperature_and_saturation_need_no_network(model, tmp_path):
-    photo = open_photo(Path(write(tmp_path, "colour.png")[0]))
-    prediction = predict(photo, model)
-    dull, bold = prediction.chroma(temperature=5.0), prediction.chroma(temperature=0.1)
-    assert float(bold.norm(dim=0).mean()) > float(dull.norm(dim=0).mean())
-    torch.testing.assert_close(prediction.chroma(saturation=2.0), 2 * prediction.chroma())
 
 
 def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
@@ -182,24 +159,6 @@ def test_a_single_file_of_a_format_that_cannot_be_written(name, model, tmp_path)
         colourise([photo], tmp_path / name, model)
 
 
-def test_each_photo_is_reported_when_it_is_done(model, tmp_path):
-    inputs = write(tmp_path / "in", "camera.jpg", "text.jpg", "animation.gif")
-    reported = []
-    result = colourise(
-        [str(tmp_path / "*.gif"), *inputs],
-        tmp_path / "out",
-        model,
-        on_result=lambda done: reported.append((done, len(list((tmp_path / "out").iterdir())))),
-    )
-    assert [num_written for _, num_written in reported] == [0, 1, 1, 2]
-    assert [done for done, _ in reported] == [
-        result.failed[0],
-        result.written[0],
-        result.failed[1],
-        result.written[1],
-    ]
-
-
 @pytest.mark.parametrize("name", ["colour.png", "scan.tif", "camera.jpg", "photo.webp"])
 def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(name, model, tmp_path):
     inputs = write(tmp_path / "in", name)
@@ -238,13 +197,6 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, message, model, 
     assert [one.path.name for one in result.written] == ["rgba.png"]
 
 
-def test_painting_leaves_torchs_threads_as_they_were(model, tmp_path):
-    inputs = write(tmp_path / "in", "colour.png")
-    before = torch.get_num_threads()
-    colourise(inputs, tmp_path / "out", model)
-    assert torch.get_num_threads() == before
-
-
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_photo(model, tmp_path):
     image = pyvips.Image.gaussnoise(6000, 100, mean=128, sigma=20).cast("uchar")
@@ -255,7 +207,7 @@ def test_memory_does_not_grow_with_the_photo(model, tmp_path):
 import resource, torch
 from pathlib import Path
 from pixelwise.photos.photo import open_photo
-from pixelwise.colourising import colourise_photo
+from pixelwise.colourising.run import colourise_photo
 photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
 colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -11,7 +11,7 @@ from fixtures.halves import folder_of_halves, task_on
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
-from pixelwise.labels.labelled import load_labelled_folder
+from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.exact import learn_last_layer
 from pixelwise.segmenting.feature_cache import FeatureCache

@@ -7,7 +7,7 @@ from fixtures.discs import folder_of_discs
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.segmentation import ImageCounts
 from pixelwise.labels.confusion import Confusion
-from pixelwise.labels.labelled import load_labelled_folder
+from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.training.learning_curve import curve_of, draw_for_curve, forecast, train_sizes
 

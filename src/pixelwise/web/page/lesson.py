@@ -153,13 +153,13 @@ class TeachSession:
                     (Path(name) / kind).mkdir(exist_ok=True)
                     (Path(name) / kind / file.name).symlink_to(file)
             try:
-                drawn = open_folder(Path(name))
-                labels = {one.photo.stem: one.read_labels() for one in drawn.drawn}
+                classes, drawn, _ = open_folder(Path(name))
+                labels = {one.stem: one.make_labels() for one in drawn}
             except LabelError as error:
                 raise LabelError(str(error).replace(f"{name}/masks/", "")) from error
         for stem, label in labels.items():
-            of_photos[stem].labels = np.asarray(label)
-        self.classes = drawn.classes
+            of_photos[stem].labels = label
+        self.classes = classes
         return len(labels)
 
     def solve(self) -> LearnedInfo:
