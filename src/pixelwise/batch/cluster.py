@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +28,6 @@ from pixelwise.batch.sources import Item
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
 from pixelwise.errors import ConfigError, OutputError, PixelwiseError
-from pixelwise.files import swept_folder
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -48,10 +48,15 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     num = workers or num_processors(job)
-    options: dict[str, Any] = {"address": address}
-    with contextlib.ExitStack() as stack:
+    with (
         # Ray prints remarks to standard output, on which --json has a line to itself.
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        contextlib.redirect_stdout(io.StringIO()),
+        # A short name: sockets in it have names of a hundred characters at most.
+        tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True) as folder,
+    ):
+        import ray
+
+        options: dict[str, Any] = {"address": address}
         if not address:
             options = {
                 "address": "local",
@@ -59,26 +64,21 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
-                # A short name: sockets in it have names of a hundred characters at most.
-                "_temp_dir": str(stack.enter_context(swept_folder("pw-ray-"))),
+                "_temp_dir": folder,
             }
-        import ray
-
         try:
             host, _, port = (address or "").rpartition(":")
             if host and port.isdecimal():  # Ray itself would wait for minutes
                 socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-            options |= {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
-            with _silent_stderr():
-                ray.init(**options)
+            ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = f"a Ray cluster at {address}" if address else "to start Ray on this machine"
             remedy = "; start one by `ray start`" if address else ""
             raise ConfigError(f"needed {where}: {_last_line(error)}{remedy}") from error
-        stack.callback(ray.shutdown)
-        if address and workers is None:
-            num = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        yield num
+        try:
+            yield num if workers or not address else max(1, int(ray.cluster_resources().get("CPU", 1)))
+        finally:
+            ray.shutdown()
 
 
 def num_processors(job: Job) -> int:
@@ -98,8 +98,8 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
     import ray.data
     from ray.exceptions import RayError
 
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # we report errors ourselves
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we report errors ourselves
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a result is handed on when it is there, not with many others
@@ -144,16 +144,3 @@ class _RayWorker:
 def _last_line(error: Exception) -> str:
     """Return the last line of an error of Ray, which may describe a whole process."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what Ray writes past Python to standard error, where progress is."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pixelwise.batch.job import Job
 from pixelwise.batch.sources import Item
 from pixelwise.errors import ConfigError, DataError, OutputError
-from pixelwise.files import plain_json, whole_file
+from pixelwise.files import to_json, whole_file
 
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
@@ -43,19 +43,14 @@ _SCHEMA = pa.schema(
 class Result:
     """What became of one input."""
 
-    index: int
-    """In the plan, from 0."""
-    output: str = ""
-    """Path below the output folder; empty if it failed."""
-    checksum: str = ""
-    """SHA-256 of the output."""
+    index: int  # in the plan, from 0
+    output: str = ""  # path below the output folder; empty if it failed
+    checksum: str = ""  # SHA-256 of the output
     num_bytes: int = 0
     megapixels: float = 0.0
     seconds: float = 0.0
-    error: str = ""
-    """Why there is no output; empty if there is."""
-    attempts: int = 1
-    """One more than workers died over it."""
+    error: str = ""  # why there is no output; empty if there is
+    attempts: int = 1  # one more than workers died over it
 
 
 class BatchState:
@@ -72,10 +67,10 @@ class BatchState:
 
     def write_plan(self, job: Job, sources: Sequence[str], items: Iterable[Item]) -> None:
         """Fix job, sources and inputs: all of them or, if something fails, none."""
-        rows = ((index, plain_json(asdict(item))) for index, item in enumerate(items))
+        rows = ((index, to_json(asdict(item))) for index, item in enumerate(items))
         with self._database:
             self._database.executemany("INSERT INTO input (number, item) VALUES (?, ?)", rows)
-            plan = plain_json(asdict(job)), plain_json(sources)
+            plan = to_json(asdict(job)), to_json(sources)
             self._database.execute("INSERT INTO plan VALUES (?, ?)", plan)
 
     def add(self, result: Result) -> None:
@@ -83,7 +78,7 @@ class BatchState:
         with self._database:
             self._database.execute(
                 "UPDATE input SET result = ?, failed = ? WHERE number = ?",
-                (plain_json(asdict(result)), bool(result.error), result.index),
+                (to_json(asdict(result)), bool(result.error), result.index),
             )
 
     def forget_missing(self) -> None:
@@ -104,13 +99,15 @@ class BatchState:
         """Count the inputs: those `failed`, `NOT failed`, not done (`result IS NULL`), or all."""
         return int(self._database.execute(f"SELECT count(*) FROM input WHERE {condition}").fetchone()[0])
 
-    def left(self, condition: str) -> Iterator[pa.Table]:
-        """Yield number and item, as JSON, of the inputs of a condition, in as many tables as Ray likes."""
+    def left(self, condition: str) -> list[pa.Table]:
+        """Return number and item, as JSON, of the inputs of a condition, in as many tables as Ray likes."""
         num_rows = -(-self.num(condition) // _MOST_TABLES)
         rows = self._database.execute(f"SELECT number, item FROM input WHERE {condition}")
+        tables = []
         while some := rows.fetchmany(num_rows):
             numbers, items = zip(*some, strict=True)
-            yield pa.table({"index": numbers, "item": items})
+            tables.append(pa.table({"index": numbers, "item": items}))
+        return tables
 
     def rows(self, job: Job, condition: str = "TRUE") -> Iterator[dict[str, Any]]:
         """Yield the manifest's rows of the inputs of a condition, in the order of the plan."""

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import http.server
-import shutil
 import threading
 
 import huggingface_hub.constants
@@ -45,19 +44,6 @@ def publish(name, folder):
     return folder / "weights.pth"
 
 
-def test_addresses_are_torchvisions():
-    published = {
-        name: segmentation.__dict__[kind].COCO_WITH_VOC_LABELS_V1.url
-        for name, kind in (
-            ("deeplabv3_resnet101", "DeepLabV3_ResNet101_Weights"),
-            ("deeplabv3_resnet50", "DeepLabV3_ResNet50_Weights"),
-            ("deeplabv3_mobilenet_v3_large", "DeepLabV3_MobileNet_V3_Large_Weights"),
-            ("lraspp_mobilenet_v3_large", "LRASPP_MobileNet_V3_Large_Weights"),
-        )
-    }
-    assert {name: f"https://download.pytorch.org/models/{file}" for name, file in COCO.items()} == published
-
-
 @pytest.mark.parametrize("name", [DEEPLAB, SMALL, *DEEP])
 def test_the_last_layers_read_these_features(name, tmp_path):
     backbone = open_backbone(name, weights=publish(name, tmp_path))
@@ -81,16 +67,6 @@ def test_files_of_other_networks_are_refused(tmp_path):
     torch.save(tensors, tmp_path / "mine.pth")
     with pytest.raises(CheckpointError, match=r"classifier\.4\.bias, classifier\.4\.weight"):
         open_backbone(DEEPLAB, weights=tmp_path / "mine.pth")
-
-
-def test_the_random_state_is_left_alone_by_a_file(tmp_path):
-    path = publish(SMALL, tmp_path)
-    torch.manual_seed(1)
-    needed = torch.rand(1)
-    torch.manual_seed(1)
-    first, second = (open_backbone(SMALL, weights=path).checksum for _ in range(2))
-    assert torch.equal(torch.rand(1), needed)
-    assert first == second
 
 
 class Answer(http.server.SimpleHTTPRequestHandler):
@@ -129,20 +105,15 @@ def test_weights_are_downloaded_once_and_verified(published, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_file_put_there_by_hand_is_verified_too(published):
+def test_damaged_downloads_are_refused(published):
     path, home, server = published
     home.mkdir(parents=True)
     (home / path.name).write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=path.name):
         open_coco(SMALL, server=server)
-    shutil.copy(path, home / path.name)
-    assert open_coco(SMALL, server=server).checksum == open_backbone(SMALL, weights=path).checksum
-
-
-def test_what_came_damaged_is_not_kept(published):
-    path, home, server = published
+    (home / path.name).unlink()
     path.write_bytes(b"<html>please pay</html>")
-    with pytest.raises(DownloadError, match=r"came damaged"):
+    with pytest.raises(DownloadError, match=path.name):
         open_coco(SMALL, server=server)
     assert not list(home.iterdir())
 
@@ -237,10 +208,3 @@ def test_timms_weights_without_a_network_say_what_to_fetch(hub):
     url = r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model\.safetensors"
     with pytest.raises(DownloadError, match=rf"{url} .*--weights FILE"):
         open_backbone("timm:test_resnet")
-
-
-def test_a_model_without_published_weights_is_refused(hub):
-    facts = {name: timm.get_pretrained_cfg(name) for name in timm.list_models()}
-    bare = next(name for name, one in facts.items() if not (one.hf_hub_id or one.url))
-    with pytest.raises(CheckpointError, match=bare):
-        open_backbone(f"timm:{bare}")

