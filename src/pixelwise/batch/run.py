@@ -18,8 +18,7 @@ from pixelwise.batch.job import Job
 from pixelwise.batch.sources import find_items
 from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, make_output
-from pixelwise.errors import ConfigError, Interrupted, OutputError
-from pixelwise.files import reason
+from pixelwise.errors import ConfigError, Interrupted
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
@@ -90,8 +89,8 @@ def _plan(state: BatchState, job: Job, sources: Sequence[str]) -> None:
         announce("planning: finding the photos")
         state.write_plan(job, sources, find_items(sources, state.out))
         return
-    given = asdict(job) | {"sources": list(sources)}
-    for name, before in (asdict(planned[0]) | {"sources": list(planned[1])}).items():
+    given = asdict(job) | {"sources": tuple(sources)}
+    for name, before in (asdict(planned[0]) | {"sources": planned[1]}).items():
         if given[name] != before:
             raise ConfigError(
                 f"{state.out} is of a batch whose {name.replace('_', ' ')} is {before}, got {given[name]}; "
@@ -123,8 +122,6 @@ def _work(
                     state.add(result)
                     on_result(result)
                     advance(1, "")
-    except OSError as error:
-        raise OutputError(f"cannot write into {state.out}: {reason(error)}") from error
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None

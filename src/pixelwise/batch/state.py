@@ -10,7 +10,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ import pyarrow.parquet as pq
 from pixelwise.batch.job import Job
 from pixelwise.batch.sources import Item
 from pixelwise.errors import ConfigError, DataError, OutputError
-from pixelwise.files import to_json, whole_file
+from pixelwise.files import reason, to_json, whole_file
 
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
-_MOST_TABLES = _ROWS_AT_ONCE = 4096
+_MOST_TABLES = 4096
 _SETUP = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -129,10 +128,8 @@ class BatchState:
         path = self.out / MANIFEST
         if self.num("result IS NULL"):
             raise DataError(f"{path}: not all of the plan is done; give the same command again")
-        with whole_file(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
-            rows = self.rows(job)
-            while some := list(islice(rows, _ROWS_AT_ONCE)):
-                writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
+        with whole_file(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(list(self.rows(job)), _SCHEMA), temporary)
         return path
 
 
@@ -148,26 +145,21 @@ def open_state(out: Path) -> Iterator[BatchState]:
     path = out / STATE
     try:
         if not path.exists():
-            _require_empty(out)
+            out.mkdir(parents=True, exist_ok=True)
+            if others := sorted(entry.name for entry in out.iterdir() if entry.name != SCRATCH):
+                raise ConfigError(
+                    f"needed an empty folder for a new batch, got {out} with {others[0]}; choose another -o"
+                )
         with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
             database.executescript(_SETUP)
             yield BatchState(out, database)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {out}: {reason(error)}; choose another folder with -o"
+        ) from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o") from None
         raise OutputError(f"cannot write {path}: {error}. What was done is kept") from error
     except sqlite3.DatabaseError as error:
         raise DataError(f"{path}: is damaged ({error}); begin anew with another -o") from error
-
-
-def _require_empty(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        there = next((entry.name for entry in out.iterdir() if entry.name != SCRATCH), None)
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error}; choose another folder with -o") from error
-    if there:
-        raise ConfigError(
-            f"needed an empty folder for the outputs of a new batch, got {out} with {there} in it; "
-            "choose another -o"
-        )

@@ -59,7 +59,7 @@ class Checked:
 
 def _require_kind(name: str, value: Any, kind: Any) -> None:
     """Refuse a value of another kind than its field's, such as text for a number; files hold anything."""
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
+    is_whole = type(value) is not bool and isinstance(value, Integral) and -(2**63) <= int(value) < 2**63
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         is_good, needed = any(value == one for one in choices), "one of " + ", ".join(choices)

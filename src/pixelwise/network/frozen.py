@@ -1,8 +1,7 @@
 """Networks that no optimiser, batch norm or `.train()` changes, and the certificate that they did not change.
 
-Clearing `requires_grad` alone leaves a network that changes: in training mode batch norm goes on averaging
-what it sees, and dropout stays on. So freezing also keeps every part in evaluation mode, whatever mode its
-parent is in, and a certificate compares all parameters and all buffers, bit for bit, before and after.
+Clearing `requires_grad` alone leaves batch norm averaging and dropout on. So freezing also keeps every part
+in evaluation mode, and a certificate compares all parameters and buffers, bit for bit, before and after.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ from pixelwise.files import checksum, require_writable, write_bytes
 from pixelwise.network.backbones.backbone import Backbone, folded
 from pixelwise.network.backbones.efficientnet import StridedConv2d
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
-from pixelwise.network.models import ColourNet, LinearNet, MyConv2d
+from pixelwise.network.models.handout import MyConv2d
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 from pixelwise.network.runs import Model
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
@@ -258,7 +259,7 @@ class _Segmenting(nn.Module):
         self.register_buffer("weight", head.weights.weight[:, :, None, None])
         self.register_buffer("bias", head.weights.bias[:, None, None])
 
-    def forward(self, photos: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def forward(self, *photos: Tensor) -> tuple[Tensor, ...]:
         """Return the small logits; the bias is in the first."""
         maps = [one for photo in photos for one in self.backbone(photo)]
         parts = self.weight.split([one.shape[1] for one in maps], dim=1)
@@ -277,38 +278,25 @@ def _plain(net: Any) -> Any:
             part.how = "torch"
         for name, conv in list(part.named_children()):
             if isinstance(conv, StridedConv2d):
-                kernel, stride = conv.kernel_size[0], conv.stride[0]
-                channels, padding = (conv.in_channels, conv.out_channels), (kernel - 1) // 2
-                plain = nn.Conv2d(*channels, kernel + 1, stride, padding, groups=conv.groups)
-                plain.weight, plain.bias = nn.Parameter(conv.padded_weight, requires_grad=False), conv.bias
-                setattr(part, name, plain)
+                setattr(part, name, conv.plain())
     return copied.cpu().eval()
 
 
 def colouring_graph(model: Model) -> onnx.ModelProto:
-    """Return a colouriser as ONNX: `photo` and `temperature`, 1 if left out, to `chroma` and `logits`.
-
-    Raises:
-        ConfigError: the network does something that ONNX cannot say for every size.
-    """
+    """Return a colouriser as ONNX: `photo` and `temperature`, 1 if left out, to `chroma` and `logits`."""
     photo, axes = _photo(model.net.stride, "")
-    names = ["photo", "temperature"], ["chroma", "logits"]
-    module = _Colouring(model).eval()
-    graph = _traced(model.name, module, (photo, torch.tensor(1.0)), (axes, {}), *names)
+    inputs = {"photo": photo, "temperature": torch.tensor(1.0)}
+    graph = _traced(model.name, _Colouring(model), inputs, (axes, {}), ["chroma", "logits"])
     graph.graph.initializer.append(helper.make_tensor("temperature", TensorProto.FLOAT, [], [1.0]))
     return graph
 
 
 def segmenting_graph(head: Head, backbone: Backbone) -> onnx.ModelProto:
-    """Return a head and its backbone as ONNX: `photo_SIZE` for each of its sizes, and `size`, to `logits`.
-
-    Raises:
-        ConfigError: the backbone does something that ONNX cannot say for every size.
-    """
+    """Return a head and its backbone as ONNX: `photo_SIZE` for each of its sizes, and `size`, to `logits`."""
     photos, axes = zip(*(_photo(backbone.multiple, f"_{size}") for size in head.sizes), strict=True)
+    inputs = {f"photo_{size}": photo for size, photo in zip(head.sizes, photos, strict=True)}
     small = [f"small{i}" for i in range(len(head.sizes) * len({level.stride for level in backbone.levels}))]
-    module = _Segmenting(head, backbone).eval()
-    graph = _traced(head.name, module, (photos,), (axes,), [f"photo_{size}" for size in head.sizes], small)
+    graph = _traced(head.name, _Segmenting(head, backbone), inputs, (axes,), small)
     _enlarge(graph.graph, small, head.classes.num_classes)
     return graph
 
@@ -322,22 +310,19 @@ def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
 def _traced(
     name: str,
     module: nn.Module,
-    inputs: tuple[Any, ...],
+    inputs: dict[str, Tensor],
     axes: tuple[Any, ...],
-    input_names: Sequence[str],
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
-    talking = logging.getLogger("onnxscript")
-    level = talking.level
-    talking.setLevel(logging.ERROR)  # it remarks on its own parts
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                inputs,
+            program: Any = torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
                 dynamo=True,
-                input_names=input_names,
+                input_names=list(inputs),
                 output_names=output_names,
                 dynamic_shapes=axes,
                 verbose=False,
@@ -347,10 +332,8 @@ def _traced(
             f"{name} cannot be exported for photos of every size: {first_line(error)}; "
             "take one on efficientnet_lite0"
         ) from error
-    finally:
-        talking.setLevel(level)
-    assert program is not None  # which it is only where a file is written
-    return program.model_proto
+    proto: onnx.ModelProto = program.model_proto
+    return proto
 
 
 def _enlarge(graph: onnx.GraphProto, small: Sequence[str], num_classes: int) -> None:

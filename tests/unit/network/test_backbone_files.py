@@ -62,11 +62,6 @@ def test_the_last_layers_read_these_features(name, tmp_path):
 def test_files_of_other_networks_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
         open_backbone(DEEPLAB, weights=publish(SMALL, tmp_path))
-    tensors = theirs(DEEPLAB).state_dict()
-    tensors |= {"classifier.4.weight": torch.zeros(2, 256, 1, 1), "classifier.4.bias": torch.zeros(2)}
-    torch.save(tensors, tmp_path / "mine.pth")
-    with pytest.raises(CheckpointError, match=r"classifier\.4\.bias, classifier\.4\.weight"):
-        open_backbone(DEEPLAB, weights=tmp_path / "mine.pth")
 
 
 class Answer(http.server.SimpleHTTPRequestHandler):
@@ -140,7 +135,6 @@ def test_timms_files_are_read(tmp_path, form, name):
     path, tensors = tmp_path / f"model.{form}", dict(timms(name).state_dict())
     save_file(tensors, path) if form == "safetensors" else torch.save(tensors, path)
     backbone = open_backbone(f"timm:{name}", weights=path)
-    assert backbone.implementation == f"timm {timm.__version__}"
     images = torch.rand(1, 3, 160, 160)  # the size that its position embeddings were made for
     with torch.inference_mode():
         maps = backbone(images)
@@ -159,16 +153,6 @@ def test_timms_files_are_read(tmp_path, form, name):
         open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
 
 
-def test_levels_are_steps_from_stride_4_or_one_grid_of_patches():
-    backbone = open_backbone("timm:test_resnet", random_weights=True)
-    assert [one.stride for one in backbone.levels] == [4, 8, 16, 32]
-    assert (backbone.multiple, backbone.sizes, backbone.margin) == (32, (160, 320), None)
-    backbone = open_backbone("timm:test_vit", random_weights=True)
-    assert [(one.stride, one.channels) for one in backbone.levels] == [(16, 64)]
-    assert (backbone.multiple, backbone.sizes) == (16, (160,))
-    assert backbone(torch.rand(2, 3, 32, 208))[0].shape == (2, 64, 2, 13)
-
-
 @pytest.mark.slow
 def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
     """Its file has a token for masked patches, which timm's network has not."""
@@ -184,17 +168,15 @@ def test_a_model_that_reads_one_size_only_is_refused():
         open_backbone("timm:mixer_s32_224", random_weights=True)
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty folder of downloads, and no network."""
+def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    return tmp_path / "hub"
-
-
-def test_what_was_downloaded_before_is_read_without_a_network(hub):
-    snapshot = hub / "models--timm--test_resnet.r160_in1k" / "snapshots" / "0a1b"
+    with pytest.raises(
+        DownloadError, match=r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model"
+    ):
+        open_backbone("timm:test_resnet")
+    snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "0a1b"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0a1b")
@@ -202,9 +184,5 @@ def test_what_was_downloaded_before_is_read_without_a_network(hub):
     backbone = open_backbone("timm:test_resnet")
     assert torch.equal(next(backbone.net.parameters()), next(timms("test_resnet").parameters()))
     assert backbone.source == "timm test_resnet, timm/test_resnet.r160_in1k"
-
-
-def test_timms_weights_without_a_network_say_what_to_fetch(hub):
-    url = r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model\.safetensors"
-    with pytest.raises(DownloadError, match=rf"{url} .*--weights FILE"):
-        open_backbone("timm:test_resnet")
+    assert [one.stride for one in backbone.levels] == [4, 8, 16, 32]
+    assert (backbone.multiple, backbone.sizes, backbone.margin) == (32, (160, 320), None)

@@ -42,14 +42,10 @@ def learn(net):
 
 
 @pytest.mark.parametrize("copied", [lambda net: net, copy.deepcopy])
-def test_a_frozen_network_stays_in_evaluation_mode_whatever_its_parent_is_told(copied):
-    net = nn.Sequential(copied(freeze(network())), nn.BatchNorm2d(2))
-    net.train()
-    assert net.training
+def test_a_frozen_network_stays_in_evaluation_mode_whatever_mode_its_parent_is_in(copied):
+    net = nn.Sequential(copied(freeze(network())), nn.BatchNorm2d(2)).train()
     assert net[1].training
     assert not any(part.training for part in net[0].modules())
-    net[0]["backbone"][1].training = True  # behind everyone's back
-    assert not any(part.training for part in net[0].eval().modules())
 
 
 def test_nothing_in_a_frozen_network_learns_or_drifts():
@@ -93,14 +89,6 @@ def test_a_prefix_that_is_no_layer_is_refused_with_the_last_ones(prefix):
     with pytest.raises(ConfigError, match=rf"{prefix!r}.*backbone\.3, classifier\.0, classifier\.1"):
         learn_only(net, "classifier.1", prefix)
     assert all(one.requires_grad for one in net.parameters())
-
-
-def test_tensors_that_come_or_go_break_the_certificate():
-    net = freeze(network())
-    with pytest.raises(FrozenError, match="extra"), certified(net):
-        net.register_buffer("extra", torch.zeros(1))
-    with pytest.raises(FrozenError, match="extra"), certified(net):
-        del net.extra
 
 
 def test_a_fingerprint_sees_names_types_and_shapes_and_no_layout():

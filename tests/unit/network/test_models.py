@@ -40,9 +40,7 @@ def test_every_pixel_gets_logits(kind, height, width, kernel, num_filters, num_c
     ],
 )
 def test_the_handouts_networks_have_its_parameter_counts(config, num_parameters):
-    net = build(config)
-    assert sum(p.numel() for p in net.parameters()) == num_parameters
-    assert net(torch.rand(1, 1, 8, 12)).shape == (1, 24, 8, 12)
+    assert sum(one.numel() for one in build(config).parameters()) == num_parameters
 
 
 def test_a_unet_without_skips_is_the_cnn_and_the_same_seed_builds_the_same():

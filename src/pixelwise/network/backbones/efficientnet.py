@@ -56,13 +56,18 @@ class StridedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the filter responses at every second row and column."""
-        padding = (self.kernel_size[0] - 1) // 2
-        return F.conv2d(x, self.padded_weight, self.bias, self.stride, padding, groups=self.groups)
+        # zeros in front of the weight, and equal padding on all sides: the same sums without a copy of x
+        weight, padding = F.pad(self.weight, (1, 0, 1, 0)), (self.kernel_size[0] - 1) // 2
+        return F.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
 
-    @property
-    def padded_weight(self) -> Tensor:
-        """The weight with zeros in front, for equal padding on all sides: the same sums, no copy of `x`."""
-        return F.pad(self.weight, (1, 0, 1, 0))
+    def plain(self) -> nn.Conv2d:
+        """Return an equal convolution with its padding in the weight."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        channels, padding = (self.in_channels, self.out_channels), (kernel - 1) // 2
+        conv = nn.Conv2d(*channels, kernel + 1, stride, padding, groups=self.groups)
+        conv.weight = nn.Parameter(F.pad(self.weight, (1, 0, 1, 0)), requires_grad=False)
+        conv.bias = self.bias
+        return conv
 
 
 def _layer(

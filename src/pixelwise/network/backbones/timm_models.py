@@ -99,10 +99,8 @@ def _facts(model: str) -> dict[str, Any]:
     try:
         configured: Any = timm.get_pretrained_cfg(model, allow_unregistered=False)
     except RuntimeError as error:  # there is no such tag
-        there = ", ".join(f"timm:{name}" for name in timm.list_pretrained(f"{architecture}.*"))
-        raise ConfigError(
-            f"timm has no weights timm:{model}; of {architecture} it has {there or 'none'}"
-        ) from error
+        there = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
+        raise ConfigError(f"timm has no weights {model}; of {architecture} it has {there}") from error
     facts: dict[str, Any] = configured.to_dict()
     return facts
 

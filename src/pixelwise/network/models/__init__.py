@@ -13,7 +13,7 @@ from pixelwise.network.config import (
     NetConfig,
     UNetConfig,
 )
-from pixelwise.network.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
+from pixelwise.network.models.handout import CNN, UNet
 from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 
 HandoutNetwork = CNN | UNet
@@ -38,16 +38,3 @@ def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:
     """Return the network that a configuration describes, freshly initialised from torch's random state."""
     return _BUILDERS[type(config)](config)
-
-
-__all__ = [
-    "CNN",
-    "ColourNet",
-    "HandoutNetwork",
-    "LinearNet",
-    "MyConv2d",
-    "Network",
-    "UNet",
-    "UnfoldedConvolution",
-    "build",
-]

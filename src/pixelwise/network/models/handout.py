@@ -18,14 +18,9 @@ class UnfoldedConvolution(torch.autograd.Function):
     """A convolution as one matrix product, with its backward written out.
 
     Unfolding lays the k x k window of every output pixel out as a column, so that a convolution with O
-    filters over I channels is ``(O, I k k) @ (I k k, H W)``. Its three gradients are matrix products too:
-
-    * of the weight: the output's gradient times the columns, transposed, summed over the batch;
-    * of the bias: the output's gradient summed over batch and pixels;
-    * of the input: the weight, transposed, times the output's gradient gives a gradient for every column;
-      folding adds up the columns' entries that came from the same pixel.
-
-    The columns are k k times as large as the input, so backward unfolds again instead of keeping them.
+    filters over I channels is ``(O, I k k) @ (I k k, H W)``. Its gradients are matrix products, too; folding
+    adds up the columns' entries that came from the same pixel. The columns are k k times as large as the
+    input, so backward unfolds again instead of keeping them.
 
     Source: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for
     Document Processing", 2006.
@@ -99,12 +94,9 @@ class CNN(nn.Module):
     Source: CSC413/2516, winter 2020, programming assignment 2, question A1.
     """
 
-    stride = 4
-    """Height and width of the input are multiples of this."""
-    out_stride = 1
-    """Pixels of the input, down and across, that share one place of the logits."""
-    saturation = 1.0
-    """Factor on the chroma that the probabilities mean."""
+    stride = 4  # divides height and width of the input
+    out_stride = 1  # pixels of the input, down and across, that share one place of the logits
+    saturation = 1.0  # factor on the chroma that the probabilities mean
 
     def __init__(self, config: CNNConfig, skipped: tuple[int, int, int] = (0, 0, 0)) -> None:
         """`skipped`: channels that the last three convolutions read besides the block below."""

@@ -1,9 +1,4 @@
-"""Networks that read grey photos through a frozen backbone: a small decoder, or one linear layer.
-
-The features of a place are the values of all maps there, read bilinearly. A linear layer and an interpolation
-whose weights add up to 1 commute: its logits are computed on the small maps and then enlarged, to the same
-numbers.
-"""
+"""Networks that read grey photos through a frozen backbone: a small decoder, or one linear layer."""
 
 from __future__ import annotations
 
@@ -35,12 +30,9 @@ class OnBackbone(nn.Module):
         CheckpointError: the backbone's weights are not to be had, or others than the layers were trained on.
     """
 
-    stride = 32
-    """Height and width of the input are multiples of this."""
-    out_stride = 4
-    """Pixels of the input, down and across, that share one place of the logits."""
-    saturation = 1.0
-    """Factor on the chroma that the probabilities mean."""
+    stride = 32  # divides height and width of the input
+    out_stride = 4  # pixels of the input, down and across, that share one place of the logits
+    saturation = 1.0  # factor on the chroma that the probabilities mean
     backbone_checksum: Tensor
 
     def __init__(self, backbone: str) -> None:
@@ -83,11 +75,8 @@ def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
 class ColourNet(OnBackbone):
     """Logits of every class at a quarter of the size of the grey photo that is read.
 
-    The backbone's deepest maps of each stride are joined from the coarsest to the finest, as in a U-Net; a
-    summary of the whole photo is added to the coarsest.
-
-    Raises:
-        ConfigError: the backbone's maps are not of the strides 4, 8, 16 and 32.
+    The backbone's deepest maps of each stride, 4, 8, 16 and 32, are joined from the coarsest to the finest,
+    as in a U-Net; a summary of the whole photo is added to the coarsest.
 
     Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511: colour by classes at a quarter of the size;
     O. Ronneberger, P. Fischer, T. Brox, arXiv:1505.04597: the decoder.
@@ -182,7 +171,11 @@ def logits_of_maps(
     bias: Float[Tensor, " K"],
     size: tuple[int, int],
 ) -> Float[Tensor, "N K H W"]:
-    """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added."""
+    """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
+
+    These are the logits of features read bilinearly at each place: a linear layer and an interpolation whose
+    weights add up to 1 commute.
+    """
     total = bias[:, None, None]
     for logits in small_logits(maps, weight):
         total = total + F.interpolate(logits, size, mode="bilinear", align_corners=False)
