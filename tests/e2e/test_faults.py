@@ -123,8 +123,8 @@ def test_a_photo_that_changes_under_way_is_one_photo(program, tmp_path, fault):
         paths[-1].unlink()
     else:
         other.replace(paths[-1])
-    told, remarks = running.communicate(timeout=120)
-    values = json.loads(told)
+    output, remarks = running.communicate(timeout=120)
+    values = json.loads(output)
     assert "Traceback" not in remarks
     if fault == "vanishes":
         assert running.returncode == 1

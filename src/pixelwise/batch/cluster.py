@@ -16,7 +16,6 @@ import socket
 import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,9 @@ import pyarrow as pa
 import torch
 
 from pixelwise.batch.job import Job
-from pixelwise.batch.sources import Item
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
-from pixelwise.errors import ConfigError, OutputError, PixelwiseError
+from pixelwise.errors import ConfigError, OutputError
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -104,7 +102,7 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a result is handed on when it is there, not with many others
     dataset = ray.data.from_arrow(left).map_batches(
-        _RayWorker,
+        Worker,
         fn_constructor_kwargs={"out": out, "job": job},
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
@@ -124,21 +122,6 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
             f"Ray could not run workers: {_last_line(error)}; on a cluster each machine needs this version "
             "of pixelwise. What was done is kept; the same command goes on"
         ) from error
-
-
-class _RayWorker:
-    """A worker as Ray Data calls it."""
-
-    def __init__(self, out: Path, job: Job) -> None:
-        self.worker = Worker(out, job)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        (index,), (item,) = batch["index"], batch["item"]
-        try:
-            result = asdict(self.worker.make(int(index), Item(**json.loads(item))))
-        except PixelwiseError as error:
-            result = {"stop": str(error)}
-        return {"result": [json.dumps(result)]}
 
 
 def _last_line(error: Exception) -> str:

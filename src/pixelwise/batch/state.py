@@ -40,7 +40,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one input."""
+    """The output of one input, or why there is none."""
 
     index: int  # in the plan, from 0
     output: str = ""  # path below the output folder; empty if it failed
@@ -119,12 +119,7 @@ class BatchState:
             yield row
 
     def write_manifest(self, job: Job) -> Path:
-        """Write a row for each input, in the order of the plan; return the file's path.
-
-        Raises:
-            DataError: not all inputs are done.
-            OutputError: it cannot be written.
-        """
+        """Write a row for each input, in the order of the plan; return the file's path."""
         path = self.out / MANIFEST
         if self.num("result IS NULL"):
             raise DataError(f"{path}: not all of the plan is done; give the same command again")

@@ -187,7 +187,7 @@ class RunConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneOptions(Checked):
-    """How a head is learned from masks."""
+    """Options of learning a head from masks."""
 
     backbone: str = "efficientnet_lite0"
     """The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101, deeplabv3_resnet50,
@@ -208,16 +208,16 @@ class FinetuneOptions(Checked):
     rebalance: float = 0.0
     """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
     policy: Policy = "last-layer"
-    """What learns: the last layer; with it the last stage of the network; or all of it. With stage and full
-    the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
+    """Parts that learn: the last layer; with it the last stage of the network; or all of it. With stage and
+    full the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
     solver: Literal["exact", "adam"] = "exact"
-    """Of the last layer: exact, or adam, the handout's loop, to compare with."""
+    """Solver of the last layer: exact, or adam, the handout's loop, to compare with."""
     epochs: int = 0
     """Passes over the photos; 0: 10 with --solver adam, at most 20 with --policy stage or full."""
     batch_size: int = 8
-    """Photos in a step, of the same."""
+    """Photos in a step."""
     learning_rate: float | None = None
-    """Of the same; if not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
+    """If not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
@@ -254,7 +254,7 @@ class FinetuneConfig(FinetuneOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColourFinetuneConfig(Checked):
-    """How a linear network is learned from colour photos."""
+    """Options of learning a linear network from colour photos."""
 
     source: str
     """Where they are: folder:PATH."""
@@ -276,13 +276,13 @@ class ColourFinetuneConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentOptions(Checked):
-    """What is written beside the masks of photos."""
+    """Options of the files written beside the masks of photos."""
 
     overlay: bool = False
     """Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours laid
     over it. A class 0 called background stays clear."""
     opacity: float = 0.5
-    """How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    """Share of the colours in an overlay: 0 only outlines, 1 no photo to be seen."""
     probabilities: bool = False
     """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
     cut_out: bool = False
@@ -312,9 +312,7 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in NET_CONFIGS:
         raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {shortened(name)}")
-    known = {f.name for f in fields(NET_CONFIGS[name])}
-    if unknown := set(values) - known:
-        raise ConfigError(
-            f"the network {name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-        )
-    return NET_CONFIGS[name](**values)
+    try:
+        return NET_CONFIGS[name](**values)
+    except TypeError as error:
+        raise ConfigError(f"settings of the network {name} do not fit: {error}") from error

@@ -28,12 +28,10 @@ from pixelwise.network.config import (
         (ColourNetConfig, {"dropout": 1.0}),
         (ColourNetConfig, {"backbone": 3}),
         (TrainConfig, {"epochs": 0}),
-        (TrainConfig, {"steps": -1}),
         (TrainConfig, {"learning_rate": float("nan")}),
         (TrainConfig, {"crop_frac": 1.5}),
         (TrainConfig, {"window": 33}),
         (TrainConfig, {"seed": -1}),
-        (TrainConfig, {"weight_decay": -0.1}),
         (FinetuneConfig, {"source": "folder:photos", "learning_rate": -1.0}),
         (FinetuneConfig, {"source": "folder:photos", "policy": "some"}),
         (FinetuneConfig, {"source": "folder:photos", "solver": "sgd"}),
@@ -57,10 +55,6 @@ def test_a_value_out_of_range_is_named(kind, values):
 )
 def test_a_run_configuration_survives_json(config):
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-def test_a_unet_of_before_skips_could_be_left_out_has_all_of_them():
-    assert net_from_dict({"name": "unet", "kernel": 3}) == UNetConfig()
 
 
 @pytest.mark.parametrize(
@@ -94,13 +88,10 @@ def test_options_of_finetune_that_would_do_nothing_are_refused(options, offendin
     ("changes", "offending"),
     [
         ({"net": {"name": "cnn", "kernel": "3"}}, "kernel"),
-        ({"net": {"name": "cnn", "convolution": "fft"}}, "fft"),
         ({"train": {"epochs": 1.5}}, "1.5"),
         ({"train": {"flip": 1}}, "flip"),
-        ({"train": {"learning_rate": "fast"}}, "fast"),
         ({"train": {"precision": "fp8"}}, "fp8"),
         ({"train": {"learning_rate": 10**400}}, "1000"),
-        ({"train": {"depth": 3}}, "depth"),
         ({"train": 3}, "configuration"),
         ({"source": None}, "None"),
         ({"size": 4}, "4"),

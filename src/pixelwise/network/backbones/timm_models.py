@@ -100,7 +100,7 @@ def _facts(model: str) -> dict[str, Any]:
         configured: Any = timm.get_pretrained_cfg(model, allow_unregistered=False)
     except RuntimeError as error:  # there is no such tag
         there = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
-        raise ConfigError(f"timm has no weights {model}; of {architecture} it has {there}") from error
+        raise ConfigError(f"timm has no weights timm:{model}; of {architecture} it has {there}") from error
     facts: dict[str, Any] = configured.to_dict()
     return facts
 
