@@ -79,7 +79,7 @@ def test_killed_at_work_it_ends_as_one_that_was_not(start, pixelwise, tmp_path):
     again = start(*command, "-o", out, "--workers", 2)
     wait_for_outputs(again, out, num_kept + 3)
     children = psutil.Process(again.pid).children(recursive=True)
-    next(one for one in children if any("Worker" in part for part in one.cmdline())).kill()
+    next(one for one in children if "(Worker)" in " ".join(one.cmdline())).kill()
     values = finish(again)
     assert values["resumed"] + len(values["written"]) == 34
     assert values["resumed"] >= num_kept - 4
