@@ -17,8 +17,7 @@ import time
 import torch
 
 from pixelwise.network.runs import DEFAULT_MODEL, open_model
-from pixelwise.training.export import session
-from pixelwise.training.onnx_graphs import colouring_graph
+from pixelwise.training.export import colouring_graph, session
 
 
 def main() -> None:

@@ -1,21 +1,4 @@
-"""What can go wrong, as a tree of exceptions; each message says what was needed, what came, what to do.
-
-    PixelwiseError
-    ├── ConfigError       an option or a combination of options that cannot work
-    ├── DataError         a data set that is missing, damaged or foreign
-    │   └── DownloadError     a download that was refused, broke off or does not match its checksum
-    ├── PhotoError        one photo that cannot be read (the rest of a batch goes on)
-    │   ├── FormatError       a file of a format that is not read here, or no photo at all
-    │   └── PhotoSizeError    a photo of more pixels than were allowed
-    ├── OutputError       a result that cannot be written
-    ├── BatchError        a batch that cannot go on here, though no photo is to blame
-    ├── CheckpointError   a model or run file that is damaged, foreign or of another version
-    ├── LabelError        a label that is neither a class nor IGNORE, a palette that is no palette
-    ├── ShapeError        an array of the wrong shape
-    ├── FrozenError       a network that was to stay frozen has changed
-    ├── DivergedError     training whose loss is no longer a number
-    ├── UnsolvedError     a head for which no proof was found that there is none better
-    └── Interrupted       stopped by the user; the state is saved where `path` says
+"""Exceptions of this package; each message says what was needed, what came, what to do.
 
 The library raises; only the command line exits.
 """
@@ -23,6 +6,8 @@ The library raises; only the command line exits.
 from __future__ import annotations
 
 from pathlib import Path
+
+_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive")
 
 
 def shortened(value: object, most: int = 60) -> str:
@@ -92,17 +77,13 @@ class UnsolvedError(PixelwiseError):
 
 
 class Interrupted(PixelwiseError):
-    """Stopped by the user; what was done is saved."""
+    """Stopped by the user; what was done is saved at `path`."""
 
     def __init__(self, message: str, path: Path) -> None:
         super().__init__(message)
         self.path = path
-        """Where the saved state lies."""
 
 
 def is_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; Python has a type for it, torch on a CPU words alone."""
+    """Return whether an error says that memory ran out: Python's own type, or torch's words on a CPU."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OF_MEMORY)
-
-
-_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, their checksums, and locks between processes."""
+"""Files that appear whole or not at all, their checksums, and folders that one process has to itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pixelwise.errors import OutputError
-
-_IN_USE = ".in use"  # locked as long as the process lives whose folder it is in
 
 
 def reason(error: OSError) -> str:
@@ -36,20 +33,12 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
     Raises:
         OutputError: the folder cannot be written or the disk is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error
-    temporary = Path(name)
+    temporary = _make_beside(path, remedy)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(
-            0
-        )  # the temporary file is its owner's alone; give it the permissions of any new file
+        umask = os.umask(0)  # the temporary file is its owner's alone; it gets a new file's permissions
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
@@ -67,20 +56,17 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose a name in it with -o")
-    with contextlib.suppress(_Tried), whole_file(path):
-        raise _Tried
+    _make_beside(path, "choose another folder with -o").unlink()
 
 
-class _Tried(Exception):
-    pass
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock that other processes wait for; it goes with the process in any case."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        yield
+def _make_beside(path: Path, remedy: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error
+    return Path(name)
 
 
 @contextlib.contextmanager
@@ -110,23 +96,6 @@ def alone_in(folder: Path) -> Iterator[bool]:
                 folder.rmdir()
 
 
-@contextlib.contextmanager
-def swept_folder(prefix: str) -> Iterator[Path]:
-    """Give a temporary folder of this process; those of the same prefix that killed ones left are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        # of another user, in use, or removed by another process just now
-        with contextlib.suppress(OSError, Timeout):
-            is_ours = os.name == "nt" or left.lstat().st_uid == os.getuid()
-            if is_ours and not left.is_symlink() and (left / _IN_USE).is_file():
-                with FileLock(left / _IN_USE, blocking=False):
-                    shutil.rmtree(left, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name,
-        FileLock(Path(name) / _IN_USE),
-    ):
-        yield Path(name)
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file of bytes, atomically, or raise an OutputError."""
     with whole_file(path) as temporary:
@@ -138,7 +107,7 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def plain_json(values: Any, indent: int | None = None) -> str:
+def to_json(values: Any, indent: int | None = None) -> str:
     """Return values as JSON that any reader takes: ASCII; null for NaN and infinities, which JSON lacks."""
     return json.dumps(_finite(values), ensure_ascii=True, allow_nan=False, indent=indent)
 

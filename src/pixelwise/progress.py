@@ -22,7 +22,7 @@ def show_progress(shown: bool) -> None:
 
 
 def progress_is_shown() -> bool:
-    """Return whether progress is turned on: for what shows a bar of its own."""
+    """Return whether progress is turned on, for code that shows a bar of its own."""
     return _shown
 
 

@@ -28,9 +28,9 @@ def start(program):
 
 
 def finish(process):
-    told, remarks = process.communicate(timeout=120)
+    output, remarks = process.communicate(timeout=120)
     assert process.returncode == 1, remarks
-    return json.loads(told)
+    return json.loads(output)
 
 
 def write_photos(folder, num):
@@ -79,7 +79,7 @@ def test_killed_at_work_it_ends_as_one_that_was_not(start, pixelwise, tmp_path):
     again = start(*command, "-o", out, "--workers", 2)
     wait_for_outputs(again, out, num_kept + 3)
     children = psutil.Process(again.pid).children(recursive=True)
-    next(one for one in children if any("_RayWorker" in part for part in one.cmdline())).kill()
+    next(one for one in children if "(Worker)" in " ".join(one.cmdline())).kill()
     values = finish(again)
     assert values["resumed"] + len(values["written"]) == 34
     assert values["resumed"] >= num_kept - 4
@@ -116,8 +116,8 @@ def test_masks_of_a_tar_with_hostile_names(start, tmp_path):
 
 def test_a_dry_run_counts_and_times(pixelwise, tmp_path):
     write_photos(tmp_path / "in", 3)
-    told = pixelwise("batch", "colourise", tmp_path / "in", "-o", tmp_path / "out", "--dry-run", "--json")
-    values = json.loads(told.stdout)
+    done = pixelwise("batch", "colourise", tmp_path / "in", "-o", tmp_path / "out", "--dry-run", "--json")
+    values = json.loads(done.stdout)
     assert values["photos"] == 3
     assert values["seconds"] > 0
     assert values["written"] == values["failed"] == []

@@ -88,12 +88,12 @@ def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "named"),
     [(["photo", "-o", "photo.pt"], "photo.onnx"), (["nothing", "-o", "x.onnx"], "flower20")],
 )
-def test_wrong_use_is_refused_and_nothing_written(arguments, told, tmp_path, pixelwise, monkeypatch):
+def test_wrong_use_is_refused_and_nothing_written(arguments, named, tmp_path, pixelwise, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = pixelwise("export", *arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert named in done.stderr
     assert not list(tmp_path.iterdir())

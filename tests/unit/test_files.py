@@ -2,9 +2,6 @@
 
 import hashlib
 import stat
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +10,7 @@ from pixelwise.errors import OutputError
 from pixelwise.files import (
     alone_in,
     checksum,
-    reason,
     require_writable,
-    swept_folder,
     whole_file,
     write_bytes,
     write_text,
@@ -61,11 +56,6 @@ def test_what_cannot_be_written_is_an_output_error(tmp_path):
         write_text(tmp_path / "file" / "a.txt", "")
 
 
-def test_a_reason_is_the_systems_or_the_errors_own():
-    assert reason(OSError(28, "No space left on device")) == "no space left on device"
-    assert reason(OSError("Broken")) == "broken"
-
-
 def test_checksums_are_those_of_hashlib(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert checksum(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
@@ -92,25 +82,3 @@ def test_a_folder_is_one_process_s_own(tmp_path):
         (folder / "a").write_text("")
     assert ours
     assert names(folder) == ["a"]
-
-
-def test_what_a_killed_process_put_aside_is_swept_and_what_a_living_one_has_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    program = (
-        "import sys, tempfile, time\nfrom pixelwise.files import swept_folder\n"
-        "tempfile.tempdir = sys.argv[1]\n"
-        "with swept_folder('aside-') as folder:\n"
-        "    (folder / 'upload').write_text('private'); print(folder, flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        left = Path(other.stdout.readline().strip())
-        (tmp_path / "aside-other").mkdir()  # no process of ours made it
-        with swept_folder("aside-") as own:
-            assert left.exists()
-        other.kill()
-        other.wait()
-    assert (left / "upload").exists()
-    with swept_folder("aside-") as own:
-        assert set(names(tmp_path)) == {"aside-other", own.name}
-    assert names(tmp_path) == ["aside-other"]

@@ -14,8 +14,8 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,9 @@ import pyarrow as pa
 import torch
 
 from pixelwise.batch.job import Job
-from pixelwise.batch.sources import Item
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
-from pixelwise.errors import ConfigError, OutputError, PixelwiseError
-from pixelwise.files import swept_folder
+from pixelwise.errors import ConfigError, OutputError
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -48,10 +46,15 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     num = workers or num_processors(job)
-    options: dict[str, Any] = {"address": address}
-    with contextlib.ExitStack() as stack:
+    with (
         # Ray prints remarks to standard output, on which --json has a line to itself.
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        contextlib.redirect_stdout(io.StringIO()),
+        # A short name: sockets in it have names of a hundred characters at most.
+        tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True) as folder,
+    ):
+        import ray
+
+        options: dict[str, Any] = {"address": address}
         if not address:
             options = {
                 "address": "local",
@@ -59,26 +62,21 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
-                # A short name: sockets in it have names of a hundred characters at most.
-                "_temp_dir": str(stack.enter_context(swept_folder("pw-ray-"))),
+                "_temp_dir": folder,
             }
-        import ray
-
         try:
             host, _, port = (address or "").rpartition(":")
             if host and port.isdecimal():  # Ray itself would wait for minutes
                 socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-            options |= {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
-            with _silent_stderr():
-                ray.init(**options)
+            ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = f"a Ray cluster at {address}" if address else "to start Ray on this machine"
             remedy = "; start one by `ray start`" if address else ""
             raise ConfigError(f"needed {where}: {_last_line(error)}{remedy}") from error
-        stack.callback(ray.shutdown)
-        if address and workers is None:
-            num = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        yield num
+        try:
+            yield num if workers or not address else max(1, int(ray.cluster_resources().get("CPU", 1)))
+        finally:
+            ray.shutdown()
 
 
 def num_processors(job: Job) -> int:
@@ -98,13 +96,13 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
     import ray.data
     from ray.exceptions import RayError
 
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # we report errors ourselves
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we report errors ourselves
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a result is handed on when it is there, not with many others
     dataset = ray.data.from_arrow(left).map_batches(
-        _RayWorker,
+        Worker,
         fn_constructor_kwargs={"out": out, "job": job},
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
@@ -126,34 +124,6 @@ def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Gen
         ) from error
 
 
-class _RayWorker:
-    """A worker as Ray Data calls it."""
-
-    def __init__(self, out: Path, job: Job) -> None:
-        self.worker = Worker(out, job)
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        (index,), (item,) = batch["index"], batch["item"]
-        try:
-            result = asdict(self.worker.make(int(index), Item(**json.loads(item))))
-        except PixelwiseError as error:
-            result = {"stop": str(error)}
-        return {"result": [json.dumps(result)]}
-
-
 def _last_line(error: Exception) -> str:
     """Return the last line of an error of Ray, which may describe a whole process."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what Ray writes past Python to standard error, where progress is."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -1,4 +1,4 @@
-"""What is done with each photo of a batch: the same for all, checked before a batch goes on."""
+"""Task, model and options of a batch: the same for all photos, checked before a batch goes on."""
 
 from __future__ import annotations
 
@@ -30,14 +30,10 @@ class Job:
     """Task, model and options of a batch."""
 
     task: Literal["colourise", "segment"]
-    model: str
-    """A shipped model's or head's name, or a path."""
-    checksum: str = ""
-    """SHA-256 of the model's or head's file; empty until it was opened."""
-    weights: str | None = None
-    """File of the backbone's weights."""
-    device: Device = "auto"
-    """Where to compute; cpu or cuda once the job was opened."""
+    model: str  # a shipped model's or head's name, or a path
+    checksum: str = ""  # SHA-256 of the model's or head's file; empty until it was opened
+    weights: str | None = None  # file of the backbone's weights
+    device: Device = "auto"  # where to compute; cpu or cuda once the job was opened
     temperature: float = 1.0
     saturation: float = 1.0
     provenance: bool = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import random
 import shutil
@@ -16,15 +15,14 @@ from pathlib import Path
 
 from pixelwise.batch.cluster import num_processors, start_ray, work
 from pixelwise.batch.job import Job
-from pixelwise.batch.sources import Item, find_items
+from pixelwise.batch.sources import find_items
 from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, make_output
-from pixelwise.errors import ConfigError, Interrupted, OutputError
+from pixelwise.errors import ConfigError, Interrupted
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
-_logger = logging.getLogger(__name__)
 _NUM_TIMED = 10  # inputs of a dry run
 
 
@@ -33,12 +31,9 @@ class BatchResult:
     """The counts of a batch that is done, and its manifest."""
 
     manifest: Path
-    num_written: int
-    """Outputs of this run."""
-    failed: tuple[Failure, ...]
-    """Inputs without an output, whenever they failed."""
-    num_resumed: int
-    """Outputs of earlier runs."""
+    num_written: int  # outputs of this run
+    num_resumed: int  # outputs of earlier runs
+    failed: tuple[Failure, ...]  # inputs without an output, whenever they failed
     seconds: float
 
 
@@ -94,8 +89,8 @@ def _plan(state: BatchState, job: Job, sources: Sequence[str]) -> None:
         announce("planning: finding the photos")
         state.write_plan(job, sources, find_items(sources, state.out))
         return
-    given = asdict(job) | {"sources": list(sources)}
-    for name, before in (asdict(planned[0]) | {"sources": list(planned[1])}).items():
+    given = asdict(job) | {"sources": tuple(sources)}
+    for name, before in (asdict(planned[0]) | {"sources": planned[1]}).items():
         if given[name] != before:
             raise ConfigError(
                 f"{state.out} is of a batch whose {name.replace('_', ' ')} is {before}, got {given[name]}; "
@@ -113,25 +108,20 @@ def _work(
 ) -> None:
     """Have done what is left, and record it."""
     num, num_left = state.num(), state.num(condition)
-    left = list(state.left(condition))
     try:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)  # of a run that was killed
         for folder in (ATTEMPTS, STAGING):
             (state.out / folder).mkdir(parents=True)
         with (
             start_ray(job, workers, address) as num_workers,
-            contextlib.closing(work(job, state.out, left, num_workers)) as results,
+            contextlib.closing(work(job, state.out, state.left(condition), num_workers)) as results,
         ):
-            first = list(islice(results, 1))  # by then the workers are up, and their pace can be told
+            first = list(islice(results, 1))  # by then the workers are up: the pace is measured from here
             with progress(job.task, num, num - num_left) as advance:
                 for result in chain(first, results):
                     state.add(result)
-                    if result.attempts > 1:
-                        _logger.warning("a worker was lost; another went on with what it had begun")
                     on_result(result)
                     advance(1, "")
-    except OSError as error:
-        raise OutputError(f"cannot write into {state.out}: {error.strerror or error}") from error
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None
@@ -143,12 +133,9 @@ class Estimate:
     """The number of inputs of a batch, and how long it will take."""
 
     num: int
-    failed: tuple[Failure, ...]
-    """Those of the inputs timed that would fail."""
-    seconds_each: float
-    """Of one worker for one input; loading the network is left out."""
-    seconds: float
-    """Of all workers for all inputs."""
+    failed: tuple[Failure, ...]  # those of the inputs timed that would fail
+    seconds_each: float  # of one worker for one input; loading the network is left out
+    seconds: float  # of all workers for all inputs
 
 
 def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int | None = None) -> Estimate:
@@ -158,12 +145,8 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
         ConfigError, DataError, CheckpointError: as `run_batch`.
     """
     job, process = job.open()
-    rng, drawn, num = random.Random(0), list[Item](), 0
-    for num, item in enumerate(find_items(sources, out.absolute()), 1):
-        if num <= _NUM_TIMED:
-            drawn.append(item)
-        elif (place := rng.randrange(num)) < _NUM_TIMED:
-            drawn[place] = item
+    items = list(find_items(sources, out.absolute()))
+    drawn = random.Random(0).sample(items, min(_NUM_TIMED, len(items)))
     failed = []
     start_s = time.perf_counter()
     with ONE_THREAD, progress("timing", len(drawn)) as advance:
@@ -175,5 +158,5 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
                     failed.append(Failure.of(Path(item.name), error))
             advance(1, item.name)
     seconds_each = (time.perf_counter() - start_s) / len(drawn)
-    seconds = num * seconds_each / (workers or num_processors(job))
-    return Estimate(num=num, failed=tuple(failed), seconds_each=seconds_each, seconds=seconds)
+    seconds = len(items) * seconds_each / (workers or num_processors(job))
+    return Estimate(num=len(items), failed=tuple(failed), seconds_each=seconds_each, seconds=seconds)

@@ -31,19 +31,13 @@ _open_zip = functools.lru_cache(maxsize=1)(zipfile.ZipFile)
 class Item:
     """One input of a batch."""
 
-    name: str
-    """Its name in messages and in the manifest: a path, or ARCHIVE/MEMBER."""
-    path: str
-    """Absolute path of the photo, or of the archive that holds it."""
-    target: str
-    """Path of its output below the output folder, without the suffix."""
-    position: int = -1
-    """Offset of the member's bytes in a tar, its number in a zip; -1 if the photo is a file of its own."""
+    name: str  # in messages and in the manifest: a path, or ARCHIVE/MEMBER
+    path: str  # absolute, of the photo, or of the archive that holds it
+    target: str  # path of its output below the output folder, without the suffix
+    position: int = -1  # offset of the member's bytes in a tar, its number in a zip; -1: a file of its own
     size: int = 0
-    mtime_ns: int = 0
-    """When the archive was last changed."""
-    refused: str = ""
-    """Why the input is set aside; empty for all others."""
+    mtime_ns: int = 0  # when the archive was last changed
+    refused: str = ""  # why the input is set aside; empty for all others
 
 
 def find_items(sources: Sequence[str], out: Path) -> Iterator[Item]:
@@ -69,7 +63,7 @@ def find_items(sources: Sequence[str], out: Path) -> Iterator[Item]:
 
 
 def _expand(source: str, out: Path) -> Iterator[Item]:
-    """Yield the inputs of one source, whose targets are only wishes yet."""
+    """Yield the inputs of one source, whose targets need not be unique yet."""
     if is_folder(source):
         closed: list[Failure] = []
         for found in walk_files(Path(source), True, out, closed):

@@ -10,7 +10,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ import pyarrow.parquet as pq
 from pixelwise.batch.job import Job
 from pixelwise.batch.sources import Item
 from pixelwise.errors import ConfigError, DataError, OutputError
-from pixelwise.files import plain_json, whole_file
+from pixelwise.files import reason, to_json, whole_file
 
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
-_MOST_TABLES = _ROWS_AT_ONCE = 4096
+_MOST_TABLES = 4096
 _SETUP = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -41,21 +40,16 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one input."""
+    """The output of one input, or why there is none."""
 
-    index: int
-    """In the plan, from 0."""
-    output: str = ""
-    """Path below the output folder; empty if it failed."""
-    checksum: str = ""
-    """SHA-256 of the output."""
+    index: int  # in the plan, from 0
+    output: str = ""  # path below the output folder; empty if it failed
+    checksum: str = ""  # SHA-256 of the output
     num_bytes: int = 0
     megapixels: float = 0.0
     seconds: float = 0.0
-    error: str = ""
-    """Why there is no output; empty if there is."""
-    attempts: int = 1
-    """One more than workers died over it."""
+    error: str = ""  # why there is no output; empty if there is
+    attempts: int = 1  # one more than workers died over it
 
 
 class BatchState:
@@ -72,10 +66,10 @@ class BatchState:
 
     def write_plan(self, job: Job, sources: Sequence[str], items: Iterable[Item]) -> None:
         """Fix job, sources and inputs: all of them or, if something fails, none."""
-        rows = ((index, plain_json(asdict(item))) for index, item in enumerate(items))
+        rows = ((index, to_json(asdict(item))) for index, item in enumerate(items))
         with self._database:
             self._database.executemany("INSERT INTO input (number, item) VALUES (?, ?)", rows)
-            plan = plain_json(asdict(job)), plain_json(sources)
+            plan = to_json(asdict(job)), to_json(sources)
             self._database.execute("INSERT INTO plan VALUES (?, ?)", plan)
 
     def add(self, result: Result) -> None:
@@ -83,7 +77,7 @@ class BatchState:
         with self._database:
             self._database.execute(
                 "UPDATE input SET result = ?, failed = ? WHERE number = ?",
-                (plain_json(asdict(result)), bool(result.error), result.index),
+                (to_json(asdict(result)), bool(result.error), result.index),
             )
 
     def forget_missing(self) -> None:
@@ -104,13 +98,15 @@ class BatchState:
         """Count the inputs: those `failed`, `NOT failed`, not done (`result IS NULL`), or all."""
         return int(self._database.execute(f"SELECT count(*) FROM input WHERE {condition}").fetchone()[0])
 
-    def left(self, condition: str) -> Iterator[pa.Table]:
-        """Yield number and item, as JSON, of the inputs of a condition, in as many tables as Ray likes."""
+    def left(self, condition: str) -> list[pa.Table]:
+        """Return number and item, as JSON, of the inputs of a condition, in as many tables as Ray likes."""
         num_rows = -(-self.num(condition) // _MOST_TABLES)
         rows = self._database.execute(f"SELECT number, item FROM input WHERE {condition}")
+        tables = []
         while some := rows.fetchmany(num_rows):
             numbers, items = zip(*some, strict=True)
-            yield pa.table({"index": numbers, "item": items})
+            tables.append(pa.table({"index": numbers, "item": items}))
+        return tables
 
     def rows(self, job: Job, condition: str = "TRUE") -> Iterator[dict[str, Any]]:
         """Yield the manifest's rows of the inputs of a condition, in the order of the plan."""
@@ -123,19 +119,12 @@ class BatchState:
             yield row
 
     def write_manifest(self, job: Job) -> Path:
-        """Write a row for each input, in the order of the plan; return the file's path.
-
-        Raises:
-            DataError: not all inputs are done.
-            OutputError: it cannot be written.
-        """
+        """Write a row for each input, in the order of the plan; return the file's path."""
         path = self.out / MANIFEST
         if self.num("result IS NULL"):
             raise DataError(f"{path}: not all of the plan is done; give the same command again")
-        with whole_file(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
-            rows = self.rows(job)
-            while some := list(islice(rows, _ROWS_AT_ONCE)):
-                writer.write_table(pa.Table.from_pylist(some, _SCHEMA))
+        with whole_file(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(list(self.rows(job)), _SCHEMA), temporary)
         return path
 
 
@@ -151,26 +140,21 @@ def open_state(out: Path) -> Iterator[BatchState]:
     path = out / STATE
     try:
         if not path.exists():
-            _require_empty(out)
+            out.mkdir(parents=True, exist_ok=True)
+            if others := sorted(entry.name for entry in out.iterdir() if entry.name != SCRATCH):
+                raise ConfigError(
+                    f"needed an empty folder for a new batch, got {out} with {others[0]}; choose another -o"
+                )
         with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
             database.executescript(_SETUP)
             yield BatchState(out, database)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {out}: {reason(error)}; choose another folder with -o"
+        ) from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o") from None
         raise OutputError(f"cannot write {path}: {error}. What was done is kept") from error
     except sqlite3.DatabaseError as error:
         raise DataError(f"{path}: is damaged ({error}); begin anew with another -o") from error
-
-
-def _require_empty(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        there = next((entry.name for entry in out.iterdir() if entry.name != SCRATCH), None)
-    except OSError as error:
-        raise OutputError(f"cannot write into {out}: {error}; choose another folder with -o") from error
-    if there:
-        raise ConfigError(
-            f"needed an empty folder for the outputs of a new batch, got {out} with {there} in it; "
-            "choose another -o"
-        )

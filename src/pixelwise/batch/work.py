@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +24,6 @@ from pixelwise.photos.outputs import OutputPaths, PhotoResult
 ATTEMPTS, STAGING = f"{SCRATCH}/attempts", f"{SCRATCH}/staging"
 _MOST_ATTEMPTS = 3  # at an input whose worker died
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
-"""Errors that no photo is to blame for."""
 _LEAST_FREE_BYTES = 2**27  # with less on the disk, writing failed for want of it, whatever a library says
 
 
@@ -33,6 +34,15 @@ class Worker:
         self.out = out
         self.job = job
         self._process: Process | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Make one output, as Ray Data calls it; return its result as JSON, or why no worker can go on."""
+        (index,), (item,) = batch["index"], batch["item"]
+        try:
+            result = asdict(self.make(int(index), Item(**json.loads(item))))
+        except PixelwiseError as error:
+            result = {"stop": str(error)}
+        return {"result": [json.dumps(result)]}
 
     def make(self, index: int, item: Item) -> Result:
         """Make the output of one input, or set it aside after three workers died over it.
@@ -83,12 +93,7 @@ class Worker:
 
 
 def make_output(item: Item, process: Process, folder: Path) -> PhotoResult:
-    """Make the output of one input in a folder of its own, below `output`.
-
-    Raises:
-        PhotoError: the photo cannot be read, or was refused.
-        OutputError: the output cannot be written.
-    """
+    """Make the output of one input in a folder of its own, or raise a PhotoError or OutputError."""
     if item.refused:
         raise PhotoError(item.refused)
     targets = OutputPaths(folder / "output", [], single_file=False)

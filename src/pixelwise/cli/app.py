@@ -30,7 +30,7 @@ from cyclopts import (
 from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
 from pixelwise.errors import Interrupted, PixelwiseError
-from pixelwise.files import plain_json
+from pixelwise.files import to_json
 from pixelwise.progress import show_progress
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -135,7 +135,7 @@ def _finish(result: Any, common: Common) -> int:
     if not isinstance(result, Outcome) or not _IS_RANK_0:
         return DONE
     if common.json:
-        print(plain_json(result.values))
+        print(to_json(result.values))
     elif result.message:
         print(result.message)
     return SOME_FAILED if result.num_failed else DONE

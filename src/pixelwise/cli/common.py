@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from pixelwise.network.config import Device, require_seed
+from pixelwise.network.config import Checked, Device
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Checked):
     """Options that every verb takes."""
 
     json: bool = False
@@ -25,9 +25,6 @@ class Common:
     """Decides everything random."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
-
-    def __post_init__(self) -> None:
-        require_seed(self.seed)
 
 
 DataDir = Annotated[

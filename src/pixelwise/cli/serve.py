@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, say
 from pixelwise.cli.photos import MaxMegapixels
-from pixelwise.files import plain_json
+from pixelwise.files import to_json
 
 _TOKEN = "PIXELWISE_TOKEN"
 
@@ -66,7 +66,7 @@ def serve(
     def tell(url: str) -> None:
         say(f"serving on {url}; Ctrl-C stops", quiet=common.quiet)
         if common.json:
-            print(plain_json({"url": url}), flush=True)
+            print(to_json({"url": url}), flush=True)
 
     given = {} if workers is None else {"workers": workers}
     limits = Limits(

@@ -77,8 +77,7 @@ show(draw_strips(compare(palette, some, torch.zeros(10, palette.num_classes, 32,
 from pixelwise.lab.layers import draw_activations, draw_network, find_blocks
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.network.models.conv import MyConv2d, UnfoldedConvolution
-from pixelwise.network.models.handout import CNN, UNet
+from pixelwise.network.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
 
 convolution = MyConv2d(1, 8, kernel=3)
 with torch.no_grad():

@@ -24,7 +24,7 @@ from pixelwise.lab.pixels import EDGES_FRAC, appearance, by_colour, by_edges, co
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import Row, open_model, read_metrics, read_samples
+from pixelwise.network.runs import EpochMetrics, open_model, read_metrics, read_samples
 from pixelwise.report.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import compare
 
@@ -151,7 +151,7 @@ def answer_b3(setting: Setting) -> Answer:
     return Answer(values, figures)
 
 
-def _gain_by_seed(rows: dict[str, list[list[Row]]], key: str, sign: int) -> dict[str, Any]:
+def _gain_by_seed(rows: dict[str, list[list[EpochMetrics]]], key: str, sign: int) -> dict[str, Any]:
     """Return each seed's own gain of the U-Net at the end of training, and their mean with its interval."""
     pairs = zip(rows["U-Net"], rows["CNN"], strict=True)
     gains = [sign * (unet[-1][key] - cnn[-1][key]) for unet, cnn in pairs]
@@ -168,11 +168,11 @@ def _trained_as_in_handout(setting: Setting) -> Path | dict[str, Any]:
         return {"diverged": True, "learning_rate": _HANDOUT_RATE, "why": str(error)}
 
 
-def _train_ablated(setting: Setting) -> dict[str, list[list[Row]]]:
+def _train_ablated(setting: Setting) -> dict[str, list[list[EpochMetrics]]]:
     """Return rows of shorter runs: the U-Net without each of its skips, and a CNN with as many weights."""
     nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", unet_without(skip)) for skip in SKIPS}
     nets[LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
-    rows: dict[str, list[list[Row]]] = {}
+    rows: dict[str, list[list[EpochMetrics]]] = {}
     for title, (name, net) in nets.items():
         for seed in _seeds(setting)[: 1 if setting.quick else None]:
             config = comparison_config(setting, "unet", seed)
@@ -192,7 +192,7 @@ def compare_pictures(runs: dict[str, Path]) -> list[Strip]:
     return strips
 
 
-def _draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
+def _draw_runs(runs: Mapping[str, Sequence[Sequence[EpochMetrics]]]) -> Drawing:
     """Draw validation loss and accuracy by epoch: means over seeds, bands from least to most."""
     with styled(ON_LIGHT):
         figure = new_figure(10, 3.8)
@@ -210,7 +210,7 @@ def _draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
     return Drawing(figure, ON_LIGHT)
 
 
-def _draw_band(axes: Axes, seeds: Sequence[Sequence[Row]], key: str, name: str) -> None:
+def _draw_band(axes: Axes, seeds: Sequence[Sequence[EpochMetrics]], key: str, name: str) -> None:
     epochs = [row["epoch"] for row in seeds[0]]
     values = np.array([[row[key] for row in rows] for rows in seeds])
     colour, line = (_COLOURS[name], "-") if name in _COLOURS else (_OTHER_COLOUR, "--")

@@ -13,8 +13,7 @@ from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.layers import describe_layer, draw_network, find_blocks
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
 from pixelwise.network.models import build
-from pixelwise.network.models.conv import MyConv2d
-from pixelwise.network.models.handout import UNet
+from pixelwise.network.models.handout import MyConv2d, UNet
 
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Skip connections of the U-Net, by the size of their maps: source and reader."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from pixelwise.network.runs import Row, read_checkpoint, read_metrics
+from pixelwise.network.runs import EpochMetrics, read_checkpoint, read_metrics
 
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 
@@ -52,7 +52,7 @@ def training(runs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def compare_variants(rows: dict[str, list[list[Row]]], reference: str) -> list[dict[str, Any]]:
+def compare_variants(rows: dict[str, list[list[EpochMetrics]]], reference: str) -> list[dict[str, Any]]:
     """Return the scores of variants after equally many epochs, averaged over the last of them, best first.
 
     `rows` has the rows of each seed by the variant's name; `behind` is by how many points a variant is less

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.network.models import HandoutNetwork
-from pixelwise.network.models.conv import MyConv2d
-from pixelwise.network.models.handout import UNet
+from pixelwise.network.models.handout import MyConv2d, UNet
 
 NO_EPSILON = 1e-30
 """Stands for 0, which torch refuses."""

@@ -17,7 +17,7 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented, not exported
 
 from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, PixelwiseError
-from pixelwise.files import plain_json, write_text
+from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 from pixelwise.lab.notebook import NOTEBOOK, write_notebook
 from pixelwise.lab.writeup import ANSWERS, WRITEUP, write_writeup
@@ -212,7 +212,7 @@ def _answer(setting: Setting, name: str) -> _Kept:
     made_by = setting.made_by(QUESTIONS[name].source)
     kept = _Kept(answer.values, list(answer.figures), time.perf_counter() - start_s, made_by)
     path = _answer_path(setting, name)
-    write_text(path, plain_json(asdict(kept), indent=1) + "\n")
+    write_text(path, to_json(asdict(kept), indent=1) + "\n")
     return _read(path) or kept  # NaN is null from here on
 
 
@@ -234,7 +234,7 @@ def _write_answers(setting: Setting, kept: dict[str, _Kept], reasons: dict[str, 
         "machine": {"processor": processor_name(), "threads": torch.get_num_threads()},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
     }
-    write_text(setting.out / ANSWERS, plain_json(_values(kept) | {"about": about}, indent=1) + "\n")
+    write_text(setting.out / ANSWERS, to_json(_values(kept) | {"about": about}, indent=1) + "\n")
 
 
 def _command(setting: Setting) -> str:

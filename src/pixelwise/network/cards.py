@@ -15,7 +15,6 @@ from pixelwise.files import checksum
 
 SHIPPED = Path(__file__).parent / "weights"
 SHIPPED_HEADS = SHIPPED / "heads"
-_FENCE = "---"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +22,13 @@ class Card:
     """The facts about a shipped model."""
 
     purpose: str
-    """Its use, in a few words."""
-    source: str
-    """The data it was trained on, and whose they are."""
+    source: str  # the data it was trained on, and whose they are
     licence: str
-    """The licence of its weights."""
-    command: str
-    """The command that trained it."""
-    error: str
-    """Error of its colours on photographs, in which unit, and that of grey."""
-    score: str
-    """Its score where it was trained, in which unit, and that of a baseline without a network."""
+    command: str  # that trained it
+    error: str  # of its colours on photographs, in which unit, and that of grey
+    score: str  # where it was trained, in which unit, and that of a baseline without a network
     limits: str
-    """Known limits, in plain words."""
-    checksum: str
-    """SHA-256 of the weights' file."""
+    checksum: str  # SHA-256 of the weights' file
 
 
 def shipped_models() -> list[str]:
@@ -67,19 +58,16 @@ def read_card(name: str) -> Card:
         CheckpointError: there is no card, or a line that it needs is missing.
     """
     path = card_path(name)
+    needed = [field.name for field in fields(Card)]
     try:
-        opening, _, rest = path.read_text().partition(f"{_FENCE}\n")
+        _, facts, _ = path.read_text().split("---\n", 2)
+        return Card(**dict(line.split(": ", 1) for line in facts.splitlines()))
     except OSError as error:
         raise CheckpointError(f"the model {name} has no card at {path}; install pixelwise again") from error
-    facts, fence, _ = rest.partition(f"\n{_FENCE}\n")
-    found = dict(line.split(": ", 1) for line in facts.splitlines() if ": " in line)
-    needed = [field.name for field in fields(Card)]
-    if opening or not fence or set(found) != set(needed):
+    except (ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path} needs to open with one line each of {', '.join(needed)} between two lines {_FENCE}; "
-            f"it has {', '.join(found) or 'none'}"
-        )
-    return Card(**found)
+            f"{path} needs to open with one line each of {', '.join(needed)} between two lines --- ({error})"
+        ) from error
 
 
 def check_weights(name: str) -> str:

@@ -2,20 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
+from numbers import Integral
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, shortened
 
 LEARNED = "learned"  # the name of a palette that a run learns from its own pictures
 Precision = Literal["auto", "fp32", "bf16"]
-_RETIRED = {"accumulate", "shared_norm", "window_from"}  # of TrainConfig: older runs have them
 Device = Literal["auto", "cpu", "cuda"]
 Policy = Literal["last-layer", "stage", "full"]
+_RETIRED = {"accumulate", "shared_norm", "window_from"}  # of TrainConfig: older runs have them
+_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "num_filters num_colours num_in_channels width batch_size epochs": ("at least 1", lambda v: 1 <= v < inf),
+    "steps weight_decay shots looks": ("at least 0", lambda v: 0 <= v < inf),
+    "learning_rate muon_rate softness ridge max_megapixels": ("above 0", lambda v: 0 < v < inf),
+    "warmup_frac crop_frac momentum rebalance film opacity": ("from 0 to 1", lambda v: 0 <= v <= 1),
+    "scale shift": ("finite", lambda v: -inf < v < inf),
+    "dropout": ("at least 0 and below 1", lambda v: 0 <= v < 1),
+    "saturation": ("above 0 and below 10", lambda v: 0 < v < 10),
+    "kernel": ("odd and positive", lambda v: v % 2 == 1 and v > 0),
+    "window": ("a multiple of 32", lambda v: v >= 0 and v % 32 == 0),
+    "size": ("from 8 to 1024", lambda v: 8 <= v <= 1024),
+    "sizes": ("from 16 to 4096", lambda v: all(16 <= one <= 4096 for one in v)),
+    "seed": ("from 0 to 2^32 - 1", lambda v: 0 <= v < 2**32),  # some generators take no larger one
+    # of one class, where others differ
+    "FinetuneOptions.epochs FinetuneConfig.epochs": ("at least 0", lambda v: v >= 0),
+    "ColourFinetuneConfig.size": ("from 32 to 1024", lambda v: 32 <= v <= 1024),
+    "ColourFinetuneConfig.num_colours": ("from 0 to 255", lambda v: 0 <= v <= 255),
+}
+_NEEDED = {name: rule for names, rule in _RANGES.items() for name in names.split()}
+
+
+class Checked:
+    """A dataclass whose values are checked: to be of their fields' kinds, and in range.
+
+    Raises:
+        ConfigError: one is not.
+    """
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self))
+        for one in fields(self):  # type: ignore[arg-type] # each subclass is a dataclass
+            name, value = one.name, getattr(self, one.name)
+            if value is None and one.default is None:
+                continue
+            _require_kind(name, value, kinds[name])
+            rule = _NEEDED.get(f"{type(self).__name__}.{name}") or _NEEDED.get(name)
+            if rule and not rule[1](value):
+                raise _unfit(name, rule[0], value)
+
+
+def _require_kind(name: str, value: Any, kind: Any) -> None:
+    """Refuse a value of another kind than its field's, such as text for a number; files hold anything."""
+    is_whole = type(value) is not bool and isinstance(value, Integral) and -(2**63) <= int(value) < 2**63
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        is_good, needed = any(value == one for one in choices), "one of " + ", ".join(choices)
+    elif kind in (float, float | None):
+        is_good, needed = isinstance(value, float) or is_whole, "a number"
+    elif kind is int:
+        is_good, needed = is_whole, "a whole number"
+    elif kind is bool:
+        is_good, needed = type(value) is bool, "yes or no"
+    else:
+        is_good, needed = kind is not str or type(value) is str, "text"
+    if not is_good:
+        raise _unfit(name, needed, value)
+
+
+def _unfit(name: str, needed: str, value: object) -> ConfigError:
+    return ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {shortened(value, 200)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CNNConfig:
+class CNNConfig(Checked):
     """The handout's CNN: down to a quarter of the size and up again."""
 
     kernel: int = 3  # side of every convolution's window in pixels; odd
@@ -25,11 +90,6 @@ class CNNConfig:
     convolution: Literal["torch", "unfold"] = "torch"  # torch's kernel, or the written-out product
     scale: float = 1.0  # pixels x are read as scale x + shift: the a of question A4
     shift: float = 0.0  # the b of the same question
-
-    def __post_init__(self) -> None:
-        _require_kinds(self)
-        _require(self.kernel % 2 == 1 and self.kernel > 0, "kernel", self.kernel, "odd and positive")
-        _require_ranges(self, at_least_1="num_filters num_colours num_in_channels", finite="scale shift")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +102,7 @@ class UNetConfig(CNNConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ColourNetConfig:
+class ColourNetConfig(Checked):
     """A frozen backbone and a light decoder, for photographs."""
 
     num_colours: int = 64  # classes per pixel
@@ -52,24 +112,14 @@ class ColourNetConfig:
     dropout: float = 0.2  # fraction of the finest maps that training leaves out, drawn for each photo
     saturation: float = 1.15  # factor on the chroma, which as a mean of possible colours is dull
 
-    def __post_init__(self) -> None:
-        _require_kinds(self)
-        _require_ranges(self, at_least_1="num_colours width")
-        _require(0 < self.saturation < 10, "saturation", self.saturation, "above 0 and below 10")
-        _require(0 <= self.dropout < 1, "dropout", self.dropout, "at least 0 and below 1")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LinearNetConfig:
+class LinearNetConfig(Checked):
     """A frozen backbone and one linear layer, solved exactly: a colouriser from a few photos."""
 
     num_colours: int  # classes per pixel
     num_in_channels: ClassVar[int] = 1  # channels of the input: grey
     backbone: str = "efficientnet_lite0"  # the frozen network
-
-    def __post_init__(self) -> None:
-        _require_kinds(self)
-        _require_ranges(self, at_least_1="num_colours")
 
 
 HandoutConfig = CNNConfig | UNetConfig
@@ -77,7 +127,7 @@ NetConfig = HandoutConfig | ColourNetConfig | LinearNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Options of training."""
 
     epochs: int = 25  # passes over the training images
@@ -100,21 +150,9 @@ class TrainConfig:
     precision: Precision = "auto"  # of convolutions; auto takes bf16 where that is measured to be faster
     seed: int = 0  # decides the initial weights, the order of batches and the flips
 
-    def __post_init__(self) -> None:
-        _require_kinds(self)
-        _require(self.window >= 0 and self.window % 32 == 0, "window", self.window, "a multiple of 32")
-        _require_ranges(
-            self,
-            at_least_0="steps weight_decay",
-            at_least_1="epochs batch_size",
-            above_0="learning_rate muon_rate softness",
-            fractions="warmup_frac crop_frac momentum rebalance film",
-        )
-        require_seed(self.seed)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunConfig:
+class RunConfig(Checked):
     """A whole run: network, data, label space, training."""
 
     net: NetConfig
@@ -122,11 +160,6 @@ class RunConfig:
     palette: str = "handout24"  # name, path, or `learned` from the pictures of the run
     size: int = 64  # side in pixels of the squares that the photos of a folder are cut to
     train: TrainConfig = field(default_factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("source", "palette"):
-            _require(isinstance(getattr(self, name), str), name, getattr(self, name), "text")
-        _require(_is_whole(self.size) and 8 <= self.size <= 1024, "size", self.size, "from 8 to 1024")
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values, for run.json; `from_dict` reads them."""
@@ -147,12 +180,14 @@ class RunConfig:
             others = {name: nested[name] for name in ("source", "palette", "size")}
             return RunConfig(net=net, train=TrainConfig(**train), **others)
         except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"needed a run's configuration, got {_short(nested)} ({error!r})") from error
+            raise ConfigError(
+                f"needed a run's configuration, got {shortened(nested, 200)} ({error!r})"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinetuneOptions:
-    """How a head is learned from masks."""
+class FinetuneOptions(Checked):
+    """Options of learning a head from masks."""
 
     backbone: str = "efficientnet_lite0"
     """The frozen network: efficientnet_lite0 (inside the package), deeplabv3_resnet101, deeplabv3_resnet50,
@@ -173,28 +208,19 @@ class FinetuneOptions:
     rebalance: float = 0.0
     """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
     policy: Policy = "last-layer"
-    """What learns: the last layer; with it the last stage of the network; or all of it. With stage and full
-    the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
+    """Parts that learn: the last layer; with it the last stage of the network; or all of it. With stage and
+    full the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
     solver: Literal["exact", "adam"] = "exact"
-    """Of the last layer: exact, or adam, the handout's loop, to compare with."""
+    """Solver of the last layer: exact, or adam, the handout's loop, to compare with."""
     epochs: int = 0
     """Passes over the photos; 0: 10 with --solver adam, at most 20 with --policy stage or full."""
     batch_size: int = 8
-    """Photos in a step, of the same."""
+    """Photos in a step."""
     learning_rate: float | None = None
-    """Of the same; if not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
+    """If not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
 
     def __post_init__(self) -> None:
-        for name in ("shots", "looks", "epochs"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        _require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")
-        for name in ("learning_rate", "ridge"):
-            value = getattr(self, name)
-            _require(value is None or 0 < value < float("inf"), name, value, "above 0")
-        _require(all(16 <= size <= 2**12 for size in self.sizes), "sizes", self.sizes, "from 16 to 4096")
-        _require(0 <= self.rebalance <= 1, "rebalance", self.rebalance, "between 0 and 1")
-        _require(self.policy in get_args(Policy), "policy", self.policy, "last-layer, stage or full")
-        _require(self.solver in ("exact", "adam"), "solver", self.solver, "exact or adam")
+        Checked.__post_init__(self)
         if self.policy != "last-layer" and self.solver != "exact":
             raise ConfigError(
                 f"solver {self.solver} learns the last layer alone, got policy {self.policy}; leave one out"
@@ -225,14 +251,10 @@ class FinetuneConfig(FinetuneOptions):
     seed: int = 0
     """Decides which photos are drawn; with epochs, also their order and how they are varied."""
 
-    def __post_init__(self) -> None:
-        FinetuneOptions.__post_init__(self)
-        require_seed(self.seed)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ColourFinetuneConfig:
-    """How a linear network is learned from colour photos."""
+class ColourFinetuneConfig(Checked):
+    """Options of learning a linear network from colour photos."""
 
     source: str
     """Where they are: folder:PATH."""
@@ -251,34 +273,22 @@ class ColourFinetuneConfig:
     seed: int = 0
     """Decides which photos are drawn, and where the palette's search begins."""
 
-    def __post_init__(self) -> None:
-        for name in ("shots", "looks"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        _require(32 <= self.size <= 1024, "sizes", self.size, "from 32 to 1024")
-        _require(0 <= self.num_colours <= 255, "num_colours", self.num_colours, "from 1 to 255")
-        _require(self.ridge is None or 0 < self.ridge < float("inf"), "ridge", self.ridge, "above 0")
-        require_seed(self.seed)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SegmentOptions:
-    """What is written beside the masks of photos."""
+class SegmentOptions(Checked):
+    """Options of the files written beside the masks of photos."""
 
     overlay: bool = False
     """Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours laid
     over it. A class 0 called background stays clear."""
     opacity: float = 0.5
-    """How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen."""
+    """Share of the colours in an overlay: 0 only outlines, 1 no photo to be seen."""
     probabilities: bool = False
     """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
     cut_out: bool = False
     """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
     max_megapixels: float = 500.0
     """Refuse larger photos."""
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.opacity <= 1, "opacity", self.opacity, "from 0 to 1")  # NaN is not, either
-        _require(self.max_megapixels > 0, "max_megapixels", self.max_megapixels, "above 0")
 
 
 HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
@@ -297,75 +307,12 @@ def net_from_dict(values: dict[str, Any]) -> NetConfig:
         ConfigError: the name is no network of ours, or a value does not fit.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"needed a network's name and settings, got {_short(values)}")
+        raise ConfigError(f"needed a network's name and settings, got {shortened(values, 200)}")
     values = dict(values)
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in NET_CONFIGS:
-        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {_short(repr(name))}")
-    known = {f.name for f in fields(NET_CONFIGS[name])}
-    if unknown := set(values) - known:
-        raise ConfigError(
-            f"the network {name} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-        )
-    return NET_CONFIGS[name](**values)
-
-
-def require_seed(seed: int) -> None:
-    """Refuse a seed below 0 or of more than 32 bits, which some generators do not take.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    _require(0 <= seed < 2**32, "seed", seed, "between 0 and 2^32 - 1")
-
-
-def _require_kinds(config: NetConfig | TrainConfig) -> None:
-    """Refuse values of another kind than their fields', such as text for a number; files hold anything."""
-    kinds = get_type_hints(type(config))
-    for name in (one.name for one in fields(config)):
-        kind, value = kinds[name], getattr(config, name)
-        if get_origin(kind) is Literal:
-            choices = get_args(kind)
-            _require(any(value == one for one in choices), name, value, "one of " + ", ".join(choices))
-        elif kind is float:
-            _require(type(value) is float or _is_whole(value), name, value, "a number")
-        elif kind is int:
-            _require(_is_whole(value), name, value, "a whole number")
-        else:
-            _require(type(value) is kind, name, value, "text" if kind is str else "yes or no")
-
-
-def _require_ranges(
-    config: object,
-    at_least_0: str = "",
-    at_least_1: str = "",
-    above_0: str = "",
-    fractions: str = "",
-    finite: str = "",
-) -> None:
-    """Refuse values of the named fields that are out of range; None is in any."""
-    infinity = float("inf")
-    for names, needed, in_range in (
-        (at_least_0, "at least 0", lambda value: 0 <= value < infinity),
-        (at_least_1, "at least 1", lambda value: 1 <= value < infinity),
-        (above_0, "above 0", lambda value: 0 < value < infinity),
-        (fractions, "between 0 and 1", lambda value: 0 <= value <= 1),
-        (finite, "finite", lambda value: abs(value) < infinity),
-    ):
-        for name in names.split():
-            value = getattr(config, name)
-            _require(value is None or in_range(value), name, value, needed)
-
-
-def _is_whole(value: object) -> bool:
-    return type(value) is int and -(2**63) <= value < 2**63
-
-
-def _require(good: bool, name: str, value: object, needed: str) -> None:
-    if not good:
-        raise ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {_short(value)}")
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."
+        raise ConfigError(f"needed one of the networks {', '.join(NET_CONFIGS)}, got {shortened(name)}")
+    try:
+        return NET_CONFIGS[name](**values)
+    except TypeError as error:
+        raise ConfigError(f"settings of the network {name} do not fit: {error}") from error

@@ -44,11 +44,11 @@ def choose_precision(precision: Precision, device: torch.device) -> tuple[Precis
     return choice, f"{choice}: {reason}"
 
 
-def _convolution_s(dtype: torch.dtype, device: torch.device, repeats: int = 5) -> float:
+def _convolution_s(dtype: torch.dtype, device: torch.device) -> float:
     x = torch.ones(16, 64, 16, 16, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype, device=device)
     times_s = []
-    for _ in range(repeats + 1):
+    for _ in range(6):
         start = time.perf_counter()
         F.conv2d(x, weight, padding=1).sum().item()
         times_s.append(time.perf_counter() - start)
@@ -88,8 +88,8 @@ def give_back_memory() -> None:
 class _OneThread:
     """Context in which torch computes in one thread; may be entered by several threads, and nested.
 
-    Reading, painting and encoding keep three threads busy by themselves. Painting and small networks take
-    steps of a tenth of a millisecond; sharing one among threads costs up to 8 ms on a busy machine.
+    Reading, painting and encoding keep three threads busy by themselves; sharing steps of a tenth of a
+    millisecond among more costs up to 8 ms on a busy machine.
     """
 
     def __init__(self) -> None:

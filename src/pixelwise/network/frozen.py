@@ -1,8 +1,7 @@
 """Networks that no optimiser, batch norm or `.train()` changes, and the certificate that they did not change.
 
-Clearing `requires_grad` alone leaves a network that changes: in training mode batch norm goes on averaging
-what it sees, and dropout stays on. So freezing also keeps every part in evaluation mode, whatever mode its
-parent is in, and a certificate compares all parameters and all buffers, bit for bit, before and after.
+Clearing `requires_grad` alone leaves batch norm averaging and dropout on. So freezing also keeps every part
+in evaluation mode, and a certificate compares all parameters and buffers, bit for bit, before and after.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
         ConfigError: there is no parameter below one of the prefixes.
     """
     learned = names_below(net, *prefixes)
-    parameters = dict(freeze(net).named_parameters())
+    freeze(net)
     for name in learned:
-        parameters[name].requires_grad_(True)
+        net.get_parameter(name).requires_grad_(True)
     return learned
 
 
@@ -64,19 +63,13 @@ def names_below(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
     return tuple(name for name in names if f"{name}.".startswith(tuple(f"{one}." for one in prefixes)))
 
 
-def fingerprint(net: nn.Module) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of all parameters and buffers, in order."""
-    return _sum_up(_digests(net))
-
-
 @dataclass(frozen=True)
 class Certificate:
     """Fingerprints of the tensors that were to stay as they are, before and after."""
 
     before: str
     after: str
-    num_tensors: int
-    """Parameters and buffers that were compared."""
+    num_tensors: int  # parameters and buffers that were compared
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -106,11 +99,15 @@ def certified(net: nn.Module, leave_out: Collection[str] = ()) -> Iterator[Watch
             f"needed a network that stays as it is, but {', '.join(changed[:3])}{more} changed; "
             "freeze it before it learns, and leave out what is to learn"
         )
-    watch.certificate = Certificate(_sum_up(before), _sum_up(after), len(before))
+    watch.certificate = Certificate(_digest_of(before), _digest_of(after), len(before))
+
+
+def fingerprint(net: nn.Module) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of all parameters and buffers, in order."""
+    return _digest_of(_digests(net))
 
 
 def _digests(net: nn.Module, leave_out: Collection[str] = ()) -> dict[str, str]:
-    """Return the SHA-256 of each parameter and buffer, with its type and shape, by name."""
     digests = {}
     for name, tensor in chain(net.named_parameters(), net.named_buffers()):
         if name not in leave_out:
@@ -120,5 +117,5 @@ def _digests(net: nn.Module, leave_out: Collection[str] = ()) -> dict[str, str]:
     return digests
 
 
-def _sum_up(digests: dict[str, str]) -> str:
+def _digest_of(digests: dict[str, str]) -> str:
     return hashlib.sha256("".join(f"{name} {one}\n" for name, one in digests.items()).encode()).hexdigest()

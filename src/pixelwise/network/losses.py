@@ -22,11 +22,9 @@ def cross_entropy(
 ) -> Float[Tensor, ""]:
     """Return the mean (or sum) cross-entropy of the labelled pixels, in nats.
 
-    Pixels labelled IGNORE count for nothing, others by the `weights` of their classes. The classes are moved
-    last before the softmax: beside each other in memory they are summed several times as fast, and with
-    channels-last logits that costs no copy.
+    Pixels labelled IGNORE count for nothing, others by the `weights` of their classes.
     """
-    flat = logits.permute(0, 2, 3, 1).flatten(0, 2)
+    flat = logits.permute(0, 2, 3, 1).flatten(0, 2)  # classes last: their sums are several times as fast
     flat = flat if flat.dtype == torch.float64 else flat.float()
     return F.cross_entropy(
         flat,
@@ -69,8 +67,7 @@ def weights_of(counts: Float64[Tensor, " K"], rebalance: float) -> Float[Tensor,
     """Return weights that make rare classes count more, of mean 1 over all pixels.
 
     With p the frequencies of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
-    `rebalance`, above 0 and at most 1. Unweighted, most pixels of photographs are nearly grey, and so is the
-    safest guess.
+    `rebalance`, above 0 and at most 1.
 
     Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, equation 4, whose lambda is 1 - r.
     """

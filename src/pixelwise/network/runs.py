@@ -42,10 +42,9 @@ SAMPLES = "samples.safetensors"
 MANIFEST = "run.json"
 METRICS = "metrics.jsonl"
 DEFAULT_MODEL = "photo"
-Row = dict[str, Any]
+EpochMetrics = dict[str, Any]
 """One epoch's line of metrics.jsonl: `_METRICS_KEYS`, and in `losses` those of pieces of the epoch."""
-SIZES = range(8, 1025)
-"""Short sides in pixels at which a network may read: a longer one would take gigabytes for each photo."""
+SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
 _NUM_SAMPLES = 8
 _METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "train_seconds")
 
@@ -76,14 +75,9 @@ class Model:
 
 
 def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
-    """Write a model as one file that describes itself.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write a model as one file that describes itself, or raise an OutputError."""
     described = {"name": NET_NAMES[type(config)]} | asdict(config)
-    about = {"net": described, "palette": palette.to_dict(), "size": size}
-    write_tensors(path, dict(net.state_dict()), about)
+    write_tensors(path, net.state_dict(), {"net": described, "palette": palette.to_dict(), "size": size})
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
@@ -115,7 +109,6 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
 
 
 def _require_agreement(config: NetConfig, palette: Palette, size: object) -> None:
-    """Refuse parts that are each right and do not belong together."""
     if config.num_colours != palette.num_classes:
         raise ConfigError(
             f"its network has {config.num_colours} classes, its palette {palette.num_classes} colours"
@@ -161,9 +154,9 @@ class Checkpoint:
     tensors: dict[str, Tensor]  # weights, optimiser state and the epoch's losses
 
     def __post_init__(self) -> None:
-        step = type(self.step) is int and 0 <= self.step < 2**63
-        known = isinstance(self.digest, str) and self.precision in get_args(Precision)
-        if not (step and known and _is_number(self.train_seconds)):
+        is_step = type(self.step) is int and 0 <= self.step < 2**63
+        is_known = isinstance(self.digest, str) and self.precision in get_args(Precision)
+        if not (is_step and is_known and _is_number(self.train_seconds)):
             raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
 
 
@@ -173,21 +166,13 @@ def resume_command(folder: Path) -> str:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the state of a run in one atomic step.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write the state of a run in one atomic step, or raise an OutputError."""
     about = {name: value for name, value in vars(checkpoint).items() if name not in ("tensors", "config")}
     write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read the state of a run.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged or foreign.
-    """
+    """Read the state of a run; raise a CheckpointError where it is missing, damaged or foreign."""
     path = folder / CHECKPOINT
     if not path.is_file():
         raise CheckpointError(
@@ -213,7 +198,7 @@ def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What run.json holds: all it takes to repeat the run."""
+    """Content of run.json: all it takes to repeat the run."""
 
     config: RunConfig
     data_sha256: str  # of the training data
@@ -232,44 +217,37 @@ def write_manifest(
     notes: Sequence[str] = (),
     num_images: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write run.json.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    manifest = {
-        "config": config.to_dict(),
-        "data_sha256": digest,
-        "num_images": list(num_images),
-        "notes": list(notes),
-        "reasons": reasons,
-        "versions": {name: version(name) for name in ("pixelwise", "torch", "numpy")},
-        "machine": {
+    """Write run.json, or raise an OutputError."""
+    manifest = Manifest(
+        config=config,
+        data_sha256=digest,
+        reasons=reasons,
+        versions={name: version(name) for name in ("pixelwise", "torch", "numpy")},
+        machine={
             "processor": processor_name(),
-            "threads": torch.get_num_threads(),
+            "threads": str(torch.get_num_threads()),
             "python": platform.python_version(),
         },
-    }
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        notes=tuple(notes),
+        num_images=num_images,
+    )
+    values = vars(manifest) | {"config": config.to_dict()}
+    write_text(folder / MANIFEST, json.dumps(values, indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read run.json.
-
-    Raises:
-        CheckpointError: the folder holds no run, or its file is damaged.
-    """
+    """Read run.json; raise a CheckpointError where it is missing or damaged."""
     try:
         values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         tables = {
-            name: {str(key): str(value) for key, value in values[name].items()}
+            name: {key: str(value) for key, value in values[name].items()}
             for name in ("reasons", "versions", "machine")
         }
-        num_train, num_val = (int(num) for num in values.get("num_images", (0, 0)))
+        num_train, num_val = map(int, values.get("num_images", (0, 0)))
         return Manifest(
             config=RunConfig.from_dict(values["config"]),
             data_sha256=str(values["data_sha256"]),
-            notes=tuple(str(note) for note in values.get("notes", [])),
+            notes=tuple(map(str, values.get("notes", []))),
             num_images=(num_train, num_val),
             **tables,
         )
@@ -280,21 +258,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_samples(folder: Path, images: Tensor) -> None:
-    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them."""
     index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
     write_tensors(folder / SAMPLES, {"images": images[index]}, {})
 
 
 def read_samples(folder: Path) -> Tensor:
-    """Read the pictures that `write_samples` kept, uint8 (n, 3, H, W).
-
-    Raises:
-        CheckpointError: there are none, or the file is damaged or foreign.
-    """
+    """Read the pictures that `write_samples` kept, uint8 (n, 3, H, W), or raise a CheckpointError."""
     tensors, _ = read_tensors(folder / SAMPLES)
     images = tensors.get("images", torch.empty(0))
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
@@ -302,18 +272,14 @@ def read_samples(folder: Path) -> Tensor:
     return images
 
 
-def append_metrics(folder: Path, row: Row) -> None:
+def append_metrics(folder: Path, row: EpochMetrics) -> None:
     """Add one epoch's line to metrics.jsonl."""
     with (folder / METRICS).open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def read_metrics(folder: Path) -> list[Row]:
-    """Read the epochs of a run so far.
-
-    Raises:
-        CheckpointError: the folder holds no run, or its file is damaged.
-    """
+def read_metrics(folder: Path) -> list[EpochMetrics]:
+    """Read the epochs of a run so far; raise a CheckpointError where they are missing or damaged."""
     path, rows = folder / METRICS, []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -326,8 +292,10 @@ def read_metrics(folder: Path) -> list[Row]:
             break  # a line cut off by a kill; the epoch is done again
         losses = row.get("losses", []) if isinstance(row, dict) else None
         if not isinstance(losses, list) or not all(map(_is_number, [*map(row.get, _METRICS_KEYS), *losses])):
-            needed = f"the numbers {', '.join(_METRICS_KEYS)}"
-            raise CheckpointError(f"{path} is damaged: line {number} needs {needed}; start the run anew")
+            raise CheckpointError(
+                f"{path} is damaged: line {number} needs the numbers {', '.join(_METRICS_KEYS)}; "
+                "start the run anew"
+            )
         rows.append(row)
     return rows
 
@@ -340,5 +308,5 @@ def cut_metrics(folder: Path, num_steps: int) -> None:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value from JSON is a number, and none of more digits than a float takes."""
+    """Return whether a value from JSON is a number, and none of more digits than a float takes."""
     return type(value) is float or (type(value) is int and abs(value) < 2**63)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +31,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
             raise OutputError(f"cannot write {path}: {reason.lower()}") from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
+def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors and plain values that `write_tensors` wrote; no tensors with `header_only`.
 
     Raises:
         CheckpointError: the file is damaged, foreign or of another version.
     """
-    with _opened(path) as (file, about):
-        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 - not a mapping
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Read the plain values that `write_tensors` wrote, from the file's header alone.
-
-    Raises:
-        CheckpointError: the header is damaged, foreign or of another version.
-    """
-    with _opened(path) as (_, about):
-        return about
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Open a file of ours, and read the plain values of its header."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
@@ -65,11 +46,16 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
                 raise CheckpointError(
                     f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise"
                 )
-            yield file, about
+            return {name: file.get_tensor(name) for name in file.keys() if not header_only}, about  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"
         ) from error
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Read the plain values that `write_tensors` wrote, or raise a CheckpointError."""
+    return read_tensors(path, header_only=True)[1]
 
 
 def first_line(error: Exception) -> str:

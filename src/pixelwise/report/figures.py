@@ -25,7 +25,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
-from pixelwise.network.runs import Row
+from pixelwise.network.runs import EpochMetrics
 
 _DPI = 160
 _FEW = 3  # epochs, within which most is learned: their pieces say more than their means
@@ -67,7 +67,7 @@ class Drawing:
         return content.getvalue()
 
 
-def draw_curves(rows: Sequence[Row], ink: Ink = ON_LIGHT) -> Drawing:
+def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
     """Draw loss and accuracy by epoch beside each other."""
     with styled(ink):
         figure = new_figure(10, 3.8)
@@ -78,7 +78,7 @@ def draw_curves(rows: Sequence[Row], ink: Ink = ON_LIGHT) -> Drawing:
     return Drawing(figure, ink)
 
 
-def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
+def _draw_loss(axes: Axes, rows: Sequence[EpochMetrics], ink: Ink) -> None:
     """Draw the training loss within the epochs, if these are few, and the validation loss after each."""
     pieces = [
         (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
@@ -97,7 +97,7 @@ def _draw_loss(axes: Axes, rows: Sequence[Row], ink: Ink) -> None:
     axes.legend(frameon=False)
 
 
-def _draw_curve(axes: Axes, rows: Sequence[Row], column: str, colour: str, label: str) -> None:
+def _draw_curve(axes: Axes, rows: Sequence[EpochMetrics], column: str, colour: str, label: str) -> None:
     """Draw a line; with points on it while they are few, which also shows a single epoch."""
     epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
     marker = "o" if len(epochs) <= 30 else ""

@@ -13,9 +13,9 @@ from pixelwise.network.config import NET_NAMES, RunConfig
 from pixelwise.network.runs import (
     METRICS,
     MODEL,
+    EpochMetrics,
     Manifest,
     Model,
-    Row,
     open_model,
     read_manifest,
     read_metrics,
@@ -78,7 +78,7 @@ def compare(model: Model, images: Bytes) -> list[figures.Strip]:
     return figures.compare(model.palette, images, logits, options.temperature, saturation)
 
 
-def _card(folder: Path, manifest: Manifest, rows: Sequence[Row], repeat: str) -> str:
+def _card(folder: Path, manifest: Manifest, rows: Sequence[EpochMetrics], repeat: str) -> str:
     """Return the card of a finished run, Markdown."""
     config = manifest.config
     return page.render(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from pixelwise.network.models.linear import small_logits
+from pixelwise.network.models.on_backbone import small_logits
 from pixelwise.segmenting.objective import Maps, Weights
 
 

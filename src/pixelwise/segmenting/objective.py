@@ -23,7 +23,7 @@ from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.losses import cross_entropy
-from pixelwise.network.models.linear import logits_of_maps
+from pixelwise.network.models.on_backbone import logits_of_maps
 
 _ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
 

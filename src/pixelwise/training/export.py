@@ -1,8 +1,16 @@
-"""A model or head exported: traced, run beside torch on two real photos, and only then written."""
+"""Models and heads as ONNX files: traced, run beside torch on two real photos, and only then written.
+
+The graphs read sRGB in [0, 1], (N, 3, H, W), whose sides are multiples of what the network needs; a grey
+photo has its grey in all three channels. They give colours or logits, for any number, height and width.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,25 +21,28 @@ import onnx
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
 
 from pixelwise import __version__
-from pixelwise.colour.spaces import lightness
+from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.files import checksum, require_writable, write_bytes
-from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.backbones.backbone import Backbone, folded
+from pixelwise.network.backbones.efficientnet import StridedConv2d
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
-from pixelwise.network.models.colournet import ColourNet
-from pixelwise.network.models.linear import LinearNet
+from pixelwise.network.models.handout import MyConv2d
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 from pixelwise.network.runs import Model
+from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import Enlarged
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
-from pixelwise.training.onnx_graphs import colouring_graph, segmenting_graph
 
 _MOST_CIEDE2000 = 0.1
 _LEAST_EQUAL = 0.999
@@ -40,14 +51,11 @@ _RANGE = "sRGB from 0 to 1, N 3 H W; a grey photo has its grey three times"
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """How far the answers of the file that was written are from torch's, on two real photos."""
+    """Differences between the answers of the file that was written and torch's, on two real photos."""
 
-    max_difference: float
-    """The largest of two logits."""
-    ciede2000: float | None = None
-    """Mean over pixels, of a model's colours."""
-    equal: float | None = None
-    """Share of pixels that have the same class, of a head's masks."""
+    max_difference: float  # the largest of two logits
+    ciede2000: float | None = None  # mean over pixels, of a model's colours
+    equal: float | None = None  # share of pixels that have the same class, of a head's masks
 
 
 def export_model(model: Model, out: Path) -> Exported:
@@ -68,7 +76,7 @@ def export_model(model: Model, out: Path) -> Exported:
             f"got {apart:.4f}; nothing was written"
         )
     net = model.net
-    facts = _facts(model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None) | {
+    facts = {
         "task": "colour",
         "checksum": model.checksum,
         "inputs": {"photo": _RANGE, "temperature": "above 0; 1 where none is given"},
@@ -82,7 +90,7 @@ def export_model(model: Model, out: Path) -> Exported:
         "palette": model.palette.to_dict(),
         "saturation": net.saturation,
     }
-    _write(out, graph, facts)
+    _write(out, graph, model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None, facts)
     return Exported(max_difference=far, ciede2000=apart)
 
 
@@ -105,19 +113,45 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
             f"got {equal:.4%}; nothing was written"
         )
     is_shipped = head.name in shipped_heads()
-    facts = _facts(head.name, backbone) | {
+    inputs = {f"photo_{size}": _RANGE for size in head.sizes}
+    facts = {
         "task": "segment",
         "checksum": checksum(weights_path(head.name) if is_shipped else Path(head.name)),
-        "inputs": {f"photo_{size}": _RANGE for size in head.sizes}
-        | {"size": "height and width of the logits"},
+        "inputs": inputs | {"size": "height and width of the logits"},
         "outputs": {"logits": "of each class; the class of a pixel is the one whose logit is largest"},
         "short_side": list(head.sizes),
         "multiple": backbone.multiple,
         "out_stride": 1,
         "classes": head.classes.to_dict(),
     }
-    _write(out, graph, facts)
+    _write(out, graph, head.name, backbone, facts)
     return Exported(max_difference=far, equal=equal)
+
+
+def _require_target(out: Path) -> None:
+    if out.suffix != ".onnx":
+        raise ConfigError(f"-o names the exported file, such as {out.with_suffix('.onnx')}, got {out}")
+    require_writable(out)
+
+
+def _write(
+    out: Path, graph: onnx.ModelProto, name: str, backbone: Backbone | None, facts: dict[str, Any]
+) -> None:
+    """Write a graph with facts in its metadata, each as JSON under its name."""
+    is_shipped = name in shipped_models() + shipped_heads()
+    facts |= {
+        "name": name,
+        "made_by": f"pixelwise {__version__}",
+        "licence": read_card(name).licence if is_shipped else "that of whoever made it",
+        "longest": LONGEST,
+        "normalisation": "inside",
+    }
+    if backbone is not None:
+        for fact in ("name", "checksum", "licence", "source"):
+            facts["backbone" if fact == "name" else f"backbone_{fact}"] = getattr(backbone, fact)
+    others = {entry.key: entry.value for entry in graph.metadata_props}  # the exporter's; set anew, not twice
+    helper.set_model_props(graph, {key: json.dumps(value) for key, value in (others | facts).items()})
+    write_bytes(out, graph.SerializeToString())
 
 
 def compare_model(content: bytes, model: Model) -> tuple[float, float]:
@@ -126,18 +160,15 @@ def compare_model(content: bytes, model: Model) -> tuple[float, float]:
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
         image = codes.float() / 255
-        chroma, logits = (torch.from_numpy(one) for one in run.run(None, {"photo": image.numpy()}))
+        chroma, logits = map(torch.from_numpy, run.run(None, {"photo": image.numpy()}))
         expected = model.logits(model.palette.read_grey(codes))
         far = max(far, float((logits - expected).abs().max()))
-        wanted = model.palette.chroma(expected, 1.0) * model.net.saturation
-        ours, theirs = (_with_lightness(one, image) for one in (chroma, wanted))
-        apart.append(float(ciede2000(theirs, ours).mean()))
+        colours = []
+        for ab in (model.palette.chroma(expected, 1.0) * model.net.saturation, chroma):
+            large = F.interpolate(ab, image.shape[-2:], mode="bilinear", align_corners=False)
+            colours.append(torch.cat((lightness(image[0]), large[0])))
+        apart.append(float(ciede2000(*colours).mean()))
     return far, sum(apart) / len(apart)
-
-
-def _with_lightness(chroma: Tensor, image: Tensor) -> Tensor:
-    large = F.interpolate(chroma, image.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.cat((lightness(image[0]), large[0]))
 
 
 def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float, float]:
@@ -155,10 +186,10 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         (logits,) = run.run(None, fed | {"size": np.array(photo.upright_size)})
         found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
-        expected = Enlarged(head.weights, maps, photo.upright_size)
-        log_probs = expected.probs(0, photo.upright_size[0]).clamp_min(1e-30).log()
+        expected, height = Enlarged(head.weights, maps, photo.upright_size), photo.upright_size[0]
+        log_probs = expected.probs(0, height).clamp_min(1e-30).log()
         far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
-        labels = expected.labels(0, photo.upright_size[0])
+        labels = expected.labels(0, height)
         num_equal += int((found.argmax(0) == labels).sum())
         num += labels.numel()
     return far, num_equal / num
@@ -178,34 +209,146 @@ def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _facts(name: str, backbone: Backbone | None) -> dict[str, Any]:
-    """Return what users of any exported file have to know."""
-    is_shipped = name in shipped_models() + shipped_heads()
-    facts = {
-        "name": name,
-        "made_by": f"pixelwise {__version__}",
-        "licence": read_card(name).licence if is_shipped else "that of whoever made it",
-        "longest": LONGEST,
-        "normalisation": "inside",
-    }
-    if backbone is not None:
-        facts |= {
-            "backbone": backbone.name,
-            "backbone_checksum": backbone.checksum,
-            "backbone_licence": backbone.licence,
-            "backbone_source": backbone.source,
-        }
-    return facts
+class _Colouring(nn.Module):
+    """A colouriser with the step from logits to chroma of `Palette.chroma`, at its own saturation."""
+
+    colours: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.net: Any = _plain(model.net)
+        self.backbone: Any = None
+        if isinstance(model.net, ColourNet | LinearNet):
+            self.backbone = _plain(model.net.backbone)  # of which the network itself has no weights
+        self.register_buffer("colours", model.palette.colours.float())
+        self.space, self.saturation = model.palette.space, model.net.saturation
+
+    def forward(self, photo: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """Return chroma and logits."""
+        grey = mean_grey(photo) * (255 / 256) if self.space == "rgb" else lightness(photo) / 100
+        logits = self._logits(grey)
+        probs = (logits / temperature).softmax(1)
+        mean = torch.einsum("nkhw,kd->ndhw", probs, self.colours)
+        return (mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]) * self.saturation, logits
+
+    def _logits(self, grey: Tensor) -> Tensor:
+        if self.backbone is None:
+            return self.net(grey)
+        maps = self.backbone(grey.expand(-1, 3, -1, -1))
+        if isinstance(self.net, ColourNet):
+            return self.net.forward_maps(maps)
+        # as `logits_of_maps`, which sorts maps by their size: while a graph is traced, no size is known
+        classes = self.net.classes
+        parts = classes.weight.split([one.shape[1] for one in maps], dim=1)
+        total: Tensor = classes.bias[:, None, None]
+        for one, part in zip(maps, parts, strict=True):
+            small = F.conv2d(one, part[:, :, None, None])
+            total = total + F.interpolate(small, maps[0].shape[-2:], mode="bilinear", align_corners=False)
+        return total
 
 
-def _require_target(out: Path) -> None:
-    if out.suffix != ".onnx":
-        raise ConfigError(f"-o names the exported file, such as {out.with_suffix('.onnx')}, got {out}")
-    require_writable(out)
+class _Segmenting(nn.Module):
+    """A backbone and a head: the photo at each of its sizes to small logits, one for each size and stride."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, head: Head, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone, self.strides = _plain(backbone), [level.stride for level in backbone.levels]
+        self.register_buffer("weight", head.weights.weight[:, :, None, None])
+        self.register_buffer("bias", head.weights.bias[:, None, None])
+
+    def forward(self, *photos: Tensor) -> tuple[Tensor, ...]:
+        """Return the small logits; the bias is in the first."""
+        maps = [one for photo in photos for one in self.backbone(photo)]
+        parts = self.weight.split([one.shape[1] for one in maps], dim=1)
+        small: dict[tuple[int, int], Tensor] = {}
+        for index, (one, part) in enumerate(zip(maps, parts, strict=True)):
+            key = index // len(self.strides), self.strides[index % len(self.strides)]
+            small[key] = small.get(key, 0 if small else self.bias) + F.conv2d(one, part)
+        return tuple(small.values())
 
 
-def _write(out: Path, graph: onnx.ModelProto, facts: dict[str, Any]) -> None:
-    """Write a graph with facts in its metadata, each as JSON under its name."""
-    others = {entry.key: entry.value for entry in graph.metadata_props}  # the exporter's; set anew, not twice
-    onnx.helper.set_model_props(graph, {name: json.dumps(value) for name, value in (others | facts).items()})
-    write_bytes(out, graph.SerializeToString())
+def _plain(net: Any) -> Any:
+    """Return a copy to export: batch norms folded, layers of our own replaced by equal convolutions."""
+    copied = folded(net, "fp32") if isinstance(net, Backbone) else copy.deepcopy(net)
+    for part in list(copied.modules()):
+        if isinstance(part, MyConv2d):
+            part.how = "torch"
+        for name, conv in list(part.named_children()):
+            if isinstance(conv, StridedConv2d):
+                setattr(part, name, conv.plain())
+    return copied.cpu().eval()
+
+
+def colouring_graph(model: Model) -> onnx.ModelProto:
+    """Return a colouriser as ONNX: `photo` and `temperature`, 1 if left out, to `chroma` and `logits`."""
+    photo, axes = _photo(model.net.stride, "")
+    inputs = {"photo": photo, "temperature": torch.tensor(1.0)}
+    graph = _traced(model.name, _Colouring(model), inputs, (axes, {}), ["chroma", "logits"])
+    graph.graph.initializer.append(helper.make_tensor("temperature", TensorProto.FLOAT, [], [1.0]))
+    return graph
+
+
+def segmenting_graph(head: Head, backbone: Backbone) -> onnx.ModelProto:
+    """Return a head and its backbone as ONNX: `photo_SIZE` for each of its sizes, and `size`, to `logits`."""
+    photos, axes = zip(*(_photo(backbone.multiple, f"_{size}") for size in head.sizes), strict=True)
+    inputs = {f"photo_{size}": photo for size, photo in zip(head.sizes, photos, strict=True)}
+    small = [f"small{i}" for i in range(len(head.sizes) * len({level.stride for level in backbone.levels}))]
+    graph = _traced(head.name, _Segmenting(head, backbone), inputs, (axes,), small)
+    _enlarge(graph.graph, small, head.classes.num_classes)
+    return graph
+
+
+def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
+    """Return an example of a photo, and which of its axes may have any length."""
+    rows, columns = (multiple * Dim(f"{axis}{ending}") for axis in ("rows", "columns"))
+    return torch.rand(2, 3, 6 * multiple, 8 * multiple), {0: Dim("batch"), 2: rows, 3: columns}
+
+
+def _traced(
+    name: str,
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    axes: tuple[Any, ...],
+    output_names: Sequence[str],
+) -> onnx.ModelProto:
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=output_names,
+                dynamic_shapes=axes,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:  # in which it wraps whatever a step of its own raises
+        raise ConfigError(
+            f"{name} cannot be exported for photos of every size: {first_line(error)}; "
+            "take one on efficientnet_lite0"
+        ) from error
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+def _enlarge(graph: onnx.GraphProto, small: Sequence[str], num_classes: int) -> None:
+    """Add a last step: `logits` (N, K, height, width), the small ones enlarged to the new input `size`."""
+    graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))
+    for name, value in (("enlarge_from", 0), ("enlarge_to", 2)):
+        graph.initializer.append(numpy_helper.from_array(torch.tensor([value]).numpy(), name))
+    for name in small:
+        shape, batch, size = f"{name}_shape", f"{name}_batch", f"{name}_size"
+        resize = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+        graph.node.append(helper.make_node("Shape", [name], [shape]))
+        graph.node.append(helper.make_node("Slice", [shape, "enlarge_from", "enlarge_to"], [batch]))
+        graph.node.append(helper.make_node("Concat", [batch, "size"], [size], axis=0))
+        graph.node.append(helper.make_node("Resize", [name, "", "", size], [f"{name}_large"], **resize))
+    graph.node.append(helper.make_node("Sum", [f"{name}_large" for name in small], ["logits"]))
+    del graph.output[:]
+    dims: list[str | int | None] = ["batch", num_classes, "height", "width"]
+    graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, dims))

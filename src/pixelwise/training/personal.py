@@ -28,8 +28,7 @@ from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.config import ColourFinetuneConfig, Device, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.network.frozen import Certificate, certified
-from pixelwise.network.models.linear import LinearNet
-from pixelwise.network.models.places import chroma_of, coarsened
+from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
@@ -215,7 +214,7 @@ def _sample(
     def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
         picture, photo = picture_and_photo
         grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
-        maps = [one[0].float().cpu() for one in net.look(grey)]
+        maps = [one[0].float().cpu() for one in net.features(grey)]
         soft = palette.soft_labels(chroma_of(picture[None].float() / 255))
         size = (soft.classes.shape[2], soft.classes.shape[3])
         probs = torch.zeros(1, palette.num_classes, *size).scatter_add_(1, soft.classes, soft.shares)[0]

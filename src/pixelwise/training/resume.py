@@ -10,7 +10,7 @@ import torch
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import LEARNED, RunConfig
-from pixelwise.network.models.places import coarsened
+from pixelwise.network.models.on_backbone import coarsened
 from pixelwise.network.runs import CHECKPOINT, MODEL, Checkpoint, read_checkpoint
 from pixelwise.photos.pictures import Pictures
 

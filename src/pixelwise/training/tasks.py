@@ -17,7 +17,7 @@ from pixelwise.evaluate.metrics import PixelScore
 from pixelwise.evaluate.pictures import score
 from pixelwise.network.config import RunConfig
 from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
-from pixelwise.network.models.places import chroma_of
+from pixelwise.network.models.on_backbone import chroma_of
 from pixelwise.photos.batches import Batches
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.film import photographed

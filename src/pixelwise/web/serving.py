@@ -19,7 +19,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from pixelwise.errors import ConfigError
-from pixelwise.files import swept_folder
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
@@ -158,15 +157,12 @@ def _url(listener: socket.socket) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """Make the folder of this process's temporary files; remove it at the end.
-
-    The next server removes that of one that was killed: in it are other people's photos.
-    """
+    """Make the folder of this process's temporary files; remove it at the end."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    with swept_folder("pixelwise-serve-") as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    with tempfile.TemporaryDirectory(prefix="pixelwise-serve-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
         try:
-            yield folder
+            yield Path(folder)
         finally:
             tempfile.tempdir = before[0]
             if before[1] is None:

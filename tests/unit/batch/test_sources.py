@@ -108,9 +108,3 @@ def test_every_output_has_a_name_of_its_own_below_the_folder(tmp_path_factory, n
     assert len({one.casefold() for one in targets}) == len(targets)
     assert not any(part.startswith(".") for one in targets for part in Path(one).parts)
     assert not any(Path(one).is_absolute() for one in targets)
-
-
-def test_names_that_are_no_utf8_stay_what_they_are(tmp_path):
-    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).touch()
-    (one,) = find(tmp_path)
-    assert os.fsencode(one.path).endswith(b"caf\xe9.jpg")

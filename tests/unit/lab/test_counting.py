@@ -10,7 +10,7 @@ from pixelwise.lab.answer import Setting
 from pixelwise.lab.counting import COUNTS, answer_a3, count_network, derive
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.network.models.conv import MyConv2d
+from pixelwise.network.models.handout import MyConv2d
 
 
 @pytest.mark.parametrize("kind", HANDOUT_CONFIGS.values())

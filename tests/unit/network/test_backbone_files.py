@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import http.server
-import shutil
 import threading
 
 import huggingface_hub.constants
@@ -45,19 +44,6 @@ def publish(name, folder):
     return folder / "weights.pth"
 
 
-def test_addresses_are_torchvisions():
-    published = {
-        name: segmentation.__dict__[kind].COCO_WITH_VOC_LABELS_V1.url
-        for name, kind in (
-            ("deeplabv3_resnet101", "DeepLabV3_ResNet101_Weights"),
-            ("deeplabv3_resnet50", "DeepLabV3_ResNet50_Weights"),
-            ("deeplabv3_mobilenet_v3_large", "DeepLabV3_MobileNet_V3_Large_Weights"),
-            ("lraspp_mobilenet_v3_large", "LRASPP_MobileNet_V3_Large_Weights"),
-        )
-    }
-    assert {name: f"https://download.pytorch.org/models/{file}" for name, file in COCO.items()} == published
-
-
 @pytest.mark.parametrize("name", [DEEPLAB, SMALL, *DEEP])
 def test_the_last_layers_read_these_features(name, tmp_path):
     backbone = open_backbone(name, weights=publish(name, tmp_path))
@@ -76,21 +62,6 @@ def test_the_last_layers_read_these_features(name, tmp_path):
 def test_files_of_other_networks_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
         open_backbone(DEEPLAB, weights=publish(SMALL, tmp_path))
-    tensors = theirs(DEEPLAB).state_dict()
-    tensors |= {"classifier.4.weight": torch.zeros(2, 256, 1, 1), "classifier.4.bias": torch.zeros(2)}
-    torch.save(tensors, tmp_path / "mine.pth")
-    with pytest.raises(CheckpointError, match=r"classifier\.4\.bias, classifier\.4\.weight"):
-        open_backbone(DEEPLAB, weights=tmp_path / "mine.pth")
-
-
-def test_the_random_state_is_left_alone_by_a_file(tmp_path):
-    path = publish(SMALL, tmp_path)
-    torch.manual_seed(1)
-    needed = torch.rand(1)
-    torch.manual_seed(1)
-    first, second = (open_backbone(SMALL, weights=path).checksum for _ in range(2))
-    assert torch.equal(torch.rand(1), needed)
-    assert first == second
 
 
 class Answer(http.server.SimpleHTTPRequestHandler):
@@ -129,20 +100,15 @@ def test_weights_are_downloaded_once_and_verified(published, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_file_put_there_by_hand_is_verified_too(published):
+def test_damaged_downloads_are_refused(published):
     path, home, server = published
     home.mkdir(parents=True)
     (home / path.name).write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=path.name):
         open_coco(SMALL, server=server)
-    shutil.copy(path, home / path.name)
-    assert open_coco(SMALL, server=server).checksum == open_backbone(SMALL, weights=path).checksum
-
-
-def test_what_came_damaged_is_not_kept(published):
-    path, home, server = published
+    (home / path.name).unlink()
     path.write_bytes(b"<html>please pay</html>")
-    with pytest.raises(DownloadError, match=r"came damaged"):
+    with pytest.raises(DownloadError, match=path.name):
         open_coco(SMALL, server=server)
     assert not list(home.iterdir())
 
@@ -169,7 +135,6 @@ def test_timms_files_are_read(tmp_path, form, name):
     path, tensors = tmp_path / f"model.{form}", dict(timms(name).state_dict())
     save_file(tensors, path) if form == "safetensors" else torch.save(tensors, path)
     backbone = open_backbone(f"timm:{name}", weights=path)
-    assert backbone.implementation == f"timm {timm.__version__}"
     images = torch.rand(1, 3, 160, 160)  # the size that its position embeddings were made for
     with torch.inference_mode():
         maps = backbone(images)
@@ -188,16 +153,6 @@ def test_timms_files_are_read(tmp_path, form, name):
         open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
 
 
-def test_levels_are_steps_from_stride_4_or_one_grid_of_patches():
-    backbone = open_backbone("timm:test_resnet", random_weights=True)
-    assert [one.stride for one in backbone.levels] == [4, 8, 16, 32]
-    assert (backbone.multiple, backbone.sizes, backbone.margin) == (32, (160, 320), None)
-    backbone = open_backbone("timm:test_vit", random_weights=True)
-    assert [(one.stride, one.channels) for one in backbone.levels] == [(16, 64)]
-    assert (backbone.multiple, backbone.sizes) == (16, (160,))
-    assert backbone(torch.rand(2, 3, 32, 208))[0].shape == (2, 64, 2, 13)
-
-
 @pytest.mark.slow
 def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
     """Its file has a token for masked patches, which timm's network has not."""
@@ -213,17 +168,15 @@ def test_a_model_that_reads_one_size_only_is_refused():
         open_backbone("timm:mixer_s32_224", random_weights=True)
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty folder of downloads, and no network."""
+def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    return tmp_path / "hub"
-
-
-def test_what_was_downloaded_before_is_read_without_a_network(hub):
-    snapshot = hub / "models--timm--test_resnet.r160_in1k" / "snapshots" / "0a1b"
+    with pytest.raises(
+        DownloadError, match=r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model"
+    ):
+        open_backbone("timm:test_resnet")
+    snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "0a1b"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0a1b")
@@ -231,16 +184,5 @@ def test_what_was_downloaded_before_is_read_without_a_network(hub):
     backbone = open_backbone("timm:test_resnet")
     assert torch.equal(next(backbone.net.parameters()), next(timms("test_resnet").parameters()))
     assert backbone.source == "timm test_resnet, timm/test_resnet.r160_in1k"
-
-
-def test_timms_weights_without_a_network_say_what_to_fetch(hub):
-    url = r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model\.safetensors"
-    with pytest.raises(DownloadError, match=rf"{url} .*--weights FILE"):
-        open_backbone("timm:test_resnet")
-
-
-def test_a_model_without_published_weights_is_refused(hub):
-    facts = {name: timm.get_pretrained_cfg(name) for name in timm.list_models()}
-    bare = next(name for name, one in facts.items() if not (one.hf_hub_id or one.url))
-    with pytest.raises(CheckpointError, match=bare):
-        open_backbone(f"timm:{bare}")
+    assert [one.stride for one in backbone.levels] == [4, 8, 16, 32]
+    assert (backbone.multiple, backbone.sizes, backbone.margin) == (32, (160, 320), None)

@@ -11,7 +11,6 @@ from pixelwise.network.config import (
     ColourFinetuneConfig,
     ColourNetConfig,
     FinetuneConfig,
-    LinearNetConfig,
     RunConfig,
     TrainConfig,
     UNetConfig,
@@ -23,23 +22,17 @@ from pixelwise.network.config import (
     ("kind", "values"),
     [
         (CNNConfig, {"kernel": 4}),
-        (CNNConfig, {"num_filters": 0}),
         (CNNConfig, {"scale": float("inf")}),
         (UNetConfig, {"num_in_channels": -1}),
         (ColourNetConfig, {"num_colours": 0}),
         (ColourNetConfig, {"dropout": 1.0}),
         (ColourNetConfig, {"backbone": 3}),
-        (LinearNetConfig, {"num_colours": 0}),
         (TrainConfig, {"epochs": 0}),
-        (TrainConfig, {"steps": -1}),
-        (TrainConfig, {"batch_size": -5}),
         (TrainConfig, {"learning_rate": float("nan")}),
         (TrainConfig, {"crop_frac": 1.5}),
         (TrainConfig, {"window": 33}),
         (TrainConfig, {"seed": -1}),
-        (TrainConfig, {"weight_decay": -0.1}),
         (FinetuneConfig, {"source": "folder:photos", "learning_rate": -1.0}),
-        (FinetuneConfig, {"source": "folder:photos", "batch_size": 0}),
         (FinetuneConfig, {"source": "folder:photos", "policy": "some"}),
         (FinetuneConfig, {"source": "folder:photos", "solver": "sgd"}),
         (FinetuneConfig, {"source": "folder:photos", "sizes": (8,)}),
@@ -64,14 +57,9 @@ def test_a_run_configuration_survives_json(config):
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_a_unet_of_before_skips_could_be_left_out_has_all_of_them():
-    assert net_from_dict({"name": "unet", "kernel": 3}) == UNetConfig()
-
-
 @pytest.mark.parametrize(
     ("values", "offending"),
     [
-        ("unet", "unet"),
         ({"name": []}, r"\[\]"),
         ({"name": "vgg"}, "vgg"),
         ({"name": "cnn", "depth": 3}, "depth"),
@@ -89,8 +77,6 @@ def test_a_network_that_is_not_known_is_named(values, offending):
         ({"solver": "adam", "policy": "stage"}, "policy stage"),
         ({"solver": "adam", "ridge": 0.1}, "ridge"),
         ({"epochs": 3}, "epochs"),
-        ({"learning_rate": 0.1}, "learning-rate"),
-        ({"batch_size": 4}, "batch-size"),
     ],
 )
 def test_options_of_finetune_that_would_do_nothing_are_refused(options, offending):
@@ -102,13 +88,10 @@ def test_options_of_finetune_that_would_do_nothing_are_refused(options, offendin
     ("changes", "offending"),
     [
         ({"net": {"name": "cnn", "kernel": "3"}}, "kernel"),
-        ({"net": {"name": "cnn", "convolution": "fft"}}, "fft"),
         ({"train": {"epochs": 1.5}}, "1.5"),
         ({"train": {"flip": 1}}, "flip"),
-        ({"train": {"learning_rate": "fast"}}, "fast"),
         ({"train": {"precision": "fp8"}}, "fp8"),
         ({"train": {"learning_rate": 10**400}}, "1000"),
-        ({"train": {"depth": 3}}, "depth"),
         ({"train": 3}, "configuration"),
         ({"source": None}, "None"),
         ({"size": 4}, "4"),

@@ -42,14 +42,10 @@ def learn(net):
 
 
 @pytest.mark.parametrize("copied", [lambda net: net, copy.deepcopy])
-def test_a_frozen_network_stays_in_evaluation_mode_whatever_its_parent_is_told(copied):
-    net = nn.Sequential(copied(freeze(network())), nn.BatchNorm2d(2))
-    net.train()
-    assert net.training
+def test_a_frozen_network_stays_in_evaluation_mode_whatever_mode_its_parent_is_in(copied):
+    net = nn.Sequential(copied(freeze(network())), nn.BatchNorm2d(2)).train()
     assert net[1].training
     assert not any(part.training for part in net[0].modules())
-    net[0]["backbone"][1].training = True  # behind everyone's back
-    assert not any(part.training for part in net[0].eval().modules())
 
 
 def test_nothing_in_a_frozen_network_learns_or_drifts():
@@ -87,40 +83,12 @@ def test_a_certificate_leaves_out_what_is_to_learn():
         learn(net)
 
 
-def test_only_below_the_prefixes_are_there_gradients():
-    net = network()
-    learn_only(net, "backbone.0")  # of which nothing is left when other layers are named
-    names = learn_only(net, "classifier", "backbone.1")
-    assert names == tuple(name for name, one in net.named_parameters() if one.requires_grad)
-    assert [name.rpartition(".")[0] for name in names[::2]] == ["backbone.1", "classifier.0", "classifier.1"]
-    mean = net["classifier"][0].running_mean.clone()
-    learn(net)
-    assert torch.equal(net["classifier"][0].running_mean, mean)
-    assert learn_only(net, "classifier.1.bias") == ("classifier.1.bias",)
-
-
 @pytest.mark.parametrize("prefix", ["", "classifier.", "class", "backbone.2", "classifier.10"])
 def test_a_prefix_that_is_no_layer_is_refused_with_the_last_ones(prefix):
     net = network()
     with pytest.raises(ConfigError, match=rf"{prefix!r}.*backbone\.3, classifier\.0, classifier\.1"):
         learn_only(net, "classifier.1", prefix)
     assert all(one.requires_grad for one in net.parameters())
-
-
-def test_an_error_inside_is_not_covered_by_a_certificate():
-    net = network()
-    with pytest.raises(KeyError, match="mine"), certified(net) as watch:
-        learn(net)
-        raise KeyError("mine")
-    assert watch.certificate is None
-
-
-def test_tensors_that_come_or_go_break_the_certificate():
-    net = freeze(network())
-    with pytest.raises(FrozenError, match="extra"), certified(net):
-        net.register_buffer("extra", torch.zeros(1))
-    with pytest.raises(FrozenError, match="extra"), certified(net):
-        del net.extra
 
 
 def test_a_fingerprint_sees_names_types_and_shapes_and_no_layout():

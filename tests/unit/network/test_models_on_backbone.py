@@ -12,8 +12,7 @@ from pixelwise.network.config import ColourNetConfig, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import fingerprint
 from pixelwise.network.models import build
-from pixelwise.network.models.colournet import ColourNet, deepest
-from pixelwise.network.models.linear import LinearNet
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet, deepest
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.segmenting.objective import Weights, features_at, grid
 
@@ -38,16 +37,10 @@ def net(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96)])
-def test_logits_are_a_quarter_as_high_and_wide(net, height, width):
-    with torch.no_grad():
-        assert net(torch.rand(2, 1, height, width)).shape == (2, 5, height // 4, width // 4)
-
-
 def test_the_backbone_sees_grey_as_equal_red_green_and_blue(net):
     grey = torch.rand(1, 1, 64, 64)
     needed = open_backbone()(grey.repeat(1, 3, 1, 1))
-    for map_, expected in zip(net.look(grey), needed, strict=True):
+    for map_, expected in zip(net.features(grey), needed, strict=True):
         assert torch.allclose(map_, expected, atol=1e-4)
 
 
@@ -55,7 +48,7 @@ def test_logits_of_the_linear_net_are_those_of_a_head_on_features_read_at_each_p
     grey = torch.rand(1, 1, 64, 96)
     with torch.no_grad():
         logits = linear(grey)[0]
-        maps = [one[0] for one in linear.look(grey)]
+        maps = [one[0] for one in linear.features(grey)]
         places = grid(16, 24, 5)
         expected = linear.classes(features_at(maps, places, (16, 24)))
         assert torch.allclose(logits[:, places[:, 0], places[:, 1]].T, expected, atol=1e-4)
@@ -87,15 +80,6 @@ def test_only_the_decoder_learns_and_is_saved(colournet):
     optimiser.step()
     colournet.eval()
     assert fingerprint(colournet.backbone) == before
-
-
-def test_what_comes_from_each_level_reaches_the_logits(colournet):
-    with torch.no_grad():
-        maps = colournet.look(torch.rand(1, 1, 64, 64))
-        usual = colournet.of_maps(maps)
-        for changed in deepest(colournet.backbone).values():
-            other = [2 * one if index == changed else one for index, one in enumerate(maps)]
-            assert not torch.equal(colournet.of_maps(other), usual)
 
 
 def test_a_model_comes_back_as_it_was_written(net, tmp_path):

@@ -1,11 +1,10 @@
 """Models and runs on disk: one file that describes itself, and clear words for any other file."""
 
 import json
-import struct
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
@@ -17,7 +16,6 @@ from pixelwise.network.runs import (
     read_checkpoint,
     read_manifest,
     read_metrics,
-    read_samples,
     write_checkpoint,
     write_manifest,
     write_model,
@@ -43,28 +41,17 @@ def test_a_model_file_describes_itself(path):
     assert torch.equal(open_model(path).net.classes.weight, model.net.classes.weight)
 
 
-def test_a_name_that_is_nothing_is_named_with_what_there_is(tmp_path):
-    with pytest.raises(CheckpointError, match="nothing is neither"):
-        open_model(tmp_path / "nothing")
-
-
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=f"finish it: pixelwise train --resume --out {tmp_path}"):
         open_model(tmp_path)
 
 
-def header(path) -> dict:
-    content = path.read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(content[8 : 8 + length])
-
-
 def rewrite(path, **changes) -> None:
-    """The same tensors under a changed description."""
-    from safetensors.torch import load_file
-
-    about = json.loads(header(path)["__metadata__"]["pixelwise"]) | changes
+    """Write the same tensors under a changed description."""
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    about = json.loads(header["__metadata__"]["pixelwise"]) | changes
     save_file(load_file(path), path, metadata={"pixelwise": json.dumps(about)})
 
 
@@ -75,14 +62,11 @@ def rewrite(path, **changes) -> None:
         ({"net": {"name": "vgg"}}, "'vgg'"),
         ({"net": {"name": "cnn", "num_filters": 3}}, "down1.0.bias"),
         ({"palette": {}}, "no model of ours"),
-        ({"palette": {"space": "rgb", "colours": [[10**400] * 3] * 24}}, "no model of ours"),
         ({"palette": BLACK_AND_WHITE}, "2 colours"),
         ({"net": {"name": "cnn", "num_in_channels": 3}}, "3 channels"),
         ({"net": {"name": "cnn", "num_filters": 10**9}}, "no model of ours"),
-        ({"net": {"name": "unet", "num_filters": 2}}, "classes.weight, up1.0.weight"),
-        ({"net": "unet"}, "got unet"),
-        ({"net": {"name": "cnn", "convolution": "fft"}}, "fft"),
-        *(({"size": size}, f"{size} pixels") for size in (10**9, 7, "large", float("inf"), 32.0)),
+        ({"net": "unet"}, "unet"),
+        *(({"size": size}, f"{size} pixels") for size in (7, float("inf"), 32.0)),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -92,31 +76,12 @@ def test_a_description_that_does_not_fit_is_refused(path, changes, offending):
         open_model(path)
 
 
-def test_foreign_weights_are_refused(tmp_path):
-    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="not written by pixelwise"):
-        open_model(tmp_path / "other.safetensors")
-
-
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04\x95pickle", 0.1, 0.5, 0.99])
 def test_a_file_of_another_kind_or_cut_off_is_refused_and_never_run(path, content):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(content * len(whole))] if isinstance(content, float) else content)
     with pytest.raises(CheckpointError, match="safetensors"):
         open_model(path)
-
-
-def test_a_folder_without_a_run_says_so(tmp_path):
-    for read in (read_metrics, read_checkpoint, read_manifest):
-        with pytest.raises(CheckpointError, match=str(tmp_path)):
-            read(tmp_path)
-
-
-def test_a_model_is_no_checkpoint_and_holds_no_pictures(path):
-    for name, read in (("checkpoint", read_checkpoint), ("samples", read_samples)):
-        path = path.rename(path.parent / f"{name}.safetensors")
-        with pytest.raises(CheckpointError, match=name):
-            read(path.parent)
 
 
 ROW = {"epoch": 1, "step": 2, "train_loss": 1.5, "val_loss": 1.5, "val_accuracy": 40.0, "train_seconds": 0.1}
@@ -131,9 +96,7 @@ def test_a_manifest_says_how_to_repeat_a_run_and_what_was_left_out(tmp_path):
     assert manifest.machine["threads"] == str(torch.get_num_threads())
 
 
-@pytest.mark.parametrize(
-    "content", ["{}", "[]", "null", '{"config": {}}', '{"config": {"net": "unet"}}', "[" * 9**5]
-)
+@pytest.mark.parametrize("content", ["{}", "null", '{"config": {"net": "unet"}}', "[" * 9**5])
 def test_a_manifest_without_a_run_is_refused(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"run\.json"):
@@ -142,12 +105,7 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     "row",
-    [
-        {},
-        [],
-        3,
-        *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": 3}, {"losses": [None]})),
-    ],
+    [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))],
 )
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")
@@ -163,7 +121,7 @@ def test_a_last_line_of_metrics_that_was_cut_off_is_left_out(tmp_path):
 STATE = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("change", [{"step": -1}, {"step": "two"}, {"precision": "fp8"}, {"digest": None}])
+@pytest.mark.parametrize("change", [{"step": -1}, {"precision": "fp8"}, {"digest": None}])
 @pytest.mark.usefixtures("unchecked")
 def test_a_checkpoint_with_values_of_other_kinds_is_refused(tmp_path, change):
     checkpoint = Checkpoint(config=RunConfig(net=CONFIG, source="synthetic:shapes"), tensors={}, **STATE)

@@ -9,7 +9,7 @@ from torch import nn
 
 from pixelwise.network.config import CNNConfig, TrainConfig
 from pixelwise.network.models import build
-from pixelwise.network.models.conv import MyConv2d
+from pixelwise.network.models.handout import MyConv2d
 from pixelwise.training.optimise import Optimiser, rate_frac
 
 MUON = TrainConfig(optimiser="muon", schedule="one-cycle", warmup_frac=0.25, learning_rate=0.1)

@@ -11,7 +11,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.losses import cross_entropy, soft_cross_entropy
-from pixelwise.network.models.places import chroma_of
+from pixelwise.network.models.on_backbone import chroma_of
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.film import photographed
 from pixelwise.training.tasks import ClassTask, ColourTask

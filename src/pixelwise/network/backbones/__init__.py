@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pixelwise.errors import ConfigError
-from pixelwise.network.backbones.backbone import TIMM, Backbone, Level, folded
+from pixelwise.network.backbones.backbone import Backbone, Level, folded
 from pixelwise.network.backbones.coco import COCO, open_coco
 from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
 from pixelwise.network.backbones.efficientnet import open_efficientnet
+
+_TIMM = "timm:"
 
 
 def backbone_names() -> tuple[str, ...]:
@@ -29,19 +31,17 @@ def open_backbone(name: str = DEFAULT, weights: Path | None = None, random_weigh
         DownloadError: the weights are not there and cannot be downloaded.
     """
     if weights is not None and random_weights:
-        raise ConfigError(
-            f"needed weights from a file or random ones, got both: {weights} and random weights"
-        )
+        raise ConfigError(f"needed weights from a file or random ones, got {weights} and random weights")
     if name == DEFAULT:
         return open_efficientnet(weights, random_weights)
     if name in COCO:
         return open_coco(name, weights, random_weights)
-    if name.startswith(TIMM):
+    if name.startswith(_TIMM):
         from pixelwise.network.backbones.timm_models import open_timm  # takes seconds to import
 
         return open_timm(name, weights, random_weights)
     raise ConfigError(
-        f"needed one of the backbones {', '.join(backbone_names())}, or {TIMM}NAME for a model of timm, "
+        f"needed one of the backbones {', '.join(backbone_names())}, or {_TIMM}NAME for a model of timm, "
         f"got {name!r}"
     )
 

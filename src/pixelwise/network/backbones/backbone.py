@@ -16,8 +16,7 @@ from pixelwise.errors import ShapeError
 from pixelwise.network.config import Precision
 from pixelwise.network.frozen import fingerprint, freeze
 
-TIMM = "timm:"
-"""The prefix of the names of timm's models."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Source: torchvision
 
 
 @dataclass(frozen=True)
@@ -25,37 +24,23 @@ class Level:
     """One of the feature maps."""
 
     name: str
-    stride: int
-    """Pixels of the photo, down and across, that share one place of the map."""
+    stride: int  # pixels of the photo, down and across, that share one place of the map
     channels: int
 
 
-@dataclass(frozen=True)
-class About:
-    """Where a backbone comes from."""
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """Where a backbone comes from, what it reads, and the maps that it gives."""
 
     name: str
-    licence: str
-    """Under which its weights may be used."""
-    source: str
-    """Whose weights they are, and what they were learned from."""
-    implementation: str = ""
-    """Whose code computes it, with its version, where that is another project's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The size and form of what a backbone reads, and of the maps that it gives."""
-
+    licence: str  # under which its weights may be used
+    source: str  # whose weights they are, and what they were learned from
+    implementation: str = ""  # whose code computes it, with its version, where that is another project's
     levels: tuple[Level, ...]
-    mean: tuple[float, float, float]
-    """Taken from red, green and blue, sRGB in [0, 1], first."""
-    std: tuple[float, float, float]
-    """The rest is divided by it."""
-    multiple: int
-    """Divides height and width of what it reads."""
-    sizes: tuple[int, ...]
-    """Short sides in pixels at which photos are best read; each size gives maps of its own."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # taken from red, green and blue, sRGB in [0, 1], first
+    std: tuple[float, float, float] = IMAGENET_STD  # the rest is divided by it
+    multiple: int  # divides height and width of what it reads
+    sizes: tuple[int, ...]  # short sides in pixels at which photos are best read; each gives maps of its own
     margin: int | None = None
     """Pixels around a tile, a multiple of `multiple`, with which its features are those of the whole photo;
     None: every place depends on the whole photo."""
@@ -68,27 +53,26 @@ class Backbone(nn.Module):
     """A frozen network that turns photos into feature maps.
 
     Attributes:
-        name, licence, source, implementation: as in `About`.
-        levels, multiple, sizes, margin, last_stage: as in `Reading`.
+        name, licence, source, implementation, levels, multiple, sizes, margin: as in `BackboneSpec`.
+        last_stage: the same, for this module's own parameters.
         checksum: fingerprint of its weights and of how it normalises, as it was opened.
     """
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, net: nn.Module, about: About, reading: Reading, weights: Path | None = None) -> None:
+    def __init__(self, net: nn.Module, spec: BackboneSpec, weights: Path | None = None) -> None:
         """`net` gives one map for each level from normalised photos; `weights`: a file of the user's own."""
         super().__init__()
         self.net = net
-        self.name, self.implementation = about.name, about.implementation
-        self.licence, self.source = about.licence, about.source
-        if weights is not None:
-            self.licence, self.source = "that of the file", f"weights from {weights.name}"
-        self.levels, self.multiple, self.sizes = reading.levels, reading.multiple, reading.sizes
-        self.margin = reading.margin
-        self.last_stage = tuple(f"net.{name}" for name in reading.last_stage)
-        self.register_buffer("centre", torch.tensor(reading.mean).view(3, 1, 1))
-        self.register_buffer("scale", torch.tensor(reading.std).view(3, 1, 1))
+        self.name, self.implementation = spec.name, spec.implementation
+        self.licence = spec.licence if weights is None else "that of the file"
+        self.source = spec.source if weights is None else f"weights from {weights.name}"
+        self.levels, self.multiple, self.sizes = spec.levels, spec.multiple, spec.sizes
+        self.margin = spec.margin
+        self.last_stage = tuple(f"net.{name}" for name in spec.last_stage)
+        self.register_buffer("centre", torch.tensor(spec.mean).view(3, 1, 1))
+        self.register_buffer("scale", torch.tensor(spec.std).view(3, 1, 1))
         # convolutions in bf16 on a CPU take half the time in this order
         freeze(self).to(memory_format=torch.channels_last)
         self.checksum = fingerprint(self)
@@ -127,6 +111,5 @@ def folded(backbone: Backbone, precision: Precision) -> Backbone:
     if precision == "bf16":  # once; autocast would convert the weights for every photo again
         for part in faster.modules():
             if isinstance(part, nn.Conv2d):
-                for name, values in list(part.named_parameters(recurse=False)):
-                    setattr(part, name, nn.Parameter(values.to(torch.bfloat16), requires_grad=False))
+                part.to(torch.bfloat16)
     return faster

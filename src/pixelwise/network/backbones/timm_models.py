@@ -20,8 +20,8 @@ from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
-from pixelwise.network.backbones.backbone import TIMM, About, Backbone, Level, Reading
-from pixelwise.network.backbones.weights import read_tensors
+from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.weights import read_weights
 from pixelwise.network.tensors import first_line
 
 _FINEST = 4  # stride: maps at half the photo's size take much room and say little
@@ -48,14 +48,8 @@ class Intermediate(nn.Module):
 
 
 def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone:
-    """Return a model of timm with its published weights, those of a file in timm's form, or random ones.
-
-    Raises:
-        ConfigError: there is no such model, or it does not read photos of any size, or gives no maps.
-        CheckpointError: the file is missing or damaged, or fits another model.
-        DownloadError: the weights are not there and cannot be downloaded.
-    """
-    model = name.removeprefix(TIMM)
+    """Return a model of timm, `timm:NAME`; arguments and errors are those of `open_backbone`."""
+    model = name.removeprefix("timm:")
     facts = _facts(model)
     hub = facts.get("hf_hub_id")
     if random_weights:
@@ -63,63 +57,50 @@ def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone
     elif file := weights or _downloaded_before(hub):
         net = _load(model, file)
     else:
-        net = _download(
-            model, f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url")
-        )
+        url = f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url")
+        net = _download(model, url)
     if not getattr(net, "feature_info", ()) or not hasattr(net, "forward_intermediates"):
         raise ConfigError(f"{name} gives no maps of features in timm {timm.__version__}; choose another")
-    reading = _reading(net, facts)
-    indices = [int(level.name.removeprefix("map")) for level in reading.levels]
-    one_grid = len(reading.sizes) == 1
-    with contextlib.suppress(*_REFUSALS, AttributeError):
-        net.reset_classifier(0)  # what is behind the maps only takes memory
-    about = About(
-        name=name,
-        implementation=f"timm {timm.__version__}",
-        licence=facts.get("license") or "not said; see the model's page",
-        source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
-    )
-    backbone = Backbone(Intermediate(net, indices, norm=one_grid), about, reading, weights)
-    _require_any_size(backbone)
-    return backbone
-
-
-def _reading(net: Any, facts: dict[str, Any]) -> Reading:
-    """Return how a model reads photos; one grid of patches has one level, read at one size."""
     maps = [(one["reduction"], one["num_chs"]) for one in net.feature_info]
-    one_grid = len({stride for stride, _ in maps}) == 1
+    one_grid = len({stride for stride, _ in maps}) == 1  # of patches: one level, read at one size
     levels = tuple(Level(f"map{i}", *map_) for i, map_ in enumerate(maps) if map_[0] >= _FINEST)
     levels = levels[-1:] if one_grid else levels
-    native = facts["input_size"][1]
     # the part that makes the last map, by the name that timm has for it, where that has parameters
-    last = f"{net.feature_info[-1].get('module', '')}."
-    has_last = any(parameter.startswith(last) for parameter, _ in net.named_parameters())
-    return Reading(
+    last = net.feature_info[-1].get("module", "")
+    has_last = any(parameter.startswith(f"{last}.") for parameter, _ in net.named_parameters())
+    native = facts["input_size"][1]
+    spec = BackboneSpec(
+        name=name,
+        licence=facts.get("license") or "not said; see the model's page",
+        source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
+        implementation=f"timm {timm.__version__}",
         levels=levels,
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),
         multiple=math.lcm(*(level.stride for level in levels)),
         sizes=(native,) if one_grid else (native, 2 * native),
-        last_stage=(f"net.{last[:-1]}",) if has_last else (),
+        last_stage=(f"net.{last}",) if has_last else (),
     )
+    with contextlib.suppress(*_REFUSALS, AttributeError):
+        net.reset_classifier(0)  # what is behind the maps only takes memory
+    indices = [int(level.name.removeprefix("map")) for level in levels]
+    backbone = Backbone(Intermediate(net, indices, norm=one_grid), spec, weights)
+    _require_any_size(backbone)
+    return backbone
 
 
 def _facts(model: str) -> dict[str, Any]:
     """Return what timm knows of one of its models, or raise a ConfigError."""
+    architecture = model.partition(".")[0]
     if not timm.is_model(model):
-        similar = timm.list_models(f"*{model.partition('.')[0]}*")[:5]
+        similar = timm.list_models(f"*{architecture}*")[:5]
         near = f"; it has {', '.join(similar)}" if similar else ""
-        raise ConfigError(f"needed {TIMM} and the name of a model of timm, got {TIMM + model!r}{near}")
+        raise ConfigError(f"needed timm: and the name of a model of timm, got {'timm:' + model!r}{near}")
     try:
-        configured = timm.get_pretrained_cfg(model)
+        configured: Any = timm.get_pretrained_cfg(model, allow_unregistered=False)
     except RuntimeError as error:  # there is no such tag
-        architecture = model.partition(".")[0]
-        there = ", ".join(TIMM + name for name in timm.list_pretrained(f"{architecture}.*"))
-        raise ConfigError(
-            f"timm has no weights {TIMM}{model}; of {architecture} it has {there or 'none'}"
-        ) from error
-    if configured is None:
-        raise ConfigError(f"timm does not say how {TIMM}{model} reads photos; choose another model")
+        there = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
+        raise ConfigError(f"timm has no weights timm:{model}; of {architecture} it has {there}") from error
     facts: dict[str, Any] = configured.to_dict()
     return facts
 
@@ -138,12 +119,12 @@ def _create(model: str, **options: Any) -> Any:
 
 def _load(model: str, path: Path) -> Any:
     """Create a model with a file's weights, which timm translates where another project named them."""
-    tensors = read_tensors(path)
+    tensors = read_weights(path)
     try:
         net = _create(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors})
     except Exception as error:  # each model has a translator of its own, which fails in its own way
         raise CheckpointError(
-            f"{path} does not fit {TIMM}{model} ({first_line(error)}); give the file that was made for it"
+            f"{path} does not fit timm:{model} ({first_line(error)}); give the file that was made for it"
         ) from error
     net.pretrained_cfg = net.default_cfg = {}  # they would hold the file's tensors a second time
     return net
@@ -174,9 +155,8 @@ def _download(model: str, url: str | None) -> Any:
 @torch.no_grad()
 def _require_any_size(backbone: Backbone) -> None:
     """Refuse a model whose maps of a small photo, wider than high, have other shapes than it says."""
-    multiple = backbone.multiple
-    height = math.ceil(_PROBED / multiple) * multiple
-    width = height + multiple
+    height = math.ceil(_PROBED / backbone.multiple) * backbone.multiple
+    width = height + backbone.multiple
     needed = [(one.channels, height // one.stride, width // one.stride) for one in backbone.levels]
     try:
         found: object = [tuple(one.shape[1:]) for one in backbone(torch.zeros(1, 3, height, width))]

@@ -16,7 +16,7 @@ from pixelwise.errors import CheckpointError
 from pixelwise.network.tensors import first_line
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name: safetensors, or what torch saved of a network's state.
 
     Raises:

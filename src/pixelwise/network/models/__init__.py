@@ -13,10 +13,8 @@ from pixelwise.network.config import (
     NetConfig,
     UNetConfig,
 )
-from pixelwise.network.models.colournet import ColourNet
-from pixelwise.network.models.conv import MyConv2d, UnfoldedConvolution
 from pixelwise.network.models.handout import CNN, UNet
-from pixelwise.network.models.linear import LinearNet
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 
 HandoutNetwork = CNN | UNet
 Network = HandoutNetwork | ColourNet | LinearNet
@@ -25,7 +23,7 @@ Network = HandoutNetwork | ColourNet | LinearNet
 Height and width of the input are multiples of its `stride`; those of the logits are the same over its
 `out_stride`."""
 
-BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
+_BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     CNNConfig: CNN,
     UNetConfig: UNet,
     ColourNetConfig: ColourNet,
@@ -39,18 +37,4 @@ def build(config: HandoutConfig) -> HandoutNetwork: ...
 def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:
     """Return the network that a configuration describes, freshly initialised from torch's random state."""
-    return BUILDERS[type(config)](config)
-
-
-__all__ = [
-    "BUILDERS",
-    "CNN",
-    "ColourNet",
-    "HandoutNetwork",
-    "LinearNet",
-    "MyConv2d",
-    "Network",
-    "UNet",
-    "UnfoldedConvolution",
-    "build",
-]
+    return _BUILDERS[type(config)](config)

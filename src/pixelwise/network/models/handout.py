@@ -1,16 +1,86 @@
-"""The handout's CNN and U-Net."""
+"""The handout's convolution MyConv2d, and its CNN and U-Net."""
 
 from __future__ import annotations
 
+import math
+from typing import Any, Literal, cast
+
 import torch
-from torch import nn
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.network.config import CNNConfig, UNetConfig
-from pixelwise.network.models.conv import MyConv2d
 
 
-def block(num_in: int, num_out: int, config: CNNConfig, resize: nn.Module | None = None) -> nn.Sequential:
+class UnfoldedConvolution(torch.autograd.Function):
+    """A convolution as one matrix product, with its backward written out.
+
+    Unfolding lays the k x k window of every output pixel out as a column, so that a convolution with O
+    filters over I channels is ``(O, I k k) @ (I k k, H W)``. Its gradients are matrix products, too; folding
+    adds up the columns' entries that came from the same pixel. The columns are k k times as large as the
+    input, so backward unfolds again instead of keeping them.
+
+    Source: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for
+    Document Processing", 2006.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+        """Return the output (N, O, H, W) of input (N, I, H, W), weight (O, I, k, k) and bias (O,)."""
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        columns = F.unfold(x, weight.shape[-2:], padding=padding)
+        height, width = (
+            size + 2 * padding - k + 1 for size, k in zip(x.shape[-2:], weight.shape[-2:], strict=True)
+        )
+        out = weight.flatten(1) @ columns + bias[:, None]
+        return out.unflatten(-1, (height, width))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        """Return the gradients of input, weight and bias from the output's gradient (N, O, H, W)."""
+        x, weight = ctx.saved_tensors
+        grad = grads[0].flatten(2)  # N, O, H W
+        columns = F.unfold(x, weight.shape[-2:], padding=ctx.padding)
+        grad_weight = torch.einsum("nop,ncp->oc", grad, columns).view_as(weight)
+        grad_bias = grad.sum(dim=(0, 2))
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_columns = weight.flatten(1).T @ grad
+            grad_x = F.fold(grad_columns, x.shape[-2:], weight.shape[-2:], padding=ctx.padding)
+        return grad_x, grad_weight, grad_bias, None
+
+
+class MyConv2d(nn.Module):
+    """A convolution with k x k windows, half a window of zero padding, no stride or dilation.
+
+    Weight (out, in, k, k) and bias (out,) start uniform within 1 / sqrt(in k k), as in the handout's code.
+
+    `kernel` is the side of the window in pixels; odd, so that the output has the input's size. `how` is
+    torch's kernel, or `UnfoldedConvolution`: equal in value and gradient.
+    """
+
+    def __init__(
+        self, num_in: int, num_out: int, kernel: int, how: Literal["torch", "unfold"] = "torch"
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(num_in * kernel * kernel)
+        self.weight = nn.Parameter(torch.empty(num_out, num_in, kernel, kernel).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_out).uniform_(-bound, bound))
+        self.padding = kernel // 2
+        self.how = how
+
+    def forward(self, x: Float[Tensor, "N I H W"]) -> Float[Tensor, "N O H W"]:
+        """Return the filter responses at every pixel."""
+        if self.how == "torch":
+            return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return cast(Tensor, UnfoldedConvolution.apply(x, weight, bias, self.padding))
+
+
+def _block(num_in: int, num_out: int, config: CNNConfig, resize: nn.Module | None = None) -> nn.Sequential:
     """Build convolution, pooling or upsampling if any, batch norm and ReLU, in the handout's order."""
     layers: list[nn.Module] = [MyConv2d(num_in, num_out, config.kernel, config.convolution)]
     if resize is not None:
@@ -24,23 +94,20 @@ class CNN(nn.Module):
     Source: CSC413/2516, winter 2020, programming assignment 2, question A1.
     """
 
-    stride = 4
-    """Height and width of the input are multiples of this."""
-    out_stride = 1
-    """Pixels of the input, down and across, that share one place of the logits."""
-    saturation = 1.0
-    """Factor on the chroma that the probabilities mean."""
+    stride = 4  # divides height and width of the input
+    out_stride = 1  # pixels of the input, down and across, that share one place of the logits
+    saturation = 1.0  # factor on the chroma that the probabilities mean
 
     def __init__(self, config: CNNConfig, skipped: tuple[int, int, int] = (0, 0, 0)) -> None:
         """`skipped`: channels that the last three convolutions read besides the block below."""
         super().__init__()
         self.config = config
         nf, nc, nic = config.num_filters, config.num_colours, config.num_in_channels
-        self.down1 = block(nic, nf, config, nn.MaxPool2d(2))
-        self.down2 = block(nf, 2 * nf, config, nn.MaxPool2d(2))
-        self.middle = block(2 * nf, 2 * nf, config)
-        self.up1 = block(2 * nf + skipped[0], nf, config, nn.Upsample(scale_factor=2))
-        self.up2 = block(nf + skipped[1], nc, config, nn.Upsample(scale_factor=2))
+        self.down1 = _block(nic, nf, config, nn.MaxPool2d(2))
+        self.down2 = _block(nf, 2 * nf, config, nn.MaxPool2d(2))
+        self.middle = _block(2 * nf, 2 * nf, config)
+        self.up1 = _block(2 * nf + skipped[0], nf, config, nn.Upsample(scale_factor=2))
+        self.up2 = _block(nf + skipped[1], nc, config, nn.Upsample(scale_factor=2))
         self.classes = MyConv2d(nc + skipped[2], nc, config.kernel, config.convolution)
 
     def forward(self, x: Grey) -> Logits:

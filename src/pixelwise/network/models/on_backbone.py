@@ -1,17 +1,23 @@
-"""The base of networks that read grey photos through a frozen backbone."""
+"""Networks that read grey photos through a frozen backbone: a small decoder, or one linear layer."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, final
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pixelwise.colour.shapes import Grey
-from pixelwise.errors import CheckpointError
-from pixelwise.network.backbones import open_backbone
-from pixelwise.network.backbones.backbone import Backbone, folded
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.errors import CheckpointError, ConfigError, ShapeError
+from pixelwise.network.backbones import Backbone, folded, open_backbone
+from pixelwise.network.config import ColourNetConfig, LinearNetConfig
+
+_STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}
+"""Channels of the decoder at each stride, over its width: coarse maps are small and matter most."""
 
 
 class OnBackbone(nn.Module):
@@ -24,15 +30,17 @@ class OnBackbone(nn.Module):
         CheckpointError: the backbone's weights are not to be had, or others than the layers were trained on.
     """
 
+    stride = 32  # divides height and width of the input
+    out_stride = 4  # pixels of the input, down and across, that share one place of the logits
+    saturation = 1.0  # factor on the chroma that the probabilities mean
     backbone_checksum: Tensor
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
-        self._name = backbone
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             opened = open_backbone(backbone)
+            self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
         self._outside = [folded(opened, "fp32")]  # in a list, so that it is no part of this module
-        self._installed = _as_bytes(opened.checksum)
         self.register_buffer("backbone_checksum", self._installed.clone())
         self.register_load_state_dict_post_hook(_require_same_backbone)
 
@@ -41,7 +49,7 @@ class OnBackbone(nn.Module):
         """The frozen network."""
         return self._outside[0]
 
-    def look(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
+    def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
         """Return the backbone's features of grey photos, read as equal red, green and blue: one map a level.
 
         Frozen weights record no gradient; one of the photo itself can be had.
@@ -53,15 +61,151 @@ class OnBackbone(nn.Module):
         return maps
 
 
-def _as_bytes(checksum: str) -> Tensor:
-    return torch.tensor(list(bytes.fromhex(checksum)), dtype=torch.uint8, device="cpu")
-
-
 def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
     """Refuse weights of layers that were trained on another backbone."""
     assert isinstance(net, OnBackbone)
     if not torch.equal(net.backbone_checksum.cpu(), net._installed):
         raise CheckpointError(
-            f"this network was trained on other weights of {net._name} than are installed; "
+            f"this network was trained on other weights of {net.backbone.name} than are installed; "
             "install the version of them that it names, or train it again"
         )
+
+
+@final
+class ColourNet(OnBackbone):
+    """Logits of every class at a quarter of the size of the grey photo that is read.
+
+    The backbone's deepest maps of each stride, 4, 8, 16 and 32, are joined from the coarsest to the finest,
+    as in a U-Net; a summary of the whole photo is added to the coarsest.
+
+    Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511: colour by classes at a quarter of the size;
+    O. Ronneberger, P. Fischer, T. Brox, arXiv:1505.04597: the decoder.
+    """
+
+    def __init__(self, config: ColourNetConfig) -> None:
+        super().__init__(config.backbone)
+        self.config, self.saturation = config, config.saturation
+        self._levels = deepest(self.backbone)
+        c = {stride: self.backbone.levels[index].channels for stride, index in self._levels.items()}
+        w = {stride: round(config.width * wider) for stride, wider in _STRIDES.items()}
+        self.coarsest = nn.Sequential(nn.Conv2d(c[32], w[32], 1, bias=False), nn.BatchNorm2d(w[32]))
+        self.summary = LinearApart(c[32], w[32])
+        self.join16 = _joining(w[32] + c[16], w[16])
+        self.join8 = _joining(w[16] + c[8], w[8])
+        self.join4 = _joining(w[8] + c[4], w[4])
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.classes = nn.Conv2d(w[4], config.num_colours, 1)
+
+    def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
+        """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
+        return self.forward_maps(self.features(x))
+
+    def forward_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
+        """Return the logits from the backbone's features of the photos, one map for each of its levels."""
+        coarsest = maps[self._levels[32]]
+        y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
+        for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):
+            finer = maps[self._levels[stride]]
+            y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
+        logits: Tensor = self.classes(self.dropout(y))
+        return logits
+
+
+class LinearApart(nn.Linear):
+    """A linear layer that, outside training, adds up each photo's numbers in the same order.
+
+    A matrix product of many photos adds in another order than that of one: a photo's colours would depend on
+    the others in its batch.
+    """
+
+    def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N width"]:
+        """Return the layer's output."""
+        if self.training:
+            return super().forward(input)
+        return (input[:, None] * self.weight).sum(-1) + self.bias
+
+
+def _joining(num_in: int, num_out: int) -> nn.Sequential:
+    conv = nn.Conv2d(num_in, num_out, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(num_out), nn.ReLU())
+
+
+def deepest(backbone: Backbone) -> dict[int, int]:
+    """Return the index of the last level of each stride, or raise a ConfigError if these are not 4 to 32."""
+    found = {level.stride: index for index, level in enumerate(backbone.levels)}
+    if sorted(found) != sorted(_STRIDES) or backbone.multiple != ColourNet.stride:
+        raise ConfigError(
+            f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {backbone.name} has them at "
+            f"{', '.join(map(str, sorted(found)))}; take efficientnet_lite0"
+        )
+    return found
+
+
+@final
+class LinearNet(OnBackbone):
+    """Logits of every class at a quarter of the size of the grey photo, by one linear layer: solved exactly.
+
+    Raises:
+        ConfigError: the backbone reads other multiples than `stride`.
+    """
+
+    def __init__(self, config: LinearNetConfig) -> None:
+        super().__init__(config.backbone)
+        self.config = config
+        if self.stride % self.backbone.multiple:
+            raise ConfigError(
+                f"needed a backbone that reads multiples of {self.stride} pixels, {config.backbone} reads "
+                f"those of {self.backbone.multiple}; take efficientnet_lite0"
+            )
+        self.classes = nn.Linear(sum(level.channels for level in self.backbone.levels), config.num_colours)
+
+    def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
+        """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
+        size = (x.shape[-2] // self.out_stride, x.shape[-1] // self.out_stride)
+        return logits_of_maps(self.features(x), self.classes.weight, self.classes.bias, size)
+
+
+def logits_of_maps(
+    maps: Sequence[Float[Tensor, "N _C _h _w"]],
+    weight: Float[Tensor, "K D"],
+    bias: Float[Tensor, " K"],
+    size: tuple[int, int],
+) -> Float[Tensor, "N K H W"]:
+    """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
+
+    These are the logits of features read bilinearly at each place: a linear layer and an interpolation whose
+    weights add up to 1 commute.
+    """
+    total = bias[:, None, None]
+    for logits in small_logits(maps, weight):
+        total = total + F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    return total
+
+
+def small_logits(
+    maps: Sequence[Float[Tensor, "*batch _C _h _w"]], weight: Float[Tensor, "K D"]
+) -> list[Float[Tensor, "*batch K _ _"]]:
+    """Return the share of each map in the logits, at the map's size; those of equal size are added.
+
+    Raises:
+        ShapeError: the maps' channels together are not the weights' D.
+    """
+    channels = [one.shape[-3] for one in maps]
+    if sum(channels) != weight.shape[1]:
+        raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
+    small: dict[tuple[int, int], Tensor] = {}
+    for one, part in zip(maps, weight.split(channels, dim=1), strict=True):
+        height, width = one.shape[-2:]
+        logits = part @ one.flatten(-2).to(weight.dtype)
+        small[height, width] = small.get((height, width), 0) + logits.unflatten(-1, (height, width))
+    return list(small.values())
+
+
+def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:
+    """Return the mean sRGB colour of each place of the logits."""
+    return F.avg_pool2d(images.float(), OnBackbone.out_stride).round().byte()
+
+
+def chroma_of(images: Float[Tensor, "N 3 H W"], coarser: int = 1) -> Float[Tensor, "N 2 h w"]:
+    """Return Lab's a and b of the mean sRGB colour of each place of the logits, or of so many together."""
+    return srgb_to_lab(F.avg_pool2d(images, OnBackbone.out_stride * coarser))[:, 1:]
