@@ -55,7 +55,7 @@ CHECKPOINT_EVERY_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """Result of a finished run; the keys of `pixelwise train --json`."""
+    """Scores of a finished run; the keys of `pixelwise train --json`."""
 
     run: str  # its folder
     epochs: int  # passes over the training images, the last of which `steps` may have ended early
@@ -75,12 +75,7 @@ def train_source(
     device: Device = "auto",
     resume: bool = False,
 ) -> TrainResult:
-    """Load the pictures that a configuration names and train on them.
-
-    Raises:
-        DataError: the pictures are not to be had.
-        PixelwiseError: as `train`.
-    """
+    """Load the pictures that a configuration names and train on them; raise as `load_pictures` and `train`."""
     if config.palette != LEARNED:
         num_colours = Palette.read(config.palette).num_classes
         config = replace(config, net=replace(config.net, num_colours=num_colours))
@@ -95,9 +90,8 @@ def train(
 ) -> TrainResult:
     """Train a network and leave it, its scores and its state in `folder`.
 
-    On a CPU the same configuration, pictures and number of threads give the same weights, interrupted or
-    not, as long as the precision is the same: "auto" measures it, and run.json says what came out. Within
-    `process_group`, all ranks call this; rank 0 writes.
+    On a CPU the same configuration, pictures, precision and number of threads give the same weights,
+    interrupted or not. Within `process_group`, all ranks call this; rank 0 writes.
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
@@ -109,12 +103,10 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         if not on_rank0(lambda: stack.enter_context(alone_in(folder))):
-            raise CheckpointError(
-                f"another process is training in {folder}; wait for it, or choose another --out"
-            )
-        saved = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
-        run = Run(config, pictures, choose_device(device), saved)
-        on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=saved is not None))
+            raise CheckpointError(f"another process is training in {folder}; wait, or choose another --out")
+        checkpoint = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
+        run = Run(config, pictures, choose_device(device), checkpoint)
+        on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=checkpoint is not None))
         advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
         stop_asked = stack.enter_context(finish_step_first())
         saved_at_s = run.clock.seconds()
@@ -127,11 +119,8 @@ def train(
                 write_checkpoint(folder, run.checkpoint())
                 saved_at_s = run.clock.seconds()
             if stopping and run.step < run.num_steps:
-                raise Interrupted(
-                    f"{run.step} of {run.num_steps} steps are saved in {folder}; to go on: "
-                    + resume_command(folder),
-                    folder,
-                )
+                saved = f"{run.step} of {run.num_steps} steps are saved in {folder}"
+                raise Interrupted(f"{saved}; to go on: {resume_command(folder)}", folder)
             advance(1, f"loss {loss:.3f}{run.last_score}")
         result = on_rank0(lambda: _finish(run, folder))
         if sum_over_ranks(stop_asked()) > 0:  # for callers that train several networks in turn
@@ -164,7 +153,7 @@ class Run:
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
         self.step, self.last_score = 0, ""
         self.losses: list[float] = []  # of this epoch's steps
-        self._order: torch.Tensor | None = None  # in which this epoch takes the pictures
+        self._order = torch.empty(0)  # in which this epoch takes the pictures
         if saved:
             self._restore(saved)
         self.parallel_net: nn.Module = DistributedDataParallel(self.net) if world_size() > 1 else self.net
@@ -178,8 +167,11 @@ class Run:
         config, (epoch, batch) = self.config.train, divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.losses = []
-        if batch == 0 or self._order is None:
-            self._order = self._shuffled(epoch)
+        if batch == 0 or not len(self._order):
+            self._order = torch.arange(self.task.num_train)
+            if config.reshuffle:
+                generator = generator_at(config.seed, epoch, 0)
+                self._order = torch.randperm(self.task.num_train, generator=generator)
         index = self._order[batch * config.batch_size : (batch + 1) * config.batch_size]
         own, own_frac = _share_of(len(index))
         crop = self.step < config.crop_frac * self.num_steps
@@ -195,16 +187,10 @@ class Run:
 
         whole_loss = sum_over_ranks(loss.item())
         if not math.isfinite(whole_loss):
-            diverged = f"training diverged: the loss of step {self.step + 1} is {whole_loss}"
-            raise DivergedError(f"{diverged}; lower the learning rate")
+            raise DivergedError(f"the loss of step {self.step + 1} is {whole_loss}; lower the learning rate")
         self.step += 1
         self.losses.append(whole_loss)
         return whole_loss
-
-    def _shuffled(self, epoch: int) -> torch.Tensor:
-        if not self.config.train.reshuffle:
-            return torch.arange(self.task.num_train)
-        return torch.randperm(self.task.num_train, generator=generator_at(self.config.train.seed, epoch, 0))
 
     @property
     def epochs_begun(self) -> int:
@@ -235,18 +221,14 @@ class Run:
 
 
 def _share_of(num: int) -> tuple[slice, float]:
-    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are.
-
-    All ranks have to take part in each step: where there are too few pictures, one is taken at weight 0.
-    """
-    if rank() >= num:
+    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are."""
+    if rank() >= num:  # all ranks take part in each step
         return slice(0, 1), 0.0
     own = slice(rank(), num, world_size())
     return own, len(range(num)[own]) / num
 
 
 def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:
-    """Refuse pictures that the network cannot halve as often as it needs to, and classes without a colour."""
     if config.net.num_colours != palette.num_classes:
         raise ConfigError(
             f"the palette {config.palette} has {palette.num_classes} colours, "
@@ -262,11 +244,8 @@ def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pi
 
 def _begin_folder(run: Run, pictures: Pictures, folder: Path, *, resumed: bool) -> None:
     if not resumed:
-        reasons = {
-            "precision": run.precision_reason,
-            "device": str(run.device),
-            "processes": str(world_size()),
-        }
+        reasons = {"precision": run.precision_reason, "device": str(run.device)}
+        reasons["processes"] = str(world_size())
         num_images = len(pictures.train), len(pictures.val)
         write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
         write_samples(folder, pictures.val)
@@ -277,9 +256,8 @@ def _validate(run: Run, folder: Path) -> None:
     """Score the validation pictures at the end of an epoch, or of the run, and append the epoch's metrics."""
     with run.clock.paused():
         val = run.task.score(run.net)
-    batch_size = run.config.train.batch_size
-    starts = range(0, run.task.num_train, batch_size)
-    sizes = [min(batch_size, run.task.num_train - start) for start in starts][: len(run.losses)]
+    num, starts = run.config.train.batch_size, range(0, run.task.num_train, run.config.train.batch_size)
+    sizes = [min(num, run.task.num_train - start) for start in starts][: len(run.losses)]
     pieces = np.array_split(run.losses, min(_MOST_PIECES, len(run.losses)))
     row = {
         "epoch": run.epochs_begun,
@@ -303,18 +281,18 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     if not (rows := read_metrics(folder)):
         raise CheckpointError(f"{folder} has lost its {METRICS}; start the run anew")
     most_common = 100 * run.task.most_common_frac
-    if rows[-1]["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
+    last = rows[-1]
+    if last["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
         _logger.warning(
-            f"no better than always choosing the commonest class, right on {most_common:.1f} % of pixels; "
-            f"{run.num_steps} steps on {run.task.num_train} pictures are too few or the rate is wrong"
+            "no better than the commonest class everywhere, right on %.1f %% of pixels", most_common
         )
     return TrainResult(
         run=str(folder),
         epochs=run.epochs_begun,
         steps=run.num_steps,
-        train_loss=rows[-1]["train_loss"],
-        val_loss=rows[-1]["val_loss"],
-        val_accuracy=rows[-1]["val_accuracy"],
+        train_loss=last["train_loss"],
+        val_loss=last["val_loss"],
+        val_accuracy=last["val_accuracy"],
         train_seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(run.device),
     )

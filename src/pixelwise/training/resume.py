@@ -18,11 +18,7 @@ _NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 
 
 def palette_of(config: RunConfig, pictures: Pictures) -> Palette:
-    """Return the palette that a configuration names, or learn one from the training pictures.
-
-    Raises:
-        LabelError: there is no such palette, or the pictures have too few colours.
-    """
+    """Return the palette that a configuration names, or learn one from the training pictures."""
     if config.palette != LEARNED:
         return Palette.read(config.palette)
     few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
@@ -45,9 +41,7 @@ def saved_run(config: RunConfig, pictures: Pictures, folder: Path, *, resume: bo
     """
     if not resume:
         if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
-            raise CheckpointError(
-                f"{folder} already holds a run; go on with --resume or choose another --out"
-            )
+            raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
         return None
     saved = read_checkpoint(folder)
     require_same_config(config, saved.config, folder)

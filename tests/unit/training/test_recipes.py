@@ -5,7 +5,7 @@ import pytest
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import CNNConfig, UNetConfig
 from pixelwise.training import recipes
-from pixelwise.training.recipes import recipe, recipe_names
+from pixelwise.training.recipes import recipe, recipe_names, repeat
 
 
 def test_the_handout_recipe_has_the_handouts_numbers():
@@ -43,3 +43,20 @@ def test_every_recipe_says_its_command_expectation_and_source():
 def test_what_does_not_exist_is_named(name, net, changes, offending):
     with pytest.raises(ConfigError, match=offending):
         recipe(name, net, "cifar10:horse", **changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        (recipe("fast", "unet", "cifar10:cat", kernel=5), "unet cifar10:cat --recipe fast --kernel 5"),
+        (recipe("handout", "cnn", "a b", reshuffle=False), "cnn 'a b' --recipe handout --fixed-order"),
+        (recipe("photo", "colournet", "folder:x", film=0.1), "colournet folder:x --recipe photo --film 0.1"),
+    ],
+)
+def test_a_configuration_has_a_command(config, command):
+    assert repeat(config) == f"pixelwise train {command} --out again"
+
+
+def test_values_that_no_option_has_have_no_command():
+    config = recipe("fast", "unet", "cifar10:cat", warmup_frac=0.5)
+    assert repeat(config).startswith("#")
