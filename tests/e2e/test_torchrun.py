@@ -21,10 +21,10 @@ import json, sys
 from dataclasses import replace
 import torch
 from torch import nn
-from pixelwise.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.data import load_pictures
-from pixelwise.train.distributed import process_group, rank
-from pixelwise.train.loop import Run
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.labels.sources import load_pictures
+from pixelwise.training.distributed import process_group, rank
+from pixelwise.training.loop import Run
 
 pictures = load_pictures("synthetic:shapes", None, 0)
 pictures = replace(pictures, train=pictures.train[:22], val=pictures.val[:4])  # batches of 7, 7, 7 and 1

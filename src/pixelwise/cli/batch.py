@@ -27,28 +27,19 @@ Sources = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """Options of every batch.
-
-    Parameters
-    ----------
-    out
-        Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which
-        goes on.
-    workers
-        Photos that are done at once, each by a process of its own; as many as processors if not given.
-    retry
-        Try again what failed in earlier runs, too, as for want of memory or of a disk that was away.
-    address
-        A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given.
-    dry_run
-        Count the photos, time ten of them, and say how long all would take; OUT is left alone.
-    """
+    """Options of every batch."""
 
     out: Annotated[Path, Parameter(name=["--out", "-o"])]
+    """Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which goes
+    on."""
     workers: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
+    """Photos that are done at once, each by a process of its own; as many as processors if not given."""
     retry: Annotated[bool, Parameter(negative="")] = False
+    """Try again what failed in earlier runs, too, as for want of memory or of a disk that was away."""
     address: str | None = None
+    """A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given."""
     dry_run: Annotated[bool, Parameter(negative="")] = False
+    """Count the photos, time ten of them, and say how long all would take; OUT is left alone."""
     max_megapixels: MaxMegapixels = 500.0
 
 

@@ -75,7 +75,7 @@ def train_source(
     device: Device = "auto",
     resume: bool = False,
 ) -> TrainResult:
-    """Load the pictures that a configuration names and train on them; raise as `load_pictures` and `train`."""
+    """Load the pictures that a configuration names, and train on them."""
     if config.palette != LEARNED:
         num_colours = Palette.read(config.palette).num_classes
         config = replace(config, net=replace(config.net, num_colours=num_colours))
@@ -106,7 +106,9 @@ def train(
             raise CheckpointError(f"another process is training in {folder}; wait, or choose another --out")
         checkpoint = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
         run = Run(config, pictures, choose_device(device), checkpoint)
-        on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=checkpoint is not None))
+        if not checkpoint:
+            on_rank0(lambda: _begin_folder(run, pictures, folder))
+        on_rank0(lambda: cut_metrics(folder, run.step))
         advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
         stop_asked = stack.enter_context(finish_step_first())
         saved_at_s = run.clock.seconds()
@@ -230,10 +232,8 @@ def _share_of(num: int) -> tuple[slice, float]:
 
 def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:
     if config.net.num_colours != palette.num_classes:
-        raise ConfigError(
-            f"the palette {config.palette} has {palette.num_classes} colours, "
-            f"the network {config.net.num_colours}; make them equal"
-        )
+        found = f"{palette.num_classes} colours, the network {config.net.num_colours}"
+        raise ConfigError(f"the palette {config.palette} has {found}; make them equal")
     height, width = pictures.train.shape[-2:]
     if height % net.stride or width % net.stride:
         raise ConfigError(
@@ -242,14 +242,11 @@ def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pi
         )
 
 
-def _begin_folder(run: Run, pictures: Pictures, folder: Path, *, resumed: bool) -> None:
-    if not resumed:
-        reasons = {"precision": run.precision_reason, "device": str(run.device)}
-        reasons["processes"] = str(world_size())
-        num_images = len(pictures.train), len(pictures.val)
-        write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
-        write_samples(folder, pictures.val)
-    cut_metrics(folder, run.step)
+def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
+    reasons = {"precision": run.precision_reason, "device": str(run.device), "processes": str(world_size())}
+    num_images = len(pictures.train), len(pictures.val)
+    write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
+    write_samples(folder, pictures.val)
 
 
 def _validate(run: Run, folder: Path) -> None:
@@ -280,12 +277,9 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     write_model(folder / MODEL, run.net, run.config.net, run.palette, run.size)
     if not (rows := read_metrics(folder)):
         raise CheckpointError(f"{folder} has lost its {METRICS}; start the run anew")
-    most_common = 100 * run.task.most_common_frac
-    last = rows[-1]
+    last, most_common = rows[-1], 100 * run.task.most_common_frac
     if last["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
-        _logger.warning(
-            "no better than the commonest class everywhere, right on %.1f %% of pixels", most_common
-        )
+        _logger.warning("no better than one class everywhere, right on %.1f %% of pixels", most_common)
     return TrainResult(
         run=str(folder),
         epochs=run.epochs_begun,

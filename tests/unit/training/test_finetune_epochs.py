@@ -148,7 +148,6 @@ class Drifting(nn.Module):
 
 
 WAYS = {
-    "exact": ({}, learn_last_layer),
     "adam": ({"solver": "adam", "epochs": 1}, learn_in_epochs),
     "stage": ({"policy": "stage", "epochs": 1}, learn_in_epochs),
 }

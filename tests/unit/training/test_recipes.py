@@ -1,5 +1,7 @@
 """Recipes: complete, changeable, and honest about what does not exist."""
 
+from dataclasses import replace
+
 import pytest
 
 from pixelwise.errors import ConfigError
@@ -48,15 +50,25 @@ def test_what_does_not_exist_is_named(name, net, changes, offending):
 @pytest.mark.parametrize(
     ("config", "command"),
     [
-        (recipe("fast", "unet", "cifar10:cat", kernel=5), "unet cifar10:cat --recipe fast --kernel 5"),
-        (recipe("handout", "cnn", "a b", reshuffle=False), "cnn 'a b' --recipe handout --fixed-order"),
-        (recipe("photo", "colournet", "folder:x", film=0.1), "colournet folder:x --recipe photo --film 0.1"),
+        (recipe("fast", "unet", "cifar10:horse"), "unet cifar10:horse --recipe fast"),
+        (
+            recipe("handout", "cnn", "folder:my photos", reshuffle=False, seed=7),
+            "cnn 'folder:my photos' --recipe handout --fixed-order --seed 7",
+        ),
+        (
+            recipe("best", "unet", "cifar10:all", palette="ab.json", kernel=5),
+            "unet cifar10:all --recipe best --kernel 5 --palette ab.json",
+        ),
+        (
+            recipe("photo", "colournet", "folder:mine", film=0.5, softness=1.0, size=128, num_colours=31),
+            "colournet folder:mine --recipe photo --num-colours 31 --softness 1.0 --film 0.5 --size 128",
+        ),
     ],
 )
-def test_a_configuration_has_a_command(config, command):
-    assert repeat(config) == f"pixelwise train {command} --out again"
+def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
+    trained = replace(config, net=replace(config.net, num_colours=31))  # the palette's, set by training
+    assert repeat(trained) == f"pixelwise train {command} --out again"
 
 
 def test_values_that_no_option_has_have_no_command():
-    config = recipe("fast", "unet", "cifar10:cat", warmup_frac=0.5)
-    assert repeat(config).startswith("#")
+    assert repeat(recipe("fast", "unet", "cifar10:cat", warmup_frac=0.5)).startswith("#")
