@@ -57,20 +57,8 @@ _SHIFT, _STRETCH = 0.1, 0.2  # of lightness, and of contrast, at most
 _READERS = 2  # threads
 LabelledView = tuple[LabelledPhoto, View]
 Score = Callable[[FinetuneTask, Learner], float]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Photos as a network reads them, at every size, and their labels at the last size."""
-
-    images: tuple[UInt8[Tensor, "N 3 _ _"], ...]
-    labels: UInt8[Tensor, "N H W"]
-
-    def loss(self, logits: Float[Tensor, "N K H W"], weights: Tensor | None = None) -> Float[Tensor, ""]:
-        """Return the cross-entropy over labelled pixels, nats a pixel, by class weights; 0 without labels."""
-        if bool((self.labels == IGNORE).all()):
-            return logits.sum() * 0
-        return cross_entropy(logits, self.labels.to(logits.device), weights=weights)
+Batch = tuple[tuple[UInt8[Tensor, "N 3 _ _"], ...], UInt8[Tensor, "N H W"]]
+"""Photos as a network reads them, sRGB, at every size; and their labels at the last size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +178,7 @@ def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float, score: 
 def _learn(task: FinetuneTask, run: _Learning, asked_to_stop: Callable[[], bool], advance: Advance) -> None:
     """Learn epoch by epoch until none gets better, and go back to the best one."""
     run.scores = [run.score(task, run.learner)] if run.score else []
-    best = _copies(run.learned)
+    best = copy.deepcopy(run.learned)
     for epoch in range(1, task.epochs + 1):
         loss = _learn_epoch(task, run, asked_to_stop, advance)
         if asked_to_stop():
@@ -199,7 +187,7 @@ def _learn(task: FinetuneTask, run: _Learning, asked_to_stop: Callable[[], bool]
         if run.score:
             run.scores.append(run.score(task, run.learner))
             if run.best_epoch == epoch:
-                best = _copies(run.learned)
+                best = copy.deepcopy(run.learned)
             elif epoch - run.best_epoch >= _PATIENCE:
                 break
     if run.score:
@@ -215,8 +203,8 @@ def _learn_epoch(
     views = [(shot, random_crop(run.rng) if run.score else WHOLE) for shot in task.shots]
     total = 0.0
     with closing(batches(task, views, run.rng)) as some:
-        for batch in some:
-            num, images = len(batch.labels), [one.to(task.device).float() / 255 for one in batch.images]
+        for codes, labels in some:
+            num, images = len(labels), [one.to(task.device).float() / 255 for one in codes]
             if run.score:
                 done = (run.num_seen + num / 2) / (task.epochs * len(views))
                 for group in run.optimiser.param_groups:
@@ -224,7 +212,7 @@ def _learn_epoch(
                 images = vary(images, run.rng)
             with compute_in(run.precision, task.device):
                 logits = run.learner(images)
-            loss = batch.loss(logits.float(), run.class_weights)
+            loss = loss_of(logits.float(), labels.to(task.device), run.class_weights)
             if not bool(loss.isfinite()):
                 found = f"{loss.item()} in epoch {len(run.losses) + 1}"
                 raise DivergedError(f"needed a finite loss, got {found}; choose a smaller --learning-rate")
@@ -245,9 +233,6 @@ def batches(
     """Yield all views once in random order, at most the configuration's batch size at a time.
 
     A batch has photos that are read at one height and width, so that nothing is cut, padded or stretched.
-
-    Raises:
-        DataError, PhotoError: a photo or its labels cannot be read.
     """
     by_shape: dict[tuple[tuple[int, int], ...], list[LabelledView]] = {}
     for photo, view in rng.sample(views, len(views)):
@@ -268,7 +253,16 @@ def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
     )
     height, width = images[-1].shape[-2:]
     labels = [resize_mask(view.cut(one.read_labels()).numpy(), height, width) for one, view in views]
-    return Batch(images, torch.stack([torch.from_numpy(one) for one in labels]))
+    return images, torch.stack([torch.from_numpy(one) for one in labels])
+
+
+def loss_of(
+    logits: Float[Tensor, "N K H W"], labels: UInt8[Tensor, "N H W"], weights: Tensor | None = None
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy over labelled pixels, nats a pixel, by class weights; 0 without labels."""
+    return (
+        cross_entropy(logits, labels, weights=weights) if bool((labels != IGNORE).any()) else logits.sum() * 0
+    )
 
 
 def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
@@ -295,18 +289,12 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
     return functools.reduce(operator.add, counts).miou
 
 
-def _copies(learned: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: one.detach().clone() for name, one in learned.items()}
-
-
 def _changed(learned: dict[str, nn.Parameter], backbone: Backbone) -> dict[str, Tensor]:
     """Return the backbone's parameters that are not as they were, by the backbone's own names, on the CPU."""
-    changed = {}
-    for name, before in backbone.named_parameters():
-        after = learned.get(f"{BACKBONE}.{name}")
-        if after is not None and not torch.equal(after.detach().cpu(), before.cpu()):
-            changed[name] = after.detach().cpu().clone()
-    return changed
+    before = {f"{BACKBONE}.{name}": one.cpu() for name, one in backbone.named_parameters()}
+    after = {name: one.detach().cpu().clone() for name, one in learned.items() if name in before}
+    different = (name for name in before if name in after and not torch.equal(after[name], before[name]))
+    return {name.removeprefix(f"{BACKBONE}."): after[name] for name in different}
 
 
 def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, dict[str, Any]]:

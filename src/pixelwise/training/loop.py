@@ -1,8 +1,9 @@
-"""The training loop."""
+"""The training loop, and resuming: a checkpoint has to be of the same configuration, pictures and palette."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -17,37 +18,22 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.files import alone_in
 from pixelwise.labels.sources import load_pictures
+from pixelwise.network import runs
 from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
 from pixelwise.network.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.network.models import Network, build
-from pixelwise.network.runs import (
-    CHECKPOINT,
-    METRICS,
-    MODEL,
-    SIZES,
-    Checkpoint,
-    append_metrics,
-    cut_metrics,
-    read_checkpoint,
-    read_metrics,
-    resume_command,
-    with_prefix,
-    write_checkpoint,
-    write_manifest,
-    write_model,
-    write_samples,
-)
+from pixelwise.network.models.places import coarsened
 from pixelwise.photos.pictures import Pictures
 from pixelwise.progress import progress
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
 from pixelwise.training.optimise import Optimiser
-from pixelwise.training.resume import digest_of, palette_of, require_same_config, saved_run
 from pixelwise.training.stopping import Stopwatch, finish_step_first
 from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
 
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures trained on: docs/log.md has what other sizes gave
 _MOST_PIECES = 60  # of an epoch's loss curve
+_NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 _DROPOUT = 2**40  # random stream of the layers; ranks count from there
 CHECKPOINT_EVERY_S = 20.0
 """A kill costs at most this much work."""
@@ -80,7 +66,7 @@ def train_source(
         num_colours = Palette.read(config.palette).num_classes
         config = replace(config, net=replace(config.net, num_colours=num_colours))
     if resume:  # before a download that is not wanted
-        require_same_config(config, read_checkpoint(folder).config, folder)
+        _require_same_config(config, runs.read_checkpoint(folder).config, folder)
     pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
     return train(config, pictures, folder, device=device, resume=resume)
 
@@ -104,11 +90,11 @@ def train(
     with contextlib.ExitStack() as stack:
         if not on_rank0(lambda: stack.enter_context(alone_in(folder))):
             raise CheckpointError(f"another process is training in {folder}; wait, or choose another --out")
-        checkpoint = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
+        checkpoint = on_rank0(lambda: _saved_run(config, pictures, folder, resume=resume))
         run = Run(config, pictures, choose_device(device), checkpoint)
         if not checkpoint:
             on_rank0(lambda: _begin_folder(run, pictures, folder))
-        on_rank0(lambda: cut_metrics(folder, run.step))
+        on_rank0(lambda: runs.cut_metrics(folder, run.step))
         advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
         stop_asked = stack.enter_context(finish_step_first())
         saved_at_s = run.clock.seconds()
@@ -118,11 +104,11 @@ def train(
                 on_rank0(lambda: _validate(run, folder))
             stopping = sum_over_ranks(stop_asked()) > 0
             if rank() == 0 and (stopping or run.clock.seconds() - saved_at_s > CHECKPOINT_EVERY_S):
-                write_checkpoint(folder, run.checkpoint())
+                runs.write_checkpoint(folder, run.checkpoint())
                 saved_at_s = run.clock.seconds()
             if stopping and run.step < run.num_steps:
                 saved = f"{run.step} of {run.num_steps} steps are saved in {folder}"
-                raise Interrupted(f"{saved}; to go on: {resume_command(folder)}", folder)
+                raise Interrupted(f"{saved}; to go on: {runs.resume_command(folder)}", folder)
             advance(1, f"loss {loss:.3f}{run.last_score}")
         result = on_rank0(lambda: _finish(run, folder))
         if sum_over_ranks(stop_asked()) > 0:  # for callers that train several networks in turn
@@ -134,19 +120,23 @@ class Run:
     """A network, its pictures, and everything else that a training step changes."""
 
     def __init__(
-        self, config: RunConfig, pictures: Pictures, device: torch.device, saved: Checkpoint | None = None
+        self,
+        config: RunConfig,
+        pictures: Pictures,
+        device: torch.device,
+        saved: runs.Checkpoint | None = None,
     ) -> None:
-        self.config, self.device, self.digest = config, device, digest_of(config, pictures)
+        self.config, self.device, self.digest = config, device, _digest_of(config, pictures)
         self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
         wanted = saved.precision if saved else config.train.precision
         self.precision, self.precision_reason = on_rank0(lambda: choose_precision(wanted, device))
         torch.manual_seed(config.train.seed)
         self.net = build(config.net)
-        self.palette = on_rank0(lambda: palette_of(config, pictures))
+        self.palette = on_rank0(lambda: _palette_of(config, pictures))
         _require_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
         side: int = pictures.train.shape[-2]
-        self.size = side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
+        self.size = side if config.train.window else min(_PHOTO_SCALE * side, runs.SIZES[-1])
         """Short side in pixels at which the network is to read photos."""
         kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
         self.task = kind(config, pictures, self.palette, device)
@@ -199,11 +189,11 @@ class Run:
         """Passes over the pictures so far, the current one included."""
         return -(-self.step // self.steps_per_epoch)
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> runs.Checkpoint:
         """Return the state between two steps."""
         losses = self.losses[: self.step % self.steps_per_epoch]
         weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
-        return Checkpoint(
+        return runs.Checkpoint(
             config=self.config,
             digest=self.digest,
             step=self.step,
@@ -212,13 +202,15 @@ class Run:
             tensors=weights | self.optimiser.state() | {"losses": torch.tensor(losses, dtype=torch.float64)},
         )
 
-    def _restore(self, saved: Checkpoint) -> None:
+    def _restore(self, saved: runs.Checkpoint) -> None:
         try:
-            self.net.load_state_dict(with_prefix(saved.tensors, "net"))
+            self.net.load_state_dict(runs.with_prefix(saved.tensors, "net"))
             self.optimiser.restore(saved.tensors)
             self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{CHECKPOINT} does not fit the network; start the run anew") from error
+            raise CheckpointError(
+                f"{runs.CHECKPOINT} does not fit the network; start the run anew"
+            ) from error
         self.step = saved.step
 
 
@@ -245,8 +237,8 @@ def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pi
 def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
     reasons = {"precision": run.precision_reason, "device": str(run.device), "processes": str(world_size())}
     num_images = len(pictures.train), len(pictures.val)
-    write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
-    write_samples(folder, pictures.val)
+    runs.write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
+    runs.write_samples(folder, pictures.val)
 
 
 def _validate(run: Run, folder: Path) -> None:
@@ -265,7 +257,7 @@ def _validate(run: Run, folder: Path) -> None:
         "train_seconds": round(run.clock.seconds(), 3),
         "losses": [round(float(np.mean(piece)), 6) for piece in pieces],
     }
-    append_metrics(folder, row)
+    runs.append_metrics(folder, row)
     run.last_score = f", val accuracy {val.accuracy:.1f} %"
 
 
@@ -273,10 +265,10 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     """Write the final state and the model, and sum the run up."""
     seconds = run.clock.seconds()
     # the state first: a folder with a model and no checkpoint could neither go on nor start anew
-    write_checkpoint(folder, run.checkpoint())
-    write_model(folder / MODEL, run.net, run.config.net, run.palette, run.size)
-    if not (rows := read_metrics(folder)):
-        raise CheckpointError(f"{folder} has lost its {METRICS}; start the run anew")
+    runs.write_checkpoint(folder, run.checkpoint())
+    runs.write_model(folder / runs.MODEL, run.net, run.config.net, run.palette, run.size)
+    if not (rows := runs.read_metrics(folder)):
+        raise CheckpointError(f"{folder} has lost its {runs.METRICS}; start the run anew")
     last, most_common = rows[-1], 100 * run.task.most_common_frac
     if last["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
         _logger.warning("no better than one class everywhere, right on %.1f %% of pixels", most_common)
@@ -290,3 +282,49 @@ def _finish(run: Run, folder: Path) -> TrainResult:
         train_seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(run.device),
     )
+
+
+def _palette_of(config: RunConfig, pictures: Pictures) -> Palette:
+    if config.palette != LEARNED:
+        return Palette.read(config.palette)
+    few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
+    coarse = torch.cat([coarsened(some) for some in few.split(64)])
+    return Palette.learn(coarse, config.net.num_colours, "ab", config.train.seed)
+
+
+def _digest_of(config: RunConfig, pictures: Pictures) -> str:
+    # a learned palette follows from pictures and configuration
+    colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
+    return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
+
+
+def _saved_run(
+    config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool
+) -> runs.Checkpoint | None:
+    """Return the checkpoint to resume from, if it is of this run; None for a new run."""
+    if not resume:
+        if (folder / runs.CHECKPOINT).exists() or (folder / runs.MODEL).exists():
+            raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
+        return None
+    saved = runs.read_checkpoint(folder)
+    _require_same_config(config, saved.config, folder)
+    if saved.digest != _digest_of(config, pictures):
+        raise CheckpointError(
+            f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
+        )
+    return saved
+
+
+def _require_same_config(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
+    was, now = saved.to_dict(), asked.to_dict()
+    differences = []
+    for part in ("net", "train"):
+        for key, value in was.pop(part).items():
+            if value != (other := now[part].get(key)):
+                differences.append(f"{part}.{key} was {value}, now {other}")
+    differences += [f"{key} was {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
+    if differences:
+        raise CheckpointError(
+            f"{folder} holds a run of another configuration ({', '.join(differences)}); "
+            "leave out what differs to go on with it, or choose another --out"
+        )

@@ -13,8 +13,7 @@ from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UN
 from pixelwise.network.losses import cross_entropy, soft_cross_entropy
 from pixelwise.network.models.places import chroma_of
 from pixelwise.photos.pictures import Pictures
-from pixelwise.training.film import photographed
-from pixelwise.training.tasks import ClassTask, ColourTask
+from pixelwise.training.tasks import ClassTask, ColourTask, photographed
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(
