@@ -147,13 +147,17 @@ def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Comm
 
     opened = open_model(model)
     scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
-    titles = {"accuracy": "right pixels, %", "loss": "loss, nats"}
-    tables = {name: {titles[key]: one for key, one in kinds.items()} for name, kinds in scores.items()}
+    rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
+    for name, kinds in scores.items():
+        right, loss = kinds["accuracy"], kinds["loss"]
+        rows.append(
+            f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
+            f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
+        )
     values: dict[str, Any] = {
         name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
     }
-    message = "\n".join(_table(tables))
-    return Outcome(values=values.pop("model") | {"baselines": values}, message=message)
+    return Outcome(values=values.pop("model") | {"baselines": values}, message="\n".join(rows))
 
 
 def _evaluate_head(

@@ -145,14 +145,18 @@ def _described(result: FinetuneResult, path: Path) -> list[str]:
             f"intersection over union on {scores.after.num_images} other photos ({result.scored_on}), "
             f"before{alone} and after learning:"
         )
+        width = max(len(name) for name in scores.after.iou)
         for name, after in scores.after.iou.items():
             earlier = [one.iou[name].value for one in (scores.before, scores.last_layer) if one]
             values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
-            lines.append(f"  {name:16}  {values} ({after.low:.3f} to {after.high:.3f})")
+            lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
     if "scored_num_images" in facts:
         lines.append(f"then learned anew from {facts['num_images']} photos, including those it was scored on")
     elif scores and result.scored_on == "val":
         lines.append("--then-all learns from the photos that it was scored on, too")
-    kept = "the rest of the backbone" if learned.changed else "the backbone"
-    lines.append(f"{kept} is as it was; wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers")
+    certificate, others = learned.certificate, "other " if learned.changed else ""
+    lines.append(
+        f"the backbone's {certificate.num_tensors} {others}tensors are as they were "
+        f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"
+    )
     return lines

@@ -98,7 +98,7 @@ def train(
         page = on_rank0(lambda: write_report(folder, repeat(config)))
     message = (
         f"{result.val_accuracy:.2f} % of the validation pixels right, loss {result.val_loss:.4f}, "
-        f"after {result.train_seconds:.1f} s of training; the page is {page}"
+        f"after {result.train_seconds:.1f} s of training; look at {page}"
     )
     return Outcome(values=asdict(result), message=message)
 
