@@ -39,7 +39,7 @@ def suggest(
     num
         How many photos to name.
     backbone
-        The frozen network whose features tell photos apart; the head's own, with a head.
+        The frozen network whose features set photos apart; the head's own, with a head.
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
     """

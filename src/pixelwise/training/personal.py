@@ -125,12 +125,13 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
         _logger.warning("%s", note)
     result = _learn(config, dataset, device)
     write_model(out, result.net, result.net.config, result.palette, config.size)
+    write_text(card_of(out), _card(result, out.stem))
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
         found = evaluate_photos(open_model(out), config.source, held_out, [], device=device, seed=config.seed)
         scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
         result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
-    write_text(card_of(out), _card(result, out.stem))
+        write_text(card_of(out), _card(result, out.stem))
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
