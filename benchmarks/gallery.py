@@ -24,7 +24,7 @@ from pixelwise.evaluate.colours import painted
 from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import open_photo, photo_of
-from pixelwise.training.film import photographed
+from pixelwise.training.tasks import photographed
 
 NEVER_IN_COLOUR = ("camera.png", "coins.png", "moon.png", "brick.png", "gravel.png", "grass.png")
 NEVER_IN_COLOUR += ("clock_motion.png", "page.png", "text.png", "cell.png")

@@ -130,10 +130,10 @@ def test_patterns_and_confidence(colourise, model, tmp_path):
     ("args", "message"),
     [
         (["-o", "out", "--temperature", "0"], "temperature needs to be from 0.01 to 100, got 0"),
-        (["-o", "out", "--saturation", "much"], "--saturation needs a number, got much."),
+        (["-o", "out", "--saturation", "much"], "Invalid value for --saturation: "),
         (["-o", "out.gif"], "needed an output that ends in one of .jpg, "),
         (["-o", "out", "--model", "no-such-model"], "needed a model, but no-such-model is neither"),
-        ([], "colourise needs --out or -o. See pixelwise colourise --help."),
+        ([], "--out requires an argument. See pixelwise colourise --help."),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(colourise, args, message, model, tmp_path):

@@ -12,18 +12,8 @@ def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
 ):
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
     folder = folder_of_discs(tmp_path / "discs", num_train=3, num_test=2)
-    options = (
-        f"folder:{folder}",
-        "--sizes",
-        64,
-        "--looks",
-        1,
-        "--ridge",
-        0.01,
-        "--curve",
-        "-o",
-        tmp_path / "disc.safetensors",
-    )
+    few = ("--sizes", 64, "--looks", 1, "--ridge", 0.01)
+    options = (f"folder:{folder}", *few, "--curve", "-o", tmp_path / "disc.safetensors")
     done = pixelwise("finetune", *options, "--json")
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)

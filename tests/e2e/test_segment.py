@@ -214,7 +214,7 @@ def test_inputs_are_never_replaced(segment, pixelwise, heads, tmp_path):
     [
         (["--opacity", "1.5"], "opacity needs to be from 0 to 1, got 1.5"),
         (["--opacity", "nan"], "opacity needs to be from 0 to 1, got nan"),
-        (["--opacity", "half"], "--opacity needs a number, got half."),
+        (["--opacity", "half"], "Invalid value for --opacity: "),
         (["--max-megapixels", "0"], "max-megapixels needs to be above 0, got 0"),
         (["-o", "out.jpg"], "needed an output that ends in one of .png, got out.jpg"),
         (["--head", "nothing"], "needed a head, but nothing is neither a head file nor one of: "),
@@ -224,7 +224,7 @@ def test_inputs_are_never_replaced(segment, pixelwise, heads, tmp_path):
             "was learned on efficientnet_lite0 with weights 000000000000",
         ),
         (["--head", "HEADS/red.head.safetensors", "--weights", "none.pth"], "none.pth"),
-        ([], "segment needs --head. See pixelwise segment --help."),
+        ([], "--head requires an argument. See pixelwise segment --help."),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, heads, tmp_path, args, message):

@@ -1,4 +1,4 @@
-"""What every verb shares: reading the command, exit codes, messages.
+"""The command line as a whole: verbs, exit codes, messages.
 
 Exit codes: 0 all done; 1 some inputs failed, the rest done, each failure named; 2 wrong use or bad
 configuration; 130 interrupted, state saved.
@@ -16,16 +16,7 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import Any
 
-from cyclopts import (
-    App,
-    Argument,
-    CoercionError,
-    CycloptsError,
-    MissingArgumentError,
-    Parameter,
-    Token,
-    UnusedCliTokensError,
-)
+from cyclopts import App, CycloptsError, Parameter
 
 from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
@@ -35,7 +26,6 @@ from pixelwise.progress import show_progress
 
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts one prints
-_KINDS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 app = App(
     name="pixelwise",
@@ -44,31 +34,32 @@ app = App(
     help_format="markdown",  # which fills lines anew
     default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
 )
-for _verbs, _target, _help in (
-    (("colourise", "colorize"), "colour:colourise", "Colour photos or folders of photos."),
-    (("train",), "learn:train", "Train a network on pictures."),
-    (("evaluate",), "evaluate:evaluate", "Score a model or a head, beside its baselines."),
-    (("finetune",), "finetune:finetune", "Learn to cut out what a few masks show, or to colour like photos."),
-    (("segment",), "segment:segment", "Cut things out of photos: masks and overlays."),
-    (("suggest",), "suggest:suggest", "Say which photos to label next."),
-    (("check-labels",), "labels:check_labels", "Look for mistakes in masks, with a remedy for each."),
-    (("export",), "export:export", "Write a model or head as ONNX, checked against the original."),
-    (("models",), "look:models", "List what is shipped, with source, licence and checksum."),
-    (("lab",), "lab:lab", "Answer every question of the assignment by measurement."),
-    (("serve",), "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),
-    (("demo",), "look:demo", "Do the main jobs on what is embedded, and show them on one page."),
+batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
+app.command(batch)
+for _group, _names, _target, _help in (
+    (app, ("colourise", "colorize"), "colourise:colourise", "Colour photos or folders of photos."),
+    (app, "train", "train:train", "Train a network on pictures."),
+    (app, "evaluate", "evaluate:evaluate", "Score a model or a head, beside its baselines."),
+    (
+        app,
+        "finetune",
+        "finetune:finetune",
+        "Learn to cut out what a few masks show, or to colour like photos.",
+    ),
+    (app, "segment", "segment:segment", "Cut things out of photos: masks and overlays."),
+    (app, "suggest", "suggest:suggest", "Say which photos to label next."),
+    (app, "check-labels", "check_labels:check_labels", "Find mistakes in masks, with a remedy for each."),
+    (app, "export", "export:export", "Write a model or head as ONNX, checked against the original."),
+    (app, "models", "models:models", "List what is shipped, with source, licence and checksum."),
+    (app, "lab", "lab:lab", "Answer every question of the assignment by measurement."),
+    (app, "serve", "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),
+    (app, "demo", "models:demo", "Do the main jobs on what is embedded, and show them on one page."),
+    (batch, "colourise", "batch:colourise", "Colour any number of photos."),
+    (batch, "segment", "batch:segment", "Cut things out of any number of photos."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
-    _several = Parameter(
-        negative=(), consume_multiple=_verbs[0] in ("finetune", "suggest")
-    )  # --sizes 224 448
-    app.command(f"pixelwise.cli.{_target}", name=_verbs, help=_help, default_parameter=_several)
-
-
-batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
-batch.command("pixelwise.cli.batch:colourise", help="Colour any number of photos.")
-batch.command("pixelwise.cli.batch:segment", help="Cut things out of any number of photos.")
-app.command(batch)
+    _several = Parameter(negative=(), consume_multiple=_names in ("finetune", "suggest"))  # --sizes 224 448
+    _group.command(f"pixelwise.cli.{_target}", name=_names, help=_help, default_parameter=_several)
 
 
 def main() -> None:
@@ -80,26 +71,17 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-class _Once(logging.Filter):
-    """Lets each message pass once in a command: a lab opens one data set fifty times."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the message is new."""
-        message = record.getMessage()
-        if message in self._said:
-            return False
-        self._said.add(message)
-        return True
-
-
 def run(tokens: Sequence[str]) -> int:
     """Run one command; return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
-    logging.getLogger().handlers[0].addFilter(_Once())
+    logged: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:  # a lab opens one data set fifty times
+        message, num = record.getMessage(), len(logged)
+        logged.add(message)
+        return len(logged) > num
+
+    logging.getLogger().handlers[0].addFilter(is_new)
     warnings.filterwarnings("ignore", module="PIL")  # damaged files are reported as errors of ours
     try:
         _describe_whole(tokens)
@@ -110,7 +92,8 @@ def run(tokens: Sequence[str]) -> int:
         logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
         return _finish(command(*bound.args, **bound.kwargs), common)
     except CycloptsError as error:
-        say(_misread(error), always=True)
+        program = " ".join(["pixelwise", *(error.command_chain or ())])
+        say(f"{' '.join(str(error).split())} See {program} --help.", always=True)
         return WRONG
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=not _IS_RANK_0)
@@ -141,29 +124,8 @@ def _finish(result: Any, common: Common) -> int:
     return SOME_FAILED if result.num_failed else DONE
 
 
-def _misread(error: CycloptsError) -> str:
-    """Return what is wrong with a command, in one line, and where help is."""
-    verb = " ".join(error.command_chain or ())
-    match error:
-        case MissingArgumentError(keyword=str(option)):
-            wrong = f"{option} needs a value."
-        case MissingArgumentError(argument=Argument(names=names)):
-            wrong = f"{verb} needs {' or '.join(names)}."
-        case CoercionError(token=Token(value=value, keyword=str(option)), target_type=kind) if kind in _KINDS:
-            wrong = f"{option} needs {_KINDS[kind]}, got {value}."
-        case UnusedCliTokensError(unused_tokens=list(further)):
-            wrong = f"{verb} has no use for {' '.join(further)}."
-        case _:
-            wrong = " ".join(str(error).split())
-    return f"{wrong} See pixelwise {verb + ' ' if verb else ''}--help."
-
-
 def _stop_on_signals() -> None:
-    """Make SIGTERM save state, as Ctrl-C does; a second signal ends the program at once.
-
-    Libraries that are interrupted while they stop leave traces of that all over the terminal. What is on disk
-    is whole at any time.
-    """
+    """Make SIGTERM save state, as Ctrl-C does; a second signal ends the program at once, without traces."""
     came = False
 
     def stop(_signal: int, _frame: object) -> None:

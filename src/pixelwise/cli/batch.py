@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -15,6 +16,7 @@ from pixelwise.cli.photos import ColourOptions, MaxMegapixels, printable
 if TYPE_CHECKING:  # their modules import torch
     from pixelwise.batch.job import Job
     from pixelwise.batch.state import Result
+    from pixelwise.photos.find import Failure
 
 Sources = Annotated[
     list[str],
@@ -25,28 +27,19 @@ Sources = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """Options of every batch.
-
-    Parameters
-    ----------
-    out
-        Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which
-        goes on.
-    workers
-        Photos that are done at once, each by a process of its own; as many as processors if not given.
-    retry
-        Try again what failed in earlier runs, too, as for want of memory or of a disk that was away.
-    address
-        A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given.
-    dry_run
-        Count the photos, time ten of them, and say how long all would take; OUT is left alone.
-    """
+    """Options of every batch."""
 
     out: Annotated[Path, Parameter(name=["--out", "-o"])]
+    """Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which goes
+    on."""
     workers: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
+    """Photos that are done at once, each by a process of its own; as many as processors if not given."""
     retry: Annotated[bool, Parameter(negative="")] = False
+    """Try again what failed in earlier runs, too, as for want of memory or of a disk that was away."""
     address: str | None = None
+    """A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given."""
     dry_run: Annotated[bool, Parameter(negative="")] = False
+    """Count the photos, time ten of them, and say how long all would take; OUT is left alone."""
     max_megapixels: MaxMegapixels = 500.0
 
 
@@ -110,10 +103,18 @@ def segment(
 
 
 def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
-    from pixelwise.batch.run import run_batch
+    from pixelwise.batch.run import estimate_batch, run_batch
 
     if options.dry_run:
-        return _estimate(job, sources, options)
+        estimate = estimate_batch(job, sources, options.out, workers=options.workers)
+        for failure in estimate.failed:
+            say(failure.error, always=True)
+        num, each, seconds = estimate.num, estimate.seconds_each, estimate.seconds
+        return Outcome(
+            values=_values(estimate.failed) | {"photos": num, "seconds_each": each, "seconds": seconds},
+            message=f"{num} photos, {each:.2f} s each: about {seconds:.0f} s",
+            num_failed=len(estimate.failed),
+        )
     written: list[tuple[int, str]] = []
 
     def on_result(result: Result) -> None:
@@ -131,38 +132,20 @@ def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) ->
         retry=options.retry,
         on_result=on_result,
     )
-    rate = done.num_written / max(done.seconds, 1e-9)
+    out = printable(options.out)
     before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
     failed = f"; {len(done.failed)} failed" if done.failed else ""
     return Outcome(
-        values={
-            "written": [path for _, path in sorted(written)],
-            "failed": [{"path": str(one.path), "error": one.error} for one in done.failed],
-            "resumed": done.num_resumed,
-            "manifest": str(done.manifest),
-            "seconds": done.seconds,
-        },
-        message=f"{done.num_written} outputs in {done.seconds:.1f} s ({rate:.1f} photos/s) into "
-        f"{printable(options.out)}{before}{failed}",
+        values=_values(done.failed, [path for _, path in sorted(written)], done.num_resumed)
+        | {"manifest": str(done.manifest), "seconds": done.seconds},
+        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {out}{before}{failed}",
         num_failed=len(done.failed),
     )
 
 
-def _estimate(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
-    from pixelwise.batch.run import estimate_batch
-
-    estimate = estimate_batch(job, sources, options.out, workers=options.workers)
-    for failure in estimate.failed:
-        say(failure.error, always=True)
-    return Outcome(
-        values={
-            "written": [],
-            "failed": [{"path": str(one.path), "error": one.error} for one in estimate.failed],
-            "resumed": 0,
-            "photos": estimate.num,
-            "seconds_each": estimate.seconds_each,
-            "seconds": estimate.seconds,
-        },
-        message=f"{estimate.num} photos, {estimate.seconds_each:.2f} s each: about {estimate.seconds:.0f} s",
-        num_failed=len(estimate.failed),
-    )
+def _values(failed: Sequence[Failure], written: Sequence[str] = (), num_resumed: int = 0) -> dict[str, Any]:
+    return {
+        "written": list(written),
+        "failed": [{"path": str(one.path), "error": one.error} for one in failed],
+        "resumed": num_resumed,
+    }

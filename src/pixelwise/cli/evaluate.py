@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
 from pixelwise.errors import ConfigError
 
-if TYPE_CHECKING:  # its package imports torch
+if TYPE_CHECKING:  # their packages import torch
     from pixelwise.evaluate.intervals import Interval
 
 
@@ -58,22 +58,17 @@ def evaluate(
         Short side in pixels at which a model's photos are measured, 16 to 2048; 256 if not given. Smaller
         pictures differ less: compare figures of one size only.
     temperature
-        What photos are coloured with, as for `colourise`: below 1 bolder, above 1 duller and, often, nearer.
+        What photos are coloured with: below 1 bolder, above 1 duller and, often, nearer.
     saturation
-        The same: factor on chroma. Cross-entropy and accuracy are of the network's own probabilities in any
-        case.
+        Factor on chroma. Cross-entropy and accuracy are of the network's own probabilities in any case.
     page
         Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
         in this folder.
-    data_dir
-        Where the data sets lie or are downloaded to; if not given, where PIXELWISE_DATA says, or
-        else in the user's cache.
     """
     from pixelwise.files import require_writable
     from pixelwise.report.evaluation import evaluation_path
     from pixelwise.segmenting.heads import is_head
 
-    options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
     chosen = {"temperature": temperature, "saturation": saturation}
     colouring = {name: value for name, value in chosen.items() if value is not None}
     of_folder = source.startswith("folder:")
@@ -90,6 +85,7 @@ def evaluate(
     if target:
         require_writable(target)
     if is_head(model):
+        options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
         return _evaluate_head(model, source, options, target, weights, data_dir, common)
     if of_folder:
         return _evaluate_colours(model, source, size, colouring, target, common)

@@ -18,7 +18,7 @@ def export(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     weights: Weights = None,
-    common: Common = Common(),  # noqa: ARG001, B008 - it has nothing to decide; frozen
+    common: Common = Common(),  # noqa: ARG001, B008 - every verb's options
 ) -> Outcome:
     """Write a model or a head as ONNX, to run without torch; first it is run beside torch, on real photos.
 
@@ -38,10 +38,10 @@ def export(
     from pixelwise.segmenting.heads import is_head, open_head
     from pixelwise.training.export import export_head, export_model
 
-    if not Path(model).exists() and model not in (*shipped_models(), *shipped_heads()):
+    shipped = (*shipped_models(), *shipped_heads())
+    if not Path(model).exists() and model not in shipped:
         raise CheckpointError(
-            f"needed a run's folder, a file of a model or a head, or a name, got {model!r}; there are "
-            f"the models {', '.join(shipped_models())} and the heads {', '.join(shipped_heads())}"
+            f"needed a run's folder, a model's or head's file, or one of {', '.join(shipped)}; got {model!r}"
         )
     if is_head(model):
         head = open_head(model)

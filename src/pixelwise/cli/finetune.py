@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # their modules import torch
     from pixelwise.training.finetune import FinetuneResult
     from pixelwise.training.learning_curve import LearningCurve
 
-_OF_COLOURS = ("backbone", "shots", "looks", "ridge")  # options that --task colour takes as well, and sizes
+_OF_COLOURS = ("backbone", "shots", "looks", "ridge", "sizes")  # options that --task colour takes as well
 
 
 def finetune(
@@ -33,14 +33,13 @@ def finetune(
 ) -> Outcome:
     """Learn to cut out what a few masks show, or to colour as a few photos are: the last layer, solved.
 
-    The network's features are computed once, kept in the user's cache, and used by every later run, with
-    other labels too. The head file is a few kilobytes; `pixelwise segment --head` uses it. The policies stage
-    and full go on from there, and let a part of the network learn along, or all of it: that takes many times
-    as long, and the head file holds what changed, megabytes of it.
+    The network's features are computed once and kept in the user's cache for later runs. The head file is a
+    few kilobytes; `pixelwise segment --head` uses it. The policies stage and full go on from there, and let a
+    part of the network learn along, or all of it: that takes many times as long, and the file is megabytes.
 
-    With --task colour it learns from the colour photos of a folder, and writes a model that `pixelwise
-    colourise --model` and `pixelwise evaluate` use, and its card beside it. Grey, sepia and equal photos
-    are left out and named; a fifth of the others is held out for scores.
+    With --task colour it learns from the colour photos of a folder, and writes a model for `pixelwise
+    colourise --model`, and its card beside it. Grey, sepia and equal photos are left out and named; a fifth
+    of the others is held out for scores.
 
     Parameters
     ----------
@@ -48,22 +47,20 @@ def finetune(
         Photos and masks: flowers17, flowers17:classes, or folder:PATH. With --task colour: folder:PATH.
     task
         mask: a head, from photos and their masks. colour: a colouriser, from the colour photos of
-        folder:PATH; of the other options it takes --out, --colours, --shots, --looks, --sizes (one),
-        --ridge and --backbone.
+        folder:PATH, by --colours, --shots, --looks, --sizes (one), --ridge and --backbone.
     colours
         Of --task colour: classes of colour; 0: 32, or fewer of few photos.
     out
-        The head's file; out/SOURCE.head.safetensors if not given. Of --task colour the model's file;
-        out/SOURCE.safetensors if not given.
+        The head's file; out/SOURCE.head.safetensors if not given; of a model out/SOURCE.safetensors.
     curve
         Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: their scores
         by number, drawn in HEAD.curve.png, and what 10 more photos would add at most.
     """
-    name = Path("out") / source.replace(":", "-").replace("/", "-")
+    name = source.replace(":", "-").replace("/", "-")
     if task == "colour":
         if curve or data_dir:
             raise ConfigError("--curve and --data-dir are options of --task mask; leave them out")
-        return _colours(source, colours, out or name.with_name(f"{name.name}.safetensors"), options, common)
+        return _colours(source, colours, out or Path("out") / f"{name}.safetensors", options, common)
     if colours:
         raise ConfigError(f"--colours is an option of --task colour, got {colours}; leave it out")
     config = FinetuneConfig(source=source, seed=common.seed, **asdict(options))
@@ -71,7 +68,7 @@ def finetune(
     from pixelwise.training.finetune import finetune as learn
     from pixelwise.training.learning_curve import draw_for_curve, learning_curve
 
-    path = out or name.with_name(f"{name.name}.head.safetensors")
+    path = out or Path("out") / f"{name}.head.safetensors"
     if curve:  # refused before anything is learned
         labelled = load_labelled(source, data_dir, common.seed)
         draws = draw_for_curve(config, labelled)
@@ -84,55 +81,58 @@ def finetune(
 
 
 def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, common: Common) -> Outcome:
+    given = {one.name: getattr(options, one.name) for one in fields(options)}
     for one in fields(options):
-        if one.name not in (*_OF_COLOURS, "sizes") and getattr(options, one.name) != one.default:
+        if one.name not in _OF_COLOURS and given.pop(one.name) != one.default:
             raise ConfigError(f"--{one.name.replace('_', '-')} is an option of --task mask; leave it out")
-    if len(options.sizes) > 1:
-        raise ConfigError(f"--task colour reads photos at one size, got --sizes {options.sizes}; give one")
-    given = {name: getattr(options, name) for name in _OF_COLOURS}
-    if options.sizes:
-        given["size"] = options.sizes[0]
+    sizes = given.pop("sizes")
+    if len(sizes) > 1:
+        raise ConfigError(f"--task colour reads photos at one size, got --sizes {sizes}; give one")
+    given |= {"size": sizes[0]} if sizes else {}
     config = ColourFinetuneConfig(source=source, num_colours=colours, seed=common.seed, **given)
     from pixelwise.training.personal import card_of, finetune_colours
 
     result = finetune_colours(config, path, common.device)
-    solved, certificate = result.solved, result.certificate
+    solved, card = result.solved, card_of(path)
     lines = [
-        f"{result.num_learned} numbers learned from {len(result.dataset.train)} photos, {result.num_views} "
-        f"views of them; {result.palette.num_classes} colours",
+        f"{solved.weights.num_learned} numbers learned from {len(result.dataset.train)} photos, "
+        f"{result.num_views} views of them; {result.palette.num_classes} colours",
         f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
     ]
     if scores := result.score_lines():
         lines.append(f"on {len(result.dataset.held_out)} other photos, which were held out:")
         lines += [f"  {line}" for line in scores]
-    lines.append(
-        f"the backbone's {certificate.num_tensors} tensors are as they were ({certificate.after[:12]}); "
-        f"wrote {path}, and its card {card_of(path)}"
+    lines.append(f"the backbone is as it was; wrote {path}, and its card {card}")
+    return Outcome(
+        values={"model": str(path), "card": str(card)} | result.to_dict(), message="\n".join(lines)
     )
-    values = {"model": str(path), "card": str(card_of(path))} | result.to_dict()
-    return Outcome(values=values, message="\n".join(lines))
 
 
 def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
     """Draw a learning curve beside the head, and describe it."""
     from pixelwise.files import write_bytes
     from pixelwise.report.figures import ON_LIGHT, draw_learning
+    from pixelwise.training.learning_curve import MORE
 
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
     lines = ["mean intersection over union by the number of photos learned from:"]
-    lines += [
-        f"  {row.shots:>5}  {row.miou.value:.3f} ({row.miou.low:.3f} to {row.miou.high:.3f}), "
-        f"draws: {row.draws}"
-        for row in found.rows
-    ]
-    return found.to_dict() | {"curve_picture": str(drawn)}, [*lines, found.sentence, f"wrote {drawn}"]
+    for row in found.rows:
+        miou = f"{row.miou.value:.3f} ({row.miou.low:.3f} to {row.miou.high:.3f})"
+        lines.append(f"  {row.shots:>5}  {miou}, draws: {row.draws}")
+    if gain := found.gain:
+        lines.append(
+            f"{MORE} more photos would add at most about {gain.value:+.3f} "
+            f"({gain.low:+.3f} to {gain.high:+.3f}): so much if the curve flattened no further"
+        )
+    else:
+        lines.append(f"no forecast of {MORE} more photos: too few photos, or too little growth")
+    return found.to_dict() | {"curve_picture": str(drawn)}, [*lines, f"wrote {drawn}"]
 
 
 def _described(result: FinetuneResult, path: Path) -> list[str]:
-    """Describe what was learned, for people to read."""
     learned, facts, scores = result.learned, result.head.facts, result.scores
     num = facts.get("scored_num_images", facts["num_images"])
     lines = [

@@ -1,4 +1,4 @@
-"""The verb `lab`, which answers the handout."""
+"""The verb that answers the assignment: lab."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def lab(
 ) -> Outcome:
     """Answer every question of the assignment by measurement: a writeup, a notebook, answers.json.
 
-    It shows how long is left. Each answer is kept as soon as it is there: after Ctrl-C the same
-    command goes on. If a data set is missing, the questions that need it are named, and the rest is answered.
+    Each answer is kept as soon as it is there: after Ctrl-C the same command goes on. If a data set is
+    missing, the questions that need it are named, and the rest is answered.
 
     Parameters
     ----------
@@ -36,28 +36,19 @@ def lab(
         trained in the same.
     question
         Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
-    data_dir
-        Folder of CIFAR-10 and the flowers, which are downloaded if missing; by default PIXELWISE_DATA, or
-        else the user's cache.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
     setting = Setting(
-        out=out,
-        quick=quick,
-        data_dir=data_dir,
-        seed=common.seed,
-        device=common.device,
-        precision=precision,
+        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():
         say(f"{name} is not {'answered' if name in QUESTIONS else 'made'}: {why}", always=True)
-    num = len(result.answers)
     lines = [
         f"made in {result.seconds:.0f} s:",
-        f"{result.writeup}  the writeup, with {num} question{'s' if num != 1 else ''} answered",
+        f"{result.writeup}  the writeup, questions answered: {len(result.answers)}",
     ]
     if result.notebook:
         lines.append(f"{result.notebook}  the notebook, run from top to bottom")

@@ -26,8 +26,7 @@ def segment(
     """Give each pixel of photos a class: masks of the photos' own size, NAME.png for each NAME.
 
     A mask is a PNG that holds class numbers and shows them in the classes' colours, turned on display as its
-    photo is. Photos are of any size and of the kinds that colourise takes. What cannot be read is named, and
-    the rest is done.
+    photo is. What cannot be read is named, and the rest is done.
 
     Parameters
     ----------
@@ -49,10 +48,8 @@ def segment(
     backbone = open_backbone(heads[0].backbone, weights)
     device = choose_device(common.device)
     result = segment_photos(inputs, out, heads, backbone, options, recursive, report_photo(common), device)
-    values = values_of(result, common) | {
-        "overlays": [str(path) for one in result.written for path in one.overlays],
-        "probabilities": [str(path) for one in result.written for path in one.probabilities],
-        "cut_outs": [str(path) for one in result.written for path in one.cut_outs],
-    }
+    values = values_of(result, common)
+    for name in ("overlays", "probabilities", "cut_outs"):
+        values[name] = [str(path) for one in result.written for path in getattr(one, name)]
     message = summary(result, out, "segmented")
     return Outcome(values=values, message=message, num_failed=len(result.failed))

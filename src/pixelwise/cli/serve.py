@@ -1,4 +1,4 @@
-"""The verb that opens doors: serve."""
+"""The verb that answers over HTTP: serve."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, say
 from pixelwise.cli.photos import MaxMegapixels
 from pixelwise.files import to_json
-
-_TOKEN = "PIXELWISE_TOKEN"
 
 
 def serve(
@@ -32,30 +30,27 @@ def serve(
 ) -> None:
     """Open a page and a service that colour and segment: on this machine alone, unless asked otherwise.
 
-    Its paths are /v1/colourise, /v1/segment, /v1/models, /healthz and /metrics; /openapi.json says all of
-    them. At / there is a page that colours, segments and learns, for a browser. Ctrl-C or a polite kill lets
-    it answer what it has taken, then it ends; a second one ends it at once.
+    At / there is a page that colours, segments and learns, for a browser; /openapi.json describes the paths
+    for programs. Ctrl-C or SIGTERM lets it answer what it has taken; a second one ends it at once.
 
     Parameters
     ----------
     host
         Address to listen on. Any other than this machine's own needs --token.
     port
-        Port to listen on; 0 takes any that is free. The address is told on standard error, and with --json
-        as {"url": ...} on standard output.
+        Port to listen on; 0 takes any that is free. With --json {"url": ...} goes to standard output.
     token
-        What every request has to know, as bearer or as the password of Basic. PIXELWISE_TOKEN gives it
-        without showing it in the list of processes.
+        What every request has to know, as bearer or as the password of Basic; or give PIXELWISE_TOKEN.
     model
         A model file to serve by its name, beside the shipped ones; may be given several times.
     head
-        A head file, the same.
+        A head file to serve by its name; may be given several times.
     max_megabytes
         Refuse larger requests.
     seconds
         Seconds that a photo may take to arrive, and as many again for its answer.
     queue
-        Requests that may wait while all workers are busy; further ones are told to try later.
+        Requests that may wait while all workers are busy; further ones are refused for now.
     workers
         Photos that are worked on at once; two for each processor if not given.
     """
@@ -63,7 +58,7 @@ def serve(
     from pixelwise.web.limits import Limits
     from pixelwise.web.serving import serve as serve_photos
 
-    def tell(url: str) -> None:
+    def on_open(url: str) -> None:
         say(f"serving on {url}; Ctrl-C stops", quiet=common.quiet)
         if common.json:
             print(to_json({"url": url}), flush=True)
@@ -77,8 +72,8 @@ def serve(
         host,
         port,
         limits,
-        tell,
-        token=os.environ.get(_TOKEN) if token is None else token,
+        on_open,
+        token=os.environ.get("PIXELWISE_TOKEN") if token is None else token,
         models=model,
         heads=head,
         device=choose_device(common.device),

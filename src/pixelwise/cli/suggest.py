@@ -1,16 +1,15 @@
-"""The verb that says which photos to label next: suggest."""
+"""The verb that names photos to label next: suggest."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
-
-if TYPE_CHECKING:  # their modules import torch
-    from pixelwise.segmenting.heads import Head
+from pixelwise.errors import ConfigError, DataError
 
 
 def suggest(
@@ -40,16 +39,31 @@ def suggest(
     num
         How many photos to name.
     backbone
-        The frozen network whose features tell photos apart; the head's own, with a head.
+        The frozen network whose features set photos apart; the head's own, with a head.
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
     """
+    from pixelwise.labels.sources import load_labelled
     from pixelwise.network.backbones import open_backbone
+    from pixelwise.photos.find import find_photos, is_folder
     from pixelwise.segmenting.heads import open_head
     from pixelwise.segmenting.suggest import suggest as suggest_photos
 
     opened = open_head(head) if head else None
-    photos, known = _photos(source, opened, data_dir, common)
+    known: list[Path] = []
+    if is_folder(source):
+        found, failures = find_photos([source], recursive=True)
+        for failure in failures:
+            say(failure.error, always=True)
+        photos = [one.path for one in found]
+        if opened and (learned := opened.facts.get("source")):
+            with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
+                known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
+    else:
+        labelled = load_labelled(source, data_dir, common.seed)
+        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
+    if not photos:
+        raise ConfigError(f"needed photos without labels to choose from, {source} has none")
     suggested = suggest_photos(
         photos,
         known,
@@ -67,36 +81,3 @@ def suggest(
     title = f"{len(photos)} photos without labels, {len(known)} known; doubt that labels of each will settle:"
     lines = [f"{100 * one.gain:5.1f} %  {one.photo}" for one in suggested]
     return Outcome(values=values, message="\n".join([title, *lines]))
-
-
-def _photos(
-    source: str, head: Head | None, data_dir: Path | None, common: Common
-) -> tuple[list[Path], list[Path]]:
-    """Return photos to choose from, and those that are labelled.
-
-    Raises:
-        ConfigError: there is no such source, or no photo without labels in it.
-        DataError: the source is missing or damaged.
-    """
-    from pixelwise.errors import ConfigError, DataError
-    from pixelwise.labels.sources import load_labelled
-    from pixelwise.photos.find import find_photos, is_folder
-
-    known: list[Path] = []
-    if is_folder(source):
-        found, failures = find_photos([source], recursive=True)
-        for failure in failures:
-            say(failure.error, always=True)
-        photos = [one.path for one in found]
-        if head and (learned := head.facts.get("source")):
-            try:
-                known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
-            except (ConfigError, DataError):
-                missing = f"{learned}, which the head learned from, is not there"
-                say(f"{missing}: photos like those may be suggested", quiet=common.quiet)
-    else:
-        labelled = load_labelled(source, data_dir, common.seed)
-        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
-    if not photos:
-        raise ConfigError(f"needed photos without labels to choose from, {source} has none")
-    return photos, known

@@ -19,11 +19,7 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def process_group(device: Device) -> Iterator[None]:
-    """Join the other processes that torchrun started; without torchrun do nothing.
-
-    Raises:
-        ConfigError: there are fewer GPUs than processes on this machine.
-    """
+    """Join the other processes that torchrun started, or raise a ConfigError; without torchrun do nothing."""
     if not dist.is_torchelastic_launched():
         yield
         return

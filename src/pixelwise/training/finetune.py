@@ -12,17 +12,16 @@ from typing import Any
 import torch
 
 from pixelwise.errors import Interrupted, PixelwiseError
-from pixelwise.evaluate.counting import count, fresh_features
+from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.segmentation import SegmentationScores
 from pixelwise.files import require_writable
-from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
+from pixelwise.labels.labelled import LabelledPhoto, file_checksums
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
-from pixelwise.progress import progress
 from pixelwise.segmenting.exact import extract, learn_last_layer
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.extraction import Extractor, PhotoLook
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
 from pixelwise.segmenting.objective import Weights
@@ -44,7 +43,7 @@ class HeadScores:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneResult:
-    """What was learned, and how good it is."""
+    """The head that was learned, and how good it is."""
 
     head: Head
     learned: LearnedHead
@@ -83,8 +82,8 @@ def finetune(
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
-    Where no photo is held out, since there are too few, there are no scores, and a warning says so. The head
-    is written once it is learned, and again with its scores. `backbone` is the configuration's, if None.
+    The head is written once it is learned, and again with its scores. Where there are too few photos to hold
+    any out, there are no scores, and a warning says so. `backbone` is the configuration's, if None.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -96,38 +95,37 @@ def finetune(
     start_s = time.perf_counter()
     require_writable(out)
     labelled = load_labelled(config.source, data_dir, config.seed)
-    part, scored = labelled.held_out()
-    if not scored:
+    part, held_out = labelled.held_out()
+    if not held_out:
         _logger.warning(
-            "%s: all %d photos are learned from, so there is no score of the head; label at least 5, or look"
-            " at what pixelwise segment --overlay makes of others",
+            "%s: all %d photos are learned from, so there is no score of the head; label at least 5",
             labelled.name,
             len(labelled.train),
         )
     task = make_task(config, labelled, choose_device(device), cache or FeatureCache(), backbone)
     learned = _learn(task)
-    head = _head(task, labelled, learned, out)
+    head = _head(task, labelled.name, learned, out)
     write_head(out, head)
     if learned.interrupted:
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
     learned_s = time.perf_counter()
-    scores = None
-    if scored:
+    scores: HeadScores | None = None
+    scored: dict[str, Any] = {}
+    if held_out:
         try:
-            scores = score(task, learned, scored)
+            scores = score(task, learned, held_out)
         except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
             _logger.warning("%s has what was learned, without scores", out)
             raise
-        facts = {"scored_on": part, "num_scored": len(scored), "scores": scores.after.intervals()}
-        head = replace(head, facts=head.facts | facts)
+        scored = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
+        head = replace(head, facts=head.facts | scored)
         write_head(out, head)
     scored_s = time.perf_counter()
     if config.then_all and labelled.val:
         whole = replace(task, shots=labelled.train + labelled.val)
-        facts = {name: head.facts[name] for name in ("scored_on", "num_scored", "scores") if scored}
-        facts["scored_num_images"] = head.facts["num_images"]
-        head = _head(whole, labelled, _learn(whole), out)
-        head = replace(head, facts=head.facts | facts)
+        scored["scored_num_images"] = head.facts["num_images"]
+        head = _head(whole, labelled.name, _learn(whole), out)
+        head = replace(head, facts=head.facts | scored)
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -142,15 +140,13 @@ def finetune(
 def _learn(task: FinetuneTask) -> LearnedHead:
     if not task.config.has_epochs:
         return learn_last_layer(task)
-    from pixelwise.training.finetune_epochs import (
-        learn_in_epochs,  # torch's optimisers take seconds to import
-    )
+    from pixelwise.training.finetune_epochs import learn_in_epochs  # torch's optimisers take seconds
 
     return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
 
 
 def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:
-    """Return the scores of what was learned, and of what learning began with.
+    """Return the scores of a head, and of the heads that its learning began with.
 
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
@@ -160,13 +156,13 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
         heads.append(learned.start)
     if not learned.changed:
         heads.append(learned.weights)
-    features = extract(task, [PhotoLook(one.photo) for one in photos])
-    with progress("scoring photos", len(photos)) as advance:
-        counts = count(heads, photos, features, advance=advance)
+    counts = count_photos(photos, extract(task, [PhotoLook(one.photo) for one in photos]), heads)
     if learned.changed:
-        fresh = fresh_features(photos, learned.backbone, task.sizes, task.device)
-        with progress("scoring photos anew", len(photos)) as advance:
-            counts += count([learned.weights], photos, fresh, advance=advance)
+        from pixelwise.training.finetune_epochs import FreshMaps  # imported by now
+
+        extractor = Extractor(learned.backbone, device=task.device)
+        fresh = [FreshMaps(one, extractor, task.sizes) for one in photos]
+        counts += count_photos(photos, fresh, [learned.weights])
     scores = [SegmentationScores.of(one, task.classes, task.config.seed) for one in counts]
     return HeadScores(before=scores[0], last_layer=scores[1] if learned.start else None, after=scores[-1])
 
@@ -181,10 +177,9 @@ def random_head(weights: Weights, seed: int) -> Weights:
     return Weights(layer.weight.detach()[..., 0, 0], layer.bias.detach())
 
 
-def _head(task: FinetuneTask, labelled: LabelledPhotos, learned: LearnedHead, out: Path) -> Head:
-    """Return what was learned with the facts of its file."""
+def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
     facts = {
-        "source": labelled.name,
+        "source": source,
         "num_images": len(task.shots),
         "photos": _marks(task.shots),
         "num_looks": learned.num_views,

@@ -16,26 +16,34 @@ import functools
 import operator
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pixelwise.evaluate.counting import count, fresh_features
+from pixelwise.colour.palette import IGNORE
+from pixelwise.errors import DivergedError
+from pixelwise.labels.confusion import Confusion
+from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.labels.read import resize_mask
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Precision
 from pixelwise.network.device import choose_precision, compute_in
 from pixelwise.network.frozen import certified, fingerprint, freeze, names_below
-from pixelwise.network.losses import class_weights
-from pixelwise.photos.crop_view import WHOLE
+from pixelwise.network.losses import class_weights, cross_entropy
+from pixelwise.photos.crop_view import WHOLE, View, reading_size
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
+from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.objective import Maps
 from pixelwise.segmenting.policies import BACKBONE, LAST_LAYER, Learner, learned_names
 from pixelwise.segmenting.shots import random_crop
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead
-from pixelwise.training.finetune_batches import batches, finite
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first
 
@@ -46,29 +54,54 @@ _DECAY = 0.01  # of the weights, decoupled
 _WARM_UP = 0.1  # share of the steps
 _PATIENCE = 4  # epochs without a better one
 _SHIFT, _STRETCH = 0.1, 0.2  # of lightness, and of contrast, at most
-Parameters = dict[str, nn.Parameter]
+_READERS = 2  # threads
+LabelledView = tuple[LabelledPhoto, View]
+Score = Callable[[FinetuneTask, Learner], float]
+Batch = tuple[tuple[UInt8[Tensor, "N 3 _ _"], ...], UInt8[Tensor, "N H W"]]
+"""Photos as a network reads them, sRGB, at every size; and their labels at the last size."""
+
+
+@dataclass(frozen=True, eq=False)
+class FreshMaps:
+    """Features of a photo by a backbone that learned, computed when they are read and not kept."""
+
+    photo: LabelledPhoto
+    extractor: Extractor
+    sizes: Sequence[int]
+
+    def read(self) -> Maps:
+        """Return the maps, size by size and, within a size, level by level."""
+        multiple = self.extractor.backbone.multiple
+        images = [read_photo(self.photo.photo, size, multiple) for size in self.sizes]
+        return [one for image in images for one in self.extractor(image)]
 
 
 @dataclass(eq=False)
-class _Run:
+class _Learning:
     """A network that learns, and what moves it."""
 
     learner: Learner
-    learned: Parameters
+    learned: dict[str, nn.Parameter]
     optimiser: torch.optim.Optimizer
     class_weights: Tensor | None
     precision: Precision
     rng: random.Random
-    is_tuning: bool
-    """Whether it starts at an exact head, rather than learn as the handout does."""
+    score: Score | None
+    """None: learn as the handout does."""
     num_seen: int = 0
     """Views of photos until now."""
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    """Of what learning began with, then epoch by epoch."""
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch that no other beats; 0 is what learning began with."""
+        return max(range(len(self.scores)), key=self.scores.__getitem__)
 
 
 def learn_in_epochs(
-    task: FinetuneTask,
-    start: LearnedHead | None = None,
-    score: Callable[[FinetuneTask, Learner], float] | None = None,
+    task: FinetuneTask, start: LearnedHead | None = None, score: Score | None = None
 ) -> LearnedHead:
     """Learn what the policy says, starting at an exact head; or as the handout does, if `start` is None.
 
@@ -79,61 +112,30 @@ def learn_in_epochs(
         DivergedError: the loss is not finite any more.
         FrozenError: something else changed, which is a fault of ours.
     """
-    start_s, score = time.perf_counter(), score or miou_of
+    start_s = time.perf_counter()
     rate = task.config.learning_rate or (_RATE if start else _HANDOUT_RATE)
-    run = _prepare(task, start, rate)
-    learner, learned = run.learner, run.learned
-    random_head, scores = learner.weights(), [score(task, learner)] if start else []
-    best, losses = _copies(learned), []
-    for one in learned.values():
-        one.requires_grad_(True)
-    inside = [name.removeprefix(f"{BACKBONE}.") for name in learned]
+    run = _prepare(task, start, rate, score or miou_of)
+    learner, random_head = run.learner, run.learner.weights()
+    inside = [name.removeprefix(f"{BACKBONE}.") for name in run.learned]
     with (
         certified(learner.backbone, leave_out=inside) as watch,
         finish_step_first() as asked_to_stop,
         progress("learning", task.epochs * len(task.shots)) as advance,
     ):
-        for epoch in range(1, task.epochs + 1):
-            loss = _learn_epoch(task, run, epoch, asked_to_stop, advance)
-            if asked_to_stop():
-                break
-            losses.append(loss)
-            if start:
-                scores.append(score(task, learner))
-                if _best(scores) == epoch:
-                    best = _copies(learned)
-                elif epoch - _best(scores) >= _PATIENCE:
-                    break
-        if start:
-            with torch.no_grad():
-                for name, weights in best.items():
-                    learned[name].copy_(weights)
+        _learn(task, run, asked_to_stop, advance)
         interrupted = asked_to_stop()
-    learner.requires_grad_(False)
-    changed = _changed(learned, task.backbone)
-    learner.backbone.checksum = fingerprint(learner.backbone)
-    facts = {
-        "policy": task.config.policy,
-        "epochs": len(losses),
-        "best_epoch": _best(scores) if start else 0,
-        "learning_rate": rate,
-        "batch_size": task.config.batch_size,
-        "precision": run.precision,
-        "losses": losses,
-        "watched": len(task.early_stop_set),
-        "watched_miou": scores,
-    }
-    if not start:
-        for name in ("policy", "best_epoch", "precision", "watched", "watched_miou"):
-            del facts[name]
     assert watch.certificate is not None
+    learner.requires_grad_(False)
+    changed = _changed(run.learned, task.backbone)
+    learner.backbone.checksum = fingerprint(learner.backbone)
+    how, facts = _describe(task, run, rate)
     return LearnedHead(
         weights=learner.weights(),
         backbone=learner.backbone if changed else task.backbone,
         certificate=watch.certificate,
-        how=_describe(facts),
+        how=how,
         facts=facts,
-        num_learned=sum(one.numel() for one in learned.values()),
+        num_learned=sum(one.numel() for one in run.learned.values()),
         num_views=run.num_seen + (start.num_views if start else 0),
         extract_s=start.extract_s if start else 0.0,
         solve_s=time.perf_counter() - start_s + (start.solve_s if start else 0.0),
@@ -144,27 +146,80 @@ def learn_in_epochs(
     )
 
 
+def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float, score: Score) -> _Learning:
+    config = task.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        learner = Learner(copy.deepcopy(task.backbone), len(task.sizes), task.classes.num_classes)
+    if start:
+        learner.load_head(start.weights)
+    inside = () if config.policy == "last-layer" else learned_names(learner.backbone, config.policy)
+    names = names_below(learner, *(f"{BACKBONE}.{name}" for name in inside), *LAST_LAYER)
+    freeze(learner).to(task.device)
+    learned = {name: one for name, one in learner.named_parameters() if name in names}
+    groups: list[dict[str, Any]] = [{"params": [], "rate": rate}, {"params": [], "rate": _HEAD_RATE * rate}]
+    for name, one in learned.items():
+        groups[0 if name.startswith(BACKBONE) else 1]["params"].append(one.requires_grad_())
+    labels = (shot.read_labels() for shot in task.shots)
+    weights = class_weights(labels, task.classes.num_classes, config.rebalance)
+    return _Learning(
+        learner=learner,
+        learned=learned,
+        optimiser=torch.optim.AdamW(groups, lr=rate, weight_decay=_DECAY)
+        if start
+        else torch.optim.Adam(learned.values(), lr=rate),
+        class_weights=None if weights is None else weights.to(task.device),
+        precision=choose_precision("auto", task.device)[0] if start else "fp32",
+        rng=random.Random(config.seed),
+        score=score if start else None,
+    )
+
+
+def _learn(task: FinetuneTask, run: _Learning, asked_to_stop: Callable[[], bool], advance: Advance) -> None:
+    """Learn epoch by epoch until none gets better, and go back to the best one."""
+    run.scores = [run.score(task, run.learner)] if run.score else []
+    best = copy.deepcopy(run.learned)
+    for epoch in range(1, task.epochs + 1):
+        loss = _learn_epoch(task, run, asked_to_stop, advance)
+        if asked_to_stop():
+            break
+        run.losses.append(loss)
+        if run.score:
+            run.scores.append(run.score(task, run.learner))
+            if run.best_epoch == epoch:
+                best = copy.deepcopy(run.learned)
+            elif epoch - run.best_epoch >= _PATIENCE:
+                break
+    if run.score:
+        with torch.no_grad():
+            for name, weights in best.items():
+                run.learned[name].copy_(weights)
+
+
 def _learn_epoch(
-    task: FinetuneTask, run: _Run, epoch: int, asked_to_stop: Callable[[], bool], advance: Advance
+    task: FinetuneTask, run: _Learning, asked_to_stop: Callable[[], bool], advance: Advance
 ) -> float:
     """Pass over the photos once; return the mean loss of a photo."""
-    views = [(shot, random_crop(run.rng) if run.is_tuning else WHOLE) for shot in task.shots]
+    views = [(shot, random_crop(run.rng) if run.score else WHOLE) for shot in task.shots]
     total = 0.0
     with closing(batches(task, views, run.rng)) as some:
-        for batch in some:
-            num, images = len(batch.labels), batch.floats(task.device)
-            if run.is_tuning:
+        for codes, labels in some:
+            num, images = len(labels), [one.to(task.device).float() / 255 for one in codes]
+            if run.score:
                 done = (run.num_seen + num / 2) / (task.epochs * len(views))
                 for group in run.optimiser.param_groups:
                     group["lr"] = group["rate"] * rate_frac(done, _WARM_UP, "cosine")
                 images = vary(images, run.rng)
             with compute_in(run.precision, task.device):
                 logits = run.learner(images)
-            loss = batch.loss(logits.float(), run.class_weights)
+            loss = loss_of(logits.float(), labels.to(task.device), run.class_weights)
+            if not bool(loss.isfinite()):
+                found = f"{loss.item()} in epoch {len(run.losses) + 1}"
+                raise DivergedError(f"needed a finite loss, got {found}; choose a smaller --learning-rate")
             run.optimiser.zero_grad()
             loss.backward()
             run.optimiser.step()
-            total += finite(loss, epoch) * num
+            total += loss.item() * num
             run.num_seen += num
             advance(num, f"loss {loss.item():.3f}")
             if asked_to_stop():
@@ -172,37 +227,42 @@ def _learn_epoch(
     return total / len(views)
 
 
-def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float) -> _Run:
-    config = task.config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        learner = Learner(copy.deepcopy(task.backbone), len(task.sizes), task.classes.num_classes)
-    inside: tuple[str, ...] = ()
-    if start:
-        learner.load_head(start.weights)
-    if config.policy != "last-layer":
-        inside = learned_names(learner.backbone, config.policy)
-    names = names_below(learner, *(f"{BACKBONE}.{name}" for name in inside), *LAST_LAYER)
-    freeze(learner).to(task.device)
-    learned = {name: one for name, one in learner.named_parameters() if name in names}
-    labels = (shot.read_labels() for shot in task.shots)
-    weights = class_weights(labels, task.classes.num_classes, config.rebalance)
-    return _Run(
-        learner=learner,
-        learned=learned,
-        optimiser=_optimiser(learned, rate) if start else torch.optim.Adam(learned.values(), lr=rate),
-        class_weights=None if weights is None else weights.to(task.device),
-        precision=choose_precision("auto", task.device)[0] if start else "fp32",
-        rng=random.Random(config.seed),
-        is_tuning=start is not None,
+def batches(
+    task: FinetuneTask, views: Sequence[LabelledView], rng: random.Random
+) -> Generator[Batch, None, None]:
+    """Yield all views once in random order, at most the configuration's batch size at a time.
+
+    A batch has photos that are read at one height and width, so that nothing is cut, padded or stretched.
+    """
+    by_shape: dict[tuple[tuple[int, int], ...], list[LabelledView]] = {}
+    for photo, view in rng.sample(views, len(views)):
+        height, width = open_photo(photo.photo).upright_size
+        seen = height * view.height, width * view.width
+        shape = tuple(reading_size(*seen, size, task.backbone.multiple) for size in task.sizes)
+        by_shape.setdefault(shape, []).append((photo, view))
+    num = task.config.batch_size
+    dealt = [same[i : i + num] for same in by_shape.values() for i in range(0, len(same), num)]
+    rng.shuffle(dealt)
+    yield from worked_ahead(functools.partial(_read, task), iter(dealt), _READERS)
+
+
+def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
+    images = tuple(
+        torch.stack([read_photo(one.photo, size, task.backbone.multiple, view) for one, view in views])
+        for size in task.sizes
     )
+    height, width = images[-1].shape[-2:]
+    labels = [resize_mask(view.cut(one.read_labels()).numpy(), height, width) for one, view in views]
+    return images, torch.stack([torch.from_numpy(one) for one in labels])
 
 
-def _optimiser(learned: Parameters, rate: float) -> torch.optim.AdamW:
-    inside = [one for name, one in learned.items() if name.startswith(BACKBONE)]
-    outside = [one for name, one in learned.items() if not name.startswith(BACKBONE)]
-    groups = [{"params": inside, "rate": rate}, {"params": outside, "rate": _HEAD_RATE * rate}]
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=_DECAY)
+def loss_of(
+    logits: Float[Tensor, "N K H W"], labels: UInt8[Tensor, "N H W"], weights: Tensor | None = None
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy over labelled pixels, nats a pixel, by class weights; 0 without labels."""
+    return (
+        cross_entropy(logits, labels, weights=weights) if bool((labels != IGNORE).any()) else logits.sum() * 0
+    )
 
 
 def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
@@ -218,44 +278,48 @@ def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
     return [((one - 0.5) * (1 + stretch.to(one)) + 0.5 + shift.to(one)).clamp(0, 1) for one in images]
 
 
-def _copies(learned: Parameters) -> dict[str, Tensor]:
-    return {name: one.detach().clone() for name, one in learned.items()}
-
-
-def _best(scores: Sequence[float]) -> int:
-    """Return the first epoch that no other beats; 0 is what learning began with."""
-    return max(range(len(scores)), key=scores.__getitem__)
-
-
-def _changed(learned: Parameters, backbone: Backbone) -> dict[str, Tensor]:
-    """Return the backbone's parameters that are not as they were, by the backbone's own names, on the CPU."""
-    changed = {}
-    for name, before in backbone.named_parameters():
-        after = learned.get(f"{BACKBONE}.{name}")
-        if after is not None and not torch.equal(after.detach().cpu(), before.cpu()):
-            changed[name] = after.detach().cpu().clone()
-    return changed
-
-
-def _describe(facts: dict[str, Any]) -> str:
-    num = facts["epochs"]
-    if not num:
-        return "no epoch was finished"
-    if "best_epoch" not in facts:
-        rate, loss = facts["learning_rate"], facts["losses"][-1]
-        return f"{num} epochs of Adam at {rate:g}, the loss {loss:.3f} in the last"
-    best, scores = facts["best_epoch"], facts["watched_miou"]
-    return (
-        f"{num} epochs in {facts['precision']}, "
-        f"{f'the best after {best}' if best else 'none better than the exact head'}: mean intersection over "
-        f"union {scores[0]:.3f} before and {max(scores):.3f} after, on {facts['watched']} photos to stop by"
-    )
-
-
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
     """Return the mean intersection over union, 0 to 1, of a network as it is on the photos to stop by."""
-    photos = task.early_stop_set
-    (counts,) = count(
-        [learner.weights()], photos, fresh_features(photos, learner.backbone, task.sizes, task.device)
+    head, extractor = learner.weights(), Extractor(learner.backbone, device=task.device)
+    counts = []
+    for photo in task.early_stop_set:
+        known = photo.read_labels().numpy()
+        labels = head.labels(FreshMaps(photo, extractor, task.sizes).read(), (known.shape[0], known.shape[1]))
+        counts.append(Confusion.of(labels.numpy(), known, task.classes.num_classes))
+    return functools.reduce(operator.add, counts).miou
+
+
+def _changed(learned: dict[str, nn.Parameter], backbone: Backbone) -> dict[str, Tensor]:
+    """Return the backbone's parameters that are not as they were, by the backbone's own names, on the CPU."""
+    before = {f"{BACKBONE}.{name}": one.cpu() for name, one in backbone.named_parameters()}
+    after = {name: one.detach().cpu().clone() for name, one in learned.items() if name in before}
+    different = (name for name in before if name in after and not torch.equal(after[name], before[name]))
+    return {name.removeprefix(f"{BACKBONE}."): after[name] for name in different}
+
+
+def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, dict[str, Any]]:
+    """Return how the head was learned, for people and for its file."""
+    num = len(run.losses)
+    facts = {
+        "epochs": num,
+        "learning_rate": rate,
+        "batch_size": task.config.batch_size,
+        "losses": run.losses,
+    }
+    if not run.score:
+        return (
+            f"{num} epochs of Adam at {rate:g}, the losses {', '.join(map('{:.3f}'.format, run.losses))}",
+            facts,
+        )
+    facts |= {
+        "policy": task.config.policy,
+        "best_epoch": run.best_epoch,
+        "precision": run.precision,
+        "watched": len(task.early_stop_set),
+        "watched_miou": run.scores,
+    }
+    before, after, watched = run.scores[0], max(run.scores), len(task.early_stop_set)
+    miou = (
+        f"mean intersection over union {before:.3f} before and {after:.3f} after, on {watched} other photos"
     )
-    return functools.reduce(operator.add, counts).confusion.miou
+    return f"{num} epochs in {run.precision}, the best is {run.best_epoch}: {miou}", facts

@@ -1,4 +1,4 @@
-"""How a head's overlap grows with the photos it learns from, and what more of them would add."""
+"""The overlap of heads by the number of photos they learn from, and a bound on what more photos would add."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from pixelwise.errors import ConfigError
-from pixelwise.evaluate.counting import count
+from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.evaluate.segmentation import ImageCounts
 from pixelwise.labels.confusion import iou_of, mean_of_known
@@ -28,8 +28,7 @@ from pixelwise.segmenting.shots import draw
 
 MORE = 10
 """Further photos that a forecast is for."""
-_STEPS = (1, 2, 5)  # times powers of ten
-_FEWEST = 2  # photos
+_SIZES = [step * 10**power for power in range(7) for step in (1, 2, 5)][1:]  # 2, 5, 10, 20, 50, ...
 _DRAWS, _FEW_DRAWS = 5, 3
 _FEW = 50  # from so many photos on draws differ little, and take long
 _LEAST_ROWS = 3  # that a forecast needs: two for a slope, behind the steep beginning
@@ -63,16 +62,6 @@ class LearningCurve:
             "forecast": {"more": MORE, "at_most": self.gain.to_dict()} if self.gain else None,
         }
 
-    @property
-    def sentence(self) -> str:
-        """The forecast in words."""
-        if self.gain is None:
-            return f"no forecast of what {MORE} more photos would add: too few photos, or too little growth"
-        return (
-            f"{MORE} more photos would add at most about {self.gain.value:+.3f} of mean IoU "
-            f"({self.gain.low:+.3f} to {self.gain.high:+.3f}): so much if the curve flattened no further"
-        )
-
 
 def draw_for_curve(config: FinetuneConfig, labelled: LabelledPhotos) -> list[tuple[LabelledPhoto, ...]]:
     """Draw 2, 5, 10, 20, ... photos, several times each, and all that `config` learns from.
@@ -82,23 +71,13 @@ def draw_for_curve(config: FinetuneConfig, labelled: LabelledPhotos) -> list[tup
     """
     photos = draw(labelled.train, config.shots, config.seed)
     labelled.require_held_out()
-    draws = []
-    for num in train_sizes(len(photos)):
-        num_draws = 1 if num == len(photos) else _DRAWS if num < _FEW else _FEW_DRAWS
-        draws += [draw(photos, num, config.seed + 1 + place) for place in range(num_draws)]
+    if len(photos) < _SIZES[0] + 1:
+        raise ConfigError(f"needed at least 3 photos to learn from for a curve, got {len(photos)}")
+    draws = [photos]
+    for num in reversed([size for size in _SIZES if size < len(photos)]):
+        num_draws = _DRAWS if num < _FEW else _FEW_DRAWS
+        draws = [*(draw(photos, num, config.seed + 1 + place) for place in range(num_draws)), *draws]
     return draws
-
-
-def train_sizes(num_photos: int) -> list[int]:
-    """Return 2, 5, 10, 20, 50, ... below the number of photos, and that number.
-
-    Raises:
-        ConfigError: there are fewer than 3.
-    """
-    if num_photos <= _FEWEST:
-        raise ConfigError(f"needed at least {_FEWEST + 1} photos to learn from for a curve, got {num_photos}")
-    sizes = [step * 10**power for power in range(len(str(num_photos))) for step in _STEPS]
-    return [num for num in sizes if _FEWEST <= num < num_photos] + [num_photos]
 
 
 def learning_curve(
@@ -116,8 +95,8 @@ def learning_curve(
     """
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     viewed = [view_shots(shots, config.looks) for shots in draws]
-    _, scored = labelled.require_held_out()
-    at_scored = [PhotoLook(one.photo) for one in scored]
+    _, held_out = labelled.require_held_out()
+    at_scored = [PhotoLook(one.photo) for one in held_out]
     wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
     with progress("extracting features", len(wanted)) as advance:
         maps = FeatureCache().maps(
@@ -130,15 +109,13 @@ def learning_curve(
             features = [found[view] for view in views_in(some)]
             heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
             advance(1, f"{len(some)} photos")
-    with progress("scoring photos", len(scored)) as advance:
-        counts = count(heads, scored, [found[view] for view in at_scored], advance=advance)
+    counts = count_photos(held_out, [found[view] for view in at_scored], heads)
     return curve_of([len(some) for some in viewed], counts, config.seed)
 
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:
     """Return the curve of heads that each learned from so many photos, by the counts of each photo scored."""
-    # the same draws of photos for every head, the first of them all photos
-    scores = np.stack(
+    scores = np.stack(  # resampled photos are the same for every head; the first column has all photos
         [
             mean_of_known(iou_of(resampled_sums(np.stack([i.confusion.overlaps for i in one]), seed)))
             for one in counts
@@ -147,34 +124,23 @@ def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed
     sizes = np.array(sorted(set(shots)))
     rows, means = [], []
     for num in sizes:
-        own = scores[np.array(shots) == num]
-        rows.append(CurveRow(shots=int(num), miou=_spread(own, seed), draws=len(own)))
-        means.append(_means(own, seed))
+        own = scores[np.array(shots) == num]  # draws x resamples
+        which = np.random.default_rng(seed).integers(len(own), size=own.shape[1])
+        single = own[which, np.arange(own.shape[1])]
+        single[0] = own[:, 0].mean()
+        rows.append(CurveRow(shots=int(num), miou=interval(single), draws=len(own)))
+        which = np.random.default_rng(seed).integers(len(own), size=own.shape)
+        which[:, 0] = np.arange(len(own))
+        means.append(np.take_along_axis(own, which, 0).mean(0))
     return LearningCurve(rows=tuple(rows), gain=forecast(sizes, 1 - np.stack(means)))
-
-
-def _spread(scores: Float64[ndarray, "draws resamples"], seed: int) -> Interval:
-    """Return the mean over draws of shots, and the range of single ones on other photos."""
-    which = np.random.default_rng(seed).integers(len(scores), size=scores.shape[1])
-    single = scores[which, np.arange(scores.shape[1])]
-    single[0] = scores[:, 0].mean()
-    return interval(single)
-
-
-def _means(scores: Float64[ndarray, "draws resamples"], seed: int) -> Float64[ndarray, " resamples"]:
-    """Return the mean over draws of shots and, in all columns but the first, over draws drawn from them."""
-    which = np.random.default_rng(seed).integers(len(scores), size=scores.shape)
-    which[:, 0] = np.arange(len(scores))
-    return np.take_along_axis(scores, which, 0).mean(0)
 
 
 def forecast(sizes: Int64[ndarray, " sizes"], errors: Float64[ndarray, "sizes resamples"]) -> Interval | None:
     """Return at most what `MORE` photos would take off the error; None where that cannot be said.
 
-    The error falls as a power of the number of photos, the power between the last two sizes. It is an upper
-    bound, since curves flatten: on flowers17 a line through all sizes up to 20 photos promises five times
-    what comes, one through the last two three times. The first column of `errors` is what was measured, the
-    others what other draws would give; all have to fall, over at least 3 sizes.
+    The error falls as a power of the number of photos, the power between the last two sizes: an upper bound,
+    since curves flatten. The first column of `errors` is what was measured, the others what other draws would
+    give; all have to fall, over at least 3 sizes.
 
     Source: the power law of learning curves, J. Hestness et al. 2017, Deep learning scaling is predictable,
     empirically, arXiv:1712.00409.

@@ -1,8 +1,9 @@
-"""The training loop."""
+"""The training loop, and resuming: a checkpoint has to be of the same configuration, pictures and palette."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import math
 from dataclasses import dataclass, replace
@@ -17,37 +18,22 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.files import alone_in
 from pixelwise.labels.sources import load_pictures
+from pixelwise.network import runs
 from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
 from pixelwise.network.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.network.models import Network, build
-from pixelwise.network.runs import (
-    CHECKPOINT,
-    METRICS,
-    MODEL,
-    SIZES,
-    Checkpoint,
-    append_metrics,
-    cut_metrics,
-    read_checkpoint,
-    read_metrics,
-    resume_command,
-    with_prefix,
-    write_checkpoint,
-    write_manifest,
-    write_model,
-    write_samples,
-)
+from pixelwise.network.models.places import coarsened
 from pixelwise.photos.pictures import Pictures
 from pixelwise.progress import progress
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
 from pixelwise.training.optimise import Optimiser
-from pixelwise.training.resume import digest_of, palette_of, require_same_config, saved_run
 from pixelwise.training.stopping import Stopwatch, finish_step_first
 from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
 
 _logger = logging.getLogger(__name__)
 _PHOTO_SCALE = 2  # photos show more than the pictures trained on: docs/log.md has what other sizes gave
 _MOST_PIECES = 60  # of an epoch's loss curve
+_NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 _DROPOUT = 2**40  # random stream of the layers; ranks count from there
 CHECKPOINT_EVERY_S = 20.0
 """A kill costs at most this much work."""
@@ -55,7 +41,7 @@ CHECKPOINT_EVERY_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """Result of a finished run; the keys of `pixelwise train --json`."""
+    """Scores of a finished run; the keys of `pixelwise train --json`."""
 
     run: str  # its folder
     epochs: int  # passes over the training images, the last of which `steps` may have ended early
@@ -75,17 +61,12 @@ def train_source(
     device: Device = "auto",
     resume: bool = False,
 ) -> TrainResult:
-    """Load the pictures that a configuration names and train on them.
-
-    Raises:
-        DataError: the pictures are not to be had.
-        PixelwiseError: as `train`.
-    """
+    """Load the pictures that a configuration names, and train on them."""
     if config.palette != LEARNED:
         num_colours = Palette.read(config.palette).num_classes
         config = replace(config, net=replace(config.net, num_colours=num_colours))
     if resume:  # before a download that is not wanted
-        require_same_config(config, read_checkpoint(folder).config, folder)
+        _require_same_config(config, runs.read_checkpoint(folder).config, folder)
     pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
     return train(config, pictures, folder, device=device, resume=resume)
 
@@ -95,9 +76,8 @@ def train(
 ) -> TrainResult:
     """Train a network and leave it, its scores and its state in `folder`.
 
-    On a CPU the same configuration, pictures and number of threads give the same weights, interrupted or
-    not, as long as the precision is the same: "auto" measures it, and run.json says what came out. Within
-    `process_group`, all ranks call this; rank 0 writes.
+    On a CPU the same configuration, pictures, precision and number of threads give the same weights,
+    interrupted or not. Within `process_group`, all ranks call this; rank 0 writes.
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
@@ -109,12 +89,12 @@ def train(
     """
     with contextlib.ExitStack() as stack:
         if not on_rank0(lambda: stack.enter_context(alone_in(folder))):
-            raise CheckpointError(
-                f"another process is training in {folder}; wait for it, or choose another --out"
-            )
-        saved = on_rank0(lambda: saved_run(config, pictures, folder, resume=resume))
-        run = Run(config, pictures, choose_device(device), saved)
-        on_rank0(lambda: _begin_folder(run, pictures, folder, resumed=saved is not None))
+            raise CheckpointError(f"another process is training in {folder}; wait, or choose another --out")
+        checkpoint = on_rank0(lambda: _saved_run(config, pictures, folder, resume=resume))
+        run = Run(config, pictures, choose_device(device), checkpoint)
+        if not checkpoint:
+            on_rank0(lambda: _begin_folder(run, pictures, folder))
+        on_rank0(lambda: runs.cut_metrics(folder, run.step))
         advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
         stop_asked = stack.enter_context(finish_step_first())
         saved_at_s = run.clock.seconds()
@@ -124,14 +104,11 @@ def train(
                 on_rank0(lambda: _validate(run, folder))
             stopping = sum_over_ranks(stop_asked()) > 0
             if rank() == 0 and (stopping or run.clock.seconds() - saved_at_s > CHECKPOINT_EVERY_S):
-                write_checkpoint(folder, run.checkpoint())
+                runs.write_checkpoint(folder, run.checkpoint())
                 saved_at_s = run.clock.seconds()
             if stopping and run.step < run.num_steps:
-                raise Interrupted(
-                    f"{run.step} of {run.num_steps} steps are saved in {folder}; to go on: "
-                    + resume_command(folder),
-                    folder,
-                )
+                saved = f"{run.step} of {run.num_steps} steps are saved in {folder}"
+                raise Interrupted(f"{saved}; to go on: {runs.resume_command(folder)}", folder)
             advance(1, f"loss {loss:.3f}{run.last_score}")
         result = on_rank0(lambda: _finish(run, folder))
         if sum_over_ranks(stop_asked()) > 0:  # for callers that train several networks in turn
@@ -143,19 +120,23 @@ class Run:
     """A network, its pictures, and everything else that a training step changes."""
 
     def __init__(
-        self, config: RunConfig, pictures: Pictures, device: torch.device, saved: Checkpoint | None = None
+        self,
+        config: RunConfig,
+        pictures: Pictures,
+        device: torch.device,
+        saved: runs.Checkpoint | None = None,
     ) -> None:
-        self.config, self.device, self.digest = config, device, digest_of(config, pictures)
+        self.config, self.device, self.digest = config, device, _digest_of(config, pictures)
         self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
         wanted = saved.precision if saved else config.train.precision
         self.precision, self.precision_reason = on_rank0(lambda: choose_precision(wanted, device))
         torch.manual_seed(config.train.seed)
         self.net = build(config.net)
-        self.palette = on_rank0(lambda: palette_of(config, pictures))
+        self.palette = on_rank0(lambda: _palette_of(config, pictures))
         _require_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
         side: int = pictures.train.shape[-2]
-        self.size = side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
+        self.size = side if config.train.window else min(_PHOTO_SCALE * side, runs.SIZES[-1])
         """Short side in pixels at which the network is to read photos."""
         kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
         self.task = kind(config, pictures, self.palette, device)
@@ -164,7 +145,7 @@ class Run:
         self.optimiser = Optimiser(self.net, config.train, self.num_steps)
         self.step, self.last_score = 0, ""
         self.losses: list[float] = []  # of this epoch's steps
-        self._order: torch.Tensor | None = None  # in which this epoch takes the pictures
+        self._order = torch.empty(0)  # in which this epoch takes the pictures
         if saved:
             self._restore(saved)
         self.parallel_net: nn.Module = DistributedDataParallel(self.net) if world_size() > 1 else self.net
@@ -178,8 +159,11 @@ class Run:
         config, (epoch, batch) = self.config.train, divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.losses = []
-        if batch == 0 or self._order is None:
-            self._order = self._shuffled(epoch)
+        if batch == 0 or not len(self._order):
+            self._order = torch.arange(self.task.num_train)
+            if config.reshuffle:
+                generator = generator_at(config.seed, epoch, 0)
+                self._order = torch.randperm(self.task.num_train, generator=generator)
         index = self._order[batch * config.batch_size : (batch + 1) * config.batch_size]
         own, own_frac = _share_of(len(index))
         crop = self.step < config.crop_frac * self.num_steps
@@ -195,27 +179,21 @@ class Run:
 
         whole_loss = sum_over_ranks(loss.item())
         if not math.isfinite(whole_loss):
-            diverged = f"training diverged: the loss of step {self.step + 1} is {whole_loss}"
-            raise DivergedError(f"{diverged}; lower the learning rate")
+            raise DivergedError(f"the loss of step {self.step + 1} is {whole_loss}; lower the learning rate")
         self.step += 1
         self.losses.append(whole_loss)
         return whole_loss
-
-    def _shuffled(self, epoch: int) -> torch.Tensor:
-        if not self.config.train.reshuffle:
-            return torch.arange(self.task.num_train)
-        return torch.randperm(self.task.num_train, generator=generator_at(self.config.train.seed, epoch, 0))
 
     @property
     def epochs_begun(self) -> int:
         """Passes over the pictures so far, the current one included."""
         return -(-self.step // self.steps_per_epoch)
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> runs.Checkpoint:
         """Return the state between two steps."""
         losses = self.losses[: self.step % self.steps_per_epoch]
         weights = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
-        return Checkpoint(
+        return runs.Checkpoint(
             config=self.config,
             digest=self.digest,
             step=self.step,
@@ -224,34 +202,30 @@ class Run:
             tensors=weights | self.optimiser.state() | {"losses": torch.tensor(losses, dtype=torch.float64)},
         )
 
-    def _restore(self, saved: Checkpoint) -> None:
+    def _restore(self, saved: runs.Checkpoint) -> None:
         try:
-            self.net.load_state_dict(with_prefix(saved.tensors, "net"))
+            self.net.load_state_dict(runs.with_prefix(saved.tensors, "net"))
             self.optimiser.restore(saved.tensors)
             self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{CHECKPOINT} does not fit the network; start the run anew") from error
+            raise CheckpointError(
+                f"{runs.CHECKPOINT} does not fit the network; start the run anew"
+            ) from error
         self.step = saved.step
 
 
 def _share_of(num: int) -> tuple[slice, float]:
-    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are.
-
-    All ranks have to take part in each step: where there are too few pictures, one is taken at weight 0.
-    """
-    if rank() >= num:
+    """Return this rank's places in a batch of `num` pictures, and the fraction of the batch that they are."""
+    if rank() >= num:  # all ranks take part in each step
         return slice(0, 1), 0.0
     own = slice(rank(), num, world_size())
     return own, len(range(num)[own]) / num
 
 
 def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pictures) -> None:
-    """Refuse pictures that the network cannot halve as often as it needs to, and classes without a colour."""
     if config.net.num_colours != palette.num_classes:
-        raise ConfigError(
-            f"the palette {config.palette} has {palette.num_classes} colours, "
-            f"the network {config.net.num_colours}; make them equal"
-        )
+        found = f"{palette.num_classes} colours, the network {config.net.num_colours}"
+        raise ConfigError(f"the palette {config.palette} has {found}; make them equal")
     height, width = pictures.train.shape[-2:]
     if height % net.stride or width % net.stride:
         raise ConfigError(
@@ -260,26 +234,19 @@ def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pi
         )
 
 
-def _begin_folder(run: Run, pictures: Pictures, folder: Path, *, resumed: bool) -> None:
-    if not resumed:
-        reasons = {
-            "precision": run.precision_reason,
-            "device": str(run.device),
-            "processes": str(world_size()),
-        }
-        num_images = len(pictures.train), len(pictures.val)
-        write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
-        write_samples(folder, pictures.val)
-    cut_metrics(folder, run.step)
+def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
+    reasons = {"precision": run.precision_reason, "device": str(run.device), "processes": str(world_size())}
+    num_images = len(pictures.train), len(pictures.val)
+    runs.write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
+    runs.write_samples(folder, pictures.val)
 
 
 def _validate(run: Run, folder: Path) -> None:
     """Score the validation pictures at the end of an epoch, or of the run, and append the epoch's metrics."""
     with run.clock.paused():
         val = run.task.score(run.net)
-    batch_size = run.config.train.batch_size
-    starts = range(0, run.task.num_train, batch_size)
-    sizes = [min(batch_size, run.task.num_train - start) for start in starts][: len(run.losses)]
+    num, starts = run.config.train.batch_size, range(0, run.task.num_train, run.config.train.batch_size)
+    sizes = [min(num, run.task.num_train - start) for start in starts][: len(run.losses)]
     pieces = np.array_split(run.losses, min(_MOST_PIECES, len(run.losses)))
     row = {
         "epoch": run.epochs_begun,
@@ -290,7 +257,7 @@ def _validate(run: Run, folder: Path) -> None:
         "train_seconds": round(run.clock.seconds(), 3),
         "losses": [round(float(np.mean(piece)), 6) for piece in pieces],
     }
-    append_metrics(folder, row)
+    runs.append_metrics(folder, row)
     run.last_score = f", val accuracy {val.accuracy:.1f} %"
 
 
@@ -298,23 +265,66 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     """Write the final state and the model, and sum the run up."""
     seconds = run.clock.seconds()
     # the state first: a folder with a model and no checkpoint could neither go on nor start anew
-    write_checkpoint(folder, run.checkpoint())
-    write_model(folder / MODEL, run.net, run.config.net, run.palette, run.size)
-    if not (rows := read_metrics(folder)):
-        raise CheckpointError(f"{folder} has lost its {METRICS}; start the run anew")
-    most_common = 100 * run.task.most_common_frac
-    if rows[-1]["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
-        _logger.warning(
-            f"no better than always choosing the commonest class, right on {most_common:.1f} % of pixels; "
-            f"{run.num_steps} steps on {run.task.num_train} pictures are too few or the rate is wrong"
-        )
+    runs.write_checkpoint(folder, run.checkpoint())
+    runs.write_model(folder / runs.MODEL, run.net, run.config.net, run.palette, run.size)
+    if not (rows := runs.read_metrics(folder)):
+        raise CheckpointError(f"{folder} has lost its {runs.METRICS}; start the run anew")
+    last, most_common = rows[-1], 100 * run.task.most_common_frac
+    if last["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
+        _logger.warning("no better than one class everywhere, right on %.1f %% of pixels", most_common)
     return TrainResult(
         run=str(folder),
         epochs=run.epochs_begun,
         steps=run.num_steps,
-        train_loss=rows[-1]["train_loss"],
-        val_loss=rows[-1]["val_loss"],
-        val_accuracy=rows[-1]["val_accuracy"],
+        train_loss=last["train_loss"],
+        val_loss=last["val_loss"],
+        val_accuracy=last["val_accuracy"],
         train_seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(run.device),
     )
+
+
+def _palette_of(config: RunConfig, pictures: Pictures) -> Palette:
+    if config.palette != LEARNED:
+        return Palette.read(config.palette)
+    few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
+    coarse = torch.cat([coarsened(some) for some in few.split(64)])
+    return Palette.learn(coarse, config.net.num_colours, "ab", config.train.seed)
+
+
+def _digest_of(config: RunConfig, pictures: Pictures) -> str:
+    # a learned palette follows from pictures and configuration
+    colours = [] if config.palette == LEARNED else Palette.read(config.palette).to_dict()["colours"]
+    return hashlib.sha256(f"{pictures.digest} {colours}".encode()).hexdigest()
+
+
+def _saved_run(
+    config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool
+) -> runs.Checkpoint | None:
+    """Return the checkpoint to resume from, if it is of this run; None for a new run."""
+    if not resume:
+        if (folder / runs.CHECKPOINT).exists() or (folder / runs.MODEL).exists():
+            raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
+        return None
+    saved = runs.read_checkpoint(folder)
+    _require_same_config(config, saved.config, folder)
+    if saved.digest != _digest_of(config, pictures):
+        raise CheckpointError(
+            f"{folder} was trained on other pictures or colours than {pictures.name} has now; start anew"
+        )
+    return saved
+
+
+def _require_same_config(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
+    was, now = saved.to_dict(), asked.to_dict()
+    differences = []
+    for part in ("net", "train"):
+        for key, value in was.pop(part).items():
+            if value != (other := now[part].get(key)):
+                differences.append(f"{part}.{key} was {value}, now {other}")
+    differences += [f"{key} was {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
+    if differences:
+        raise CheckpointError(
+            f"{folder} holds a run of another configuration ({', '.join(differences)}); "
+            "leave out what differs to go on with it, or choose another --out"
+        )

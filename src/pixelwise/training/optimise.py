@@ -18,7 +18,6 @@ _MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no be
 class Optimiser:
     """Adam for all weights, or Muon for those of convolutions and Adam for the rest, on one schedule.
 
-    Muon orthogonalises the momentum of each weight matrix, so that all its directions learn at the same pace.
     A convolution's weight (O, I, k, k) is the matrix (O, I k k) of its unfolded product; torch's Muon takes
     matrices only, so it gets views of that shape.
 

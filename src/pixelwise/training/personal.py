@@ -32,7 +32,6 @@ from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.progress import progress
 from pixelwise.segmenting.extraction import PhotoLook, read_photo
 from pixelwise.segmenting.objective import features_at, grid
 from pixelwise.segmenting.pixel_sample import PixelSample, solve_sample
@@ -43,17 +42,13 @@ _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
 _PLACES = 10_000  # in all: three times as many change CIEDE2000 by 0.02
 _LEAST_A_PICTURE = 20
-SCORES = ("ciede2000", "ab_rmse", "colourfulness_ratio")
-"""Those of `scores.colour_scores` that are reported."""
-
-Scores = dict[str, Interval]
-"""Scores of photos, by the names of `scores.colour_scores`."""
+_SCORES = {"ciede2000": "CIEDE2000", "ab_rmse": "RMSE of ab", "colourfulness_ratio": "colourfulness"}
 Picture = UInt8[Tensor, "3 _H _W"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColourResult:
-    """What was learned, how good it is, and the proof that nothing else changed."""
+    """The model that was learned, how good it is, and the proof that nothing else changed."""
 
     config: ColourFinetuneConfig
     dataset: ColourDataset
@@ -66,40 +61,32 @@ class ColourResult:
     extract_s: float
     """Seconds spent on reading photos and on their features."""
     solve_s: float
-    before: dict[str, Scores] = field(default_factory=dict)
-    """Of photos held out, left grey and in the mean colour of the others; empty where none is held out."""
-    after: Scores | None = None
+    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    """Of photos held out: left grey, in the mean colour of the others, by the model; empty without any."""
     score_s: float = 0.0
     seconds: float = 0.0
 
-    @property
-    def num_learned(self) -> int:
-        """Numbers in the linear layer."""
-        return self.solved.weights.num_learned
-
     def score_lines(self) -> list[str]:
         """Return the scores for people to read, a line each; none where no photo was held out."""
-        if not self.after:
-            return []
         return [
-            f"{name:8} CIEDE2000 {one['ciede2000'].value:5.2f}  RMSE of ab {one['ab_rmse'].value:5.2f}  "
-            f"colourfulness {one['colourfulness_ratio'].value:.2f} of the originals'"
-            for name, one in (*self.before.items(), ("learned", self.after))
+            f"{name:8} " + "  ".join(f"{title} {scores[key].value:5.2f}" for key, title in _SCORES.items())
+            for name, scores in self.scores.items()
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; `ridge_scores` are losses on photos left out, nats a place."""
         solved, tried = self.solved, self.chosen.scores if self.chosen else {}
+        scores = {name: {key: one[key].to_dict() for key in _SCORES} for name, one in self.scores.items()}
         return {
             "task": "colour",
             "num_images": len(self.dataset.train),
             "num_looks": self.num_views,
             "num_colours": self.palette.num_classes,
-            "num_learned": self.num_learned,
+            "num_learned": solved.weights.num_learned,
             "left_out": list(self.dataset.notes),
             "num_scored": len(self.dataset.held_out),
-            "before": {name: _plain(scores) for name, scores in self.before.items()} or None,
-            "after": _plain(self.after) if self.after else None,
+            "after": scores.pop(MODEL, None),
+            "before": scores or None,
             "extract_seconds": self.extract_s,
             "solve_seconds": self.solve_s,
             "score_seconds": self.score_s,
@@ -113,15 +100,10 @@ class ColourResult:
         }
 
 
-def _plain(scores: Scores) -> dict[str, Any]:
-    return {name: scores[name].to_dict() for name in SCORES}
-
-
 def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "auto") -> ColourResult:
     """Learn to colour like the photos of a folder, and write a model to `out`, its card beside it.
 
-    The model is written once it is learned; its card again with its scores. Where no photo is held out, since
-    there are too few, there are no scores, and a warning says so.
+    Where there are too few photos to hold any out, there are no scores, and a warning says so.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -129,31 +111,26 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
         FrozenError: the backbone changed, which is a fault of ours.
         LabelError: the photos have fewer colours than are asked for.
         OutputError: the model cannot be written.
-        PhotoError: a photo cannot be read any more.
     """
     start_s = time.perf_counter()
     require_writable(out)
     dataset = open_colour_folder(require_source_folder(config.source))
     dataset = replace(dataset, train=draw(dataset.train, config.shots, config.seed))
-    for note in dataset.notes:
-        _logger.warning("%s", note)
+    notes = list(dataset.notes)
     if not dataset.held_out:
-        _logger.warning(
-            "%s: all %d photos are learned from, so there is no score of the model; give at least 5",
-            config.source,
-            len(dataset.train),
-        )
+        all_of = f"{config.source}: all {len(dataset.train)} photos are learned from"
+        notes.append(f"{all_of}, so there is no score of the model; give at least 5")
+    for note in notes:
+        _logger.warning("%s", note)
     result = _learn(config, dataset, device)
     write_model(out, result.net, result.net.config, result.palette, config.size)
-    write_text(card_of(out), describe(result, out.stem))
-    if dataset.held_out:
-        learned_s = time.perf_counter()
-        held_out, model = dataset.held_out, open_model(out)
-        found = evaluate_photos(model, config.source, held_out, [], device=device, seed=config.seed).scores
-        before = {name: found[name] for name in (GREY, MEAN) if name in found}
-        score_s = time.perf_counter() - learned_s
-        result = replace(result, before=before, after=found[MODEL], score_s=score_s)
-        write_text(card_of(out), describe(result, out.stem))
+    write_text(card_of(out), _card(result, out.stem))
+    learned_s = time.perf_counter()
+    if held_out := dataset.held_out:
+        found = evaluate_photos(open_model(out), config.source, held_out, [], device=device, seed=config.seed)
+        scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
+        result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
+        write_text(card_of(out), _card(result, out.stem))
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
@@ -222,12 +199,7 @@ def _sample(
         labels = probs[:, places[:, 0], places[:, 1]].T
         return PixelSample(features_at(maps, places, size), labels, torch.full((len(places),), photo))
 
-    samples = []
-    with progress("extracting features", len(pictures)) as advance:
-        for one in worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2):
-            samples.append(one)
-            advance(1, "")
-    return PixelSample.joined(samples)
+    return PixelSample.joined(list(worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2)))
 
 
 def card_of(out: Path) -> Path:
@@ -235,7 +207,7 @@ def card_of(out: Path) -> Path:
     return out.with_name(f"{out.name.removesuffix('.safetensors')}.md")
 
 
-def describe(result: ColourResult, name: str) -> str:
+def _card(result: ColourResult, name: str) -> str:
     """Return the card of a model: what it learned from, how good it is, what it cannot do."""
     dataset, solved, backbone = result.dataset, result.solved, result.net.backbone
     lines = [
@@ -245,10 +217,9 @@ def describe(result: ColourResult, name: str) -> str:
         f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
         f"- palette: {result.palette.num_classes} colours of Lab's a and b, of these photos",
         f"- read at: a short side of {result.config.size} pixels",
-        f"- solved: {result.num_learned} numbers, ridge {solved.ridge:g}, {solved.num_steps} steps to a "
-        f"gradient of {solved.gradient_norm:.1e}",
-        "- limits: it knows what is in photos like these and guesses at others; its colours are likely, and "
-        "need not be those that things had",
+        f"- solved: {solved.weights.num_learned} numbers, ridge {solved.ridge:g}, "
+        f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}",
+        "- limits: it knows what is in photos like these and guesses at others",
     ]
     if scores := result.score_lines():
         lines.append(f"\nOn {len(dataset.held_out)} photos held out, none of them learned from:\n")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar
 
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import (
@@ -13,15 +13,16 @@ from pixelwise.network.config import (
     LEARNED,
     NET_NAMES,
     ColourNetConfig,
+    NetConfig,
     RunConfig,
     TrainConfig,
 )
 
-_TRAIN_OPTIONS = (
-    *("epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
-    *("rebalance", "softness", "film"),
-)
-_NET_OPTIONS = ("kernel", "num_filters", "convolution")
+_OPTIONS = {  # values that the verb train has options for
+    *("palette", "size", "epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
+    *("rebalance", "softness", "film", "kernel", "num_filters", "convolution", "num_colours"),
+}
+_Part = TypeVar("_Part", bound="NetConfig | TrainConfig | RunConfig")
 
 
 def handout(net: str, source: str) -> RunConfig:
@@ -116,11 +117,7 @@ def photo(_net: str, source: str) -> RunConfig:
 _COLOURNET_ONLY = {"softness", "film", "window"}
 _Recipes = dict[str, Callable[[str, str], RunConfig]]
 _HANDOUT: _Recipes = {"handout": handout, "fast": fast, "best": best, "embedded": embedded}
-_RECIPES: dict[str, _Recipes] = {
-    "cnn": _HANDOUT,
-    "unet": _HANDOUT,
-    "colournet": {"photo": photo},
-}
+_RECIPES: dict[str, _Recipes] = {"cnn": _HANDOUT, "unet": _HANDOUT, "colournet": {"photo": photo}}
 
 
 def recipe_names(net: str) -> tuple[str, ...]:
@@ -152,53 +149,36 @@ def change(config: RunConfig, **changes: Any) -> RunConfig:
         ConfigError: a value is out of range, or is of other networks.
     """
     given = {key: value for key, value in changes.items() if value is not None}
-    parts = (config.net, config.train, config)
-    in_net, in_train, in_run = ({one.name for one in fields(part)} for part in parts)
-    known = in_net | in_train | in_run
-    if not isinstance(config.net, ColourNetConfig):
-        known -= _COLOURNET_ONLY
-    if foreign := sorted(given.keys() - known):
-        name = NET_NAMES[type(config.net)]
-        raise ConfigError(f"{name} has no {foreign[0].replace('_', ' ')} to change; leave that option out")
-    net = replace(config.net, **{key: given[key] for key in given.keys() & in_net})
-    train = replace(config.train, **{key: given[key] for key in given.keys() & in_train})
-    return replace(config, net=net, train=train, **{key: given[key] for key in given.keys() & in_run})
+    foreign = set() if isinstance(config.net, ColourNetConfig) else _COLOURNET_ONLY
+
+    def changed(part: _Part) -> _Part:
+        names = {one.name for one in fields(part)} - foreign
+        return replace(part, **{key: given.pop(key) for key in names & given.keys()})
+
+    config = replace(changed(config), net=changed(config.net), train=changed(config.train))
+    if given:
+        name, wrong = NET_NAMES[type(config.net)], min(given).replace("_", " ")
+        raise ConfigError(f"{name} has no {wrong} to change; leave that option out")
+    return config
 
 
 def repeat(config: RunConfig) -> str:
-    """Return the command that trains with this configuration, or a program where no command reaches it."""
-    tries = (_arguments(name, config) for name in recipe_names(NET_NAMES[type(config.net)]))
-    reached = [arguments for arguments in tries if arguments is not None]
-    if reached:
-        return shlex.join(["pixelwise", "train", *min(reached, key=len), "--out", "again"])
-    return (
-        "from pathlib import Path\n"
-        "from pixelwise.network.config import RunConfig\n"
-        "from pixelwise.training.loop import train_source\n\n"
-        f"config = RunConfig.from_dict({config.to_dict()!r})\n"
-        'train_source(config, Path("again"))'
-    )
+    """Return the shortest command that trains with this configuration."""
+    net, source, wanted = NET_NAMES[type(config.net)], config.source, _flat(config)
+    commands = []
+    for name in recipe_names(net):
+        usual = _flat(recipe(name, net, source))
+        changes = {key: value for key, value in wanted.items() if value != usual[key]}
+        if config.palette != LEARNED:
+            changes.pop("num_colours", None)  # those of the palette
+        command = ["pixelwise", "train", net, source, "--recipe", name]
+        for key, value in changes.items():
+            flag = f"--{key.replace('_', '-')}"
+            command += ["--fixed-order"] if key == "reshuffle" else [flag, str(value)]
+        if changes.keys() <= _OPTIONS:
+            commands.append(shlex.join([*command, "--out", "again"]))
+    return min(commands, key=len, default=f"# no command has all values of this {net}; run.json has them")
 
 
-def _arguments(name: str, config: RunConfig) -> list[str] | None:
-    """Return the arguments that turn a recipe into this configuration; None where options lack."""
-    net, source = NET_NAMES[type(config.net)], config.source
-    wanted, got = _options(config), _options(recipe(name, net, source))
-    changes = {option: value for option, value in wanted.items() if value != got[option]}
-    reached = recipe(name, net, source, **changes)
-    # The number of colours is the palette's, where that is not learned.
-    if replace(reached, net=replace(reached.net, num_colours=config.net.num_colours)) != config:
-        return None
-    arguments = [net, source, "--recipe", name]
-    for option, value in changes.items():
-        flag = f"--{option.replace('_', '-')}"
-        arguments += ["--fixed-order"] if option == "reshuffle" else [flag, str(value)]
-    return arguments
-
-
-def _options(config: RunConfig) -> dict[str, Any]:
-    """Return the values that `pixelwise train` has options for."""
-    values = {"palette": config.palette, "size": config.size}
-    values |= {name: getattr(config.train, name) for name in _TRAIN_OPTIONS}
-    of_net = (*_NET_OPTIONS, "num_colours") if config.palette == LEARNED else _NET_OPTIONS
-    return values | {name: getattr(config.net, name) for name in of_net if hasattr(config.net, name)}
+def _flat(config: RunConfig) -> dict[str, Any]:
+    return asdict(config.net) | asdict(config.train) | {"palette": config.palette, "size": config.size}

@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 
 _logger = logging.getLogger(__name__)
-_POLITE = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def finish_step_first() -> Iterator[Callable[[], bool]]:
-    """Hold back the first Ctrl-C or polite kill until the loop asks for it; a second one stops at once.
+    """Hold back the first Ctrl-C or SIGTERM, and yield whether one came; a second one stops at once.
 
-    Yields a function that says whether one came. Signals reach the main thread only: in another thread
-    nothing is held back.
+    Signals reach the main thread only: in another thread nothing is held back.
     """
     came = False
 
@@ -32,7 +30,7 @@ def finish_step_first() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    previous = {number: signal.signal(number, note) for number in _POLITE}
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: came
     finally:
@@ -47,7 +45,7 @@ class Stopwatch:
         self._start_s = time.perf_counter() - already_s
 
     def seconds(self) -> float:
-        """Seconds counted so far."""
+        """Return the seconds counted so far."""
         return time.perf_counter() - self._start_s
 
     @contextlib.contextmanager

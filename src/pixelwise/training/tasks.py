@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Grey, Logits
+from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, srgb_to_linear
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.metrics import PixelScore
 from pixelwise.evaluate.pictures import score
@@ -20,13 +21,17 @@ from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_en
 from pixelwise.network.models.on_backbone import chroma_of
 from pixelwise.photos.batches import Batches
 from pixelwise.photos.pictures import Pictures
-from pixelwise.training.film import photographed
 
 _MIN_SIDE = 0.55  # the smallest window shows this fraction of a photo's height and width, the largest all
 _LOG_ASPECT = 0.12  # how much wider or taller than its picture a window can be
 _VAL_BATCH = 16
 _NUM_COUNTED = 2000  # photos by which classes are counted for `rebalance`,
 _COUNTED_COARSER = 4  # at colours this many times coarser than those that are learned
+_EXPOSURE = 0.3  # L^g, with the logarithm of g up to this either way: from 0.74 to 1.35
+_MOST_BLUE = 8.0  # times as much as the eye sees; early emulsions saw blue and hardly any red
+_MOST_FADED = (0.2, 0.25)  # of the range from black to white: how far black rises, how far white falls
+_MOST_GRAIN = 0.06  # standard deviation, of the same
+_MOST_BLURRED = 1.2  # pixels, standard deviation
 
 
 class ClassTask:
@@ -149,3 +154,45 @@ def generator_at(seed: int, count: int, stream: int) -> torch.Generator:
 def seed_at(seed: int, count: int, stream: int) -> int:
     """Return a seed for an epoch or step of a run: streams 0 and 1 draw the order and the augmentations."""
     return (seed * 1_000_003 + count) * 2 + stream
+
+
+def photographed(
+    images: Float[Tensor, "N 3 H W"],
+    film_frac: float,
+    randomness: torch.Generator,
+    num_whole: int | None = None,
+    part: slice = slice(None),
+) -> Float[Tensor, "N 1 H W"]:
+    """Return L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
+
+    Old film, on a share of the pictures, is more or less blind to red and quick to see blue, as
+    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus. Of a `part` of
+    `num_whole` pictures each comes out as it would among all.
+    """
+    num = len(images) if num_whole is None else num_whole
+
+    def drawn() -> Tensor:
+        return torch.rand(num, generator=randomness)[part].to(images.device)
+
+    old = drawn() < film_frac
+    seen = torch.tensor(LUMINANCE_WEIGHTS, device=images.device).repeat(len(images), 1)
+    red, blue = drawn(), _MOST_BLUE ** drawn()
+    seen[old, 0] *= red[old]
+    seen[old, 2] *= blue[old]
+    seen /= seen.sum(1, keepdim=True)
+    luminance = torch.einsum("nchw,nc->nhw", srgb_to_linear(images), seen)[:, None]
+    grey = (luminance_to_lightness(luminance) / 100).clamp(0, 1)
+    exposure = torch.exp(_EXPOSURE * (2 * drawn() - 1))
+    grey = grey ** exposure[:, None, None, None]
+    if film_frac:
+        blur = float(torch.rand(1, generator=randomness)) * _MOST_BLURRED + 0.1
+        grey = torch.where(_each(old & (drawn() < 0.5)), tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey)
+        low, high = (_each(most * drawn() * old) for most in _MOST_FADED)
+        grey = low + (1 - high - low) * grey
+        noise = torch.randn((num, *grey.shape[1:]), generator=randomness)[part].to(grey.device)
+        grey = grey + noise * _each(_MOST_GRAIN * drawn() * old)
+    return grey.clamp_(0, 1)
+
+
+def _each(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

@@ -9,7 +9,7 @@ from pixelwise.evaluate.segmentation import ImageCounts
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.training.learning_curve import curve_of, draw_for_curve, forecast, train_sizes
+from pixelwise.training.learning_curve import curve_of, draw_for_curve, forecast
 
 CONFIG = FinetuneConfig(source="folder")
 
@@ -26,14 +26,6 @@ def head(*num_right: int) -> list[ImageCounts]:
 
 def iou(num_right: int) -> float:
     return num_right / (200 - num_right)
-
-
-def test_sizes_are_few_and_all_and_none_twice():
-    assert train_sizes(416) == [2, 5, 10, 20, 50, 100, 200, 416]
-    assert train_sizes(20) == [2, 5, 10, 20]
-    assert train_sizes(3) == [2, 3]
-    with pytest.raises(ConfigError, match="got 2"):
-        train_sizes(2)
 
 
 def test_a_row_is_the_mean_over_draws_and_its_band_holds_single_ones():
@@ -85,9 +77,10 @@ def test_a_perfect_head_has_a_logarithm():
     assert forecast(np.array([2, 5, 10]), errors).value < 1e-3
 
 
-def test_a_curve_needs_photos_to_score_on(tmp_path):
-    folder = folder_of_discs(tmp_path / "discs", num_train=4, num_test=0)
-    with pytest.raises(ConfigError, match="to score on"):
+@pytest.mark.parametrize(("num_train", "num_test", "message"), [(4, 0, "to score on"), (2, 1, "got 2")])
+def test_a_curve_needs_photos(tmp_path, num_train, num_test, message):
+    folder = folder_of_discs(tmp_path / "discs", num_train=num_train, num_test=num_test)
+    with pytest.raises(ConfigError, match=message):
         draw_for_curve(CONFIG, load_labelled_folder(folder))
 
 

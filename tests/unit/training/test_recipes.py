@@ -1,11 +1,13 @@
 """Recipes: complete, changeable, and honest about what does not exist."""
 
+from dataclasses import replace
+
 import pytest
 
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import CNNConfig, UNetConfig
 from pixelwise.training import recipes
-from pixelwise.training.recipes import recipe, recipe_names
+from pixelwise.training.recipes import recipe, recipe_names, repeat
 
 
 def test_the_handout_recipe_has_the_handouts_numbers():
@@ -43,3 +45,30 @@ def test_every_recipe_says_its_command_expectation_and_source():
 def test_what_does_not_exist_is_named(name, net, changes, offending):
     with pytest.raises(ConfigError, match=offending):
         recipe(name, net, "cifar10:horse", **changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        (recipe("fast", "unet", "cifar10:horse"), "unet cifar10:horse --recipe fast"),
+        (
+            recipe("handout", "cnn", "folder:my photos", reshuffle=False, seed=7),
+            "cnn 'folder:my photos' --recipe handout --fixed-order --seed 7",
+        ),
+        (
+            recipe("best", "unet", "cifar10:all", palette="ab.json", kernel=5),
+            "unet cifar10:all --recipe best --kernel 5 --palette ab.json",
+        ),
+        (
+            recipe("photo", "colournet", "folder:mine", film=0.5, softness=1.0, size=128, num_colours=31),
+            "colournet folder:mine --recipe photo --num-colours 31 --softness 1.0 --film 0.5 --size 128",
+        ),
+    ],
+)
+def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
+    trained = replace(config, net=replace(config.net, num_colours=31))  # the palette's, set by training
+    assert repeat(trained) == f"pixelwise train {command} --out again"
+
+
+def test_values_that_no_option_has_have_no_command():
+    assert repeat(recipe("fast", "unet", "cifar10:cat", warmup_frac=0.5)).startswith("#")

@@ -14,17 +14,16 @@ def check_labels(
     *,
     common: Common = Common(),  # noqa: ARG001, B008 - every verb's options
 ) -> Outcome:
-    """Find mistakes in masks before a network learns from them, with a remedy for each.
+    """Find mistakes in masks before a network learns from them, with a remedy for each; 1 if there are any.
 
-    It reads the photos in FOLDER/images and the masks in FOLDER/masks of the same names, or COCO's
-    annotations.json, or LabelMe's files beside the photos. It finds missing halves of pairs; sizes and EXIF
-    turns that disagree; masks resized smoothly or saved as JPEG; values that are no class; masks and classes
-    with nothing in them; and photos that are there twice. Nothing is changed. With problems it exits with 1.
+    It finds missing halves of pairs; sizes and EXIF turns that disagree; masks resized smoothly or saved as
+    JPEG; values that are no class; masks and classes with nothing in them; and photos that are there twice.
 
     Parameters
     ----------
     folder
-        The folder of photos and masks.
+        Photos in images and masks in masks, of the same names; or COCO's annotations.json; or LabelMe's files
+        beside the photos.
     """
     from pixelwise.labels.doctor import check_folder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +17,13 @@ if TYPE_CHECKING:  # its module imports torch
     from pixelwise.colourising.run import Colourised
 
 
-def _hints(_type: Any, tokens: Sequence[Token]) -> tuple[Hint, ...]:
-    return tuple(Hint.parse(one.value) for one in tokens)
+def _several(parse: Callable[[str], Any]) -> Parameter:
+    """Return an option that may be given several times, each time as one text."""
 
+    def convert(_type: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
+        return tuple(parse(one.value) for one in tokens)
 
-def _areas(_type: Any, tokens: Sequence[Token]) -> tuple[Area, ...]:
-    return tuple(parse_area(one.value) for one in tokens)
+    return Parameter(converter=convert, n_tokens=1, accepts_keys=False)
 
 
 @Parameter(name="*")
@@ -35,19 +36,16 @@ class _Options(ColouriseOptions):
     provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
     """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
     metadata is the photo's alone."""
-    hints: Annotated[
-        tuple[Hint, ...], Parameter(name="--hint", converter=_hints, n_tokens=1, accepts_keys=False)
-    ] = ()
+    hints: Annotated[tuple[Hint, ...], Parameter(name="--hint"), _several(Hint.parse)] = ()
     """The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it is
     displayed; may be given several times. It spreads to what is alike in lightness and connected, and neither
     temperature nor saturation change it."""
-    keep_grey: Annotated[tuple[Area, ...], Parameter(converter=_areas, n_tokens=1, accepts_keys=False)] = ()
+    keep_grey: Annotated[tuple[Area, ...], _several(parse_area)] = ()
     """What stays as it is, several times if need be: paper, for mounts, borders and pages with their writing;
     likely, for what is more likely grey than not; or a box as top,left,bottom,right."""
     num_hints: Annotated[int, Parameter(name="--suggest-hints")] = 0
     """Name N points, spread over the photo, whose true colours would help most, with the likeliest colours
-    there and the share of all doubt that the point settles. Four of them took the error of chroma from 17.6
-    to 13.5, where four at random left 14.6 (60 photos, benchmarks/next_hint.py)."""
+    there and the share of all doubt that the point settles."""
 
 
 def colourise(
@@ -100,7 +98,7 @@ def _suggested_hints(result: Colourised) -> list[str]:
     lines = []
     for one in result.written:
         if one.hints:
-            lines.append(f"{printable(one.path)}: to tell the true colours here would help most:")
+            lines.append(f"{printable(one.path)}: the true colours here would help most:")
         for hint in one.hints:
             first, *others = hint.colours
             perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)
