@@ -19,7 +19,6 @@ class Pictures:
     name: str
     """The source it was loaded from, such as `cifar10:horse`."""
     train: UInt8[Tensor, "N 3 H W"]
-    """Pictures to learn from."""
     val: UInt8[Tensor, "M 3 H W"]
     """Pictures to measure on, never learnt from."""
     digest: str
@@ -39,10 +38,10 @@ def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -
             found = f"{images.dtype} {tuple(images.shape)}"
             raise DataError(f"{name} needs its part {part} as torch.uint8 (N, 3, H, W), N > 0; got {found}")
     if train.shape[1:] != val.shape[1:]:
-        sizes = f"{train.shape[2]}x{train.shape[3]} and {val.shape[2]}x{val.shape[3]}"
+        sizes = f"{tuple(train.shape[2:])} and {tuple(val.shape[2:])}"
         raise DataError(f"{name} needs pictures of one height and width in both parts, got {sizes}")
-    sha256 = hashlib.sha256()
     train, val = train.contiguous(), val.contiguous()
+    sha256 = hashlib.sha256()
     for images in (train, val):
         sha256.update(repr(tuple(images.shape)).encode())
         sha256.update(images.numpy().data)

@@ -7,7 +7,7 @@ from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
 from pixelwise.errors import ConfigError
 from pixelwise.photos.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes, load_synthetic
 
-CHROMA = torch.tensor([*GROUND_CHROMA.values(), *SHAPE_CHROMA.values()])
+CHROMA = torch.tensor([*GROUND_CHROMA, *SHAPE_CHROMA])
 
 
 @pytest.fixture(scope="module")
