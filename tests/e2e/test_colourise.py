@@ -161,11 +161,6 @@ def test_an_output_folder_without_permission(colourise, model, tmp_path):
     assert "permission denied" in err
 
 
-def test_a_batch_of_which_nothing_came_is_not_called_coloured(colourise, model, tmp_path):
-    code, out, _ = colourise(tmp_path / "none.jpg", "-o", tmp_path / "out", "--model", model)
-    assert (code, out) == (1, "no photo was coloured; 1 failed\n")
-
-
 def test_subfolders_left_alone_are_told_of_once_and_not_as_a_failure(colourise, model, tmp_path):
     for name in ("one", "two"):
         (tmp_path / "in" / name).mkdir(parents=True)

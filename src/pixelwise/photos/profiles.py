@@ -6,7 +6,6 @@ RGB with another profile            to sRGB through it; the result is converted 
 grey with a grey profile            to sRGB through it; the result carries sRGB's profile,
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
-Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
 """
 
 from __future__ import annotations
@@ -23,9 +22,6 @@ from PIL import Image, ImageCms
 
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import value_of
-
-_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
-"""libvips' names for colours as the eye has them; negative numbers are right there."""
 
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
@@ -51,9 +47,6 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
     Raises:
         PhotoError: its samples have neither 8 nor 16 bits.
     """
-    if image.interpretation in _DEVICE_INDEPENDENT:
-        wide = "srgb" if image.interpretation == "labq" else "rgb16"
-        return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
         raise PhotoError(f"{path}: needed samples of 8 or 16 bit, got {image.format}; convert it first")
     profile: bytes | None = value_of(image, "icc-profile-data", None)

@@ -51,9 +51,7 @@ def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_pa
         open_photo(tmp_path / "photo.jpg")
 
 
-@pytest.mark.parametrize(
-    "name", ["camera.jpg", "colour.png", "scan.tif", "photo.webp", "photo.avif", "photo.bmp"]
-)
+@pytest.mark.parametrize("name", ["camera.jpg", "scan.tif", "photo.bmp"])
 def test_names_that_are_not_utf8(name, tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gro\xdf " + name.encode()))
     PHOTOS[name](tmp_path / name)

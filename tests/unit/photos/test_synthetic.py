@@ -21,14 +21,6 @@ def kinds(images):
     return (chroma.unsqueeze(-2) - CHROMA).square().sum(-1).argmin(-1)
 
 
-def test_parts_have_the_promised_form(pictures):
-    assert pictures.name == "synthetic:shapes"
-    for part, num in ((pictures.train, 2000), (pictures.val, 400)):
-        assert part.shape == (num, 3, 32, 32)
-        assert part.dtype == torch.uint8
-        assert part.is_contiguous()
-
-
 def test_equal_seeds_draw_equal_pictures(pictures):
     again, other = (draw_shapes(50, torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert torch.equal(draw_shapes(50, torch.Generator().manual_seed(0)), again)
