@@ -113,7 +113,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.labels.read import read_mask
     from pixelwise.network import config, models, runs
     from pixelwise.network.cards import weights_path
-    from pixelwise.photos.cifar10 import read_record
+    from pixelwise.photos.cifar10 import read_batch
     from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance
@@ -156,7 +156,7 @@ def all_targets() -> dict[str, Target]:
             text('{"epoch": 1, "loss": 2.0}\n'),
             2,
         ),
-        "pickle": Target(read_record, "batch", _pickles, 3),
+        "pickle": Target(read_batch, "batch", _pickles, 3),
         "model": Target(runs.open_model, "model.safetensors", model, 0.3),
         "head": Target(
             open_head, "mine.head.safetensors", lambda _: [weights_path("flower").read_bytes()], 0.3

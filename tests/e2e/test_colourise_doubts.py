@@ -62,31 +62,10 @@ def test_hints_and_warnings_in_json(pixelwise, photo, tmp_path):
     assert "1 of 2 photos came with a warning: look at these first" in values["remarks"]
 
 
-def test_copies_of_more_alternatives_than_now_go_if_they_are_ours(pixelwise, photo, tmp_path):
-    out, args = tmp_path / "out", ["colourise", photo, "-o", tmp_path / "out"]
-    pixelwise(*args, "--alternatives", 3, "--confidence")
-    settings = [read_provenance(out / f"a.{index}.png").settings for index in (1, 2, 3)]
+def test_each_alternative_says_which_it_is(pixelwise, photo, tmp_path):
+    pixelwise("colourise", photo, "-o", tmp_path / "out", "--alternatives", 3)
+    settings = [read_provenance(tmp_path / "out" / f"a.{index}.png").settings for index in (1, 2, 3)]
     assert [one["alternative"] for one in settings] == [1, 2, 3]
-    shutil.copy(photo, out / "a.4.png")  # somebody's own
-    shutil.copy(photo, tmp_path / "a.5.png")
-    pixelwise("colourise", tmp_path / "a.5.png", "-o", out)  # the copy of another photo
-    done = pixelwise(*args, "--alternatives", 2)
-    assert "2 earlier files replaced, 2 outdated files removed" in done.stdout
-    assert {path.name for path in out.iterdir()} == {"a.1.png", "a.2.png", "a.4.png", "a.5.png"}
-    assert (
-        f"2 files beside the results may be of an earlier run and stayed: such as {out}/a.4.png"
-        in done.stderr
-    )
-
-
-def test_alternatives_beside_a_single_copy_stay_and_are_named(pixelwise, photo, tmp_path):
-    args = ["colourise", photo, "-o", tmp_path / "out"]
-    pixelwise(*args, "--alternatives", 2)
-    done = pixelwise(*args, "--json")
-    values = json.loads(done.stdout)
-    assert values["removed"] == []
-    told = f"2 files beside the results may be of an earlier run and stayed: such as {tmp_path}/out/a.1.png"
-    assert values["remarks"][-1] == told
 
 
 def test_names_that_leave_no_room_for_an_ending_fail_alone(pixelwise, photo, tmp_path):

@@ -70,8 +70,6 @@ def test_a_folder_of_everything(segment, tmp_path):
         "seconds",
         "overlays",
         "probabilities",
-        "replaced",
-        "removed",
         "remarks",
         "cut_outs",
     }
@@ -136,8 +134,6 @@ def test_a_cut_out_is_clear_where_the_background_is(segment, tmp_path, mode):
     assert cut.shape == (HEIGHT, WIDTH, 4)
     assert np.array_equal(cut[..., 3], np.where(mask == 1, 200 if mode == "RGBA" else 255, 0))
     assert np.array_equal(cut[..., :3][mask == 1], np.asarray(photo.convert("RGB"))[mask == 1])
-    again = segment(tmp_path / "photo.png", "--json")
-    assert json.loads(again.stdout)["removed"] == [path]
     refused = segment(tmp_path / "photo.png", "--cut-out", head="petals")
     assert refused.returncode == 2
     assert "first class is background to cut out what is not" in refused.stderr
@@ -158,11 +154,6 @@ def test_several_heads_each_have_their_word(segment, heads, tmp_path):
     assert np.array_equal(*masks)
     with Image.open(out / "photo.petals.png") as mask:
         assert mask.getpalette()[:3] == list(ClassNames(("blue", "red")).colours[0])
-    again = json.loads(
-        segment(tmp_path / "photo.jpg", "--json", "--head", heads / "petals.safetensors").stdout
-    )
-    assert again["replaced"] == result["written"]
-    assert sorted(again["removed"]) == sorted(result["overlays"])
 
 
 def test_a_photo_as_usual_from_its_own_megapixels(segment, tmp_path):
@@ -187,14 +178,6 @@ def test_a_single_mask_may_go_to_a_file(pixelwise, heads, tmp_path):
     args = [tmp_path / "grey.jpg", "--head", heads / "red.head.safetensors", "--overlay", "-o"]
     assert pixelwise("segment", *args, tmp_path / "new" / "mine.png").returncode == 0
     assert named(tmp_path / "new") == {"mine.png", "mine.overlay.jpg"}
-
-
-def test_a_second_run_leaves_nothing_of_the_first_that_is_not_its_own(segment, tmp_path):
-    PHOTOS["grey.jpg"](tmp_path / "grey.jpg")
-    segment(tmp_path / "grey.jpg", "--overlay", "--probabilities")
-    done = segment(tmp_path / "grey.jpg")
-    assert named(tmp_path / "out") == {"grey.png"}
-    assert "; 1 earlier file replaced, 2 outdated files removed\n" in done.stdout
 
 
 def test_inputs_are_never_replaced(segment, pixelwise, heads, tmp_path):

@@ -58,8 +58,6 @@ def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
         "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
         "megapixels": result.megapixels,
         "seconds": result.seconds,
-        "replaced": [str(path) for one in result.written for path in one.replaced],
-        "removed": [str(path) for one in result.written for path in one.removed],
         "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
     }
 
@@ -70,17 +68,8 @@ def summary(result: PhotoResults[Any], out: Path, done: str, detail: str = "") -
     if not result.written:
         return f"no photo was {done}{failed}"
     place = result.written[0].path if len(result.written) == 1 else out
-    replaced = sum(len(one.replaced) for one in result.written)
-    removed = sum(len(one.removed) for one in result.written)
-    earlier = f"; {_counted(replaced, 'earlier file')} replaced" if replaced else ""
-    if earlier and removed:
-        earlier += f", {_counted(removed, 'outdated file')} removed"
-    photos = _counted(len(result.written), "photo")
-    return f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}{earlier}{failed}"
-
-
-def _counted(num: int, what: str) -> str:
-    return f"{num} {what}{'s' if num != 1 else ''}"
+    photos = "1 photo" if len(result.written) == 1 else f"{len(result.written)} photos"
+    return f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}{failed}"
 
 
 def printable(path: Path) -> str:

@@ -32,20 +32,11 @@ _GREY_AT_ONCE = 2**20  # pixels, to spare memory
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
 
 
-@dataclass(frozen=True)
-class _SpaceLimits:
-    num_axes: int
-    unit: str
-    low: float
-    high: float
-    scale: float
-    """Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
-
-
-_SPACES: dict[Space, _SpaceLimits] = {
-    "rgb": _SpaceLimits(3, "sRGB, 0 to 1", 0.0, 1.0, 255.0),
-    "ab": _SpaceLimits(2, "CIE Lab a and b, D65", -128.0, 128.0, 1.0),
-}
+_NUM_AXES = {"rgb": 3, "ab": 2}
+_UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
+_RANGE = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
+_SCALE = {"rgb": 255.0, "ab": 1.0}
+"""Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +65,14 @@ class Palette:
     name: str = "unnamed"
 
     def __post_init__(self) -> None:
-        if self.space not in _SPACES:
+        if self.space not in _UNIT:
             raise LabelError(f"needed a palette in rgb or ab, got space {self.space!r}")
-        limits, shape = _SPACES[self.space], tuple(self.colours.shape)
-        if len(shape) != 2 or not 1 <= shape[0] <= IGNORE or shape[1] != limits.num_axes:
-            needed = f"1 to {IGNORE} colours of {limits.num_axes} numbers"
+        shape, (low, high) = tuple(self.colours.shape), _RANGE[self.space]
+        if len(shape) != 2 or not 1 <= shape[0] <= IGNORE or shape[1] != _NUM_AXES[self.space]:
+            needed = f"1 to {IGNORE} colours of {_NUM_AXES[self.space]} numbers"
             raise LabelError(f"needed {needed} for a palette in {self.space}, got shape {shape}")
-        if not bool(((self.colours >= limits.low) & (self.colours <= limits.high)).all()):
-            needed = f"colours from {limits.low:g} to {limits.high:g} ({limits.unit})"
+        if not bool(((self.colours >= low) & (self.colours <= high)).all()):
+            needed = f"colours from {low:g} to {high:g} ({_UNIT[self.space]})"
             raise LabelError(f"needed {needed} in palette {self.name}")
 
     @property
@@ -104,7 +95,7 @@ class Palette:
         for part in numbers.split(_MARKED_AT_ONCE):
             occurs[part.long()] = True
         occurring = occurs.nonzero()[:, 0]
-        centres = self.colours.numpy() * _SPACES[self.space].scale
+        centres = self.colours.numpy() * _SCALE[self.space]
         table = torch.empty(_NUM_COLOURS, dtype=torch.uint8)
         table[occurring] = torch.from_numpy(_nearest(occurring.numpy(), centres, self.space))
         labels = torch.index_select(table, 0, numbers)
@@ -115,8 +106,7 @@ class Palette:
     ) -> SoftLabels:
         """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled.
 
-        Pixels and `sigma` are in the palette's units; a palette of fewer colours gives those it has.
-        Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, section 2.2.
+        Pixels and `sigma` are in the palette's units. Source: Zhang et al., arXiv:1603.08511, section 2.2.
         """
         points = colours.movedim(1, -1)
         own = self.colours.to(points)
@@ -126,9 +116,9 @@ class Palette:
         return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
 
     def soft_probs(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
-        """Return probabilities of all classes for pixels of known Lab a and b, whatever the palette's space.
+        """Return probabilities of all classes for pixels of known Lab a and b: the higher, the nearer.
 
-        The nearer a class is in a and b, the higher; `sigma` is in their units. Source: as of `soft_labels`.
+        Source: as of `soft_labels`.
         """
         points = chroma.movedim(0, -1)
         squares = torch.cdist(points, self.class_chroma.expand(len(points), -1, -1)).square()
@@ -150,16 +140,13 @@ class Palette:
         return colours[classes.masked_fill(ignored, self.num_classes)].movedim(-1, -3)
 
     def chroma(self, logits: Float[Tensor, "N K H W"], temperature: float) -> Float32[Tensor, "N 2 H W"]:
-        """Return Lab's a and b that the logits predict: the annealed mean.
+        """Return Lab's a and b that the logits predict: the mean colour, by softmax(logits / temperature).
 
-        The logits are divided by the temperature, and their softmax weighs the colours. Towards 0 the
-        likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in `rgb` has its
-        mean colour taken in sRGB, and that colour's a and b are given.
+        Towards 0 the likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in
+        `rgb` has its mean taken in sRGB. Source: Zhang, Isola, Efros, arXiv:1603.08511, equation 5.
 
         Raises:
             LabelError: the temperature is not above 0.
-
-        Source: Zhang, Isola, Efros 2016, arXiv:1603.08511, equation 5.
         """
         if not (temperature > 0 and math.isfinite(temperature)):
             raise LabelError(f"needed a temperature above 0, got {temperature}")
@@ -193,19 +180,21 @@ class Palette:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
         counts = np.bincount(_colour_numbers(images), minlength=_NUM_COLOURS)
         numbers = np.flatnonzero(counts)
-        counts, points = counts[numbers], _points(numbers, space)
-        # colours closer than a code, or a unit of Lab, look the same
-        distinct = np.unique(np.round(points), axis=1).shape[1]
-        if distinct < num_colours:
-            raise _too_few(num_colours, distinct, space)
-        limits = _SPACES[space]
-        low, high = limits.low * limits.scale, limits.high * limits.scale
-        centres = _k_means(points, counts, num_colours, seed).clip(low, high)  # means round beyond the ends
-        sizes = np.bincount(_nearest(numbers, centres, space), weights=counts, minlength=num_colours)
-        if not sizes.all():
-            raise _too_few(num_colours, int(np.count_nonzero(sizes)), space)
-        colours = torch.from_numpy(centres[np.argsort(-sizes, kind="stable")] / limits.scale)
-        return Palette(colours, space, name)
+        counts, points, num = counts[numbers], _points(numbers, space), len(numbers)
+        if num >= num_colours:
+            low, high = (limit * _SCALE[space] for limit in _RANGE[space])
+            centres = _k_means(points, counts, num_colours, seed).clip(
+                low, high
+            )  # means round beyond the ends
+            sizes = np.bincount(_nearest(numbers, centres, space), weights=counts, minlength=num_colours)
+            num = int(np.count_nonzero(sizes))
+        if num < num_colours:
+            raise LabelError(
+                f"needed {num_colours} different colours in {space}, got {num} in these images; "
+                "ask for fewer colours or give more images"
+            )
+        order = np.argsort(-sizes, kind="stable")
+        return Palette(torch.from_numpy(centres[order] / _SCALE[space]), space, name)
 
     @staticmethod
     def read(name_or_path: str | Path) -> Palette:
@@ -224,25 +213,17 @@ class Palette:
             raise LabelError(f"needed {needed}, got {name_or_path} ({error})") from error
 
     def write(self, path: Path) -> None:
-        """Write the palette as JSON, colours in full precision.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
+        """Write the palette as JSON, colours in full precision."""
         write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; `from_dict` reads them back."""
-        colours, unit = self.colours.tolist(), _SPACES[self.space].unit
-        return {"name": self.name, "space": self.space, "unit": unit, "colours": colours}
+        colours = self.colours.tolist()
+        return {"name": self.name, "space": self.space, "unit": _UNIT[self.space], "colours": colours}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Palette:
-        """Make a palette of the values that `to_dict` gave.
-
-        Raises:
-            LabelError: the values are no palette.
-        """
+        """Make a palette of the values that `to_dict` gave; raise a LabelError of others."""
         try:
             colours = torch.tensor(values["colours"], dtype=torch.float64)
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
@@ -298,14 +279,6 @@ def _k_means(
         points, weights = points[:, drawn], np.ones(_NUM_SAMPLED)
     k_means = KMeans(num_centres, n_init=1, random_state=int(rng.integers(2**32)))
     with warnings.catch_warnings():
-        # of clusters that coincide, of which `learn` makes an error
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of clusters that coincide: an error of `learn`
         centres: ndarray = k_means.fit(points.T, sample_weight=weights).cluster_centers_
     return centres
-
-
-def _too_few(needed: int, got: int, space: Space) -> LabelError:
-    return LabelError(
-        f"needed {needed} colours that can be told apart in {space}, got {got} in these images; "
-        "ask for fewer colours or give more images"
-    )

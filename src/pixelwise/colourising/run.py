@@ -15,18 +15,18 @@ from pathlib import Path
 from torch import Tensor
 
 from pixelwise.colourising.next_hint import NextHint
-from pixelwise.colourising.options import MOST_ALTERNATIVES, ColouriseOptions
+from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import LogitsFn, Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.warnings import photo_warnings
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.errors import ConfigError
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.runs import Model
 from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.provenance import Record, read_provenance, record_of, recorded
+from pixelwise.photos.provenance import Record, record_of, recorded
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_map, write_photo
 from pixelwise.progress import progress
@@ -87,7 +87,6 @@ def colourise(
         reference = Reference.read(options.reference, model.palette, options.max_megapixels)
     also_read = [options.reference] if options.reference else []
     outputs = OutputPaths.prepare(out, inputs, photos, WRITABLE, also_read)
-    outdated = list(_outdated(options))
     result = Colourised()
     with progress("colouring", len(photos)) as advance:
         for failure in unfound:
@@ -99,7 +98,7 @@ def colourise(
             except Exception as error:  # whatever one photo does to a library, the others are coloured
                 result.add(Failure.of(photo.path, error), on_result)
             else:
-                result.add(outputs.tidied(photo, coloured, outdated, _is_ours), on_result)
+                result.add(coloured, on_result)
             advance(1, photo.path.name)
     result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)
@@ -204,23 +203,3 @@ def _remarks(written: list[Coloured]) -> Iterator[str]:
     num_warned = sum(bool(one.warnings) for one in written)
     if num_warned and num > 1:
         yield f"{num_warned} of {num} photos came with a warning: look at these first"
-
-
-def _outdated(options: ColouriseOptions) -> Iterator[str]:
-    """Endings of what an earlier run with other options may have made of a photo."""
-    if not options.confidence:
-        yield _MAP
-    num = options.alternatives
-    for index in range(1 if num == 1 else num + 1, MOST_ALTERNATIVES + 1):
-        yield from (f".{index}{suffix}" for suffix in WRITABLE)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file is surely an earlier run's; NAME.INDEX.SUFFIX may be NAME.INDEX's only copy."""
-    if path.name.endswith(_MAP):
-        return True
-    try:
-        record = read_provenance(path)
-    except PhotoError:
-        return False
-    return record is not None and f".{record.settings.get('alternative')}" == Path(path.stem).suffix

@@ -13,8 +13,7 @@ from pixelwise.evaluate.metrics import PixelScore
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
 from pixelwise.network.runs import Model
-from pixelwise.photos.batches import Batches
-from pixelwise.photos.pictures import Pictures
+from pixelwise.photos.pictures import Batches, Pictures
 from pixelwise.progress import progress
 
 _PIXELS_AT_ONCE = 1 << 18  # logits of one batch stay in the processor's cache

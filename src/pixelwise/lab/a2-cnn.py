@@ -140,7 +140,7 @@ table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 # %%
 from pixelwise.evaluate.pictures import score
 from pixelwise.lab.rewritten import reading
-from pixelwise.photos.batches import Batches
+from pixelwise.photos.pictures import Batches
 
 val = Batches.of(pictures.val, palette, torch.device("cpu"))
 rows = []

@@ -1,12 +1,11 @@
 """CIFAR-10 by class: 32x32 pictures out of the archive as its authors pack it.
 
 Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009. Address and checksums are
-those of `torchvision.datasets.CIFAR10`, whose own loader takes no folder with other checksums.
+those of `torchvision.datasets.CIFAR10`.
 """
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from pixelwise.errors import ConfigError, DataError
-from pixelwise.files import checksum, reason
+from pixelwise.files import checksum
 from pixelwise.photos.download import Remote, fetch, unpack
 from pixelwise.photos.pictures import Pictures, gather
 
@@ -27,8 +26,6 @@ CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog"
 """Names of the labels 0 to 9."""
 
 ALL: Final = "all"
-"""Stands for every class."""
-
 FOLDER: Final = "cifar-10-batches-py"
 """The archive's only folder."""
 
@@ -71,14 +68,8 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
     if folder is None:
         folder = data_dir / FOLDER
         unpack(fetch(archive, data_dir), folder)
-    if missing := [file for file in (*TRAIN_MD5, *TEST_MD5) if not (folder / file).is_file()]:
-        raise DataError(f"needed all files of CIFAR-10 in {folder}, {', '.join(missing)} missing; {_REMEDY}")
     wanted = None if name == ALL else CLASSES.index(name)
-    train = _read_pictures(folder, TRAIN_MD5, wanted)
-    val = _read_pictures(folder, TEST_MD5, wanted)
-    if len(train) == 0 or len(val) == 0:
-        num = f"{len(train)} and {len(val)}"
-        raise DataError(f"needed training and test pictures of {name} in {folder}, got {num}; {_REMEDY}")
+    train, val = (_read_pictures(folder, files, wanted) for files in (TRAIN_MD5, TEST_MD5))
     official = all(checksum(folder / file, "md5") == md5 for file, md5 in (TRAIN_MD5 | TEST_MD5).items())
     note = f"{folder} has other checksums than the official CIFAR-10: pictures may differ"
     return gather(f"cifar10:{name}", train, val, () if official else (note,))
@@ -94,70 +85,44 @@ def _find_folder(data_dir: Path) -> Path | None:
 
 
 def _read_pictures(folder: Path, files: Iterable[str], wanted: int | None) -> UInt8[Tensor, "N 3 32 32"]:
-    """Read the pictures whose label is wanted, or all."""
     batches = [read_batch(folder / file) for file in files]
     pixels = [rows if wanted is None else rows[labels == wanted] for rows, labels in batches]
     return torch.from_numpy(np.concatenate(pixels)).view(-1, 3, 32, 32)
 
 
 def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N"]]:
-    """Read pixels, a plane of red, one of green, one of blue, and labels.
+    """Read pixels, a plane of red, one of green, one of blue, and labels, without running what a file names.
 
     Raises:
         DataError: the file is missing, damaged, hostile or of something else.
     """
-    record = read_record(path)
-    labels, data = (record.get(key.encode(), record.get(key)) for key in ("labels", "data"))  # Python 2 or 3
-    if not isinstance(labels, list) or not all(type(label) is int and 0 <= label <= 9 for label in labels):
-        raise DataError(f"{path} needs labels as a list of integers from 0 to 9; {_REMEDY}")
-    match data:
-        case _Recorded(state=(_, _, _Recorded(args=("u1" | b"u1", *_)), False | 0, bytes(raw))) if (
-            len(raw) == len(labels) * 3072
-        ):
-            return np.frombuffer(raw, np.uint8).reshape(-1, 3072), np.array(labels, np.uint8)
-    raise DataError(f"{path} needs data as bytes of shape ({len(labels)}, 3072), got others; {_REMEDY}")
-
-
-def read_record(path: Path) -> dict[object, object]:
-    """Read the dictionary pickled in a file, without running anything that it names.
-
-    Raises:
-        DataError: the file is missing, damaged, or asks for anything but arrays.
-    """
     try:
         if (num_bytes := path.stat().st_size) > _MOST_BYTES:
             raise ValueError(f"needed about 31 MB, got {num_bytes} bytes")
-        record = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {reason(error)}; {_REMEDY}") from error
+        with path.open("rb") as file:
+            record = _PlainUnpickler(file, encoding="bytes").load()
+        labels, data = (
+            record.get(key.encode(), record.get(key)) for key in ("labels", "data")
+        )  # Python 2 or 3
     except Exception as error:  # a damaged or hostile pickle can fail in every way there is
         why = f"{type(error).__name__}: {str(error)[:100]}"
         raise DataError(f"{path}: needed a whole pickle of plain values ({why}); {_REMEDY}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{path} needs to hold a pickled dictionary, got {type(record).__name__}; {_REMEDY}")
-    return record
+    if not isinstance(labels, list) or not all(type(label) is int and 0 <= label <= 9 for label in labels):
+        raise DataError(f"{path} needs labels as a list of integers from 0 to 9; {_REMEDY}")
+    needed = np.uint8, (len(labels), 3072)
+    if not isinstance(data, ndarray) or (data.dtype, data.shape) != needed:
+        raise DataError(f"{path} needs data as bytes of shape ({len(labels)}, 3072), got others; {_REMEDY}")
+    return data, np.array(labels, np.uint8)
 
 
-class _Recorded:
-    """What a pickle asked numpy to make: arguments and state are kept, and nothing is called."""
-
-    def __init__(self, *args: object) -> None:
-        self.args = args
-        self.state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _PlainUnpickler(pickle._Unpickler):
-    """Reads plain values and what describes arrays; a pickle may otherwise call whatever it names.
-
-    The unpickler in C would keep its memo in an array as long as the largest index, gigabytes at will.
-    """
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads plain values and arrays; a pickle may otherwise call whatever it names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a stand-in for numpy's array and dtype, under the names of numpy 1 and 2; refuse others."""
-        arrays = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-        if f"{module}.{name}" not in (*arrays, "numpy.ndarray", "numpy.dtype"):
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _Recorded
+        """Return what makes an array, under the names of numpy 1 and 2; refuse all else."""
+        match f"{module}.{name}":
+            case "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct":
+                return lambda *_: np.empty(0, np.uint8)  # which its state is then put into
+            case "numpy.ndarray" | "numpy.dtype":
+                return getattr(np, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")

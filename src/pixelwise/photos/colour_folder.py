@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from pixelwise.progress import progress
 
 _VAL_FRAC = 0.1
 _LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
-_THUMBNAIL_SIDE = 64  # pixels on the short side: enough to tell grey, sepia and equal photos
+_THUMBNAIL_SIDE = 64  # pixels on the short side: enough to find grey, sepia and equal photos
 _FEWEST = 5  # photos, to hold one out
 _MOST_HELD_OUT = 60
 
@@ -50,14 +50,16 @@ def open_colour_folder(folder: Path) -> ColourDataset:
     Raises:
         DataError: there is no such folder, or no photo in colour in it.
     """
-    photos, notes = _read_folder(folder, _thumbnail)
-    if not photos:
-        raise DataError(f"needed photos in colour to learn from in {folder}, got none{_reasons(notes)}")
+    photos, notes = _read_folder(
+        folder,
+        lambda photo: read_view(photo, WHOLE, *reading_size(*photo.upright_size, _THUMBNAIL_SIDE, 1)),
+        fewest=1,
+    )
     num = min(_MOST_HELD_OUT, len(photos) // _FEWEST)
     held_out = {one.path for one in sorted(photos, key=lambda one: one.checksum)[:num]}
     paths = [one.path for one in photos]
-    shots = tuple(path for path in paths if path not in held_out)
-    return ColourDataset(shots, tuple(path for path in paths if path in held_out), tuple(notes))
+    train = tuple(path for path in paths if path not in held_out)
+    return ColourDataset(train, tuple(path for path in paths if path in held_out), notes)
 
 
 def load_folder(folder: Path, size: int) -> Pictures:
@@ -72,16 +74,13 @@ def load_folder(folder: Path, size: int) -> Pictures:
     """
     if size < 1:
         raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
-    photos, notes = _read_folder(folder, lambda photo: read_square(photo, size))
+    photos, notes = _read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
     ordered = sorted({one.checksum for one in photos})
     low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
     held_out = (low or set(ordered[:1])) - set(ordered[-1:])
     train = [one.picture for one in photos if one.checksum not in held_out]
     val = [one.picture for one in photos if one.checksum in held_out]
-    if not train or not val:
-        got = f"{len(photos)}{_reasons(notes)}"
-        raise DataError(f"needed at least 2 different photos in colour in {folder}, got {got}")
-    return gather(f"folder:{folder}", torch.stack(train), torch.stack(val), tuple(notes))
+    return gather(f"folder:{folder}", torch.stack(train), torch.stack(val), notes)
 
 
 def read_square(photo: Photo, size: int) -> UInt8[Tensor, "3 size size"]:
@@ -92,18 +91,13 @@ def read_square(photo: Photo, size: int) -> UInt8[Tensor, "3 size size"]:
     """
     short, long = sorted((photo.height, photo.width))
     if long > _LONGEST * short:
-        found = f"{photo.width} x {photo.height}"
         raise PhotoError(
-            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {found}"
+            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {photo.width} x "
+            f"{photo.height}"
         )
     height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
     row, column = (height - size) // 2, (width - size) // 2
-    square = photo.thumbnail(height, width)[:, row : row + size, column : column + size]
-    return photo.upright(square).contiguous()
-
-
-def _thumbnail(photo: Photo) -> Picture:
-    return read_view(photo, WHOLE, *reading_size(*photo.upright_size, _THUMBNAIL_SIDE, 1)).contiguous()
+    return photo.upright(photo.thumbnail(height, width)[:, row : row + size, column : column + size])
 
 
 @dataclass(frozen=True)
@@ -115,53 +109,46 @@ class _ColourPhoto:
     """Height over width of the whole photo."""
 
 
-def _read_folder(folder: Path, read: Callable[[Photo], Picture]) -> tuple[list[_ColourPhoto], list[str]]:
+def _read_folder(
+    folder: Path, read: Callable[[Photo], Picture], fewest: int
+) -> tuple[list[_ColourPhoto], tuple[str, ...]]:
     """Read the different colour photos, in the order of their paths, and note what was left out and why."""
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of colour photos, {folder} is {what}")
+
+    def try_photo(path: Path) -> _ColourPhoto | Failure:
+        try:
+            photo = open_photo(path)
+            height, width = photo.upright_size
+            return _ColourPhoto(path, checksum(path), read(photo).contiguous(), height / width)
+        except Exception as error:  # whatever one photo does to a library, the others are read
+            return Failure.of(path, error)
+
     found, failures = find_photos([str(folder)], recursive=True)
-    if not found:
-        raise DataError(failures[0].error)
     photos: list[_ColourPhoto] = []
+    notes = [f"left out {failure.error}" for failure in failures]
     with progress("reading photos", len(found)) as advance, ThreadPoolExecutor() as pool:
-        for one in pool.map(lambda path: _try_photo(path, read), sorted(one.path for one in found)):
+        for one in pool.map(try_photo, sorted(one.path for one in found)):
             advance(1, "")
             if isinstance(one, Failure):
-                failures.append(one)
+                notes.append(f"left out {one.error}")
+            elif is_grey(one.picture) or is_sepia(one.picture):
+                tone = "grey" if is_grey(one.picture) else "in sepia"
+                notes.append(f"left out {one.path}: it is {tone}")
             else:
                 photos.append(one)
-    unfit = _unfit(photos)
-    notes = [f"left out {failure.error}" for failure in failures] + list(unfit.values())
-    return [one for one in photos if one.path not in unfit], notes
-
-
-def _try_photo(path: Path, read: Callable[[Photo], Picture]) -> _ColourPhoto | Failure:
-    try:
-        photo = open_photo(path)
-        picture = read(photo)
-        height, width = photo.upright_size
-        return _ColourPhoto(path, checksum(path), picture, height / width)
-    except Exception as error:  # whatever one photo does to a library, the others are read
-        return Failure.of(path, error)
-
-
-def _unfit(photos: Sequence[_ColourPhoto]) -> dict[Path, str]:
-    """Return a note on each photo without colours, and on all but the earliest of equal ones."""
-    notes = {}
-    for one in photos:
-        if is_grey(one.picture) or is_sepia(one.picture):
-            tone = "grey" if is_grey(one.picture) else "in sepia"
-            notes[one.path] = f"left out {one.path}: it is {tone}"
-    kept = [one for one in photos if one.path not in notes]
-    if kept:
-        colours = torch.stack([coarse_colours(one.picture) for one in kept])
-        ratios = torch.tensor([one.ratio for one in kept])
-        for first, second in same_photos(colours, ratios):
-            path = kept[second].path
-            notes.setdefault(path, f"left out {path}: it is the same photo as {kept[first].path}")
-    return notes
-
-
-def _reasons(notes: Sequence[str]) -> str:
-    return f": {'; '.join(notes[:3])}{'; ...' if len(notes) > 3 else ''}" if notes else ""
+    if photos:
+        colours = torch.stack([coarse_colours(one.picture) for one in photos])
+        again: dict[Path, str] = {}
+        for first, second in same_photos(colours, torch.tensor([one.ratio for one in photos])):
+            path = photos[second].path
+            again.setdefault(path, f"left out {path}: it is the same photo as {photos[first].path}")
+        notes += again.values()
+        photos = [one for one in photos if one.path not in again]
+    if len(photos) < fewest:
+        why = f": {'; '.join(notes[:3])}" if notes else ""
+        raise DataError(
+            f"needed at least {fewest} different photos in colour in {folder}, got {len(photos)}{why}"
+        )
+    return photos, tuple(notes)

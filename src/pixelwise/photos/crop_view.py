@@ -39,11 +39,9 @@ WHOLE = View()
 
 
 def reading_size(height: float, width: float, short_side: int, multiple: int) -> tuple[int, int]:
-    """Return the height and width at which a network reads a picture of `height` and `width`.
+    """Return the height and width, multiples of `multiple`, at which a network reads a picture.
 
-    The short side becomes `short_side`, enlarged if need be; both are rounded to multiples of `multiple`, so
-    that the picture is stretched a little and nothing is cut off or filled in. Panoramas longer than 8 short
-    sides are read smaller.
+    The short side becomes about `short_side`; panoramas longer than 8 short sides are read smaller.
     """
     scale = min(short_side / min(height, width), LONGEST * short_side / max(height, width))
     rows, columns = (max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import logging
-import math
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixelwise.errors import DataError, DownloadError, OutputError
 from pixelwise.files import reason
-from pixelwise.progress import progress
 
-_TIMEOUT_S = 30
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +23,6 @@ class Remote:
 
     url: str
     num_megabytes: float
-    """Its size, roughly."""
     checksum: str | None
     """As `md5:` or `sha256:` and hexadecimal digits; None where its publisher gives none."""
 
@@ -34,11 +30,6 @@ class Remote:
     def name(self) -> str:
         """The file's name at the end of its address."""
         return self.url.rsplit("/", 1)[-1]
-
-    @property
-    def by_hand(self) -> str:
-        """The file as people would look for it."""
-        return f"{self.name} ({self.checksum or f'about {self.num_megabytes:.1f} MB'})"
 
 
 def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
@@ -51,32 +42,22 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     import pooch  # with requests a fifth of a second, and few need it
     import requests
 
+    path, wanted = folder / remote.name, f"{remote.name} ({remote.checksum or f'{remote.num_megabytes} MB'})"
+    if path.exists():
+        if not pooch.hashes.hash_matches(str(path), remote.checksum):
+            raise DownloadError(f"needed {wanted}, {path} is another; delete it and run again")
+        return path
     logging.getLogger("pooch").setLevel(logging.WARNING)
-    path = folder / remote.name
-    if path.exists() and not pooch.hashes.hash_matches(str(path), remote.checksum):
-        raise DownloadError(f"needed {remote.by_hand}, {path} is another; delete it and run again")
-
-    def download(url: str, output: str, _store: object) -> None:
-        with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response, Path(output).open("wb") as file:
-            response.raise_for_status()
-            with progress(f"downloading {remote.name} (MB)", math.ceil(remote.num_megabytes)) as advance:
-                for megabyte in response.iter_content(1_000_000):
-                    file.write(megabyte)
-                    advance(1, "")
-
-    store = pooch.create(
-        folder,
-        base_url="",
-        registry={remote.name: remote.checksum},
-        urls={remote.name: remote.url},
-        retry_if_failed=num_retries,
-    )
-    with _writing(path):
-        try:
-            return Path(store.fetch(remote.name, downloader=download))
-        except (requests.RequestException, ValueError) as error:  # ValueError is pooch's for a wrong checksum
-            remedy = f"run again when the network is back, or put {remote.by_hand} into {folder} by hand"
-            raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
+    _logger.warning("downloading %s, %g MB, into %s", remote.name, remote.num_megabytes, folder)
+    files, urls = {remote.name: remote.checksum}, {remote.name: remote.url}
+    store = pooch.create(folder, "", registry=files, urls=urls, retry_if_failed=num_retries)
+    try:
+        return Path(store.fetch(remote.name, downloader=pooch.HTTPDownloader(timeout=30)))
+    except (requests.RequestException, ValueError) as error:  # ValueError is pooch's for a wrong checksum
+        remedy = f"run again when the network is back, or put {wanted} into {folder} by hand"
+        raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
+    except OSError as error:
+        raise _not_written(path, error) from error
 
 
 def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:
@@ -89,29 +70,23 @@ def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = N
         OutputError: the disk is full or cannot be written.
     """
     remedy = "delete it and run again to download it"
-    with _writing(target), tempfile.TemporaryDirectory(prefix=".unpacking.", dir=target.parent) as temporary:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".unpacking.", dir=target.parent) as temporary:
             with tarfile.open(archive) as tar:
                 tar.extractall(temporary, filter="data")  # which refuses what would lie outside
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"cannot unpack {archive}: {str(error).splitlines()[0]}; {remedy}") from error
-        unpacked = Path(temporary) / target.name
-        if not unpacked.is_dir():
-            raise DataError(f"needed a folder {target.name} in {archive}, got none; {remedy}")
-        if check is not None:
-            check(unpacked)
-        try:
-            unpacked.rename(target)
-        except OSError:
+            unpacked = Path(temporary) / target.name
+            if not unpacked.is_dir():
+                raise DataError(f"needed a folder {target.name} in {archive}, got none; {remedy}")
+            if check is not None:
+                check(unpacked)
             if not target.is_dir():  # where it is, another process was faster and brought the same
-                raise
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
+                unpacked.rename(target)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"cannot unpack {archive}: {str(error).splitlines()[0]}; {remedy}") from error
     except OSError as error:
-        why = reason(error)
-        remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
-        raise OutputError(f"cannot write {path}: {why}; {remedy}") from error
+        raise _not_written(target, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    remedy = "make room, or choose another folder with --data-dir or PIXELWISE_DATA"
+    return OutputError(f"cannot write {path}: {reason(error)}; {remedy}")

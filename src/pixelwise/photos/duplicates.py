@@ -14,10 +14,8 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
 
 _SIDE = 16  # squares of colour that a photo is made of here, each way
-_ROUGH = 4  # pixels a square is averaged from, each way: small thumbnails differ by how files are shrunk
 _SAME_WITHIN = 6.0  # codes; see `find_duplicates`
 _SAME_SHAPE_WITHIN = 0.03
-_COMPARED_AT_ONCE = 1024
 
 
 def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -47,7 +45,7 @@ def _read_coarsely(path: Path) -> tuple[Float32[Tensor, " colours"], float] | No
     """Return a photo's coarse colours, and its height over its width."""
     try:
         photo = open_photo(path)
-        small = photo.thumbnail(_SIDE * _ROUGH, _SIDE * _ROUGH)
+        small = photo.thumbnail(4 * _SIDE, 4 * _SIDE)  # of just 16 pixels each way, the filter would matter
     except PhotoError:
         return None
     height, width = photo.upright_size
@@ -57,10 +55,9 @@ def _read_coarsely(path: Path) -> tuple[Float32[Tensor, " colours"], float] | No
 def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
     """Yield the indices of equal photos, by `coarse_colours` and heights over widths."""
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
-    for start in range(0, len(colours), _COMPARED_AT_ONCE):
-        part = slice(start, start + _COMPARED_AT_ONCE)
-        alike = torch.cdist(colours[part], colours) < limit
-        alike &= (ratios[part, None] / ratios).log().abs() < _SAME_SHAPE_WITHIN
-        for first, second in alike.nonzero().tolist():
-            if start + first < second:
-                yield start + first, second
+    for first in range(len(colours)):
+        later = colours[first + 1 :], ratios[first + 1 :]
+        alike = torch.cdist(colours[None, first], later[0])[0] < limit
+        alike &= (ratios[first] / later[1]).log().abs() < _SAME_SHAPE_WITHIN
+        for offset in alike.nonzero()[:, 0].tolist():
+            yield first, first + 1 + offset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,30 +53,24 @@ def find_photos(
     found: dict[Path, InputPhoto] = {}
     failures: list[Failure] = []
     for given in inputs:
-        if is_folder(given):
-            photos = _photos_in(Path(given), recursive, leave_out, failures)
-        elif os.path.lexists(given) or not glob.has_magic(given):
-            photos = [InputPhoto(Path(given))]
+        path, error = Path(given), ""
+        num_failures = len(failures)
+        if is_folder(path):
+            files = walk_files(path, recursive, leave_out, failures)
+            photos = [one for one in files if one.path.suffix.lower() in SUFFIXES]
+            further = "" if recursive else "; look into its subfolders with --recursive"
+            error = f"{path}: needed photos in this folder, found none{further}"
+        elif os.path.lexists(path) or not glob.has_magic(given):
+            photos = [InputPhoto(path)]
         else:
             matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - may be absolute
             photos = [InputPhoto(Path(match)) for match in matches if not is_folder(match)]
-            failures += [] if photos else [_no_match(given)]
+            error = f"{path}: needed photos, but no readable file matches this pattern"
+        if not photos and len(failures) == num_failures:
+            failures.append(Failure(path, error))
         for one in photos:
             found.setdefault(resolved(one.path), one)
     return list(found.values()), failures
-
-
-def _photos_in(
-    top: Path, recursive: bool, leave_out: Path | None, failures: list[Failure]
-) -> list[InputPhoto]:
-    closed: list[Failure] = []
-    files = walk_files(top, recursive, leave_out, closed)
-    photos = [one for one in files if one.path.suffix.lower() in SUFFIXES]
-    if not photos and not closed:
-        further = "" if recursive else "; look into its subfolders with --recursive"
-        closed = [Failure(top, f"{top}: needed photos in this folder, found none{further}")]
-    failures += closed
-    return photos
 
 
 def walk_files(
@@ -90,7 +83,8 @@ def walk_files(
     skipped = resolved(leave_out) if leave_out is not None else None
 
     def add_failure(error: OSError) -> None:
-        failures.append(_closed(error, Path(error.filename)))
+        folder = Path(error.filename)
+        failures.append(Failure(folder, f"{folder}: cannot be searched: {reason(error)}"))
 
     for place, folders, files in os.walk(top, onerror=add_failure):
         here = Path(place)
@@ -100,35 +94,14 @@ def walk_files(
                 yield InputPhoto(here / file, here.relative_to(top))
 
 
-def _no_match(pattern: str) -> Failure:
-    """Say why a pattern names no photo: its folder may be closed, which `glob` does not report."""
-    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
-    folder = Path(*plain)
-    try:
-        os.scandir(folder).close()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        return _closed(error, folder)
-    return Failure(Path(pattern), f"{pattern}: needed photos, but no file matches this pattern")
-
-
-def _closed(error: OSError, folder: Path) -> Failure:
-    return Failure(folder, f"{folder}: cannot be searched: {reason(error)}")
-
-
 def count_subfolders(inputs: list[str], leave_out: Path | None = None) -> int:
     """Count the folders directly below those given, which `find_photos` passes over without `recursive`.
 
-    Not counted are those that it never enters, `leave_out` and links, those given themselves, and hidden
-    ones, in which people seldom keep photos.
+    Not counted are `leave_out`, links, folders given themselves, and hidden ones.
     """
     tops = {resolved(Path(given)) for given in inputs if is_folder(given)}
-    seen = set()
-    for top in tops:
-        _, names, _ = next(os.walk(top), ("", [], []))
-        seen |= {top / name for name in names if not name.startswith(".") and not (top / name).is_symlink()}
-    return len(seen - tops - ({resolved(leave_out)} if leave_out is not None else set()))
+    below = {path for top in tops for path in top.glob("[!.]*/") if not path.is_symlink()}
+    return len(below - tops - ({resolved(leave_out)} if leave_out is not None else set()))
 
 
 def is_folder(path: str | Path) -> bool:

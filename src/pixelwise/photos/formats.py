@@ -56,10 +56,6 @@ _MAGIC = {
 }
 """How files begin. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
-_GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
-"""Names of a second picture that holds the highlights in a JPEG's header. Source: ISO 21496-1, Ultra HDR."""
-_HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
-
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
@@ -78,13 +74,13 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
         PhotoSizeError: it is larger than `max_megapixels`.
     """
     head = _head(path)
-    loader = next((name for name, magic in _MAGIC.items() if re.match(magic, head, re.DOTALL)), None)
-    if loader is not None:
-        load = partial(_load_vips, path, loader)
-        with reading(path):
-            image = load(1)
-        _check_size(path, (image.width, image.height), max_megapixels)
-        return load, loader
+    for loader, magic in _MAGIC.items():
+        if re.match(magic, head, re.DOTALL):
+            load = partial(_load_vips, path, loader)
+            with reading(path):
+                image = load(1)
+            _check_size(path, image.width, image.height, max_megapixels)
+            return load, loader
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
@@ -93,19 +89,9 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     return lambda _shrink: image, name
 
 
-def has_gain_map(path: Path) -> bool:
-    """Return whether a JPEG has a second picture for bright screens, as recent phones write them."""
-    with path.open("rb") as file:
-        return _GAIN_MAP.search(file.read(_HEADER_BYTES)) is not None
-
-
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn libvips' errors into ones that name the file.
-
-    Raises:
-        PhotoError: libvips failed inside.
-    """
+    """Turn errors of libvips inside into a `PhotoError` that names the file."""
     try:
         yield
     except pyvips.Error as error:
@@ -138,12 +124,11 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _check_size(path: Path, size: tuple[int, int], max_megapixels: float) -> None:
-    megapixels = size[0] * size[1] / 1e6
-    if megapixels > max_megapixels:
+def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+    if (megapixels := width * height / 1e6) > max_megapixels:
         raise PhotoSizeError(
             f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
-            f" ({size[0]} x {size[1]}); raise --max-megapixels if you trust the file"
+            f" ({width} x {height}); raise --max-megapixels if you trust the file"
         )
 
 
@@ -162,8 +147,7 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     with path.open("rb") as file:
         photo, name = open_pillow(file, PILLOW_FORMATS)
-        _check_size(path, photo.size, max_megapixels)
-        profile = photo.info.get("icc_profile")
+        _check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
         elif photo.mode in ("L", "LA", "RGB", "RGBA"):
@@ -171,7 +155,7 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
         else:
             pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))
     image = pyvips.Image.new_from_array(pixels)
-    if profile:
+    if profile := photo.info.get("icc_profile"):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image, name
 

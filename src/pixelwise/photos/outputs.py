@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -24,12 +23,6 @@ class PhotoResult:
     megapixels: float
     notes: tuple[str, ...]
     """Remarks for the user."""
-    replaced: tuple[Path, ...] = ()
-    """Those of `paths` where there was a file before."""
-    removed: tuple[Path, ...] = ()
-    """Files beside those that an earlier run had left and this one does not make."""
-    stayed: tuple[Path, ...] = ()
-    """Files that may be an earlier run's, and were left."""
 
     @property
     def path(self) -> Path:
@@ -64,11 +57,7 @@ class PhotoResults(Generic[R]):
         on_result(one)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
-        """Add remarks on files of earlier runs that stayed, and on subfolders that were left alone."""
-        if stayed := [path for one in self.written for path in one.stayed]:
-            files = "a file" if len(stayed) == 1 else f"{len(stayed)} files"
-            such = f"{stayed[0]}" if len(stayed) == 1 else f"such as {stayed[0]}"
-            self.remarks.append(f"{files} beside the results may be of an earlier run and stayed: {such}")
+        """Add a remark on subfolders that were left alone."""
         if not recursive and (num := count_subfolders(inputs, leave_out=out)):
             were = "subfolders were" if num > 1 else "subfolder was"
             self.remarks.append(f"{num} {were} left alone; --recursive takes subfolders in")
@@ -84,7 +73,7 @@ class OutputPaths:
         self.taken: dict[Path, Path] = {}
         """Claimed files, resolved, and the photo that each is for."""
         self.before: set[Path] = set()
-        """Those that were there before, resolved."""
+        """Claimed files that were there before."""
 
     @staticmethod
     def prepare(
@@ -113,8 +102,7 @@ class OutputPaths:
             if photos:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            is_file = isinstance(error, FileExistsError)
-            why = "it is a file" if is_file else reason(error)
+            why = "it is a file" if isinstance(error, FileExistsError) else reason(error)
             raise OutputError(f"cannot write into {folder}: {why}; choose another folder with -o") from error
         return OutputPaths(out, [*(photo.path for photo in photos), *also_read], single_file)
 
@@ -124,7 +112,10 @@ class OutputPaths:
         Raises:
             OutputError: another input has this name already, or a file of that name is itself an input.
         """
-        path = self._named(photo, ending)
+        if self.single_file:
+            path = self.out.with_name(self.out.stem + ending)
+        else:
+            path = self.out / photo.folder / (photo.path.stem + ending)
         own = resolved(path)
         if own in self.inputs:
             raise OutputError(f"{photo.path}: its result would replace the input {path}; choose another -o")
@@ -137,14 +128,9 @@ class OutputPaths:
             self.before.add(own)
         return path
 
-    def _named(self, photo: InputPhoto, ending: str) -> Path:
-        if self.single_file:
-            return self.out.with_name(self.out.stem + ending)
-        return self.out / photo.folder / (photo.path.stem + ending)
-
     @contextlib.contextmanager
     def undone_on_failure(self, photo: InputPhoto) -> Iterator[None]:
-        """Remove what was written for a photo that fails inside; what was there before stays as it is now."""
+        """Remove what was written for a photo that fails inside; files that were there before stay."""
         try:
             yield
         except BaseException:
@@ -153,35 +139,3 @@ class OutputPaths:
                     with contextlib.suppress(OSError):  # most were never written
                         path.unlink()
             raise
-
-    def tidied(
-        self,
-        photo: InputPhoto,
-        result: R,
-        outdated: Iterable[str],
-        ours: Callable[[Path], bool] = lambda _path: True,
-    ) -> R:
-        """Return a result with what became of files that an earlier run may have left of the photo.
-
-        `outdated` are the endings of their names. Where this result replaces an earlier one, those that are
-        surely `ours` are removed; all others stay.
-        """
-        left = [path for ending in outdated if self._is_free(path := self._named(photo, ending))]
-        mine = [path for path in left if ours(path)]
-        replaced = tuple(path for path in result.paths if resolved(path) in self.before)
-        if not replaced:  # this is no run over an earlier one: names alone make nothing outdated
-            return replace(result, stayed=tuple(mine))
-        removed = []
-        for path in mine:
-            with contextlib.suppress(OSError):  # results are there all the same
-                path.unlink()
-                removed.append(path)
-        stayed = tuple(path for path in left if path not in removed)
-        return replace(result, replaced=replaced, removed=tuple(removed), stayed=stayed)
-
-    def _is_free(self, path: Path) -> bool:
-        """Return whether a file is there that is neither an input nor a result."""
-        if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises where the name is too long
-            return False
-        own = resolved(path)
-        return own not in self.inputs and own not in self.taken

@@ -15,7 +15,6 @@ from pixelwise.photos.read_ahead import worked_ahead
 
 _LINE_FRAC = 1 / 1000  # of the photo's short side
 _WIDEST_LINE = 6  # pixels; wider ones would make tall windows of large photos' narrow strips
-_WHITE = (255, 255, 255)
 _PAINTERS = 2  # threads
 
 LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
@@ -57,59 +56,32 @@ def overlay(
     show on things of that colour, too. With `alpha` the strips' last band is handed through.
     """
     line = min(max(1, round(min(size) * _LINE_FRAC)), _WIDEST_LINE)
-    brush = _Brush(tint, line, alpha)
-    yield from worked_ahead(brush.paint, _windows(strips, labels, size[0], 2 * line), _PAINTERS)
+    around = [np.ones((2 * far + 1, 2 * far + 1), np.uint8) for far in (line, 2 * line)]
+    num = len(tint.colours)
+    # Three times the classes: their insides, their lines in colour, their lines in white.
+    colours = np.array([*tint.colours, *tint.colours, *[(255, 255, 255)] * num], np.float32) / 255
+    opacity = np.repeat(np.array([[tint.opacity], [1], [1]], np.float32), num, axis=0)
+    if tint.first_is_clear:
+        opacity[::num] = 0
+    kept, added = 1 - opacity[:, 0], colours * opacity
 
-
-Window = tuple[Strip, UInt8[ndarray, "_num _W"], int]
-"""A strip, the classes of its rows and of some above and below, and how many of those are above."""
-
-
-def _windows(strips: Iterator[Strip], labels: LabelRows, height: int, halo: int) -> Iterator[Window]:
-    """Yield each strip with the classes of its rows and of `halo` more each way; each asked for once."""
-    held = None
-    start = 0  # the photo's row that `held` begins at
-    for row, strip in numbered(strips):
-        first, stop = max(0, row - halo), min(height, row + len(strip) + halo)
-        if held is None:
-            held = labels(first, stop - first)
-        elif (known := start + len(held)) < stop:
-            held = np.concatenate([held[first - start :], labels(known, stop - known)])
-        else:
-            held = held[first - start :]
-        start = first
-        yield strip, held, row - first
-
-
-class _Brush:
-    """Lays classes over strips, by a table of what stays of the photo and what is added to it."""
-
-    def __init__(self, tint: Tint, line: int, alpha: bool) -> None:
-        num = len(tint.colours)
-        self.num_classes, self.alpha = num, alpha
-        # Three times the classes: their insides, their lines in colour, their lines in white.
-        colours = np.array([*tint.colours, *tint.colours, *[_WHITE] * num], np.float32) / 255
-        opacity = np.repeat(np.array([[tint.opacity], [1], [1]], np.float32), num, axis=0)
-        if tint.first_is_clear:
-            opacity[::num] = 0
-        self.kept, self.added = 1 - opacity, colours * opacity
-        self.around = [np.ones((2 * far + 1, 2 * far + 1), np.uint8) for far in (line, 2 * line)]
-
-    def paint(self, window: Window) -> Strip:
-        """Return the codes (rows, W, 3 or 4) of a strip."""
-        strip, labels, above = window
-        rows = slice(above, above + len(strip))
-        index = labels[rows].astype(np.intp)
-        for around in self.around:  # another class is as near as this
-            index += self.num_classes * (cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, around)[rows] > 0)
-        colour = strip.shape[-1] >= 3
-        painted = np.empty((*strip.shape[:2], 3 + self.alpha), strip.dtype)
+    def painted(one: tuple[int, Strip]) -> Strip:
+        row, strip = one
+        first, stop = max(0, row - 2 * line), min(size[0], row + len(strip) + 2 * line)
+        classes = labels(first, stop - first)
+        rows = slice(row - first, row - first + len(strip))
+        index = classes[rows].astype(np.intp)
+        for square in around:  # another class is as near as this
+            index += num * (cv2.morphologyEx(classes, cv2.MORPH_GRADIENT, square)[rows] > 0)
+        copy = np.empty((*strip.shape[:2], 3 + alpha), strip.dtype)
         for channel in range(3):
-            codes = self.added[:, channel].take(index)
+            codes = added[:, channel].take(index)
             codes *= np.iinfo(strip.dtype).max
             codes += 0.5  # cutting off rounds
-            codes += self.kept[:, 0].take(index) * strip[..., channel if colour else 0]
-            painted[..., channel] = codes
-        if self.alpha:
-            painted[..., 3] = strip[..., -1]
-        return painted
+            codes += kept.take(index) * strip[..., channel if strip.shape[-1] >= 3 else 0]
+            copy[..., channel] = codes
+        if alpha:
+            copy[..., 3] = strip[..., -1]
+        return copy
+
+    yield from worked_ahead(painted, numbered(strips), _PAINTERS)

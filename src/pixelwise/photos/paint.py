@@ -10,7 +10,6 @@ kornia's and libvips' ways to Lab and back take several times as long as the fil
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,7 +27,7 @@ from pixelwise.photos.read_ahead import worked_ahead
 Strip = NDArray[Any]
 """Codes of some rows, (rows, W, bands), uint8 or uint16."""
 
-_TABLE_PAYS_FROM = 2**21  # pixels; smaller photos are painted exactly in the time the table takes to fill
+_TABLE_FROM = 2**21  # pixels; smaller photos are painted exactly in the time the table takes to fill
 _NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
 _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, filled in 0.03 s
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
@@ -57,25 +56,29 @@ class LightnessDrift:
     def add(self, before: Tensor, after: Tensor) -> None:
         """Count pixels by their luminance before and after, in the same order."""
         lightness = luminance_to_lightness(before)
-        difference = luminance_to_lightness(after) - lightness
         self.tones += torch.histc(lightness, len(self.tones), -0.5, 100.5)
-        self.total += float(difference.abs().sum())
+        self.total += float((luminance_to_lightness(after) - lightness).abs().sum())
         self.num_pixels += before.numel()
 
 
 def paint(
-    strips: Iterator[Strip], chroma: Tensor, size: tuple[int, int], alpha: bool, drift: LightnessDrift
+    strips: Iterator[Strip],
+    chroma: Tensor,
+    size: tuple[int, int],
+    alpha: bool,
+    drift: LightnessDrift,
+    table_from: int = _TABLE_FROM,
 ) -> Iterator[Strip]:
     """Colour the strips of a photo of `size` (height, width), from the top.
 
     `chroma` (2, h, w) holds Lab a and b; it is enlarged bicubically to the photo. With `alpha` the strips'
-    last band is handed through. `drift` is filled on the way.
+    last band is handed through. `drift` is filled on the way. Photos in 8 bit of `table_from` pixels and more
+    are painted by table.
     """
     first = next(strips)
-    height, width = size
-    by_table = first.dtype == np.uint8 and height * width >= _TABLE_PAYS_FROM
-    brush = _Table(chroma, size, len(first)) if by_table else _Exact(chroma, size)
-    every = max(1, height // _NUM_SAMPLED_ROWS)
+    by_table = first.dtype == np.uint8 and math.prod(size) >= table_from
+    brush = _Table(chroma, size) if by_table else _Exact(chroma, size)
+    every = max(1, size[0] // _NUM_SAMPLED_ROWS)
 
     def painted(numbered: tuple[int, Strip]) -> tuple[int, Strip, Strip]:
         row, strip = numbered
@@ -103,15 +106,17 @@ def _luminance(strip: Strip) -> Tensor:
     """Return the CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; any number of bands."""
     linear = _linear(strip.dtype)
     if strip.shape[-1] <= 2:
-        return _look_up(linear, strip[..., 0])
-    channels = (_look_up(linear, strip[..., channel]) for channel in range(3))
-    return sum((w * c for w, c in zip(LUMINANCE_WEIGHTS, channels, strict=True)), torch.zeros(()))
+        return _gather(linear, strip[..., 0])
+    red, green, blue = (
+        weight * _gather(linear, strip[..., band]) for band, weight in enumerate(LUMINANCE_WEIGHTS)
+    )
+    return red + green + blue
 
 
-def _look_up(table: Tensor, codes: Strip) -> Tensor:
-    """Return `table[codes]`, by the call that is ten times as fast."""
-    flat = torch.from_numpy(codes.astype(np.int32).reshape(-1))
-    return torch.index_select(table, 0, flat).view(codes.shape)
+def _gather(table: Tensor, index: Strip) -> Tensor:
+    """Return `table[index]`, by the call that is ten times as fast."""
+    flat = torch.from_numpy(index.astype(np.int32).reshape(-1))
+    return torch.index_select(table, 0, flat).view(index.shape)
 
 
 @cache
@@ -151,17 +156,21 @@ def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
     at = (torch.arange(num_large, dtype=torch.float64) + 0.5) * num_small / num_large - 0.5
     start = at.floor()
     t = at - start
-    weights = torch.stack(
-        [
-            ((-0.5 * t + 1) * t - 0.5) * t,
-            (1.5 * t - 2.5) * t * t + 1,
-            ((-1.5 * t + 2) * t + 0.5) * t,
-            (0.5 * t - 0.5) * t * t,
-        ],
-        dim=1,
-    )
+    weights = [
+        ((-0.5 * t + 1) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1,
+        ((-1.5 * t + 2) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    ]
     index = (start[:, None] + torch.arange(-1, 3)).clamp_(0, num_small - 1).long()
-    return index, weights.float()
+    return index, torch.stack(weights, dim=1).float()
+
+
+def _put_codes(srgb: Tensor, out: Strip) -> None:
+    """Round colours (3, ...) in [0, 1] to codes, into the first three bands of `out` (..., bands)."""
+    codes = srgb.mul_(np.iinfo(out.dtype).max).round_().numpy()
+    for channel in range(3):
+        out[..., channel] = codes[channel]
 
 
 class _Exact:
@@ -172,23 +181,9 @@ class _Exact:
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
         """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
-        a, b = self.chroma.rows(row, len(strip))
         painted = np.empty((*strip.shape[:2], bands), strip.dtype)
-        for channel, codes in enumerate(_codes(recolour(_luminance(strip), a, b), strip.dtype)):
-            painted[..., channel] = codes
+        _put_codes(recolour(_luminance(strip), *self.chroma.rows(row, len(strip))), painted)
         return painted
-
-
-def _codes(srgb: Tensor, dtype: np.dtype[Any]) -> Strip:
-    return srgb.mul_(np.iinfo(dtype).max).round_().numpy().astype(dtype)
-
-
-class _Scratch(threading.local):
-    """Arrays of a strip's size to compute in, each thread its own."""
-
-    def __init__(self, num_rows: int, width: int) -> None:
-        self.floats = [np.empty((num_rows, width), np.float32) for _ in range(2)]
-        self.ints = [np.empty((num_rows, width), np.int32) for _ in range(2)]
 
 
 class _Table:
@@ -196,11 +191,9 @@ class _Table:
 
     L comes out within half a step of 8 bit. The map's own range of a and b is divided into about 2,048 cells,
     so that chroma is right to 0.25 for muted maps and to 1.3 for the most vivid: less than the eye sees.
-
-    Its arithmetic is numpy's, into arrays that stay: torch's, with new ones, takes twice as long.
     """
 
-    def __init__(self, chroma: Tensor, size: tuple[int, int], num_rows: int) -> None:
+    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
         low, high = chroma.amin((1, 2)), chroma.amax((1, 2))
         step = max(_FINEST_STEP, math.sqrt(float((high - low).prod()) / _NUM_CHROMAS))
         self.num_a, self.num_b = (int(n) + 2 for n in (high - low) / step)
@@ -213,12 +206,15 @@ class _Table:
         red, green, self.blue = (weight * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
         self.grey = linear.sqrt()
-        self.scratch = _Scratch(num_rows, size[1])
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
         """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
-        place, pixels = (array[: len(strip)] for array in self.scratch.ints)
-        index = self._shade(strip, place)
+        if strip.shape[-1] <= 2:
+            index = _gather(self.grey, strip[..., 0]).numpy()
+        else:
+            index = _gather(self.red_green, _first_bytes(strip, "<u2")).numpy()  # red + 256 green
+            index += _gather(self.blue, strip[..., 2]).numpy()
+            np.sqrt(index, out=index)
         a, b = self.cells.rows(row, len(strip), self.rows_together).round_()
         a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
         b.clamp_(0, self.num_b - 1)
@@ -226,22 +222,11 @@ class _Table:
         cells = b.add_(a, alpha=self.num_b).mul_(_NUM_LUMINANCES).add_(0.5).numpy()
         for first, cell in zip(range(0, len(strip), self.rows_together), cells, strict=True):
             index[first : first + self.rows_together] += cell
-        np.copyto(place, index, casting="unsafe")
-        _gather(self.table, place, pixels)
-        return _packed(pixels, bands)
-
-    def _shade(self, strip: Strip, place: Strip) -> Strip:
-        """Return each pixel's place among the table's luminances, fractional; `place` is overwritten."""
-        shade, blue = (array[: len(strip)] for array in self.scratch.floats)
-        if strip.shape[-1] <= 2:
-            np.copyto(place, strip[..., 0])
-            _gather(self.grey, place, shade)
-            return shade
-        np.copyto(place, _every(strip, "<u2", strip.shape[-1]))  # red + 256 green
-        _gather(self.red_green, place, shade)
-        np.copyto(place, strip[..., 2])
-        _gather(self.blue, place, blue)
-        return np.sqrt(np.add(shade, blue, out=shade), out=shade)
+        pixels = _gather(self.table, index).numpy()
+        # Each word is written over the last byte of the one before it: three times as fast as byte by byte.
+        memory = np.empty(pixels.size * bands + 4, np.uint8)
+        np.copyto(np.ndarray((pixels.size,), "<i4", memory.data, strides=(bands,)), pixels.reshape(-1))
+        return memory[:-4].reshape(*pixels.shape, bands)
 
 
 def _fill(a: Tensor, b: Tensor) -> Tensor:
@@ -249,30 +234,11 @@ def _fill(a: Tensor, b: Tensor) -> Tensor:
     luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
     pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)
     for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
-        for channel, codes in enumerate(_codes(recolour(luminance, value, b[:, None]), pixels.dtype)):
-            cell[..., channel] = codes
+        _put_codes(recolour(luminance, value, b[:, None]), cell)
     return torch.from_numpy(pixels.view(np.int32).reshape(-1))
 
 
-def _every(codes: Strip, dtype: str, bands: int) -> Strip:
+def _first_bytes(codes: Strip, dtype: str) -> Strip:
     """Return each pixel's first bytes as one number: (rows, W) of `dtype`, in the same memory."""
-    rows, width = codes.shape[:2]
+    rows, width, bands = codes.shape
     return np.ndarray((rows, width), dtype, codes.data, strides=(width * bands, bands))
-
-
-def _packed(pixels: Strip, bands: int) -> Strip:
-    """Return the first bytes of 32-bit pixels (rows, W) as codes (rows, W, bands).
-
-    Each word is written over the last byte of the one before it: three times as fast as byte by byte.
-    """
-    rows, width = pixels.shape
-    num_bytes = rows * width * bands
-    memory = np.empty(num_bytes + 4, np.uint8)
-    np.copyto(np.ndarray((rows * width,), "<i4", memory.data, strides=(bands,)), pixels.reshape(-1))
-    return memory[:num_bytes].reshape(rows, width, bands)
-
-
-def _gather(table: Tensor, index: Strip, out: Strip) -> None:
-    """Put `table[index]` into `out`; numpy takes a third longer."""
-    flat = torch.from_numpy(index).view(-1)
-    torch.index_select(table, 0, flat, out=torch.from_numpy(out).view(-1))

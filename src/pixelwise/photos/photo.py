@@ -15,15 +15,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
+from pixelwise.photos.formats import MAX_MEGAPIXELS, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.tiff_exif import read_exif
-from pixelwise.photos.xmp import without_extension
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
-_HELD_WHOLE_BYTES = 2**27  # a usual photo is read while the network looks at it
+_HELD_WHOLE_BYTES = 2**27  # a usual photo is read during the network's forward pass
 _MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and never whole in memory
 _KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
@@ -124,29 +123,19 @@ class Photo:
         """
         rows = max(4, _STRIP_PIXELS // self.width // 4 * 4)
         bands = (3 if self.colour else 1) + self.alpha
-        row_bytes = self.width * bands * self.bits // 8
-        whole = self.height * row_bytes <= _HELD_WHOLE_BYTES
-        depth = -(-self.height // rows) if whole else _READ_AHEAD
-        return Ahead(self._strips(rows, (self.height if whole else rows, self.width, bands)), depth)
+        whole = self.height * self.width * bands * self.bits // 8 <= _HELD_WHOLE_BYTES
+        return Ahead(self._strips(rows, bands), -(-self.height // rows) if whole else _READ_AHEAD)
 
-    def _strips(self, rows: int, held: tuple[int, int, int]) -> Iterator[Strip]:
-        dtype = np.dtype(np.uint8 if self.bits == 8 else np.uint16)
-        # One large array has large pages of memory; many small ones take longer to get than to fill.
-        memory = np.empty(held, dtype)
+    def _strips(self, rows: int, bands: int) -> Iterator[Strip]:
+        dtype = np.uint8 if self.bits == 8 else np.uint16
         with reading(self.path):
             region = pyvips.Region.new(self.develop(1))
             for row in range(0, self.height, rows):
-                num = min(rows, self.height - row)
-                codes = region.fetch(0, row, self.width, num)
-                strip = np.frombuffer(codes, dtype).reshape(num, *held[1:])
-                if held[0] == self.height:
-                    memory[row : row + num] = strip
-                    strip = memory[row : row + num]
-                yield strip
+                codes = region.fetch(0, row, self.width, min(rows, self.height - row))
+                yield np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
 
 
 def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
-    """Shrink a picture of any size, streamed."""
     return image.thumbnail_image(width, height=height, size="force", no_rotate=True)
 
 
@@ -165,9 +154,17 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     with reading(path):
         plain = way.convert(image)
     orientation = value_of(image, "orientation", 1)
-    num_pictures = value_of(image, "n-pages", 1)
-    first = f"{path}: took the first of {num_pictures} pictures" if num_pictures > 1 else ""
-    metadata, lost = _metadata(image, path, name)
+    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
+    notes = [way.note] if way.note else []
+    if (num_pictures := value_of(image, "n-pages", 1)) > 1:
+        notes.append(f"took the first of {num_pictures} pictures")
+    if b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
+        notes.append("its second packet of XMP, for what one does not hold, was left out")
+    if name == "tiffload":
+        try:
+            metadata |= read_exif(path)
+        except ValueError as error:
+            notes.append(f"{error}; it was left out")
     return Photo(
         path=path,
         width=plain.width,
@@ -180,29 +177,9 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         metadata=metadata,
         profile=way.profile,
         into_profile=way.into_profile,
-        notes=tuple(note for note in (way.note, first, *lost) if note),
+        notes=tuple(f"{path}: {note}" for note in notes),
         develop=lambda shrink: way.convert(load(shrink)),
     )
-
-
-def _metadata(image: pyvips.Image, path: Path, format: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
-    """Return a file's metadata, and notes on what of it cannot come along."""
-    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
-    lost = []
-    if format == "jpegload" and has_gain_map(path):
-        metadata.pop("xmp-data", None)  # it says where in the file the second picture was
-        lost.append(f"{path}: its gain map for HDR screens, and the XMP that describes it, were left out")
-    if "xmp-data" in metadata:
-        kind, packet = metadata["xmp-data"]
-        metadata["xmp-data"] = kind, without_extension(packet)
-        if metadata["xmp-data"][1] != packet:
-            lost.append(f"{path}: its second packet of XMP, for what one does not hold, was left out")
-    if format == "tiffload":
-        try:
-            metadata |= read_exif(path)
-        except ValueError as error:
-            lost.append(f"{path}: {error}; it was left out")
-    return metadata, lost
 
 
 def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:

@@ -1,14 +1,15 @@
-"""Pictures to learn colours from: two parts in memory as bytes, and a digest that names their content."""
+"""Pictures to learn colours from, in memory as bytes, and batches of what a network reads of them."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
 
 
@@ -19,7 +20,6 @@ class Pictures:
     name: str
     """The source it was loaded from, such as `cifar10:horse`."""
     train: UInt8[Tensor, "N 3 H W"]
-    """Pictures to learn from."""
     val: UInt8[Tensor, "M 3 H W"]
     """Pictures to measure on, never learnt from."""
     digest: str
@@ -39,11 +39,48 @@ def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -
             found = f"{images.dtype} {tuple(images.shape)}"
             raise DataError(f"{name} needs its part {part} as torch.uint8 (N, 3, H, W), N > 0; got {found}")
     if train.shape[1:] != val.shape[1:]:
-        sizes = f"{train.shape[2]}x{train.shape[3]} and {val.shape[2]}x{val.shape[3]}"
+        sizes = f"{tuple(train.shape[2:])} and {tuple(val.shape[2:])}"
         raise DataError(f"{name} needs pictures of one height and width in both parts, got {sizes}")
-    sha256 = hashlib.sha256()
     train, val = train.contiguous(), val.contiguous()
+    sha256 = hashlib.sha256()
     for images in (train, val):
         sha256.update(repr(tuple(images.shape)).encode())
         sha256.update(images.numpy().data)
     return Pictures(name, train, val, sha256.hexdigest(), notes)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A part of a data set in a label space; four bytes a pixel, of which the pictures' three are shared."""
+
+    images: UInt8[Tensor, "N 3 H W"]
+    labels: UInt8[Tensor, "N H W"]
+    """The class of every pixel."""
+    space: Palette
+
+    @staticmethod
+    def of(images: UInt8[Tensor, "N 3 H W"], space: Palette, device: torch.device) -> Batches:
+        """Encode pictures in a label space, once for a whole run."""
+        return Batches(images.to(device), space.encode(images).to(device), space)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def grey(self) -> Float[Tensor, "N 1 H W"]:
+        """Return the grey pictures that a network reads, channels last."""
+        return self.space.read_grey(self.images).contiguous(memory_format=torch.channels_last)
+
+    def take(self, index: Int[Tensor, " B"]) -> Batches:
+        """Return the pictures and labels at some indices."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def mirror(self, which: Bool[Tensor, " N"]) -> Batches:
+        """Mirror left to right the pictures where `which` is true."""
+        images = torch.where(which[:, None, None, None], self.images.flip(-1), self.images)
+        labels = torch.where(which[:, None, None], self.labels.flip(-1), self.labels)
+        return replace(self, images=images, labels=labels)
+
+    def crop(self, row: int, column: int, height: int, width: int) -> Batches:
+        """Cut the same window out of every picture."""
+        rows, columns = slice(row, row + height), slice(column, column + width)
+        return replace(self, images=self.images[..., rows, columns], labels=self.labels[..., rows, columns])

@@ -6,8 +6,6 @@ RGB with another profile            to sRGB through it; the result is converted 
 grey with a grey profile            to sRGB through it; the result carries sRGB's profile,
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
-Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
-float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that no value exceeds
 """
 
 from __future__ import annotations
@@ -23,10 +21,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import reading, value_of
-
-_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
-"""libvips' names for colours as the eye has them; negative numbers are right there."""
+from pixelwise.photos.formats import value_of
 
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
@@ -35,28 +30,25 @@ Convert = Callable[[pyvips.Image], pyvips.Image]
 
 @dataclass(frozen=True)
 class Conversion:
-    """From a photo's own numbers to sRGB or grey of 8 or 16 bit, and what the result carries."""
+    """A conversion from a photo's own numbers to sRGB or grey of 8 or 16 bit."""
 
     convert: Convert
     profile: bytes | None = None
-    """ICC profile of the result; None: sRGB is understood."""
+    """ICC profile that the copy carries; None: sRGB is understood."""
     into_profile: bool = False
-    """Whether the result, in sRGB, has to be converted into `profile`."""
+    """Whether the copy, in sRGB, has to be converted into `profile`."""
     note: str = ""
     """A remark for the user."""
 
 
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
-    """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
+    """Return the conversion that the photo `image` needs.
 
     Raises:
-        PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
+        PhotoError: its samples have neither 8 nor 16 bits.
     """
-    if image.interpretation in _DEVICE_INDEPENDENT:
-        wide = "srgb" if image.interpretation == "labq" else "rgb16"
-        return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
-        return _from_range(path, image)
+        raise PhotoError(f"{path}: needed samples of 8 or 16 bit, got {image.format}; convert it first")
     profile: bytes | None = value_of(image, "icc-profile-data", None)
     kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
@@ -67,11 +59,11 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
 
     if image.interpretation == "cmyk" or (kind == "GRAY" and image.bands <= 2):
         return Conversion(to_srgb, srgb_profile())
-    if kind == "RGB" and _does_what_srgb_does(profile):
+    if profile and kind == "RGB" and _does_what_srgb_does(profile):
         return Conversion(_plain, profile)
     if kind == "RGB" and image.bands >= 3:
         return Conversion(to_srgb, profile, into_profile=True)
-    note = f"{path}: its colour profile does not fit its pixels and was left out" if profile else ""
+    note = "its colour profile does not fit its pixels and was left out" if profile else ""
     return Conversion(_plain, note=note)
 
 
@@ -84,31 +76,23 @@ def srgb_profile() -> bytes:
 
 def _space(profile: bytes | None) -> str:
     """Return the space that a profile is for, RGB, GRAY or CMYK; blank where it cannot be read."""
-    if profile is None:
-        return ""
     try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")).profile.xcolor_space.strip()
     except OSError:
         return ""
 
 
 @lru_cache(maxsize=16)  # the photos of one camera share theirs
-def _does_what_srgb_does(profile: bytes | None) -> bool:
-    """Return whether an RGB profile leaves greys and muted colours where sRGB has them.
-
-    Linear profiles, and those of wider gamuts, have sRGB in their names, too.
-    """
+def _does_what_srgb_does(profile: bytes) -> bool:
+    """Return whether an RGB profile leaves greys and muted colours where sRGB has them."""
     greys = np.repeat(np.arange(16, 256, 16, dtype=np.uint8)[:, None], 3, axis=1)
     # Muted, since vivid colours of a wider gamut are cut to sRGB's own.
     muted = np.array([[200, 100, 100], [100, 200, 100], [100, 100, 200], [180, 180, 90]], np.uint8)
     codes = np.concatenate([greys, muted])[None]
+    own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
     try:
-        seen = ImageCms.profileToProfile(
-            Image.fromarray(codes),
-            ImageCms.ImageCmsProfile(io.BytesIO(profile or b"")),
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        )
+        seen = ImageCms.profileToProfile(Image.fromarray(codes), own, srgb, renderingIntent=intent)
     except (OSError, ImageCms.PyCMSError):
         return False
     return bool(np.abs(np.asarray(seen).astype(int) - codes).max() <= _SRGB_TOLERANCE)
@@ -117,24 +101,3 @@ def _does_what_srgb_does(profile: bytes | None) -> bool:
 def _plain(image: pyvips.Image) -> pyvips.Image:
     known = image.interpretation in ("b-w", "grey16", "srgb", "rgb16", "rgb", "multiband")
     return image if known else image.colourspace("srgb")
-
-
-def _from_range(path: Path, image: pyvips.Image) -> Conversion:
-    """Return a conversion to 16 bit by the first customary white that holds every value."""
-    with reading(path):
-        whole = image.copy_memory()
-        # NaN * 0 and infinity * 0 are NaN, which equals nothing.
-        if (whole * 0 == 0).min() == 0:
-            raise PhotoError(
-                f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
-            )
-        low, high = whole.min(), whole.max()
-    white = next((white for white in (1, 255, 65535) if high <= white), None)
-    if low < 0 or white is None:
-        raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
-
-    def scale(pixels: pyvips.Image) -> pyvips.Image:
-        codes = (pixels * (65535 / white)).rint().cast("ushort")
-        return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
-
-    return Conversion(scale)

@@ -15,17 +15,18 @@ import pyvips
 from pixelwise import __version__
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import fitting_xmp
-from pixelwise.photos.xmp import Name, put_properties, read_properties
+from pixelwise.photos.xmp import put_properties, read_properties
 
 _OURS = "urn:uuid:5b2f1c1e-6d0a-4c0e-9a57-2f7c4f0d8a31#"
 """Our properties' namespace; nobody has to be asked for one of this kind. Source: RFC 9562."""
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _PREFIXES = {_OURS: "pixelwise", _IPTC: "Iptc4xmpExt"}
+_SECOND_PACKET = "http://ns.adobe.com/xmp/note/"
+"""Namespace of the pointer to a second packet, which no copy has. Source: XMP, part 3, 1.1.3.1."""
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """A photograph with something in it that was made by a model of sampled content: here its colours.
 
-Not `algorithmicallyEnhanced`, which is for changes like sharpening, that add nothing.
 Source: IPTC NewsCodes, digital source type.
 """
 _MEANING = "The colours were guessed by a trained network; they are no record of what was photographed."
@@ -53,8 +54,16 @@ def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
     """
     kind, packet = photo.metadata.get("xmp-data", (pyvips.GValue.blob_type, None))
     own = None if packet is None else fitting_xmp(packet, suffix)
+    properties = {
+        (_IPTC, "DigitalSourceType"): SOURCE_TYPE,
+        (_OURS, "Colours"): _MEANING,
+        (_OURS, "Software"): record.software,
+        (_OURS, "Model"): PurePath(record.model).name,
+        (_OURS, "ModelSHA256"): record.model_sha256,
+        (_OURS, "Settings"): json.dumps(record.settings, default=_shown, ensure_ascii=False),
+    }
     try:
-        whole = put_properties(own, _properties(record), _PREFIXES, drop={_OURS})
+        whole = put_properties(own, properties, _PREFIXES, drop={_OURS, _SECOND_PACKET})
     except ValueError as error:
         return photo, f"{photo.path}: {error}; it was left as it is, without a record of the colouring"
     if fitting_xmp(whole, suffix) is None:
@@ -72,44 +81,20 @@ def read_provenance(path: Path) -> Record | None:
 
 
 def record_of(photo: Photo) -> Record | None:
-    """Return the record of colouring in an open photo; None where there is none."""
-    packet = photo.metadata.get("xmp-data", (0, None))[1]
+    """Return the record of colouring in an open photo; None where there is none that can be read."""
+    _, packet = photo.metadata.get("xmp-data", (0, None))
     try:
         found = {} if packet is None else read_properties(packet)
-    except ValueError:
+        return Record(
+            software=found[_OURS, "Software"],
+            model=found[_OURS, "Model"],
+            model_sha256=found[_OURS, "ModelSHA256"],
+            settings=dict(json.loads(found[_OURS, "Settings"])),
+        )
+    except (KeyError, ValueError, TypeError, RecursionError):  # others may have changed it
         return None
-    ours = {name.local: text for name, text in found.items() if name.namespace == _OURS}
-    if not {"Software", "Model", "ModelSHA256"} <= set(ours):
-        return None
-    return Record(
-        software=ours["Software"],
-        model=ours["Model"],
-        model_sha256=ours["ModelSHA256"],
-        settings=_settings(ours.get("Settings", "")),
-    )
-
-
-def _properties(record: Record) -> dict[Name, str]:
-    settings = json.dumps(record.settings, default=_shown, ensure_ascii=False)
-    return {
-        Name(_IPTC, "DigitalSourceType"): SOURCE_TYPE,
-        Name(_OURS, "Colours"): _MEANING,
-        Name(_OURS, "Software"): record.software,
-        Name(_OURS, "Model"): PurePath(record.model).name,
-        Name(_OURS, "ModelSHA256"): record.model_sha256,
-        Name(_OURS, "Settings"): settings,
-    }
 
 
 def _shown(value: object) -> str:
     """Return a setting that JSON has no form for as text; of a file its name, not where it lay."""
     return value.name if isinstance(value, PurePath) else str(value)
-
-
-def _settings(text: str) -> dict[str, Any]:
-    """Return the settings; none, where others changed them to what is no JSON."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

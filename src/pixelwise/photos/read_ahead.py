@@ -25,18 +25,17 @@ class Ahead(Iterator[T], Generic[T]):
         self._waiting = deque(self._pool.submit(next, items, _END) for _ in range(depth))
 
     def __next__(self) -> T:
-        if not self._waiting:
-            raise StopIteration
+        item: object = _END
         try:
-            item = self._waiting.popleft().result()
-        except BaseException:
-            self.close()
-            raise
+            if self._waiting:
+                item = self._waiting.popleft().result()
+        finally:
+            if item is _END:  # also after a failure
+                self.close()
         if item is _END:
-            self.close()
             raise StopIteration
         self._waiting.append(self._pool.submit(next, self._items, _END))
-        return item  # type: ignore[return-value] # mypy cannot tell the mark from an item
+        return item  # type: ignore[return-value] # an item, for it is not the mark
 
     def close(self) -> None:
         """Make no more; returns when the item in the making is done."""

@@ -33,24 +33,18 @@ def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> byt
     Its length is a multiple of 8 and does not depend on the values. Unless it is the `last`, it points to
     what comes right behind it.
     """
-    count, room = ("<Q", 8) if big else ("<H", 4)
-    entry_bytes = 4 + 2 * room
-    tables_at = at + struct.calcsize(count) + len(tags) * entry_bytes + room
+    place, count, room = ("<Q", "<Q", 8) if big else ("<I", "<H", 4)
+    tables_at = at + struct.calcsize(count) + len(tags) * (4 + 2 * room) + room
     entries, tables = b"", b""
     for number, kind, values in sorted(tags, key=lambda tag: tag[0]):
         code, letter = _PLACE[big] if kind == "place" else _SINGLE[kind]
         packed = struct.pack(f"<{len(values)}{letter}", *values)
         if len(packed) > room:
             tables += bytes(-(tables_at + len(tables)) % 8)
-            place = tables_at + len(tables)
-            tables += packed
-            packed = struct.pack(_letter(room), place)
-        entries += struct.pack("<HH", number, code) + struct.pack(_letter(room), len(values))
-        entries += packed.ljust(room, b"\0")
+            packed, tables = struct.pack(place, tables_at + len(tables)), tables + packed
+        entries += (
+            struct.pack("<HH", number, code) + struct.pack(place, len(values)) + packed.ljust(room, b"\0")
+        )
     tables += bytes(-(tables_at + len(tables)) % 8)
     following = 0 if last else tables_at + len(tables)
-    return struct.pack(count, len(tags)) + entries + struct.pack(_letter(room), following) + tables
-
-
-def _letter(room: int) -> str:
-    return "<Q" if room == 8 else "<I"
+    return struct.pack(count, len(tags)) + entries + struct.pack(place, following) + tables

@@ -13,7 +13,6 @@ from pixelwise.colour.spaces import srgb_to_lab
 
 _LIGHTNESSES = 20  # steps of L: a tone is a function of it
 _NOTICEABLE = 3.0  # Lab units: above what noise and stains make of a toned photo, below most photos in colour
-
 _SEPIA_SIDE = 32  # places that a photo is made of to look for sepia: in means over areas, noise is gone
 _SEPIA_WITHIN = 2.0  # Lab units that its chroma leaves the tone, in the root mean square; see `is_sepia`
 _SEPIA_AGAINST = 0.5  # Lab units of chroma opposite to the tone's hue, the same: noise around grey
@@ -27,7 +26,7 @@ def has_own_colours(small: UInt8[Tensor, "3 h w"]) -> bool:
 
 
 def is_grey(small: UInt8[Tensor, "3 h w"]) -> bool:
-    """Return whether a small picture, sRGB codes, has no chroma to speak of, be it colours or a tone."""
+    """Return whether a small picture, sRGB codes, has neither colours nor a tone."""
     ab = srgb_to_lab(small.float() / 255)[1:]
     return float(ab.square().sum(0).mean().sqrt()) < _NOTICEABLE
 
@@ -35,9 +34,9 @@ def is_grey(small: UInt8[Tensor, "3 h w"]) -> bool:
 def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
     """Return how far chroma spreads where lightness is equal, in Lab units.
 
-    Toning makes a and b functions of L, whatever its hues, so their means at each L are taken away first.
-    What is left of a tone that has faded unevenly lies near one line in the plane of a and b. So the spread
-    is the geometric mean of the standard deviations along and across: nothing, where either is nothing.
+    Toning makes a and b functions of L, so their means at each L are taken away first. What is left of a tone
+    that has faded unevenly lies near one line in the plane of a and b. So the spread is the geometric mean of
+    the standard deviations along and across that line.
     """
     left = _beside_tone(srgb_to_lab(small.float() / 255).flatten(1))
     covariance = (left @ left.T / left.shape[1]).double()
@@ -47,9 +46,8 @@ def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
 def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
     """Return whether the colours of a small picture, sRGB codes, are one brown or yellow tone.
 
-    At equal lightness chroma is the same all over, but for 2 units of Lab in the root mean square, and
-    nothing has the opposite hue. Few ordinary photos are so even and as warm; skies and seas are as even as
-    cyanotypes, so other tones are not looked for. Of 1,255 photos it finds 12, most of them old prints.
+    At equal lightness chroma is the same all over, but for 2 units of Lab, and nothing has the opposite hue.
+    Other tones are not found, since skies and seas are as even as cyanotypes.
     """
     side = min(_SEPIA_SIDE, *small.shape[1:])
     if side**2 < _FEWEST_PLACES:

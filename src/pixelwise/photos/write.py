@@ -8,14 +8,12 @@ libvips asks for them in one of its threads while another encodes the ones befor
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
-import math
-import os
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -28,26 +26,23 @@ from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
-from pixelwise.photos.tiff_exif import add_exif, check_exif
+from pixelwise.photos.tiff_exif import add_exif, describing_exif
 from pixelwise.photos.xmp import without_padding
 
-_KEPT = (
-    "exif-",
-    "xmp-data",
-    "iptc-data",
-    "orientation",
-    "resolution-unit",
-    "image-description",
-    "png-comment-",
-)
+_KEPT = ("exif-", "iptc-data", "orientation", "resolution-unit", "image-description", "png-comment-")
 """Beginnings of libvips' names for metadata of the photo; the rest describes the old file's encoding."""
-
-_THUMBNAIL, _OF_THUMBNAIL = "jpeg-thumbnail-data", "exif-ifd1-"
-"""The picture inside EXIF, which would go on showing the photo as it was, and its description."""
 
 _LEAST_FREE_BYTES = 2**16  # on a disk that is not full; libvips writes less at a time
 _JPEG_XMP_BYTES = 60_000
 """Longer XMP libvips leaves out of a JPEG, whose segments hold 65,502 bytes."""
+
+WRITABLE = {
+    suffix: loader
+    for loader in ("jpegload", "pngload", "tiffload", "webpload", "heifload")
+    for suffix in VIPS_FORMATS[loader]
+    if suffix != ".heic"
+}
+"""Suffixes of the files that can be written (a .heic would have to be HEVC), each with its format's key."""
 
 
 def output_suffix(photo: Photo) -> tuple[str, str]:
@@ -56,11 +51,10 @@ def output_suffix(photo: Photo) -> tuple[str, str]:
     Format and suffix stay as they are; a suffix that belongs to another format is put right.
     """
     suffix = photo.path.suffix
+    own = [one for one, loader in WRITABLE.items() if loader == photo.format]
     # The wheel reads no HEVC, patents' licence or not, and writes AV1 alone.
-    av1 = photo.metadata.get("heif-compression", (0, "av1"))[1] == "av1"
-    if photo.format not in _ENCODERS or not av1:
+    if not own or photo.metadata.get("heif-compression", (0, "av1"))[1] != "av1":
         return ".png", f"{photo.path}: written as PNG, since its own format cannot be written here"
-    own = [suffix for suffix in VIPS_FORMATS[photo.format] if suffix in WRITABLE]
     if suffix.lower() in own:
         return suffix, ""
     return own[0], f"{photo.path}: written as {own[0]}, which is what it holds"
@@ -71,23 +65,27 @@ def losses(photo: Photo, suffix: str) -> list[str]:
     loader = WRITABLE[suffix.lower()]
     lost = []
     if photo.alpha and loader == "jpegload":
-        lost.append(f"{photo.path}: laid on white, since JPEG has no transparency")
+        lost.append("laid on white, since JPEG has no transparency")
     if photo.bits == 16 and loader in ("jpegload", "webpload"):
-        lost.append(f"{photo.path}: cut to 8 bit, since {suffix} holds no more")
+        lost.append(f"cut to 8 bit, since {suffix} holds no more")
     if "xmp-data" in photo.metadata and fitting_xmp(photo.metadata["xmp-data"][1], suffix) is None:
-        lost.append(f"{photo.path}: its XMP was left out, since it is too long for {suffix}")
+        lost.append(f"its XMP was left out, since it is too long for {suffix}")
     if loader == "tiffload" and "exif-data" in photo.metadata:
         try:
-            check_exif(photo.metadata["exif-data"][1])
+            describing_exif(photo.metadata["exif-data"][1])
         except ValueError as error:
-            lost.append(f"{photo.path}: {error}; it was left out")
-    return lost
+            lost.append(f"{error}; it was left out")
+        if _needs_bigtiff(photo):
+            lost.append("its EXIF was left out, since a TIFF of over 4 GB cannot hold it here")
+    return [f"{photo.path}: {one}" for one in lost]
 
 
 def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:
     """Return XMP as a file of this suffix can hold it: as it is, without its padding, or None."""
-    most = _JPEG_XMP_BYTES if WRITABLE[suffix.lower()] == "jpegload" else math.inf
-    return next((one for one in (packet, without_padding(packet)) if len(one) <= most), None)
+    if WRITABLE[suffix.lower()] != "jpegload" or len(packet) <= _JPEG_XMP_BYTES:
+        return packet
+    short = without_padding(packet)
+    return short if len(short) <= _JPEG_XMP_BYTES else None
 
 
 def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
@@ -100,18 +98,12 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
         OutputError: the file cannot be written.
         PixelwiseError: whatever `strips` raises, as it is.
     """
-    loader = WRITABLE[path.suffix.lower()]
-    encode = _ENCODERS[loader]
     stream = _Stream(iter(strips), photo)
     with whole_file(path) as temporary:
         with _target(temporary) as target:
-            _run(
-                lambda: encode(_with_metadata(stream.image(), photo, path.suffix), photo, target),
-                stream,
-                path,
-            )
-        if loader == "tiffload" and "exif-data" in photo.metadata:
-            with contextlib.suppress(ValueError):  # `losses` says that it is damaged
+            _run(lambda: _encode(stream, photo, path.suffix, target), stream, path)
+        if WRITABLE[path.suffix.lower()] == "tiffload" and "exif-data" in photo.metadata:
+            with contextlib.suppress(ValueError):  # `losses` says that it is lost
                 add_exif(temporary, photo.metadata["exif-data"][1])
 
 
@@ -124,8 +116,7 @@ def write_map(path: Path, small: Tensor, photo: Photo) -> None:
         OutputError: the file cannot be written.
     """
     image = pyvips.Image.new_from_array(linear_to_srgb(small).mul(255).numpy())
-    scales = photo.width / image.width, photo.height / image.height
-    image = image.resize(scales[0], vscale=scales[1], kernel="linear")
+    image = image.resize(photo.width / image.width, vscale=photo.height / image.height, kernel="linear")
     image = image.rint().cast("uchar").copy(interpretation="b-w")
     image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)
     with whole_file(path) as temporary, _target(temporary) as target:
@@ -158,14 +149,14 @@ def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
         finally:
             # Whoever asks for strips has to be done with them first, also when Ctrl-C came.
             pool.shutdown()
-            stream.close()
+            if isinstance(stream.source, Generator):
+                stream.source.close()
 
 
 def _not_written(path: Path, error: pyvips.Error) -> OutputError:
-    """Return the error for the user; of a full disk libvips says only that it could not write."""
-    if shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES:
-        return OutputError(f"cannot write {path}: {os.strerror(errno.ENOSPC).lower()}")
-    return OutputError(f"cannot write {path}: {vips_reason(error)}")
+    # of a full disk libvips says only that it could not write
+    is_full = shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
+    return OutputError(f"cannot write {path}: {'no space left on device' if is_full else vips_reason(error)}")
 
 
 class _Stream:
@@ -195,31 +186,20 @@ class _Stream:
         if self.position < len(self.header):
             chunk: bytes | memoryview = self.header[self.position : self.position + most]
         else:
-            if not self.waiting:
-                self.waiting = self._next()
+            if not self.waiting and not self.stopped:
+                try:
+                    strip = next(self.strips, None)
+                    self.waiting = memoryview(b"") if strip is None else strip.data.cast("B")
+                except BaseException as error:  # libvips is written in C and would lose it
+                    self.failure = error
             chunk, self.waiting = self.waiting[:most], self.waiting[most:]
         self.position += len(chunk)
         return chunk or None
-
-    def _next(self) -> memoryview:
-        try:
-            if not self.stopped:
-                return next(self.strips).data.cast("B")
-        except StopIteration:
-            pass
-        except BaseException as error:  # libvips is written in C and would lose it
-            self.failure = error
-        return memoryview(b"")
 
     def seek(self, offset: int, whence: int) -> int:
         """Go to a place in the header, or on to where the pixels are; `whence` as for `io.IOBase.seek`."""
         self.position = offset + (0, self.position, self.length)[whence]
         return self.position
-
-    def close(self) -> None:
-        """Let those who make the strips finish; nobody may be asking for one."""
-        if isinstance(self.source, Generator):
-            self.source.close()
 
 
 def _tiff_header(width: int, height: int, first: Strip) -> bytes:
@@ -229,9 +209,10 @@ def _tiff_header(width: int, height: int, first: Strip) -> bytes:
     """
     bands, row_bytes = first.shape[2], first[0].nbytes
     starts = np.arange(0, height, len(first))
-
-    def tags(pixels_at: int) -> list[Tag]:
-        found: list[Tag] = [
+    at = HEADER_BYTES[True]
+    pixels_at = 0
+    for _ in range(2):  # first for the length of the directory, which the pixels lie behind
+        tags: list[Tag] = [
             (256, "long", [width]),
             (257, "long", [height]),
             (258, "short", [8 * first.itemsize] * bands),
@@ -241,15 +222,11 @@ def _tiff_header(width: int, height: int, first: Strip) -> bytes:
             (277, "short", [bands]),
             (278, "long", [len(first)]),
             (279, "place", (np.minimum(height - starts, len(first)) * row_bytes).tolist()),
-            (284, "short", [1]),  # the bands of a pixel together
+            (338, "short", [2] * (bands - 3)),  # alpha, not multiplied into the colours
         ]
-        if bands == 4:
-            found.append((338, "short", [2]))  # alpha, not multiplied into the colours
-        return found
-
-    at = HEADER_BYTES[True]
-    pixels_at = at + len(directory(tags(0), at, big=True))
-    return header(at, big=True) + directory(tags(pixels_at), at, big=True)
+        packed = directory([tag for tag in tags if tag[2]], at, big=True)
+        pixels_at = at + len(packed)
+    return header(at, big=True) + packed
 
 
 def _with_metadata(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Image:
@@ -257,10 +234,12 @@ def _with_metadata(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Ima
     resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
     image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
     for name, (kind, value) in photo.metadata.items():
-        if name.startswith(_KEPT) and not name.startswith(_OF_THUMBNAIL):
-            image.set_type(kind, name, value if name != "xmp-data" else fitting_xmp(value, suffix) or b"")
-        elif name == _THUMBNAIL:  # libvips leaves it in unless told that it is empty
-            image.set_type(kind, name, b"")
+        if name == "xmp-data":
+            image.set_type(kind, name, fitting_xmp(value, suffix) or b"")
+        elif name == "jpeg-thumbnail-data":
+            image.set_type(kind, name, b"")  # left out, EXIF's would go on showing the photo as it was
+        elif name.startswith(_KEPT) and not name.startswith("exif-ifd1-"):  # which describes that thumbnail
+            image.set_type(kind, name, value)
     if photo.into_profile:
         image = image.icc_import(input_profile="srgb", intent="relative")
     if photo.profile is not None:
@@ -268,48 +247,33 @@ def _with_metadata(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Ima
     return image.icc_export(depth=photo.bits, intent="relative") if photo.into_profile else image
 
 
-Encode = Callable[[pyvips.Image, Photo, pyvips.Target], None]
+def _needs_bigtiff(photo: Photo) -> bool:
+    return photo.width * photo.height * (3 + photo.alpha) * photo.bits // 8 > 2**32 - 2**20
 
 
-def _encode_jpeg(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
-    # Chroma as fine as the photo had it; predicted chroma is coarser than either.
-    full = photo.metadata.get("jpeg-chroma-subsample", (0, ""))[1] == "4:4:4"
-    if photo.alpha:
-        image = image.flatten(background=[2**photo.bits - 1])
-    image.jpegsave_target(target, Q=95, subsample_mode="off" if full else "on")
-
-
-def _encode_png(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> None:
-    image.pngsave_target(target)
-
-
-def _encode_tiff(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
-    num_bytes = photo.width * photo.height * image.bands * photo.bits // 8
-    least_bytes = photo.width * photo.height * photo.bits // 8
-    plain = photo.format == "tiffload" and photo.path.stat().st_size >= least_bytes
-    compression = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
-    if iptc := photo.metadata.get("iptc-data", (0, b""))[1]:
-        # libvips counts it in words of four bytes and writes as many single bytes: a quarter would be left.
-        image.set_type(pyvips.GValue.blob_type, "iptc-data", iptc + bytes(3 * len(iptc)))
-    image.tiffsave_target(target, bigtiff=num_bytes > 2**32 - 2**20, **compression)
-
-
-def _encode_webp(image: pyvips.Image, _photo: Photo, target: pyvips.Target) -> None:
-    image.webpsave_target(target, Q=95)
-
-
-def _encode_avif(image: pyvips.Image, photo: Photo, target: pyvips.Target) -> None:
-    bits = {"bitdepth": photo.metadata.get("bits-per-sample", (0, 12))[1]} if photo.bits == 16 else {}
-    image.heifsave_target(target, Q=95, compression="av1", subsample_mode="off", **bits)
-
-
-_ENCODERS: dict[str, Encode] = {
-    "jpegload": _encode_jpeg,
-    "pngload": _encode_png,
-    "tiffload": _encode_tiff,
-    "webpload": _encode_webp,
-    "heifload": _encode_avif,
-}
-
-WRITABLE = {suffix: loader for loader in _ENCODERS for suffix in VIPS_FORMATS[loader] if suffix != ".heic"}
-"""Suffixes of the files that can be written (a .heic would have to be HEVC), each with its format's key."""
+def _encode(stream: _Stream, photo: Photo, suffix: str, target: pyvips.Target) -> None:
+    image = _with_metadata(stream.image(), photo, suffix)
+    options: dict[str, Any]
+    match WRITABLE[suffix.lower()]:
+        case "jpegload":
+            # Chroma as fine as the photo had it; predicted chroma is coarser than either.
+            full = photo.metadata.get("jpeg-chroma-subsample", (0, ""))[1] == "4:4:4"
+            if photo.alpha:
+                image = image.flatten(background=[2**photo.bits - 1])
+            image.jpegsave_target(target, Q=95, subsample_mode="off" if full else "on")
+        case "pngload":
+            image.pngsave_target(target)
+        case "tiffload":
+            least_bytes = photo.width * photo.height * photo.bits // 8
+            plain = photo.format == "tiffload" and photo.path.stat().st_size >= least_bytes
+            options = {"compression": "none"} if plain else {"compression": "lzw", "predictor": "horizontal"}
+            if iptc := photo.metadata.get("iptc-data", (0, b""))[1]:
+                # libvips counts it in words of four bytes and writes as many single bytes: a quarter.
+                image.set_type(pyvips.GValue.blob_type, "iptc-data", iptc + bytes(3 * len(iptc)))
+            image.tiffsave_target(target, bigtiff=_needs_bigtiff(photo), **options)
+        case "webpload":
+            image.webpsave_target(target, Q=95)
+        case "heifload":
+            bits = photo.metadata.get("bits-per-sample", (0, 12))[1]
+            options = {"bitdepth": bits} if photo.bits == 16 else {}
+            image.heifsave_target(target, Q=95, compression="av1", subsample_mode="off", **options)

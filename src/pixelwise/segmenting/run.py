@@ -26,7 +26,7 @@ from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
-from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_photo
+from pixelwise.photos.write import losses, output_suffix, write_photo
 from pixelwise.progress import progress
 from pixelwise.segmenting.enlarge import Enlarged
 from pixelwise.segmenting.extraction import Extractor, read_photo
@@ -80,10 +80,6 @@ def segment(
             head without background is to cut out.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    beside = [] if options.overlay else [_OVERLAY + suffix for suffix in WRITABLE]
-    beside += [] if options.probabilities else [_PROBABILITIES]
-    beside += [] if options.cut_out else [_CUT]
-    outdated = [ending + one for ending in _endings(heads) for one in beside]
     cut = segmenter(heads, backbone, options, device)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
@@ -94,12 +90,11 @@ def segment(
             result.add(failure, on_result)
         for photo in photos:
             try:
-                with outputs.undone_on_failure(photo):
-                    segmented = cut(photo, outputs)
+                segmented = cut(photo, outputs)
             except Exception as error:  # whatever one photo does to a library, the others are segmented
                 result.add(Failure.of(photo.path, error), on_result)
             else:
-                result.add(outputs.tidied(photo, segmented, outdated), on_result)
+                result.add(segmented, on_result)
             advance(1, photo.path.name)
     result.add_remarks(inputs, out, recursive)
     result.seconds = time.perf_counter() - start_s

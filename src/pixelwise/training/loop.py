@@ -22,7 +22,7 @@ from pixelwise.network import runs
 from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
 from pixelwise.network.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.network.models import Network, build
-from pixelwise.network.models.places import coarsened
+from pixelwise.network.models.on_backbone import coarsened
 from pixelwise.photos.pictures import Pictures
 from pixelwise.progress import progress
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size

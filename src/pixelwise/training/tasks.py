@@ -19,8 +19,7 @@ from pixelwise.evaluate.pictures import score
 from pixelwise.network.config import RunConfig
 from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
 from pixelwise.network.models.on_backbone import chroma_of
-from pixelwise.photos.batches import Batches
-from pixelwise.photos.pictures import Pictures
+from pixelwise.photos.pictures import Batches, Pictures
 
 _MIN_SIDE = 0.55  # the smallest window shows this fraction of a photo's height and width, the largest all
 _LOG_ASPECT = 0.12  # how much wider or taller than its picture a window can be

@@ -13,8 +13,7 @@ from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import Model
-from pixelwise.photos.batches import Batches
-from pixelwise.photos.pictures import Pictures
+from pixelwise.photos.pictures import Batches, Pictures
 
 PALETTE = Palette.read("handout24")
 

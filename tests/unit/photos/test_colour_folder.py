@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import DataError
 from pixelwise.photos.colour_folder import load_folder, open_colour_folder, read_square
 from pixelwise.photos.photo import open_photo
 
@@ -86,35 +86,11 @@ def test_equal_grey_sepia_and_unreadable_photos_are_left_out_and_named(folder):
     pictures, dataset = load_folder(folder, 16), open_colour_folder(folder)
     assert len(pictures.train) + len(pictures.val) == len(dataset.train + dataset.held_out) - 1 == 14
     named = sorted(note.removeprefix("left out ").split(": ")[0] for note in pictures.notes)
-    left = (
-        "cut.jpg",
-        "dangling.png",
-        "day2/copy.png",
-        "empty.jpg",
-        "grey.png",
-        "sepia.png",
-        "smaller.jpg",
-        "strip.png",
-    )
-    assert named == [str(folder / name) for name in left]
+    left = "cut.jpg dangling.png day2/copy.png empty.jpg grey.png sepia.png smaller.jpg strip.png"
+    assert named == [str(folder / name) for name in left.split()]
     assert f"left out {folder}/smaller.jpg: it is the same photo as {folder}/large.png" in pictures.notes
     assert all(note.count("\n") == 0 for note in pictures.notes)
     assert len(dataset.notes) == 7  # of the strip a whole is enough
-
-
-def test_parts_of_equal_photos_with_other_shapes_are_both_kept(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    Image.fromarray(pixels[:, 20:40]).save(tmp_path / "square.png")
-    assert load_folder(tmp_path, 20).notes == ()
-
-
-@pytest.mark.parametrize("seeds", [(0, 1), (2, 3), (4, 5)])
-def test_two_photos_are_enough(tmp_path, seeds):
-    for seed in seeds:
-        photo(tmp_path / f"{seed}.png", seed)
-    pictures = load_folder(tmp_path, 8)
-    assert [len(pictures.train), len(pictures.val)] == [1, 1]
 
 
 def test_a_photo_covers_the_square_and_is_cut_around_its_centre(tmp_path):
@@ -140,25 +116,15 @@ def test_photos_stand_upright(tmp_path, orientation):
     assert np.array_equal(square[0].numpy(), np.asarray(shown))
 
 
-@pytest.mark.parametrize("kind", ["text", "none", "copies", "missing", "file"])
+@pytest.mark.parametrize("kind", ["text", "copies", "missing"])
 def test_folders_without_two_different_photos_are_refused(tmp_path, kind):
     place = tmp_path / "photos"
-    if kind == "file":
-        photo(place.with_name("a.png")).rename(place)
-    elif kind != "missing":
+    if kind != "missing":
         place.mkdir()
     if kind == "text":
         (place / "0.jpg").write_text("no photo")
     if kind == "copies":
         shutil.copy(photo(place / "a.png"), place / "b.png")
-    needed = {"text": r"got 0: .*0\.jpg", "copies": r"got 1: .*b\.png", "none": "none"}
-    with pytest.raises(DataError, match=needed.get(kind, f"{place} is")):
+    needed = {"text": r"got 0: .*0\.jpg", "copies": r"got 1: .*b\.png", "missing": f"{place} is"}
+    with pytest.raises(DataError, match=needed[kind]):
         load_folder(place, 16)
-    if kind != "copies":
-        with pytest.raises(DataError, match=str(place)):
-            open_colour_folder(place)
-
-
-def test_a_size_has_to_be_positive(folder):
-    with pytest.raises(ConfigError, match="got 0"):
-        load_folder(folder, 0)

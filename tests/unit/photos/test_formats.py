@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pyvips
 import torch
 from PIL import Image
 
@@ -52,9 +51,7 @@ def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_pa
         open_photo(tmp_path / "photo.jpg")
 
 
-@pytest.mark.parametrize(
-    "name", ["camera.jpg", "colour.png", "scan.tif", "photo.webp", "photo.avif", "photo.bmp"]
-)
+@pytest.mark.parametrize("name", ["camera.jpg", "scan.tif", "photo.bmp"])
 def test_names_that_are_not_utf8(name, tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gro\xdf " + name.encode()))
     PHOTOS[name](tmp_path / name)
@@ -64,16 +61,6 @@ def test_names_that_are_not_utf8(name, tmp_path):
     copy(photo, target)
     write_map(path.with_name(path.stem + " sure.png"), torch.ones(1, 2), photo)
     assert (open_photo(target).width, open_photo(target).height) == (56, 40)
-
-
-def test_an_ultra_hdr_photo_is_read_as_the_jpeg_that_it_is(tmp_path):
-    bright = pyvips.Image.new_from_array(scene()).colourspace("scrgb") * 3
-    bright.copy(interpretation="scrgb").uhdrsave(str(tmp_path / "phone.jpg"))
-    photo = open_photo(tmp_path / "phone.jpg")
-    assert photo.format == "jpegload"
-    assert "gain map" in photo.notes[0]
-    copy(photo, tmp_path / "out.jpg")
-    assert open_photo(tmp_path / "out.jpg").notes == ()
 
 
 @pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])

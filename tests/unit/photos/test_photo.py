@@ -63,7 +63,10 @@ def test_every_photo_is_coloured_at_its_size_and_keeps_its_lightness(name, tmp_p
     assert (coloured.width, coloured.height) == (photo.width, photo.height)
     assert coloured.format == ("uchar" if photo.bits == 8 else "ushort")
     assert coloured.bands == 3 + photo.alpha
-    if "float" not in name and "animation" not in name:
+    if "animation" not in name:
+        if photo.alpha:
+            bands = [vips(path)[-1].numpy() for path in (photo.path, target)]
+            assert np.array_equal(*bands)
         before = read(photo.path) if name in ("cmyk.jpg", "grey16.png") else pillow_read(photo.path)
         difference = (lightness(read(target)) - lightness(before)).abs().mean()
         assert float(difference) < (1.0 if name.endswith((".webp", ".avif", ".jpg")) else 0.5)
@@ -85,17 +88,6 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     assert path.stat().st_size < 100_000
     with pytest.raises(PhotoError, match=r"6000 x 6000.*--max-megapixels"):
         open_photo(path, max_megapixels=30.0)
-
-
-def test_camera_metadata_comes_along(tmp_path):
-    photo = made(tmp_path, "camera.jpg")
-    copy(photo, tmp_path / "out.jpg")
-    before, after = pillow(photo.path), pillow(tmp_path / "out.jpg")
-    assert dict(after.getexif()) | dict(before.getexif()) == dict(after.getexif())
-    assert after.getexif()[0x010F] == "Pixel Works"
-    assert after.info["icc_profile"] == before.info["icc_profile"]
-    assert make["XMP"] in after.info["xmp"]
-    assert after.info["dpi"] == pytest.approx((240, 240), abs=0.1)
 
 
 def test_a_stale_thumbnail_goes(tmp_path):
@@ -125,42 +117,17 @@ def test_another_profile_is_kept_and_right(tmp_path):
     assert float((red - blue).abs().max()) < 0.02
 
 
-def test_cmyk_becomes_srgb_with_its_profile(tmp_path):
-    photo = made(tmp_path, "cmyk.jpg")
-    copy(photo, tmp_path / "out.jpg")
-    coloured = vips(tmp_path / "out.jpg")
-    assert coloured.interpretation == "srgb"
-    assert b"sRGB" in coloured.get("icc-profile-data").replace(b"\0", b"")
-
-
-def test_alpha_is_untouched(tmp_path):
-    photo = made(tmp_path, "rgba.png")
-    copy(photo, tmp_path / "out.png")
-    before, after = (np.asarray(Image.open(path)) for path in (photo.path, tmp_path / "out.png"))
-    assert (before[..., 3] == after[..., 3]).all()
-    assert (before[..., :3] != after[..., :3]).any()
-
-
-def test_sixteen_bits_use_codes_between_those_of_eight(tmp_path):
-    photo = made(tmp_path, "colour16.png")
-    copy(photo, tmp_path / "out.png")
-    codes = vips(tmp_path / "out.png").numpy()
-    assert len(np.unique(codes)) > 1000
-    assert (codes % 257 != 0).mean() > 0.9
-
-
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("grey", [False, True])
-def test_the_table_paints_what_the_formula_paints(alpha, grey, monkeypatch):
+def test_the_table_paints_what_the_formula_paints(alpha, grey):
     rng = np.random.default_rng(0)
     bands = (1 if grey else 3) + alpha
     strips = [rng.integers(0, 256, (rows, 50, bands), dtype=np.uint8) for rows in (7, 7, 3)]
     painted = []
-    for pays_from in (0, 10**9):
-        monkeypatch.setattr("pixelwise.photos.paint._TABLE_PAYS_FROM", pays_from)
+    for table_from in (0, 10**9):
         drift = LightnessDrift()
-        chroma = VIVID / 2
-        painted.append(np.concatenate(list(paint(iter(strips), chroma, (17, 50), alpha, drift))).astype(int))
+        copies = list(paint(iter(strips), VIVID / 2, (17, 50), alpha, drift, table_from))
+        painted.append(np.concatenate(copies).astype(int))
         assert 0 < drift.mean < 0.2
     by_table, exact = painted
     assert by_table.shape == (17, 50, 3 + alpha)
@@ -197,20 +164,13 @@ def test_what_changes_on_the_way_is_noted(name, suffix, note, tmp_path):
     assert all(note in one for one in photo.notes) == bool(photo.notes or not note)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (1203, 691)])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-def test_thin_photos(shape, suffix, tmp_path):
+def test_thin_and_large_photos(shape, suffix, tmp_path):
     path = tmp_path / f"thin{suffix}"
     Image.fromarray(scene(*shape)).save(path)
     copy(open_photo(path), tmp_path / f"out{suffix}")
     assert pillow(tmp_path / f"out{suffix}").size == shape[::-1]
-
-
-def test_many_strips_are_written_in_order(tmp_path):
-    Image.fromarray(scene(1203, 691)).save(tmp_path / "in.png")
-    copy(open_photo(tmp_path / "in.png"), tmp_path / "out.png")
-    difference = lightness(read(tmp_path / "out.png")) - lightness(read(tmp_path / "in.png"))
-    assert float(difference.abs().mean()) < 0.25
 
 
 def test_a_failure_among_the_strips_is_told_as_it_is_and_leaves_nothing(tmp_path):

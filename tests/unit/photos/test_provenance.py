@@ -12,7 +12,7 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
 from pixelwise.photos.write import losses
-from pixelwise.photos.xmp import Name, read_properties
+from pixelwise.photos.xmp import read_properties
 
 make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 XMP, scene, exif = make["XMP"], make["scene"], make["exif"]
@@ -67,8 +67,8 @@ def test_a_record_goes_in_and_comes_out_and_all_else_is_as_without(suffix, xmp, 
     assert field(with_record, "exif-data") == field(without, "exif-data")
     assert (field(without, "xmp-data") or b"").rstrip(b"\0") == (xmp or b"")
     said = read_properties(field(with_record, "xmp-data"))
-    assert said[Name("http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "DigitalSourceType")] == SOURCE_TYPE
-    assert (Name("http://ns.adobe.com/photoshop/1.0/", "City") in said) == (xmp is not None)
+    assert said["http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "DigitalSourceType"] == SOURCE_TYPE
+    assert (("http://ns.adobe.com/photoshop/1.0/", "City") in said) == (xmp is not None)
     pixels = [np.asarray(pyvips.Image.new_from_file(str(path)).numpy()) for path in (with_record, without)]
     assert (pixels[0] == pixels[1]).all()
 
@@ -91,13 +91,10 @@ def test_only_names_of_files_are_told(tmp_path):
     assert b"/home/me" not in (tmp_path / "out.png").read_bytes()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_damaged_xmp_stays_as_it_is(suffix, tmp_path):
-    source = dressed(tmp_path / ("a" + suffix), b"<x:xmpmeta>no XML")
-    target = tmp_path / ("out" + suffix)
-    assert "damaged XMP: unbound prefix" in written(source, target)
-    assert field(target, "xmp-data").rstrip(b"\0") == b"<x:xmpmeta>no XML"
-    assert read_provenance(target) is None
+def test_damaged_xmp_stays_as_it_is(tmp_path):
+    source = dressed(tmp_path / "a.jpg", b"<x:xmpmeta>no XML")
+    assert "damaged XMP" in written(source, tmp_path / "out.jpg")
+    assert field(tmp_path / "out.jpg", "xmp-data").rstrip(b"\0") == b"<x:xmpmeta>no XML"
 
 
 def long_xmp(num_bytes: int, padding: int) -> bytes:
@@ -120,11 +117,8 @@ def test_xmp_that_no_jpeg_holds_is_said_to_be_lost(tmp_path):
     source = dressed(tmp_path / "a.png", long_xmp(60_001, 0))
     assert "too long for .jpg" in losses(open_photo(source), ".jpg")[0]
     assert losses(open_photo(source), ".png") == []
-    written(source, tmp_path / "without.jpg", None)
-    assert field(tmp_path / "without.jpg", "xmp-data") is None
     assert written(source, tmp_path / "out.jpg") == ""
     assert read_provenance(tmp_path / "out.jpg") == RECORD
-    assert losses(open_photo(dressed(tmp_path / "b.png", long_xmp(60_000, 0))), ".jpg") == []
 
 
 def test_a_second_packet_is_said_to_be_lost_and_no_longer_pointed_at(tmp_path):
@@ -133,6 +127,7 @@ def test_a_second_packet_is_said_to_be_lost_and_no_longer_pointed_at(tmp_path):
     assert pointer in xmp
     photo = open_photo(dressed(tmp_path / "a.jpg", xmp))
     assert "second packet of XMP" in photo.notes[0]
-    written(tmp_path / "a.jpg", tmp_path / "out.jpg", None)
+    written(tmp_path / "a.jpg", tmp_path / "out.jpg")
     said = read_properties(field(tmp_path / "out.jpg", "xmp-data"))
-    assert said == read_properties(XMP)
+    assert read_properties(XMP).items() <= said.items()
+    assert "HasExtendedXMP" not in {name for _, name in said}

@@ -52,16 +52,3 @@ def test_work_is_done_by_several_threads_and_given_in_order():
         return number * number
 
     assert list(worked_ahead(work, iter(range(9)), 2)) == [number * number for number in range(9)]
-
-
-def test_a_failure_of_the_work_is_raised_and_nothing_more_is_asked_for():
-    made: list[int] = []
-
-    def work(number):
-        if number == 1:
-            raise ValueError("cannot")
-        return number
-
-    with pytest.raises(ValueError, match="cannot"):
-        list(worked_ahead(work, counted(50, made), 2))
-    assert len(made) <= 5

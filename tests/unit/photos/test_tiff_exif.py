@@ -77,10 +77,9 @@ def test_metadata_comes_along(source, suffix, tmp_path):
     assert np.abs(image.numpy().astype(int)[..., 1].mean() - scene()[..., 1].mean()) < 40
 
 
-@pytest.mark.parametrize("bigtiff", [False, True])
-def test_the_pixels_of_a_tiff_stay(bigtiff, tmp_path):
+def test_the_pixels_of_a_tiff_stay(tmp_path):
     pixels = scene(300, 200)
-    pyvips.Image.new_from_array(pixels).tiffsave(str(tmp_path / "a.tif"), bigtiff=bigtiff)
+    pyvips.Image.new_from_array(pixels).tiffsave(str(tmp_path / "a.tif"))
     add_exif(tmp_path / "a.tif", exif().tobytes())
     assert (pyvips.Image.new_from_file(str(tmp_path / "a.tif")).numpy() == pixels).all()
     assert (np.asarray(pillow(tmp_path / "a.tif")) == pixels).all()

@@ -52,33 +52,23 @@ def test_a_tone_is_no_colour(grey, tone):
     assert not has_own_colours(as_tensor(toned + noise[: len(toned), : toned.shape[1]]))
 
 
-def test_grey_is_grey_with_noise_and_a_tone_is_not(grey):
-    noise = np.random.default_rng(0).normal(0, 0.005, (*grey.shape[:2], 3))
-    assert is_grey(as_tensor(grey + noise))
-    assert not is_grey(as_tensor(sepia(grey)))
-
-
 @pytest.mark.parametrize(
     ("tone", "needed"), [("sepia", True), ("faded", False), ("cyanotype", False), ("grey", False)]
 )
 def test_sepia_is_one_warm_tone(grey, tone, needed):
     noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
     assert is_sepia(as_tensor(TONES[tone](grey) + noise)) == needed
+    assert is_grey(as_tensor(TONES[tone](grey) + noise / 2)) == (tone == "grey")
 
 
 def test_photos_in_colour_are_no_sepia_even_where_warm():
     codes = torch.from_numpy(scene(64, 96)).permute(2, 0, 1)
+    assert has_own_colours(codes)
     assert not is_sepia(codes)
     warm = (codes.float() * torch.tensor([1.0, 0.8, 0.5])[:, None, None]).byte()
     assert not is_sepia(warm)
     assert not is_sepia(torch.from_numpy(sunset(0)).permute(2, 0, 1))  # two hues that go with lightness
     assert not is_sepia(torch.tensor([120, 80, 40], dtype=torch.uint8)[:, None, None].expand(3, 4, 4))
-
-
-def test_colours_are_colours_however_they_are_turned():
-    codes = torch.from_numpy(scene(64, 96)).permute(2, 0, 1)
-    assert has_own_colours(codes)
-    assert spread_of_chroma(codes.mT) == pytest.approx(spread_of_chroma(codes), rel=1e-4)
 
 
 def test_the_spread_is_in_units_of_lab():
