@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
@@ -12,23 +11,21 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.colour.shapes import Grey
-from pixelwise.evaluate.metrics import PixelScore
+from pixelwise.evaluate.pictures import PixelScore
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.colouring import comparison_config
-from pixelwise.lab.outcomes import over_seeds
+from pixelwise.lab.outcomes import gains_over_seeds
 from pixelwise.lab.rewritten import (
     NO_EPSILON,
     equivalent,
     logits_of,
+    mirrored,
     on_batch_statistics,
     padded_with,
     reading,
     skip_reads_x,
     with_epsilon,
-    with_min_pooling,
-    with_norm_mirrored,
 )
-from pixelwise.network.config import RunConfig
 from pixelwise.network.models import HandoutNetwork
 from pixelwise.network.models.handout import UNet
 from pixelwise.network.runs import open_model
@@ -59,13 +56,7 @@ class Subject:
 
 
 def answer_a4(setting: Setting) -> Answer:
-    """Measure networks on ax + b: trained on x, and trained anew; which cases are exact and which are not.
-
-    Raises:
-        DataError: the pictures are missing.
-        Interrupted: Ctrl-C came; checkpoints are kept.
-        OutputError: a figure cannot be written.
-    """
+    """Measure networks on ax + b: trained on x, and trained anew; which cases are exact and which are not."""
     cnn, unet = (_subject(setting, net) for net in ("cnn", "unet"))
     grid = _grid(cnn, setting.quick)
     values = {
@@ -112,7 +103,7 @@ def check_claims(cnn: Subject, unet: Subject) -> list[dict[str, Any]]:
         ("shift_padded_with_b", padded_with(reading(no_epsilon, 1, 1), 1), no_epsilon),
         ("shift_padded_with_0", reading(no_epsilon, 1, 1), no_epsilon),
         ("negative", reading(no_epsilon, -1, 0), no_epsilon),
-        ("negative_repaired", with_norm_mirrored(with_min_pooling(reading(no_epsilon, -1, 0))), no_epsilon),
+        ("negative_repaired", mirrored(reading(no_epsilon, -1, 0)), no_epsilon),
         ("equivalent", reading(batch, -0.7, 0.4), equivalent(batch, -0.7, 0.4)),
         ("stored_factor", reading(stored, 2, 0), stored),
         ("stored_shift", padded_with(reading(stored, 1, 1), 1), stored),
@@ -134,26 +125,26 @@ def _retrain(setting: Setting, cnn: Subject) -> dict[str, Any]:
     """
     changes: dict[str, Any] = {"precision": "fp32", "crop_frac": 0.0}
     changes |= _QUICK_CHANGES if setting.quick else {}
-    seeds = range(_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
-    found: dict[str, Any] = {"recipe": "fast", "changes": changes, "num_seeds": len(seeds)}
+    num_seeds = _QUICK_SEEDS if setting.quick else _NUM_SEEDS
+    found: dict[str, Any] = {"recipe": "fast", "changes": changes, "num_seeds": num_seeds}
     for net in ("cnn", "unet"):
         rows: list[dict[str, Any]] = []
         for a, b in ((1.0, 0.0), *(_QUICK_AFFINES if setting.quick else _AFFINES)):
-            row: dict[str, Any] = {"a": a, "b": b, "reads": f"{a:g}x{b:+g}"}
+            name = f"{a:g}x{b:+g}"
             accuracy: dict[str, list[float]] = {"stored": [], "batch": []}
-            for seed in seeds:
+            for seed in range(num_seeds):
                 options = changes | {"scale": a, "shift": b, "seed": setting.seed_of(seed)}
-                config: RunConfig = recipe("fast", net, PICTURES, **options)
-                run = setting.trained(f"affine-{net}-{a:g}x{b:+g}-seed{seed}", config)
-                trained = cast(HandoutNetwork, open_model(Path(run)).net)
+                run = setting.trained(
+                    f"affine-{net}-{name}-seed{seed}", recipe("fast", net, PICTURES, **options)
+                )
+                trained = cast(HandoutNetwork, open_model(run).net)
                 accuracy["stored"].append(cnn.accuracy(trained))
                 accuracy["batch"].append(cnn.accuracy(on_batch_statistics(trained)))
-            for name, values in accuracy.items():
-                row[name] = {"accuracy": values, "mean": fmean(values)}
+            row: dict[str, Any] = {"a": a, "b": b, "reads": name}
+            for kind, values in accuracy.items():
+                row[kind] = {"accuracy": values, "mean": fmean(values)}
                 if rows:
-                    on_x = rows[0][name]["accuracy"]
-                    gains = [one - other for one, other in zip(values, on_x, strict=True)]
-                    row[name]["difference"] = over_seeds(gains)
+                    row[kind]["difference"] = gains_over_seeds(values, rows[0][kind]["accuracy"])
             rows.append(row)
         found[net] = {"on_x": rows[0], "rows": rows[1:]}
     return found

@@ -39,13 +39,10 @@ _OTHER_COLOUR = "#767676"
 
 
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
-    """Return how `cnn` or `unet` is trained: both alike, so that they can be compared.
+    """Return the configuration of `cnn` or `unet`: both alike, so that they can be compared.
 
     It is the handout's batch size of 100, its 25 epochs and Adam, at the learning rate that it gives the
-    U-Net alone. Its run is called `NET-seedSEED`, and questions that ask for it share it.
-
-    Raises:
-        ConfigError: the seed is out of range.
+    U-Net alone.
     """
     train = TrainConfig(
         epochs=QUICK_EPOCHS if setting.quick else EPOCHS,
@@ -57,15 +54,11 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
     return RunConfig(net=HANDOUT_CONFIGS[net](), source=PICTURES, train=train)
 
 
-def _seeds(setting: Setting) -> range:
-    return range(_NUM_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
-
-
 def _trained(setting: Setting, net: str) -> list[Path]:
-    """Return finished runs of a network, one for each seed."""
+    """Return finished runs of a network, one for each seed; questions share them."""
     return [
         setting.trained(f"{net}-seed{seed}", comparison_config(setting, net, seed))
-        for seed in _seeds(setting)
+        for seed in range(_NUM_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
     ]
 
 
@@ -122,12 +115,15 @@ def answer_b3(setting: Setting) -> Answer:
     grey = palette.read_grey(val)[:, 0].numpy()
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
+    gain_by_seed = {}
+    for name, sign in (("accuracy", 1), ("loss", -1)):
+        ours, theirs = ([sign * own[-1][f"val_{name}"] for own in rows[net]] for net in ("U-Net", "CNN"))
+        gains = [one - other for one, other in zip(ours, theirs, strict=True)]
+        gain_by_seed[name] = {"gains": gains, "over_seeds": over_seeds(gains)}
     values = {
         "cnn": training(runs["CNN"]),
         "unet": training(runs["U-Net"]),
-        "gain_by_seed": {
-            name: _gain_by_seed(rows, f"val_{name}", sign) for name, sign in (("accuracy", 1), ("loss", -1))
-        },
+        "gain_by_seed": gain_by_seed,
         "confounded": handout if isinstance(handout, dict) else training([handout]) | {"diverged": False},
         "truth": appearance(cnn[0].labels, palette),
         "looks": compare_appearance(palette, cnn, unet),
@@ -151,13 +147,6 @@ def answer_b3(setting: Setting) -> Answer:
     return Answer(values, figures)
 
 
-def _gain_by_seed(rows: dict[str, list[list[Row]]], key: str, sign: int) -> dict[str, Any]:
-    """Return each seed's own gain of the U-Net at the end of training, and their mean with its interval."""
-    pairs = zip(rows["U-Net"], rows["CNN"], strict=True)
-    gains = [sign * (unet[-1][key] - cnn[-1][key]) for unet, cnn in pairs]
-    return {"gains": gains, "over_seeds": over_seeds(gains)}
-
-
 def _trained_as_in_handout(setting: Setting) -> Path | dict[str, Any]:
     """Return the run of the CNN at the handout's own learning rate; if it diverges, the facts of that."""
     config = comparison_config(setting, "cnn", 0)
@@ -174,7 +163,7 @@ def _train_ablated(setting: Setting) -> dict[str, list[list[Row]]]:
     nets[LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
     rows: dict[str, list[list[Row]]] = {}
     for title, (name, net) in nets.items():
-        for seed in _seeds(setting)[: 1 if setting.quick else None]:
+        for seed in range(1 if setting.quick else _NUM_SEEDS):
             config = comparison_config(setting, "unet", seed)
             train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
             run = setting.trained(f"{name}-seed{seed}", replace(config, net=net, train=train))

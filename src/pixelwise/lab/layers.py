@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -51,12 +51,12 @@ def find_blocks(net: nn.Module, picture: Grey) -> tuple[Block, ...]:
     """
     outputs: list[tuple[str, Tensor, Tensor]] = []
     blocks = dict(net.named_children())
-    hooks = [
-        block.register_forward_hook(
-            lambda _, inputs, output, name=name: outputs.append((name, inputs[0], output))
-        )
-        for name, block in blocks.items()
-    ]
+
+    def keep(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        name = next(name for name, one in blocks.items() if one is block)
+        outputs.append((name, inputs[0], output))
+
+    hooks = [block.register_forward_hook(keep) for block in blocks.values()]
     x = picture.detach().clone().requires_grad_()
     try:
         with torch.enable_grad():
@@ -105,52 +105,43 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
     """
     sizes = {INPUT: tuple(picture.shape[1:])} | {one.name: tuple(one.maps.shape) for one in blocks}
     tallest = max(height for _, height, _ in sizes.values())
-    order = list(sizes)
+    places = {name: _STEP * index for index, name in enumerate(sizes)}
+    lines = {one.name: [*map(describe_layer, one.layers), f"{one.num_learned:,} learned"] for one in blocks}
+    skips = 0
     with styled(ON_LIGHT):
         figure = new_figure(1.6 * len(sizes), 4.1)
         axes = figure.subplots()
-        for place, (name, (channels, height, width)) in enumerate(sizes.items()):
-            _draw_stack(axes, _STEP * place, channels, height / tallest)
-            centred: dict[str, Any] = {"x": _STEP * place, "ha": "center", "va": "top"}
-            axes.text(y=-0.62, s=name, weight="bold", fontsize=10, **centred)
-            axes.text(y=-0.77, s=f"{channels} × {height}×{width}", fontsize=9, **centred)
-        for one in blocks:
-            lines = [*map(describe_layer, one.layers), f"{one.num_learned:,} learned"]
-            centre = _STEP * order.index(one.name)
-            axes.text(centre, -0.95, "\n".join(lines), ha="center", va="top", fontsize=7.5)
-        spans = [(order.index(source), order.index(one.name)) for one in blocks for source in one.reads]
-        skips = sorted((span for span in spans if span[1] - span[0] > 1), key=lambda span: span[1] - span[0])
-        for span in spans:
-            start, end = (_STEP * place for place in span)
-            if span not in skips:
-                _draw_path(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
+        for name, (channels, height, width) in sizes.items():
+            x, box_width, box_height = places[name], 0.1 + 0.07 * math.log2(channels), height / tallest
+            corner = (x - box_width / 2, -box_height / 2)
+            axes.add_patch(
+                Rectangle(corner, box_width, box_height, facecolor="#cfe3f2", edgecolor=ON_LIGHT.val)
+            )
+            text: dict[str, Any] = {"ha": "center", "va": "top"}
+            axes.text(x, -0.62, name, weight="bold", fontsize=10, **text)
+            axes.text(x, -0.77, f"{channels} × {height}×{width}", fontsize=9, **text)
+            axes.text(x, -0.95, "\n".join(lines.get(name, [])), fontsize=7.5, **text)
+        spans = [(source, one.name) for one in blocks for source in one.reads]
+        for source, name in sorted(spans, key=lambda span: places[span[1]] - places[span[0]]):
+            start, end = places[source], places[name]
+            if end - start <= _STEP:
+                _draw_arrow(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
                 continue
-            tops = [sizes[order[place]][1] / tallest / 2 + 0.02 for place in span]
-            peak = _LOWEST + _LANE * skips.index(span)
-            path = [(start, tops[0]), (start, peak), (end, peak), (end, tops[1])]
-            _draw_path(axes, path, ON_LIGHT.train, f"{sizes[order[span[0]]][0]} beside")
+            low, high = (sizes[one][1] / tallest / 2 + 0.02 for one in (source, name))
+            peak = _LOWEST + _LANE * skips
+            _draw_arrow(axes, [(start, low), (start, peak), (end, peak), (end, high)], ON_LIGHT.train)
+            label = {"ha": "center", "va": "bottom", "fontsize": 8, "color": ON_LIGHT.train}
+            axes.text((start + end) / 2, peak, f"{sizes[source][0]} beside", **label)
+            skips += 1
         axes.set_xlim(-0.6, _STEP * len(blocks) + 0.8)
-        axes.set_ylim(-1.65, _LOWEST + _LANE * len(skips) + 0.1)
+        axes.set_ylim(-1.65, _LOWEST + _LANE * skips + 0.1)
         axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
 
 
-def _draw_stack(axes: Axes, centre: float, channels: int, height: float) -> None:
-    width = 0.1 + 0.07 * math.log2(channels)
-    corner = (centre - width / 2, -height / 2)
-    axes.add_patch(
-        Rectangle(corner, width, height, facecolor="#cfe3f2", edgecolor=ON_LIGHT.val, linewidth=1.2)
-    )
-
-
-def _draw_path(axes: Axes, points: list[tuple[float, float]], colour: str, label: str = "") -> None:
+def _draw_arrow(axes: Axes, points: list[tuple[float, float]], colour: str) -> None:
     axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.3)
     axes.annotate("", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkB": 0})
-    if label:
-        (left, _), (right, height) = points[1:3]
-        behind = {"facecolor": "white", "linewidth": 0, "pad": 2}
-        place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 3}
-        axes.text((left + right) / 2, height, label, color=colour, bbox=behind, **place)
 
 
 def draw_activations(blocks: Sequence[Block], picture: Grey) -> Drawing:
@@ -175,10 +166,8 @@ def draw_activations(blocks: Sequence[Block], picture: Grey) -> Drawing:
 
 def _mosaic(maps: Float[Tensor, "N H W"]) -> Float[ndarray, "h w"]:
     """Lay maps beside and below each other, with NaN between them."""
-    num, height, width = maps.shape
-    gap = max(1, width // 16)
-    columns = min(num, _COLUMNS)
-    padded = np.full((-(-num // columns) * columns, height + gap, width + gap), np.nan)
-    padded[:num, :height, :width] = maps.numpy()
-    rows = padded.reshape(-1, columns, height + gap, width + gap).swapaxes(1, 2)
-    return rows.reshape(-1, columns * (width + gap))[:-gap, :-gap]
+    num, _, width = maps.shape
+    gap, columns = max(1, width // 16), min(num, _COLUMNS)
+    padded = F.pad(maps, (0, gap, 0, gap, 0, -num % columns), value=math.nan)
+    rows = padded.unflatten(0, (-1, columns)).transpose(1, 2)  # (rows, H + gap, columns, W + gap)
+    return rows.flatten(2).flatten(0, 1)[:-gap, :-gap].numpy()

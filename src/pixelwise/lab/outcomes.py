@@ -23,6 +23,11 @@ def over_seeds(gains: Sequence[float]) -> dict[str, float | None]:
     return {"value": mean, "low": mean - half, "high": mean + half}
 
 
+def gains_over_seeds(values: Sequence[float], others: Sequence[float]) -> dict[str, float | None]:
+    """Return `over_seeds` of how much larger the first values are, seed by seed."""
+    return over_seeds([one - other for one, other in zip(values, others, strict=True)])
+
+
 def apart_by_chance(values: Sequence[float]) -> float | None:
     """Return the distance that 19 of 20 pairs of runs stay below if only their seeds differ; None for one."""
     num = len(values)
@@ -60,21 +65,22 @@ def compare_variants(rows: dict[str, list[list[Row]]], reference: str) -> list[d
     """
     epochs = min(len(one) for own in rows.values() for one in own)
     averaged = min(_LAST_EPOCHS, epochs)
-    by_seed = {
-        name: [
-            float(np.mean([row["val_accuracy"] for row in one[epochs - averaged : epochs]])) for one in own
+    found: list[dict[str, Any]] = []
+    for name in (reference, *(one for one in rows if one != reference)):
+        by_seed = [
+            float(np.mean([row["val_accuracy"] for row in one[epochs - averaged : epochs]]))
+            for one in rows[name]
         ]
-        for name, own in rows.items()
-    }
-    found = [
-        {
-            "name": name,
-            "epochs": epochs,
-            "averaged": averaged,
-            "accuracy": float(np.mean(own)),
-            "by_seed": own,
-            "behind": over_seeds([one - other for one, other in zip(by_seed[reference], own, strict=False)]),
-        }
-        for name, own in by_seed.items()
-    ]
+        accuracy = by_seed if name == reference else found[0]["by_seed"]
+        gains = [one - other for one, other in zip(accuracy, by_seed, strict=False)]
+        found.append(
+            {
+                "name": name,
+                "epochs": epochs,
+                "averaged": averaged,
+                "accuracy": float(np.mean(by_seed)),
+                "by_seed": by_seed,
+                "behind": over_seeds(gains),
+            }
+        )
     return sorted(found, key=lambda one: -one["accuracy"])

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.lab.outcomes import over_seeds
+from pixelwise.lab.outcomes import gains_over_seeds
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.runs import open_model
 
@@ -34,18 +34,9 @@ class Predictions:
     labels: UInt8[ndarray, "N H W"]
     predicted: UInt8[ndarray, "N H W"]
 
-    @property
-    def right(self) -> Bool[ndarray, "N H W"]:
-        """Where the predicted class is the true one."""
-        return self.predicted == self.labels
-
 
 def predict(run: Path, images: Bytes) -> Predictions:
-    """Return the predictions of a finished run's network.
-
-    Raises:
-        CheckpointError: the folder holds no finished run.
-    """
+    """Return the predictions of a finished run's network."""
     model = open_model(run)
     predicted = [
         model.logits(model.palette.read_grey(one)).argmax(1).byte() for one in images.split(_AT_ONCE)
@@ -74,18 +65,16 @@ def by_edges(
         start = end
         if not where.any():
             continue
-        right = {name: [_right_percent(one, where) for one in each] for name, each in networks.items()}
+        right = {
+            name: [100 * float((one.predicted == one.labels)[where].mean()) for one in each]
+            for name, each in networks.items()
+        }
         row: dict[str, Any] = {"place": place, "share": 100 * float(where.mean())}
         row |= {name: float(np.mean(each)) for name, each in right.items()}
         if len(right) == 2:
-            first, second = right.values()
-            row["gain"] = over_seeds([one - other for one, other in zip(second, first, strict=True)])
+            row["gain"] = gains_over_seeds(*reversed(right.values()))
         rows.append(row)
     return rows
-
-
-def _right_percent(one: Predictions, where: Bool[ndarray, "N H W"]) -> float:
-    return 100 * float(one.right[where].mean())
 
 
 def appearance(classes: UInt8[ndarray, "N H W"], palette: Palette) -> dict[str, float]:
@@ -107,15 +96,12 @@ def compare_appearance(
     palette: Palette, cnn: Sequence[Predictions], unet: Sequence[Predictions]
 ) -> dict[str, dict[str, Any]]:
     """Return the `appearance` of both networks' pictures, and the differences over seeds."""
-    of_cnn, of_unet = ([appearance(one.predicted, palette) for one in each] for each in (cnn, unet))
-    return {
-        name: {
-            "cnn": float(np.mean([one[name] for one in of_cnn])),
-            "unet": float(np.mean([one[name] for one in of_unet])),
-            "gain": over_seeds([one[name] - other[name] for one, other in zip(of_unet, of_cnn, strict=True)]),
-        }
-        for name in ("borders", "chroma")
-    }
+    found = {}
+    for name in ("borders", "chroma"):
+        ours, theirs = ([appearance(one.predicted, palette)[name] for one in each] for each in (unet, cnn))
+        means = {"cnn": float(np.mean(theirs)), "unet": float(np.mean(ours))}
+        found[name] = means | {"gain": gains_over_seeds(ours, theirs)}
+    return found
 
 
 def by_colour(confusion: Confusion, palette: Palette) -> list[dict[str, Any]]:

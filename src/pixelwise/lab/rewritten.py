@@ -27,19 +27,25 @@ from pixelwise.network.models.handout import UNet
 
 NO_EPSILON = 1e-30
 """Stands for 0, which torch refuses."""
-_CONVOLUTION, _POOL = 0, 1  # layers of the first block
+
+
+def _copied(net: HandoutNetwork) -> tuple[HandoutNetwork, MyConv2d, nn.BatchNorm2d]:
+    """Return a copy of a network, with its first convolution and batch norm."""
+    net = copy.deepcopy(net)
+    conv = next(layer for layer in net.modules() if isinstance(layer, MyConv2d))
+    return net, conv, next(layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d))
 
 
 def reading(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
     """Turn every pixel x into ax + b before the first layer."""
-    net = copy.deepcopy(net)
+    net, _, _ = _copied(net)
     net.config = replace(net.config, scale=a, shift=b)
     return net
 
 
 def on_batch_statistics(net: HandoutNetwork) -> HandoutNetwork:
     """Let batch norms use the mean and variance of the batch, as in training."""
-    net = copy.deepcopy(net)
+    net, _, _ = _copied(net)
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean = layer.running_var = None
@@ -59,31 +65,30 @@ class _Affine(nn.Module):
         return torch.cat([kept, self.scale * changed + self.shift], 1)
 
 
+@torch.no_grad()
 def padded_with(net: HandoutNetwork, value: float) -> HandoutNetwork:
     """Let the first convolution pad with a value instead of 0.
 
     It subtracts the value, pads with 0, and adds the response of its weights to the value to the bias.
     """
-    net = copy.deepcopy(net)
-    conv = _first_convolution(net)
-    with torch.no_grad():
-        conv.bias.add_(conv.weight.sum((1, 2, 3)), alpha=value)
-    net.down1[_CONVOLUTION] = nn.Sequential(_Affine(conv.weight.shape[1], 1, -value), conv)
+    net, conv, _ = _copied(net)
+    conv.bias.add_(conv.weight.sum((1, 2, 3)), alpha=value)
+    net.down1[0] = nn.Sequential(_Affine(conv.weight.shape[1], 1, -value), conv)
     return net
 
 
 def with_epsilon(net: HandoutNetwork, epsilon: float) -> HandoutNetwork:
     """Change the epsilon of the first batch norm."""
-    net = copy.deepcopy(net)
-    _first_norm(net).eps = epsilon
+    net, _, norm = _copied(net)
+    norm.eps = epsilon
     return net
 
 
+@torch.no_grad()
 def with_weights_times(net: HandoutNetwork, factor: float) -> HandoutNetwork:
     """Multiply the weights of the first convolution."""
-    net = copy.deepcopy(net)
-    with torch.no_grad():
-        _first_convolution(net).weight.mul_(factor)
+    net, conv, _ = _copied(net)
+    conv.weight.mul_(factor)
     return net
 
 
@@ -92,16 +97,8 @@ def equivalent(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
 
     The U-Net's skip from the picture is left out: exact for the CNN, and for `skip_reads_x`.
     """
-    changed = with_weights_times(net, math.copysign(1, a))
-    return with_epsilon(padded_with(changed, -b / a), _first_norm(net).eps / a**2)
-
-
-def _first_convolution(net: HandoutNetwork) -> MyConv2d:
-    return next(layer for layer in net.modules() if isinstance(layer, MyConv2d))
-
-
-def _first_norm(net: HandoutNetwork) -> nn.BatchNorm2d:
-    return next(layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d))
+    _, _, norm = _copied(net)
+    return with_epsilon(padded_with(with_weights_times(net, math.copysign(1, a)), -b / a), norm.eps / a**2)
 
 
 class _MinPool2d(nn.MaxPool2d):
@@ -109,18 +106,14 @@ class _MinPool2d(nn.MaxPool2d):
         return -super().forward(-x)
 
 
-def with_min_pooling(net: HandoutNetwork) -> HandoutNetwork:
-    """Let the first block pool the least value of each window."""
-    net = copy.deepcopy(net)
-    net.down1[_POOL] = _MinPool2d(2)
-    return net
-
-
-def with_norm_mirrored(net: HandoutNetwork) -> HandoutNetwork:
-    """Negate gamma of the first batch norm."""
-    net = copy.deepcopy(net)
-    with torch.no_grad():
-        _first_norm(net).weight.neg_()
+@torch.no_grad()
+def mirrored(net: HandoutNetwork, pooling: bool = True, norm: bool = True) -> HandoutNetwork:
+    """Let the first block pool the least value of each window, and negate gamma of its batch norm."""
+    net, _, first = _copied(net)
+    if pooling:
+        net.down1[1] = _MinPool2d(2)
+    if norm:
+        first.weight.neg_()
     return net
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pixelwise.errors import Interrupted, PixelwiseError
-from pixelwise.evaluate.counting import count, fresh_features
+from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.segmentation import SegmentationScores
 from pixelwise.files import require_writable
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
@@ -20,7 +20,6 @@ from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
-from pixelwise.progress import progress
 from pixelwise.segmenting.exact import extract, learn_last_layer
 from pixelwise.segmenting.extraction import PhotoLook
 from pixelwise.segmenting.feature_cache import FeatureCache
@@ -161,12 +160,12 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
     if not learned.changed:
         heads.append(learned.weights)
     features = extract(task, [PhotoLook(one.photo) for one in photos])
-    with progress("scoring photos", len(photos)) as advance:
-        counts = count(heads, photos, features, advance=advance)
+    counts = count_photos(photos, features, heads)
     if learned.changed:
+        from pixelwise.training.finetune_epochs import fresh_features
+
         fresh = fresh_features(photos, learned.backbone, task.sizes, task.device)
-        with progress("scoring photos anew", len(photos)) as advance:
-            counts += count([learned.weights], photos, fresh, advance=advance)
+        counts += count_photos(photos, fresh, [learned.weights])
     scores = [SegmentationScores.of(one, task.classes, task.config.seed) for one in counts]
     return HeadScores(before=scores[0], last_layer=scores[1] if learned.start else None, after=scores[-1])
 

@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pixelwise.evaluate.counting import count, fresh_features
+from pixelwise.evaluate.heads import count_photos
+from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Precision
 from pixelwise.network.device import choose_precision, compute_in
@@ -32,6 +34,8 @@ from pixelwise.network.frozen import certified, fingerprint, freeze, names_below
 from pixelwise.network.losses import class_weights
 from pixelwise.photos.crop_view import WHOLE
 from pixelwise.progress import Advance, progress
+from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.objective import Maps
 from pixelwise.segmenting.policies import BACKBONE, LAST_LAYER, Learner, learned_names
 from pixelwise.segmenting.shots import random_crop
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead
@@ -255,7 +259,33 @@ def _describe(facts: dict[str, Any]) -> str:
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
     """Return the mean intersection over union, 0 to 1, of a network as it is on the photos to stop by."""
     photos = task.early_stop_set
-    (counts,) = count(
-        [learner.weights()], photos, fresh_features(photos, learner.backbone, task.sizes, task.device)
-    )
-    return functools.reduce(operator.add, counts).confusion.miou
+    features = fresh_features(photos, learner.backbone, task.sizes, task.device)
+    (counts,) = count_photos(photos, features, [learner.weights()])
+    return functools.reduce(operator.add, [one.confusion for one in counts]).miou
+
+
+@dataclass(frozen=True, eq=False)
+class FreshFeatures:
+    """Features of a photo by a backbone as it is now, computed when they are read and not kept."""
+
+    photo: Path
+    extractor: Extractor
+    sizes: Sequence[int]
+
+    def read(self) -> Maps:
+        """Return the photo's maps, size by size and, within a size, level by level.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        multiple = self.extractor.backbone.multiple
+        images = [read_photo(self.photo, size, multiple) for size in self.sizes]
+        return [one for image in images for one in self.extractor(image)]
+
+
+def fresh_features(
+    photos: Sequence[LabelledPhoto], backbone: Backbone, sizes: Sequence[int], device: torch.device
+) -> list[FreshFeatures]:
+    """Return sources of photos' features by a backbone as it is now, read at short sides in pixels."""
+    extractor = Extractor(backbone, device=device)
+    return [FreshFeatures(one.photo, extractor, sizes) for one in photos]

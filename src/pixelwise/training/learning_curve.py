@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from pixelwise.errors import ConfigError
-from pixelwise.evaluate.counting import count
+from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.evaluate.segmentation import ImageCounts
 from pixelwise.labels.confusion import iou_of, mean_of_known
@@ -130,8 +130,7 @@ def learning_curve(
             features = [found[view] for view in views_in(some)]
             heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
             advance(1, f"{len(some)} photos")
-    with progress("scoring photos", len(scored)) as advance:
-        counts = count(heads, scored, [found[view] for view in at_scored], advance=advance)
+    counts = count_photos(scored, [found[view] for view in at_scored], heads)
     return curve_of([len(some) for some in viewed], counts, config.seed)
 
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.errors import ConfigError
-from pixelwise.evaluate.metrics import PixelScore
-from pixelwise.evaluate.pictures import score
+from pixelwise.evaluate.pictures import PixelScore, score
 from pixelwise.network.config import RunConfig
 from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
 from pixelwise.network.models.places import chroma_of

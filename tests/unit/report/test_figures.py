@@ -103,9 +103,3 @@ def test_reliability_is_the_share_of_right_ones_by_how_sure_and_empty_bins_are_l
     even, line = axes.lines
     assert list(even.get_xdata()) == list(even.get_ydata())
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0.6, 0.9], [0.5, 1.0])
-    assert axes.get_legend() is None
-    mended = np.array([[0.0, 10, 0, 90], [0.0, 5, 0, 88], [0.0, 5, 0, 90]])
-    (axes,) = figures.draw_reliability(bins, figures.ON_DARK, mended).figure.axes
-    _, after, before = axes.lines
-    assert (list(before.get_xdata()), list(after.get_xdata())) == ([0.6, 0.9], [0.5, 88 / 90])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["after temperature", "as it is"]
