@@ -126,18 +126,15 @@ def colourfulness(codes: UInt8[Tensor, "3 *points"]) -> float:
 
 
 def _polar(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return chroma, and hue from 0 to 2 pi."""
     return torch.hypot(a, b), torch.atan2(b, a) % (2 * math.pi)
 
 
 def _saturating(chroma: Tensor) -> Tensor:
-    """Return 0 for greys to 1 for vivid colours, steep about a chroma of 25."""
     power = chroma**7
     return (power / (power + _CHROMA_7)).sqrt()
 
 
 def _hue_weight(hue: Tensor) -> Tensor:
-    """Return the weight of a difference in hue at each hue."""
     return (
         1
         - 0.17 * torch.cos(hue - math.radians(30))

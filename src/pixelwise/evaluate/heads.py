@@ -244,11 +244,7 @@ def count_photos(
 
 
 def read_pixels(path: Path) -> Codes:
-    """Return a whole photo as it is displayed, in sRGB codes.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Return a whole photo as it is displayed, in sRGB codes."""
     photo = open_photo(path)
     return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
 

@@ -1,12 +1,13 @@
-"""Questions A2, B2 and B3: the CNN and the U-Net trained alike and compared."""
+"""Questions A2, B2, B3 and B4: the CNN and the U-Net trained alike and compared; batch sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from jaxtyping import Int64
 from matplotlib.axes import Axes
@@ -19,13 +20,23 @@ from pixelwise.errors import DivergedError
 from pixelwise.evaluate.pictures import evaluate
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.networks import SKIPS, num_parameters, unet_without
-from pixelwise.lab.outcomes import compare_variants, over_seeds, training
-from pixelwise.lab.pixels import EDGES_FRAC, appearance, by_colour, by_edges, compare_appearance, predict
+from pixelwise.lab.outcomes import (
+    EDGES_FRAC,
+    appearance,
+    by_colour,
+    by_edges,
+    compare_appearance,
+    compare_variants,
+    over_seeds,
+    predict,
+    training,
+)
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import Row, open_model, read_metrics, read_samples
-from pixelwise.report.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
+from pixelwise.progress import announce
+from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import compare
 
 EPOCHS, QUICK_EPOCHS = 25, 2
@@ -36,6 +47,11 @@ _ABLATION_EPOCHS = 5  # enough to order the variants
 _HANDOUT_RATE = 0.3  # the handout's learning rate for the CNN
 _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
+Fixed = Literal["epochs", "steps"]
+_BOTH: tuple[Fixed, Fixed] = ("epochs", "steps")
+_BATCH_SIZES, _BATCH_EPOCHS, _STEPS = (10, 30, 100, 300, 1000), 12, 200
+"""Even steps of a factor of about three; about as long as the handout's 25 epochs of three sizes."""
+_QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS, _QUICK_STEPS = (20, 100, 500), 1, 10
 
 
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
@@ -171,14 +187,13 @@ def _train_ablated(setting: Setting) -> dict[str, list[list[Row]]]:
     return rows
 
 
-def compare_pictures(runs: dict[str, Path]) -> list[Strip]:
+def compare_pictures(runs: dict[str, Path]) -> Strips:
     """Return rows of the same validation pictures: true, and as the network of each run colours them."""
-    strips: list[Strip] = []
+    predictions, strips = {}, Strips()
     for title, run in runs.items():
-        *above, prediction = compare(open_model(run), read_samples(run))
-        strips = strips or above
-        strips.append(replace(prediction, title=title))
-    return strips
+        strips = compare(open_model(run), read_samples(run))
+        predictions[title] = strips.pop("Prediction")
+    return strips | predictions
 
 
 def _draw_runs(runs: Mapping[str, Sequence[Sequence[Row]]]) -> Drawing:
@@ -227,4 +242,76 @@ def _draw_confusion(counts: Int64[ndarray, "K K"], palette: Palette) -> Drawing:
         axes.set_xlabel("taken for", labelpad=22)
         axes.set_ylabel("true colour", labelpad=26)
         figure.colorbar(shown, label="% of the true colour's pixels", shrink=0.8)
+    return Drawing(figure, ON_LIGHT)
+
+
+@dataclass(frozen=True)
+class BatchSizeRun:
+    """One batch size, trained."""
+
+    row: dict[str, Any]
+    """What is fixed, batch size, epochs, steps and the last scores."""
+    run: Path
+
+
+def answer_b4(setting: Setting) -> Answer:
+    """Train with each batch size; show losses, time and pictures.
+
+    At equal epochs a larger batch makes fewer steps; at equal steps it sees more pictures. Only both together
+    separate the effect of the batch size from that of the number of steps.
+    """
+    sizes = _QUICK_BATCH_SIZES if setting.quick else _BATCH_SIZES
+    runs = [_train_batches_of(setting, fixed, size) for fixed in _BOTH for size in sizes]
+    values = {
+        "source": PICTURES,
+        "learning_rate": comparison_config(setting, "unet", 0).train.learning_rate,
+        "epochs": _QUICK_BATCH_EPOCHS if setting.quick else _BATCH_EPOCHS,
+        "steps": _QUICK_STEPS if setting.quick else _STEPS,
+        "rows": [one.row for one in runs],
+    }
+    figures = [setting.draw("b4-curves", _draw_losses(runs))]
+    for fixed in _BOTH:
+        shown = {f"Batches of {one.row['batch_size']}": one.run for one in runs if one.row["fixed"] == fixed}
+        figures.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(compare_pictures(shown))))
+    return Answer(values, tuple(figures))
+
+
+def _train_batches_of(setting: Setting, fixed: Fixed, batch_size: int) -> BatchSizeRun:
+    """Train with one batch size, or reuse its run; if the epochs make just the steps, both share a run."""
+    num, config = len(setting.pictures().train), comparison_config(setting, "unet", 0)
+    epochs, steps = (_QUICK_BATCH_EPOCHS, _QUICK_STEPS) if setting.quick else (_BATCH_EPOCHS, _STEPS)
+    steps_an_epoch = -(-num // batch_size)
+    if fixed == "epochs" or steps == epochs * steps_an_epoch:
+        steps = 0
+    train = replace(config.train, batch_size=batch_size, epochs=epochs, steps=steps)
+    name = f"batch-{batch_size}-{f'steps-{steps}' if steps else f'epochs-{epochs}'}"
+    announce(name)
+    run = setting.trained(name, replace(config, train=train))
+    last = read_metrics(run)[-1]
+    whole, rest = divmod(last["step"], steps_an_epoch)
+    row = {"fixed": fixed, "batch_size": batch_size, "epochs": whole + rest * batch_size / num}
+    scores = {key: last[key] for key in ("train_loss", "val_loss", "val_accuracy", "train_seconds")}
+    return BatchSizeRun(row | {"steps": last["step"]} | scores, run)
+
+
+def _draw_losses(runs: Sequence[BatchSizeRun]) -> Drawing:
+    """Draw the training loss by epoch at equal epochs, and by step at equal steps."""
+    with styled(ON_LIGHT):
+        figure = new_figure(11, 3.9)
+        for axes, fixed in zip(figure.subplots(1, 2), _BOTH, strict=True):
+            own = [one for one in runs if one.row["fixed"] == fixed]
+            colours = matplotlib.colormaps["viridis"].resampled(len(own) + 1)
+            for index, one in enumerate(own):
+                steps, losses, start = [], [], 0
+                for epoch in read_metrics(one.run):  # each piece of an epoch at its middle step
+                    num, length = len(epoch["losses"]), epoch["step"] - start
+                    steps += [start + (place + 0.5) * length / num for place in range(num)]
+                    losses += epoch["losses"]
+                    start = epoch["step"]
+                scale = one.row["epochs"] / start if fixed == "epochs" else 1
+                x, label = [step * scale for step in steps], str(one.row["batch_size"])
+                axes.plot(x, losses, color=colours(index), label=label)
+            axes.set_xlabel(fixed[:-1])
+            axes.set_title(f"Training loss at equal {fixed}, nats per pixel", loc="left")
+        axes.legend(frameon=False, fontsize=9, title="batch", ncols=2)
     return Drawing(figure, ON_LIGHT)

@@ -161,12 +161,12 @@ def answer_c4(setting: Setting) -> Answer:
     lines: dict[str, Any] = {policy: {} for policy in POLICIES}
     for policy in POLICIES:
         for name in _AMOUNTS:
-            values = [row[name] for row in rows if row["policy"] == policy]
-            fit = linregress(nums, values)
+            amounts = [row[name] for row in rows if row["policy"] == policy]
+            fit = linregress(nums, amounts)
             lines[policy][name] = {
                 "slope": float(fit.slope),
                 "intercept": float(fit.intercept),
-                "r_squared": float(fit.rvalue) ** 2 if len(set(values)) > 1 else None,
+                "r_squared": float(fit.rvalue) ** 2 if len(set(amounts)) > 1 else None,
             }
     values = {"layer": layer_facts(), "rows": rows, "lines": lines, "formula_slopes": formula_slopes()}
     return Answer(values, (setting.draw("c4-layers", _draw_growth(rows, lines)),))

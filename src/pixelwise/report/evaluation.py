@@ -72,12 +72,13 @@ def _labelled(one: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     pixels = photo.upright(photo.thumbnail(*stored)).permute(1, 2, 0).contiguous().numpy()
     classes, uris = found.head.classes, []
     tint = Tint((*classes.colours, _UNLABELLED), _OPACITY, first_is_clear=classes.names[0] == BACKGROUND)
-    for mask in (
-        resize_mask(labels.numpy(), height, width),
-        found.head.weights.labels(one.features.read(), (height, width)).numpy(),
-    ):
+    predicted = found.head.weights.labels(one.features.read(), (height, width)).numpy()
+    for mask in (resize_mask(labels.numpy(), height, width), predicted):
         shown = np.where(mask == IGNORE, classes.num_classes, mask).astype(np.uint8)
-        rows = lambda first, num, shown=shown: shown[first : first + num]  # noqa: E731
+
+        def rows(first: int, num: int, shown: np.ndarray = shown) -> np.ndarray:
+            return shown[first : first + num]
+
         (painted,) = overlay(iter([pixels]), rows, shown.shape, alpha=False, tint=tint)
         uris.append(page.jpeg_uri(painted))
     return {"name": one.photo.stem, "miou": one.miou, "truth": uris[0], "predicted": uris[1]}

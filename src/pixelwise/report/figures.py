@@ -27,13 +27,12 @@ from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.network.runs import Row
 
-_DPI = 160
 _FEW = 3  # epochs, whose pieces say more than their means
 
 
 @dataclass(frozen=True)
 class Ink:
-    """Colours of a drawing. Source of `train` and `val`: M. Okabe, K. Ito, "Color universal design", 2008."""
+    """Colours of a drawing. Source: M. Okabe, K. Ito, "Color universal design", 2008."""
 
     text: str
     grid: str
@@ -53,11 +52,11 @@ class Drawing:
     ink: Ink
 
     def png(self) -> bytes:
-        """Return it as PNG on white."""
-        return self._saved(format="png", dpi=_DPI, facecolor="white")
+        """Return a PNG on white."""
+        return self._saved(format="png", dpi=160, facecolor="white")
 
     def svg(self) -> str:
-        """Return it as SVG on a clear ground, letters as outlines; equal figures give equal text."""
+        """Return an SVG on a clear ground, letters as outlines; equal figures give equal text."""
         return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode()
 
     def _saved(self, **options: Any) -> bytes:
@@ -132,12 +131,8 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) ->
     return Drawing(figure, ink)
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One row of a picture figure: what it shows, and the pictures beside each other."""
-
-    title: str
-    pixels: UInt8[ndarray, "H W 4"]
+Strips = dict[str, UInt8[ndarray, "H W 4"]]
+"""Rows of a picture figure by title: pictures beside each other."""
 
 
 def compare(
@@ -146,7 +141,7 @@ def compare(
     logits: Float[Tensor, "N K h w"],
     temperature: float,
     saturation: float = 1.0,
-) -> list[Strip]:
+) -> Strips:
     """Return rows of grey, truth, truth in the palette's colours, and prediction; one column per picture.
 
     Temperature and saturation are those of decoding chroma; a palette in `rgb` shows the likeliest classes.
@@ -161,12 +156,12 @@ def compare(
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
-    return [
-        Strip("Grey, as the network reads it", beside(shown)),
-        Strip("Truth", beside(images / 255)),
-        Strip(f"Truth in the {palette.num_classes} colours to choose from", beside(classes)),
-        Strip("Prediction", beside(predicted)),
-    ]
+    return {
+        "Grey, as the network reads it": beside(shown),
+        "Truth": beside(images / 255),
+        f"Truth in the {palette.num_classes} colours to choose from": beside(classes),
+        "Prediction": beside(predicted),
+    }
 
 
 def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
@@ -177,14 +172,15 @@ def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
     return row[:, :-gap].numpy()
 
 
-def draw_strips(strips: Sequence[Strip]) -> Drawing:
+def draw_strips(strips: Strips) -> Drawing:
     """Draw strips below each other with their titles, enlarged so that single pixels are seen."""
-    height, width = strips[0].pixels.shape[:2]
+    height, width = next(iter(strips.values())).shape[:2]
     with styled(ON_LIGHT):
         figure = new_figure(10, len(strips) * (10 * height / width + 0.35))
-        for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
-            axes.imshow(strip.pixels, interpolation="nearest")
-            axes.set_title(strip.title, loc="left")
+        rows = figure.subplots(len(strips), squeeze=False)[:, 0]
+        for axes, (title, pixels) in zip(rows, strips.items(), strict=True):
+            axes.imshow(pixels, interpolation="nearest")
+            axes.set_title(title, loc="left")
             axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
 

@@ -57,15 +57,6 @@ def test_the_histogram_knows_more_than_two_classes_and_guesses_unseen_colours():
     assert (histogram(np.full((2, 2, 3), 255, np.uint8)) == 0).all()
 
 
-def test_pixels_without_label_count_for_nothing():
-    photo, labels = scene()
-    spoilt = photo.copy()
-    spoilt[labels == IGNORE] = BLUE
-    one, other = (learn_baselines([(each, labels)], 2) for each in (photo, spoilt))
-    for name in one:
-        assert (one[name](spoilt) == other[name](spoilt)).all()
-
-
 @pytest.mark.usefixtures("unchecked")
 def test_labels_that_cannot_be_learned_from_are_refused():
     photo, labels = scene()

@@ -124,10 +124,6 @@ def test_every_photo_is_scored_beside_the_baselines_and_what_is_not_is_named(fou
     assert found.gain.value == pytest.approx(gain)
 
 
-def test_two_runs_agree_bit_for_bit(found, folder):
-    assert evaluated(model(), folder).to_dict() == found.to_dict()
-
-
 def test_a_network_that_knows_nothing_raises_warnings(folder):
     dull = evaluated(model(), folder, options=ColouriseOptions(saturation=0.01))
     assert "collapsed to grey: colours have 0.0" in " ".join(dull.warnings)
@@ -157,9 +153,7 @@ def test_scores_on_what_a_run_learned_from_are_told_apart(folder, tmp_path):
 
 def test_a_photo_alone_has_no_others_to_be_compared_with(tmp_path):
     write(tmp_path / "one" / "a.png", 1)
-    found = evaluated(model(), tmp_path / "one")
-    assert list(found.scores) == ["model", "grey"]
-    assert found.to_dict()["ciede2000"]["low"] == found.scores["model"]["ciede2000"].value
+    assert list(evaluated(model(), tmp_path / "one").scores) == ["model", "grey"]
 
 
 def test_true_classes_are_those_of_mean_chroma_at_the_size_of_the_logits():

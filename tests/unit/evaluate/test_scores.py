@@ -31,10 +31,6 @@ def some(num=6, classes=4, size=(20, 30), seed=0):
     return labels, logits.softmax(1), logits.argmax(1).byte()
 
 
-def counts_of(given, labels, classes):
-    return [ImageCounts.of(g, y, classes) for g, y in zip(given, labels, strict=True)]
-
-
 @pytest.mark.parametrize("classes", [2, 4, 21])
 def test_scores_are_those_of_torchmetrics(classes):
     labels, probs, given = some(classes=classes)
@@ -106,12 +102,6 @@ def test_a_class_nobody_has_is_null_in_json():
     assert json.dumps(scores.to_dict()["iou"]) == '{"background": null, "flower": 1.0}'
     assert scores.intervals()["iou"]["background"] == {"value": None, "low": None, "high": None}
     assert scores.miou == Interval(value=1.0, low=1.0, high=1.0)
-
-
-def test_a_class_of_one_image_keeps_its_interval_though_some_draws_miss_it():
-    without, with_it = np.zeros((4, 4), np.uint8), np.eye(4, dtype=np.uint8)
-    images = counts_of([without] * 3 + [with_it], [without] * 3 + [with_it], 2)
-    assert SegmentationScores.of(images, FLOWER).iou["flower"] == Interval(value=1.0, low=1.0, high=1.0)
 
 
 def test_sums_over_draws_are_sums_of_whole_images():

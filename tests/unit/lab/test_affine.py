@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from pixelwise.lab.affine import Subject, check_claims
-from pixelwise.lab.rewritten import (
+from pixelwise.lab.affine import (
     NO_EPSILON,
+    Subject,
+    check_claims,
     equivalent,
     logits_of,
+    mirrored,
     on_batch_statistics,
     padded_with,
     reading,
     skip_reads_x,
     with_epsilon,
-    with_min_pooling,
-    with_norm_mirrored,
     with_weights_times,
 )
 from pixelwise.network.config import CNNConfig, TrainConfig, UNetConfig
@@ -80,9 +80,9 @@ def test_a_shift_is_cancelled_only_if_the_padding_is_shifted_too():
 def test_a_negative_factor_needs_both_repairs():
     net = with_epsilon(on_batch_statistics(network()), NO_EPSILON)
     on_y = reading(net, -1, 0)
-    assert difference(with_norm_mirrored(with_min_pooling(on_y)), net) < EXACT
+    assert difference(mirrored(on_y), net) < EXACT
     assert difference(with_weights_times(on_y, -1), net) < EXACT
-    for broken in (on_y, with_norm_mirrored(on_y), with_min_pooling(on_y)):
+    for broken in (on_y, mirrored(on_y, pooling=False), mirrored(on_y, norm=False)):
         assert difference(broken, net) > NOT_EXACT
 
 
@@ -112,7 +112,8 @@ def train(net, steps=6):
     losses = []
     for step in range(steps):
         loss = cross_entropy(net(pictures()), labels)
-        optimiser.step(loss, step)
+        loss.backward()
+        optimiser.step(step)
         losses.append(loss.item())
     return torch.tensor(losses, dtype=torch.float64)
 

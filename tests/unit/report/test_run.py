@@ -16,7 +16,7 @@ from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.runs import MODEL, read_metrics
 from pixelwise.report.run import write_report
 from pixelwise.training.loop import train
-from pixelwise.training.recipes import recipe, repeat
+from pixelwise.training.recipes import repeat
 
 Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 CONFIG = RunConfig(
@@ -93,37 +93,3 @@ def test_page_and_card_name_what_was_left_out(run):
     assert f"{read_metrics(run)[-1]['val_accuracy']:.2f} % of the pixels" in card
     assert f"\n    {repeat(CONFIG)}\n" in card
     assert card.endswith("Left out:\n\n- a.png: cut short\n")
-
-
-@pytest.mark.parametrize(
-    ("config", "command"),
-    [
-        (recipe("fast", "unet", "cifar10:horse"), "train unet cifar10:horse --recipe fast --out again"),
-        (
-            recipe("handout", "cnn", "folder:my photos", reshuffle=False, seed=7),
-            "train cnn 'folder:my photos' --recipe handout --fixed-order --seed 7 --out again",
-        ),
-        (
-            recipe("best", "unet", "cifar10:all", palette="ab.json", kernel=5),
-            "train unet cifar10:all --recipe best --palette ab.json --kernel 5 --out again",
-        ),
-        (
-            recipe("photo", "colournet", "folder:mine", film=0.5, softness=1.0, size=128, num_colours=31),
-            "train colournet folder:mine --recipe photo --size 128 --softness 1.0 --film 0.5 --num-colours 31"
-            " --out again",
-        ),
-    ],
-)
-def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
-    trained = replace(
-        config, net=replace(config.net, num_colours=31)
-    )  # the palette's number, set by training
-    assert repeat(trained) == f"pixelwise {command}"
-
-
-def test_a_configuration_beyond_the_options_is_repeated_by_a_program():
-    config = replace(CONFIG, train=replace(CONFIG.train, momentum=0.123))
-    values = {}
-    program = repeat(config)
-    exec(program[: program.index("train_source(config")], values)
-    assert values["config"] == config
