@@ -17,7 +17,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.confusion import LabelImage, same_shape
 
 TOLERANCE_FRAC = 0.0075
-"""How far apart outlines may lie and still agree, as a share of the image's diagonal."""
+"""Distance at which outlines still agree, as a share of the image's diagonal."""
 
 
 def boundary_f1(

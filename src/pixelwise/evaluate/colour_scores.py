@@ -33,7 +33,7 @@ _STEEPEST = math.radians(275)  # of the rotation among the blues
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoColours:
-    """How far the colours of one photo are from the original's."""
+    """Differences of the colours of one photo from the original's."""
 
     ciede2000: float
     """Mean over pixels."""
@@ -46,7 +46,7 @@ class PhotoColours:
     top5: float = math.nan
     """Share of pixels whose true class is among the five likeliest."""
     cross_entropy: float = math.nan
-    """Of the network's probabilities, in nats."""
+    """Minus the logarithm of the true class's probability, in nats."""
 
     @staticmethod
     def of(codes: UInt8[Tensor, "3 H W"], original: UInt8[Tensor, "3 H W"]) -> PhotoColours:

@@ -48,7 +48,7 @@ _NUM_PICTURES, _QUICK_PICTURES, _NUM_EXACT = 300, 50, 16
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class TrainedNet:
     """A trained network in evaluation mode, and the pictures that it is tried on."""
 
     net: HandoutNetwork
@@ -73,17 +73,17 @@ def answer_a4(setting: Setting) -> Answer:
     return Answer(values, (setting.draw("a4-grid", _draw_grid(grid)),))
 
 
-def _subject(setting: Setting, net: str) -> Subject:
+def _subject(setting: Setting, net: str) -> TrainedNet:
     """Return the network that A2 and B2 train, with some validation pictures."""
     model = open_model(setting.trained(f"{net}-seed0", comparison_config(setting, net, 0)))
     val = setting.pictures().val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
-    return Subject(
+    return TrainedNet(
         cast(HandoutNetwork, model.net), model.palette.read_grey(images), model.palette.encode(images)
     )
 
 
-def _grid(cnn: Subject, quick: bool) -> dict[str, Any]:
+def _grid(cnn: TrainedNet, quick: bool) -> dict[str, Any]:
     """Return the accuracy over a grid of a and b, with stored statistics and with those of the batch."""
     scales, shifts = (_QUICK_SCALES, _QUICK_SHIFTS) if quick else (_SCALES, _SHIFTS)
     nets = {"stored": cnn.net, "batch": on_batch_statistics(cnn.net)}
@@ -94,7 +94,7 @@ def _grid(cnn: Subject, quick: bool) -> dict[str, Any]:
     return {"a": list(scales), "b": list(shifts)} | scores
 
 
-def check_claims(cnn: Subject, unet: Subject) -> list[dict[str, Any]]:
+def check_claims(cnn: TrainedNet, unet: TrainedNet) -> list[dict[str, Any]]:
     """Return what is exact and what is not, in fp64: the largest difference of logits, in deviations."""
     grey = cnn.grey[:_NUM_EXACT].double()
     stored, skipping = (copy.deepcopy(one.net).double() for one in (cnn, unet))
@@ -121,7 +121,7 @@ def check_claims(cnn: Subject, unet: Subject) -> list[dict[str, Any]]:
     return found
 
 
-def _retrain(setting: Setting, cnn: Subject) -> dict[str, Any]:
+def _retrain(setting: Setting, cnn: TrainedNet) -> dict[str, Any]:
     """Train both networks on ax + b by the recipe `fast`; return accuracies and differences to x by seed.
 
     Seeds draw initial weights and batches, the same for every a and b, so differences are taken seed by seed.
@@ -256,13 +256,11 @@ class _MinPool2d(nn.MaxPool2d):
 
 
 @torch.no_grad()
-def mirrored(net: HandoutNetwork, pooling: bool = True, norm: bool = True) -> HandoutNetwork:
+def mirrored(net: HandoutNetwork) -> HandoutNetwork:
     """Let the first block pool the least value of each window, and negate gamma of its batch norm."""
-    net, _, first = _copied(net)
-    if pooling:
-        net.down1[1] = _MinPool2d(2)
-    if norm:
-        first.weight.neg_()
+    net, _, norm = _copied(net)
+    net.down1[1] = _MinPool2d(2)
+    norm.weight.neg_()
     return net
 
 

@@ -250,7 +250,7 @@ class BatchSizeRun:
     """One batch size, trained."""
 
     row: dict[str, Any]
-    """What is fixed, batch size, epochs, steps and the last scores."""
+    """The fixed quantity, batch size, epochs, steps and the last scores."""
     run: Path
 
 

@@ -131,7 +131,7 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) ->
     return Drawing(figure, ink)
 
 
-Strips = dict[str, UInt8[ndarray, "H W 4"]]
+Strips = dict[str, UInt8[ndarray, "rows columns 4"]]
 """Rows of a picture figure by title: pictures beside each other."""
 
 
