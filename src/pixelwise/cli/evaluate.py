@@ -23,7 +23,7 @@ def evaluate(
     /,
     *,
     part: Literal["test", "val", "all"] | None = None,
-    baselines: bool = True,
+    baselines: Annotated[bool, Parameter(negative="--no-baselines")] = True,
     without_duplicates: Annotated[bool, Parameter(negative="")] = False,
     size: int | None = None,
     temperature: float | None = None,
