@@ -104,7 +104,7 @@ class _TensorBytes(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.peak_bytes = 0
+        self.num_bytes = self.peak_bytes = 0
         self._bytes: dict[int, int] = {}
 
     def __torch_dispatch__(
@@ -114,11 +114,18 @@ class _TensorBytes(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         inputs = {_storage_key(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
         for one in tree_leaves(result):
-            if isinstance(one, Tensor) and (key := _storage_key(one)) not in inputs | self._bytes.keys():
+            if not isinstance(one, Tensor):
+                continue
+            key = _storage_key(one)
+            if key not in inputs and key not in self._bytes:
                 self._bytes[key] = one.untyped_storage().nbytes()
-                self.peak_bytes = max(self.peak_bytes, sum(self._bytes.values()))
-                weakref.finalize(one.untyped_storage(), self._bytes.pop, key, None)
+                self.num_bytes += self._bytes[key]
+                self.peak_bytes = max(self.peak_bytes, self.num_bytes)
+                weakref.finalize(one.untyped_storage(), self._remove, key)
         return result
+
+    def _remove(self, key: int) -> None:
+        self.num_bytes -= self._bytes.pop(key)
 
 
 def _storage_key(one: Tensor) -> int:

@@ -79,24 +79,17 @@ def compare_variants(rows: dict[str, list[list[Row]]], reference: str) -> list[d
     """
     epochs = min(len(one) for own in rows.values() for one in own)
     averaged = min(_LAST_EPOCHS, epochs)
-    found: list[dict[str, Any]] = []
-    for name in (reference, *(one for one in rows if one != reference)):
-        by_seed = [
-            float(np.mean([row["val_accuracy"] for row in one[epochs - averaged : epochs]]))
-            for one in rows[name]
+    by_seed = {
+        name: [
+            float(np.mean([row["val_accuracy"] for row in one[epochs - averaged : epochs]])) for one in own
         ]
-        accuracy = by_seed if name == reference else found[0]["by_seed"]
-        gains = [one - other for one, other in zip(accuracy, by_seed, strict=False)]
-        found.append(
-            {
-                "name": name,
-                "epochs": epochs,
-                "averaged": averaged,
-                "accuracy": float(np.mean(by_seed)),
-                "by_seed": by_seed,
-                "behind": over_seeds(gains),
-            }
-        )
+        for name, own in rows.items()
+    }
+    found: list[dict[str, Any]] = []
+    for name, own in by_seed.items():
+        gains = [one - other for one, other in zip(by_seed[reference], own, strict=False)]
+        row = {"name": name, "epochs": epochs, "averaged": averaged, "accuracy": float(np.mean(own))}
+        found.append(row | {"by_seed": own, "behind": over_seeds(gains)})
     return sorted(found, key=lambda one: -one["accuracy"])
 
 

@@ -28,15 +28,6 @@ def learned():
     return learn_baselines((scene(seed) for seed in range(3)), 2)
 
 
-@pytest.mark.parametrize("size", [(60, 80), (1, 1), (9, 400)])
-def test_each_gives_every_pixel_a_class_at_the_photos_size(learned, size):
-    photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    for baseline in learned.values():
-        labels = baseline(photo)
-        assert labels.shape == size
-        assert labels.max() <= 1
-
-
 def test_colour_finds_red_on_green_anywhere_and_is_lost_without(learned):
     photo, labels = scene(seed=9, centre=(15, 15))
     histogram = learned["colour histogram"]
