@@ -17,9 +17,8 @@ import torch
 
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction
-from pixelwise.evaluate.colour_scores import Original, PhotoColours, colour_scores
-from pixelwise.evaluate.colours import colour_picture, painted, read_picture
-from pixelwise.evaluate.protocol import Protocol
+from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
+from pixelwise.evaluate.colours import SIZE, colour_picture, painted, read_picture
 from pixelwise.network.runs import DEFAULT_MODEL, open_model
 from pixelwise.photos.find import find_photos
 
@@ -36,13 +35,11 @@ def main() -> None:
     model = open_model(options.model)
     found = sorted(one.path for one in find_photos([options.photos], recursive=True)[0])
     paths = found[:: max(1, len(found) // options.num)]
-    protocol = Protocol(options=ColouriseOptions())
     print(f"{options.model}, n = {len(paths)} photos\n{'':32} CIEDE2000  ab RMSE  colourfulness")
-    pictures = [read_picture(path, protocol.size) for path in paths]
-    originals = [Original.of(codes) for codes in pictures]
+    pictures = [read_picture(path, SIZE) for path in paths]
 
     def tell(name: str, copies: list[torch.Tensor]) -> None:
-        each = [PhotoColours.of(copy, one) for copy, one in zip(copies, originals, strict=True)]
+        each = [PhotoColours.of(copy, one) for copy, one in zip(copies, pictures, strict=True)]
         scores = colour_scores(each)
         row = [scores[key].value for key in ("ciede2000", "ab_rmse", "colourfulness_ratio")]
         print(f"{name:32} {row[0]:9.2f} {row[1]:8.2f} {row[2]:14.2f}", flush=True)
@@ -51,7 +48,7 @@ def main() -> None:
     for size in (int(one) for one in options.sizes.split(",")):
         reading = replace(model, size=size)
         said: list[Prediction] = [
-            colour_picture(codes, path, reading, protocol)[2]
+            colour_picture(codes, path, reading, ColouriseOptions())[2]
             for codes, path in zip(pictures, paths, strict=True)
         ]
         for temperature, saturation in itertools.product(TEMPERATURES, SATURATIONS):

@@ -36,8 +36,8 @@ def evaluate(
     """Score a model or a head on pictures it never learned from, beside baselines that need no network.
 
     A colour model is scored on all photos of a folder, as they would be coloured: difference to the eye,
-    error of chroma, colourfulness, accuracy and calibration, beside grey, the mean colour and the classes'
-    shares by lightness; all that moves a figure is printed. On cifar10 and synthetic it is scored by accuracy
+    error of chroma, colourfulness, accuracy and calibration, beside grey and the mean colour; all that moves
+    a figure is printed. On cifar10 and synthetic it is scored by accuracy
     on the validation part. A head is scored on labelled photos: overlap of classes, outlines, calibration.
 
     Parameters
@@ -96,41 +96,35 @@ def _evaluate_colours(
     model: str, source: str, size: int | None, colouring: dict[str, Any], page: Path | None, common: Common
 ) -> Outcome:
     from pixelwise.colourising.options import ColouriseOptions
-    from pixelwise.evaluate.colour_result import MODEL
     from pixelwise.evaluate.colour_scores import SCORES
-    from pixelwise.evaluate.colours import evaluate_photos, photos_of
-    from pixelwise.evaluate.protocol import SIZE, Protocol
+    from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos, photos_of
     from pixelwise.network.runs import open_model
     from pixelwise.report.evaluation import write_colours_page
 
-    protocol = Protocol(size=SIZE if size is None else size, options=ColouriseOptions(**colouring))
     opened, (photos, failed) = open_model(model), photos_of(source)
-    for failure in failed:
-        say(failure.error, always=True)
     found = evaluate_photos(
         opened,
         source,
         photos,
         failed,
-        protocol,
+        size=SIZE if size is None else size,
+        options=ColouriseOptions(**colouring),
         device=common.device,
         seed=common.seed,
-        on_failure=lambda failure: say(failure.error, always=True),
     )
+    for failure in found.failed:
+        say(failure.error, always=True)
     for warning in found.warnings:
         say(f"warning: {warning}", quiet=common.quiet)
     tables = {
         found.model.name if method == MODEL else method: {SCORES[name]: one for name, one in scores.items()}
         for method, scores in found.scores.items()
     }
-    gain, fitted = found.gain, found.calibrated
-    before, after = (_with_ends(one) for one in (fitted.error_before, fitted.error_after))
     lines = [
         *_table(tables),
-        f"CIEDE2000 less than grey's by {_with_ends(gain)}, on {len(found.photos)} photos",
-        f"calibration error {before}; {after} at temperature {fitted.temperature:.2f}, fitted on other "
-        "photos (to mend probabilities, not to decode by)",
-        *(f"{name}: {step}" for name, step in found.protocol.steps.items()),
+        f"CIEDE2000 less than grey's by {_with_ends(found.gain)}, on {len(found.photos)} photos",
+        f"calibration error {_with_ends(found.calibration_error)}",
+        *(f"{name}: {step}" for name, step in found.protocol.items()),
         *(f"note: {note}" for note in found.notes),
     ]
     values = found.to_dict()

@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt, maximum_filter
 from scipy.spatial import KDTree
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.confusion import LabelImage, same_shape
 
 TOLERANCE_FRAC = 0.0075
-"""How far apart outlines may lie and still agree, as a share of the image's diagonal."""
+"""Distance at which outlines still agree, as a share of the image's diagonal."""
 
 
 def boundary_f1(
@@ -36,57 +36,45 @@ def boundary_f1(
     given, true = same_shape(predicted, labels)
     known = true != IGNORE
     tolerance = tolerance_frac * float(np.hypot(*true.shape))
-    whole, to_known = true, np.zeros(true.shape)
+    whole, slack = true, np.full(true.shape, tolerance, np.float32)
     if known.any() and not known.all():
         to_known, nearest = distance_transform_edt(~known, return_indices=True)
         whole = true[tuple(nearest)]
+        radius = int(tolerance)
+        rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        disc = abs(columns) <= np.rint(np.sqrt(radius**2 - rows**2))
+        slack = (tolerance + maximum_filter(to_known, footprint=disc, mode="constant")).astype(np.float32)
     scores = np.full(num_classes, np.nan)
-    for number in np.union1d(np.unique(true[known]), np.unique(given[known])):
+    for number in np.union1d(true[known], given[known]):
         if number < num_classes:
-            wanted, found = _outline(whole == number), _outline(given == number)
-            scores[number] = _f1(wanted, found, to_known, tolerance)
+            scores[number] = _f1(_outline(whole == number), _outline(given == number), slack, tolerance)
     return scores
 
 
 def _f1(
     wanted: Int64[ndarray, "n 2"],
     found: Int64[ndarray, "m 2"],
-    to_known: Float64[ndarray, "H W"],
+    slack: Float32[ndarray, "H W"],
     tolerance: float,
 ) -> float:
-    """Return the F1 of one outline; NaN where nothing is to be found and nothing is wrong."""
-    wanted_slack, found_slack = (_slack(points, to_known, tolerance) for points in (wanted, found))
-    certain = found_slack <= np.float32(tolerance)
+    """Return the F1 of one outline, which may be off by the slack at each pixel.
+
+    NaN where nothing is to be found and nothing is wrong.
+    """
+    wanted_slack, certain = slack[tuple(wanted.T)], slack[tuple(found.T)] <= np.float32(tolerance)
     if not len(wanted) or not len(found):
         return 0.0 if len(wanted) or certain.any() else float("nan")
     farthest = float(wanted_slack.max()) + 1
     far, nearest = KDTree(wanted).query(found, distance_upper_bound=farthest)  # infinite beyond
     right = far.astype(np.float32) <= wanted_slack[np.minimum(nearest, len(wanted) - 1)]
     far, _ = KDTree(found).query(wanted, distance_upper_bound=farthest)
-    num_met, num_right = np.count_nonzero(far.astype(np.float32) <= wanted_slack), np.count_nonzero(right)
-    if not num_right or not num_met:
+    num_met = np.count_nonzero(far.astype(np.float32) <= wanted_slack)
+    if not right.any() or not num_met:
         return 0.0
-    precision, recall = num_right / np.count_nonzero(right | certain), num_met / len(wanted)
+    precision, recall = right.sum() / (right | certain).sum(), num_met / len(wanted)
     return 2 * precision * recall / (precision + recall)
 
 
 def _outline(inside: Bool[ndarray, "H W"]) -> Int64[ndarray, "n 2"]:
     """Return the pixels inside that touch one outside by a side; the image's frame is no outline."""
-    padded = np.pad(inside, 1, mode="edge")
-    surrounded = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.argwhere(inside & ~surrounded)
-
-
-def _slack(
-    points: Int64[ndarray, "n 2"], to_known: Float64[ndarray, "H W"], tolerance: float
-) -> Float32[ndarray, " n"]:
-    """Return how far off an outline may be at each point: more where pixels without label are near."""
-    slack = np.full(len(points), tolerance, np.float32)
-    if to_known.any():
-        radius = int(tolerance)
-        rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-        around = np.argwhere(abs(columns) <= np.rint(np.sqrt(radius**2 - rows**2)))
-        padded = np.pad(to_known, radius)
-        for row, column in around:
-            slack = np.maximum(slack, tolerance + padded[points[:, 0] + row, points[:, 1] + column])
-    return slack.astype(np.float32)
+    return np.argwhere(inside & ~binary_erosion(inside, border_value=1))

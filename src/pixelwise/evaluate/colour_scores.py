@@ -12,17 +12,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.errors import DataError, ShapeError
-from pixelwise.evaluate.calibration import ClassScores
+from pixelwise.errors import DataError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.confusion import ratio
 
 SCORES = {
     "ciede2000": "CIEDE2000",
-    "ab_rmse": "RMSE of ab, both axes",
-    "ab_rmse_per_axis": "RMSE of ab, per axis",
-    "ab_rmse_by_photo": "RMSE of ab, mean of photos'",
-    "ab_psnr": "PSNR of ab, dB",
+    "ab_rmse": "RMSE of ab",
     "colourfulness": "colourfulness",
     "colourfulness_ratio": "colourfulness, ratio",
     "top1_accuracy": "top-1 accuracy, %",
@@ -30,31 +26,14 @@ SCORES = {
     "cross_entropy": "cross-entropy, nats",
 }
 """Names of the scores in tables, by key."""
-
-_PEAK = 255.0  # of a and b, each of which spans about as much; as papers have it
-_BEST_PSNR = 100.0  # dB, of equal pictures
 _CHROMA_7 = 25.0**7  # where chroma begins to count as much as its size says
 _HALF_TURN = math.pi + 1e-6  # opposite hues are not to be parted by rounding
 _STEEPEST = math.radians(275)  # of the rotation among the blues
 
 
-@dataclass(frozen=True, eq=False)
-class Original:
-    """A picture to measure others by."""
-
-    codes: UInt8[Tensor, "3 H W"]
-    lab: Float[Tensor, "3 H W"]
-    colourfulness: float
-
-    @staticmethod
-    def of(codes: UInt8[Tensor, "3 H W"]) -> Original:
-        """Return the original of sRGB codes."""
-        return Original(codes, srgb_to_lab(codes.float() / 255), colourfulness(codes))
-
-
 @dataclass(frozen=True, kw_only=True)
 class PhotoColours:
-    """How far the colours of one photo are from the original's."""
+    """Differences of the colours of one photo from the original's."""
 
     ciede2000: float
     """Mean over pixels."""
@@ -62,69 +41,47 @@ class PhotoColours:
     """Root of the mean over pixels of the squared distance in the plane of a and b, both axes added up."""
     colourfulness: float
     original_colourfulness: float
-    classes: ClassScores | None = None
-    """None for a method that gives no probabilities."""
+    top1: float = math.nan
+    """Share of pixels whose true class is the likeliest, 0 to 1; NaN for a method without classes."""
+    top5: float = math.nan
+    """Share of pixels whose true class is among the five likeliest."""
+    cross_entropy: float = math.nan
+    """Minus the logarithm of the true class's probability, in nats."""
 
     @staticmethod
-    def of(
-        codes: UInt8[Tensor, "3 H W"], original: Original, classes: ClassScores | None = None
-    ) -> PhotoColours:
-        """Score a picture of sRGB codes.
-
-        Raises:
-            ShapeError: it differs from the original in height or width.
-        """
-        if codes.shape != original.codes.shape:
-            found = f"{tuple(codes.shape)} and {tuple(original.codes.shape)}"
-            raise ShapeError(f"needed a picture of the original's size, got {found}")
-        lab = srgb_to_lab(codes.float() / 255)
-        squared = (lab[1:] - original.lab[1:]).square().sum(0).mean()
+    def of(codes: UInt8[Tensor, "3 H W"], original: UInt8[Tensor, "3 H W"]) -> PhotoColours:
+        """Score a picture of sRGB codes, without classes."""
+        lab, true = (srgb_to_lab(each.float() / 255) for each in (codes, original))
         return PhotoColours(
-            ciede2000=float(ciede2000(original.lab, lab).mean()),
-            ab_rmse=float(squared.sqrt()),
+            ciede2000=float(ciede2000(true, lab).mean()),
+            ab_rmse=float((lab[1:] - true[1:]).square().sum(0).mean().sqrt()),
             colourfulness=colourfulness(codes),
-            original_colourfulness=original.colourfulness,
-            classes=classes,
+            original_colourfulness=colourfulness(original),
         )
-
-    @property
-    def ab_psnr(self) -> float:
-        """10 log10(255^2 / the mean squared error of a and of b), dB; 100 for equal pictures."""
-        error = self.ab_rmse**2 / 2
-        return min(_BEST_PSNR, 10 * math.log10(_PEAK**2 / error)) if error else _BEST_PSNR
 
 
 def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, Interval]:
     """Return means over photos, every photo counting the same, with intervals, by the keys of `SCORES`.
 
-    `ab_rmse` is the root of the mean of photos' squared errors, `ab_rmse_by_photo` the mean of their roots;
-    `colourfulness_ratio` is the ratio of the means. Accuracies are in per cent. NaN without probabilities.
+    `ab_rmse` is the root of the mean of photos' squared errors; `colourfulness_ratio` is the ratio of the
+    means. Accuracies are in per cent. NaN without classes.
 
     Raises:
         DataError: there is no photo.
     """
     if not photos:
         raise DataError("needed at least one photo to score, got none")
-    nothing = ClassScores(top1=math.nan, top5=math.nan, cross_entropy=math.nan, entropy=math.nan)
-    classes = [one.classes or nothing for one in photos]
-    columns = {
-        "ciede2000": [one.ciede2000 for one in photos],
-        "ab_mse": [one.ab_rmse**2 for one in photos],
-        "ab_rmse_by_photo": [one.ab_rmse for one in photos],
-        "ab_psnr": [one.ab_psnr for one in photos],
-        "colourfulness": [one.colourfulness for one in photos],
-        "original": [one.original_colourfulness for one in photos],
-        "top1_accuracy": [100 * one.top1 for one in classes],
-        "top5_accuracy": [100 * one.top5 for one in classes],
-        "cross_entropy": [one.cross_entropy for one in classes],
-        "": [1.0] * len(photos),
-    }
-    sums = resampled_sums(np.array(list(columns.values())).T, seed)
-    means = dict(zip(columns, (sums / sums[:, -1:]).T, strict=True))
-    means["ab_rmse"] = np.sqrt(means["ab_mse"])
-    means["ab_rmse_per_axis"] = np.sqrt(means["ab_mse"] / 2)
-    means["colourfulness_ratio"] = ratio(means["colourfulness"], means["original"])
-    return {name: interval(means[name]) for name in SCORES}
+    rows = [
+        (
+            *(one.ciede2000, one.ab_rmse**2, one.colourfulness, one.original_colourfulness),
+            *(100 * one.top1, 100 * one.top5, one.cross_entropy, 1.0),
+        )
+        for one in photos
+    ]
+    *sums, num = resampled_sums(np.array(rows), seed).T
+    error, squared, strength, original, top1, top5, loss = (one / num for one in sums)
+    means = (error, np.sqrt(squared), strength, ratio(strength, original), top1, top5, loss)
+    return {name: interval(mean) for name, mean in zip(SCORES, means, strict=True)}
 
 
 def ciede2000(
@@ -169,18 +126,15 @@ def colourfulness(codes: UInt8[Tensor, "3 *points"]) -> float:
 
 
 def _polar(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return chroma, and hue from 0 to 2 pi."""
     return torch.hypot(a, b), torch.atan2(b, a) % (2 * math.pi)
 
 
 def _saturating(chroma: Tensor) -> Tensor:
-    """Return 0 for greys to 1 for vivid colours, steep about a chroma of 25."""
     power = chroma**7
     return (power / (power + _CHROMA_7)).sqrt()
 
 
 def _hue_weight(hue: Tensor) -> Tensor:
-    """Return the weight of a difference in hue at each hue."""
     return (
         1
         - 0.17 * torch.cos(hue - math.radians(30))

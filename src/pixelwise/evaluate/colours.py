@@ -2,39 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64, UInt8
+from numpy import ndarray
+from scipy.spatial import KDTree
 from torch import Tensor
 
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
+from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction, predict
-from pixelwise.errors import DataError
-from pixelwise.evaluate.colour_baselines import Truth
-from pixelwise.evaluate.colour_calibration import Sample, calibrate, draw_pixels
-from pixelwise.evaluate.colour_result import GREY, MEAN, MODEL, PRIOR, ColouredPhoto, ColourEvaluation
-from pixelwise.evaluate.colour_scores import Original, PhotoColours, colour_scores
-from pixelwise.evaluate.intervals import mean_interval
-from pixelwise.evaluate.protocol import Protocol
-from pixelwise.labels.sources import require_source_folder
+from pixelwise.errors import CheckpointError, ConfigError, DataError
+from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
+from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
+from pixelwise.evaluate.heads import listed
+from pixelwise.evaluate.intervals import Interval, interval, mean_interval, resampled_sums
+from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.config import Device
 from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.network.runs import Model
+from pixelwise.network.runs import Model, read_manifest
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.photos.tone import has_own_colours, is_grey
+from pixelwise.photos.tone import is_grey
 from pixelwise.progress import progress
 
+MODEL, GREY, MEAN = "model", "grey", "mean ab"
+SIZE = 256
+"""Short side in pixels at which photos are measured by default."""
+_SIZES = (16, 2048)
+_COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all is nearly grey
+_FEW = 20  # photos, whose intervals are themselves unsure
 _THREADS = 2
-_NO_CHROMA = torch.zeros(2, 1, 1)
 
 Codes = UInt8[Tensor, "3 H W"]
 """A picture, upright, in sRGB codes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ColouredPhoto:
+    """One photo, and its scores by method: `model`, and the baselines."""
+
+    path: Path
+    scores: dict[str, PhotoColours]
+    bins: Float64[ndarray, "3 15"]
+    """Calibration of the network's probabilities; see `calibration_bins`."""
+    mean_ab: Float64[Tensor, "2 1 1"]
+
+    @property
+    def gain(self) -> float:
+        """By how much CIEDE2000 is less than that of the photo left grey."""
+        return self.scores[GREY].ciede2000 - self.scores[MODEL].ciede2000
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values of the model's scores, for JSON."""
+        ours = self.scores[MODEL]
+        return {
+            "path": str(self.path),
+            "ciede2000": ours.ciede2000,
+            "ciede2000_grey": self.scores[GREY].ciede2000,
+            "ab_rmse": ours.ab_rmse,
+            "colourfulness": ours.colourfulness,
+            "colourfulness_original": ours.original_colourfulness,
+            "cross_entropy": ours.cross_entropy,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ColourEvaluation:
+    """Scores of a colouriser on photos, beside those of its baselines."""
+
+    model: Model
+    source: str
+    size: int
+    """Short side in pixels at which photos were measured; smaller ones as they are."""
+    options: ColouriseOptions
+    """Temperature and saturation."""
+    scores: dict[str, dict[str, Interval]]
+    """By method, the model first, and by name."""
+    gain: Interval
+    """By how much the model's CIEDE2000 is less than that of grey, photo by photo."""
+    calibration_error: Interval
+    """Expected calibration error of the network's probabilities, 0 to 1."""
+    photos: tuple[ColouredPhoto, ...]
+    """In the order of their paths."""
+    colourless: tuple[Path, ...]
+    """Photos left out: they are grey."""
+    failed: tuple[Failure, ...]
+
+    @property
+    def calibration_bins(self) -> Float64[ndarray, "3 15"]:
+        """Bins of all pixels together."""
+        return np.sum([one.bins for one in self.photos], 0)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Size, temperature and saturation, and each step of measuring in a sentence."""
+        return {
+            "size": self.size,
+            "temperature": self.options.temperature,
+            "saturation": self.options.saturation,
+            "read": "the photo upright, in sRGB by its profile, the short side shrunk to the size (bicubic, "
+            "antialiased; never enlarged), nothing cut off, 8 bit",
+            "given": "to the network: that picture as grey of the same luminance, 8 bit",
+            "decoded": "the annealed mean of the classes' colours",
+            "joined": "chroma enlarged bicubically and joined with the picture's own luminance, what is out "
+            "of gamut drawn to grey at equal luminance, written in 8 bit sRGB, as colourising does",
+            "compared": "what was written with the picture, in Lab (D65) and in codes; mean over the pixels "
+            "of a photo, then over photos",
+            "classes": "accuracy, cross-entropy and calibration at the size of the network's own answer, of "
+            "logits as they are, against the class of the mean a and b over each area",
+            "conventions": "RMSE of ab is the root of the mean of da^2 + db^2, each photo counting the same; "
+            "colourfulness is Hasler and Suesstrunk's on codes, its ratio that of means to the originals'",
+            "baselines": "grey: no chroma; mean ab: the mean colour of all other photos here",
+            "intervals": "low and high: 95 of 100 draws of as many photos (bootstrap)",
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes on what was left out, and what the figures may not be compared with."""
+        notes = [
+            "compare only figures of the same photos at the same size, and not with PSNR or SSIM of RGB, "
+            "which luminance decides, nor with errors in 8-bit Lab, or of photos cut or squeezed to squares",
+            "photos that a network learned from score too well, and so do copies and crops of them",
+        ]
+        if self.failed:
+            notes.insert(0, f"could not be scored: {listed([one.path.name for one in self.failed])}")
+        if self.colourless:
+            notes.insert(0, f"without colour, left out: {listed([path.name for path in self.colourless])}")
+        if len(self.photos) < _FEW:
+            notes.append(f"{len(self.photos)} photos are few: intervals of so few are too narrow")
+        return notes
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings of what is wrong, or may be."""
+        ours, gain, warnings = self.scores[MODEL], self.gain, []
+        if (strength := ours["colourfulness_ratio"].value) < _COLLAPSED:
+            warnings.append(
+                f"collapsed to grey: colours have {strength:.2f} of the originals' strength (below "
+                f"{_COLLAPSED}); a lower --temperature makes them bolder"
+            )
+        if not gain.low > 0:
+            span = f"{gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+            warnings.append(f"not surely better than grey: CIEDE2000 is lower than that of grey by {span}")
+        most = math.log(self.model.palette.num_classes)  # of a network that knows nothing
+        if lost := [one.path.name for one in self.photos if one.scores[MODEL].cross_entropy > most]:
+            warnings.append(
+                f"lost on {len(lost)} of {len(self.photos)} photos, perhaps of a kind that the network never "
+                f"learned: equally likely classes would have a lower cross-entropy: {listed(lost)}"
+            )
+        with contextlib.suppress(CheckpointError, OSError):  # the model is no run's folder
+            learned = source_folder(read_manifest(Path(self.model.name)).config.source)
+            folder = source_folder(self.source)
+            if learned and folder and learned.resolve() == folder.resolve():
+                warnings.append("the network learned from photos of this very folder: scores are too good")
+        return warnings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model's scores, each {value, low, high}, and what belongs to them, for JSON."""
+        methods = {
+            method: {name: one.to_dict() for name, one in scores.items()}
+            for method, scores in self.scores.items()
+        }
+        return methods.pop(MODEL) | {
+            "ciede2000_gain": self.gain.to_dict(),
+            "calibration_error": self.calibration_error.to_dict(),
+            "baselines": methods,
+            "model": {"name": self.model.name, "sha256": self.model.checksum},
+            "protocol": self.protocol,
+            "num_photos": len(self.photos),
+            "photos": [one.to_dict() for one in self.photos],
+            "colourless": [str(path) for path in self.colourless],
+            "failed": [{"path": str(one.path), "error": one.error} for one in self.failed],
+            "notes": self.notes,
+            "warnings": self.warnings,
+        }
 
 
 def evaluate_photos(
@@ -42,137 +196,116 @@ def evaluate_photos(
     source: str,
     paths: Sequence[Path],
     failed: Sequence[Failure] = (),
-    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
     *,
+    size: int = SIZE,
+    options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     device: Device = "auto",
     seed: int = 0,
-    on_failure: Callable[[Failure], None] | None = None,
 ) -> ColourEvaluation:
-    """Score a colouriser on photos of a source, as `photos_of` gives them, beside three baselines.
+    """Score a colouriser on photos of a source, as `photos_of` gives them, beside two baselines.
 
-    `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others; `prior` gives each pixel
-    the classes' shares among the pixels of the others that are as light, decoded as the network's.
-    Grey photos are left out, and named, as are files that cannot be read; `on_failure` is called with each
-    of these at once. The seed draws intervals and the pixels to calibrate on.
+    `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others. Grey photos are left out,
+    and named, as are files that cannot be read. The seed draws the intervals.
 
     Raises:
+        ConfigError: the size is not from 16 to 2048.
         DataError: none of them is a photo in colour.
         PhotoError: a photo went away meanwhile.
     """
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     model.net.to(choose_device(device))
-    failed = list(failed)
+    failed, scored, colourless = list(failed), list[ColouredPhoto](), list[Path]()
 
-    def score(numbered: tuple[int, Path]) -> _Scored | Failure:
+    def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
         try:
-            return _score(numbered[1], model, protocol, len(paths), (seed, numbered[0]))
+            return path, _score(path, model, size, options)
         except Exception as error:  # whatever one photo does to a library, the others are done
-            return Failure.of(numbered[1], error)
+            return path, Failure.of(path, error)
 
-    def compare(one: _Scored) -> ColouredPhoto:
-        return _add_baselines(one, model, protocol, kept)
-
-    scored = []
     with ONE_THREAD, progress("colouring photos", len(paths)) as advance:
-        for one in worked_ahead(score, enumerate(paths), _THREADS):
-            if isinstance(one, _Scored):
-                scored.append(one)
+        for path, found in worked_ahead(score, iter(paths), _THREADS):
+            if isinstance(found, ColouredPhoto):
+                scored.append(found)
+            elif found is None:
+                colourless.append(path)
             else:
-                failed.append(one)
-                if on_failure:
-                    on_failure(one)
-            advance(1, one.path.name)
-    kept, photos = [one for one in scored if one.scores], []
-    if not kept:
-        grey = f"{len(scored)} that are grey" if scored else ""
+                failed.append(found)
+            advance(1, path.name)
+    if not scored:
+        grey = f"{len(colourless)} that are grey" if colourless else ""
         bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
-        found = " and ".join(part for part in (grey, bad) if part) or "none"
-        raise DataError(f"needed photos in colour in {source}, got {found}")
-    with ONE_THREAD, progress("colouring without a network", len(kept)) as advance:
-        for photo in worked_ahead(compare, iter(kept), _THREADS):
-            photos.append(photo)
-            advance(1, photo.path.name)
-    scores = {name: colour_scores([one.scores[name] for one in photos], seed) for name in photos[0].scores}
+        got = " and ".join(filter(None, (grey, bad))) or "none"
+        raise DataError(f"needed photos in colour in {source}, got {got}")
+    photos = _with_mean_ab(scored, size)
+    bins = resampled_sums(np.stack([one.bins for one in photos]), seed)
     return ColourEvaluation(
         model=model,
         source=source,
-        protocol=protocol,
-        scores=scores,
+        size=size,
+        options=options,
+        scores={name: colour_scores([one.scores[name] for one in photos], seed) for name in photos[0].scores},
         gain=mean_interval([one.gain for one in photos], seed),
+        calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
-        calibrated=calibrate([one.sample for one in kept if one.sample], seed),
-        colourless=tuple(one.path for one in scored if not one.scores),
-        toned=tuple(one.path for one in kept if one.toned),
+        colourless=tuple(colourless),
         failed=tuple(failed),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """What is kept of a photo until all have been scored; of a grey one no more than its path."""
-
-    path: Path
-    scores: dict[str, PhotoColours] = field(default_factory=dict)
-    sample: Sample | None = None
-    mean_ab: Float64[Tensor, " 2"] = field(default_factory=lambda: torch.zeros(2).double())
-    by_lightness: Int64[Tensor, "32 K"] = field(default_factory=lambda: torch.zeros(32, 0).long())
-    size: tuple[int, int] = (0, 0)
-    """Height and width of the logits."""
-    toned: bool = False
-
-
-def _score(path: Path, model: Model, protocol: Protocol, num_photos: int, seed: tuple[int, int]) -> _Scored:
-    """Score the network on one photo, and leaving it grey; count its colours for the other photos."""
-    codes, palette = read_picture(path, protocol.size), model.palette
+def _score(path: Path, model: Model, size: int, options: ColouriseOptions) -> ColouredPhoto | None:
+    """Score the network on one photo, and leaving it grey; return None if it is grey."""
+    codes = read_picture(path, size)
     if is_grey(codes):
-        return _Scored(path)
-    grey, coloured, prediction = colour_picture(codes, path, model, protocol)
-    original, logits = Original.of(codes), prediction.logits
-    size = (logits.shape[1], logits.shape[2])
-    truth = Truth.of(original.lab, palette, size)
-    of_grey = truth.scores_of_colour(torch.zeros(2), palette)
-    return _Scored(
-        path,
+        return None
+    grey, coloured, prediction = colour_picture(codes, path, model, options)
+    lab, logits = srgb_to_lab(codes.float() / 255), prediction.logits
+    labels = true_classes(lab, model.palette, (logits.shape[1], logits.shape[2]))
+    classes = class_scores(logits.flatten(1).T.contiguous(), labels.flatten())
+    return ColouredPhoto(
+        path=path,
         scores={
-            MODEL: PhotoColours.of(coloured, original, truth.scores(logits)),
-            GREY: PhotoColours.of(grey, original, of_grey),
+            MODEL: replace(PhotoColours.of(coloured, codes), **classes),
+            GREY: PhotoColours.of(grey, codes),
         },
-        sample=draw_pixels(logits, truth.labels, num_photos, seed),
-        mean_ab=original.lab[1:].double().mean((1, 2)),
-        by_lightness=truth.by_lightness(palette.num_classes),
-        size=size,
-        toned=not has_own_colours(codes),
+        bins=calibration_bins(logits.float().softmax(0), labels.byte()),
+        mean_ab=lab[1:].double().mean((1, 2), keepdim=True),
     )
 
 
-def _add_baselines(one: _Scored, model: Model, protocol: Protocol, every: Sequence[_Scored]) -> ColouredPhoto:
-    """Score a photo by the colours of all others as well, if there are any."""
-    others = [other for other in every if other is not one]
-    if not others:
-        return ColouredPhoto(one.path, one.scores)
-    palette, original = model.palette, Original.of(read_picture(one.path, protocol.size))
-    truth = Truth.of(original.lab, palette, one.size)
-    mean = torch.stack([other.mean_ab for other in others]).mean(0).float()
-    logits = truth.prior(torch.stack([other.by_lightness for other in others]).sum(0))
-    in_mean = painted(original.codes, mean[:, None, None])
-    by_prior = painted(original.codes, _chroma(Prediction(logits, palette), protocol))
-    baselines = {
-        MEAN: PhotoColours.of(in_mean, original, truth.scores_of_colour(mean, palette)),
-        PRIOR: PhotoColours.of(by_prior, original, truth.scores(logits)),
-    }
-    return ColouredPhoto(one.path, one.scores | baselines)
+def _with_mean_ab(scored: list[ColouredPhoto], size: int) -> list[ColouredPhoto]:
+    """Score each photo in the mean colour of all others as well, if there are any."""
+    if len(scored) == 1:
+        return scored
+    total = torch.stack([one.mean_ab for one in scored]).sum(0)
+
+    def score(one: ColouredPhoto) -> ColouredPhoto:
+        mean, codes = (total - one.mean_ab) / (len(scored) - 1), read_picture(one.path, size)
+        in_mean = PhotoColours.of(painted(codes, mean.float()), codes)
+        return replace(one, scores=one.scores | {MEAN: in_mean})
+
+    with ONE_THREAD:
+        return list(worked_ahead(score, iter(scored), _THREADS))
+
+
+def true_classes(
+    lab: Float[Tensor, "3 H W"], palette: Palette, size: tuple[int, int]
+) -> Int64[Tensor, "h w"]:
+    """Shrink a picture in Lab to `size` (height, width) by means over areas, and return its classes."""
+    small = F.interpolate(lab[None], size, mode="area")[0]
+    if palette.space != "ab":
+        return palette.encode((lab_to_srgb(small) * 255).round().byte()).long()
+    _, nearest = KDTree(palette.colours.numpy()).query(small[1:].flatten(1).T.double().numpy())
+    return torch.from_numpy(nearest).long().view(size)
 
 
 def colour_picture(
-    codes: Codes, path: Path, model: Model, protocol: Protocol
+    codes: Codes, path: Path, model: Model, options: ColouriseOptions
 ) -> tuple[Codes, Codes, Prediction]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
-    grey = painted(codes, _NO_CHROMA)
+    grey = painted(codes, torch.zeros(2, 1, 1))
     prediction = predict(photo_of(grey, path), model)
-    return grey, painted(codes, _chroma(prediction, protocol)), prediction
-
-
-def _chroma(prediction: Prediction, protocol: Protocol) -> Float[Tensor, "2 h w"]:
-    return prediction.chroma(protocol.options.temperature, protocol.options.saturation)
+    return grey, painted(codes, prediction.chroma(options.temperature, options.saturation)), prediction
 
 
 def read_picture(path: Path, size: int) -> Codes:
@@ -194,7 +327,7 @@ def painted(codes: Codes, chroma: Float[Tensor, "2 h w"]) -> Codes:
 
 
 def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
-    """Return the photos in a folder and those below it, and what cannot be looked into.
+    """Return the photos in a folder and those below it, and what cannot be read.
 
     Raises:
         ConfigError: the source is no folder.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+import torch
+from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
+from scipy.ndimage import gaussian_filter
 
-from pixelwise.errors import ConfigError, DataError
-from pixelwise.evaluate.baselines import Baseline, learn_baselines
+from pixelwise.colour.palette import IGNORE
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.errors import ConfigError, DataError, ShapeError
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import UNNAMED
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
@@ -33,6 +36,16 @@ _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 _MOST_NAMED = 10  # photos in a note
 
 
+Codes = UInt8[ndarray, "H W 3"]
+"""A photo in sRGB codes, 0 to 255."""
+Labels = UInt8[ndarray, "H W"]
+"""The class of each pixel, or IGNORE."""
+Baseline = Callable[[Codes], Labels]
+"""Gives each pixel of a photo a class."""
+_BINS = 32  # of each channel of Lab, so that a few photos fill the bins around their colours
+_BLUR = 1.0  # bins; colours next to those seen are likely of the same class
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredPhoto:
     """One photo, and the counts of a head's prediction."""
@@ -49,7 +62,7 @@ class ScoredPhoto:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadEvaluation:
-    """How good a head is, on which photos, and how good its baselines are."""
+    """Scores of a head on labelled photos, beside those of its baselines."""
 
     head: Head
     source: str
@@ -65,7 +78,7 @@ class HeadEvaluation:
 
     @property
     def protocol(self) -> str:
-        """What was scored and how, in words."""
+        """Part, photos and rules of the scores, in words."""
         return (
             f"{len(self.photos)} photos, the part {self.part} of {self.source}, each at the size of its own "
             "labels; pixels without label left out; low and high: 95 of 100 draws of as many photos"
@@ -73,10 +86,9 @@ class HeadEvaluation:
 
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
-        """Bins of all pixels together, as `scores.calibration_bins` has them."""
-        return np.sum(
-            [one.counts.calibration for one in self.photos if one.counts.calibration is not None], 0
-        )
+        """Bins of all pixels together; see `calibration_bins` of the module `calibration`."""
+        bins = [one.counts.calibration for one in self.photos]
+        return np.sum([one for one in bins if one is not None], 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, each {value, low, high}, and what belongs to them, for JSON."""
@@ -99,7 +111,6 @@ def evaluate_head(
     part: Part | None = None,
     baselines: bool = True,
     without_duplicates: bool = False,
-    cache: FeatureCache | None = None,
     device: Device = "auto",
     seed: int = 0,
 ) -> HeadEvaluation:
@@ -115,27 +126,21 @@ def evaluate_head(
         ConfigError: the source's classes are not the head's, or it has no such part.
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
-    backbone, names = head.dress(backbone), labelled.classes.names
-    black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
-    if head.classes.names != names and not black_and_white:
-        raise ConfigError(
-            f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
-            f"{', '.join(names)}: needed the same classes in the same order"
-        )
+    backbone = head.dress(backbone)
+    _require_same_classes(head, labelled)
     part, photos = _scored_part(head, labelled, part)
     train = () if part == "all" else labelled.train
     notes, twins = [], _find_twins(train, photos)
     if twins:
-        pairs = listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
+        names = listed([f"{scored.name} ({learned.name})" for scored, learned in twins])
         remedy = "left out" if without_duplicates else "--without-duplicates leaves them out"
-        notes.append(f"in the part {part} and, saved anew, in the part train as well: {pairs}; {remedy}")
+        notes.append(f"in the part {part} and, saved anew, in the part train as well: {names}; {remedy}")
     if without_duplicates:
-        again = {scored for scored, _ in twins}
-        photos = tuple(one for one in photos if one.photo not in again)
+        photos = tuple(one for one in photos if one.photo not in dict(twins))
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
     with progress("computing features", len(photos)) as advance:
-        features = (cache or FeatureCache()).maps(
+        features = FeatureCache().maps(
             [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
         )
     if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
@@ -143,71 +148,34 @@ def evaluate_head(
     learned: dict[str, Baseline] = {}
     if baselines and train:
         shots = train[:: -(-len(train) // _MOST_SHOTS)]
-        learned = learn_baselines(_pixels_and_labels(shots), head.classes.num_classes)
+        pairs = ((read_pixels(one.photo), one.read_labels().numpy()) for one in shots)
+        learned = learn_baselines(pairs, head.classes.num_classes)
         notes.append(f"baselines learned from {len(shots)} photos of the part train")
     elif baselines:
         notes.append("baselines have no other photos to learn from here: --part val compares with them")
-    counts, *others = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
-    scored = [ScoredPhoto(*one) for one in zip(photos, features, counts, strict=True)]
+    counts = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
+    scores, *others = (SegmentationScores.of(one, head.classes, seed) for one in counts)
+    scored = [ScoredPhoto(*one) for one in zip(photos, features, counts[0], strict=True)]
     return HeadEvaluation(
         head=head,
         source=labelled.name,
         part=part,
-        scores=SegmentationScores.of(counts, head.classes, seed),
-        baselines={
-            name: SegmentationScores.of(one, head.classes, seed)
-            for name, one in zip(learned, others, strict=True)
-        },
+        scores=scores,
+        baselines=dict(zip(learned, others, strict=True)),
         photos=tuple(sorted(scored, key=lambda one: (math.isnan(one.miou), one.miou))),
         twins=twins,
         notes=tuple(notes),
     )
 
 
-@runtime_checkable
-class HasMaps(Protocol):
-    """Where the features of a photo come from, such as a cache."""
-
-    def read(self) -> Maps:
-        """Return its maps, size by size and, within a size, level by level."""
-
-
-def count_photos(
-    photos: Sequence[LabelledPhoto],
-    features: Sequence[HasMaps],
-    heads: Sequence[Weights],
-    baselines: Sequence[Baseline] = (),
-    *,
-    detailed: bool = False,
-) -> list[list[ImageCounts]]:
-    """Return the counts of each photo, at the size of its labels, for each head and then for each baseline.
-
-    Photos, features and labels are read once for all. With `detailed` the outlines are counted, too, and the
-    calibration of heads.
-    """
-
-    def count(photo: LabelledPhoto, source: HasMaps) -> list[ImageCounts]:
-        maps, labels = source.read(), photo.read_labels().numpy()
-        size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
-        for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
-            probs = head.logits(maps, size).softmax(0) if detailed else None
-            counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
-        if baselines:
-            pixels = read_pixels(photo.photo)
-            others = [baseline(pixels) for baseline in baselines]
-            counts += [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
-        return counts
-
-    by_photo = []
-    with (
-        ONE_THREAD,
-        progress("scoring photos", len(photos)) as advance,
-        ThreadPoolExecutor(_THREADS) as pool,
-    ):
-        for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
-            by_photo.append(counts)
-            advance(1, photo.stem)
-    return [list(counts) for counts in zip(*by_photo, strict=True)]
+def _require_same_classes(head: Head, labelled: LabelledPhotos) -> None:
+    names = labelled.classes.names
+    black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
+    if head.classes.names != names and not black_and_white:
+        raise ConfigError(
+            f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
+            f"{', '.join(names)}: needed the same classes in the same order"
+        )
 
 
 def _scored_part(
@@ -221,35 +189,104 @@ def _scored_part(
     return ("all", every) if part == "all" else labelled.require_held_out(part)
 
 
-def read_pixels(path: Path) -> UInt8[ndarray, "H W 3"]:
-    """Return a whole photo as it is displayed, in sRGB codes.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
-    photo = open_photo(path)
-    return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
-
-
-def _pixels_and_labels(
-    shots: Sequence[LabelledPhoto],
-) -> Iterator[tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]]:
-    with progress("learning baselines", len(shots)) as advance:
-        for shot in shots:
-            yield read_pixels(shot.photo), shot.read_labels().numpy()
-            advance(1, shot.stem)
-
-
 def _find_twins(
     train: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
 ) -> tuple[tuple[Path, Path], ...]:
     """Return pairs of a photo scored and one to learn from that show the same."""
     paths = [one.photo for one in scored]
-    pairs, to_score = find_duplicates([*(one.photo for one in train), *paths]), set(paths)
-    return tuple(sorted((b, a) for a, b in pairs if b in to_score and a not in to_score))
+    pairs = find_duplicates([*(one.photo for one in train), *paths])
+    return tuple(sorted((b, a) for a, b in pairs if b in paths and a not in paths))
+
+
+@runtime_checkable
+class MapsSource(Protocol):
+    """Where the features of a photo come from, such as a cache."""
+
+    def read(self) -> Maps:
+        """Return its maps, size by size and, within a size, level by level."""
+
+
+def count_photos(
+    photos: Sequence[LabelledPhoto],
+    features: Sequence[MapsSource],
+    heads: Sequence[Weights],
+    baselines: Sequence[Baseline] = (),
+    detailed: bool = False,
+) -> list[list[ImageCounts]]:
+    """Return the counts of each photo, at the size of its labels, for each head and then for each baseline.
+
+    Photos, features and labels are read once for all. With `detailed` the outlines are counted, too, and the
+    calibration of heads.
+    """
+
+    def count(photo: LabelledPhoto, source: MapsSource) -> list[ImageCounts]:
+        maps, labels = source.read(), photo.read_labels().numpy()
+        size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
+        for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
+            probs = head.logits(maps, size).softmax(0) if detailed else None
+            counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
+        if baselines:
+            pixels = read_pixels(photo.photo)
+            others = (baseline(pixels) for baseline in baselines)
+            counts += [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
+        return counts
+
+    by_photo = []
+    with (
+        ONE_THREAD,
+        progress("scoring photos", len(photos)) as advance,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
+            by_photo.append(counts)
+            advance(1, photo.stem)
+    return [[counts[i] for counts in by_photo] for i in range(len(heads) + len(baselines))]
+
+
+def read_pixels(path: Path) -> Codes:
+    """Return a whole photo as it is displayed, in sRGB codes."""
+    photo = open_photo(path)
+    return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
 
 
 def listed(names: Sequence[str]) -> str:
     """Join names with commas; of more than ten the others are only counted."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> dict[str, Baseline]:
+    """Learn baselines in one pass over labelled photos; pixels whose label is IGNORE count for nothing.
+
+    `majority` is the commonest class; `colour histogram` the class that a colour most often had, by Bayes'
+    rule over bins of Lab.
+
+    Raises:
+        DataError: no pixel has a label.
+        ShapeError: a photo and its labels differ in height or width.
+    """
+    by_bin = np.zeros((num_classes, _BINS**3), np.int64)
+    for photo, labels in shots:
+        if photo.shape[:2] != labels.shape:
+            raise ShapeError(f"needed labels for a photo of {photo.shape[:2]}, got {labels.shape}")
+        known = labels != IGNORE
+        index = labels[known].astype(np.int64) * _BINS**3 + _bins(photo)[known]
+        by_bin += np.bincount(index, minlength=by_bin.size).reshape(by_bin.shape)
+    if not by_bin.any():
+        raise DataError("needed labelled pixels to learn baselines from, got none")
+    counts = by_bin.reshape(-1, _BINS, _BINS, _BINS).astype(np.float64)
+    blurred = gaussian_filter(counts, sigma=(0, _BLUR, _BLUR, _BLUR))
+    # colours far from any seen get the commonest class; elsewhere this weighs next to nothing
+    prior = by_bin.sum(1) / by_bin.sum()
+    table = (blurred + 1e-6 * prior[:, None, None, None]).argmax(0).astype(np.uint8).ravel()
+    return {
+        "majority": lambda photo: np.full(photo.shape[:2], prior.argmax(), np.uint8),
+        "colour histogram": lambda photo: table[_bins(photo)],
+    }
+
+
+def _bins(photo: Codes) -> Int64[ndarray, "H W"]:
+    """Return the number of each pixel's bin, by L * 255 / 100, a + 128 and b + 128 in 8 bit."""
+    light, a, b = srgb_to_lab(torch.from_numpy(photo).movedim(-1, 0).float() / 255)
+    lab = torch.stack([light * 2.55, a + 128, b + 128]).round().clamp(0, 255).byte().numpy()
+    return np.ravel_multi_index(tuple(lab // (256 // _BINS)), (_BINS, _BINS, _BINS))

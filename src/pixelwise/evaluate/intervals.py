@@ -12,9 +12,7 @@ from numpy import ndarray
 
 NUM_RESAMPLES = 2000
 """Draws behind an interval; others would move its ends by a few per cent of its width."""
-
 _CONFIDENCE = (2.5, 97.5)  # per cent: 95 of 100 draws lie between
-_AT_ONCE = 2**22  # weights held in memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +20,7 @@ class Interval:
     """A score and the range that 95 of 100 other draws of as many pictures would give; NaN for no score.
 
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, the percentile interval; whole
-    pictures are drawn, since the pixels of one picture are no independent witnesses.
+    pictures are drawn, since the pixels of one picture are not independent.
     """
 
     value: float
@@ -46,30 +44,9 @@ def resampled_sums(
     num = len(by_image)
     counts = by_image.reshape(num, -1).astype(np.float64)
     rng = np.random.default_rng(seed)
-    sums = [counts.sum(0, keepdims=True)]
-    step = max(1, _AT_ONCE // max(1, num))
-    for start in range(0, num_resamples if num else 0, step):
-        draws = rng.integers(num, size=(min(step, num_resamples - start), num))
-        draws += np.arange(len(draws))[:, None] * num
-        taken = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
-        sums.append(taken @ counts)
-    return np.concatenate(sums).reshape(-1, *by_image.shape[1:])
-
-
-def crossed_sums(
-    by_image_and_run: Shaped[ndarray, "N R *counts"], seed: int, num_resamples: int = NUM_RESAMPLES
-) -> Float64[ndarray, "draws *counts"]:
-    """Sum counts over N images and R runs, then over draws of both, each with replacement.
-
-    For scores of several trainings on the same images, which vary with both. Of few runs a draw varies less
-    than new runs would: by a factor of (R - 1) / R in variance.
-
-    Source: A. Owen, "The pigeonhole bootstrap", 2007, doi:10.1214/07-AOAS122.
-    """
-    num_runs = by_image_and_run.shape[1]
-    sums = resampled_sums(by_image_and_run, seed, num_resamples)
-    taken = resampled_sums(np.eye(num_runs), seed + 1, num_resamples)  # another seed: drawn independently
-    return np.einsum("dr,dr...->d...", taken, sums)
+    taken = (np.bincount(rng.integers(num, size=num), minlength=num) for _ in range(num_resamples))
+    sums = [counts.sum(0), *(each @ counts for each in taken)]
+    return np.stack(sums).reshape(-1, *by_image.shape[1:])
 
 
 def interval(scores: Float64[ndarray, " draws"]) -> Interval:

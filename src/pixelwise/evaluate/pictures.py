@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from pixelwise.colour.palette import IGNORE
+from pixelwise.colour.shapes import Labels, Logits
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
-from pixelwise.evaluate.metrics import PixelScore
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
+from pixelwise.network.losses import cross_entropy
 from pixelwise.network.runs import Model
 from pixelwise.photos.pictures import Batches, Pictures
 from pixelwise.progress import progress
@@ -19,6 +23,43 @@ from pixelwise.progress import progress
 _PIXELS_AT_ONCE = 1 << 18  # logits of one batch stay in the processor's cache
 _NUM_RESAMPLES = 1000
 _NUM_GREYS = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelScore:
+    """Cross-entropy and accuracy over labelled pixels, as counts that add up."""
+
+    num_pixels: int = 0
+    num_right: int = 0
+    loss_sum: float = 0.0
+    """Cross-entropy summed over pixels, in nats."""
+
+    @staticmethod
+    def of(logits: Logits, labels: Labels | UInt8[Tensor, "N H W"]) -> PixelScore:
+        """Score one batch."""
+        known = labels != IGNORE
+        return PixelScore(
+            num_pixels=int(known.sum()),
+            num_right=int(((logits.argmax(1) == labels) & known).sum()),
+            loss_sum=cross_entropy(logits, labels, reduction="sum").item(),
+        )
+
+    def __add__(self, other: PixelScore) -> PixelScore:
+        return PixelScore(
+            num_pixels=self.num_pixels + other.num_pixels,
+            num_right=self.num_right + other.num_right,
+            loss_sum=self.loss_sum + other.loss_sum,
+        )
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy per pixel, in nats; NaN before any pixel."""
+        return self.loss_sum / self.num_pixels if self.num_pixels else float("nan")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right pixels in per cent; NaN before any pixel."""
+        return 100 * self.num_right / self.num_pixels if self.num_pixels else float("nan")
 
 
 @torch.inference_mode()
@@ -43,15 +84,17 @@ def evaluate(
     on = choose_device(device)
     net = model.net.to(on)
     train, val = (Batches.of(part, model.palette, on) for part in (pictures.train, pictures.val))
-    by_grey = shares_by_grey(train, model.palette.num_classes)
+    joint = _grey_level(train) * model.palette.num_classes + train.labels.long()
+    counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)
+    by_grey = counts.view(_NUM_GREYS, -1).float()
     baselines = {"majority": by_grey.sum(0, keepdim=True).expand_as(by_grey), "grey level": by_grey}
-    logits = {name: log_shares(counts) for name, counts in baselines.items()}
-    scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in logits}}
+    scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in baselines}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
         for batch in _batches(val):
             predictions = {"model": net(batch.grey())}
-            for name, table in logits.items():
-                predictions[name] = table[grey_level(batch.grey()[:, 0])].permute(0, 3, 1, 2)
+            for name, shares in baselines.items():
+                table = (shares + 1).log()  # each count is taken to be one more, so that none is 0
+                predictions[name] = table.log_softmax(-1)[_grey_level(batch)].permute(0, 3, 1, 2)
             for name, predicted in predictions.items():
                 for i in range(len(batch)):
                     scores[name].append(PixelScore.of(predicted[i : i + 1], batch.labels[i : i + 1]))
@@ -65,21 +108,8 @@ def _batches(data: Batches) -> Iterator[Batches]:
         yield data.take(index)
 
 
-def grey_level(grey: Tensor) -> Tensor:
-    """Return brightness in 256 steps."""
-    return (grey * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
-
-
-def log_shares(counts: Tensor) -> Tensor:
-    """Return logarithms of the shares of counts (..., K), each taken to be one more, so that none is 0."""
-    return (counts + 1).log().log_softmax(-1)
-
-
-def shares_by_grey(train: Batches, num_classes: int) -> Tensor:
-    """Count the training pixels of each grey level and class, (256, K)."""
-    joint = grey_level(train.grey()[:, 0]) * num_classes + train.labels.long()
-    counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * num_classes)
-    return counts.view(_NUM_GREYS, num_classes).float()
+def _grey_level(data: Batches) -> Tensor:
+    return (data.grey()[:, 0] * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
 
 
 def _intervals(by_picture: list[PixelScore], seed: int) -> dict[str, Interval]:

@@ -65,7 +65,9 @@ palette = Palette.read("handout24")
 some = pictures.val[:10]
 grey = palette.read_grey(some)
 print(f"{pictures.name}: {len(pictures.train)} training pictures, {len(pictures.val)} validation pictures")
-show(draw_strips(compare(palette, some, torch.zeros(10, palette.num_classes, 32, 32), temperature=1.0)[:3]))
+strips = compare(palette, some, torch.zeros(10, palette.num_classes, 32, 32), temperature=1.0)
+del strips["Prediction"]
+show(draw_strips(strips))
 
 # %% [markdown]
 # ## A1: A convolution, and the CNN
@@ -74,7 +76,7 @@ show(draw_strips(compare(palette, some, torch.zeros(10, palette.num_classes, 32,
 # result as maps again: this is torch's own convolution, up to rounding.
 
 # %%
-from pixelwise.lab.layers import draw_activations, draw_network, find_blocks
+from pixelwise.lab.networks import draw_network, find_blocks
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
@@ -113,8 +115,7 @@ def learn(name, net, config=HANDOUT):
 
 cnn_model, cnn_rows = learn("cnn", CNNConfig())
 display(show(draw_curves(cnn_rows)))
-display(show(draw_strips(compare(palette, some, cnn_model.logits(grey), temperature=1.0))))
-show(draw_activations(find_blocks(cnn_model.net, grey[:1]), grey[:1]))
+show(draw_strips(compare(palette, some, cnn_model.logits(grey), temperature=1.0)))
 
 # %% [markdown]
 # ## A3: Weights, outputs and connections
@@ -139,7 +140,7 @@ table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 
 # %%
 from pixelwise.evaluate.pictures import score
-from pixelwise.lab.rewritten import reading
+from pixelwise.lab.affine import reading
 from pixelwise.photos.pictures import Batches
 
 val = Batches.of(pictures.val, palette, torch.device("cpu"))
@@ -162,10 +163,11 @@ display(show(draw_curves(unet_rows)))
 keys = ("epoch", "val_loss", "val_accuracy")
 rows = [(name, *map(one[-1].get, keys)) for name, one in (("CNN", cnn_rows), ("U-Net", unet_rows))]
 display(table(rows, "network", "epochs", "validation loss, nats", "right pixels, %"))
-(_, truth, _, by_cnn), (*_, by_unet) = (
-    compare(palette, some, model.logits(grey), temperature=1.0) for model in (cnn_model, unet_model)
-)
-show(draw_strips([truth, replace(by_cnn, title="CNN"), replace(by_unet, title="U-Net")]))
+strips = {}
+for name, model in (("CNN", cnn_model), ("U-Net", unet_model)):
+    drawn = compare(palette, some, model.logits(grey), temperature=1.0)
+    strips |= {"Truth": drawn["Truth"], name: drawn["Prediction"]}
+show(draw_strips(strips))
 
 # %% [markdown]
 # ## B4: Batch sizes

@@ -58,7 +58,6 @@ class Setting:
         """Return everything that decides a result on a data set; with other values it is made anew.
 
         Raises:
-            ConfigError: there is no such device.
             DataError: the data set is missing.
         """
         if source and source not in self.digests:
@@ -74,11 +73,7 @@ class Setting:
         }
 
     def pictures(self) -> Pictures:
-        """Load the pictures of the questions about colouring.
-
-        Raises:
-            DataError: they are missing.
-        """
+        """Load the pictures of the questions about colouring."""
         return load_pictures(PICTURES, self.data_dir, self.seed)
 
     def folder(self, kind: str, source: str) -> Path:
@@ -86,34 +81,19 @@ class Setting:
         digest = hashlib.sha256(json.dumps(self.made_by(source), sort_keys=True).encode()).hexdigest()
         return self.out / kind / f"{'quick' if self.quick else 'whole'}-seed{self.seed}-{digest[:8]}"
 
-    @property
-    def runs(self) -> Path:
-        """Folder of the trained networks.
-
-        Raises:
-            DataError: the pictures are missing.
-        """
-        return self.folder("runs", PICTURES)
-
     def trained(self, name: str, config: RunConfig) -> Path:
         """Train a network, or resume or reuse the run of this name; return its folder.
 
         Raises:
-            CheckpointError: the run of this name has another configuration.
-            DataError: the pictures are missing.
             DivergedError: the loss is no longer finite.
             Interrupted: Ctrl-C came; a checkpoint is kept.
         """
-        folder = self.runs / name
+        folder = self.folder("runs", PICTURES) / name
         resume = (folder / CHECKPOINT).exists()
         train_source(config, folder, data_dir=self.data_dir, device=self.device, resume=resume)
         return folder
 
     def draw(self, name: str, drawing: Drawing) -> str:
-        """Write a figure as OUT/figures/NAME.png; return its name.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write a figure as OUT/figures/NAME.png; return its name."""
         write_bytes(self.out / "figures" / f"{name}.png", drawing.png())
         return name

@@ -1,12 +1,13 @@
-"""Questions A2, B2 and B3: the CNN and the U-Net trained alike and compared."""
+"""Questions A2, B2, B3 and B4: the CNN and the U-Net trained alike and compared; batch sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from jaxtyping import Int64
 from matplotlib.axes import Axes
@@ -19,13 +20,23 @@ from pixelwise.errors import DivergedError
 from pixelwise.evaluate.pictures import evaluate
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.networks import SKIPS, num_parameters, unet_without
-from pixelwise.lab.outcomes import compare_variants, over_seeds, training
-from pixelwise.lab.pixels import EDGES_FRAC, appearance, by_colour, by_edges, compare_appearance, predict
+from pixelwise.lab.outcomes import (
+    EDGES_FRAC,
+    appearance,
+    by_colour,
+    by_edges,
+    compare_appearance,
+    compare_variants,
+    over_seeds,
+    predict,
+    training,
+)
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import EpochMetrics, open_model, read_metrics, read_samples
-from pixelwise.report.figures import ON_LIGHT, Drawing, Strip, draw_curves, draw_strips, new_figure, styled
+from pixelwise.progress import announce
+from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import compare
 
 EPOCHS, QUICK_EPOCHS = 25, 2
@@ -36,16 +47,18 @@ _ABLATION_EPOCHS = 5  # enough to order the variants
 _HANDOUT_RATE = 0.3  # the handout's learning rate for the CNN
 _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
+Fixed = Literal["epochs", "steps"]
+_BOTH: tuple[Fixed, Fixed] = ("epochs", "steps")
+_BATCH_SIZES, _BATCH_EPOCHS, _STEPS = (10, 30, 100, 300, 1000), 12, 200
+"""Even steps of a factor of about three; about as long as the handout's 25 epochs of three sizes."""
+_QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS, _QUICK_STEPS = (20, 100, 500), 1, 10
 
 
 def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
-    """Return how `cnn` or `unet` is trained: both alike, so that they can be compared.
+    """Return the configuration of `cnn` or `unet`: both alike, so that they can be compared.
 
     It is the handout's batch size of 100, its 25 epochs and Adam, at the learning rate that it gives the
-    U-Net alone. Its run is called `NET-seedSEED`, and questions that ask for it share it.
-
-    Raises:
-        ConfigError: the seed is out of range.
+    U-Net alone.
     """
     train = TrainConfig(
         epochs=QUICK_EPOCHS if setting.quick else EPOCHS,
@@ -57,15 +70,11 @@ def comparison_config(setting: Setting, net: str, seed: int) -> RunConfig:
     return RunConfig(net=HANDOUT_CONFIGS[net](), source=PICTURES, train=train)
 
 
-def _seeds(setting: Setting) -> range:
-    return range(_NUM_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
-
-
 def _trained(setting: Setting, net: str) -> list[Path]:
-    """Return finished runs of a network, one for each seed."""
+    """Return finished runs of a network, one for each seed; questions share them."""
     return [
         setting.trained(f"{net}-seed{seed}", comparison_config(setting, net, seed))
-        for seed in _seeds(setting)
+        for seed in range(_NUM_QUICK_SEEDS if setting.quick else _NUM_SEEDS)
     ]
 
 
@@ -122,12 +131,15 @@ def answer_b3(setting: Setting) -> Answer:
     grey = palette.read_grey(val)[:, 0].numpy()
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
+    gain_by_seed = {}
+    for name, sign in (("accuracy", 1), ("loss", -1)):
+        ours, theirs = ([sign * own[-1][f"val_{name}"] for own in rows[net]] for net in ("U-Net", "CNN"))
+        gains = [one - other for one, other in zip(ours, theirs, strict=True)]
+        gain_by_seed[name] = {"gains": gains, "over_seeds": over_seeds(gains)}
     values = {
         "cnn": training(runs["CNN"]),
         "unet": training(runs["U-Net"]),
-        "gain_by_seed": {
-            name: _gain_by_seed(rows, f"val_{name}", sign) for name, sign in (("accuracy", 1), ("loss", -1))
-        },
+        "gain_by_seed": gain_by_seed,
         "confounded": handout if isinstance(handout, dict) else training([handout]) | {"diverged": False},
         "truth": appearance(cnn[0].labels, palette),
         "looks": compare_appearance(palette, cnn, unet),
@@ -151,13 +163,6 @@ def answer_b3(setting: Setting) -> Answer:
     return Answer(values, figures)
 
 
-def _gain_by_seed(rows: dict[str, list[list[EpochMetrics]]], key: str, sign: int) -> dict[str, Any]:
-    """Return each seed's own gain of the U-Net at the end of training, and their mean with its interval."""
-    pairs = zip(rows["U-Net"], rows["CNN"], strict=True)
-    gains = [sign * (unet[-1][key] - cnn[-1][key]) for unet, cnn in pairs]
-    return {"gains": gains, "over_seeds": over_seeds(gains)}
-
-
 def _trained_as_in_handout(setting: Setting) -> Path | dict[str, Any]:
     """Return the run of the CNN at the handout's own learning rate; if it diverges, the facts of that."""
     config = comparison_config(setting, "cnn", 0)
@@ -174,7 +179,7 @@ def _train_ablated(setting: Setting) -> dict[str, list[list[EpochMetrics]]]:
     nets[LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
     rows: dict[str, list[list[EpochMetrics]]] = {}
     for title, (name, net) in nets.items():
-        for seed in _seeds(setting)[: 1 if setting.quick else None]:
+        for seed in range(1 if setting.quick else _NUM_SEEDS):
             config = comparison_config(setting, "unet", seed)
             train = replace(config.train, epochs=min(config.train.epochs, _ABLATION_EPOCHS))
             run = setting.trained(f"{name}-seed{seed}", replace(config, net=net, train=train))
@@ -182,14 +187,13 @@ def _train_ablated(setting: Setting) -> dict[str, list[list[EpochMetrics]]]:
     return rows
 
 
-def compare_pictures(runs: dict[str, Path]) -> list[Strip]:
+def compare_pictures(runs: dict[str, Path]) -> Strips:
     """Return rows of the same validation pictures: true, and as the network of each run colours them."""
-    strips: list[Strip] = []
+    predictions, strips = {}, Strips()
     for title, run in runs.items():
-        *above, prediction = compare(open_model(run), read_samples(run))
-        strips = strips or above
-        strips.append(replace(prediction, title=title))
-    return strips
+        strips = compare(open_model(run), read_samples(run))
+        predictions[title] = strips.pop("Prediction")
+    return strips | predictions
 
 
 def _draw_runs(runs: Mapping[str, Sequence[Sequence[EpochMetrics]]]) -> Drawing:
@@ -238,4 +242,76 @@ def _draw_confusion(counts: Int64[ndarray, "K K"], palette: Palette) -> Drawing:
         axes.set_xlabel("taken for", labelpad=22)
         axes.set_ylabel("true colour", labelpad=26)
         figure.colorbar(shown, label="% of the true colour's pixels", shrink=0.8)
+    return Drawing(figure, ON_LIGHT)
+
+
+@dataclass(frozen=True)
+class BatchSizeRun:
+    """One batch size, trained."""
+
+    row: dict[str, Any]
+    """The fixed quantity, batch size, epochs, steps and the last scores."""
+    run: Path
+
+
+def answer_b4(setting: Setting) -> Answer:
+    """Train with each batch size; show losses, time and pictures.
+
+    At equal epochs a larger batch makes fewer steps; at equal steps it sees more pictures. Only both together
+    separate the effect of the batch size from that of the number of steps.
+    """
+    sizes = _QUICK_BATCH_SIZES if setting.quick else _BATCH_SIZES
+    runs = [_train_batches_of(setting, fixed, size) for fixed in _BOTH for size in sizes]
+    values = {
+        "source": PICTURES,
+        "learning_rate": comparison_config(setting, "unet", 0).train.learning_rate,
+        "epochs": _QUICK_BATCH_EPOCHS if setting.quick else _BATCH_EPOCHS,
+        "steps": _QUICK_STEPS if setting.quick else _STEPS,
+        "rows": [one.row for one in runs],
+    }
+    figures = [setting.draw("b4-curves", _draw_losses(runs))]
+    for fixed in _BOTH:
+        shown = {f"Batches of {one.row['batch_size']}": one.run for one in runs if one.row["fixed"] == fixed}
+        figures.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(compare_pictures(shown))))
+    return Answer(values, tuple(figures))
+
+
+def _train_batches_of(setting: Setting, fixed: Fixed, batch_size: int) -> BatchSizeRun:
+    """Train with one batch size, or reuse its run; if the epochs make just the steps, both share a run."""
+    num, config = len(setting.pictures().train), comparison_config(setting, "unet", 0)
+    epochs, steps = (_QUICK_BATCH_EPOCHS, _QUICK_STEPS) if setting.quick else (_BATCH_EPOCHS, _STEPS)
+    steps_an_epoch = -(-num // batch_size)
+    if fixed == "epochs" or steps == epochs * steps_an_epoch:
+        steps = 0
+    train = replace(config.train, batch_size=batch_size, epochs=epochs, steps=steps)
+    name = f"batch-{batch_size}-{f'steps-{steps}' if steps else f'epochs-{epochs}'}"
+    announce(name)
+    run = setting.trained(name, replace(config, train=train))
+    last = read_metrics(run)[-1]
+    whole, rest = divmod(last["step"], steps_an_epoch)
+    row = {"fixed": fixed, "batch_size": batch_size, "epochs": whole + rest * batch_size / num}
+    scores = {key: last[key] for key in ("train_loss", "val_loss", "val_accuracy", "train_seconds")}
+    return BatchSizeRun(row | {"steps": last["step"]} | scores, run)
+
+
+def _draw_losses(runs: Sequence[BatchSizeRun]) -> Drawing:
+    """Draw the training loss by epoch at equal epochs, and by step at equal steps."""
+    with styled(ON_LIGHT):
+        figure = new_figure(11, 3.9)
+        for axes, fixed in zip(figure.subplots(1, 2), _BOTH, strict=True):
+            own = [one for one in runs if one.row["fixed"] == fixed]
+            colours = matplotlib.colormaps["viridis"].resampled(len(own) + 1)
+            for index, one in enumerate(own):
+                steps, losses, start = [], [], 0
+                for epoch in read_metrics(one.run):  # each piece of an epoch at its middle step
+                    num, length = len(epoch["losses"]), epoch["step"] - start
+                    steps += [start + (place + 0.5) * length / num for place in range(num)]
+                    losses += epoch["losses"]
+                    start = epoch["step"]
+                scale = one.row["epochs"] / start if fixed == "epochs" else 1
+                x, label = [step * scale for step in steps], str(one.row["batch_size"])
+                axes.plot(x, losses, color=colours(index), label=label)
+            axes.set_xlabel(fixed[:-1])
+            axes.set_title(f"Training loss at equal {fixed}, nats per pixel", loc="left")
+        axes.legend(frameon=False, fontsize=9, title="batch", ncols=2)
     return Drawing(figure, ON_LIGHT)

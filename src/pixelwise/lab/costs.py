@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +24,6 @@ from torchvision.models.segmentation import deeplabv3_resnet101
 
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.frozen import learn_only
-from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 
 Policy = Literal["whole", "last"]
@@ -37,7 +35,6 @@ _AMOUNTS = ("saved_bytes", "peak_bytes", "flops", "seconds")
 _CHANNELS, _SIDE, _BATCH = 64, 32, 8  # of a chain: each map takes 2 MB, each layer's weights 0.15 MB
 _NUM_LAYERS, _FEW_LAYERS = (4, 8, 12, 16, 24, 32), (2, 4, 6, 8)
 _HANDOUT_SIDE, _QUICK_SIDE = 224, 64
-_NUM_CLASSES = 2
 _STATES = 3  # numbers beside each parameter that learns: its gradient and Adam's two moments
 _BYTES = 4  # of a number in single precision
 
@@ -103,12 +100,12 @@ def measure_step(
 
 
 class _TensorBytes(TorchDispatchMode):
-    """Follows the bytes of all tensors that operations allocate within it: those there now, and the peak."""
+    """Follows the bytes of all tensors that operations allocate within it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.num_bytes = self.peak_bytes = 0
-        self._known: set[int] = set()
+        self._bytes: dict[int, int] = {}
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -117,21 +114,18 @@ class _TensorBytes(TorchDispatchMode):
         result = operation(*args, **(kwargs or {}))
         inputs = {_storage_key(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
         for one in tree_leaves(result):
-            if isinstance(one, Tensor) and _storage_key(one) not in inputs:
-                self._add(one)
+            if not isinstance(one, Tensor):
+                continue
+            key = _storage_key(one)
+            if key not in inputs and key not in self._bytes:
+                self._bytes[key] = one.untyped_storage().nbytes()
+                self.num_bytes += self._bytes[key]
+                self.peak_bytes = max(self.peak_bytes, self.num_bytes)
+                weakref.finalize(one.untyped_storage(), self._remove, key)
         return result
 
-    def _add(self, one: Tensor) -> None:
-        storage, key = one.untyped_storage(), _storage_key(one)
-        if key not in self._known:
-            self._known.add(key)
-            self.num_bytes += storage.nbytes()
-            self.peak_bytes = max(self.peak_bytes, self.num_bytes)
-            weakref.finalize(storage, self._remove, key, storage.nbytes())
-
-    def _remove(self, key: int, num_bytes: int) -> None:
-        self._known.discard(key)
-        self.num_bytes -= num_bytes
+    def _remove(self, key: int) -> None:
+        self.num_bytes -= self._bytes.pop(key)
 
 
 def _storage_key(one: Tensor) -> int:
@@ -143,18 +137,17 @@ def chain_cost(num_layers: int, policy: Policy) -> StepCost:
     layers: list[nn.Module] = []
     for _ in range(num_layers):
         layers += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1), nn.ReLU()]
-    last = str(2 * num_layers - 2)  # the name of the last convolution
-    images = partial(torch.ones, _BATCH, _CHANNELS, _SIDE, _SIDE)
-    return measure_step(
-        nn.Sequential(*layers),
-        lambda net: net(images()).square().mean(),
-        [last] if policy == "last" else [],
-    )
+    last = [str(2 * num_layers - 2)] if policy == "last" else []  # the name of the last convolution
+
+    def loss(net: nn.Module) -> Tensor:
+        return net(torch.ones(_BATCH, _CHANNELS, _SIDE, _SIDE)).square().mean()
+
+    return measure_step(nn.Sequential(*layers), loss, last)
 
 
 def handout_cost(policy: Policy, side: int) -> StepCost:
     """Measure the handout's network with random weights, which no cost depends on, on one square photo."""
-    net = deeplabv3_resnet101(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
+    net = deeplabv3_resnet101(weights=None, weights_backbone=None, num_classes=2)
 
     def loss(net: nn.Module) -> Tensor:
         logits = net(torch.full((1, 3, side, side), 0.5))["out"]
@@ -167,34 +160,23 @@ def answer_c4(setting: Setting) -> Answer:
     """Measure memory and computation of learning n layers or the last of them, as n grows."""
     nums = _FEW_LAYERS if setting.quick else _NUM_LAYERS
     chain_cost(1, "whole")  # torch sets itself up
-    measured: dict[Policy, list[StepCost]] = {policy: [] for policy in POLICIES}
-    with progress("learning n layers", len(nums) * len(POLICIES)) as advance:
-        for policy in POLICIES:
-            for num in nums:
-                measured[policy].append(chain_cost(num, policy))
-                advance(1, f"n = {num}, {policy}")
-    lines = {
-        policy: {name: _line(nums, [getattr(one, name) for one in costs]) for name in _AMOUNTS}
-        for policy, costs in measured.items()
-    }
-    values = {
-        "layer": layer_facts(),
-        "rows": [
-            {"layers": num, "policy": policy} | asdict(one)
-            for policy in POLICIES
-            for num, one in zip(nums, measured[policy], strict=True)
-        ],
-        "lines": lines,
-        "formula_slopes": formula_slopes(),
-    }
-    return Answer(values, (setting.draw("c4-layers", _draw_growth(nums, measured, lines)),))
-
-
-def _line(x: Sequence[float], y: Sequence[float]) -> dict[str, float | None]:
-    """Return the line of least squares; r_squared is None where y does not vary."""
-    fit = linregress(x, y)
-    r_squared = float(fit.rvalue) ** 2 if len(set(y)) > 1 else None
-    return {"slope": float(fit.slope), "intercept": float(fit.intercept), "r_squared": r_squared}
+    rows: list[dict[str, Any]] = [
+        {"layers": num, "policy": policy} | asdict(chain_cost(num, policy))
+        for policy in POLICIES
+        for num in nums
+    ]
+    lines: dict[str, Any] = {policy: {} for policy in POLICIES}
+    for policy in POLICIES:
+        for name in _AMOUNTS:
+            amounts = [row[name] for row in rows if row["policy"] == policy]
+            fit = linregress(nums, amounts)
+            lines[policy][name] = {
+                "slope": float(fit.slope),
+                "intercept": float(fit.intercept),
+                "r_squared": float(fit.rvalue) ** 2 if len(set(amounts)) > 1 else None,
+            }
+    values = {"layer": layer_facts(), "rows": rows, "lines": lines, "formula_slopes": formula_slopes()}
+    return Answer(values, (setting.draw("c4-layers", _draw_growth(rows, lines)),))
 
 
 def layer_facts() -> dict[str, int]:
@@ -225,9 +207,7 @@ def formula_slopes() -> dict[Policy, dict[str, int]]:
     }
 
 
-def _draw_growth(
-    nums: Sequence[int], measured: dict[Policy, list[StepCost]], lines: dict[Policy, dict[str, Any]]
-) -> Drawing:
+def _draw_growth(rows: Sequence[dict[str, Any]], lines: dict[str, Any]) -> Drawing:
     """Draw what was measured over n, with the fitted lines."""
     panels = (
         ("saved_bytes", 1e6, "Saved for the backward pass, MB"),
@@ -235,18 +215,18 @@ def _draw_growth(
         ("flops", 1e9, "Computation, GFLOP a step"),
         ("seconds", 1, "Seconds a step"),
     )
-    styles: dict[Policy, tuple[str, str, str]] = {
-        "whole": ("o", ON_LIGHT.train, "all layers learn"),
-        "last": ("s", ON_LIGHT.val, "the last layer learns"),
-    }
-    ends = np.array([0, nums[-1]])
+    styles = (
+        ("whole", "o", ON_LIGHT.train, "all layers learn"),
+        ("last", "s", ON_LIGHT.val, "the last layer learns"),
+    )
+    ends = np.array([0, rows[-1]["layers"]])
     with styled(ON_LIGHT):
         figure = new_figure(9, 6.4)
         for axes, (name, unit, title) in zip(figure.subplots(2, 2).flat, panels, strict=True):
-            for policy, (marker, colour, label) in styles.items():
-                line = lines[policy][name]
-                points = [getattr(one, name) / unit for one in measured[policy]]
-                axes.plot(nums, points, marker, color=colour, markersize=5.5, label=label)
+            for policy, marker, colour, label in styles:
+                own, line = [row for row in rows if row["policy"] == policy], lines[policy][name]
+                x, y = [row["layers"] for row in own], [row[name] / unit for row in own]
+                axes.plot(x, y, marker, color=colour, markersize=5.5, label=label)
                 axes.plot(ends, (line["slope"] * ends + line["intercept"]) / unit, color=colour)
             axes.set_title(title, loc="left")
             axes.set_xlabel("layers, n")
@@ -259,16 +239,11 @@ def _draw_growth(
 def answer_c5(setting: Setting) -> Answer:
     """Measure memory, computation and parameters of the handout's network as height and width double."""
     side = _QUICK_SIDE if setting.quick else _HANDOUT_SIDE
-    sides = (side, 2 * side)
-    rows: list[dict[str, Any]] = []
-    ratios: list[dict[str, Any]] = []
-    with progress("doubling height and width", len(sides) * len(POLICIES)) as advance:
-        for policy in POLICIES:
-            costs = []
-            for one in sides:
-                costs.append(asdict(handout_cost(policy, one)))
-                rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": one} | costs[-1])
-                advance(1, f"{policy}, {one} pixels")
-            names = (*_AMOUNTS, "num_parameters")
-            ratios.append({"policy": policy} | {name: costs[1][name] / costs[0][name] for name in names})
-    return Answer({"sides": list(sides), "rows": rows, "ratios": ratios})
+    sides, rows, ratios = [side, 2 * side], list[dict[str, Any]](), list[dict[str, Any]]()
+    for policy in POLICIES:
+        once, doubled = (asdict(handout_cost(policy, one)) for one in sides)
+        for one, cost in zip(sides, (once, doubled), strict=True):
+            rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": one} | cost)
+        names = (*_AMOUNTS, "num_parameters")
+        ratios.append({"policy": policy} | {name: doubled[name] / once[name] for name in names})
+    return Answer({"sides": sides, "rows": rows, "ratios": ratios})

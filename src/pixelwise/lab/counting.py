@@ -12,29 +12,28 @@ formula. Counts are products and sums of these sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import sympy
 import torch
-from sympy import Expr, Integer, Rational, Symbol
+from sympy import Expr, Integer, Matrix, Symbol
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.network.config import NET_NAMES, CNNConfig, NetConfig, UNetConfig
+from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig
 from pixelwise.network.models import build
 
 Kind = Literal["convolution", "resizing", "other"]
+_KINDS: tuple[Kind, ...] = ("convolution", "resizing", "other")
 Values = dict[Symbol, int]
 """A number for each of the symbols below."""
-Builder = Callable[[Any], nn.Module]
-"""Builds a network from its configuration, as `pixelwise.network.models.build` does."""
 
 NF, NC, NIC, K, H, W = sympy.symbols("NF NC NIC k H W")
 _FIELDS = {NF: "num_filters", NC: "num_colours", NIC: "num_in_channels", K: "kernel"}
+_TENSORS = ("weight", "bias", "output")
 _SIDE = 32  # of the handout's pictures, in pixels
 # Base and steps decide the formulas, the others test them. Heights and widths are multiples of the stride, 4.
 _BASE: Values = {NF: 3, NC: 4, NIC: 1, K: 3, H: 8, W: 12}
@@ -50,7 +49,6 @@ _TESTS: tuple[Values, ...] = (
 class Layer:
     """Sizes of a layer's tensors for one picture, in numbers or in formulas."""
 
-    name: str
     kind: Kind
     """Resizing is pooling or upsampling; other is batch norm or ReLU."""
     weight: tuple[Expr, ...]
@@ -83,17 +81,9 @@ class Layer:
 COUNTS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "weights": ("weights", ("convolution",), "convolutions without biases"),
     "weights_with_biases": ("parameters", ("convolution",), "convolutions with biases"),
-    "parameters": (
-        "parameters",
-        ("convolution", "resizing", "other"),
-        "all that is learned, batch norms too",
-    ),
+    "parameters": ("parameters", _KINDS, "all that is learned, batch norms too"),
     "outputs": ("outputs", ("convolution",), "convolutions"),
-    "outputs_with_resizing": (
-        "outputs",
-        ("convolution", "resizing"),
-        "convolutions, pooling, upsampling",
-    ),
+    "outputs_with_resizing": ("outputs", _KINDS[:2], "convolutions, pooling, upsampling"),
     "connections": ("connections", ("convolution",), "convolutions, to padding too, without biases"),
 }
 """Count -> property of a layer, the kinds of layers that it takes in, and these in words."""
@@ -141,11 +131,7 @@ class NetworkCounts:
 
 
 def answer_a3(setting: Setting) -> Answer:
-    """Count the CNN and the U-Net, and compare with what torch counts of them.
-
-    The handout's six values are `weights`, `outputs`, `connections` and the same under `doubled`; those of
-    the U-Net are under `unet`, those that torch counts under `measured`.
-    """
+    """Count the CNN and, under `unet`, the U-Net; torch's own counts are under `measured`."""
     del setting
     cnn, unet = (
         count_network(config).to_dict() | {"measured": _measure(config)}
@@ -175,77 +161,56 @@ def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) ->
     return NetworkCounts(layers=derive(config), values=values)
 
 
-def derive(config: NetConfig, build: Builder = build) -> tuple[Layer, ...]:
+def derive(config: NetConfig) -> tuple[Layer, ...]:
     """Return the layers of a network with formulas for their sizes, from runs of it at several settings.
 
     Raises:
-        ShapeError: a size is not linear, layers come and go, or a learned number is in no layer.
+        ShapeError: a size is not linear, or layers come and go.
     """
-    base = _run(build, config, _BASE)
-    steps = {one: _run(build, config, _BASE | {one: _BASE[one] + _STEPS[one]}) for one in _BASE}
+    base = _run(config, _BASE)
+    steps = {one: _run(config, _BASE | {one: _BASE[one] + _STEPS[one]}) for one in _BASE}
     layers = []
     for place, layer in enumerate(base):
         formulas: dict[str, Any] = {}
-        for tensor in ("weight", "bias", "output"):
-            sizes = list(getattr(layer, tensor))
-            for axis, size in enumerate(getattr(layer, tensor)):
-                for symbol, run in steps.items():
-                    slope = Rational(getattr(run[place], tensor)[axis] - size, _STEPS[symbol])
-                    sizes[axis] += slope * (symbol - _BASE[symbol])
-            formulas[tensor] = tuple(sympy.expand(size) for size in sizes)
+        for tensor in _TENSORS:
+            sizes = Matrix(getattr(layer, tensor))
+            for symbol, run in steps.items():
+                difference = Matrix(getattr(run[place], tensor)) - Matrix(getattr(layer, tensor))
+                sizes += difference * (symbol - _BASE[symbol]) / _STEPS[symbol]
+            formulas[tensor] = tuple(sizes.expand())
         layers.append(replace(layer, **formulas))
     for values in _TESTS:
-        if [evaluate_layer(one, values) for one in layers] != list(_run(build, config, values)):
-            raise ShapeError(
-                f"needed layers whose sizes are linear in {', '.join(map(str, _BASE))}, those of the "
-                f"{NET_NAMES[type(config)]} are not"
-            )
+        found = []
+        for one in layers:
+            numbers: dict[str, Any] = {
+                tensor: tuple(size.subs(values) for size in getattr(one, tensor)) for tensor in _TENSORS
+            }
+            found.append(replace(one, **numbers))
+        if found != list(_run(config, values)):
+            raise ShapeError(f"needed layers whose sizes are linear, those of {config} are not")
     return tuple(layers)
 
 
-def evaluate_layer(layer: Layer, values: Values) -> Layer:
-    """Return a layer with numbers in place of symbols."""
-    sizes: dict[str, Any] = {
-        tensor: tuple(size.subs(values) for size in getattr(layer, tensor))
-        for tensor in ("weight", "bias", "output")
-    }
-    return replace(layer, **sizes)
-
-
-def _run(build: Builder, config: NetConfig, values: Values) -> tuple[Layer, ...]:
+def _run(config: NetConfig, values: Values) -> tuple[Layer, ...]:
     """Return the layers of a network at one setting, in numbers."""
     options: dict[str, Any] = {name: values[symbol] for symbol, name in _FIELDS.items()}
     with torch.device("meta"):
         net = build(replace(config, **options)).eval()
-        layers = read_layers(net, torch.empty(1, values[NIC], values[H], values[W]))
-    learned = sum(parameter.numel() for parameter in net.parameters())
-    if (found := sum(one.parameters for one in layers)) != learned:
-        raise ShapeError(
-            f"needed each learned number in one layer that runs once, the {NET_NAMES[type(config)]} learns "
-            f"{learned}, its layers {found}; give each its own layer"
-        )
-    return layers
+        return read_layers(net, torch.empty(1, values[NIC], values[H], values[W]))
 
 
 def read_layers(net: nn.Module, picture: Tensor) -> tuple[Layer, ...]:
-    """Return the layers of a network in the order in which a picture (1, C, H, W) passes them, in numbers.
-
-    Concatenation is no layer.
-    """
+    """Return the layers of a network in the order in which a picture (1, C, H, W) passes them, in numbers."""
     layers: list[Layer] = []
 
-    def read(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def read(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         sizes = {one: tuple(map(Integer, held.shape)) for one, held in module.named_parameters()}
         weight = sizes.get("weight", ())
         is_resized = inputs[0].shape[2:] != output.shape[2:]
         kind: Kind = "convolution" if len(weight) == 4 else "resizing" if is_resized else "other"
-        layers.append(Layer(name, kind, weight, sizes.get("bias", ()), tuple(map(Integer, output.shape[1:]))))
+        layers.append(Layer(kind, weight, sizes.get("bias", ()), tuple(map(Integer, output.shape[1:]))))
 
-    hooks = [
-        module.register_forward_hook(lambda *given, name=name: read(name, *given))
-        for name, module in net.named_modules()
-        if not any(module.children())
-    ]
+    hooks = [one.register_forward_hook(read) for one in net.modules() if not any(one.children())]
     with torch.no_grad():
         net(picture)
     for hook in hooks:

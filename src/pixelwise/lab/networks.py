@@ -1,29 +1,40 @@
-"""Questions A1 and B1: the CNN from a convolution of our own, and the U-Net."""
+"""Questions A1 and B1: the CNN from a convolution of our own, and the U-Net; pictures of both."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
 
+from pixelwise.colour.shapes import Grey
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.layers import describe_layer, draw_network, find_blocks
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
-from pixelwise.network.models import build
+from pixelwise.network.models import HandoutNetwork, build
 from pixelwise.network.models.handout import MyConv2d, UNet
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 
+INPUT = "input"
+"""Name of the picture among the sources of a block."""
+_STEP = 1.5  # from one block to the next in the picture of a network; the tallest is 1 high
+_LOWEST, _LANE = 0.64, 0.14  # heights of the lowest arrow above the blocks, and from one to the next
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Skip connections of the U-Net, by the size of their maps: source and reader."""
 _SHAPES = ((1, 3, 3), (4, 2, 5), (3, 5, 1), (32, 64, 3))  # channels in and out, and kernel
-_CONFIGURATIONS: tuple[dict[str, int], ...] = (
-    {},
-    {"kernel": 5},
-    {"num_filters": 16},
-    {"num_colours": 12},
-    {"num_in_channels": 3},
+_CONFIGURATIONS = (
+    CNNConfig(),
+    CNNConfig(kernel=5),
+    CNNConfig(num_filters=16),
+    CNNConfig(num_colours=12),
+    CNNConfig(num_in_channels=3),
 )
 
 
@@ -43,7 +54,7 @@ def answer_a1(setting: Setting) -> Answer:
             }
             for one in blocks
         ],
-        "configurable": [_configured(**changes) for changes in _CONFIGURATIONS],
+        "configurable": [_configured(config) for config in _CONFIGURATIONS],
         "my_conv2d": [_compare_with_torch(*shape) for shape in _SHAPES],
     }
     return Answer(values, (setting.draw("a1-network", draw_network(blocks, picture)),))
@@ -54,9 +65,8 @@ def num_parameters(net: nn.Module) -> int:
     return sum(one.numel() for one in net.parameters())
 
 
-def _configured(**changes: int) -> dict[str, Any]:
+def _configured(config: CNNConfig) -> dict[str, Any]:
     """Return a configuration, the parameters of its network, and its output shape for three pictures."""
-    config = CNNConfig(**cast(Any, changes))
     net = build(config).eval()
     logits = net(torch.rand(3, config.num_in_channels, 16, 16))
     names = ("kernel", "num_filters", "num_colours", "num_in_channels")
@@ -124,3 +134,102 @@ def answer_b1(setting: Setting) -> Answer:
 def unet_without(*skips: str) -> NetConfig:
     """Return the configuration of the U-Net without some of its `SKIPS`."""
     return net_from_dict({"name": "unet"} | {f"skip_{skip}": False for skip in skips})
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A named part of a network, and its output for one picture."""
+
+    name: str
+    layers: tuple[nn.Module, ...]
+    """In the order in which they run."""
+    reads: tuple[str, ...]
+    """The blocks whose outputs it reads, concatenated; `INPUT` is the picture."""
+    maps: Float[Tensor, "C H W"]
+
+    @property
+    def num_learned(self) -> int:
+        """Number of parameters."""
+        return sum(one.numel() for layer in self.layers for one in layer.parameters())
+
+
+def find_blocks(net: HandoutNetwork, picture: Grey) -> tuple[Block, ...]:
+    """Return the blocks of a network in the order in which one picture (1, C, H, W) passes them."""
+    maps: dict[nn.Module, Tensor] = {}
+
+    def keep(block: nn.Module, _inputs: Any, output: Tensor) -> None:
+        maps[block] = output[0]
+
+    hooks = [block.register_forward_hook(keep) for block in net.children()]
+    with torch.no_grad():
+        net(picture)
+    for hook in hooks:
+        hook.remove()
+    found, before = [], INPUT
+    for name, block in net.named_children():
+        reads = [before]
+        for skip, (source, reader) in SKIPS.items():
+            if reader == name and getattr(net.config, f"skip_{skip}", False):
+                reads.append(source)
+        layers = tuple(one for one in block.modules() if not any(one.children()))
+        found.append(Block(name, layers, tuple(reads), maps[block]))
+        before = name
+    return tuple(found)
+
+
+def describe_layer(layer: nn.Module) -> str:
+    """Return a layer in a few words, such as "MyConv2d 32 → 64, 3×3"."""
+    name = type(layer).__name__
+    match [tuple(one.shape) for one in layer.parameters()]:
+        case [(num_out, num_in, height, width), *_]:
+            return f"{name} {num_in} → {num_out}, {height}×{width}"
+        case [(channels,), *_]:
+            return f"{name} {channels}"
+    factor = getattr(layer, "kernel_size", getattr(layer, "scale_factor", None))
+    return name if factor is None else f"{name} {factor:g}"
+
+
+def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
+    """Draw the blocks from left to right, with their layers below and arrows from what they read.
+
+    Heights are those of the maps, widths grow with the logarithm of their number.
+    """
+    sizes = {INPUT: tuple(picture.shape[1:])} | {one.name: tuple(one.maps.shape) for one in blocks}
+    tallest = max(height for _, height, _ in sizes.values())
+    places = {name: _STEP * index for index, name in enumerate(sizes)}
+    lines = {one.name: [*map(describe_layer, one.layers), f"{one.num_learned:,} learned"] for one in blocks}
+    skips = 0
+    with styled(ON_LIGHT):
+        figure = new_figure(1.6 * len(sizes), 4.1)
+        axes = figure.subplots()
+        for name, (channels, height, width) in sizes.items():
+            x, box_width, box_height = places[name], 0.1 + 0.07 * math.log2(channels), height / tallest
+            corner = (x - box_width / 2, -box_height / 2)
+            axes.add_patch(
+                Rectangle(corner, box_width, box_height, facecolor="#cfe3f2", edgecolor=ON_LIGHT.val)
+            )
+            text: dict[str, Any] = {"ha": "center", "va": "top"}
+            axes.text(x, -0.62, name, weight="bold", fontsize=10, **text)
+            axes.text(x, -0.77, f"{channels} × {height}×{width}", fontsize=9, **text)
+            axes.text(x, -0.95, "\n".join(lines.get(name, [])), fontsize=7.5, **text)
+        spans = [(source, one.name) for one in blocks for source in one.reads]
+        for source, name in sorted(spans, key=lambda span: places[span[1]] - places[span[0]]):
+            start, end = places[source], places[name]
+            if end - start <= _STEP:
+                _draw_arrow(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
+                continue
+            low, high = (sizes[one][1] / tallest / 2 + 0.02 for one in (source, name))
+            peak = _LOWEST + _LANE * skips
+            _draw_arrow(axes, [(start, low), (start, peak), (end, peak), (end, high)], ON_LIGHT.train)
+            label: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8, "color": ON_LIGHT.train}
+            axes.text((start + end) / 2, peak, f"{sizes[source][0]} beside", **label)
+            skips += 1
+        axes.set_xlim(-0.6, _STEP * len(blocks) + 0.8)
+        axes.set_ylim(-1.65, _LOWEST + _LANE * skips + 0.1)
+        axes.set_axis_off()
+    return Drawing(figure, ON_LIGHT)
+
+
+def _draw_arrow(axes: Axes, points: list[tuple[float, float]], colour: str) -> None:
+    axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.3)
+    axes.annotate("", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkB": 0})

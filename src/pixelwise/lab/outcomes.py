@@ -1,17 +1,31 @@
-"""Outcomes of runs: of one configuration with several seeds, and of variants beside each other."""
+"""Outcomes of runs: scores over seeds, of variants beside each other, and where pixels are right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float32, Float64, UInt8
+from numpy import ndarray
+from scipy import ndimage
 from scipy.special import stdtrit
 
-from pixelwise.network.runs import EpochMetrics, read_checkpoint, read_metrics
+from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Bytes
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.runs import EpochMetrics, open_model, read_checkpoint, read_metrics
 
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
+EDGES_FRAC = 0.15
+"""Share of all pixels that count as edges: those where brightness changes most."""
+_AT_ONCE = 100  # pictures, whose logits are held in memory
+_PLACES = {"on an edge": 0.0, "next to it": 1.0, "1 to 2": 2.0, "2 to 4": 4.0, "over 4": np.inf}
+"""Ranges of the distance to the nearest edge, each by its greatest distance in pixels."""
 
 
 def over_seeds(gains: Sequence[float]) -> dict[str, float | None]:
@@ -21,6 +35,11 @@ def over_seeds(gains: Sequence[float]) -> dict[str, float | None]:
         return {"value": mean, "low": None, "high": None}
     half = float(stdtrit(num - 1, 0.975) * np.std(gains, ddof=1) / num**0.5)
     return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+def gains_over_seeds(values: Sequence[float], others: Sequence[float]) -> dict[str, float | None]:
+    """Return `over_seeds` of how much larger the first values are, seed by seed."""
+    return over_seeds([one - other for one, other in zip(values, others, strict=True)])
 
 
 def apart_by_chance(values: Sequence[float]) -> float | None:
@@ -66,15 +85,107 @@ def compare_variants(rows: dict[str, list[list[EpochMetrics]]], reference: str) 
         ]
         for name, own in rows.items()
     }
-    found = [
-        {
-            "name": name,
-            "epochs": epochs,
-            "averaged": averaged,
-            "accuracy": float(np.mean(own)),
-            "by_seed": own,
-            "behind": over_seeds([one - other for one, other in zip(by_seed[reference], own, strict=False)]),
-        }
-        for name, own in by_seed.items()
-    ]
+    found: list[dict[str, Any]] = []
+    for name, own in by_seed.items():
+        gains = [one - other for one, other in zip(by_seed[reference], own, strict=False)]
+        row = {"name": name, "epochs": epochs, "averaged": averaged, "accuracy": float(np.mean(own))}
+        found.append(row | {"by_seed": own, "behind": over_seeds(gains)})
     return sorted(found, key=lambda one: -one["accuracy"])
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The classes of all pixels, true and predicted."""
+
+    labels: UInt8[ndarray, "N H W"]
+    predicted: UInt8[ndarray, "N H W"]
+
+
+def predict(run: Path, images: Bytes) -> Predictions:
+    """Return the predictions of a finished run's network."""
+    model = open_model(run)
+    predicted = [
+        model.logits(model.palette.read_grey(one)).argmax(1).byte() for one in images.split(_AT_ONCE)
+    ]
+    return Predictions(model.palette.encode(images).numpy(), torch.cat(predicted).numpy())
+
+
+def distance_to_edges(grey: Float32[ndarray, "N H W"]) -> Float64[ndarray, "N H W"]:
+    """Return each pixel's distance to the nearest edge of its picture, in pixels; inf if it has none."""
+    steepness = np.hypot(*np.gradient(grey, axis=(1, 2)))
+    edges = steepness >= np.quantile(steepness, 1 - EDGES_FRAC)
+    far = np.full(grey.shape[1:], np.inf)
+    return np.stack([ndimage.distance_transform_edt(~one) if one.any() else far for one in edges])
+
+
+def by_edges(
+    grey: Float32[ndarray, "N H W"], networks: dict[str, Sequence[Predictions]]
+) -> list[dict[str, Any]]:
+    """Return the right pixels of networks in per cent by the distance to the nearest edge.
+
+    `networks` has the predictions of each seed. Of two networks there is also the gain of the second.
+    """
+    distances, start, rows = distance_to_edges(grey), -1.0, []
+    for place, end in _PLACES.items():
+        where = (distances > start) & (distances <= end)
+        start = end
+        if not where.any():
+            continue
+        right = {
+            name: [100 * float((one.predicted == one.labels)[where].mean()) for one in each]
+            for name, each in networks.items()
+        }
+        row: dict[str, Any] = {"place": place, "share": 100 * float(where.mean())}
+        row |= {name: float(np.mean(each)) for name, each in right.items()}
+        if len(right) == 2:
+            row["gain"] = gains_over_seeds(*reversed(right.values()))
+        rows.append(row)
+    return rows
+
+
+def appearance(classes: UInt8[ndarray, "N H W"], palette: Palette) -> dict[str, float]:
+    """Return the detail and the colourfulness of pictures whose pixels have these classes.
+
+    `borders` is the share of neighbouring pixels that differ, in per cent; `chroma` the mean distance from
+    grey in Lab.
+    """
+    down, right = classes[:, 1:] != classes[:, :-1], classes[..., 1:] != classes[..., :-1]
+    shares = np.bincount(classes.ravel(), minlength=palette.num_classes) / classes.size
+    lab = srgb_to_lab(palette.colours.T[:, :, None])[..., 0].double().numpy()  # (3, K)
+    return {
+        "borders": 100 * float((down.sum() + right.sum()) / (down.size + right.size)),
+        "chroma": float(shares @ np.hypot(lab[1], lab[2])),
+    }
+
+
+def compare_appearance(
+    palette: Palette, cnn: Sequence[Predictions], unet: Sequence[Predictions]
+) -> dict[str, dict[str, Any]]:
+    """Return the `appearance` of both networks' pictures, and the differences over seeds."""
+    found = {}
+    for name in ("borders", "chroma"):
+        ours, theirs = ([appearance(one.predicted, palette)[name] for one in each] for each in (unet, cnn))
+        means = {"cnn": float(np.mean(theirs)), "unet": float(np.mean(ours))}
+        found[name] = means | {"gain": gains_over_seeds(ours, theirs)}
+    return found
+
+
+def by_colour(confusion: Confusion, palette: Palette) -> list[dict[str, Any]]:
+    """Return the shares of pixels and predictions and the recall of each colour, commonest first; per cent.
+
+    `taken_for` is the colour that it is most often mistaken for; colours are sRGB codes.
+    """
+    counts = confusion.counts
+    true, given, total = counts.sum(1), counts.sum(0), counts.sum()
+    wrong = counts - np.diag(counts.diagonal())
+    codes = (255 * palette.colours).round().int().tolist()
+    return [
+        {
+            "colour": codes[index],
+            "share": float(100 * true[index] / total),
+            "given": float(100 * given[index] / total),
+            "found": float(100 * counts[index, index] / max(true[index], 1)),
+            "taken_for": codes[int(wrong[index].argmax())],
+        }
+        for index in np.argsort(-true, kind="stable").tolist()
+    ]

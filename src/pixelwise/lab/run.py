@@ -24,9 +24,6 @@ from pixelwise.lab.writeup import ANSWERS, WRITEUP, write_writeup
 from pixelwise.network.device import choose_device, choose_precision, processor_name
 from pixelwise.progress import announce
 
-_NOTEBOOK_S = (200.0, 80.0)  # whole and quick
-_WARM_UP_S = 30.0  # before the pace so far is trusted
-
 
 @dataclass(frozen=True)
 class Question:
@@ -35,27 +32,24 @@ class Question:
     title: str
     module: str
     """File of this package with a function answer_NAME; imported only when the question is asked."""
-    whole_s: float
-    """Expected seconds on two cores."""
-    quick_s: float
     source: str = ""
     """The data set that it needs."""
 
 
 QUESTIONS = {
-    "A1": Question("The CNN, from a convolution of our own", "networks", 5, 5),
-    "A2": Question("Training it, and what its pictures look like", "colouring", 460, 35, PICTURES),
-    "A3": Question("Weights, outputs and connections", "counting", 5, 5),
-    "A4": Question("Every pixel becomes a x + b", "affine", 400, 40, PICTURES),
-    "B1": Question("The U-Net", "networks", 5, 5),
-    "B2": Question("Training the U-Net", "colouring", 460, 35, PICTURES),
-    "B3": Question("Does it beat the CNN, and why", "colouring", 280, 35, PICTURES),
-    "B4": Question("Batch sizes", "batch_sizes", 500, 40, PICTURES),
-    "C1": Question("Learn only the last layer", "finetuning", 10, 10),
-    "C2": Question("Freeze, replace the head, train", "finetuning", 140, 40, PHOTOS),
-    "C3": Question("What it cuts out", "finetuning", 90, 20, PHOTOS),
-    "C4": Question("Memory and computation over n layers", "costs", 40, 15),
-    "C5": Question("Twice the height and the width", "costs", 60, 15),
+    "A1": Question("The CNN, from a convolution of our own", "networks"),
+    "A2": Question("Training it, and what its pictures look like", "colouring", PICTURES),
+    "A3": Question("Weights, outputs and connections", "counting"),
+    "A4": Question("Every pixel becomes a x + b", "affine", PICTURES),
+    "B1": Question("The U-Net", "networks"),
+    "B2": Question("Training the U-Net", "colouring", PICTURES),
+    "B3": Question("Does it beat the CNN, and why", "colouring", PICTURES),
+    "B4": Question("Batch sizes", "colouring", PICTURES),
+    "C1": Question("Learn only the last layer", "finetuning"),
+    "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS),
+    "C3": Question("What it cuts out", "finetuning", PHOTOS),
+    "C4": Question("Memory and computation over n layers", "costs"),
+    "C5": Question("Twice the height and the width", "costs"),
 }
 """By name, in the handout's order."""
 
@@ -89,8 +83,8 @@ class _Kept:
 def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     """Answer questions, all if none are named, and write answers.json, the writeup and the notebook.
 
-    Answers of the same setting, data and version are reused. If single questions are asked there is no
-    notebook. A question that fails, or whose data set is missing, is named in the result; the rest is done.
+    Answers of the same setting, data and version are reused; for single questions there is no notebook. A
+    question that fails, or whose data set is missing, is named in the result; the rest is done.
 
     Raises:
         ConfigError: there is no such question, or no such device.
@@ -133,24 +127,20 @@ def _answer_all(
 ) -> dict[str, str]:
     """Add the answers that are not there yet to `kept`; return why questions could not be answered."""
     reasons: dict[str, str] = {}
-    start_s, done_s = time.perf_counter(), 0.0
-    todo = {name: QUESTIONS[name] for name in asked if name not in kept}
-    expected_s = {name: one.quick_s if setting.quick else one.whole_s for name, one in todo.items()}
-    left_s = sum(expected_s.values()) + (0 if len(asked) < len(QUESTIONS) else _NOTEBOOK_S[setting.quick])
-    for name, question in todo.items():
-        pace = (time.perf_counter() - start_s + _WARM_UP_S) / (done_s + _WARM_UP_S)
-        announce(f"{name}: {question.title} (about {pace * left_s / 60:.0f} min left for all)")
-        left_s -= expected_s[name]
+    for name in asked:
+        question = QUESTIONS[name]
+        if name in kept:
+            continue
         if question.source in missing:
             reasons[name] = missing[question.source]
             continue
+        announce(f"{name}: {question.title} ({asked.index(name) + 1} of {len(asked)})")
         try:
             kept[name] = _answer(setting, name)
         except (Interrupted, OutputError):
             raise
         except (PixelwiseError, LinAlgError, torch.OutOfMemoryError) as error:
             reasons[name] = " ".join(str(error).split())
-        done_s += expected_s[name]
     return reasons
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import typst
-from PIL import Image
 
 from pixelwise.errors import OutputError
 from pixelwise.files import write_bytes
@@ -17,8 +16,6 @@ from pixelwise.files import write_bytes
 ANSWERS: Final = "answers.json"
 WRITEUP: Final = "a2-writeup.pdf"
 _FIGURES = "figures"
-_PHOTOGRAPHS_BYTES = 400_000  # of a PNG; drawings compress to less
-_QUALITY = 88  # of JPEG
 _TEXTS = "typst"  # folder beside this file
 
 
@@ -39,7 +36,7 @@ def write_writeup(folder: Path) -> Path:
         try:
             shutil.copy(folder / ANSWERS, root)
             if (folder / _FIGURES).is_dir():
-                shutil.copytree(folder / _FIGURES, root / _FIGURES, copy_function=_copy_small)
+                shutil.copytree(folder / _FIGURES, root / _FIGURES)
             content = typst.compile(root / "writeup.typ", root=root, ignore_system_fonts=True, timestamp=0)
         except (OSError, typst.TypstError) as error:
             where = ", ".join(getattr(error, "trace", ()))  # which text, and what in it
@@ -49,12 +46,3 @@ def write_writeup(folder: Path) -> Path:
             ) from error
     write_bytes(path, content)
     return path
-
-
-def _copy_small(source: str, target: str) -> None:
-    """Copy a figure; a large one holds photographs, and becomes a JPEG under the same name."""
-    if Path(source).stat().st_size < _PHOTOGRAPHS_BYTES:
-        shutil.copy(source, target)
-        return
-    with Image.open(source) as figure:
-        figure.convert("RGB").save(target, format="JPEG", quality=_QUALITY)

@@ -27,13 +27,12 @@ from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.network.runs import EpochMetrics
 
-_DPI = 160
-_FEW = 3  # epochs, within which most is learned: their pieces say more than their means
+_FEW = 3  # epochs, whose pieces say more than their means
 
 
 @dataclass(frozen=True)
 class Ink:
-    """Colours of a drawing. Source of `train` and `val`: M. Okabe, K. Ito, "Color universal design", 2008."""
+    """Colours of a drawing. Source: M. Okabe, K. Ito, "Color universal design", 2008."""
 
     text: str
     grid: str
@@ -53,11 +52,11 @@ class Drawing:
     ink: Ink
 
     def png(self) -> bytes:
-        """Return it as PNG on white."""
-        return self._saved(format="png", dpi=_DPI, facecolor="white")
+        """Return a PNG on white."""
+        return self._saved(format="png", dpi=160, facecolor="white")
 
     def svg(self) -> str:
-        """Return it as SVG on a clear ground, letters as outlines; equal figures give equal text."""
+        """Return an SVG on a clear ground, letters as outlines; equal figures give equal text."""
         return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode()
 
     def _saved(self, **options: Any) -> bytes:
@@ -68,78 +67,52 @@ class Drawing:
 
 
 def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
-    """Draw loss and accuracy by epoch beside each other."""
+    """Draw loss and accuracy by epoch beside each other; the training loss of few epochs within them."""
+    pieces = [
+        (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
+        for row in rows
+        if len(rows) <= _FEW
+        for index, loss in enumerate(row.get("losses", []))
+    ]
     with styled(ink):
         figure = new_figure(10, 3.8)
         left, right = figure.subplots(1, 2)
-        _draw_loss(left, rows, ink)
+        if pieces:
+            left.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
+        else:
+            _draw_curve(left, rows, "train_loss", ink.train, "training")
+        _draw_curve(left, rows, "val_loss", ink.val, "validation")
+        left.set_title("Loss, nats per pixel", loc="left")
+        left.legend(frameon=False)
         _draw_curve(right, rows, "val_accuracy", ink.val, "validation")
         right.set_title("Validation pixels in the right class, %", loc="left")
     return Drawing(figure, ink)
 
 
-def _draw_loss(axes: Axes, rows: Sequence[EpochMetrics], ink: Ink) -> None:
-    """Draw the training loss within the epochs, if these are few, and the validation loss after each."""
-    pieces = [
-        (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
-        for row in rows
-        for index, loss in enumerate(row.get("losses", []))
-    ]
-    if pieces and len(rows) <= _FEW:
-        axes.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
-    else:
-        _draw_curve(axes, rows, "train_loss", ink.train, "training")
-    _draw_curve(axes, rows, "val_loss", ink.val, "validation")
-    if pieces and len(rows) <= _FEW:
-        axes.set_xlim(0, len(rows) * 1.2)  # room for the value of a single epoch
-        axes.margins(y=0.08)
-    axes.set_title("Loss, nats per pixel", loc="left")
-    axes.legend(frameon=False)
-
-
 def _draw_curve(axes: Axes, rows: Sequence[EpochMetrics], column: str, colour: str, label: str) -> None:
-    """Draw a line; with points on it while they are few, which also shows a single epoch."""
     epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
-    marker = "o" if len(epochs) <= 30 else ""
+    marker = "o" if len(epochs) <= 30 else ""  # which also shows a single epoch
     axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4, linewidth=1.8)
-    if len(epochs) == 1:
-        point = (epochs[0], values[0])
-        axes.annotate(f"{values[0]:.4g}", point, (8, -3), textcoords="offset points", color=colour)
-        axes.margins(y=0.6)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def draw_reliability(
-    bins: Float64[ndarray, "3 B"], ink: Ink, mended: Float64[ndarray, "3 B"] | None = None
-) -> Drawing:
-    """Draw the share of right pixels by confidence, of `scores.calibration_bins`.
-
-    `mended` are the bins of the same pixels after a temperature, drawn beside.
-    """
+def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
+    """Draw the share of right pixels by confidence, of `calibration_bins`; larger dots are more pixels."""
+    number, confidence, right = bins[:, bins[0] > 0]
+    x, y = confidence / number, right / number
+    least = np.floor(10 * x.min()) / 10  # of K classes the likeliest has 1 / K or more
     with styled(ink):
         figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
-        # of K classes the likeliest has 1 / K or more
-        least = np.floor(10 * (bins[1] / bins[0].clip(1))[bins[0] > 0].min()) / 10
         axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
-        if mended is not None:
-            _draw_bins(axes, mended, ink.train, "after temperature")
-        _draw_bins(axes, bins, ink.val, "as it is")
+        axes.plot(x, y, color=ink.val, linewidth=1.8)
+        sizes = 12 + 220 * (number / number.max()) ** 0.5
+        axes.scatter(x, y, s=sizes, color=ink.val, alpha=0.75, linewidths=0)
         axes.set_xlim(least - 0.02, 1.03)
-        axes.set_xlabel("how sure it is")
+        axes.set_xlabel("confidence")
         axes.set_title("Share of pixels that are right", loc="left")
-        if mended is not None:
-            axes.legend(frameon=False)
     return Drawing(figure, ink)
-
-
-def _draw_bins(axes: Axes, bins: Float64[ndarray, "3 B"], colour: str, label: str) -> None:
-    """Draw a line through the bins that have pixels, with larger dots for more of them."""
-    number, sure, right = bins[:, bins[0] > 0]
-    axes.plot(sure / number, right / number, color=colour, linewidth=1.8, label=label)
-    sizes = 12 + 220 * (number / number.max()) ** 0.5
-    axes.scatter(sure / number, right / number, s=sizes, color=colour, alpha=0.75, linewidths=0)
 
 
 def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) -> Drawing:
@@ -158,12 +131,8 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) ->
     return Drawing(figure, ink)
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One row of a picture figure: what it shows, and the pictures beside each other."""
-
-    title: str
-    pixels: UInt8[ndarray, "H W 4"]
+Strips = dict[str, UInt8[ndarray, "rows columns 4"]]
+"""Rows of a picture figure by title: pictures beside each other."""
 
 
 def compare(
@@ -172,11 +141,10 @@ def compare(
     logits: Float[Tensor, "N K h w"],
     temperature: float,
     saturation: float = 1.0,
-) -> list[Strip]:
+) -> Strips:
     """Return rows of grey, truth, truth in the palette's colours, and prediction; one column per picture.
 
-    The temperature is that of `Palette.chroma`, the saturation a factor on its result, which is enlarged if
-    the logits are smaller than the pictures; a palette in `rgb` shows each pixel's likeliest class instead.
+    Temperature and saturation are those of decoding chroma; a palette in `rgb` shows the likeliest classes.
     """
     grey, labels = palette.read_grey(images), palette.encode(images)
     if palette.space == "ab":
@@ -188,44 +156,37 @@ def compare(
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
-    return [
-        Strip("Grey, as the network reads it", beside(shown)),
-        Strip("Truth", beside(images / 255)),
-        Strip(f"Truth in the {palette.num_classes} colours to choose from", beside(classes)),
-        Strip("Prediction", beside(predicted)),
-    ]
+    return {
+        "Grey, as the network reads it": beside(shown),
+        "Truth": beside(images / 255),
+        f"Truth in the {palette.num_classes} colours to choose from": beside(classes),
+        "Prediction": beside(predicted),
+    }
 
 
 def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
     """Return pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
-    num, _, height, width = images.shape
-    row = np.zeros((height, num * (width + gap) - gap, 4), np.uint8)
-    codes = (images.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-    for index, picture in enumerate(codes):
-        column = index * (width + gap)
-        row[:, column : column + width, :3] = picture
-        row[:, column : column + width, 3] = 255
-    return row
+    codes = (images.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1)
+    opaque = torch.cat([codes, torch.full_like(codes[:, :1], 255)], 1)
+    row = F.pad(opaque, (0, gap)).permute(2, 0, 3, 1).flatten(1, 2)  # (H, N (W + gap), 4)
+    return row[:, :-gap].numpy()
 
 
-def draw_strips(strips: Sequence[Strip]) -> Drawing:
+def draw_strips(strips: Strips) -> Drawing:
     """Draw strips below each other with their titles, enlarged so that single pixels are seen."""
-    height, width = strips[0].pixels.shape[:2]
+    height, width = next(iter(strips.values())).shape[:2]
     with styled(ON_LIGHT):
         figure = new_figure(10, len(strips) * (10 * height / width + 0.35))
-        for axes, strip in zip(figure.subplots(len(strips), squeeze=False)[:, 0], strips, strict=True):
-            axes.imshow(strip.pixels, interpolation="nearest")
-            axes.set_title(strip.title, loc="left")
+        rows = figure.subplots(len(strips), squeeze=False)[:, 0]
+        for axes, (title, pixels) in zip(rows, strips.items(), strict=True):
+            axes.imshow(pixels, interpolation="nearest")
+            axes.set_title(title, loc="left")
             axes.set_axis_off()
     return Drawing(figure, ON_LIGHT)
 
 
 def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
-    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width).
-
-    Source of the colours, which are even for eyes with any colour vision: J. Nunez, C. Anderton, R. Renslow,
-    PLOS ONE 13(7), 2018.
-    """
+    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width)."""
     even = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
     large = F.interpolate(even[None, None], size, mode="bilinear")[0, 0]
     codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](large.numpy(), bytes=True)[..., :3]

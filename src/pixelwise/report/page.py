@@ -68,5 +68,5 @@ def _uri(kind: str, content: bytes) -> str:
 
 
 def side_by_side(pictures: dict[str, UInt8[ndarray, "H W 3"]]) -> str:
-    """Return pictures in a row, by caption, as a fragment for a notebook."""
+    """Return pictures in a row, by caption, as HTML for a notebook."""
     return render("fragment.html", pictures={text: jpeg_uri(pixels) for text, pixels in pictures.items()})

@@ -43,7 +43,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     config, finished = manifest.config, (folder / MODEL).is_file()
     if finished and not rows:
         raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
-    strips = compare(open_model(folder), read_samples(folder)) if finished else []
+    strips = compare(open_model(folder), read_samples(folder)) if finished else {}
     if rows:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
@@ -60,7 +60,7 @@ def write_report(folder: Path, repeat: str) -> Path:
         finished=finished,
         rows=rows,
         curves=page.drawing_uris(lambda ink: figures.draw_curves(rows, ink)) if rows else None,
-        strips={strip.title: page.png_uri(strip.pixels) for strip in strips},
+        strips={title: page.png_uri(pixels) for title, pixels in strips.items()},
         resume=resume_command(folder),
         repeat=repeat,
         settings={name.replace("_", " "): value for name, value in settings.items()},
@@ -70,7 +70,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     return folder / PAGE
 
 
-def compare(model: Model, images: Bytes) -> list[figures.Strip]:
+def compare(model: Model, images: Bytes) -> figures.Strips:
     """Return rows of pictures beside a model's predictions, decoded as photos are coloured."""
     logits = model.logits(model.palette.read_grey(images))
     options = ColouriseOptions()

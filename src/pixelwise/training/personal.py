@@ -20,8 +20,7 @@ from torch import Tensor
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import LabelError
-from pixelwise.evaluate.colour_result import GREY, MEAN, MODEL
-from pixelwise.evaluate.colours import evaluate_photos
+from pixelwise.evaluate.colours import GREY, MEAN, MODEL, evaluate_photos
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.files import require_writable, write_text
 from pixelwise.labels.sources import require_source_folder

@@ -14,8 +14,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, srgb_to_linear
 from pixelwise.errors import ConfigError
-from pixelwise.evaluate.metrics import PixelScore
-from pixelwise.evaluate.pictures import score
+from pixelwise.evaluate.pictures import PixelScore, score
 from pixelwise.network.config import RunConfig
 from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
 from pixelwise.network.models.on_backbone import chroma_of

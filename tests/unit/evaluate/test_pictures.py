@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from pixelwise.colour.palette import Palette
-from pixelwise.evaluate.metrics import PixelScore
-from pixelwise.evaluate.pictures import evaluate, score
+from pixelwise.colour.palette import IGNORE, Palette
+from pixelwise.evaluate.pictures import PixelScore, evaluate, score
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import UNetConfig
+from pixelwise.network.losses import class_weights, cross_entropy
 from pixelwise.network.models import build
 from pixelwise.network.runs import Model
 from pixelwise.photos.pictures import Batches, Pictures
@@ -49,12 +49,37 @@ def test_a_baseline_learns_from_the_training_part_only(pictures):
     assert scores["grey level"]["accuracy"].value > scores["majority"]["accuracy"].value
 
 
-def test_intervals_hold_the_value_repeat_by_seed_and_shrink_with_more_pictures(pictures):
-    net = model(build(UNetConfig(num_filters=2)).eval())
-    five, thirty = (replace(pictures, val=pictures.val[:5].repeat(times, 1, 1, 1)) for times in (1, 6))
-    few = evaluate(net, five, seed=1)["majority"]["accuracy"]
-    many = evaluate(net, thirty, seed=1)["majority"]["accuracy"]  # as varied, and six times as many
-    assert many == evaluate(net, thirty, seed=1)["majority"]["accuracy"]
-    assert few.low <= few.value <= few.high
-    assert many.low <= many.value <= many.high
-    assert many.high - many.low < few.high - few.low
+def test_pixels_without_label_count_for_nothing_and_parts_add_up():
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(6, 5, 6, 7, generator=generator)
+    labels = torch.randint(0, 5, (6, 6, 7), generator=generator)
+    labels[:, 0] = IGNORE
+    known = labels != IGNORE
+    expected = -logits.double().log_softmax(1).gather(1, labels.where(known, 0)[:, None])[:, 0][known].mean()
+    for some in (labels, labels.to(torch.uint8)):
+        assert cross_entropy(logits, some).item() == pytest.approx(expected.item(), rel=1e-5)
+    whole = PixelScore.of(logits, labels)
+    parts = PixelScore.of(logits[:2], labels[:2]) + PixelScore.of(logits[2:], labels[2:])
+    assert (parts.num_pixels, parts.num_right) == (whole.num_pixels, whole.num_right)
+    assert parts.loss == pytest.approx(whole.loss) == pytest.approx(expected.item(), rel=1e-5)
+    right = (logits.argmax(1) == labels)[known].float().mean()
+    assert whole.accuracy == pytest.approx(100 * right.item())
+
+
+def test_rebalanced_classes_weigh_what_the_formula_says_and_one_on_average():
+    labels = torch.zeros(1, 10, 10, dtype=torch.uint8)
+    labels[0, 0, :5], labels[0, 1], labels[0, 9] = 1, 2, IGNORE
+    shares = torch.tensor([75, 5, 10]) / 90
+    weights = class_weights((one for one in labels.split(5, dim=1)), 3, 0.5)
+    assert weights is not None
+    assert (weights * shares).sum().item() == pytest.approx(1)
+    expected = 1 / (0.5 / 3 + 0.5 * shares)
+    torch.testing.assert_close(weights / weights[0], expected / expected[0])
+    assert class_weights([labels], 3, 0.0) is None
+
+
+def test_weights_of_two_make_a_pixel_count_twice():
+    logits, labels = torch.tensor([[[[0.3]], [[0.1]]], [[[0.9]], [[-1.0]]]]), torch.tensor([[[0]], [[1]]])
+    twice = torch.cat([logits, logits[1:]]), torch.cat([labels, labels[1:]])
+    weighted = cross_entropy(logits, labels, weights=torch.tensor([1.0, 2.0]))
+    assert weighted.item() == pytest.approx(cross_entropy(*twice).item())

@@ -3,18 +3,16 @@
 import pytest
 import torch
 
-from pixelwise.lab.affine import Subject, check_claims
-from pixelwise.lab.rewritten import (
+from pixelwise.lab.affine import (
     NO_EPSILON,
+    TrainedNet,
+    check_claims,
     equivalent,
     logits_of,
     on_batch_statistics,
-    padded_with,
     reading,
     skip_reads_x,
     with_epsilon,
-    with_min_pooling,
-    with_norm_mirrored,
     with_weights_times,
 )
 from pixelwise.network.config import CNNConfig, TrainConfig, UNetConfig
@@ -71,21 +69,6 @@ def test_none_of_the_three_can_be_left_out():
         assert difference(reading(net, a, b), wrong) > NOT_EXACT
 
 
-def test_a_shift_is_cancelled_only_if_the_padding_is_shifted_too():
-    net = with_epsilon(on_batch_statistics(network()), NO_EPSILON)
-    assert difference(padded_with(reading(net, 2, 0.5), 0.5), net) < EXACT
-    assert difference(reading(net, 2, 0.5), net) > NOT_EXACT
-
-
-def test_a_negative_factor_needs_both_repairs():
-    net = with_epsilon(on_batch_statistics(network()), NO_EPSILON)
-    on_y = reading(net, -1, 0)
-    assert difference(with_norm_mirrored(with_min_pooling(on_y)), net) < EXACT
-    assert difference(with_weights_times(on_y, -1), net) < EXACT
-    for broken in (on_y, with_norm_mirrored(on_y), with_min_pooling(on_y)):
-        assert difference(broken, net) > NOT_EXACT
-
-
 @pytest.mark.parametrize(("a", "b"), [(2.0, 0.0), (-0.7, 0.4)])
 def test_the_skip_from_the_picture_is_cancelled_by_nothing(a, b):
     net, x = on_batch_statistics(network(UNetConfig)), pictures()
@@ -97,7 +80,7 @@ def test_the_skip_from_the_picture_is_cancelled_by_nothing(a, b):
 
 def test_the_claims_come_out_as_the_algebra_has_them():
     labels = torch.zeros(3, 16, 16, dtype=torch.uint8)
-    cnn, unet = (Subject(network(kind), pictures(), labels) for kind in (CNNConfig, UNetConfig))
+    cnn, unet = (TrainedNet(network(kind), pictures(), labels) for kind in (CNNConfig, UNetConfig))
     found = {row["name"]: row["exact"] for row in check_claims(cnn, unet)}
     exact = {"factor", "shift_padded_with_b", "negative_repaired", "equivalent", "skip_reads_x"}
     assert {name for name, is_exact in found.items() if is_exact} == exact

@@ -10,8 +10,16 @@ from scipy import stats
 from pixelwise.colour.palette import Palette
 from pixelwise.lab import colouring
 from pixelwise.lab.answer import Setting
-from pixelwise.lab.outcomes import apart_by_chance, compare_variants, over_seeds
-from pixelwise.lab.pixels import Predictions, appearance, by_colour, by_edges, distance_to_edges
+from pixelwise.lab.outcomes import (
+    Predictions,
+    apart_by_chance,
+    appearance,
+    by_colour,
+    by_edges,
+    compare_variants,
+    distance_to_edges,
+    over_seeds,
+)
 from pixelwise.labels.confusion import Confusion
 
 

@@ -1,13 +1,11 @@
-"""Counts of question A3 against what torch itself counts, and networks that have no formula."""
+"""Counts of question A3 against what torch itself counts."""
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Setting
-from pixelwise.lab.counting import COUNTS, answer_a3, count_network, derive
+from pixelwise.lab.counting import COUNTS, answer_a3, count_network
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import MyConv2d
@@ -50,40 +48,3 @@ def test_a_skip_that_is_left_out_is_not_counted():
     bare = count_network(UNetConfig(skip_full=False, skip_half=False, skip_quarter=False))
     cnn = count_network(CNNConfig())
     assert all(bare.formula(name) == cnn.formula(name) for name in COUNTS)
-
-
-class Alone(nn.Module):
-    """One convolution and further layers."""
-
-    def __init__(self, config, num_out, *others):
-        super().__init__()
-        self.convolution = MyConv2d(config.num_in_channels, num_out, config.kernel)
-        self.others = nn.Sequential(*others)
-
-    def forward(self, x):
-        return self.others(self.convolution(x))
-
-
-def with_parameter(config):
-    net = Alone(config, 4)
-    net.scale = nn.Parameter(torch.ones(5))
-    return net
-
-
-@pytest.mark.parametrize(
-    ("build", "fault"),
-    [
-        (lambda config: Alone(config, config.num_filters * config.num_colours), "linear"),
-        (lambda config: Alone(config, 4, *(nn.ReLU() for _ in range(config.num_filters))), "linear"),
-        (with_parameter, "learns 45, its layers 40"),
-    ],
-    ids=["not linear", "layers come and go", "parameter in no layer"],
-)
-def test_a_network_without_formulas_is_refused(build, fault):
-    with pytest.raises(ShapeError, match=fault):
-        derive(CNNConfig(), build)
-
-
-def test_any_builder_has_formulas():
-    convolution, _ = derive(CNNConfig(), lambda config: Alone(config, 3 * config.num_filters))
-    assert str(convolution.connections) == "3*H*NF*NIC*W*k**2"
