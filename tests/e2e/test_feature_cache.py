@@ -191,7 +191,7 @@ def flowers(real_data_dir):
 def test_cached_equals_uncached(backbone, flowers, folder):
     for photo in FeatureCache(folder).maps(flowers[:2], backbone):
         extractor = Extractor(backbone)
-        images = [read_photo(photo.look.photo, size, backbone.multiple) for size in backbone.sizes]
+        images = [read_photo(photo.crop.photo, size, backbone.multiple) for size in backbone.sizes]
         uncached = [one for image in images for one in extractor(image)]
         assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))
 

@@ -41,12 +41,12 @@ from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
 from pixelwise.progress import progress
 from pixelwise.report import page
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_head, view_shots, views_in
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, open_head, write_head
-from pixelwise.segmenting.run import Look
+from pixelwise.segmenting.run import HeadRunner
 
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
@@ -73,7 +73,7 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         ((48, 64), ('background', 'flower'))
     """
     if isinstance(head, Head):
-        look = Look([head], kept_backbone(head.backbone))
+        look = HeadRunner([head], kept_backbone(head.backbone))
     else:
         look = _open(str(head), file_state(str(head)))
     photo = photo_from(image)
@@ -82,9 +82,9 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: tuple[Any, ...]) -> Look:
+def _open(name_or_path: str, _state: tuple[Any, ...]) -> HeadRunner:
     head = open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path)
-    return Look([head], kept_backbone(head.backbone))
+    return HeadRunner([head], kept_backbone(head.backbone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Segmentation:
     """
 
     photo: Photo = field(repr=False)
-    word: Enlarged = field(repr=False)
+    word: EnlargedLogits = field(repr=False)
     """Logits, enlarged when they are asked for."""
     classes: ClassNames
 
@@ -242,7 +242,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         Raises:
             PhotoError: a picture cannot be read.
         """
-        self._extract([PhotoLook(path) for path in self._files(images)])
+        self._extract([CropView(path) for path in self._files(images)])
         return self
 
     def segment(self, image: ImageLike) -> Segmentation:
@@ -307,7 +307,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
         return paths
 
-    def _extract(self, looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
+    def _extract(self, looks: Sequence[CropView]) -> list[PhotoMaps]:
         backbone, device = kept_backbone(self.backbone), choose_device("auto")
         with progress("extracting features", len(looks)) as advance:
             return self._cache.maps(looks, backbone, self._sizes(), device=device, advance=advance)
@@ -315,11 +315,13 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
         photos = [photo_from(image) for image in images]
-        features = self._extract([PhotoLook(path) for path in self._files(images)])
+        features = self._extract([CropView(path) for path in self._files(images)])
         weights, classes = self.head_.weights, self.head_.classes
         return [
             Segmentation(
-                photo, Enlarged(weights, one.read(), (photo.height, photo.width), photo.as_stored), classes
+                photo,
+                EnlargedLogits(weights, one.read(), (photo.height, photo.width), photo.as_stored),
+                classes,
             )
             for photo, one in zip(photos, features, strict=True)
         ]

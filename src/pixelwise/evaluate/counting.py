@@ -16,7 +16,8 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.progress import Advance
 from pixelwise.segmenting.extraction import Extractor, read_photo
-from pixelwise.segmenting.objective import Maps, Weights, labels_by
+from pixelwise.segmenting.linear_head import Weights, labels_by
+from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 

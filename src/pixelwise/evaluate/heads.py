@@ -26,7 +26,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Maps, Weights, labels_by
+from pixelwise.segmenting.linear_head import Weights, labels_by
+from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
@@ -115,7 +116,7 @@ def evaluate_head(
         ConfigError: the source's classes are not the head's, or it has no such part.
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
-    backbone, names = head.dress(backbone), labelled.classes.names
+    backbone, names = head.apply_weights(backbone), labelled.classes.names
     black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
     if head.classes.names != names and not black_and_white:
         raise ConfigError(
@@ -138,7 +139,7 @@ def evaluate_head(
         features = (cache or FeatureCache()).maps(
             [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
         )
-    if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
+    if known := [one.crop.photo.name for one in features if head.knows(one.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}
     if baselines and train:

@@ -1,11 +1,10 @@
 """Which photos to label next: those that leave a head least uncertain about all photos together.
 
 The last layer is taken as Gaussian about the best head, with the inverse of the loss's curvature there as its
-covariance: how far a pixel's logits vary under it says how much is unknown there. The photo to label is the
-one after which logits vary least, on average over the pixels of all candidates. The curvature of logistic
-regression needs no labels but only how sure the head is, so that photos are chosen one after another before
-any of them is labelled, and near copies of a chosen one add nothing any more.
-Of what was tried, entropy, margin, distance and others, this gained most: `benchmarks/suggest.py`.
+covariance. The photo to label is the one after which the variance of logits is least, on average over the
+pixels of all candidates. The curvature of logistic regression needs no labels but only how sure the head is,
+so that photos are chosen one after another before any is labelled, and near copies of a chosen one add
+nothing. Of what was tried, entropy, margin, distance and others, this gained most.
 
 Source: D. Cohn, Z. Ghahramani, M. Jordan 1996, Active learning with statistical models, arXiv:cs/9603104; of
 the last layer alone: E. Daxberger et al. 2021, Laplace redux, arXiv:2106.14806.
@@ -26,10 +25,11 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
+from pixelwise.segmenting.exact import DEFAULT_RIDGE
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Maps, Weights, features_at
-from pixelwise.segmenting.pixel_sample import DEFAULT_RIDGE
+from pixelwise.segmenting.linear_head import Weights, features_at
+from pixelwise.segmenting.tiling import Maps
 
 _SIDE = 9  # pixels sampled in a photo, each way: with 5, half of what is gained over entropy is lost
 _DIRECTIONS = 256  # of all features: with 64 a seventh of the gain is lost
@@ -73,16 +73,10 @@ def suggest(
             f"needed photos to choose from and at least 1 to choose, got {len(photos)} and {num}"
         )
     if head:
-        backbone = head.dress(backbone)
-    wanted = [*known, *photos]
+        backbone, sizes = head.apply_weights(backbone), head.sizes
+    wanted, where = [*known, *photos], choose_device(device)
     with progress("extracting features", len(wanted)) as advance:
-        features = (cache or FeatureCache()).maps(
-            wanted,
-            backbone,
-            head.sizes if head else sizes,
-            device=choose_device(device),
-            advance=advance,
-        )
+        features = (cache or FeatureCache()).maps(wanted, backbone, sizes, device=where, advance=advance)
     every = -(-len(features) // _MOST_IN_BASIS)
     basis = Basis.of(torch.cat([lattice(one.read()) for one in features[::every]]))
     points, doubts = [], []
@@ -115,7 +109,9 @@ def choose(
     """Return at most `num` photos in the order in which to label them, with the doubt that each settles.
 
     `points` are features of pixels of M candidates, `known` of T labelled photos, scaled to deviation 1;
-    `doubts` are p (1 - p) of each pixel. `ridge` is per pixel learned from, as in `head.solve`.
+    `doubts` are p (1 - p) of each pixel. `ridge` is per pixel learned from, as in `solve`.
+
+    Source: Woodbury's identity, for what a photo's labels take off the covariance and off the mean variance.
     """
     num = min(num, len(points))
     total = (len(known) + num) * points.shape[1]
@@ -125,32 +121,21 @@ def choose(
     every = points.flatten(0, 1)
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    weights = doubts.sqrt()[..., None]
+    scaled, one = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
-        parts = zip(points.split(_AT_ONCE), weights.split(_AT_ONCE), strict=True)
-        gains = torch.cat([_gains(part * weight, covariance, spread) for part, weight in parts])
-        gains[[index for index, _ in chosen]] = -1
-        best = int(gains.argmax())
-        chosen.append((best, float(gains[best]) / now))
-        covariance = _learned(points[best] * weights[best], covariance)
+        gains = []
+        for part in scaled.split(_AT_ONCE):
+            seen = part @ covariance
+            inside, less = seen @ part.mT + one, seen @ spread @ seen.mT
+            gains.append(torch.linalg.solve(inside, less).diagonal(dim1=1, dim2=2).sum(1))
+        gain = torch.cat(gains)
+        gain[[index for index, _ in chosen]] = -1
+        best = int(gain.argmax())
+        chosen.append((best, float(gain[best]) / now))
+        seen = scaled[best] @ covariance
+        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + one, seen)
     return chosen
-
-
-def _gains(
-    scaled: Float[Tensor, "M n R"], covariance: Float[Tensor, "R R"], spread: Float[Tensor, "R R"]
-) -> Float[Tensor, " M"]:
-    """Return by how much each photo's labels would make the mean variance smaller."""
-    seen = scaled @ covariance
-    inside = seen @ scaled.mT + torch.eye(scaled.shape[1])
-    return torch.linalg.solve(inside, seen @ spread @ seen.mT).diagonal(dim1=1, dim2=2).sum(1)
-
-
-def _learned(scaled: Float[Tensor, "n R"], covariance: Float[Tensor, "R R"]) -> Float[Tensor, "R R"]:
-    """Return the covariance once a photo is labelled. Source: Woodbury's identity."""
-    seen = scaled @ covariance
-    inside = seen @ scaled.T + torch.eye(len(scaled))
-    return covariance - seen.T @ torch.linalg.solve(inside, seen)
 
 
 @dataclass(frozen=True, eq=False)

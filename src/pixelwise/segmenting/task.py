@@ -1,35 +1,40 @@
-"""What is to be learned from masks, and what came of it, whichever way it is learned."""
+"""A finetuning job: the photos it learns from, the backbone's parts that learn, and its result."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pixelwise.errors import ConfigError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.frozen import Certificate
+from pixelwise.network.frozen import Certificate, names_below
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.policies import learned_names
-from pixelwise.segmenting.shots import draw, group_copies, ungroup
+from pixelwise.segmenting.linear_head import Weights
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
 _MOST_TO_STOP_BY = 40  # photos, each of which is run after every epoch
 _STOP_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
+BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")
+"""Names of the parameters of a `Learner`, as they begin."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinetuneTask:
-    """What is to be learned, and from what."""
+    """A head to be learned, and the photos that it learns from."""
 
     config: FinetuneConfig
     classes: ClassNames
@@ -125,5 +130,93 @@ def _set_aside(
             f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
-    early_stop_set = ungroup(draw(different, num, config.seed))
+    early_stop_set = tuple(one for copies in draw(different, num, config.seed) for one in copies)
     return tuple(one for one in shots if one not in early_stop_set), early_stop_set
+
+
+def group_copies(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, ...]]:
+    """Group photos whose files are equal byte for byte, so that no copy is on both sides of a split.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
+    checksums = file_checksums(one.photo for one in photos)
+    different: dict[str, list[LabelledPhoto]] = {}
+    for one in photos:
+        different.setdefault(checksums[one.photo], []).append(one)
+    return [tuple(copies) for copies in different.values()]
+
+
+def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
+    """Draw `num` of the photos at random, in their own order; 0: all of them.
+
+    Raises:
+        ConfigError: there are fewer, or none.
+    """
+    if not photos:
+        raise ConfigError("needed labelled photos to learn from, the part train has none")
+    if num > len(photos):
+        raise ConfigError(
+            f"needed {num} labelled photos to learn from, there are {len(photos)} beside those held out to "
+            "score on; --then-all learns from these, too"
+        )
+    if num == 0:
+        return tuple(photos)
+    chosen = random.Random(seed).sample(range(len(photos)), num)
+    return tuple(photos[index] for index in sorted(chosen))
+
+
+def learned_names(backbone: Backbone, policy: Literal["stage", "full"]) -> tuple[str, ...]:
+    """Return the names of the backbone's parameters that learn along with the head.
+
+    Raises:
+        ConfigError: the backbone does not say what its last stage is.
+    """
+    if policy == "full":
+        return tuple(name for name, _ in backbone.named_parameters())
+    if not backbone.last_stage:
+        raise ConfigError(
+            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
+            "choose last-layer or full"
+        )
+    return names_below(backbone, *backbone.last_stage)
+
+
+class Learner(nn.Module):
+    """A backbone and a linear head on its levels at all sizes, as one network."""
+
+    def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleList(
+            nn.Conv2d(level.channels, num_classes, 1, bias=False)
+            for _ in range(num_sizes)
+            for level in backbone.levels
+        )
+        self.bias = nn.Parameter(torch.zeros(num_classes, 1, 1))
+
+    def forward(self, images: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
+        """Return the logits of photos given at every size, sRGB in [0, 1]; at the last of these sizes."""
+        size = images[-1].shape[-2:]
+        maps = [one for image in images for one in self.backbone(image)]
+        total: Tensor = self.bias
+        for head, one in zip(self.heads, maps, strict=True):
+            total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
+        return total
+
+    def weights(self) -> Weights:
+        """Return a copy of the last layer as one linear head, on the CPU."""
+        weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
+        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
+
+    @torch.no_grad()
+    def load_head(self, weights: Weights) -> None:
+        """Make a linear head the last layer."""
+        layers = self._linear()
+        parts = weights.weight.split([head.in_channels for head in layers], dim=1)
+        for head, part in zip(layers, parts, strict=True):
+            head.weight.copy_(part[..., None, None])
+        self.bias.copy_(weights.bias[:, None, None])
+
+    def _linear(self) -> list[nn.Conv2d]:
+        return [head for head in self.heads if isinstance(head, nn.Conv2d)]

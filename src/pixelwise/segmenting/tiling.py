@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Maps = tuple[Shaped[Tensor, "_C _h _w"], ...]
-"""One picture's maps, one for each level of a network."""
+Maps = Sequence[Float[Tensor, "_C _h _w"]]
+"""The features of one photo: maps of several sizes, each over the whole photo."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from pixelwise.network.runs import Model
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 from pixelwise.training.onnx_graphs import colouring_graph, segmenting_graph
@@ -94,7 +94,7 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
         ConfigError, OutputError: as `export_model`.
     """
     _require_target(out)
-    backbone = head.dress(backbone)
+    backbone = head.apply_weights(backbone)
     announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
     graph = segmenting_graph(head, backbone)
     announce("running it beside torch, on real photos")
@@ -155,7 +155,7 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         (logits,) = run.run(None, fed | {"size": np.array(photo.upright_size)})
         found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
-        expected = Enlarged(head.weights, maps, photo.upright_size)
+        expected = EnlargedLogits(head.weights, maps, photo.upright_size)
         log_probs = expected.probs(0, photo.upright_size[0]).clamp_min(1e-30).log()
         far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
         labels = expected.labels(0, photo.upright_size[0])

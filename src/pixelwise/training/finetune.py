@@ -22,10 +22,10 @@ from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
 from pixelwise.segmenting.exact import extract, learn_last_layer
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead, make_task
 
 _logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
         heads.append(learned.start)
     if not learned.changed:
         heads.append(learned.weights)
-    features = extract(task, [PhotoLook(one.photo) for one in photos])
+    features = extract(task, [CropView(one.photo) for one in photos])
     with progress("scoring photos", len(photos)) as advance:
         counts = count(heads, photos, features, advance=advance)
     if learned.changed:

@@ -32,9 +32,15 @@ from pixelwise.network.frozen import certified, fingerprint, freeze, names_below
 from pixelwise.network.losses import class_weights
 from pixelwise.photos.crop_view import WHOLE
 from pixelwise.progress import Advance, progress
-from pixelwise.segmenting.policies import BACKBONE, LAST_LAYER, Learner, learned_names
-from pixelwise.segmenting.shots import random_crop
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead
+from pixelwise.segmenting.exact import random_crop
+from pixelwise.segmenting.task import (
+    BACKBONE,
+    LAST_LAYER,
+    FinetuneTask,
+    LearnedHead,
+    Learner,
+    learned_names,
+)
 from pixelwise.training.finetune_batches import batches, finite
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first

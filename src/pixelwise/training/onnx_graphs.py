@@ -179,7 +179,7 @@ def _traced(
 def _enlarge(graph: onnx.GraphProto, small: Sequence[str], num_classes: int) -> None:
     """Make one output `logits` (N, K, height, width) of the small ones, at the `size` that is a new input.
 
-    Enlarged bilinearly, corners not aligned, and added, as `head.Enlarged` has it.
+    Enlarged bilinearly, corners not aligned, and added, as `EnlargedLogits` has it.
     """
     graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))
     for name, value in (("enlarge_from", 0), ("enlarge_to", 2)):

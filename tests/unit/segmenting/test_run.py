@@ -18,8 +18,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting import run as room
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.run import Look, segment
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.run import HeadRunner, segment
 
 make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]
@@ -69,10 +69,10 @@ def test_several_heads_look_once_at_each_size(tmp_path):
     backbone = tiny_backbone()
     heads = [head(backbone, "a", (16, 32)), head(backbone, "b", (32,)), head(backbone, "c", (48, 16))]
     (photo,) = write(tmp_path, "colour.png")
-    together = Look(heads, backbone)(open_photo(Path(photo)))
+    together = HeadRunner(heads, backbone)(open_photo(Path(photo)))
     assert num_seen(backbone) == 3
     for one, word in zip(heads, together, strict=True):
-        (alone,) = Look([one], backbone)(open_photo(Path(photo)))
+        (alone,) = HeadRunner([one], backbone)(open_photo(Path(photo)))
         assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
 
 

@@ -10,7 +10,7 @@ from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.suggest import Basis, choose, doubt, suggest
 
 RIDGE = 0.1

@@ -19,7 +19,7 @@ from pixelwise.labels.read import resize_mask
 from pixelwise.network.frozen import fingerprint
 from pixelwise.photos.crop_view import WHOLE, View
 from pixelwise.segmenting.exact import learn_last_layer
-from pixelwise.segmenting.policies import Learner
+from pixelwise.segmenting.task import Learner
 from pixelwise.training.finetune_batches import Batch, batches
 from pixelwise.training.finetune_epochs import learn_in_epochs, miou_of, vary
 from pixelwise.training.optimise import rate_frac
