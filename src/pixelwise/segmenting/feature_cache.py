@@ -214,7 +214,7 @@ def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
     for one in maps:
-        total = zlib.crc32(one.flatten().view(torch.uint8).numpy(), total)
+        total = zlib.crc32(one.flatten().view(torch.uint8).numpy().data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

@@ -59,7 +59,7 @@ class Lesson:
     chosen: int = 0
     learned: Learned | None = None
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
-    segmenter: Segmenter = field(default_factory=lambda: Segmenter(looks=1))
+    segmenter: Segmenter = field(default_factory=lambda: Segmenter(num_views=1))
 
     @property
     def one(self) -> Taught:
@@ -83,14 +83,13 @@ class Lesson:
         ]
 
     def add(self, path: Path) -> None:
-        """Take a photo in, and look at it now, so that learning later only solves.
+        """Take a photo in.
 
         Raises:
             PhotoError: it cannot be read.
         """
         with named_after(path):
             picture = small(open_photo(path))
-            self.segmenter.look([path])
         self.photos.append(Taught(path, picture))
         del self.photos[:-MOST]
 

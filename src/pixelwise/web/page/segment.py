@@ -184,7 +184,7 @@ def _views(bench: Bench, head: str, opacity: float) -> tuple[Any, ...]:
 def _save_mask(bench: Bench, head: str) -> Path:
     one = bench.photos[bench.chosen]
     found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-mask.png"
-    write_labels(target, found.photo, found.word, found.classes)
+    write_labels(target, found.photo, found.logits, found.classes)
     return target
 
 
@@ -193,5 +193,5 @@ def _save_cut(bench: Bench, head: str) -> Path:
     found, target = bench.word(one, head), Path(bench.folder.name) / f"{one.path.stem}-cut.png"
     if found.classes.names[0] != BACKGROUND:
         raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
-    write_cut_out(target, found.photo, found.word)
+    write_cut_out(target, found.photo, found.logits)
     return target
