@@ -27,7 +27,7 @@ _FILL = """
 import sys
 from pathlib import Path
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.features import FeatureCache
+from pixelwise.segmenting.feature_cache import FeatureCache
 
 folder, photos, pause_s, limit_bytes = sys.argv[1:]
 backbone = tiny_backbone(pause_s=float(pause_s))
@@ -117,7 +117,7 @@ def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos)
     assert "KeyboardInterrupt" in errors
     num = len(entries(folder))
     assert 4 <= num < NUM_PHOTOS
-    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock", "bytes"}
+    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock"}
     assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
 
 
@@ -146,7 +146,7 @@ def test_many_photos_stay_within_limit_and_memory(tmp_path):
 import resource, sys
 from pathlib import Path
 from fixtures.tiny_backbone import tiny_backbone
-from pixelwise.features import FeatureCache
+from pixelwise.segmenting.feature_cache import FeatureCache
 
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 folder, photos = map(Path, sys.argv[1:])

@@ -38,7 +38,6 @@ from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
-from pixelwise.progress import progress
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_head, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
@@ -272,9 +271,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return paths
 
     def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
-        backbone, device = kept_backbone(self.backbone), choose_device("auto")
-        with progress("extracting features", len(crops)) as advance:
-            return self._cache.maps(crops, backbone, self._sizes(), device=device, advance=advance)
+        return self._cache.maps(crops, kept_backbone(self.backbone), self._sizes(), choose_device("auto"))
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")

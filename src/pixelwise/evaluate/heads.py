@@ -135,10 +135,8 @@ def evaluate_head(
         photos = tuple(one for one in photos if one.photo not in again)
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
-    with progress("computing features", len(photos)) as advance:
-        features = (cache or FeatureCache()).maps(
-            [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
-        )
+    paths = [one.photo for one in photos]
+    features = (cache or FeatureCache()).maps(paths, backbone, head.sizes, choose_device(device))
     if known := [one.crop.photo.name for one in features if head.knows(one.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}

@@ -21,7 +21,6 @@ from pixelwise.network.frozen import certified
 from pixelwise.network.losses import class_counts, weights_of
 from pixelwise.photos.crop_view import WHOLE, View
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.progress import progress
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
@@ -91,7 +90,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
     start_s = time.perf_counter()
     viewed = view_shots(task.shots, task.config.looks)
     with certified(task.backbone) as watch:
-        features = extract(task, views_in(viewed))
+        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
         extracted_s = time.perf_counter()
         found = solve_head(task.config, task.classes.num_classes, viewed, features)
         solved_s = time.perf_counter()
@@ -153,16 +152,6 @@ def views_in(viewed: Sequence[Viewed]) -> list[CropView]:
     return [CropView(shot.photo, view) for shot, views in viewed for view in views]
 
 
-def extract(task: FinetuneTask, wanted: Sequence[CropView]) -> list[PhotoMaps]:
-    """Return the features of the backbone as it is, from the cache or into it.
-
-    Raises:
-        PhotoError: a photo cannot be read.
-    """
-    with progress("extracting features", len(wanted)) as advance:
-        return task.cache.maps(wanted, task.backbone, task.sizes, device=task.device, advance=advance)
-
-
 def solve_head(
     config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
 ) -> ExactHead:
@@ -173,7 +162,7 @@ def solve_head(
         LabelError: no pixel has a label, all have the same, or a label is no class.
     """
     with ONE_THREAD:  # pixels are shared among threads already
-        sample = sample_pixels(viewed, features, pixels_a_crop(len(features)))
+        sample = sample_pixels(viewed, features)
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
@@ -194,14 +183,10 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def pixels_a_crop(num_crops: int) -> int:
-    """Return about how many pixels to sample from each of so many crops."""
-    wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // num_crops))
-    return max(1, min(wanted, _MOST // num_crops))
-
-
-def sample_pixels(viewed: Sequence[Viewed], features: Sequence[PhotoMaps], num: int) -> PixelSample:
-    """Sample about `num` labelled pixels of each view; features and labels are read one by one."""
+def sample_pixels(viewed: Sequence[Viewed], features: Sequence[PhotoMaps]) -> PixelSample:
+    """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
+    wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
+    num = max(1, min(wanted, _MOST // len(features)))
     numbers: dict[str, int] = {}
 
     def crops() -> Iterator[tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]]:

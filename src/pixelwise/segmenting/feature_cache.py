@@ -25,7 +25,7 @@ from pixelwise.files import checksum, reason
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.progress import Advance
+from pixelwise.progress import progress
 from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, computed_in, read_photo
 from pixelwise.segmenting.tiling import Maps
 
@@ -109,13 +109,12 @@ class FeatureCache:
         backbone: Backbone,
         sizes: Sequence[int] | None = None,
         device: torch.device = CPU,
-        advance: Advance = lambda _num, _note: None,
     ) -> list[PhotoMaps]:
         """Return the features of photos; only missing ones are computed, and each is kept at once.
 
         `sizes` are the short sides in pixels, at each of which a photo is read (None: the backbone's). Where
         there is no room on disk, a warning says so, up to 1 GB stays in memory, and what is beyond that is
-        computed whenever it is read. `advance` gets the number of photos just done.
+        computed whenever it is read.
 
         Raises:
             ConfigError: a size is not positive.
@@ -133,13 +132,13 @@ class FeatureCache:
             distinct = list({photo.key: photo for photo in found}.values())
             kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
-        advance(len(found) - len(missing), "from the cache")
         if missing:
             extractor = Extractor(backbone, device=device)
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
-            for photo, maps in zip(missing, computed, strict=True):
-                self._keep(photo, maps)
-                advance(1, photo.crop.photo.name)
+            with progress("extracting features", len(missing)) as advance:
+                for photo, maps in zip(missing, computed, strict=True):
+                    self._keep(photo, maps)
+                    advance(1, photo.crop.photo.name)
         return found
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:

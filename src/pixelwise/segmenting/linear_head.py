@@ -60,11 +60,8 @@ def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> li
     joined = Weights(torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over]))
     labels = []
     for logits in joined.logits(maps, size).split([len(one.bias) for one in over]):
-        if len(logits) == 1:  # comparing is several times as fast as looking for a largest
-            labels.append((logits[0] > 0).to(torch.uint8))
-        else:
-            best, label = logits.max(0)
-            labels.append(((label + 1) * (best > 0)).to(torch.uint8))
+        best, label = logits.max(0)
+        labels.append(((label + 1) * (best > 0)).to(torch.uint8))
     return labels
 
 

@@ -49,14 +49,8 @@ class SegmentedPhoto(PhotoResult):
     cut_outs: tuple[Path, ...] = ()
 
 
-@dataclass
-class SegmentResult(PhotoResults[SegmentedPhoto]):
-    """The results of many photos."""
-
-    @property
-    def masks(self) -> list[Path]:
-        """Masks of all photos and heads."""
-        return [path for one in self.written for path in one.paths]
+SegmentResult = PhotoResults[SegmentedPhoto]
+"""The results of many photos."""
 
 
 def segment(
@@ -85,7 +79,12 @@ def segment(
     beside += [] if options.probabilities else [_PROBABILITIES]
     beside += [] if options.cut_out else [_CUT]
     outdated = [ending + one for ending in _endings(heads) for one in beside]
-    cut = segmenter(heads, backbone, options, device)
+    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
+        raise ConfigError(
+            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
+            f"{without[0].classes.names[0]}; an overlay shows its classes"
+        )
+    runner = HeadRunner(heads, backbone, device)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
@@ -96,7 +95,7 @@ def segment(
         for photo in photos:
             try:
                 with outputs.undone_on_failure(photo):
-                    segmented = cut(photo, outputs)
+                    segmented = segment_photo(runner, options, photo, outputs)
             except Exception as error:  # whatever one photo does to a library, the others are segmented
                 result.add(Failure.of(photo.path, error), on_result)
             else:
@@ -107,30 +106,6 @@ def segment(
     return result
 
 
-def segmenter(
-    heads: Sequence[Head],
-    backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
-    device: torch.device = _CPU,
-) -> Callable[[InputPhoto, OutputPaths], SegmentedPhoto]:
-    """Return a function that segments one photo, to paths that it claims.
-
-    It raises PhotoError where the photo is damaged, OutputError where its mask cannot be written or named.
-
-    Raises:
-        CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, two have one name, or a head without background is to cut out.
-    """
-    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
-        raise ConfigError(
-            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
-            f"{without[0].classes.names[0]}; an overlay shows its classes"
-        )
-    named = dict(zip(_endings(heads), heads, strict=True))
-    runner = HeadRunner(heads, backbone, device)
-    return lambda found, outputs: _segment_found(found, outputs, named, runner, options)
-
-
 class HeadRunner:
     """Runs some heads on photos, with one forward pass at each size for all of them.
 
@@ -138,12 +113,13 @@ class HeadRunner:
 
     Raises:
         CheckpointError: a head was learned on another backbone.
+        ConfigError: there is no head, or two have one name.
     """
 
     def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
         backbones = [head.apply_weights(backbone) for head in heads]
         made = {own: Extractor(own, device=device) for own in dict.fromkeys(backbones)}
-        self.heads = tuple(heads)
+        self.heads, self.endings = tuple(heads), _endings(heads)
         self._extractors = [made[own] for own in backbones]
 
     def __call__(self, photo: Photo) -> tuple[EnlargedLogits, ...]:
@@ -177,21 +153,13 @@ class HeadRunner:
 
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
-    """Write the mask of a photo.
-
-    Raises:
-        OutputError: the mask cannot be written.
-    """
+    """Write the mask of a photo."""
     with ONE_THREAD, closing(_rows(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
 def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
-    """Write the probability of each class at each pixel of a photo.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write the probability of each class at each pixel of a photo."""
     with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
         write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
@@ -202,10 +170,6 @@ def write_overlay(
     """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
 
     A class 0 that is called background is not tinted.
-
-    Raises:
-        PhotoError: the photo is damaged or cut short.
-        OutputError: the copy cannot be written.
     """
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
@@ -217,12 +181,7 @@ def write_overlay(
 
 
 def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
-    """Write a copy of a photo as PNG, transparent where class 0 is.
-
-    Raises:
-        PhotoError: the photo is damaged or cut short.
-        OutputError: the copy cannot be written.
-    """
+    """Write a copy of a photo as PNG, transparent where class 0 is."""
     with ONE_THREAD, closing(photo.strips()) as strips:
         cut = cut_out(strips, lambda first, num: logits.labels(first, num).numpy(), photo.alpha)
         write_photo(target, cut, photo)
@@ -238,15 +197,18 @@ def _endings(heads: Sequence[Head]) -> list[str]:
     return [f".{name}" for name in names] if len(names) > 1 else [""]
 
 
-def _segment_found(
-    found: InputPhoto,
-    outputs: OutputPaths,
-    heads: dict[str, Head],
-    forward: Callable[[Photo], Sequence[EnlargedLogits]],
-    options: SegmentOptions,
+def segment_photo(
+    runner: HeadRunner, options: SegmentOptions, found: InputPhoto, outputs: OutputPaths
 ) -> SegmentedPhoto:
+    """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
+
+    Raises:
+        PhotoError: the photo is damaged.
+        OutputError: a result cannot be written or named.
+    """
+
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
-        return tuple(outputs.claim(found, name + ending) for name in heads) if wanted else ()
+        return tuple(outputs.claim(found, name + ending) for name in runner.endings) if wanted else ()
 
     photo = open_photo(found.path, options.max_megapixels)
     suffix, note = output_suffix(photo)
@@ -257,9 +219,9 @@ def _segment_found(
     notes = [*photo.notes]
     if options.overlay:
         notes += [*([note] if note else []), *losses(photo, suffix)]
-    logits = forward(photo)
+    logits = runner(photo)
     # What was not asked for has no paths. Masks come last: one that is there says that all is.
-    classes = [head.classes for head in heads.values()]
+    classes = [head.classes for head in runner.heads]
     for path, one, own in zip(overlays, logits, classes, strict=False):
         write_overlay(path, photo, one, own, options.opacity)
     for path, one, own in zip(probabilities, logits, classes, strict=False):

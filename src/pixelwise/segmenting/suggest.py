@@ -24,7 +24,6 @@ from pixelwise.errors import ConfigError
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
-from pixelwise.progress import progress
 from pixelwise.segmenting.exact import DEFAULT_RIDGE
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
@@ -74,15 +73,14 @@ def suggest(
         )
     if head:
         backbone, sizes = head.apply_weights(backbone), head.sizes
-    wanted, where = [*known, *photos], choose_device(device)
-    with progress("extracting features", len(wanted)) as advance:
-        features = (cache or FeatureCache()).maps(wanted, backbone, sizes, device=where, advance=advance)
+    wanted = [*known, *photos]
+    features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
     every = -(-len(features) // _MOST_IN_BASIS)
-    basis = Basis.of(torch.cat([lattice(one.read()) for one in features[::every]]))
+    mean, directions = main_directions(torch.cat([lattice(one.read()) for one in features[::every]]))
     points, doubts = [], []
     for one in features:
         pixels = lattice(one.read())
-        points.append(basis.project(pixels))
+        points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
     split, every_point, every_doubt = len(known), torch.stack(points), torch.stack(doubts)
     ridge = head.facts.get("ridge") if head else None
@@ -138,25 +136,17 @@ def choose(
     return chosen
 
 
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """The directions in which features vary most."""
+def main_directions(
+    pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS
+) -> tuple[Float[Tensor, " D"], Float[Tensor, "D R"]]:
+    """Return the mean of features, and the directions in which they, scaled to deviation 1, vary most.
 
-    mean: Float[Tensor, " D"]
-    directions: Float[Tensor, "D R"]
-    """Of features scaled to deviation 1, with that scaling in them."""
-
-    @staticmethod
-    def of(pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS) -> Basis:
-        """Return the directions in which some pixels vary most."""
-        mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
-        rows = (pixels - mean) / scale
-        _, vectors = torch.linalg.eigh(rows.T @ rows)
-        return Basis(mean, vectors[:, -num:] / scale[:, None])
-
-    def project(self, pixels: Float[Tensor, "*any D"]) -> Float[Tensor, "*any R"]:
-        """Return features along the directions."""
-        return (pixels - self.mean) @ self.directions
+    `(features - mean) @ directions` scales them and goes along these.
+    """
+    mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
+    rows = (pixels - mean) / scale
+    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    return mean, vectors[:, -num:] / scale[:, None]
 
 
 def lattice(maps: Maps) -> Float[Tensor, "n D"]:

@@ -124,27 +124,18 @@ def _set_aside(
     """Return photos to learn from and photos to stop by: of `val`, unless scores are of that."""
     if labelled.test and labelled.val:
         return shots, draw(labelled.val, min(_MOST_TO_STOP_BY, len(labelled.val)), config.seed)
-    different = group_copies(shots)
+    sums = file_checksums(one.photo for one in shots)
+    different = tuple({sums[one.photo]: one for one in shots}.values())
     if len(different) < 2:
         raise ConfigError(
             f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
-    early_stop_set = tuple(one for copies in draw(different, num, config.seed) for one in copies)
-    return tuple(one for one in shots if one not in early_stop_set), early_stop_set
-
-
-def group_copies(photos: Sequence[LabelledPhoto]) -> list[tuple[LabelledPhoto, ...]]:
-    """Group photos whose files are equal byte for byte, so that no copy is on both sides of a split.
-
-    Raises:
-        DataError: a photo cannot be read.
-    """
-    checksums = file_checksums(one.photo for one in photos)
-    different: dict[str, list[LabelledPhoto]] = {}
-    for one in photos:
-        different.setdefault(checksums[one.photo], []).append(one)
-    return [tuple(copies) for copies in different.values()]
+    aside = {sums[one.photo] for one in draw(different, num, config.seed)}  # copies stay on one side
+    return (
+        tuple(one for one in shots if sums[one.photo] not in aside),
+        tuple(one for one in shots if sums[one.photo] in aside),
+    )
 
 
 def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:

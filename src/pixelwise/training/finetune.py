@@ -21,7 +21,7 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
-from pixelwise.segmenting.exact import extract, learn_last_layer
+from pixelwise.segmenting.exact import learn_last_layer
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
@@ -160,7 +160,8 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
         heads.append(learned.start)
     if not learned.changed:
         heads.append(learned.weights)
-    features = extract(task, [CropView(one.photo) for one in photos])
+    crops = [CropView(one.photo) for one in photos]
+    features = task.cache.maps(crops, task.backbone, task.sizes, task.device)
     with progress("scoring photos", len(photos)) as advance:
         counts = count(heads, photos, features, advance=advance)
     if learned.changed:

@@ -119,10 +119,7 @@ def learning_curve(
     _, scored = labelled.require_held_out()
     at_scored = [CropView(one.photo) for one in scored]
     wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
-    with progress("extracting features", len(wanted)) as advance:
-        maps = FeatureCache().maps(
-            wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
-        )
+    maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
     found = dict(zip(wanted, maps, strict=True))
     heads = []
     with progress("learning from few and from many", len(viewed)) as advance:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
 
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
@@ -65,20 +64,13 @@ class TestFinding:
 
     def test_only_what_is_missing_is_computed(self, cache, photos, tmp_path):
         computed(cache, photos[:2])
-        told = []
         copy = Path(shutil.copy(photos[0], tmp_path / "another name.jpeg"))
-        looks = [*photos[:3], copy, photos[2]]
-        num, maps = computed(cache, looks, advance=lambda num, note: told.append((num, note)))
+        crops = [*photos[:3], copy, photos[2]]
+        num, maps = computed(cache, crops)
         assert num == 2  # the third photo, at two sizes
-        assert told == [(4, "from the cache"), (1, "2.png")]
         assert same(maps[:1], maps[3:4])
         assert maps[0].digest == maps[3].digest
         assert cache.maps([], tiny_backbone()) == []
-
-    def test_another_photo_by_the_same_name_is_not_there(self, cache, photos):
-        computed(cache, photos[:1])
-        Image.fromarray(scene(40, 56, seed=9)).save(photos[0])
-        assert computed(cache, photos[:1])[0] == 2
 
     @pytest.mark.parametrize(
         "other",
@@ -95,20 +87,10 @@ class TestFinding:
         computed(cache, photos[:1])
         backbone = other.get("backbone") or tiny_backbone()
         backbone.implementation = other.get("version", "")
-        look = CropView(photos[0], other["view"]) if "view" in other else photos[0]
+        crop = CropView(photos[0], other["view"]) if "view" in other else photos[0]
         for num in (2, 0):
-            assert computed(cache, [look], backbone=backbone, sizes=other.get("sizes"))[0] == num
+            assert computed(cache, [crop], backbone=backbone, sizes=other.get("sizes"))[0] == num
         assert len(entries(cache)) == 2
-
-    def test_maps_are_plain_tensors(self, cache, photos):
-        """Gradients pass, and writing to them leaves the file alone."""
-        (photo,) = computed(cache, photos[:1])[1]
-        weight = torch.ones(6, requires_grad=True)
-        (photo.read()[0] * weight[:, None, None]).sum().backward()
-        assert weight.grad is not None
-        before = photo.read()[0].clone()
-        photo.read()[0].zero_()
-        assert torch.equal(photo.read()[0], before)
 
     def test_what_others_removed_is_computed_again(self, cache, photos):
         (photo,) = computed(cache, photos[:1])[1]
@@ -119,27 +101,19 @@ class TestFinding:
         with pytest.raises(PhotoError, match=r"0\.png"):
             photo.read()
 
-    @pytest.mark.parametrize(
-        "spoil",
-        [
-            lambda path: path.unlink(),
-            lambda path: path.write_text("no photo"),
-            lambda path: (path.unlink(), path.mkdir()),
-        ],
-        ids=["missing", "text", "folder"],
-    )
-    def test_a_photo_that_cannot_be_read_is_named(self, cache, photos, spoil):
-        spoil(photos[1])
+    @pytest.mark.parametrize("content", [None, b"no photo"])
+    def test_a_photo_that_cannot_be_read_is_named(self, cache, photos, content):
+        photos[1].unlink() if content is None else photos[1].write_bytes(content)
         with pytest.raises(PhotoError, match=r"1\.png"):
             computed(cache, photos)
 
-    def test_a_photo_that_changes_while_it_is_read_gets_no_entry(self, cache, photos):
-        def change(num, note):  # the first photo of its name was hashed
-            Image.fromarray(scene(40, 56, seed=7)).save(photos[0])
-
+    def test_features_of_a_photo_that_changed_are_not_taken_for_its_earlier_ones(self, cache, photos):
+        (photo,) = computed(cache, photos[:1])[1]
+        shutil.rmtree(cache.folder)
+        Image.fromarray(scene(40, 56, seed=7)).save(photos[0])
         with pytest.raises(PhotoError, match=r"0\.png: changed"):
-            computed(cache, photos[:1], advance=change)
-        assert entries(cache) == []
+            photo.read()
+        assert computed(cache, photos[:1])[0] == 2
 
     @pytest.mark.parametrize("sizes", [[], [16, 0]])
     def test_sizes_that_are_none_are_refused(self, cache, photos, sizes):
@@ -201,14 +175,10 @@ class TestLimit:
     [
         lambda content: b"",
         lambda content: content[: len(content) // 2],
-        lambda content: content + b"x",
-        lambda content: bytes(len(content)),
-        lambda content: content[:3] + b"\xff" + content[4:],
         lambda content: content[:40] + b"\x00" + content[41:],
-        lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
     ],
-    ids=["empty", "half", "long", "zeros", "length", "header", "bit", "last bit"],
+    ids=["empty", "half", "header", "bit"],
 )
 def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
     computed(cache, photos[:1])
@@ -225,13 +195,6 @@ def test_an_entry_by_another_ones_name_is_noticed(cache, photos):
     one, other = entries(cache)
     one.write_bytes(other.read_bytes())
     assert computed(FeatureCache(cache.folder), photos[:2])[0] == 2
-
-
-def test_an_entry_is_a_file_that_safetensors_reads(cache, photos):
-    (photo,) = computed(cache, photos[:1], sizes=[32])[1]
-    with safe_open(entries(cache)[0], framework="pt") as file:
-        assert set(file.keys()) == {"fine.32", "coarse.32"}
-        assert torch.equal(file.get_tensor("fine.32"), photo.read()[0])
 
 
 class TestNoRoom:

@@ -60,37 +60,34 @@ def test_a_head_comes_back_from_its_file(tmp_path):
     assert torch.equal(read.weights.bias, head.weights.bias)
 
 
-def test_without_changes_the_backbone_is_the_one_given():
-    backbone = tiny_backbone()
-    assert head_on(backbone).apply_weights(backbone) is backbone
-
-
 def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path, photo):
     backbone = tiny_backbone()
     head, learned = with_a_changed_stage(backbone)
     write_head(tmp_path / "mine", head)
     read = open_head(tmp_path / "mine")
-    dressed = read.apply_weights(backbone)
-    assert fingerprint(dressed) == dressed.checksum == fingerprint(learned)
+    tuned = read.apply_weights(backbone)
+    assert fingerprint(tuned) == tuned.checksum == fingerprint(learned)
     assert fingerprint(backbone) == backbone.checksum == head.backbone_checksum
-    assert not any(part.training for part in dressed.train().modules())
-    (word,) = HeadRunner([read], backbone)(photo)
+    assert not any(part.training for part in tuned.train().modules())
+    (found,) = HeadRunner([read], backbone)(photo)
     (expected,) = HeadRunner([head_on(learned, backbone_checksum=learned.checksum)], learned)(photo)
-    (plain,) = HeadRunner([head_on(backbone)], backbone)(photo)
-    assert torch.equal(word.probs(0, 40), expected.probs(0, 40))
-    assert not torch.equal(word.probs(0, 40), plain.probs(0, 40))
+    plain = head_on(backbone)
+    assert plain.apply_weights(backbone) is backbone
+    (untuned,) = HeadRunner([plain], backbone)(photo)
+    assert torch.equal(found.probs(0, 40), expected.probs(0, 40))
+    assert not torch.equal(found.probs(0, 40), untuned.probs(0, 40))
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
 
 
-def test_heads_with_and_without_parts_have_their_word_at_once(photo):
+def test_heads_with_and_without_parts_run_at_once(photo):
     backbone = tiny_backbone()
     head, _ = with_a_changed_stage(backbone)
-    heads = [head_on(backbone), head, head_on(backbone, sizes=(32, 16))]
+    heads = [head_on(backbone, name="a"), head, head_on(backbone, name="b", sizes=(32, 16))]
     together = HeadRunner(heads, backbone)(photo)
     assert num_seen(backbone) == 2 + 2  # at each size once for all plain heads, once with the parts
-    for one, word in zip(heads, together, strict=True):
+    for one, logits in zip(heads, together, strict=True):
         (alone,) = HeadRunner([one], backbone)(photo)
-        assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
+        assert torch.equal(logits.labels(0, 40), alone.labels(0, 40))
 
 
 def test_parts_that_are_not_as_they_were_are_refused():
@@ -129,7 +126,7 @@ def test_a_name_that_is_none_is_refused():
         open_head(Path("nowhere"))
 
 
-def test_a_head_is_told_from_a_model_and_from_nothing(tmp_path):
+def test_is_head(tmp_path):
     write_head(tmp_path / "mine", head_on(tiny_backbone()))
     write_tensors(tmp_path / "other", {}, {"kind": "model"})
     (tmp_path / "text").write_text("a head")
