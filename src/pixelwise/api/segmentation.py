@@ -93,7 +93,6 @@ class Segmentation:
 
     photo: Photo = field(repr=False)
     logits: EnlargedLogits = field(repr=False)
-    """Logits, enlarged when they are asked for."""
     classes: ClassNames
 
     @cached_property
@@ -108,19 +107,11 @@ class Segmentation:
             return self.photo.upright(self.logits.probs(0, self.photo.height)).contiguous().numpy()
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:
-        """Return where a class is.
-
-        Raises:
-            LabelError: there is no class of this name.
-        """
+        """Return where a class is; LabelError if there is none of this name."""
         return self.labels == self.classes.index(name)
 
     def cut_out(self, name: str) -> Image.Image:
-        """Return the picture in RGBA, clear where the class is not.
-
-        Raises:
-            LabelError: there is no class of this name.
-        """
+        """Return the picture in RGBA, clear where the class is not; LabelError if there is none."""
         picture = pil_of(upright_codes(self.photo)).convert("RGB")
         picture.putalpha(Image.fromarray(self.mask(name).astype(np.uint8) * 255))
         return picture
@@ -241,11 +232,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return total.miou
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the head as a file that `segment`, `evaluate` and the command line take.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the head as a file that `segment`, `evaluate` and the command line take."""
         check_is_fitted(self, "head_")
         write_head(Path(path), self.head_)
         return Path(path)

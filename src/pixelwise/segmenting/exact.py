@@ -51,10 +51,8 @@ class PixelSample:
     """Labelled pixels of some photos."""
 
     features: Float[Tensor, "P D"]
-    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]
-    """Classes, or probabilities of every class."""
-    photos: Int64[Tensor, " P"]
-    """The number of the photo that each pixel is of."""
+    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities of every class
+    photos: Int64[Tensor, " P"]  # the number of the photo that each pixel is of
 
     @staticmethod
     def joined(parts: list[PixelSample]) -> PixelSample:
@@ -85,7 +83,6 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
 
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-        FrozenError: the backbone changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
     viewed = view_shots(task.shots, task.config.looks)
@@ -121,10 +118,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
 
 
 def num_views(num_photos: int) -> int:
-    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5.
-
-    Frozen features change with the size at which things are seen, and few photos do not show how.
-    """
+    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5."""
     return max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
 
 

@@ -51,12 +51,7 @@ def read_photo(
 
 @final
 class Extractor(nn.Module):
-    """A copy of a backbone, made faster by folding its batch norms, that computes the features of pictures.
-
-    Attributes:
-        backbone: the copy.
-        dtype, device, precision: of the features, where they are computed, and how.
-    """
+    """A copy of a backbone, its batch norms folded, that computes the features of pictures."""
 
     def __init__(
         self,
@@ -65,7 +60,7 @@ class Extractor(nn.Module):
         device: torch.device = CPU,
         max_pixels: int = 1_500_000,
     ) -> None:
-        """fp32 is computed in fp32, bf16 as `computed_in` says; more than `max_pixels` are read in tiles.
+        """Copy a backbone; pictures of more than `max_pixels` are read in tiles.
 
         Raises:
             FrozenError: a part is in training mode, in which a photo's features depend on other photos.
@@ -88,9 +83,6 @@ class Extractor(nn.Module):
         One picture at a time: so its maps depend on nothing else, and on the CPU a batch takes no less time
         each. A large one goes in tiles, if the network says how wide their margins have to be; where memory
         does not suffice, in smaller ones from then on, with a warning.
-
-        Raises:
-            ShapeError: the network's `multiple` does not divide height and width.
         """
         if self.backbone.margin is None:
             return self._forward(image)

@@ -41,11 +41,10 @@ _ROOM_FRAC = 0.25  # of what is free, written before files are counted anew: oth
 
 @dataclass(frozen=True, eq=False)
 class PhotoMaps:
-    """The features of one photo, or of a view of it."""
+    """The features of one photo, or of a view of it; `digest` is the SHA-256 of its file."""
 
     crop: CropView
     digest: str
-    """SHA-256 of the photo's file."""
     sizes: tuple[int, ...]
     cache: FeatureCache
     backbone: Backbone
@@ -67,8 +66,8 @@ class PhotoMaps:
     def read(self) -> Maps:
         """Return maps (C, h, w) in bf16, size by size and, within a size, level by level.
 
-        They are mapped from disk: they take memory only while they are used. Maps that were removed to make
-        room for others are computed again, which raises a PhotoError if the photo has gone or changed.
+        They are mapped from disk. Those that were removed to make room are computed again, which raises a
+        PhotoError if the photo has gone or changed.
         """
         return self.cache.find(self) or self.compute(Extractor(self.backbone, device=self.device))
 
@@ -85,16 +84,14 @@ class PhotoMaps:
 class FeatureCache:
     """A folder of features, found by the photo's content and everything else that they depend on.
 
-    Processes may share it and may be killed at any time. KEY.safetensors appears whole, and was last used at
-    its time of modification; `lock` is held while one is added, and `writing.tmp` may be left by a killed
-    process for the next to overwrite.
+    Processes may share it and may be killed at any time: KEY.safetensors appears whole, `lock` is held while
+    one is added, and those used longest ago go first (time of modification).
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
-        """`folder`: None for `features` in PIXELWISE_CACHE or, if unset, in the user's cache folder.
+        """Keep features in `folder` (None: in PIXELWISE_CACHE or the user's cache folder).
 
-        `limit_bytes` for all files together, those used longest ago go first; None: 10 GB, or a tenth of a
-        disk with less to spare.
+        All together take at most `limit_bytes`; None: 10 GB, or a tenth of a disk with less to spare.
         """
         caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         self.folder = folder or Path(os.environ.get("PIXELWISE_CACHE") or caches / "pixelwise", "features")
@@ -112,14 +109,12 @@ class FeatureCache:
     ) -> list[PhotoMaps]:
         """Return the features of photos; only missing ones are computed, and each is kept at once.
 
-        `sizes` are the short sides in pixels, at each of which a photo is read (None: the backbone's). Where
-        there is no room on disk, a warning says so, up to 1 GB stays in memory, and what is beyond that is
-        computed whenever it is read.
+        Photos are read at short sides of `sizes` pixels (None: the backbone's). Where there is no room on
+        disk, a warning says so, and up to 1 GB stays in memory; what is beyond is computed at each reading.
 
         Raises:
             ConfigError: a size is not positive.
             PhotoError: a photo cannot be read, or changes meanwhile.
-            FrozenError: the backbone is in training mode.
         """
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:
@@ -192,7 +187,6 @@ class FeatureCache:
                 temporary.unlink(missing_ok=True)
 
     def _make_room(self, num_bytes: int) -> None:
-        """Count the files, and remove those used longest ago until `num_bytes` fit."""
         entries = [(path.stat(), path) for path in self.folder.glob("*.safetensors")]
         held_bytes = sum(stat.st_size for stat, _ in entries) + num_bytes
         limit = self._limit_bytes

@@ -1,8 +1,7 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
-A head is a few thousand numbers. Its file names the backbone and the checksum of its weights, so that a head
-is never put on features it was not learned from. Where parts of the backbone learned too, the file holds
-these, millions of numbers, and no others.
+The file names the backbone and the checksum of its weights, so that a head is never put on features it was
+not learned from. Where parts of the backbone learned too, the file holds these, and no others.
 """
 
 from __future__ import annotations
@@ -102,11 +101,7 @@ def photo_mark(digest: str) -> str:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head as one file, with all that is needed to use it.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write a head as one file, with all that is needed to use it."""
     about = {
         "kind": _KIND,
         "classes": head.classes.to_dict(),
@@ -163,21 +158,13 @@ def open_head(name_or_path: str | Path) -> Head:
 
 
 def is_head(name_or_path: str | Path) -> bool:
-    """Return whether this is a shipped head's name or a head file.
-
-    Raises:
-        CheckpointError: it is a file that cannot be read.
-    """
+    """Return whether this is a shipped head's name or a head file."""
     path = Path(name_or_path)
     return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
 
 
 def find_head(name_or_path: str) -> Path:
-    """Return the file of a shipped head, or the path that was given.
-
-    Raises:
-        CheckpointError: there is no such head.
-    """
+    """Return the file of a shipped head, or the path that was given; CheckpointError if there is neither."""
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate

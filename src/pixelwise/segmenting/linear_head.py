@@ -38,11 +38,7 @@ class Weights:
         return self.weight.numel() + self.bias.numel()
 
     def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
-        """Return the logits of a photo, at `size` (height, width).
-
-        Raises:
-            ShapeError: the maps' channels together are not D.
-        """
+        """Return the logits of a photo, at `size` (height, width)."""
         return logits_of_maps([one[None] for one in maps], self.weight, self.bias, size)[0]
 
     def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:

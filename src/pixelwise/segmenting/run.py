@@ -110,10 +110,6 @@ class HeadRunner:
     """Runs some heads on photos, with one forward pass at each size for all of them.
 
     A head with backbone weights of its own takes a forward pass of its own.
-
-    Raises:
-        CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, or two have one name.
     """
 
     def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
@@ -123,11 +119,7 @@ class HeadRunner:
         self._extractors = [made[own] for own in backbones]
 
     def __call__(self, photo: Photo) -> tuple[EnlargedLogits, ...]:
-        """Return the enlarged logits of each head, rows as the photo's file has them.
-
-        Raises:
-            PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
-        """
+        """Return the enlarged logits of each head, rows as the photo's file has them."""
         pairs = list(zip(self.heads, self._extractors, strict=True))
         passes = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
         images = worked_ahead(

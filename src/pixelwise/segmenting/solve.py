@@ -108,7 +108,9 @@ def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_n
         scaled, bias = scaling.unflatten(flat)
         loss, by_weight, by_bias = pixels.value_and_gradient(*scaling.raw(scaled, bias))
         by_scaled, by_bias = scaling.gradient(by_weight, by_bias, scaled, bias)
-        return loss + scaling.penalty(scaled, bias), scaling.flat_gradient(by_scaled, by_bias)
+        squares = [float(part.double().square().sum()) for part in (scaled, bias)]
+        penalty = scaling.ridge / 2 * squares[0] + _BIAS_RIDGE / 2 * squares[1]
+        return loss + penalty, scaling.flat_gradient(by_scaled, by_bias)
 
     found = scipy.optimize.minimize(
         value_and_gradient,
@@ -153,10 +155,6 @@ class _Scaling:
         """Return weights and bias of scaled features."""
         weight, bias = head.weight.to(self.dtype), head.bias.to(self.dtype)
         return weight * self.scale, bias + weight @ self.mean
-
-    def penalty(self, scaled: Tensor, bias: Tensor) -> float:
-        squares = (float(part.double().square().sum()) for part in (scaled, bias))
-        return sum(r / 2 * square for r, square in zip((self.ridge, _BIAS_RIDGE), squares, strict=True))
 
     def gradient(
         self, by_weight: Tensor, by_bias: Tensor, scaled: Tensor, bias: Tensor

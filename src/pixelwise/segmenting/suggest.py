@@ -40,11 +40,10 @@ _AT_ONCE = 128  # photos
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A photo to label, and what it is worth."""
+    """A photo to label, and the share of all doubt that its labels take away beyond those before it."""
 
     photo: Path
     gain: float
-    """Share of all doubt there is now that its labels take away beyond those of the photos before it."""
 
 
 def suggest(

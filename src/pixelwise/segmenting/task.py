@@ -38,14 +38,10 @@ class FinetuneTask:
 
     config: FinetuneConfig
     classes: ClassNames
-    shots: tuple[LabelledPhoto, ...]
-    """Photos to learn from."""
-    early_stop_set: tuple[LabelledPhoto, ...] = ()
-    """Photos to stop by; empty for the last layer alone."""
-    backbone: Backbone
-    """As it was published; it is never changed."""
-    sizes: tuple[int, ...]
-    """Short sides in pixels at which photos are read."""
+    shots: tuple[LabelledPhoto, ...]  # to learn from
+    early_stop_set: tuple[LabelledPhoto, ...] = ()  # to stop by; empty for the last layer alone
+    backbone: Backbone  # as it was published; it is never changed
+    sizes: tuple[int, ...]  # short sides in pixels at which photos are read
     cache: FeatureCache
     device: torch.device
 
@@ -60,26 +56,17 @@ class LearnedHead:
     """A head, the backbone that it reads, and how it was learned."""
 
     weights: Weights
-    backbone: Backbone
-    """The task's, or a copy with parts that learned along."""
-    certificate: Certificate
-    """Proof that nothing else changed."""
-    how: str
-    """How it was learned, for people."""
-    facts: dict[str, Any]
-    """How it was learned, for the head's file; nothing that differs from run to run."""
+    backbone: Backbone  # the task's, or a copy with parts that learned along
+    certificate: Certificate  # that nothing else changed
+    how: str  # for people
+    facts: dict[str, Any]  # for the head's file; nothing that differs from run to run
     num_learned: int
     num_views: int
-    extract_s: float = 0.0
-    """Seconds spent on features that were kept."""
-    solve_s: float = 0.0
-    """Seconds spent on the rest."""
-    changed: dict[str, Tensor] = field(default_factory=dict)
-    """Parameters of the backbone that learned along, by name."""
-    random_head: Weights | None = None
-    """The random head that learning began with, if it did."""
-    start: Weights | None = None
-    """The exact head that learning began with, if it did."""
+    extract_s: float = 0.0  # seconds spent on features that were kept
+    solve_s: float = 0.0  # seconds spent on the rest
+    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
+    random_head: Weights | None = None  # that learning began with, if it did
+    start: Weights | None = None  # the exact head that learning began with, if it did
     interrupted: bool = False
 
 
@@ -90,9 +77,7 @@ def make_task(
     cache: FeatureCache,
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
-    """Return the task that a configuration describes, and refuse what would fail at the end.
-
-    `backbone` is opened as the configuration says, if None.
+    """Return the task that a configuration describes, on its backbone if none is given.
 
     Raises:
         ConfigError: there are too few photos, options exclude each other, or the policy is stage and the

@@ -89,13 +89,11 @@ def test_modes_of_pil(mode, flower):
     assert found.codes.dtype == (np.uint16 if mode == "I;16" else np.uint8)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(mode, flower):
+def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(flower):
     in_p3 = pyvips.Image.new_from_array(flower).icc_transform("p3", input_profile="srgb").numpy()
-    image = Image.fromarray(in_p3).convert(mode)
+    image = Image.fromarray(in_p3).convert("RGBA")
     image.info["icc_profile"] = profile_of("p3")
     codes = np.concatenate(list(photo_from(image).strips()))
-    assert codes.shape[2] == len(mode)
     assert np.abs(codes[..., :3].astype(int) - flower).mean() < 1
 
 
@@ -277,11 +275,6 @@ def test_names_of_classes():
         pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,)).fit(pictures, three)
     named = pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,), num_views=1).fit(pictures, masks)
     assert named.segment(pictures[0]).classes.names == ("ground", "sun")
-
-
-def test_nothing_is_predicted_before_learning():
-    with pytest.raises(Exception, match="not fitted yet"):
-        pixelwise.Segmenter().predict(np.zeros((9, 9, 3), np.uint8))
 
 
 @pytest.mark.parametrize("call", [pixelwise.colourise, pixelwise.segment])

@@ -155,15 +155,6 @@ class TestLimit:
         assert computed(FeatureCache(cache.folder), photos[3:7])[0] == 0
         assert len(entries(cache)) == 5
 
-    def test_two_that_add_in_turn_keep_the_limit_and_all_maps(self, cache, photos, size):
-        one, other = (FeatureCache(cache.folder, limit_bytes=int(3.5 * size)) for _ in range(2))
-        kept = []
-        for number in range(0, 8, 2):
-            kept += computed(one, photos[number : number + 1])[1]
-            kept += computed(other, photos[number + 1 : number + 2])[1]
-            assert self.held_bytes(cache) <= 3.5 * size
-        assert same(kept, computed(FeatureCache(cache.folder.with_name("large")), photos)[1])
-
     def test_by_default_it_is_a_tenth_of_a_disk_with_little_to_spare(self, cache, photos, size, monkeypatch):
         monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 29 * size}))
         computed(FeatureCache(cache.folder), photos)
@@ -188,13 +179,6 @@ def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
     path.write_bytes(damage(before))
     assert computed(FeatureCache(cache.folder), photos[:1])[0] == 2
     assert path.read_bytes() == before
-
-
-def test_an_entry_by_another_ones_name_is_noticed(cache, photos):
-    computed(cache, photos[:2])
-    one, other = entries(cache)
-    one.write_bytes(other.read_bytes())
-    assert computed(FeatureCache(cache.folder), photos[:2])[0] == 2
 
 
 class TestNoRoom:

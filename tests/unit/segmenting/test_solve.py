@@ -171,15 +171,6 @@ def test_labels_are_the_classes_of_the_largest_logits(num_classes):
     assert not undecided.labels(maps, mask.shape).any()
 
 
-def test_a_class_without_pixels_takes_no_more_steps():
-    features, labels = blobs(num_classes=3)
-    three = solve(Pixels(features, labels, 3), 0.05)
-    with_a_fourth = solve(Pixels(features, labels, 4), 0.05)
-    assert with_a_fourth.num_steps < 3 * three.num_steps
-    probs = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
-    assert float(probs[:, 3].mean()) < 0.01
-
-
 def test_the_ridge_of_least_loss_on_what_was_left_out_is_chosen():
     torch.manual_seed(0)
     features = torch.randn(400, 30)

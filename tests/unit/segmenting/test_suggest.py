@@ -58,15 +58,6 @@ def test_each_photo_is_the_one_after_which_logits_vary_least_by_brute_force():
         now = after[index]
 
 
-def test_a_copy_of_a_chosen_photo_brings_less_than_another():
-    points, doubts = made(2)
-    both = torch.cat([points[:1], points[:1], 0.9 * points[1:]]), doubts[[0, 0, 1]]
-    none = points[:0], doubts[:0]
-    first, second = choose(*both, *none, ridge=0.01, num=2)
-    assert {first[0] in (0, 1), second[0] in (0, 1)} == {True, False}
-    assert second[1] < first[1]
-
-
 def test_doubt_is_that_of_two_classes_and_of_more_and_flat_without_a_head():
     pixels = torch.randn(5, 3)
     two = Weights(torch.randn(2, 3), torch.randn(2))
