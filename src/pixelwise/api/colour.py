@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, upright_codes
 from pixelwise.colourising.next_hint import NextHint
-from pixelwise.colourising.options import ColouriseOptions, Hint, parse_area
+from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, controlled, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
@@ -93,12 +93,10 @@ class ColouredImage:
     """The network's prediction, without hints, reference and grey areas."""
 
     def with_(self, **options: Any) -> ColouredImage:
-        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey.
-
-        Raises:
-            ConfigError: a value cannot be used.
-        """
-        return replace(self, options=_changed(self.options, options))
+        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey."""
+        parsed = ColouriseOptions.parse(**options)
+        changed = {name: getattr(parsed, name) for name in options}
+        return replace(self, options=replace(self.options, **changed))
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
@@ -120,8 +118,7 @@ class ColouredImage:
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
         """How sure the colours are, 0 to 1, at the network's size."""
-        found: Float32[ndarray, "h w"] = self.photo.upright(self.prediction.confidence()).numpy()
-        return found
+        return self.photo.upright(self.prediction.confidence()).numpy()
 
     @cached_property
     def codes(self) -> Strip:
@@ -137,12 +134,7 @@ class ColouredImage:
         return pil_of(self.codes)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture, with a file's own metadata and a record that its colours are guessed.
-
-        Raises:
-            ConfigError: the path has no suffix of a format that can be written.
-            OutputError: it cannot be written.
-        """
+        """Write the picture, with a file's own metadata and a record that its colours are guessed."""
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix not in WRITABLE:
@@ -161,13 +153,3 @@ class ColouredImage:
 @lru_cache(maxsize=4)
 def _open(name_or_path: str, _state: int) -> Model:
     return open_model(name_or_path)
-
-
-def _changed(options: ColouriseOptions, given: dict[str, Any]) -> ColouriseOptions:
-    """Return options with some, as `colourise` takes them, changed."""
-    if "hints" in given:
-        hints = (one if isinstance(one, Hint) else Hint.parse(one) for one in given["hints"])
-        given = given | {"hints": tuple(hints)}
-    if "keep_grey" in given:
-        given = given | {"keep_grey": tuple(parse_area(one) for one in given["keep_grey"])}
-    return replace(options, **given)

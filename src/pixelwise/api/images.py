@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -92,19 +93,12 @@ def _codes_of_pil(image: Image.Image) -> Strip:
     if image.mode != "CMYK":
         image = image.convert(mode)
     if profile:
-        image = _to_srgb(image, profile)
+        wanted = "RGBA" if image.mode == "RGBA" else "RGB"
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # one that is damaged, or of another kind
+            own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, own, srgb, outputMode=wanted) or image
     codes = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert(mode))
     return np.ascontiguousarray(codes[..., None] if codes.ndim == 2 else codes)
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert an image to sRGB; return it as it is where the profile is damaged or of another kind."""
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode) or image
-    except (ImageCms.PyCMSError, OSError):
-        return image
 
 
 def upright_codes(photo: Photo, strips: Iterable[Strip] | None = None) -> Strip:

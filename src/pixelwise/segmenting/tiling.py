@@ -22,7 +22,7 @@ class Span:
     seen_stop: int
 
     def own(self, stride: int) -> slice:
-        """Return its rows or columns of the whole picture's map at `stride`."""
+        """Return its place in the whole picture's map at `stride`."""
         return slice(self.start // stride, self.stop // stride)
 
     def own_of_seen(self, stride: int) -> slice:
