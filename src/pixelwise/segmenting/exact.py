@@ -137,8 +137,7 @@ def random_crop(rng: random.Random) -> View:
 
 def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[Viewed]:
     """Return photos with `num` views of each; 0: more the fewer photos there are."""
-    num = num or num_views(len(shots))
-    return [(shot, views_of(shot.stem, num)) for shot in shots]
+    return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
 
 
 def views_in(viewed: Sequence[Viewed]) -> list[CropView]:

@@ -217,32 +217,25 @@ def choose_ridge(
     L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
     scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
-    heads: dict[float, list[Weights]] = {scaling.ridge: [] for scaling in scalings}
-    for learned, _ in folds:
+    losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}
+    counts: dict[float, list[Confusion]] = {ridge: [] for ridge in ridges}
+    starts = {}
+    for learned, left_out in folds:
         start = None
         for scaling in scalings:
-            start = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
-            heads[scaling.ridge].append(start)
-    parts = [left_out for _, left_out in folds]
+            start = starts[scaling.ridge] = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
+            if by_loss:
+                losses[scaling.ridge].append(left_out.value_and_gradient(start.weight, start.bias)[0])
+            else:
+                counts[scaling.ridge].append(left_out.confusion(start))
     if by_loss:
-        losses = {
-            ridge: [
-                part.value_and_gradient(head.weight, head.bias)[0]
-                for part, head in zip(parts, own, strict=True)
-            ]
-            for ridge, own in heads.items()
-        }
-        scores = {ridge: sum(own) / len(own) for ridge, own in losses.items()}
-        chosen = min(scores, key=scores.__getitem__)
+        scores = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
+        chosen = min(sorted(ridges, reverse=True), key=scores.__getitem__)
     else:
-        counts = {
-            ridge: [part.confusion(head) for part, head in zip(parts, own, strict=True)]
-            for ridge, own in heads.items()
-        }
-        scores = {ridge: functools.reduce(operator.add, own).miou for ridge, own in counts.items()}
-        best = max(scores, key=scores.__getitem__)
-        chosen = max(ridge for ridge in scores if ridge >= best and _as_good(counts[best], counts[ridge]))
-    return Chosen(ridge=chosen, scores={ridge: scores[ridge] for ridge in ridges}, start=heads[chosen][-1])
+        scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
+        best = max(sorted(ridges, reverse=True), key=scores.__getitem__)
+        chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
+    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
 
 
 def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:

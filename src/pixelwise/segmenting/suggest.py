@@ -81,16 +81,11 @@ def suggest(
         pixels = lattice(one.read())
         points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
-    split, every_point, every_doubt = len(known), torch.stack(points), torch.stack(doubts)
+    known_points, new_points = torch.stack(points).tensor_split([len(known)])
+    known_doubts, new_doubts = torch.stack(doubts).tensor_split([len(known)])
     ridge = head.facts.get("ridge") if head else None
-    chosen = choose(
-        every_point[split:],
-        every_doubt[split:],
-        every_point[:split],
-        every_doubt[:split],
-        ridge=ridge if isinstance(ridge, float) and ridge > 0 else DEFAULT_RIDGE,
-        num=num,
-    )
+    ridge = ridge if isinstance(ridge, float) and ridge > 0 else DEFAULT_RIDGE
+    chosen = choose(new_points, new_doubts, known_points, known_doubts, ridge=ridge, num=num)
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 
 
