@@ -26,8 +26,8 @@ from pixelwise.labels.class_names import FLOWER
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.config import SegmentOptions
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.run import Segmented, segment
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.run import SegmentResult, segment
 
 WAYS = {
     "mask": SegmentOptions(),
@@ -70,7 +70,7 @@ def compare(file: Path, repeats: int) -> None:
         print(f"  {way}: {statistics.median(times_s):.2f} s ({span}, n = {repeats})")
 
 
-def run(file: Path, way: str) -> Segmented:
+def run(file: Path, way: str) -> SegmentResult:
     backbone = open_backbone()
     features = sum(level.channels for level in backbone.levels) * len(backbone.sizes)
     generator = torch.Generator().manual_seed(0)

@@ -117,7 +117,7 @@ def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos)
     assert "KeyboardInterrupt" in errors
     num = len(entries(folder))
     assert 4 <= num < NUM_PHOTOS
-    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock", "bytes"}
+    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock"}
     assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
 
 
@@ -191,7 +191,7 @@ def flowers(real_data_dir):
 def test_cached_equals_uncached(backbone, flowers, folder):
     for photo in FeatureCache(folder).maps(flowers[:2], backbone):
         extractor = Extractor(backbone)
-        images = [read_photo(photo.look.photo, size, backbone.multiple) for size in backbone.sizes]
+        images = [read_photo(photo.crop.photo, size, backbone.multiple) for size in backbone.sizes]
         uncached = [one for image in images for one in extractor(image)]
         assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))
 

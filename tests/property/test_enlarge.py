@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.errors import ShapeError
-from pixelwise.segmenting.enlarge import Enlarged
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.enlarge import EnlargedLogits
+from pixelwise.segmenting.linear_head import Weights
 
 sides = st.integers(1, 40)
 
@@ -27,7 +27,7 @@ def case(seed: int, sizes: list[tuple[int, int]], num_classes: int) -> tuple[Wei
 )
 def test_strips_are_the_whole(seed, sizes, size, num_rows, num_classes):
     weights, maps = case(seed, sizes, num_classes)
-    enlarged = Enlarged(weights, maps, size)
+    enlarged = EnlargedLogits(weights, maps, size)
     spans = [(row, min(num_rows, size[0] - row)) for row in range(0, size[0], num_rows)]
     whole = weights.logits(maps, size)
     probs = torch.cat([enlarged.probs(*span) for span in spans], dim=1)
@@ -42,18 +42,18 @@ def test_strips_are_the_whole(seed, sizes, size, num_rows, num_classes):
 @given(seed=st.integers(0, 2**31), size=st.tuples(sides, sides))
 def test_turning_the_small_maps_turns_the_whole(seed, size):
     weights, maps = case(seed, [(5, 9), (3, 4)], 3)
-    turned = Enlarged(weights, maps, size[::-1], lambda small: small.mT.flip(-1)).probs(0, size[1])
-    upright = Enlarged(weights, maps, size).probs(0, size[0])
+    turned = EnlargedLogits(weights, maps, size[::-1], lambda small: small.mT.flip(-1)).probs(0, size[1])
+    upright = EnlargedLogits(weights, maps, size).probs(0, size[0])
     torch.testing.assert_close(turned, upright.mT.flip(-1), atol=1e-5, rtol=1e-4)
 
 
 def test_a_tie_is_the_first_class():
     weights = Weights(torch.zeros(3, 2), torch.tensor([1.0, 1.0, 1.0]))
-    assert Enlarged(weights, [torch.rand(2, 2, 2)], (4, 4)).labels(0, 4).max() == 0
+    assert EnlargedLogits(weights, [torch.rand(2, 2, 2)], (4, 4)).labels(0, 4).max() == 0
     later = Weights(torch.zeros(3, 2), torch.tensor([0.0, 1.0, 1.0]))
-    assert Enlarged(later, [torch.rand(2, 2, 2)], (4, 4)).labels(1, 2).tolist() == [[1] * 4] * 2
+    assert EnlargedLogits(later, [torch.rand(2, 2, 2)], (4, 4)).labels(1, 2).tolist() == [[1] * 4] * 2
 
 
 def test_maps_of_another_backbone():
     with pytest.raises(ShapeError, match="needed maps of 3 channels together, got 2"):
-        Enlarged(Weights(torch.zeros(2, 3), torch.zeros(2)), [torch.rand(2, 2, 2)], (4, 4))
+        EnlargedLogits(Weights(torch.zeros(2, 3), torch.zeros(2)), [torch.rand(2, 2, 2)], (4, 4))

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, thumbnail, upright_codes
+from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, upright_codes
 from pixelwise.colourising.next_hint import NextHint
-from pixelwise.colourising.options import ColouriseOptions, Hint, parse_area
+from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
@@ -28,7 +27,6 @@ from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.write import WRITABLE
-from pixelwise.report import page
 
 
 def colourise(
@@ -85,7 +83,7 @@ class ColouredImage:
     """A picture that was coloured; other options colour it again without running the network.
 
     numpy and PIL take it as a picture: `numpy.asarray(coloured)` has the codes (H, W, 3 or 4), uint8, or
-    uint16 of pictures with 16 bit and of floats; a notebook shows it beside the grey picture.
+    uint16 of pictures with 16 bit and of floats.
     """
 
     photo: Photo = field(repr=False)
@@ -95,12 +93,10 @@ class ColouredImage:
     """The network's prediction, without hints, reference and grey areas."""
 
     def with_(self, **options: Any) -> ColouredImage:
-        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey.
-
-        Raises:
-            ConfigError: a value cannot be used.
-        """
-        return replace(self, options=_changed(self.options, options))
+        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey."""
+        parsed = ColouriseOptions.parse(**options)
+        changed = {name: getattr(parsed, name) for name in options}
+        return replace(self, options=replace(self.options, **changed))
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
@@ -122,8 +118,7 @@ class ColouredImage:
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
         """How sure the colours are, 0 to 1, at the network's size."""
-        found: Float32[ndarray, "h w"] = self.photo.upright(self.prediction.confidence()).numpy()
-        return found
+        return self.photo.upright(self.prediction.confidence()).numpy()
 
     @cached_property
     def codes(self) -> Strip:
@@ -138,19 +133,8 @@ class ColouredImage:
         """The picture as a PIL image, RGB or RGBA of 8 bit."""
         return pil_of(self.codes)
 
-    @property
-    def tensor(self) -> Float32[Tensor, "C H W"]:
-        """The picture as floats from 0 to 1."""
-        most = np.iinfo(self.codes.dtype).max
-        return torch.from_numpy(self.codes.astype(np.float32) / most).movedim(-1, 0)
-
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture, with a file's own metadata and a record that its colours are guessed.
-
-        Raises:
-            ConfigError: the path has no suffix of a format that can be written.
-            OutputError: it cannot be written.
-        """
+        """Write the picture, with a file's own metadata and a record that its colours are guessed."""
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix not in WRITABLE:
@@ -165,22 +149,7 @@ class ColouredImage:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
-    def _repr_html_(self) -> str:
-        before = thumbnail(pil_of(upright_codes(self.photo)).convert("L"))
-        name = f"coloured by {Path(self.model.name).stem}"
-        return page.side_by_side({"before": before, name: thumbnail(self.image)})
-
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: tuple[Any, ...]) -> Model:
+def _open(name_or_path: str, _state: int) -> Model:
     return open_model(name_or_path)
-
-
-def _changed(options: ColouriseOptions, given: dict[str, Any]) -> ColouriseOptions:
-    """Return options with some, as `colourise` takes them, changed."""
-    if "hints" in given:
-        hints = (one if isinstance(one, Hint) else Hint.parse(one) for one in given["hints"])
-        given = given | {"hints": tuple(hints)}
-    if "keep_grey" in given:
-        given = given | {"keep_grey": tuple(parse_area(one) for one in given["keep_grey"])}
-    return replace(options, **given)

@@ -1,4 +1,4 @@
-"""The main jobs on what is embedded, offline, shown on one page."""
+"""The main jobs on embedded photographs, shown on one page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 from PIL import Image
+from torch import Tensor
 
 from pixelwise.api.colour import colourise
 from pixelwise.api.segmentation import Segmenter, segment
@@ -112,7 +113,6 @@ def _colour(subject: Subject, folder: Path, model: Model) -> dict[str, Any]:
     true = srgb_to_lab(original.thumbnail(*chroma.shape[1:]) / 255)[1:]
     grey, after = Image.open(grey_path), coloured.image
     low, high = float(confidence.min()), float(confidence.max())
-    size = _small(after, _SMALL).size[::-1]
     return {
         "title": subject.title,
         "path": path,
@@ -123,9 +123,7 @@ def _colour(subject: Subject, folder: Path, model: Model) -> dict[str, Any]:
         "pictures": {
             "Grey: all that the network gets": _shown(grey),
             "Coloured": _shown(after),
-            f"Confidence: {low:.0%} in dark blue, {high:.0%} in bright yellow": page.jpeg_uri(
-                heat(confidence, size)
-            ),
+            f"Confidence: {low:.0%} in dark blue, {high:.0%} in bright yellow": _heat(confidence, after),
             f"As taken. Photo: {subject.credit}": _shown(Image.open(subject.path)),
         },
     }
@@ -146,9 +144,7 @@ def _cut_out_flower() -> dict[str, Any]:
         "pictures": {
             "The photograph": _shown(photo),
             "Cut out": page.png_uri(np.asarray(_small(found.cut_out("flower"), _SMALL))),
-            "Probability of flower: dark blue none, bright yellow sure": page.jpeg_uri(
-                heat(probs, _small(photo, _SMALL).size[::-1])
-            ),
+            "Probability of flower: dark blue none, bright yellow sure": _heat(probs, photo),
         },
     }
 
@@ -156,19 +152,18 @@ def _cut_out_flower() -> dict[str, Any]:
 def _learn_from_masks(seed: int) -> dict[str, Any]:
     """Learn to find discs among squares of any colour, and score that on pictures not learned from."""
     scenes = [_scene(np.random.default_rng((seed, index))) for index in range(_NUM_MASKS + _NUM_OTHERS)]
-    pictures, masks = [picture for picture, _ in scenes], [mask for _, mask in scenes]
+    pictures, masks = zip(*scenes, strict=True)
     start_s = time.perf_counter()
-    learner = Segmenter(classes=("background", "disc"), sizes=(256,), looks=1)
+    learner = Segmenter(classes=("background", "disc"), sizes=(256,), num_views=1)
     learner.fit(pictures[:_NUM_MASKS], masks[:_NUM_MASKS])
     seconds = time.perf_counter() - start_s
     others = pictures[_NUM_MASKS:]
-    overlays = [_shown(learner.segment(one).overlay()) for one in others]
     return {
         "head": learner.head_,
         "num_others": _NUM_OTHERS,
         "seconds": seconds,
         "miou": learner.score(others, masks[_NUM_MASKS:]),
-        "examples": list(zip(map(page.jpeg_uri, others), overlays, strict=True)),
+        "examples": [(page.jpeg_uri(one), _shown(learner.segment(one).overlay())) for one in others],
     }
 
 
@@ -197,3 +192,8 @@ def _small(image: Image.Image, longest: int) -> Image.Image:
 
 def _shown(image: Image.Image, longest: int = _SMALL) -> str:
     return page.jpeg_uri(np.asarray(_small(image, longest).convert("RGB")))
+
+
+def _heat(shares: Tensor, photo: Image.Image) -> str:
+    """Return a map of shares, 0 to 1, in the size of a photo in a row."""
+    return page.jpeg_uri(heat(shares, _small(photo, _SMALL).size[::-1]))

@@ -1,7 +1,8 @@
-"""Pictures as people have them: files, PIL images, arrays, tensors; and models kept for the next picture."""
+"""Files, PIL images, arrays and tensors as photos, and backbones kept for the next picture."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
@@ -30,7 +30,6 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 Images: TypeAlias = Sequence[ImageLike] | NDArray[Any] | Tensor
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
 _IN_MEMORY = Path("image")
-_SHOWN = 480  # pixels of the long side, in a notebook
 
 
 def photo_from(image: ImageLike) -> Photo:
@@ -45,11 +44,10 @@ def photo_from(image: ImageLike) -> Photo:
     if isinstance(image, Image.Image):
         return photo_of_codes(_codes_of_pil(image), _IN_MEMORY)
     if isinstance(image, Tensor):
-        if image.ndim == 3 and image.shape[0] <= 4:
-            image = image.movedim(0, -1)
-        elif image.ndim != 2:
+        if image.ndim == 3 and image.shape[0] > 4:
             raise _wrong_shape(image)
-        image = image.detach().cpu().numpy()
+        numbers = image.detach().cpu().numpy()
+        return photo_of_codes(_codes(np.moveaxis(numbers, 0, -1) if image.ndim == 3 else numbers), _IN_MEMORY)
     if isinstance(image, np.ndarray):
         return photo_of_codes(_codes(image), _IN_MEMORY)
     raise PhotoError(f"needed a path, a PIL image, an array or a tensor, got {type(image).__name__}")
@@ -57,8 +55,7 @@ def photo_from(image: ImageLike) -> Photo:
 
 def _wrong_shape(numbers: NDArray[Any] | Tensor) -> ShapeError:
     return ShapeError(
-        f"needed (H, W[, C]), or ([C,] H, W) of a tensor, with 1 to 4 channels, got {tuple(numbers.shape)}; "
-        "numpy arrays have their channels last, tensors first"
+        f"needed (H, W[, C]), or ([C,] H, W) of a tensor, with 1 to 4 channels, got {tuple(numbers.shape)}"
     )
 
 
@@ -69,11 +66,7 @@ def _codes(numbers: NDArray[Any]) -> Strip:
     if numbers.ndim != 3 or not 1 <= numbers.shape[2] <= 4 or 0 in numbers.shape:
         raise _wrong_shape(numbers)
     if numbers.dtype.kind == "f":
-        if num_wrong := int((~np.isfinite(numbers)).sum()):
-            raise PhotoError(
-                f"needed floats from 0 to 1, got {num_wrong} of {numbers.size} that are NaN or infinite"
-            )
-        if numbers.min() < 0 or numbers.max() > 1:
+        if not (numbers.min() >= 0 and numbers.max() <= 1):  # NaN is neither
             raise PhotoError(
                 f"needed floats from 0 to 1, got {numbers.min():g} to {numbers.max():g}; divide by the "
                 "largest, or give uint8"
@@ -100,19 +93,12 @@ def _codes_of_pil(image: Image.Image) -> Strip:
     if image.mode != "CMYK":
         image = image.convert(mode)
     if profile:
-        image = _to_srgb(image, profile)
+        wanted = "RGBA" if image.mode == "RGBA" else "RGB"
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # one that is damaged, or of another kind
+            own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, own, srgb, outputMode=wanted) or image
     codes = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert(mode))
     return np.ascontiguousarray(codes[..., None] if codes.ndim == 2 else codes)
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert an image to sRGB; return it as it is where the profile is damaged or of another kind."""
-    mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode) or image
-    except (ImageCms.PyCMSError, OSError):
-        return image
 
 
 def upright_codes(photo: Photo, strips: Iterable[Strip] | None = None) -> Strip:
@@ -128,18 +114,10 @@ def pil_of(codes: Strip) -> Image.Image:
     return Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
 
 
-def thumbnail(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a copy of a picture that is small enough for a notebook."""
-    small = image.convert("RGB")
-    small.thumbnail((_SHOWN, _SHOWN))
-    return np.asarray(small)
-
-
-def file_state(name_or_path: str) -> tuple[Any, ...]:
-    """Return what changes when a file, or one of a run folder, is written anew; () of a shipped model."""
-    path = Path(name_or_path).absolute()
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+def file_state(name_or_path: str) -> int:
+    """Return what changes when a file, or one of a run folder, is written anew; 0 of a shipped model."""
+    path = Path(name_or_path)
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=2)

@@ -27,7 +27,6 @@ from pixelwise.api.images import (
     kept_backbone,
     photo_from,
     pil_of,
-    thumbnail,
     upright_codes,
 )
 from pixelwise.colour.palette import IGNORE
@@ -39,14 +38,12 @@ from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
-from pixelwise.progress import progress
-from pixelwise.report import page
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_head, view_shots, views_in
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, open_head, write_head
-from pixelwise.segmenting.run import Look
+from pixelwise.segmenting.run import HeadRunner
 
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
@@ -73,61 +70,48 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         ((48, 64), ('background', 'flower'))
     """
     if isinstance(head, Head):
-        look = Look([head], kept_backbone(head.backbone))
+        runner = HeadRunner([head], kept_backbone(head.backbone))
     else:
-        look = _open(str(head), file_state(str(head)))
+        runner = _open(str(head), file_state(str(head)))
     photo = photo_from(image)
-    (word,) = look(photo)
-    return Segmentation(photo, word, look.heads[0].classes)
+    (logits,) = runner(photo)
+    return Segmentation(photo, logits, runner.heads[0].classes)
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: tuple[Any, ...]) -> Look:
+def _open(name_or_path: str, _state: int) -> HeadRunner:
     head = open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path)
-    return Look([head], kept_backbone(head.backbone))
+    return HeadRunner([head], kept_backbone(head.backbone))
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """The classes of one picture's pixels, as the picture is displayed.
 
-    `numpy.asarray(found)` has the classes (H, W), uint8; a notebook shows them laid over the picture.
+    `numpy.asarray(found)` has the classes (H, W), uint8.
     """
 
     photo: Photo = field(repr=False)
-    word: Enlarged = field(repr=False)
-    """Logits, enlarged when they are asked for."""
+    logits: EnlargedLogits = field(repr=False)
     classes: ClassNames
 
     @cached_property
     def labels(self) -> UInt8[ndarray, "H W"]:
         """The likeliest class of each pixel, a place in `classes.names`."""
         with ONE_THREAD:
-            found: UInt8[ndarray, "H W"] = self.photo.upright(self.word.labels(0, self.photo.height)).numpy()
-        return found
+            return self.photo.upright(self.logits.labels(0, self.photo.height)).numpy()
 
     def probs(self) -> Float32[ndarray, "K H W"]:
         """Return the probability of each class at each pixel; they add up to 1."""
         with ONE_THREAD:
-            probs = self.photo.upright(self.word.probs(0, self.photo.height))
-        found: Float32[ndarray, "K H W"] = probs.contiguous().numpy()
-        return found
+            return self.photo.upright(self.logits.probs(0, self.photo.height)).contiguous().numpy()
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:
-        """Return where a class is.
-
-        Raises:
-            LabelError: there is no class of this name.
-        """
-        where: Bool[ndarray, "H W"] = self.labels == self.classes.index(name)
-        return where
+        """Return where a class is; LabelError if there is none of this name."""
+        return self.labels == self.classes.index(name)
 
     def cut_out(self, name: str) -> Image.Image:
-        """Return the picture in RGBA, clear where the class is not.
-
-        Raises:
-            LabelError: there is no class of this name.
-        """
+        """Return the picture in RGBA, clear where the class is not; LabelError if there is none."""
         picture = pil_of(upright_codes(self.photo)).convert("RGB")
         picture.putalpha(Image.fromarray(self.mask(name).astype(np.uint8) * 255))
         return picture
@@ -137,7 +121,7 @@ class Segmentation:
         photo, clear = self.photo, self.classes.names[0] == BACKGROUND
         strips = overlay(
             photo.strips(),
-            lambda first, num: self.word.labels(first, num).numpy(),
+            lambda first, num: self.logits.labels(first, num).numpy(),
             (photo.height, photo.width),
             photo.alpha,
             Tint(self.classes.colours, opacity, first_is_clear=clear),
@@ -147,21 +131,15 @@ class Segmentation:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
-    def _repr_html_(self) -> str:
-        fracs = np.bincount(self.labels.ravel(), minlength=self.classes.num_classes) / self.labels.size
-        parts = zip(self.classes.names, fracs, strict=True)
-        caption = ", ".join(f"{name} {100 * frac:.0f} %" for name, frac in parts)
-        return page.side_by_side({caption: thumbnail(self.overlay())})
-
 
 class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Learns from pictures and masks which class each pixel has; the best last layer, found exactly.
+    """An estimator that learns from pictures and masks which class each pixel has; it solves the last layer.
 
     Args:
         classes: names of the classes; if not given, background and object, or as many as the masks have.
         backbone: the frozen network, as `pixelwise finetune --backbone` takes it.
         sizes: short sides in pixels at which pictures are read; the backbone's own if not given.
-        looks: views of each picture, the first the whole; more the fewer pictures, if 0.
+        num_views: views of each picture, the first the whole; more the fewer pictures, if 0.
         ridge: keeps the weights small; chosen by pictures left out if not given.
         rebalance: weighs rare classes up: 0 not at all, 1 until all classes weigh the same.
 
@@ -175,7 +153,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         >>> picture = np.zeros((64, 64, 3), np.uint8)
         >>> picture[16:48, 16:48] = 230, 40, 40
         >>> mask = picture[..., 0] > 0
-        >>> found = Segmenter(sizes=(64,), looks=1).fit([picture], [mask]).predict(picture)
+        >>> found = Segmenter(sizes=(64,), num_views=1).fit([picture], [mask]).predict(picture)
         >>> bool((found == mask).mean() > 0.95)
         True
     """
@@ -185,14 +163,14 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         classes: Sequence[str] | None = None,
         backbone: str = "efficientnet_lite0",
         sizes: Sequence[int] = (),
-        looks: int = 0,
+        num_views: int = 0,
         ridge: float | None = None,
         rebalance: float = 0.0,
     ) -> None:
         self.classes = classes
         self.backbone = backbone
         self.sizes = sizes
-        self.looks = looks
+        self.num_views = num_views
         self.ridge = ridge
         self.rebalance = rebalance
 
@@ -207,21 +185,17 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             PhotoError: a picture cannot be read.
             ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
         """
-        if _several(images)[1]:
+        if _is_single(images):
             raise ShapeError("needed a sequence of pictures and one of masks, got a single picture: [it]")
-        if len(images) != len(masks) or not len(images):
-            raise ShapeError(f"needed as many masks as pictures, got {len(images)} and {len(masks)}")
-        labels = [_labels_of(mask, photo_from(image)) for image, mask in zip(images, masks, strict=True)]
+        labels = _all_labels(masks, [photo_from(image) for image in images])
         classes = self._names(labels)
         config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
-        paths = self._files(images)
         shots = [
             LabelledPhoto(path, path, partial(np.copy, label))
-            for path, label in zip(paths, labels, strict=True)
+            for path, label in zip(self._files(images), labels, strict=True)
         ]
-        viewed = view_shots(shots, self.looks)
-        features = self._extract(views_in(viewed))
-        solved = solve_head(config, classes.num_classes, viewed, features).solved
+        viewed = view_shots(shots, self.num_views)
+        solved = solve_head(config, classes.num_classes, viewed, self._extract(views_in(viewed))).solved
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",
@@ -234,32 +208,15 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         )
         return self
 
-    def look(self, images: Images) -> Segmenter:
-        """Extract the features of pictures as they come: `fit`, with one look, and `predict` are fast then.
-
-        Features are kept up to 1 GB; those used longest ago go first.
-
-        Raises:
-            PhotoError: a picture cannot be read.
-        """
-        self._extract([PhotoLook(path) for path in self._files(images)])
-        return self
-
     def segment(self, image: ImageLike) -> Segmentation:
         """Find the classes of one picture's pixels: labels, probabilities, overlay."""
         return self._segment([image])[0]
 
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
-        several, is_one = _several(images)
+        several: Any = [images] if _is_single(images) else images
         found = [one.labels for one in self._segment(several)]
-        return found[0] if is_one else found
-
-    def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
-        """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
-        several, is_one = _several(images)
-        found = [one.probs() for one in self._segment(several)]
-        return found[0] if is_one else found
+        return found[0] if _is_single(images) else found
 
     def score(self, images: Images, masks: Masks) -> float:
         """Return the mean over the classes of intersection over union, of all pixels of all pictures.
@@ -268,33 +225,26 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             PhotoError: a picture cannot be read.
             ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
         """
-        if len(images) != len(masks):
-            raise ShapeError(f"needed as many masks as pictures, got {len(images)} and {len(masks)}")
-        segmented = self._segment(images)
-        num_classes = self.head_.classes.num_classes
+        found, num_classes = self._segment(images), self.head_.classes.num_classes
         total = Confusion(np.zeros((num_classes, num_classes), np.int64))
-        for found, mask in zip(segmented, masks, strict=True):
-            total += Confusion.of(found.labels, _labels_of(mask, found.photo), num_classes)
+        for one, labels in zip(found, _all_labels(masks, [one.photo for one in found]), strict=True):
+            total += Confusion.of(one.labels, labels, num_classes)
         return total.miou
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the head as a file that `segment`, `evaluate` and the command line take.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
+        """Write the head as a file that `segment`, `evaluate` and the command line take."""
         check_is_fitted(self, "head_")
         write_head(Path(path), self.head_)
         return Path(path)
 
-    def _names(self, labels: Sequence[UInt8[ndarray, "H W"]]) -> ClassNames:
-        most = max((int(label[label != IGNORE].max(initial=0)) for label in labels), default=0)
-        if self.classes is None:
-            several = (BACKGROUND, *(f"class {number}" for number in range(1, most + 1)))
-            return ClassNames(UNNAMED if most <= 1 else several)
-        if most >= len(self.classes):
-            raise LabelError(f"needed masks of the classes 0 to {len(self.classes) - 1}, got {most} in one")
-        return ClassNames(tuple(self.classes))
+    def _names(self, labels: Sequence[UInt8[ndarray, "_H _W"]]) -> ClassNames:
+        most = max(int(label[label != IGNORE].max(initial=0)) for label in labels)
+        if self.classes is None and most <= 1:
+            return ClassNames(UNNAMED)
+        names = self.classes or (BACKGROUND, *(f"class {number}" for number in range(1, most + 1)))
+        if most >= len(names):
+            raise LabelError(f"needed masks of the classes 0 to {len(names) - 1}, got {most} in one")
+        return ClassNames(tuple(names))
 
     def _files(self, images: Images) -> list[Path]:
         """Return a path of each picture; those in memory are written to files that go with this object."""
@@ -307,22 +257,19 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
         return paths
 
-    def _extract(self, looks: Sequence[PhotoLook]) -> list[PhotoMaps]:
-        backbone, device = kept_backbone(self.backbone), choose_device("auto")
-        with progress("extracting features", len(looks)) as advance:
-            return self._cache.maps(looks, backbone, self._sizes(), device=device, advance=advance)
+    def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
+        return self._cache.maps(crops, kept_backbone(self.backbone), self._sizes(), choose_device("auto"))
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
-        photos = [photo_from(image) for image in images]
-        features = self._extract([PhotoLook(path) for path in self._files(images)])
-        weights, classes = self.head_.weights, self.head_.classes
-        return [
-            Segmentation(
-                photo, Enlarged(weights, one.read(), (photo.height, photo.width), photo.as_stored), classes
-            )
-            for photo, one in zip(photos, features, strict=True)
-        ]
+        head, found = self.head_, []
+        features = self._extract([CropView(path) for path in self._files(images)])
+        for image, maps in zip(images, features, strict=True):
+            photo = photo_from(image)
+            size = photo.height, photo.width
+            logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
+            found.append(Segmentation(photo, logits, head.classes))
+        return found
 
     def _sizes(self) -> tuple[int, ...]:
         return tuple(self.sizes) or kept_backbone(self.backbone).sizes
@@ -339,27 +286,30 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without features, which are extracted again."""
-        return {
-            name: one for name, one in super().__getstate__().items() if name not in ("_folder", "_cache")
-        }
+        state = super().__getstate__()
+        return {name: one for name, one in state.items() if name not in ("_folder", "_cache")}
 
 
-def _several(images: Any) -> tuple[Images, bool]:
-    """Return pictures as a sequence, and whether it was a single one."""
+def _is_single(images: Any) -> bool:
     if isinstance(images, ndarray | Tensor):
-        is_one = images.ndim <= 3
-    else:
-        is_one = isinstance(images, str | os.PathLike | Image.Image)
-    return ([images] if is_one else images), is_one
+        return images.ndim <= 3
+    return isinstance(images, str | os.PathLike | Image.Image)
 
 
-def _labels_of(mask: MaskLike, photo: Photo) -> UInt8[ndarray, "H W"]:
-    numbers = np.asarray(mask)
-    if numbers.shape != photo.upright_size:
-        raise ShapeError(f"{photo.path}: needed a mask of the size {photo.upright_size}, got {numbers.shape}")
-    if numbers.dtype.kind not in "bui" or numbers.min() < 0 or numbers.max() > IGNORE:
-        raise LabelError(
-            f"{photo.path}: needed a mask of True and False or of whole numbers from 0 to {IGNORE}, "
-            f"got {numbers.dtype} from {numbers.min()} to {numbers.max()}"
-        )
-    return numbers.astype(np.uint8)
+def _all_labels(masks: Masks, photos: Sequence[Photo]) -> list[UInt8[ndarray, "_H _W"]]:
+    if len(photos) != len(masks) or not photos:
+        raise ShapeError(f"needed as many masks as pictures, got {len(photos)} and {len(masks)}")
+    labels = []
+    for mask, photo in zip(masks, photos, strict=True):
+        numbers = np.asarray(mask)
+        if numbers.shape != photo.upright_size:
+            raise ShapeError(
+                f"{photo.path}: needed a mask of the size {photo.upright_size}, got {numbers.shape}"
+            )
+        if numbers.dtype.kind not in "bui" or numbers.min() < 0 or numbers.max() > IGNORE:
+            raise LabelError(
+                f"{photo.path}: needed a mask of True and False or of whole numbers from 0 to {IGNORE}, "
+                f"got {numbers.dtype} from {numbers.min()} to {numbers.max()}"
+            )
+        labels.append(numbers.astype(np.uint8))
+    return labels

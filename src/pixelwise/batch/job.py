@@ -19,7 +19,7 @@ from pixelwise.network.runs import open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.segmenting.heads import find_head, open_head
-from pixelwise.segmenting.run import segmenter
+from pixelwise.segmenting.run import HeadRunner, segment_photo
 
 Process = Callable[[InputPhoto, OutputPaths], PhotoResult]
 """Makes the output of one photo."""
@@ -62,7 +62,8 @@ class Job:
             head = open_head(self.model)
             backbone = open_backbone(head.backbone, Path(self.weights) if self.weights else None)
             limit = SegmentOptions(max_megapixels=self.max_megapixels)
-            process, found = segmenter([head], backbone, limit, device), checksum(find_head(self.model))
+            process = partial(segment_photo, HeadRunner([head], backbone, device), limit)
+            found = checksum(find_head(self.model))
         if self.checksum not in ("", found):
             raise CheckpointError(
                 f"needed {self.model} with the SHA-256 {self.checksum[:12]}, as it was planned, "

@@ -29,7 +29,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Maps, Weights, labels_by
+from pixelwise.segmenting.linear_head import Weights, labels_by
+from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
@@ -126,7 +127,7 @@ def evaluate_head(
         ConfigError: the source's classes are not the head's, or it has no such part.
         DataError: photos or masks are missing or do not belong together, or nothing is left to score.
     """
-    backbone = head.dress(backbone)
+    backbone = head.apply_weights(backbone)
     _require_same_classes(head, labelled)
     part, photos = _scored_part(head, labelled, part)
     train = () if part == "all" else labelled.train
@@ -139,11 +140,9 @@ def evaluate_head(
         photos = tuple(one for one in photos if one.photo not in dict(twins))
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
-    with progress("computing features", len(photos)) as advance:
-        features = FeatureCache().maps(
-            [one.photo for one in photos], backbone, head.sizes, device=choose_device(device), advance=advance
-        )
-    if known := [one.look.photo.name for one in features if head.knows(one.digest)]:
+    paths = [one.photo for one in photos]
+    features = FeatureCache().maps(paths, backbone, head.sizes, choose_device(device))
+    if known := [one.crop.photo.name for one in features if head.knows(one.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}
     if baselines and train:

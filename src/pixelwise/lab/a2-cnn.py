@@ -223,7 +223,7 @@ try:
     rows = [(when, one.value, f"{one.low:.3f} to {one.high:.3f}") for when, one in scores]
     display(table(rows, "", "intersection over union of flower", "95 % interval over photos"))
     for one in held_out[:: max(1, len(held_out) // 4)][:4]:
-        display(segment(one.photo, result.head))
+        display(segment(one.photo, result.head).overlay())
 except DataError as error:
     print(f"The flowers are not here: {error}")
 

@@ -10,12 +10,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pixelwise.network.models.on_backbone import small_logits
-from pixelwise.segmenting.objective import Maps, Weights
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.tiling import Maps
 
 
 @final
-class Enlarged:
-    """The prediction of a head for one photo, at the photo's own size.
+class EnlargedLogits:
+    """The logits of a head for one photo, at the photo's own size.
 
     Logits are kept as small as the maps; rows are enlarged bilinearly when they are asked for, in any order,
     by any thread. The numbers are those of `Weights.logits` and `Weights.labels`, up to rounding.

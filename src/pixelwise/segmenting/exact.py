@@ -1,26 +1,81 @@
-"""The last layer alone, on features that are computed once and kept."""
+"""The last layer alone, solved exactly: from features kept, by pixels sampled from them."""
 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from pixelwise.colour.palette import IGNORE
+from pixelwise.errors import LabelError
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
+from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import certified
-from pixelwise.photos.crop_view import View
-from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.network.losses import class_counts, weights_of
+from pixelwise.photos.crop_view import WHOLE, View
+from pixelwise.photos.read_ahead import worked_ahead
+from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
-from pixelwise.segmenting.pixel_sample import ExactHead, LabelledCrop, crops_of, learn_exactly
-from pixelwise.segmenting.shots import num_views, views_of
+from pixelwise.segmenting.linear_head import Pixels, features_at, grid
+from pixelwise.segmenting.solve import Chosen, Moments, Solved, choose_ridge, solve
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead
 
+_SMALLEST = 0.5  # of a photo's height and width, in a crop
+_VIEWS = 60  # of all photos together; above, more photos help more than more views
+_MOST_VIEWS = 5  # of one photo
+_SPARSE_FRAC = 0.1  # labelled, of the pixels of a crop; crops of flowers17 have 0.49 and more
+_LEAST_A_CLASS = 20  # pixels of a crop, where its labels are sparse
+_ENOUGH = 30_000  # pixels in all, where crops are few: more change little
+_LEAST_A_CROP, _MOST_A_CROP = 240, 3000  # pixels: more of one crop are near each other and add little
+_MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
+_TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
+_MOST_FOLDS = 3
+_MANY = 12  # photos of which leaving out one third is enough
+DEFAULT_RIDGE = 0.1
+"""Where one photo alone leaves nothing to choose by."""
 _logger = logging.getLogger(__name__)
 
 Viewed = tuple[LabelledPhoto, tuple[View, ...]]
 """A photo, and the views of it that are learned from."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSample:
+    """Labelled pixels of some photos."""
+
+    features: Float[Tensor, "P D"]
+    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities of every class
+    photos: Int64[Tensor, " P"]  # the number of the photo that each pixel is of
+
+    @staticmethod
+    def joined(parts: list[PixelSample]) -> PixelSample:
+        """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
+        labels = torch.cat([one.labels for one in parts])
+        photos = torch.cat([one.photos for one in parts])
+        features = torch.empty(len(labels), parts[0].features.shape[1])
+        stop = len(labels)
+        while parts:
+            part = parts.pop().features
+            features[stop - len(part) : stop] = part
+            stop -= len(part)
+        return PixelSample(features, labels, photos)
+
+
+@dataclass(frozen=True)
+class ExactHead:
+    """A head, and the scores by which its ridge was chosen (None: it was given)."""
+
+    solved: Solved
+    chosen: Chosen | None
+    missing_classes: tuple[int, ...]
+    """Classes that no pixel learned from has: the head cannot find them."""
 
 
 def learn_last_layer(task: FinetuneTask) -> LearnedHead:
@@ -28,12 +83,11 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
 
     Raises:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-        FrozenError: the backbone changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
     viewed = view_shots(task.shots, task.config.looks)
     with certified(task.backbone) as watch:
-        features = extract(task, views_in(viewed))
+        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
         extracted_s = time.perf_counter()
         found = solve_head(task.config, task.classes.num_classes, viewed, features)
         solved_s = time.perf_counter()
@@ -43,7 +97,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
             ", ".join(task.classes.names[one] for one in found.missing_classes),
         )
-    solved = found.solved
+    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
     return LearnedHead(
         weights=solved.weights,
         backbone=task.backbone,
@@ -51,9 +105,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
         facts={
             "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": score for ridge, score in found.chosen.scores.items()}
-            if found.chosen
-            else {},
+            "ridge_scores": {f"{ridge:g}": score for ridge, score in scores.items()},
             "loss": solved.loss,
             "gradient_norm": solved.gradient_norm,
             "num_steps": solved.num_steps,
@@ -65,42 +117,139 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
     )
 
 
+def num_views(num_photos: int) -> int:
+    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5."""
+    return max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
+
+
+def views_of(stem: str, num: int) -> tuple[View, ...]:
+    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them."""
+    rng = random.Random(stem)
+    return (WHOLE, *(random_crop(rng) for _ in range(num - 1)))
+
+
+def random_crop(rng: random.Random) -> View:
+    """Draw a crop of half a photo's height and width or more, mirrored half of the time."""
+    share = rng.uniform(_SMALLEST, 1)
+    top, left = rng.uniform(0, 1 - share), rng.uniform(0, 1 - share)
+    return View(top, left, share, share, mirrored=rng.random() < 0.5)
+
+
 def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[Viewed]:
     """Return photos with `num` views of each; 0: more the fewer photos there are."""
-    num = num or num_views(len(shots))
-    return [(shot, views_of(shot.stem, num)) for shot in shots]
+    return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
 
 
-def views_in(viewed: Sequence[Viewed]) -> list[PhotoLook]:
+def views_in(viewed: Sequence[Viewed]) -> list[CropView]:
     """Return every view, photo by photo."""
-    return [PhotoLook(shot.photo, view) for shot, views in viewed for view in views]
-
-
-def extract(task: FinetuneTask, wanted: Sequence[PhotoLook]) -> list[PhotoMaps]:
-    """Return the features of the backbone as it is, from the cache or into it.
-
-    Raises:
-        PhotoError: a photo cannot be read.
-        OutputError: features fit neither on disk nor in memory.
-    """
-    with progress("extracting features", len(wanted)) as advance:
-        return task.cache.maps(wanted, task.backbone, task.sizes, device=task.device, advance=advance)
+    return [CropView(shot.photo, view) for shot, views in viewed for view in views]
 
 
 def solve_head(
     config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
 ) -> ExactHead:
-    """Return the best head of some views of photos, from the features of each view.
+    """Return the best head for a sample of the labelled pixels of views, from the features of each view.
 
     Raises:
-        DataError, LabelError: labels cannot be read or used.
+        DataError: labels cannot be read.
+        LabelError: no pixel has a label, all have the same, or a label is no class.
     """
+    with ONE_THREAD:  # pixels are shared among threads already
+        sample = sample_pixels(viewed, features)
+        _require_two_classes(sample.labels)
+        counts = class_counts([sample.labels], num_classes)
+        weights = weights_of(counts, config.rebalance) if config.rebalance else None
+        solved, chosen = solve_sample(sample, num_classes, weights, config.ridge)
+    return ExactHead(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
 
-    def crops() -> Iterator[LabelledCrop]:
+
+def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
+    found = labels.unique()
+    if len(found) == 0:
+        raise LabelError(
+            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
+        )
+    if len(found) == 1:
+        raise LabelError(
+            f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "
+            "draw what is to be found, or run pixelwise check-labels"
+        )
+
+
+def sample_pixels(viewed: Sequence[Viewed], features: Sequence[PhotoMaps]) -> PixelSample:
+    """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
+    wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
+    num = max(1, min(wanted, _MOST // len(features)))
+    numbers: dict[str, int] = {}
+
+    def crops() -> Iterator[tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]]:
         sources = iter(features)
         for shot, views in viewed:
-            own = [next(sources) for _ in views]
-            yield from crops_of(own[0].digest, shot.read_labels(), views, (one.read() for one in own))
+            labels = shot.read_labels()
+            for view in views:
+                source = next(sources)
+                # copies have one number: they are left out together
+                yield source, view.cut(labels), numbers.setdefault(source.digest, len(numbers))
 
-    num = len(features)
-    return learn_exactly(crops(), num, num_classes, ridge=config.ridge, rebalance=config.rebalance)
+    def sample(crop: tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]) -> PixelSample:
+        source, labels, number = crop
+        places = places_of(labels, num)
+        read = features_at(source.read(), places, (labels.shape[0], labels.shape[1]))
+        return PixelSample(read, labels[places[:, 0], places[:, 1]], torch.full((len(places),), number))
+
+    return PixelSample.joined(list(worked_ahead(sample, crops(), num_threads=1)))
+
+
+def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
+    """Return (row, column) of the labelled ones of about `num` pixels on an even grid.
+
+    Where few are labelled, as by scribbles or points, a grid would miss them: then of about `num` of the
+    labelled ones, evenly taken, and of some of each class that is there.
+    """
+    height, width = labels.shape
+    known = labels != IGNORE
+    if int(known.sum()) >= _SPARSE_FRAC * height * width:
+        places = grid(height, width, max(1, round((height * width / num) ** 0.5)))
+        return places[known[places[:, 0], places[:, 1]]]
+    labelled = known.nonzero()
+    chosen = torch.zeros(len(labelled), dtype=torch.bool)
+    chosen[:: max(1, round(len(labelled) / num))] = True
+    classes = labels[known]
+    for one in classes.unique():
+        (own,) = (classes == one).nonzero(as_tuple=True)
+        chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
+    return labelled[chosen]
+
+
+def solve_sample(
+    sample: PixelSample,
+    num_classes: int,
+    class_weights: Tensor | None,
+    ridge: float | None,
+    *,
+    by_loss: bool = False,
+) -> tuple[Solved, Chosen | None]:
+    """Return the best head of a sample, and how its ridge was chosen if it is None.
+
+    It is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of few each
+    third in turn.
+    """
+    pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
+    moments = Moments.of(sample.features)
+    if ridge is not None:
+        return solve(pixels, ridge, None, moments), None
+    every = max(1, len(sample.labels) // _TO_CHOOSE)
+    features, labels = sample.features[::every], sample.labels[::every]
+    which, rank = torch.unique(sample.photos[::every], return_inverse=True)
+    num_folds = min(_MOST_FOLDS, len(which))
+    if num_folds < 2:
+        return solve(pixels, DEFAULT_RIDGE, None, moments), None
+    folds = []
+    for fold in range(num_folds if len(which) < _MANY else 1):
+        out = rank % num_folds == fold
+        learned, left_out = (
+            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
+        )
+        folds.append((learned, left_out))
+    chosen = choose_ridge(folds, moments, by_loss=by_loss)
+    return solve(pixels, chosen.ridge, chosen.start, moments), chosen

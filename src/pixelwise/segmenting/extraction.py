@@ -1,11 +1,10 @@
-"""From a photo to the maps of a frozen network: at which size, whole or in tiles, in which precision."""
+"""The features of photos by a frozen network: sizes, tiles, precision."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import final
 
 import torch
@@ -23,13 +22,12 @@ from pixelwise.segmenting.tiling import Maps, split, stitch
 READING = "thumbnail-2"
 """The name of the way in which photos are read here; another way of reading would need another name."""
 _MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
-_SHRINKING = Lock()  # of all extractors, which are copied: no lock can be
 _logger = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class PhotoLook:
+class CropView:
     """A photo, and the view of it that is read."""
 
     photo: Path
@@ -53,12 +51,7 @@ def read_photo(
 
 @final
 class Extractor(nn.Module):
-    """A copy of a backbone, made faster by folding its batch norms, that computes the features of pictures.
-
-    Attributes:
-        backbone: the copy.
-        dtype, device, precision: of the features, where they are computed, and how.
-    """
+    """A copy of a backbone, its batch norms folded, that computes the features of pictures."""
 
     def __init__(
         self,
@@ -67,7 +60,7 @@ class Extractor(nn.Module):
         device: torch.device = CPU,
         max_pixels: int = 1_500_000,
     ) -> None:
-        """fp32 is computed in fp32, bf16 as `computed_in` says; more than `max_pixels` are read in tiles.
+        """Copy a backbone; pictures of more than `max_pixels` are read in tiles.
 
         Raises:
             FrozenError: a part is in training mode, in which a photo's features depend on other photos.
@@ -89,32 +82,28 @@ class Extractor(nn.Module):
 
         One picture at a time: so its maps depend on nothing else, and on the CPU a batch takes no less time
         each. A large one goes in tiles, if the network says how wide their margins have to be; where memory
-        does not suffice, in smaller ones, with a warning.
-
-        Raises:
-            ShapeError: the network's `multiple` does not divide height and width.
+        does not suffice, in smaller ones from then on, with a warning.
         """
         if self.backbone.margin is None:
             return self._forward(image)
+        strides = [level.stride for level in self.backbone.levels]
         while True:
-            num_halvings = self._num_halvings
+            halvings = self._num_halvings
             tiles = split(
                 *image.shape[1:],
                 step=self.backbone.multiple,
                 margin=self.backbone.margin,
-                max_pixels=self.max_pixels >> num_halvings,
-                margins=_MARGINS[num_halvings],
+                max_pixels=self.max_pixels >> halvings,
+                margins=_MARGINS[halvings],
             )
             try:
-                return stitch(image, tiles, [level.stride for level in self.backbone.levels], self._forward)
+                return stitch(image, tiles, strides, self._forward)
             except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error) or num_halvings + 1 == len(_MARGINS):
+                if not is_of_memory(error) or halvings + 1 == len(_MARGINS):
                     raise
             give_back_memory()  # a try that failed leaves it in pieces that no tile fits in
-            with _SHRINKING:  # of several threads that fail at once one warns, and tiles get smaller once
-                if self._num_halvings == num_halvings:
-                    self._num_halvings += 1  # and it stays so: the next photo would fail again
-                    _logger.warning("needed more memory than there is: photos are read in smaller tiles")
+            self._num_halvings = halvings + 1
+            _logger.warning("needed more memory than there is: photos are read in smaller tiles")
 
     def _forward(self, part: UInt8[Tensor, "3 H W"]) -> Maps:
         floats = (part[None].to(self.device).float() / 255).contiguous(memory_format=torch.channels_last)

@@ -8,13 +8,13 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
@@ -26,26 +26,26 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import certified
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.progress import Advance
-from pixelwise.segmenting.extraction import CPU, READING, Extractor, PhotoLook, computed_in, read_photo
+from pixelwise.progress import progress
+from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, computed_in, read_photo
 from pixelwise.segmenting.tiling import Maps
 
 _logger = logging.getLogger(__name__)
-_FORMAT = 3
+_FORMAT = 4
 THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
 _FREE_FRAC = 0.1  # of what the disk would have free without them
-_SPARE_FRAC = 0.1  # of the limit, free after files are removed: so that not every new one needs a count
+_SPARE_FRAC = 0.1  # of the limit, free after files are removed
+_ROOM_FRAC = 0.25  # of what is free, written before files are counted anew: other processes write, too
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoMaps:
-    """The features of one photo, or of a view of it."""
+    """The features of one photo, or of a view of it; `digest` is the SHA-256 of its file."""
 
-    look: PhotoLook
+    crop: CropView
     digest: str
-    """SHA-256 of the photo's file."""
     sizes: tuple[int, ...]
     cache: FeatureCache
     backbone: Backbone
@@ -54,7 +54,7 @@ class PhotoMaps:
     @cached_property
     def key(self) -> str:
         """The SHA-256 of all that the maps depend on."""
-        photo = [self.digest, asdict(self.look.view), READING, self.names]
+        photo = [self.digest, asdict(self.crop.view), READING, self.names]
         network = [self.backbone.name, self.backbone.checksum, self.backbone.implementation]
         how = [_FORMAT, computed_in(torch.bfloat16, self.device), self.device.type]
         return hashlib.sha256(json.dumps([photo, network, how]).encode()).hexdigest()
@@ -67,16 +67,16 @@ class PhotoMaps:
     def read(self) -> Maps:
         """Return maps (C, h, w) in bf16, size by size and, within a size, level by level.
 
-        They are mapped from disk: they take memory only while they are used. Maps that were removed to make
-        room for others are computed again, which raises a PhotoError if the photo has gone or changed.
+        They are mapped from disk. Those that were removed to make room are computed again, which raises a
+        PhotoError if the photo has gone or changed.
         """
         return self.cache.find(self) or self.compute(Extractor(self.backbone, device=self.device))
 
     def compute(self, extractor: Extractor) -> Maps:
         """Return the maps computed from the photo, in this thread alone."""
-        path, multiple = self.look.photo, self.backbone.multiple
+        path, multiple = self.crop.photo, self.backbone.multiple
         with ONE_THREAD:  # threads that share the work on one photo spend a third of it waiting
-            images = [read_photo(path, size, multiple, self.look.view) for size in self.sizes]
+            images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
             if _digest(path) != self.digest:  # its features would be kept as those of another photo
                 raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
             return tuple(one for image in images for one in extractor(image))
@@ -85,62 +85,56 @@ class PhotoMaps:
 class FeatureCache:
     """A folder of features, found by the photo's content and everything else that they depend on.
 
-    Processes may share it and may be killed at any time. KEY.safetensors appears whole, and was last used at
-    its time of modification; `lock` is held while one is added, `bytes` has the sum of all, and `writing.tmp`
-    may be left by a killed process for the next to overwrite.
+    Processes may share it and may be killed at any time: KEY.safetensors appears whole, `lock` is held while
+    one is added, and those used longest ago go first (time of modification).
     """
 
     def __init__(self, folder: Path | None = None, limit_bytes: int | None = None) -> None:
-        """`folder`: None for `features` in PIXELWISE_CACHE or, if unset, in the user's cache folder.
+        """Keep features in `folder` (None: in PIXELWISE_CACHE or the user's cache folder).
 
-        `limit_bytes` for all files together, those used longest ago go first; None: 10 GB, or a tenth of a
-        disk with less to spare.
+        All together take at most `limit_bytes`; None: 10 GB, or a tenth of a disk with less to spare.
         """
         caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         self.folder = folder or Path(os.environ.get("PIXELWISE_CACHE") or caches / "pixelwise", "features")
         self._limit_bytes = limit_bytes
-        self._limit = -1.0  # not known before files were counted
+        self._room_bytes = 0.0  # that may be written before files are counted
         self._disk_is_full = False
         self._in_memory: dict[str, Maps] = {}
 
     def maps(
         self,
-        photos: Sequence[Path | PhotoLook],
+        photos: Sequence[Path | CropView],
         backbone: Backbone,
         sizes: Sequence[int] | None = None,
         device: torch.device = CPU,
-        advance: Advance = lambda _num, _note: None,
     ) -> list[PhotoMaps]:
         """Return the features of photos; only missing ones are computed, and each is kept at once.
 
-        `sizes` are the short sides in pixels, at each of which a photo is read (None: the backbone's). Where
-        there is no room on disk, a warning says so, up to 1 GB stays in memory, and what is beyond that is
-        computed whenever it is read. `advance` gets the number of photos just done.
+        Photos are read at short sides of `sizes` pixels (None: the backbone's). Where there is no room on
+        disk, a warning says so, and up to 1 GB stays in memory; what is beyond is computed at each reading.
 
         Raises:
             ConfigError: a size is not positive.
             PhotoError: a photo cannot be read, or changes meanwhile.
-            FrozenError: the backbone is in training mode, or changed meanwhile.
         """
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {sizes}")
-        looks = [one if isinstance(one, PhotoLook) else PhotoLook(one) for one in photos]
-        paths = list({look.photo: None for look in looks})
+        crops = [one if isinstance(one, CropView) else CropView(one) for one in photos]
+        paths = list({crop.photo: None for crop in crops})
         with ThreadPoolExecutor(THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
-            found = [PhotoMaps(look, digests[look.photo], sizes, self, backbone, device) for look in looks]
+            found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone, device) for crop in crops]
             distinct = list({photo.key: photo for photo in found}.values())
             kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
-        advance(len(found) - len(missing), "from the cache")
         if missing:
             extractor = Extractor(backbone, device=device)
-            with certified(extractor):
-                computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
+            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
+            with certified(extractor), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)
-                    advance(1, photo.look.photo.name)
+                    advance(1, photo.crop.photo.name)
         return found
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:
@@ -185,40 +179,36 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock", poll_interval=0.005):
             try:
-                self._make_room(len(content))
+                self._room_bytes -= len(content)
+                if self._room_bytes < 0:
+                    self._make_room(len(content))
                 temporary.write_bytes(content)
                 temporary.replace(self._path(photo))
             finally:
                 temporary.unlink(missing_ok=True)
 
     def _make_room(self, num_bytes: int) -> None:
-        """Remove files until `num_bytes` fit; they are counted only where the noted sum is too large."""
-        note = self.folder / "bytes"
-        noted = note.read_text() if note.exists() else ""
-        if not noted.isdigit() or int(noted) + num_bytes > self._limit:
-            entries = [(path.stat(), path) for path in self.folder.glob("*.safetensors")]
-            held_bytes = sum(stat.st_size for stat, _ in entries)
+        entries = [(path.stat(), path) for path in self.folder.glob("*.safetensors")]
+        held_bytes = sum(stat.st_size for stat, _ in entries) + num_bytes
+        limit = self._limit_bytes
+        if limit is None:
             free_bytes = shutil.disk_usage(self.folder).free + held_bytes
-            default = min(_LIMIT_BYTES, _FREE_FRAC * free_bytes)
-            self._limit = default if self._limit_bytes is None else self._limit_bytes
-            aim = self._limit * (1 if held_bytes + num_bytes <= self._limit else 1 - _SPARE_FRAC)
-            for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
-                if held_bytes + num_bytes > aim:
-                    path.unlink()
-                    held_bytes -= stat.st_size
-            if held_bytes + num_bytes > self._limit:
-                raise OSError(f"they may take {self._limit / 1e6:.0f} MB")
-            noted = str(held_bytes)
-        note.write_text(str(int(noted) + num_bytes))  # beforehand: a sum that is too large does no harm
+            limit = int(min(_LIMIT_BYTES, _FREE_FRAC * free_bytes))
+        aim = limit if held_bytes <= limit else limit * (1 - _SPARE_FRAC)
+        for stat, path in sorted(entries, key=lambda entry: entry[0].st_mtime_ns):
+            if held_bytes > aim:
+                path.unlink()
+                held_bytes -= stat.st_size
+        if held_bytes > limit:
+            raise OSError(f"they may take {limit / 1e6:.0f} MB")
+        self._room_bytes = _ROOM_FRAC * (limit - held_bytes)
 
 
 def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
-    """Return the key and a checksum, computed as fast as memory is read, that shows lost or changed bytes."""
+    """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
     for one in maps:
-        codes = one.flatten().view(torch.uint8).numpy()
-        words = len(codes) // 8 * 8
-        total += int(codes[:words].view(np.uint64).sum()) + int(codes[words:].sum())
+        total = zlib.crc32(one.flatten().view(torch.uint8).numpy().data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

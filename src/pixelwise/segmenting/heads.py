@@ -1,8 +1,7 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
-A head is a few thousand numbers. Its file names the backbone and the checksum of its weights, so that a head
-is never put on features it was not learned from. Where parts of the backbone learned too, the file holds
-these, millions of numbers, and no others.
+The file names the backbone and the checksum of its weights, so that a head is never put on features it was
+not learned from. Where parts of the backbone learned too, the file holds these, and no others.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
 from pixelwise.network.frozen import fingerprint
 from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
 _INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
@@ -59,49 +58,41 @@ class Head:
         """Size of its numbers."""
         return sum(one.nbytes for one in (self.weights.weight, self.weights.bias, *self.changed.values()))
 
-    def require(self, backbone: Backbone) -> None:
-        """Refuse a backbone that the head was not learned on.
-
-        Raises:
-            CheckpointError: it is another one, or has other weights.
-        """
-        if backbone.checksum != self.backbone_checksum:
-            raise CheckpointError(
-                f"the head {self.name} was learned on {self.backbone} with weights "
-                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
-                + (
-                    "give the weights it was learned on, or learn it anew"
-                    if backbone.name == self.backbone
-                    else "run heads on different backbones apart"
-                )
-            )
-
-    def dress(self, backbone: Backbone) -> Backbone:
+    def apply_weights(self, backbone: Backbone) -> Backbone:
         """Return the backbone that the head reads: the given one, or a copy with what learned along.
 
         Raises:
             CheckpointError: the head was learned on another backbone, or the parts are not as they were.
         """
-        self.require(backbone)
+        if backbone.checksum != self.backbone_checksum:
+            remedy = (
+                "give the weights it was learned on, or learn it anew"
+                if backbone.name == self.backbone
+                else "run heads on different backbones apart"
+            )
+            raise CheckpointError(
+                f"the head {self.name} was learned on {self.backbone} with weights "
+                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
+                f"{remedy}"
+            )
         if not self.changed:
             return backbone
-        dressed = copy.deepcopy(backbone)
-        tensors = dict(dressed.named_parameters())
-        shapes = {name: one.shape for name, one in self.changed.items()}
-        if any(name not in tensors or tensors[name].shape != shape for name, shape in shapes.items()):
+        tuned = copy.deepcopy(backbone)
+        tensors = dict(tuned.named_parameters())
+        if any(name not in tensors or tensors[name].shape != one.shape for name, one in self.changed.items()):
             raise CheckpointError(
                 f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
             )
         with torch.no_grad():
             for name, one in self.changed.items():
                 tensors[name].copy_(one)
-        dressed.checksum = fingerprint(dressed)
-        if dressed.checksum != self.changed_checksum:
+        tuned.checksum = fingerprint(tuned)
+        if tuned.checksum != self.changed_checksum:
             raise CheckpointError(
                 f"the head {self.name} is damaged: with its weights {self.backbone} has the checksum "
-                f"{dressed.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
+                f"{tuned.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
             )
-        return dressed
+        return tuned
 
 
 def photo_mark(digest: str) -> str:
@@ -110,11 +101,7 @@ def photo_mark(digest: str) -> str:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head as one file, with all that is needed to use it.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write a head as one file, with all that is needed to use it."""
     about = {
         "kind": _KIND,
         "classes": head.classes.to_dict(),
@@ -144,18 +131,23 @@ def open_head(name_or_path: str | Path) -> Head:
         if about.get("kind") != _KIND:
             raise ValueError("it holds something else")
         classes = ClassNames.from_dict(about["classes"])
-        weights = _weights(tensors, classes.num_classes)
+        weight, bias, sizes = tensors["weight"].float(), tensors["bias"].float(), about["sizes"]
+        if weight.ndim != 2 or weight.shape[0] != classes.num_classes or bias.shape != weight.shape[:1]:
+            raise ValueError(f"weights of shape {tuple(weight.shape)} for {classes.num_classes} classes")
+        if not bool(weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError("weights that are no numbers")
+        if not sizes or any(type(size) is not int or not 1 <= size <= _LARGEST for size in sizes):
+            raise ValueError(f"photos read at {sizes}")
+        inside = {name: one for name, one in tensors.items() if name.startswith(_INSIDE)}
         return Head(
             name=str(name_or_path),
             classes=classes,
-            weights=weights,
+            weights=Weights(weight, bias),
             backbone=str(about["backbone"]),
             backbone_checksum=str(about["backbone_checksum"]),
-            sizes=_sizes(about["sizes"]),
+            sizes=tuple(sizes),
             facts=dict(about["facts"]),
-            changed={
-                name.removeprefix(_INSIDE): one for name, one in tensors.items() if name.startswith(_INSIDE)
-            },
+            changed={name.removeprefix(_INSIDE): one for name, one in inside.items()},
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:
@@ -166,39 +158,16 @@ def open_head(name_or_path: str | Path) -> Head:
 
 
 def is_head(name_or_path: str | Path) -> bool:
-    """Return whether this is a shipped head's name or a head file.
-
-    Raises:
-        CheckpointError: it is a file that cannot be read.
-    """
+    """Return whether this is a shipped head's name or a head file."""
     path = Path(name_or_path)
     return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
 
 
 def find_head(name_or_path: str) -> Path:
-    """Return the file of a shipped head, or the path that was given.
-
-    Raises:
-        CheckpointError: there is no such head.
-    """
+    """Return the file of a shipped head, or the path that was given; CheckpointError if there is neither."""
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate
     raise CheckpointError(
         f"needed a head, but {name_or_path} is neither a head file nor one of: {', '.join(shipped_heads())}"
     )
-
-
-def _weights(tensors: dict[str, Tensor], num_classes: int) -> Weights:
-    weight, bias = tensors["weight"], tensors["bias"]
-    if weight.ndim != 2 or weight.shape[0] != num_classes or bias.shape != (num_classes,):
-        raise ValueError(f"weights of shape {tuple(weight.shape)} for {num_classes} classes")
-    if not bool(weight.isfinite().all() and bias.isfinite().all()):
-        raise ValueError("weights that are no numbers")
-    return Weights(weight.float(), bias.float())
-
-
-def _sizes(values: list[int]) -> tuple[int, ...]:
-    if not values or any(type(size) is not int or not 1 <= size <= _LARGEST for size in values):
-        raise ValueError(f"photos read at {values}")
-    return tuple(values)

@@ -1,19 +1,20 @@
-"""Photos of any size segmented: one forward pass for all heads, a class for each pixel from each.
+"""Photos of any size segmented: one forward pass for all heads, and masks written a few rows at a time.
 
-The network reads a photo at the sizes that the heads were learned at. The heads' logits are small; they are
-enlarged to the photo's own size a few rows at a time, so that memory does not grow with the photo. Rows are
-those of the photo's file, with its EXIF orientation: viewers turn mask and photo alike.
+Rows are those of the photo's file, with its EXIF orientation: viewers turn mask and photo alike.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Shaped
+from numpy import ndarray
+from torch import Tensor
 
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
@@ -28,7 +29,7 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
 from pixelwise.progress import progress
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 
@@ -40,7 +41,7 @@ _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CutOut(PhotoResult):
+class SegmentedPhoto(PhotoResult):
     """One photo that was segmented; `paths` are its masks, one for each head."""
 
     overlays: tuple[Path, ...] = ()
@@ -48,14 +49,8 @@ class CutOut(PhotoResult):
     cut_outs: tuple[Path, ...] = ()
 
 
-@dataclass
-class Segmented(PhotoResults[CutOut]):
-    """The results of many photos."""
-
-    @property
-    def masks(self) -> list[Path]:
-        """Masks of all photos and heads."""
-        return [path for one in self.written for path in one.paths]
+SegmentResult = PhotoResults[SegmentedPhoto]
+"""The results of many photos."""
 
 
 def segment(
@@ -65,9 +60,9 @@ def segment(
     backbone: Backbone,
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
-    on_result: Callable[[CutOut | Failure], None] = lambda _result: None,
+    on_result: Callable[[SegmentedPhoto | Failure], None] = lambda _result: None,
     device: torch.device = _CPU,
-) -> Segmented:
+) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
     A mask is called as its photo is; with several heads, each with a mask of its own, the head's name comes
@@ -80,17 +75,23 @@ def segment(
             head without background is to cut out.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    cut = segmenter(heads, backbone, options, device)
+    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
+        raise ConfigError(
+            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
+            f"{without[0].classes.names[0]}; an overlay shows its classes"
+        )
+    runner = HeadRunner(heads, backbone, device)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
-    result = Segmented()
+    result = SegmentResult()
     with progress("segmenting", len(photos)) as advance:
         for failure in unfound:
             result.add(failure, on_result)
         for photo in photos:
             try:
-                segmented = cut(photo, outputs)
+                with outputs.undone_on_failure(photo):
+                    segmented = segment_photo(runner, options, photo, outputs)
             except Exception as error:  # whatever one photo does to a library, the others are segmented
                 result.add(Failure.of(photo.path, error), on_result)
             else:
@@ -101,51 +102,20 @@ def segment(
     return result
 
 
-def segmenter(
-    heads: Sequence[Head],
-    backbone: Backbone,
-    options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
-    device: torch.device = _CPU,
-) -> Callable[[InputPhoto, OutputPaths], CutOut]:
-    """Return a function that segments one photo, to paths that it claims.
-
-    It raises PhotoError where the photo is damaged, OutputError where its mask cannot be written or named.
-
-    Raises:
-        CheckpointError: a head was learned on another backbone.
-        ConfigError: there is no head, two have one name, or a head without background is to cut out.
-    """
-    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
-        raise ConfigError(
-            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
-            f"{without[0].classes.names[0]}; an overlay shows its classes"
-        )
-    named = dict(zip(_endings(heads), heads, strict=True))
-    look = Look(heads, backbone, device)
-    return lambda found, outputs: _segment_found(found, outputs, named, look, options)
-
-
-class Look:
+class HeadRunner:
     """Runs some heads on photos, with one forward pass at each size for all of them.
 
     A head with backbone weights of its own takes a forward pass of its own.
-
-    Raises:
-        CheckpointError: a head was learned on another backbone.
     """
 
     def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
-        dressed = [head.dress(backbone) for head in heads]
-        made = {own: Extractor(own, device=device) for own in dict.fromkeys(dressed)}
-        self.heads = tuple(heads)
-        self._extractors = [made[own] for own in dressed]
+        backbones = [head.apply_weights(backbone) for head in heads]
+        made = {own: Extractor(own, device=device) for own in dict.fromkeys(backbones)}
+        self.heads, self.endings = tuple(heads), _endings(heads)
+        self._extractors = [made[own] for own in backbones]
 
-    def __call__(self, photo: Photo) -> tuple[Enlarged, ...]:
-        """Return the enlarged logits of each head, rows as the photo's file has them.
-
-        Raises:
-            PhotoError: the file is damaged or cut short, or has to be seen whole and is too large for that.
-        """
+    def __call__(self, photo: Photo) -> tuple[EnlargedLogits, ...]:
+        """Return the enlarged logits of each head, rows as the photo's file has them."""
         pairs = list(zip(self.heads, self._extractors, strict=True))
         passes = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
         images = worked_ahead(
@@ -163,45 +133,31 @@ class Look:
             maps[size, own] = own(image)
         stored = photo.height, photo.width
         return tuple(
-            Enlarged(
+            EnlargedLogits(
                 head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
             )
             for head, own in pairs
         )
 
 
-def write_labels(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
-    """Write the mask of a photo.
-
-    Raises:
-        OutputError: the mask cannot be written.
-    """
-    spans = _spans(photo, max(1, _STRIP_NUMBERS // photo.width))
-    labels = (logits.labels(first, num).numpy() for first, num in spans)
-    with ONE_THREAD, closing(Ahead(labels, _STRIPS_AHEAD)) as strips:
+def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
+    """Write the mask of a photo."""
+    with ONE_THREAD, closing(_rows(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
-def write_probs(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames) -> None:
-    """Write the probability of each class at each pixel of a photo.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    spans = _spans(photo, max(1, _STRIP_NUMBERS // (photo.width * classes.num_classes)))
-    probs = (logits.probs(first, num).numpy() for first, num in spans)
-    with ONE_THREAD, closing(Ahead(probs, _STRIPS_AHEAD)) as strips:
+def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
+    """Write the probability of each class at each pixel of a photo."""
+    with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
         write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
 
-def write_overlay(target: Path, photo: Photo, logits: Enlarged, classes: ClassNames, opacity: float) -> None:
+def write_overlay(
+    target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
+) -> None:
     """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
 
     A class 0 that is called background is not tinted.
-
-    Raises:
-        PhotoError: the photo is damaged or cut short.
-        OutputError: the copy cannot be written.
     """
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
@@ -212,13 +168,8 @@ def write_overlay(target: Path, photo: Photo, logits: Enlarged, classes: ClassNa
         write_photo(target, painted, photo)
 
 
-def write_cut_out(target: Path, photo: Photo, logits: Enlarged) -> None:
-    """Write a copy of a photo as PNG, transparent where class 0 is.
-
-    Raises:
-        PhotoError: the photo is damaged or cut short.
-        OutputError: the copy cannot be written.
-    """
+def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
+    """Write a copy of a photo as PNG, transparent where class 0 is."""
     with ONE_THREAD, closing(photo.strips()) as strips:
         cut = cut_out(strips, lambda first, num: logits.labels(first, num).numpy(), photo.alpha)
         write_photo(target, cut, photo)
@@ -234,46 +185,53 @@ def _endings(heads: Sequence[Head]) -> list[str]:
     return [f".{name}" for name in names] if len(names) > 1 else [""]
 
 
-def _segment_found(
-    found: InputPhoto,
-    outputs: OutputPaths,
-    heads: dict[str, Head],
-    forward: Callable[[Photo], Sequence[Enlarged]],
-    options: SegmentOptions,
-) -> CutOut:
+def segment_photo(
+    runner: HeadRunner, options: SegmentOptions, found: InputPhoto, outputs: OutputPaths
+) -> SegmentedPhoto:
+    """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
+
+    Raises:
+        PhotoError: the photo is damaged.
+        OutputError: a result cannot be written or named.
+    """
+
+    def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
+        return tuple(outputs.claim(found, name + ending) for name in runner.endings) if wanted else ()
+
     photo = open_photo(found.path, options.max_megapixels)
-    notes = list(photo.notes)
-    masks = [outputs.claim(found, ending + _MASK) for ending in heads]
-    overlays, probabilities, cut_outs = [], [], []
+    suffix, note = output_suffix(photo)
+    masks = claim(_MASK)
+    overlays = claim(_OVERLAY + suffix.lower(), options.overlay)
+    probabilities = claim(_PROBABILITIES, options.probabilities)
+    cut_outs = claim(_CUT, options.cut_out)
+    notes = [*photo.notes]
     if options.overlay:
-        suffix, note = output_suffix(photo)
         notes += [*([note] if note else []), *losses(photo, suffix)]
-        overlays = [outputs.claim(found, ending + _OVERLAY + suffix.lower()) for ending in heads]
-    if options.probabilities:
-        probabilities = [outputs.claim(found, ending + _PROBABILITIES) for ending in heads]
-    if options.cut_out:
-        cut_outs = [outputs.claim(found, ending + _CUT) for ending in heads]
-    logits = forward(photo)
-    # What was not asked for has no targets. Masks come last: one that is there says that all is.
-    all_classes = [head.classes for head in heads.values()]
-    for target, one, classes in zip(overlays, logits, all_classes, strict=False):
-        write_overlay(target, photo, one, classes, options.opacity)
-    for target, one, classes in zip(probabilities, logits, all_classes, strict=False):
-        write_probs(target, photo, one, classes)
-    for target, one in zip(cut_outs, logits, strict=False):
-        write_cut_out(target, photo, one)
-    for target, one, classes in zip(masks, logits, all_classes, strict=True):
-        write_labels(target, photo, one, classes)
-    return CutOut(
-        paths=tuple(masks),
+    logits = runner(photo)
+    # What was not asked for has no paths. Masks come last: one that is there says that all is.
+    classes = [head.classes for head in runner.heads]
+    for path, one, own in zip(overlays, logits, classes, strict=False):
+        write_overlay(path, photo, one, own, options.opacity)
+    for path, one, own in zip(probabilities, logits, classes, strict=False):
+        write_probs(path, photo, one, own)
+    for path, one in zip(cut_outs, logits, strict=False):
+        write_cut_out(path, photo, one)
+    for path, one, own in zip(masks, logits, classes, strict=True):
+        write_labels(path, photo, one, own)
+    return SegmentedPhoto(
+        paths=masks,
         megapixels=photo.megapixels,
         notes=tuple(notes),
-        overlays=tuple(overlays),
-        probabilities=tuple(probabilities),
-        cut_outs=tuple(cut_outs),
+        overlays=overlays,
+        probabilities=probabilities,
+        cut_outs=cut_outs,
     )
 
 
-def _spans(photo: Photo, num_rows: int) -> Iterator[tuple[int, int]]:
-    """Return first row and number of rows of each strip."""
-    return ((row, min(num_rows, photo.height - row)) for row in range(0, photo.height, num_rows))
+def _rows(
+    photo: Photo, num_channels: int, read: Callable[[int, int], Tensor]
+) -> Ahead[Shaped[ndarray, "*_channels _num _W"]]:
+    """Return what `read` gives of the rows from a first one, strip by strip, ahead of their use."""
+    num = max(1, _STRIP_NUMBERS // (photo.width * num_channels))
+    starts = range(0, photo.height, num)
+    return Ahead((read(row, min(num, photo.height - row)).numpy() for row in starts), _STRIPS_AHEAD)

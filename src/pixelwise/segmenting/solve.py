@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,18 +20,16 @@ from torch import Tensor
 
 from pixelwise.errors import ConfigError, UnsolvedError
 from pixelwise.labels.confusion import Confusion
-from pixelwise.segmenting.objective import Objective, Pixels, Weights
+from pixelwise.segmenting.linear_head import Pixels, Weights
 
 _MOST_STEPS = 500  # a whitened problem takes about 30
 _MIN_CURVATURE = 1e-4  # in all directions: far more than rounding takes from the least
-ROWS_A_FEATURE = 4
-"""Pixels that the whitening sees, for each feature; more change the number of steps little."""
+_ROWS_A_FEATURE = 4  # pixels that the whitening sees; more change the number of steps little
 _CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
 RIDGES = (1.0, 0.3, 0.1, 0.03)
 """Tried where none is given, on features scaled to deviation 1; the head depends little on them."""
-GRADIENT_NORM = 1e-5
-"""Where steps end, of the whitened gradient; single precision sums to about a tenth of it."""
+_GRADIENT_NORM = 1e-5  # where steps end, of the whitened gradient; float32 sums to about a tenth of it
 CERTIFIED = 1e-4
 """The largest gradient by weights of scaled features with which a head counts as the best."""
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
@@ -55,7 +52,6 @@ class Solved:
     its ridge. Source: S. Boyd, L. Vandenberghe, Convex Optimization, 9.1.2.
     """
     num_steps: int
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +64,10 @@ class Moments:
     correlation: Float[Tensor, "D D"]
 
     @staticmethod
-    def of(objective: Objective) -> Moments:
-        """Return the moments of a sample of an objective's pixels."""
-        return Moments.of_rows(objective.sample(ROWS_A_FEATURE * objective.num_features))
-
-    @staticmethod
-    def of_rows(rows: Float[Tensor, "P D"]) -> Moments:
-        """Return the moments of some pixels' features."""
+    def of(features: Float[Tensor, "P D"]) -> Moments:
+        """Return the moments of a sample of some pixels' features, spread evenly."""
+        num = _ROWS_A_FEATURE * features.shape[1]
+        rows = features[:: max(1, len(features) // num)].float()
         mean = rows.mean(0)
         scale = rows.std(0, correction=0).clamp_min(_SMALLEST_SCALE)
         rows = (rows - mean) / scale
@@ -82,11 +75,7 @@ class Moments:
 
 
 def solve(
-    objective: Objective,
-    ridge: float,
-    start: Weights | None = None,
-    moments: Moments | None = None,
-    gradient_norm: float = GRADIENT_NORM,
+    pixels: Pixels, ridge: float, start: Weights | None = None, moments: Moments | None = None
 ) -> Solved:
     """Return the head whose loss plus ridge is least.
 
@@ -99,40 +88,40 @@ def solve(
     """
     if not ridge > 0:
         raise ConfigError(f"needed a ridge above 0, got {ridge:g}")
-    start_s = time.perf_counter()
-    moments = moments or Moments.of(objective)
-    found = _search(objective, _Scaling(moments, ridge), start, gradient_norm)
+    moments = moments or Moments.of(pixels.features)
+    found = _search(pixels, _Scaling(moments, ridge), start, _GRADIENT_NORM)
     if found.gradient_norm > CERTIFIED:  # means far from 0 take the last digits of float32
-        more = _search(objective, _Scaling(moments, ridge, torch.float64), found.weights, gradient_norm)
+        more = _search(pixels, _Scaling(moments, ridge, torch.float64), found.weights, _GRADIENT_NORM)
         found = replace(more, num_steps=found.num_steps + more.num_steps)
     if not found.gradient_norm <= CERTIFIED:
         raise UnsolvedError(
             f"needed a gradient of at most {CERTIFIED:g} to be sure of the head, got "
             f"{found.gradient_norm:.1e} after {found.num_steps} steps; give a larger --ridge than {ridge:g}"
         )
-    return replace(found, seconds=time.perf_counter() - start_s)
+    return found
 
 
-def _search(objective: Objective, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> Solved:
+def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> Solved:
     """Take steps until the whitened gradient is small, or nothing moves; then measure the gradient."""
-    start_s = time.perf_counter()
 
     def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         scaled, bias = scaling.unflatten(flat)
-        loss, by_weight, by_bias = objective.value_and_gradient(*scaling.raw(scaled, bias))
+        loss, by_weight, by_bias = pixels.value_and_gradient(*scaling.raw(scaled, bias))
         by_scaled, by_bias = scaling.gradient(by_weight, by_bias, scaled, bias)
-        return loss + scaling.penalty(scaled, bias), scaling.flat_gradient(by_scaled, by_bias)
+        squares = [float(part.double().square().sum()) for part in (scaled, bias)]
+        penalty = scaling.ridge / 2 * squares[0] + _BIAS_RIDGE / 2 * squares[1]
+        return loss + penalty, scaling.flat_gradient(by_scaled, by_bias)
 
     found = scipy.optimize.minimize(
         value_and_gradient,
-        scaling.flat(start, objective.num_classes),
+        scaling.flat(start, pixels.num_classes),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _MOST_STEPS, "maxcor": 20, "gtol": gradient_norm, "ftol": 0.0},
     )
     weights = Weights(*(part.float() for part in scaling.raw(*scaling.unflatten(found.x))))
     rounded = Weights(weights.weight.to(scaling.dtype), weights.bias.to(scaling.dtype))  # what is kept
-    loss, by_weight, by_bias = objective.value_and_gradient(rounded.weight, rounded.bias)
+    loss, by_weight, by_bias = pixels.value_and_gradient(rounded.weight, rounded.bias)
     gradients = scaling.gradient(by_weight, by_bias, *scaling.of(rounded))
     return Solved(
         weights=weights,
@@ -140,7 +129,6 @@ def _search(objective: Objective, scaling: _Scaling, start: Weights | None, grad
         ridge=scaling.ridge,
         gradient_norm=max(float(part.abs().max()) for part in gradients),
         num_steps=found.nit,
-        seconds=time.perf_counter() - start_s,
     )
 
 
@@ -167,10 +155,6 @@ class _Scaling:
         """Return weights and bias of scaled features."""
         weight, bias = head.weight.to(self.dtype), head.bias.to(self.dtype)
         return weight * self.scale, bias + weight @ self.mean
-
-    def penalty(self, scaled: Tensor, bias: Tensor) -> float:
-        squares = (float(part.double().square().sum()) for part in (scaled, bias))
-        return sum(r / 2 * square for r, square in zip((self.ridge, _BIAS_RIDGE), squares, strict=True))
 
     def gradient(
         self, by_weight: Tensor, by_bias: Tensor, scaled: Tensor, bias: Tensor
@@ -215,60 +199,47 @@ class Chosen:
 
 
 def choose_ridge(
-    folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float] = RIDGES
+    folds: Sequence[tuple[Pixels, Pixels]],
+    moments: Moments,
+    ridges: Sequence[float] = RIDGES,
+    *,
+    by_loss: bool = False,
 ) -> Chosen:
-    """Return the ridge whose heads, each learned on a fold's first part, overlap best with its second.
+    """Return the ridge whose heads, each learned on a fold's first part, do best on its second.
 
-    Not the one of least loss: that is a smaller one, whose heads are surer and wrong more often. Folds have
-    to leave out whole photos, since pixels of one photo resemble each other. Each head starts at the one with
-    the next larger ridge, and is stopped early. `moments` are those of all features.
+    Best is the largest overlap, or `by_loss` the least loss: a smaller ridge, whose heads are surer and wrong
+    more often, but which suits colours, averaged by all probabilities. Folds have to leave out whole photos,
+    since pixels of one photo resemble each other. Each head starts at the one with the next larger ridge, and
+    is stopped early. `moments` are those of all features.
 
-    Of several folds, the largest ridge is chosen whose overlap falls short of the best by no more than a
+    By overlap on several folds, the largest ridge is chosen that falls short of the best by no more than a
     standard error: folds of few photos cannot tell them apart, and the larger one goes less astray. Source:
     L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
+    scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
+    losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}
     counts: dict[float, list[Confusion]] = {ridge: [] for ridge in ridges}
     starts = {}
-    for ridge, head, left_out in _tried(folds, moments, ridges):
-        counts[ridge].append(left_out.confusion(head))
-        starts[ridge] = head
-    scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
-    best = max(sorted(scores, reverse=True), key=scores.__getitem__)
-    chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
-    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
-
-
-def choose_ridge_by_loss(
-    folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float] = RIDGES
-) -> Chosen:
-    """Return the ridge whose heads, each learned on a fold's first part, have the least loss on its second.
-
-    It suits colours, which are averaged by all probabilities; for the rest as `choose_ridge`.
-    """
-    losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}
-    starts = {}
-    for ridge, head, left_out in _tried(folds, moments, ridges):
-        losses[ridge].append(left_out.value_and_gradient(head.weight, head.bias)[0])
-        starts[ridge] = head
-    scores = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
-    chosen = min(sorted(scores, reverse=True), key=scores.__getitem__)
-    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
-
-
-def _tried(
-    folds: Sequence[tuple[Pixels, Pixels]], moments: Moments, ridges: Sequence[float]
-) -> Iterator[tuple[float, Weights, Pixels]]:
-    """Yield each ridge, the largest first, with its head of each fold's first part, and the second part."""
-    scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
     for learned, left_out in folds:
         start = None
         for scaling in scalings:
-            start = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
-            yield scaling.ridge, start, left_out
+            start = starts[scaling.ridge] = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
+            if by_loss:
+                losses[scaling.ridge].append(left_out.value_and_gradient(start.weight, start.bias)[0])
+            else:
+                counts[scaling.ridge].append(left_out.confusion(start))
+    if by_loss:
+        scores = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
+        chosen = min(sorted(ridges, reverse=True), key=scores.__getitem__)
+    else:
+        scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
+        best = max(sorted(ridges, reverse=True), key=scores.__getitem__)
+        chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
+    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
 
 
 def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:
-    """Whether, fold by fold, the best is better by no more than a standard error; of one fold it is none."""
+    """Return whether, fold by fold, the best is ahead by no more than a standard error; 0 of one fold."""
     gains = np.array([one.miou - another.miou for one, another in zip(best, other, strict=True)])
     if len(gains) == 1:
         return bool(gains[0] <= 0)

@@ -1,11 +1,10 @@
 """Which photos to label next: those that leave a head least uncertain about all photos together.
 
 The last layer is taken as Gaussian about the best head, with the inverse of the loss's curvature there as its
-covariance: how far a pixel's logits vary under it says how much is unknown there. The photo to label is the
-one after which logits vary least, on average over the pixels of all candidates. The curvature of logistic
-regression needs no labels but only how sure the head is, so that photos are chosen one after another before
-any of them is labelled, and near copies of a chosen one add nothing any more.
-Of what was tried, entropy, margin, distance and others, this gained most: `benchmarks/suggest.py`.
+covariance. The photo to label is the one after which the variance of logits is least, on average over the
+pixels of all candidates. The curvature of logistic regression needs no labels but only how sure the head is,
+so that photos are chosen one after another before any is labelled, and near copies of a chosen one add
+nothing. Of what was tried, entropy, margin, distance and others, this gained most.
 
 Source: D. Cohn, Z. Ghahramani, M. Jordan 1996, Active learning with statistical models, arXiv:cs/9603104; of
 the last layer alone: E. Daxberger et al. 2021, Laplace redux, arXiv:2106.14806.
@@ -25,11 +24,11 @@ from pixelwise.errors import ConfigError
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
-from pixelwise.progress import progress
+from pixelwise.segmenting.exact import DEFAULT_RIDGE
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Maps, Weights, features_at
-from pixelwise.segmenting.pixel_sample import DEFAULT_RIDGE
+from pixelwise.segmenting.linear_head import Weights, features_at
+from pixelwise.segmenting.tiling import Maps
 
 _SIDE = 9  # pixels sampled in a photo, each way: with 5, half of what is gained over entropy is lost
 _DIRECTIONS = 256  # of all features: with 64 a seventh of the gain is lost
@@ -41,11 +40,10 @@ _AT_ONCE = 128  # photos
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A photo to label, and what it is worth."""
+    """A photo to label, and the share of all doubt that its labels take away beyond those before it."""
 
     photo: Path
     gain: float
-    """Share of all doubt there is now that its labels take away beyond those of the photos before it."""
 
 
 def suggest(
@@ -73,33 +71,21 @@ def suggest(
             f"needed photos to choose from and at least 1 to choose, got {len(photos)} and {num}"
         )
     if head:
-        backbone = head.dress(backbone)
+        backbone, sizes = head.apply_weights(backbone), head.sizes
     wanted = [*known, *photos]
-    with progress("extracting features", len(wanted)) as advance:
-        features = (cache or FeatureCache()).maps(
-            wanted,
-            backbone,
-            head.sizes if head else sizes,
-            device=choose_device(device),
-            advance=advance,
-        )
+    features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
     every = -(-len(features) // _MOST_IN_BASIS)
-    basis = Basis.of(torch.cat([lattice(one.read()) for one in features[::every]]))
+    mean, directions = main_directions(torch.cat([lattice(one.read()) for one in features[::every]]))
     points, doubts = [], []
     for one in features:
         pixels = lattice(one.read())
-        points.append(basis.project(pixels))
+        points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
-    split, every_point, every_doubt = len(known), torch.stack(points), torch.stack(doubts)
+    known_points, new_points = torch.stack(points).tensor_split([len(known)])
+    known_doubts, new_doubts = torch.stack(doubts).tensor_split([len(known)])
     ridge = head.facts.get("ridge") if head else None
-    chosen = choose(
-        every_point[split:],
-        every_doubt[split:],
-        every_point[:split],
-        every_doubt[:split],
-        ridge=ridge if isinstance(ridge, float) and ridge > 0 else DEFAULT_RIDGE,
-        num=num,
-    )
+    ridge = ridge if isinstance(ridge, float) and ridge > 0 else DEFAULT_RIDGE
+    chosen = choose(new_points, new_doubts, known_points, known_doubts, ridge=ridge, num=num)
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 
 
@@ -115,7 +101,9 @@ def choose(
     """Return at most `num` photos in the order in which to label them, with the doubt that each settles.
 
     `points` are features of pixels of M candidates, `known` of T labelled photos, scaled to deviation 1;
-    `doubts` are p (1 - p) of each pixel. `ridge` is per pixel learned from, as in `head.solve`.
+    `doubts` are p (1 - p) of each pixel. `ridge` is per pixel learned from, as in `solve`.
+
+    Source: Woodbury's identity, for what a photo's labels take off the covariance and off the mean variance.
     """
     num = min(num, len(points))
     total = (len(known) + num) * points.shape[1]
@@ -125,53 +113,34 @@ def choose(
     every = points.flatten(0, 1)
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    weights = doubts.sqrt()[..., None]
+    scaled, one = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
-        parts = zip(points.split(_AT_ONCE), weights.split(_AT_ONCE), strict=True)
-        gains = torch.cat([_gains(part * weight, covariance, spread) for part, weight in parts])
-        gains[[index for index, _ in chosen]] = -1
-        best = int(gains.argmax())
-        chosen.append((best, float(gains[best]) / now))
-        covariance = _learned(points[best] * weights[best], covariance)
+        gains = []
+        for part in scaled.split(_AT_ONCE):
+            seen = part @ covariance
+            inside, less = seen @ part.mT + one, seen @ spread @ seen.mT
+            gains.append(torch.linalg.solve(inside, less).diagonal(dim1=1, dim2=2).sum(1))
+        gain = torch.cat(gains)
+        gain[[index for index, _ in chosen]] = -1
+        best = int(gain.argmax())
+        chosen.append((best, float(gain[best]) / now))
+        seen = scaled[best] @ covariance
+        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + one, seen)
     return chosen
 
 
-def _gains(
-    scaled: Float[Tensor, "M n R"], covariance: Float[Tensor, "R R"], spread: Float[Tensor, "R R"]
-) -> Float[Tensor, " M"]:
-    """Return by how much each photo's labels would make the mean variance smaller."""
-    seen = scaled @ covariance
-    inside = seen @ scaled.mT + torch.eye(scaled.shape[1])
-    return torch.linalg.solve(inside, seen @ spread @ seen.mT).diagonal(dim1=1, dim2=2).sum(1)
+def main_directions(
+    pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS
+) -> tuple[Float[Tensor, " D"], Float[Tensor, "D R"]]:
+    """Return the mean of features, and the directions in which they, scaled to deviation 1, vary most.
 
-
-def _learned(scaled: Float[Tensor, "n R"], covariance: Float[Tensor, "R R"]) -> Float[Tensor, "R R"]:
-    """Return the covariance once a photo is labelled. Source: Woodbury's identity."""
-    seen = scaled @ covariance
-    inside = seen @ scaled.T + torch.eye(len(scaled))
-    return covariance - seen.T @ torch.linalg.solve(inside, seen)
-
-
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """The directions in which features vary most."""
-
-    mean: Float[Tensor, " D"]
-    directions: Float[Tensor, "D R"]
-    """Of features scaled to deviation 1, with that scaling in them."""
-
-    @staticmethod
-    def of(pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS) -> Basis:
-        """Return the directions in which some pixels vary most."""
-        mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
-        rows = (pixels - mean) / scale
-        _, vectors = torch.linalg.eigh(rows.T @ rows)
-        return Basis(mean, vectors[:, -num:] / scale[:, None])
-
-    def project(self, pixels: Float[Tensor, "*any D"]) -> Float[Tensor, "*any R"]:
-        """Return features along the directions."""
-        return (pixels - self.mean) @ self.directions
+    `(features - mean) @ directions` scales them and goes along these.
+    """
+    mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
+    rows = (pixels - mean) / scale
+    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    return mean, vectors[:, -num:] / scale[:, None]
 
 
 def lattice(maps: Maps) -> Float[Tensor, "n D"]:

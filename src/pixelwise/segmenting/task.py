@@ -1,46 +1,47 @@
-"""What is to be learned from masks, and what came of it, whichever way it is learned."""
+"""A finetuning job: the photos it learns from, the backbone's parts that learn, and its result."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pixelwise.errors import ConfigError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.frozen import Certificate
+from pixelwise.network.frozen import Certificate, names_below
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.policies import learned_names
-from pixelwise.segmenting.shots import draw, group_copies, ungroup
+from pixelwise.segmenting.linear_head import Weights
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
 _MOST_TO_STOP_BY = 40  # photos, each of which is run after every epoch
 _STOP_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
+BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")
+"""Names of the parameters of a `Learner`, as they begin."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinetuneTask:
-    """What is to be learned, and from what."""
+    """A head to be learned, and the photos that it learns from."""
 
     config: FinetuneConfig
     classes: ClassNames
-    shots: tuple[LabelledPhoto, ...]
-    """Photos to learn from."""
-    early_stop_set: tuple[LabelledPhoto, ...] = ()
-    """Photos to stop by; empty for the last layer alone."""
-    backbone: Backbone
-    """As it was published; it is never changed."""
-    sizes: tuple[int, ...]
-    """Short sides in pixels at which photos are read."""
+    shots: tuple[LabelledPhoto, ...]  # to learn from
+    early_stop_set: tuple[LabelledPhoto, ...] = ()  # to stop by; empty for the last layer alone
+    backbone: Backbone  # as it was published; it is never changed
+    sizes: tuple[int, ...]  # short sides in pixels at which photos are read
     cache: FeatureCache
     device: torch.device
 
@@ -55,26 +56,17 @@ class LearnedHead:
     """A head, the backbone that it reads, and how it was learned."""
 
     weights: Weights
-    backbone: Backbone
-    """The task's, or a copy with parts that learned along."""
-    certificate: Certificate
-    """Proof that nothing else changed."""
-    how: str
-    """How it was learned, for people."""
-    facts: dict[str, Any]
-    """How it was learned, for the head's file; nothing that differs from run to run."""
+    backbone: Backbone  # the task's, or a copy with parts that learned along
+    certificate: Certificate  # that nothing else changed
+    how: str  # for people
+    facts: dict[str, Any]  # for the head's file; nothing that differs from run to run
     num_learned: int
     num_views: int
-    extract_s: float = 0.0
-    """Seconds spent on features that were kept."""
-    solve_s: float = 0.0
-    """Seconds spent on the rest."""
-    changed: dict[str, Tensor] = field(default_factory=dict)
-    """Parameters of the backbone that learned along, by name."""
-    random_head: Weights | None = None
-    """The random head that learning began with, if it did."""
-    start: Weights | None = None
-    """The exact head that learning began with, if it did."""
+    extract_s: float = 0.0  # seconds spent on features that were kept
+    solve_s: float = 0.0  # seconds spent on the rest
+    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
+    random_head: Weights | None = None  # that learning began with, if it did
+    start: Weights | None = None  # the exact head that learning began with, if it did
     interrupted: bool = False
 
 
@@ -85,9 +77,7 @@ def make_task(
     cache: FeatureCache,
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
-    """Return the task that a configuration describes, and refuse what would fail at the end.
-
-    `backbone` is opened as the configuration says, if None.
+    """Return the task that a configuration describes, on its backbone if none is given.
 
     Raises:
         ConfigError: there are too few photos, options exclude each other, or the policy is stage and the
@@ -119,11 +109,90 @@ def _set_aside(
     """Return photos to learn from and photos to stop by: of `val`, unless scores are of that."""
     if labelled.test and labelled.val:
         return shots, draw(labelled.val, min(_MOST_TO_STOP_BY, len(labelled.val)), config.seed)
-    different = group_copies(shots)
+    sums = file_checksums(one.photo for one in shots)
+    different = tuple({sums[one.photo]: one for one in shots}.values())
     if len(different) < 2:
         raise ConfigError(
             f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
-    early_stop_set = ungroup(draw(different, num, config.seed))
-    return tuple(one for one in shots if one not in early_stop_set), early_stop_set
+    aside = {sums[one.photo] for one in draw(different, num, config.seed)}  # copies stay on one side
+    return (
+        tuple(one for one in shots if sums[one.photo] not in aside),
+        tuple(one for one in shots if sums[one.photo] in aside),
+    )
+
+
+def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
+    """Draw `num` of the photos at random, in their own order; 0: all of them.
+
+    Raises:
+        ConfigError: there are fewer, or none.
+    """
+    if not photos:
+        raise ConfigError("needed labelled photos to learn from, the part train has none")
+    if num > len(photos):
+        raise ConfigError(
+            f"needed {num} labelled photos to learn from, there are {len(photos)} beside those held out to "
+            "score on; --then-all learns from these, too"
+        )
+    if num == 0:
+        return tuple(photos)
+    chosen = random.Random(seed).sample(range(len(photos)), num)
+    return tuple(photos[index] for index in sorted(chosen))
+
+
+def learned_names(backbone: Backbone, policy: Literal["stage", "full"]) -> tuple[str, ...]:
+    """Return the names of the backbone's parameters that learn along with the head.
+
+    Raises:
+        ConfigError: the backbone does not say what its last stage is.
+    """
+    if policy == "full":
+        return tuple(name for name, _ in backbone.named_parameters())
+    if not backbone.last_stage:
+        raise ConfigError(
+            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
+            "choose last-layer or full"
+        )
+    return names_below(backbone, *backbone.last_stage)
+
+
+class Learner(nn.Module):
+    """A backbone and a linear head on its levels at all sizes, as one network."""
+
+    def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleList(
+            nn.Conv2d(level.channels, num_classes, 1, bias=False)
+            for _ in range(num_sizes)
+            for level in backbone.levels
+        )
+        self.bias = nn.Parameter(torch.zeros(num_classes, 1, 1))
+
+    def forward(self, images: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
+        """Return the logits of photos given at every size, sRGB in [0, 1]; at the last of these sizes."""
+        size = images[-1].shape[-2:]
+        maps = [one for image in images for one in self.backbone(image)]
+        total: Tensor = self.bias
+        for head, one in zip(self.heads, maps, strict=True):
+            total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
+        return total
+
+    def weights(self) -> Weights:
+        """Return a copy of the last layer as one linear head, on the CPU."""
+        weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
+        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
+
+    @torch.no_grad()
+    def load_head(self, weights: Weights) -> None:
+        """Make a linear head the last layer."""
+        layers = self._linear()
+        parts = weights.weight.split([head.in_channels for head in layers], dim=1)
+        for head, part in zip(layers, parts, strict=True):
+            head.weight.copy_(part[..., None, None])
+        self.bias.copy_(weights.bias[:, None, None])
+
+    def _linear(self) -> list[nn.Conv2d]:
+        return [head for head in self.heads if isinstance(head, nn.Conv2d)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-Maps = tuple[Shaped[Tensor, "_C _h _w"], ...]
-"""One picture's maps, one for each level of a network."""
+Maps = Sequence[Float[Tensor, "_C _h _w"]]
+"""The features of one photo: maps of several sizes, each over the whole photo."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Span:
     seen_stop: int
 
     def own(self, stride: int) -> slice:
-        """Return its rows or columns of the whole picture's map at `stride`."""
+        """Return its place in the whole picture's map at `stride`."""
         return slice(self.start // stride, self.stop // stride)
 
     def own_of_seen(self, stride: int) -> slice:

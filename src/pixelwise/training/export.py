@@ -40,7 +40,7 @@ from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 
@@ -102,7 +102,7 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
         ConfigError, OutputError: as `export_model`.
     """
     _require_target(out)
-    backbone = head.dress(backbone)
+    backbone = head.apply_weights(backbone)
     announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
     graph = segmenting_graph(head, backbone)
     announce("running it beside torch, on real photos")
@@ -186,7 +186,7 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         (logits,) = run.run(None, fed | {"size": np.array(photo.upright_size)})
         found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
-        expected, height = Enlarged(head.weights, maps, photo.upright_size), photo.upright_size[0]
+        expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
         log_probs = expected.probs(0, height).clamp_min(1e-30).log()
         far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
         labels = expected.labels(0, height)

@@ -20,11 +20,11 @@ from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
-from pixelwise.segmenting.exact import extract, learn_last_layer
-from pixelwise.segmenting.extraction import Extractor, PhotoLook
+from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.segmenting.extraction import CropView, Extractor
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead, make_task
 
 _logger = logging.getLogger(__name__)
@@ -156,7 +156,9 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
         heads.append(learned.start)
     if not learned.changed:
         heads.append(learned.weights)
-    counts = count_photos(photos, extract(task, [PhotoLook(one.photo) for one in photos]), heads)
+    crops = [CropView(one.photo) for one in photos]
+    features = task.cache.maps(crops, task.backbone, task.sizes, task.device)
+    counts = count_photos(photos, features, heads)
     if learned.changed:
         from pixelwise.training.finetune_epochs import FreshMaps  # imported by now
 

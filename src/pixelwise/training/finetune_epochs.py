@@ -39,11 +39,10 @@ from pixelwise.photos.crop_view import WHOLE, View, reading_size
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
+from pixelwise.segmenting.exact import random_crop
 from pixelwise.segmenting.extraction import Extractor, read_photo
-from pixelwise.segmenting.objective import Maps
-from pixelwise.segmenting.policies import BACKBONE, LAST_LAYER, Learner, learned_names
-from pixelwise.segmenting.shots import random_crop
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead
+from pixelwise.segmenting.task import BACKBONE, LAST_LAYER, FinetuneTask, LearnedHead, Learner, learned_names
+from pixelwise.segmenting.tiling import Maps
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first
 

@@ -22,9 +22,9 @@ from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
 from pixelwise.segmenting.exact import solve_head, view_shots, views_in
-from pixelwise.segmenting.extraction import PhotoLook
+from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.shots import draw
+from pixelwise.segmenting.task import draw
 
 MORE = 10
 """Further photos that a forecast is for."""
@@ -96,12 +96,9 @@ def learning_curve(
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     viewed = [view_shots(shots, config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
-    at_scored = [PhotoLook(one.photo) for one in held_out]
+    at_scored = [CropView(one.photo) for one in held_out]
     wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
-    with progress("extracting features", len(wanted)) as advance:
-        maps = FeatureCache().maps(
-            wanted, backbone, config.sizes or None, device=choose_device(device), advance=advance
-        )
+    maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
     found = dict(zip(wanted, maps, strict=True))
     heads = []
     with progress("learning from few and from many", len(viewed)) as advance:

@@ -31,11 +31,11 @@ from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.segmenting.extraction import PhotoLook, read_photo
-from pixelwise.segmenting.objective import features_at, grid
-from pixelwise.segmenting.pixel_sample import PixelSample, solve_sample
-from pixelwise.segmenting.shots import draw, num_views, views_of
-from pixelwise.segmenting.solve import Chosen, Solved, choose_ridge_by_loss
+from pixelwise.segmenting.exact import PixelSample, num_views, solve_sample, views_of
+from pixelwise.segmenting.extraction import CropView, read_photo
+from pixelwise.segmenting.linear_head import features_at, grid
+from pixelwise.segmenting.solve import Chosen, Solved
+from pixelwise.segmenting.task import draw
 
 _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
@@ -136,9 +136,9 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
 def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
     num = config.looks or num_views(len(dataset.train))
-    wanted = [PhotoLook(path, view) for path in dataset.train for view in views_of(path.stem, num)]
+    wanted = [CropView(path, view) for path in dataset.train for view in views_of(path.stem, num)]
 
-    def read(one: PhotoLook) -> Picture:
+    def read(one: CropView) -> Picture:
         return read_photo(one.photo, config.size, LinearNet.stride, one.view)
 
     with ONE_THREAD:
@@ -149,7 +149,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     with certified(net.backbone) as watch, ONE_THREAD:
         sample = _sample(net, palette, pictures, [dataset.train.index(one.photo) for one in wanted])
         extracted_s = time.perf_counter()
-        solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, choose_ridge_by_loss)
+        solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, by_loss=True)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
     assert watch.certificate is not None

@@ -28,9 +28,9 @@ from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import WRITABLE, losses, output_suffix
-from pixelwise.segmenting.enlarge import Enlarged
+from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.heads import find_head, open_head
-from pixelwise.segmenting.run import Look, write_cut_out, write_labels, write_overlay
+from pixelwise.segmenting.run import HeadRunner, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 
@@ -95,7 +95,7 @@ class Service:
     """Models and heads, open and ready."""
 
     models: dict[str, Model]
-    looks: dict[str, Look]
+    looks: dict[str, HeadRunner]
     """Of each head, by its name."""
     known: tuple[Known, ...]
     batcher: Batcher
@@ -182,7 +182,7 @@ def open_service(
     for model in opened.values():
         model.net.to(device)
     backbones = {name: open_backbone(name) for name in sorted({one.backbone for one in found.values()})}
-    looks = {name: Look([head], backbones[head.backbone], device) for name, head in found.items()}
+    looks = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum) for name, model in opened.items()]
     for name, head in found.items():
         sha256 = checksum(find_head(head.name))
@@ -237,7 +237,7 @@ def _of_photo(remarks: Sequence[str], upload: Path) -> tuple[str, ...]:
     return tuple(one.replace(str(upload), "photo") for one in remarks)
 
 
-def _summary(name: str, look: Look, photo: Photo, word: Enlarged) -> Summary:
+def _summary(name: str, look: HeadRunner, photo: Photo, word: EnlargedLogits) -> Summary:
     classes = look.heads[0].classes
     counts: Int64[ndarray, " K"] = np.zeros(classes.num_classes, np.int64)
     rows = max(1, _STRIP_PIXELS // photo.width)

@@ -22,7 +22,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
     assert len(blocks) == 5
     for block in blocks:
-        exec(block.replace("Segmenter(", "Segmenter(sizes=(64,), looks=1, "), given)
+        exec(block.replace("Segmenter(", "Segmenter(sizes=(64,), num_views=1, "), given)
     assert len(given["variants"]) == 4
     assert given["found"].labels.shape == (427, 640)
     assert {path.name for path in tmp_path.iterdir()} == {

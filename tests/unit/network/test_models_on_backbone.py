@@ -14,7 +14,7 @@ from pixelwise.network.frozen import fingerprint
 from pixelwise.network.models import build
 from pixelwise.network.models.on_backbone import ColourNet, LinearNet, deepest
 from pixelwise.network.runs import open_model, write_model
-from pixelwise.segmenting.objective import Weights, features_at, grid
+from pixelwise.segmenting.linear_head import Weights, features_at, grid
 
 COLOURNET, LINEAR = ColourNetConfig(num_colours=5, width=8), LinearNetConfig(num_colours=5)
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")

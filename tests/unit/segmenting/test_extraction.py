@@ -1,8 +1,5 @@
 """Features of photos: how they are read, and computed whole or in tiles."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -63,14 +60,12 @@ def test_tiles_give_the_maps_of_the_whole(image):
 class Scarce(torch.nn.Module):
     """A network whose memory suffices for small pictures alone."""
 
-    def __init__(self, net, error, max_pixels, meeting=None):
+    def __init__(self, net, error, max_pixels):
         super().__init__()
-        self.net, self.raised, self.max_pixels, self.meeting = net, error, max_pixels, meeting
+        self.net, self.raised, self.max_pixels = net, error, max_pixels
 
     def forward(self, x):
         if x.shape[2] * x.shape[3] > self.max_pixels:
-            if self.meeting:
-                self.meeting.wait()
             raise self.raised
         return self.net(x)
 
@@ -88,15 +83,6 @@ def test_where_memory_lacks_tiles_are_smaller(image, caplog, error):
     extractor.backbone.net.max_pixels = 0
     with pytest.raises(type(error)):
         extractor(image)
-
-
-def test_threads_that_lack_memory_at_once_get_smaller_tiles_once(image, caplog):
-    extractor = Extractor(tiny_backbone(), torch.float32, max_pixels=136 * 200)
-    meeting = threading.Barrier(4, timeout=30)
-    extractor.backbone.net = Scarce(extractor.backbone.net, MemoryError(), 136 * 200 - 1, meeting)
-    with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(extractor, [image] * 4))) == 4
-    assert len(caplog.messages) == 1
 
 
 def test_what_a_backbone_cannot_read_is_refused():

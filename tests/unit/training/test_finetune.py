@@ -16,7 +16,7 @@ from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.exact import learn_last_layer
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
-from pixelwise.segmenting.objective import Weights
+from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.task import make_task
 from pixelwise.training.finetune import finetune, score
 from pixelwise.training.finetune_epochs import learn_in_epochs

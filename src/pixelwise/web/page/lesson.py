@@ -59,7 +59,7 @@ class TeachSession:
     chosen: int = 0
     learned: LearnedInfo | None = None
     folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
-    segmenter: Segmenter = field(default_factory=lambda: Segmenter(looks=1))
+    segmenter: Segmenter = field(default_factory=lambda: Segmenter(num_views=1))
 
     @property
     def one(self) -> PaintedPhoto:
@@ -83,14 +83,13 @@ class TeachSession:
         ]
 
     def add(self, path: Path) -> None:
-        """Add a photo and extract its features now, so that learning later only solves.
+        """Add a photo.
 
         Raises:
             PhotoError: it cannot be read.
         """
         with named_after(path):
             picture = small(open_photo(path))
-            self.segmenter.look([path])
         self.photos.append(PaintedPhoto(path, picture))
         del self.photos[:-MOST]
 

@@ -186,7 +186,7 @@ def _views(bench: SegmentSession, head: str, opacity: float) -> tuple[Any, ...]:
 def _save_mask(bench: SegmentSession, head: str) -> Path:
     one = bench.photos[bench.chosen]
     found, target = bench.segmentation(one, head), Path(bench.folder.name) / f"{one.path.stem}-mask.png"
-    write_labels(target, found.photo, found.word, found.classes)
+    write_labels(target, found.photo, found.logits, found.classes)
     return target
 
 
@@ -195,5 +195,5 @@ def _save_cut(bench: SegmentSession, head: str) -> Path:
     found, target = bench.segmentation(one, head), Path(bench.folder.name) / f"{one.path.stem}-cut.png"
     if found.classes.names[0] != BACKGROUND:
         raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
-    write_cut_out(target, found.photo, found.word)
+    write_cut_out(target, found.photo, found.logits)
     return target

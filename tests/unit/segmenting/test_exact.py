@@ -2,14 +2,19 @@
 
 import pytest
 import torch
+from PIL import Image
 
+from fixtures.photos.make import scene
+from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
-from pixelwise.segmenting.objective import grid
-from pixelwise.segmenting.pixel_sample import LabelledCrop, learn_exactly, places_of
+from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.network.config import FinetuneConfig
+from pixelwise.segmenting.exact import places_of, solve_head, view_shots, views_in
+from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.linear_head import grid
 
 SIDE = 200
-GENERATOR = torch.Generator().manual_seed(0)
 
 
 def nothing_labelled():
@@ -51,19 +56,24 @@ def test_of_many_scribbled_pixels_as_many_are_taken_as_were_asked_for_and_some_o
     assert len(places.unique(dim=0)) == len(places)
 
 
-def crops(*labels):
-    return [
-        LabelledCrop(n, (torch.randn(5, 8, 8, generator=GENERATOR),), one) for n, one in enumerate(labels)
-    ]
+def solved(folder, labels, num_classes):
+    """Learn from one photo for each of these labels."""
+    shots = []
+    for number, one in enumerate(labels):
+        path = folder / f"{number}.png"
+        Image.fromarray(scene(SIDE, SIDE, seed=number)).save(path)
+        shots.append(LabelledPhoto(path, path, one.numpy))
+    viewed = view_shots(shots, 2)
+    features = FeatureCache(folder / "cache").maps(views_in(viewed), tiny_backbone())
+    return solve_head(FinetuneConfig(source="photos", ridge=0.1), num_classes, viewed, features)
 
 
-def test_what_has_no_label_at_all_is_refused():
+def test_what_has_no_label_at_all_is_refused(tmp_path):
     with pytest.raises(LabelError, match="got none"):
-        learn_exactly(crops(nothing_labelled()), 1, 2)
+        solved(tmp_path, [nothing_labelled()], 2)
 
 
-def test_a_class_that_is_nowhere_is_named():
+def test_a_class_that_is_nowhere_is_named(tmp_path):
     labels = nothing_labelled()
     labels[0, 0], labels[5, 5] = 0, 3
-    learned = learn_exactly(crops(labels, labels), 2, 4, ridge=0.1)
-    assert learned.missing_classes == (1, 2)
+    assert solved(tmp_path, [labels, labels], 4).missing_classes == (1, 2)

@@ -1,9 +1,7 @@
-"""Linear heads, and their loss over sampled pixels or whole photos.
+"""Linear heads, and their loss over sampled pixels.
 
 The features of a pixel are the values of all maps of its photo at its place, read bilinearly. A linear head
-and an interpolation whose weights add up to 1 commute, so a loss at the photo's full size needs no large
-features: logits are computed on the small maps and then enlarged, to the same numbers. That is `WholePhotos`;
-`Pixels` is a sample of the same loss, for many photos. The solver sees an `Objective`, either of the two.
+and an interpolation whose weights add up to 1 commute: logits are computed on the small maps, then enlarged.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +19,10 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.losses import cross_entropy
 from pixelwise.network.models.on_backbone import logits_of_maps
+from pixelwise.segmenting.tiling import Maps
 
 _ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
-
-Maps = Sequence[Float[Tensor, "_C _h _w"]]
-"""The features of one photo: maps of several sizes, each over the whole photo."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +38,7 @@ class Weights:
         return self.weight.numel() + self.bias.numel()
 
     def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
-        """Return the logits of a photo, at `size` (height, width).
-
-        Raises:
-            ShapeError: the maps' channels together are not D.
-        """
+        """Return the logits of a photo, at `size` (height, width)."""
         return logits_of_maps([one[None] for one in maps], self.weight, self.bias, size)[0]
 
     def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
@@ -66,36 +56,14 @@ def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> li
     joined = Weights(torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over]))
     labels = []
     for logits in joined.logits(maps, size).split([len(one.bias) for one in over]):
-        if len(logits) == 1:  # comparing is several times as fast as looking for a largest
-            labels.append((logits[0] > 0).to(torch.uint8))
-        else:
-            best, label = logits.max(0)
-            labels.append(((label + 1) * (best > 0)).to(torch.uint8))
+        best, label = logits.max(0)
+        labels.append(((label + 1) * (best > 0)).to(torch.uint8))
     return labels
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """A mean loss of linear heads, and its gradient."""
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-
-    @property
-    def num_features(self) -> int:
-        """D."""
-
-    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Return the mean loss in nats a pixel, and its gradients by weight (K, D) and bias (K,)."""
-
-    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """Return features of about `num_rows` pixels, spread evenly, by which the problem is scaled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Features and labels of single pixels.
+    """Features and labels of single pixels, over which a mean loss is taken.
 
     `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K).
     `class_weights` weight each pixel by its class; the mean is the weighted one.
@@ -119,11 +87,6 @@ class Pixels:
             raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {int(wrong[0])}")
         if not any(self._targets(start)[0].any() for start in range(0, len(self.features), _ROWS)):
             raise LabelError("needed at least one labelled pixel, got none")
-
-    @property
-    def num_features(self) -> int:
-        """D."""
-        return self.features.shape[1]
 
     def _targets(self, start: int) -> tuple[Tensor, Tensor]:
         """Return pixel weights (P', 1) and probabilities (P', K) of the rows from `start`."""
@@ -167,52 +130,9 @@ class Pixels:
         return value, total, by_further, by_bias
 
     def confusion(self, head: Weights) -> Confusion:
-        """Return how often a head gives the labelled pixels of each class each class."""
+        """Return the counts of a head's classes by the labelled ones."""
         given = (self.features.float() @ head.weight.T + head.bias).argmax(1).to(torch.uint8)
         return Confusion.of(given[None].numpy(), self.labels[None].to(torch.uint8).numpy(), self.num_classes)
-
-    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """Return features of about `num_rows` pixels, spread evenly."""
-        return self.features[:: max(1, len(self.features) // num_rows)].float()
-
-
-@dataclass(frozen=True, eq=False)
-class WholePhotos:
-    """Maps and labels of whole photos: every labelled pixel counts, at the labels' own size."""
-
-    maps: Sequence[Maps]
-    labels: Sequence[UInt8[Tensor, "_H _W"]]
-    num_classes: int
-    class_weights: Float[Tensor, " K"] | None = None
-
-    @property
-    def num_features(self) -> int:
-        """D."""
-        return sum(len(one) for one in self.maps[0])
-
-    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Return the mean loss in nats a pixel, and its gradients."""
-        head = Weights(weight.clone().requires_grad_(), bias.clone().requires_grad_())
-        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        value, total = 0.0, 0.0
-        for maps, labels in zip(self.maps, self.labels, strict=True):
-            logits = head.logits(maps, (labels.shape[0], labels.shape[1]))
-            loss = cross_entropy(logits[None], labels[None], weights=self.class_weights, reduction="sum")
-            loss.backward()
-            value += loss.item()
-            total += float(factors[labels[labels != IGNORE].long()].sum())
-        assert head.weight.grad is not None
-        assert head.bias.grad is not None
-        return value / total, head.weight.grad / total, head.bias.grad / total
-
-    def sample(self, num_rows: int) -> Float[Tensor, "P D"]:
-        """Return features of about `num_rows` pixels, spread evenly over the photos."""
-        sampled = []
-        for maps, labels in zip(self.maps, self.labels, strict=True):
-            height, width = labels.shape
-            step = max(1, round((height * width * len(self.maps) / num_rows) ** 0.5))
-            sampled.append(features_at(maps, grid(height, width, step), (height, width)))
-        return torch.cat(sampled)
 
 
 def grid(height: int, width: int, step: int) -> Int64[Tensor, "P 2"]:
