@@ -116,7 +116,8 @@ def colourise(
             result.add(failure, on_result)
         for photo in photos:
             try:
-                coloured = colour(photo, outputs)
+                with outputs.undone_on_failure(photo):
+                    coloured = colour(photo, outputs)
             except Exception as error:  # whatever one photo does to a library, the others are coloured
                 result.add(Failure.of(photo.path, error), on_result)
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -71,6 +72,8 @@ class OutputPaths:
         self.inputs = {resolved(path) for path in inputs}
         self.taken: dict[Path, Path] = {}
         """Claimed files, resolved, and the photo that each is for."""
+        self.before: set[Path] = set()
+        """Those that were there before, resolved."""
 
     @staticmethod
     def prepare(
@@ -121,4 +124,18 @@ class OutputPaths:
                 f"{photo.path}: its result would be {path}, which {other} has taken; rename one of them"
             )
         self.taken[own] = photo.path
+        if path.exists():
+            self.before.add(own)
         return path
+
+    @contextlib.contextmanager
+    def undone_on_failure(self, photo: InputPhoto) -> Iterator[None]:
+        """Remove what was written for a photo that fails inside; what was there before stays as it is now."""
+        try:
+            yield
+        except BaseException:
+            for path, owner in self.taken.items():
+                if owner == photo.path and path not in self.before:
+                    with contextlib.suppress(OSError):  # most were never written
+                        path.unlink()
+            raise

@@ -90,7 +90,8 @@ def segment(
             result.add(failure, on_result)
         for photo in photos:
             try:
-                segmented = cut(photo, outputs)
+                with outputs.undone_on_failure(photo):
+                    segmented = cut(photo, outputs)
             except Exception as error:  # whatever one photo does to a library, the others are segmented
                 result.add(Failure.of(photo.path, error), on_result)
             else:
