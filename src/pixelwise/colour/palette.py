@@ -173,7 +173,7 @@ class Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
         Raises:
-            LabelError: the number is not 1 to 255, or the images have too few colours that can be told apart.
+            LabelError: the number is not 1 to 255, or the images have too few different colours.
         """
         if not 1 <= num_colours <= IGNORE:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")

@@ -54,7 +54,7 @@ _MAGIC = {
     "heifload": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])",
     "gifload": rb"GIF8[79]a",
 }
-"""How files begin. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
+"""First bytes of files. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)

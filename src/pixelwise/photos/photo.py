@@ -40,7 +40,7 @@ class Photo:
 
     path: Path
     width: int
-    """Of the rows as stored; `orientation` may turn them on display."""
+    """Length of the rows as stored; `orientation` may turn them on display."""
     height: int
     bits: int
     """Per sample, 8 or 16."""

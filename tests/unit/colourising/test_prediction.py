@@ -255,7 +255,7 @@ def test_memory_does_not_grow_with_the_photo(model, tmp_path):
 import resource, torch
 from pathlib import Path
 from pixelwise.photos.photo import open_photo
-from pixelwise.colourising import colourise_photo
+from pixelwise.colourising.run import colourise_photo
 photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
 colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
