@@ -159,10 +159,9 @@ class Palette:
 
         `rgb`: the plain mean of the codes, over 256, as in the handout. `ab`: CIE L over 100.
         """
-        num, _, height, width = images.shape
-        grey = torch.empty((num, 1, height, width), device=images.device)
-        step = max(1, _GREY_AT_ONCE // max(1, height * width))
-        for part, codes in zip(torch.split(grey, step), torch.split(images, step), strict=True):
+        grey = torch.empty_like(images[:, :1], dtype=torch.float32)
+        step = max(1, _GREY_AT_ONCE // max(1, images[0, 0].numel())) if len(images) else 1
+        for part, codes in zip(grey.split(step), images.split(step), strict=True):
             values = codes.float()
             part.copy_(mean_grey(values) / 256 if self.space == "rgb" else lightness(values / 255) / 100)
         return grey
@@ -174,7 +173,7 @@ class Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
         Raises:
-            LabelError: the number is not 1 to 255, or the images have too few colours that can be told apart.
+            LabelError: the number is not 1 to 255, or the images have too few different colours.
         """
         if not 1 <= num_colours <= IGNORE:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
@@ -183,9 +182,7 @@ class Palette:
         counts, points, num = counts[numbers], _points(numbers, space), len(numbers)
         if num >= num_colours:
             low, high = (limit * _SCALE[space] for limit in _RANGE[space])
-            centres = _k_means(points, counts, num_colours, seed).clip(
-                low, high
-            )  # means round beyond the ends
+            centres = _k_means(points, counts, num_colours, seed).clip(low, high)  # rounding may go beyond
             sizes = np.bincount(_nearest(numbers, centres, space), weights=counts, minlength=num_colours)
             num = int(np.count_nonzero(sizes))
         if num < num_colours:

@@ -77,12 +77,10 @@ def linear_to_srgb(values: Tensor) -> Tensor:
 
 
 def recolour(luminance: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return sRGB in [0, 1] of exactly this luminance and, where the gamut allows, these Lab a and b.
+    """Return sRGB (3, ...) in [0, 1] of exactly this luminance and, where in gamut, these Lab a and b.
 
-    A colour out of gamut moves in linear light toward the grey of its own luminance until it just fits:
-    only chroma gives way. a = b = 0 gives R = G = B.
-
-    The three shapes broadcast; the result has one more axis in front, of length 3.
+    A colour out of gamut moves in linear light toward the grey of its own luminance until it just fits. The
+    three shapes broadcast.
     """
     root = _cube_root(luminance)
     x, z = _cube(root + a / 500) - luminance, _cube(root - b / 200) - luminance
@@ -104,11 +102,9 @@ def _from_white_xyz() -> list[list[float]]:
 
 
 def _cube_root(values: Tensor) -> Tensor:
-    """Apply Lab's compression: the cube root, and its tangent near black."""
     line = values / (3 * _KNEE**2) + 4 / 29
     return torch.where(values > _KNEE**3, values.clamp_min(0) ** (1 / 3), line)
 
 
 def _cube(values: Tensor) -> Tensor:
-    """Undo Lab's compression."""
     return torch.where(values > _KNEE, values**3, 3 * _KNEE**2 * (values - 4 / 29))

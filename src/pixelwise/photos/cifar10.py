@@ -7,7 +7,6 @@ those of `torchvision.datasets.CIFAR10`.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
@@ -47,7 +45,6 @@ TRAIN_MD5: Final = {
 TEST_MD5: Final = {"test_batch": "40351d587109b95175f43aff81a1287e"}
 """The file of the 10,000 test pictures."""
 
-_MOST_BYTES = 64_000_000  # twice the largest official file
 _REMEDY = f"delete the folder to have it downloaded again, or unpack {ARCHIVE.name} there"
 
 
@@ -64,30 +61,23 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
     """
     if name not in (*CLASSES, ALL):
         raise ConfigError(f"CIFAR-10 needs one of the classes {', '.join(CLASSES)}, or {ALL}; got {name!r}")
-    folder = _find_folder(data_dir)
-    if folder is None:
-        folder = data_dir / FOLDER
+    md5s = TRAIN_MD5 | TEST_MD5
+    is_unpacked = (data_dir.name == FOLDER and data_dir.is_dir()) or any(
+        (data_dir / f).exists() for f in md5s
+    )
+    folder = data_dir if is_unpacked else data_dir / FOLDER
+    if not folder.is_dir():
         unpack(fetch(archive, data_dir), folder)
-    wanted = None if name == ALL else CLASSES.index(name)
-    train, val = (_read_pictures(folder, files, wanted) for files in (TRAIN_MD5, TEST_MD5))
-    official = all(checksum(folder / file, "md5") == md5 for file, md5 in (TRAIN_MD5 | TEST_MD5).items())
+    parts = []
+    for files in (TRAIN_MD5, TEST_MD5):
+        batches = [read_batch(folder / file) for file in files]
+        rows = [
+            pixels[(labels == CLASSES.index(name))] if name != ALL else pixels for pixels, labels in batches
+        ]
+        parts.append(torch.from_numpy(np.concatenate(rows)).view(-1, 3, 32, 32))
+    official = all(checksum(folder / file, "md5") == md5 for file, md5 in md5s.items())
     note = f"{folder} has other checksums than the official CIFAR-10: pictures may differ"
-    return gather(f"cifar10:{name}", train, val, () if official else (note,))
-
-
-def _find_folder(data_dir: Path) -> Path | None:
-    for folder in (data_dir, data_dir / FOLDER):
-        if folder.name == FOLDER and folder.is_dir():
-            return folder
-        if any((folder / file).exists() for file in TRAIN_MD5):
-            return folder
-    return None
-
-
-def _read_pictures(folder: Path, files: Iterable[str], wanted: int | None) -> UInt8[Tensor, "N 3 32 32"]:
-    batches = [read_batch(folder / file) for file in files]
-    pixels = [rows if wanted is None else rows[labels == wanted] for rows, labels in batches]
-    return torch.from_numpy(np.concatenate(pixels)).view(-1, 3, 32, 32)
+    return gather(f"cifar10:{name}", parts[0], parts[1], () if official else (note,))
 
 
 def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N"]]:
@@ -97,8 +87,6 @@ def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N
         DataError: the file is missing, damaged, hostile or of something else.
     """
     try:
-        if (num_bytes := path.stat().st_size) > _MOST_BYTES:
-            raise ValueError(f"needed about 31 MB, got {num_bytes} bytes")
         with path.open("rb") as file:
             record = _PlainUnpickler(file, encoding="bytes").load()
         labels, data = (

@@ -24,7 +24,7 @@ class Remote:
     url: str
     num_megabytes: float
     checksum: str | None
-    """As `md5:` or `sha256:` and hexadecimal digits; None where its publisher gives none."""
+    """`md5:` or `sha256:` and hexadecimal digits; None where its publisher gives none."""
 
     @property
     def name(self) -> str:

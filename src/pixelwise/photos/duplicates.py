@@ -23,12 +23,20 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
 
     Photos are the same where their sides have the same ratio and, squeezed to 16 x 16 colours, they differ by
     less than 6 codes of 255 in the root mean square. Oxford's 1360 flowers have 68 such pairs, at most 5.2
-    apart, and no others below 20; saved anew at JPEG's quality 30 or more, or at a quarter to twice the size,
-    photos move by less than 2.7. A part cut out of a photo is another photo here.
+    apart, and no others below 20. A part cut out of a photo is another photo here.
     """
+
+    def read_coarsely(path: Path) -> tuple[Path, Tensor, float] | None:
+        try:
+            photo = open_photo(path)
+            small = photo.upright(photo.thumbnail(4 * _SIDE, 4 * _SIDE))  # at 16 the filter would matter
+        except PhotoError:
+            return None
+        height, width = photo.upright_size
+        return path, coarse_colours(small), height / width
+
     with ThreadPoolExecutor() as pool:
-        coarse = list(pool.map(_read_coarsely, photos))
-    read = [(path, *one) for path, one in zip(photos, coarse, strict=True) if one is not None]
+        read = [one for one in pool.map(read_coarsely, photos) if one is not None]
     if not read:
         return []
     paths, colours, ratios = zip(*read, strict=True)
@@ -39,17 +47,6 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
 def coarse_colours(picture: UInt8[Tensor, "3 H W"]) -> Float32[Tensor, " colours"]:
     """Squeeze a picture to 16 x 16 colours, in sRGB codes."""
     return torch.nn.functional.adaptive_avg_pool2d(picture.float(), _SIDE).flatten()
-
-
-def _read_coarsely(path: Path) -> tuple[Float32[Tensor, " colours"], float] | None:
-    """Return a photo's coarse colours, and its height over its width."""
-    try:
-        photo = open_photo(path)
-        small = photo.thumbnail(4 * _SIDE, 4 * _SIDE)  # of just 16 pixels each way, the filter would matter
-    except PhotoError:
-        return None
-    height, width = photo.upright_size
-    return coarse_colours(photo.upright(small)), height / width
 
 
 def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:

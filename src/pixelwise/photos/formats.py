@@ -54,7 +54,7 @@ _MAGIC = {
     "heifload": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])",
     "gifload": rb"GIF8[79]a",
 }
-"""How files begin. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
+"""First bytes of files. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
@@ -161,10 +161,10 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
 
 
 def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:
-    """Open a picture as `Image.open` does, without its limit of size, which holds for a whole process.
+    """Open a picture of one of Pillow's `formats` without the limit of size that holds for a whole process.
 
     Raises:
-        SyntaxError: it is of none of `formats`, Pillow's names.
+        SyntaxError: it is of none of them.
     """
     Pillow.init()
     head = file.read(16)
@@ -178,10 +178,6 @@ def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, 
 
 
 def require_limit(max_megapixels: float) -> None:
-    """Refuse a limit that no photo keeps.
-
-    Raises:
-        ConfigError: it is not above 0.
-    """
+    """Raise a ConfigError for a limit that is not above 0."""
     if not max_megapixels > 0:  # NaN is not, either
         raise ConfigError(f"max-megapixels needs to be above 0, got {max_megapixels:g}")

@@ -23,7 +23,7 @@ LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
 
 @dataclass(frozen=True)
 class Tint:
-    """How classes are drawn."""
+    """Colours that classes are drawn in."""
 
     colours: Sequence[tuple[int, int, int]]
     """sRGB codes of each class."""

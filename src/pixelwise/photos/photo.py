@@ -28,14 +28,8 @@ _KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
 _DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
-    1: (False, ()),
-    2: (False, (-1,)),
-    3: (False, (-2, -1)),
-    4: (False, (-2,)),
-    5: (True, ()),
-    6: (True, (-1,)),
-    7: (True, (-2, -1)),
-    8: (True, (-2,)),
+    number: (number > 4, mirrored)
+    for number, mirrored in enumerate(((), (-1,), (-2, -1), (-2,), (), (-1,), (-2, -1), (-2,)), 1)
 }
 """By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
 
@@ -46,7 +40,7 @@ class Photo:
 
     path: Path
     width: int
-    """Of the rows as stored; `orientation` may turn them on display."""
+    """Length of the rows as stored; `orientation` may turn them on display."""
     height: int
     bits: int
     """Per sample, 8 or 16."""
@@ -78,8 +72,7 @@ class Photo:
     @property
     def upright_size(self) -> tuple[int, int]:
         """Height and width as the photo is displayed."""
-        swaps, _ = _DISPLAY[self.orientation]
-        return (self.width, self.height) if swaps else (self.height, self.width)
+        return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
 
     def upright(self, stored: Tensor) -> Tensor:
         """Turn rows as stored, (..., height, width), to how the photo is displayed."""
@@ -140,7 +133,7 @@ def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
-    """Open the photo in a file; only its header is read now, unless it holds floats.
+    """Open the photo in a file; only its header is read now.
 
     Raises:
         PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.

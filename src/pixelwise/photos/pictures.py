@@ -39,7 +39,7 @@ def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -
             found = f"{images.dtype} {tuple(images.shape)}"
             raise DataError(f"{name} needs its part {part} as torch.uint8 (N, 3, H, W), N > 0; got {found}")
     if train.shape[1:] != val.shape[1:]:
-        sizes = f"{tuple(train.shape[2:])} and {tuple(val.shape[2:])}"
+        sizes = f"{train.shape[2]}x{train.shape[3]} and {val.shape[2]}x{val.shape[3]}"
         raise DataError(f"{name} needs pictures of one height and width in both parts, got {sizes}")
     train, val = train.contiguous(), val.contiguous()
     sha256 = hashlib.sha256()

@@ -39,7 +39,7 @@ class Record:
     model: str
     """Its name, or that of its file or folder; not where that lay."""
     model_sha256: str
-    """Of the model's file."""
+    """Checksum of the model's file."""
     settings: dict[str, Any]
     """Options that decided the colours beside the model, by name."""
     software: str = field(default=f"pixelwise {__version__}")

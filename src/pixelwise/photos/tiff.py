@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 Kind = Literal["text", "short", "long", "place"]
-"""Of a tag's values; a place in the file takes 4 bytes, or 8 where the file may be larger than 4 GB."""
+"""Type of a tag's values; a place in the file takes 4 bytes, or 8 where the file may be larger than 4 GB."""
 
 Tag = tuple[int, Kind, Sequence[int]]
 """Number, kind and values."""

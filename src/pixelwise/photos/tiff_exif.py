@@ -17,16 +17,8 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-_DESCRIBING = (
-    Base.ImageDescription,
-    Base.Make,
-    Base.Model,
-    Base.Software,
-    Base.DateTime,
-    Base.Artist,
-    Base.HostComputer,
-    Base.Copyright,
-)
+_NAMES = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
+_DESCRIBING = tuple(Base[name] for name in _NAMES)
 _PARTS = (IFD.Exif, IFD.GPSInfo)
 
 
@@ -45,11 +37,8 @@ def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
     exif.update(kept)
     Image.new("L", (1, 1)).save(jpeg, format="JPEG", exif=exif)
     image = pyvips.Image.jpegload_buffer(jpeg.getvalue())
-    return {
-        name: (image.get_typeof(name), image.get(name))
-        for name in image.get_fields()
-        if name.startswith("exif-")
-    }
+    names = [name for name in image.get_fields() if name.startswith("exif-")]
+    return {name: (image.get_typeof(name), image.get(name)) for name in names}
 
 
 def describing_exif(source: bytes | io.BufferedReader) -> dict[int, Any]:

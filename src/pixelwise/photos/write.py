@@ -203,10 +203,7 @@ class _Stream:
 
 
 def _tiff_header(width: int, height: int, first: Strip) -> bytes:
-    """Return all of a BigTIFF but its pixels, for strips as long as the first, one after the other.
-
-    Source: TIFF 6.0, section 8.
-    """
+    """Return all of a BigTIFF but its pixels, for strips as long as the first. Source: TIFF 6.0, 8."""
     bands, row_bytes = first.shape[2], first[0].nbytes
     starts = np.arange(0, height, len(first))
     at = HEADER_BYTES[True]
