@@ -35,7 +35,7 @@ _NUM_MASKS, _NUM_OTHERS, _SIDE = 20, 4, 200
 
 
 @dataclass(frozen=True)
-class Subject:
+class DemoPhoto:
     """A colour photograph that comes with a package we need anyway."""
 
     title: str
@@ -50,9 +50,9 @@ class Subject:
         return Path(str(resources.files(self.package))) / self.file
 
 
-CHINA = Subject("A temple", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0")
-FLOWER = Subject("A flower", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0")
-HOPPER = Subject(
+CHINA = DemoPhoto("A temple", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0")
+FLOWER = DemoPhoto("A flower", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0")
+HOPPER = DemoPhoto(
     "Grace Hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "US Navy, public domain"
 )
 SUBJECTS = (CHINA, FLOWER, HOPPER)
@@ -102,7 +102,7 @@ def write_demo(folder: Path, model: Model, seed: int = 0) -> Demo:
     return Demo(folder / PAGE, [one["path"] for one in coloured], seconds)
 
 
-def _colour(subject: Subject, folder: Path, model: Model) -> dict[str, Any]:
+def _colour(subject: DemoPhoto, folder: Path, model: Model) -> dict[str, Any]:
     """Make a photograph grey, colour the grey one as any other, and return what the page shows of it."""
     original = open_photo(subject.path)
     grey_path, path = (folder / f"{subject.path.stem}-{what}.jpg" for what in ("grey", "coloured"))
