@@ -15,7 +15,7 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, upright_codes
+from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, shown_in_notebooks, upright_codes
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, apply_options, predict
@@ -83,7 +83,7 @@ class ColouredImage:
     """A picture that was coloured; other options colour it again without running the network.
 
     numpy and PIL take it as a picture: `numpy.asarray(coloured)` has the codes (H, W, 3 or 4), uint8, or
-    uint16 of pictures with 16 bit and of floats.
+    uint16 of pictures with 16 bit and of floats; a notebook shows it.
     """
 
     photo: Photo = field(repr=False)
@@ -145,6 +145,9 @@ class ColouredImage:
 
     def _chroma(self) -> Tensor:
         return self.prediction.chroma(self.options.temperature, self.options.saturation)
+
+    def _repr_png_(self) -> bytes | None:  # shown by notebooks
+        return shown_in_notebooks(self.image)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)

@@ -29,6 +29,7 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 """
 Images: TypeAlias = Sequence[ImageLike] | NDArray[Any] | Tensor
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
+_SHOWN = 480  # pixels of the long side, in a notebook
 _IN_MEMORY = Path("image")
 
 
@@ -124,3 +125,11 @@ def file_state(name_or_path: str) -> int:
 def kept_backbone(name: str) -> Backbone:
     """Open a frozen network, which is never changed, so that all may share it."""
     return open_backbone(name)
+
+
+def shown_in_notebooks(image: Image.Image) -> bytes | None:
+    """Return a picture as PNG, small enough to be kept in a notebook."""
+    small = image.copy()
+    small.thumbnail((_SHOWN, _SHOWN))
+    png: bytes | None = small._repr_png_()
+    return png

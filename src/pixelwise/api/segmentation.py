@@ -27,6 +27,7 @@ from pixelwise.api.images import (
     kept_backbone,
     photo_from,
     pil_of,
+    shown_in_notebooks,
     upright_codes,
 )
 from pixelwise.colour.palette import IGNORE
@@ -128,6 +129,9 @@ class Segmentation:
         )
         return pil_of(upright_codes(photo, strips))
 
+    def _repr_png_(self) -> bytes | None:  # shown by notebooks
+        return shown_in_notebooks(self.overlay())
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
@@ -216,6 +220,12 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
         several: Any = [images] if _is_single(images) else images
         found = [one.labels for one in self._segment(several)]
+        return found[0] if _is_single(images) else found
+
+    def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
+        """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
+        several: Any = [images] if _is_single(images) else images
+        found = [one.probs() for one in self._segment(several)]
         return found[0] if _is_single(images) else found
 
     def score(self, images: Images, masks: Masks) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pixelwise.errors import DataError, DownloadError, OutputError
 from pixelwise.files import reason
+from pixelwise.progress import Advance, progress
 
 _logger = logging.getLogger(__name__)
 
@@ -52,12 +53,33 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     files, urls = {remote.name: remote.checksum}, {remote.name: remote.url}
     store = pooch.create(folder, "", registry=files, urls=urls, retry_if_failed=num_retries)
     try:
-        return Path(store.fetch(remote.name, downloader=pooch.HTTPDownloader(timeout=30)))
+        with progress(f"downloading {remote.name}", round(remote.num_megabytes * 1e6)) as advance:
+            bar = _Bar(advance)
+            return Path(
+                store.fetch(remote.name, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30))
+            )
     except (requests.RequestException, ValueError) as error:  # ValueError is pooch's for a wrong checksum
         remedy = f"run again when the network is back, or put {wanted} into {folder} by hand"
         raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
     except OSError as error:
         raise _not_written(path, error) from error
+
+
+@dataclass
+class _Bar:
+    """The part of tqdm's bars that pooch calls."""
+
+    advance: Advance
+    total: int = 0
+
+    def update(self, num_bytes: int) -> None:
+        self.advance(num_bytes, "")
+
+    def reset(self) -> None:
+        """Do nothing: progress ends with the download."""
+
+    def close(self) -> None:
+        """Do nothing: progress ends with the download."""
 
 
 def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:

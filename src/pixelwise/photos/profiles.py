@@ -6,6 +6,8 @@ RGB with another profile            to sRGB through it; the result is converted 
 grey with a grey profile            to sRGB through it; the result carries sRGB's profile,
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
+Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
+float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that no value exceeds
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ import pyvips
 from PIL import Image, ImageCms
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import value_of
+from pixelwise.photos.formats import reading, value_of
+
+_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
+"""libvips' names for device-independent colours; negative numbers are right there."""
 
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
@@ -42,13 +47,16 @@ class Conversion:
 
 
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
-    """Return the conversion that the photo `image` needs.
+    """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
 
     Raises:
-        PhotoError: its samples have neither 8 nor 16 bits.
+        PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
     """
+    if image.interpretation in _DEVICE_INDEPENDENT:
+        wide = "srgb" if image.interpretation == "labq" else "rgb16"
+        return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
-        raise PhotoError(f"{path}: needed samples of 8 or 16 bit, got {image.format}; convert it first")
+        return _from_range(path, image)
     profile: bytes | None = value_of(image, "icc-profile-data", None)
     kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
@@ -101,3 +109,24 @@ def _does_what_srgb_does(profile: bytes) -> bool:
 def _plain(image: pyvips.Image) -> pyvips.Image:
     known = image.interpretation in ("b-w", "grey16", "srgb", "rgb16", "rgb", "multiband")
     return image if known else image.colourspace("srgb")
+
+
+def _from_range(path: Path, image: pyvips.Image) -> Conversion:
+    """Return a conversion to 16 bit by the first customary white that holds every value."""
+    with reading(path):
+        whole = image.copy_memory()
+        # NaN * 0 and infinity * 0 are NaN, which equals nothing.
+        if (whole * 0 == 0).min() == 0:
+            raise PhotoError(
+                f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
+            )
+        low, high = whole.min(), whole.max()
+    white = next((white for white in (1, 255, 65535) if high <= white), None)
+    if low < 0 or white is None:
+        raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
+
+    def scale(pixels: pyvips.Image) -> pyvips.Image:
+        codes = (pixels * (65535 / white)).rint().cast("ushort")
+        return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
+
+    return Conversion(scale)

@@ -65,8 +65,3 @@ def _encoded(pixels: UInt8[ndarray, "H W C"], kind: str, **options: int) -> str:
 
 def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def side_by_side(pictures: dict[str, UInt8[ndarray, "H W 3"]]) -> str:
-    """Return pictures in a row, by caption, as HTML for a notebook."""
-    return render("fragment.html", pictures={text: jpeg_uri(pixels) for text, pixels in pictures.items()})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from pixelwise.report.page import environment, jpeg_uri, png_uri, render, side_by_side
+from pixelwise.report.page import environment, jpeg_uri, png_uri, render
 
 Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 NASTY = '<b onclick="x">&\''
@@ -31,7 +31,7 @@ def test_every_piece_shows_text_as_it_is_and_fetches_nothing():
 
 def test_a_value_that_is_not_given_is_an_error():
     with pytest.raises(UndefinedError, match="pictures"):
-        render("fragment.html")
+        render("frame.html")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,3 @@ def test_pictures_without_loss_come_back(channels):
     read = Page(f'<img src="{png_uri(pixels)}" alt="x">').picture("x")
     assert np.array_equal(np.asarray(read).reshape(pixels.shape), pixels)
 
-
-def test_a_notebook_gets_pictures_by_caption():
-    read = Page(side_by_side({NASTY: RED}))
-    assert (read.faults, read.picture(NASTY).format, read.picture(NASTY).size) == ([], "JPEG", (6, 4))
-    assert jpeg_uri(RED) == read.pictures[NASTY]
