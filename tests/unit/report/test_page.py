@@ -30,7 +30,7 @@ def test_every_piece_shows_text_as_it_is_and_fetches_nothing():
 
 
 def test_a_value_that_is_not_given_is_an_error():
-    with pytest.raises(UndefinedError, match="pictures"):
+    with pytest.raises(UndefinedError, match="title"):
         render("frame.html")
 
 
