@@ -251,6 +251,7 @@ def equivalent(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
 
 class _MinPool2d(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
+        """Return the least value of each window."""
         return -super().forward(-x)
 
 
