@@ -160,7 +160,7 @@ def _url(listener: socket.socket) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """Make the folder of this process's temporary files; remove it at the end, and those of killed servers now.
+    """Make the folder of this process's files; remove it at the end, and those of killed servers now.
 
     Other people's photos lie in them.
     """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
-from pixelwise.report.page import environment, jpeg_uri, png_uri, render
+from pixelwise.report.page import environment, png_uri, render
 
 Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 NASTY = '<b onclick="x">&\''
@@ -55,4 +55,3 @@ def test_pictures_without_loss_come_back(channels):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
     read = Page(f'<img src="{png_uri(pixels)}" alt="x">').picture("x")
     assert np.array_equal(np.asarray(read).reshape(pixels.shape), pixels)
-
