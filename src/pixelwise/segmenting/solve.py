@@ -148,6 +148,7 @@ class _Scaling:
         self.bias_root = (_CURVATURE + _BIAS_RIDGE) ** 0.5
 
     def raw(self, scaled: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights and bias for features as they are, from those for scaled ones."""
         weight = scaled / self.scale
         return weight, bias - weight @ self.mean
 
@@ -179,6 +180,7 @@ class _Scaling:
         return scaled, numbers[-num_classes:] / self.bias_root
 
     def flat_gradient(self, by_scaled: Tensor, by_bias: Tensor) -> NDArray[np.float64]:
+        """Return the gradient by the whitened weights and the bias as one vector."""
         whitened = torch.linalg.solve_triangular(self.root.T, by_scaled, upper=True, left=False)
         return _flat(whitened, by_bias / self.bias_root)
 

@@ -24,9 +24,9 @@ class Limits:
     """
 
     max_megabytes: float = 100.0
-    """Of a request's body."""
+    """The largest body of a request."""
     max_megapixels: float = 100.0
-    """Of a photo; known from its header, before it is decoded."""
+    """The largest photo; known from its header, before it is decoded."""
     seconds: float = 60.0
     """For a photo to arrive, and again for the answer, from then on."""
     queue: int = 32
@@ -49,5 +49,5 @@ class Limits:
 
     @property
     def max_bytes(self) -> int:
-        """Of a request's body."""
+        """The largest body of a request."""
         return int(self.max_megabytes * 1e6)

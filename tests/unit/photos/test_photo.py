@@ -63,7 +63,7 @@ def test_every_photo_is_coloured_at_its_size_and_keeps_its_lightness(name, tmp_p
     assert (coloured.width, coloured.height) == (photo.width, photo.height)
     assert coloured.format == ("uchar" if photo.bits == 8 else "ushort")
     assert coloured.bands == 3 + photo.alpha
-    if "animation" not in name:
+    if "float" not in name and "animation" not in name:
         if photo.alpha:
             bands = [vips(path)[-1].numpy() for path in (photo.path, target)]
             assert np.array_equal(*bands)
