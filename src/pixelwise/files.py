@@ -16,6 +16,9 @@ from filelock import FileLock, Timeout
 
 from pixelwise.errors import OutputError
 
+_UMASK = os.umask(0o077)  # reading it sets it, for all threads: once, while there is one
+os.umask(_UMASK)
+
 
 def reason(error: OSError) -> str:
     """Return why a file failed, in the system's words: "no space left on device"."""
@@ -38,9 +41,7 @@ def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Ite
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)  # the temporary file is its owner's alone; it gets a new file's permissions
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)  # it was its owner's alone; now it has a new file's permissions
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason(error)}") from error

@@ -28,6 +28,8 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.write import WRITABLE
 
+_OPTIONS = {"temperature", "saturation", "hints", "reference", "reference_strength", "keep_grey"}
+
 
 def colourise(
     image: ImageLike,
@@ -93,7 +95,15 @@ class ColouredImage:
     """The network's prediction, without hints, reference and grey areas."""
 
     def with_(self, **options: Any) -> ColouredImage:
-        """Return the picture coloured by other options: temperature, saturation, hints, keep_grey."""
+        """Return the picture coloured by other options, named and given as `colourise` takes them.
+
+        Raises:
+            ConfigError: an option is none of `colourise`'s, or its value cannot be used.
+        """
+        if unknown := options.keys() - _OPTIONS:
+            raise ConfigError(f"needed options among {', '.join(sorted(_OPTIONS))}, got {', '.join(unknown)}")
+        if options.get("reference") is not None:
+            options["reference"] = Path(options["reference"])
         parsed = ColouriseOptions.parse(**options)
         changed = {name: getattr(parsed, name) for name in options}
         return replace(self, options=replace(self.options, **changed))

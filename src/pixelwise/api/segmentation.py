@@ -81,7 +81,7 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
 
 @lru_cache(maxsize=4)
 def _open(name_or_path: str, _state: int) -> HeadRunner:
-    head = open_head(Path(name_or_path) if os.sep in name_or_path else name_or_path)
+    head = open_head(name_or_path)
     return HeadRunner([head], kept_backbone(head.backbone))
 
 

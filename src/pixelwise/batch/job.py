@@ -13,6 +13,7 @@ from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.network.backbones import open_backbone
+from pixelwise.network.cards import shipped_heads, shipped_models
 from pixelwise.network.config import Device, SegmentOptions
 from pixelwise.network.device import choose_device
 from pixelwise.network.runs import open_model
@@ -80,5 +81,6 @@ class Job:
 
 
 def _absolute(name: str) -> str:
-    """Return a path as workers elsewhere need it; a shipped model's name stays a name."""
-    return str(Path(name).absolute()) if Path(name).exists() else name
+    """Return a path as workers elsewhere need it; the name of a shipped model or head stays a name."""
+    is_shipped = name in (*shipped_models(), *shipped_heads())
+    return name if is_shipped or not Path(name).exists() else str(Path(name).absolute())

@@ -42,12 +42,12 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
         turns = (step + torch.arange(len(frames))) % (num - 1) / (num - 1)
         directions = torch.stack([(2 * math.pi * turns).cos(), (2 * math.pi * turns).sin()], dim=1)
         along = torch.einsum("gde,ge,dk->gk", frames, directions, colours)
-        tilts = _strength(probs.T, along)[:, None] * along
+        tilts = _tilt_size(probs.T, along)[:, None] * along
         others.append(logits + torch.einsum("gk,ghw->khw", tilts, members))
     return [logits, *others]
 
 
-def _strength(probs: Float[Tensor, "G K"], along: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
+def _tilt_size(probs: Float[Tensor, "G K"], along: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
     low, high = torch.zeros(len(probs)), torch.full((len(probs),), _STRONGEST)
     logs = probs.clamp_min(1e-12).log()
     for _ in range(_NUM_STEPS):

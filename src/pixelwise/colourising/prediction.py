@@ -44,7 +44,7 @@ class Prediction:
     in_colour: bool = False
     """Whether the photo had colours of its own, which no network sees."""
     known: KnownChroma | None = None
-    strength: float = 1.0
+    net_saturation: float = 1.0
     """Factor on the guessed chroma that the network asks for, before any that people do."""
 
     def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 H W"]:
@@ -52,7 +52,7 @@ class Prediction:
 
         Temperature and saturation change what is guessed, and leave alone what is known.
         """
-        guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.strength * saturation)
+        guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.net_saturation * saturation)
         return guessed if self.known is None else self.known.over_guess(guessed)
 
     def probs(self) -> Float[Tensor, "K h w"]:
@@ -112,8 +112,8 @@ def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Pr
     small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
     logits = (forward(model, grey) if logits_fn is None else logits_fn(grey))[0]
-    in_colour, strength = has_own_colours(small), model.net.saturation
-    return Prediction(photo.as_stored(logits), model.palette, in_colour, strength=strength)
+    in_colour, saturation = has_own_colours(small), model.net.saturation
+    return Prediction(photo.as_stored(logits), model.palette, in_colour, net_saturation=saturation)
 
 
 def apply_options(

@@ -80,7 +80,7 @@ def colourise(
     """
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
-    if options.hints and (is_folder(inputs[0]) or len(photos) > 1):
+    if options.hints and (any(map(is_folder, inputs)) or len(photos) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
     reference = None
     if options.reference:

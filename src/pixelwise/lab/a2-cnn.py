@@ -54,7 +54,7 @@ def table(rows, *columns):
 # %%
 from pixelwise.colour.palette import Palette
 from pixelwise.labels.sources import load_pictures
-from pixelwise.report.figures import compare, draw_strips
+from pixelwise.report.figures import comparison_strips, draw_strips
 
 try:
     pictures = load_pictures("cifar10:horse", DATA_DIR)
@@ -65,7 +65,7 @@ palette = Palette.read("handout24")
 some = pictures.val[:10]
 grey = palette.read_grey(some)
 print(f"{pictures.name}: {len(pictures.train)} training pictures, {len(pictures.val)} validation pictures")
-strips = compare(palette, some, torch.zeros(10, palette.num_classes, 32, 32), temperature=1.0)
+strips = comparison_strips(palette, some, torch.zeros(10, palette.num_classes, 32, 32), temperature=1.0)
 del strips["Prediction"]
 show(draw_strips(strips))
 
@@ -115,7 +115,7 @@ def learn(name, net, config=HANDOUT):
 
 cnn_model, cnn_rows = learn("cnn", CNNConfig())
 display(show(draw_curves(cnn_rows)))
-show(draw_strips(compare(palette, some, cnn_model.logits(grey), temperature=1.0)))
+show(draw_strips(comparison_strips(palette, some, cnn_model.logits(grey), temperature=1.0)))
 
 # %% [markdown]
 # ## A3: Weights, outputs and connections
@@ -165,7 +165,7 @@ rows = [(name, *map(one[-1].get, keys)) for name, one in (("CNN", cnn_rows), ("U
 display(table(rows, "network", "epochs", "validation loss, nats", "right pixels, %"))
 strips = {}
 for name, model in (("CNN", cnn_model), ("U-Net", unet_model)):
-    drawn = compare(palette, some, model.logits(grey), temperature=1.0)
+    drawn = comparison_strips(palette, some, model.logits(grey), temperature=1.0)
     strips |= {"Truth": drawn["Truth"], name: drawn["Prediction"]}
 show(draw_strips(strips))
 

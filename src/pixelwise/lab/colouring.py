@@ -37,7 +37,7 @@ from pixelwise.network.models import build
 from pixelwise.network.runs import EpochMetrics, open_model, read_metrics, read_samples
 from pixelwise.progress import announce
 from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_curves, draw_strips, new_figure, styled
-from pixelwise.report.run import compare
+from pixelwise.report.run import prediction_strips
 
 EPOCHS, QUICK_EPOCHS = 25, 2
 LARGE_CNN = "CNN, as many weights"
@@ -100,7 +100,7 @@ def answer_a2(setting: Setting) -> Answer:
     }
     figures = (
         setting.draw("a2-curves", draw_curves(read_metrics(runs[0]))),
-        setting.draw("a2-pictures", draw_strips(compare(model, read_samples(runs[0])))),
+        setting.draw("a2-pictures", draw_strips(prediction_strips(model, read_samples(runs[0])))),
         setting.draw("a2-confusion", _draw_confusion(confusion.counts, palette)),
     )
     return Answer(values, figures)
@@ -117,7 +117,9 @@ def answer_b2(setting: Setting) -> Answer:
     }
     figures = (
         setting.draw("b2-curves", draw_curves(rows)),
-        setting.draw("b2-pictures", draw_strips(compare(open_model(runs[0]), read_samples(runs[0])))),
+        setting.draw(
+            "b2-pictures", draw_strips(prediction_strips(open_model(runs[0]), read_samples(runs[0])))
+        ),
     )
     return Answer(values, figures)
 
@@ -191,7 +193,7 @@ def compare_pictures(runs: dict[str, Path]) -> Strips:
     """Return rows of the same validation pictures: true, and as the network of each run colours them."""
     predictions, strips = {}, Strips()
     for title, run in runs.items():
-        strips = compare(open_model(run), read_samples(run))
+        strips = prediction_strips(open_model(run), read_samples(run))
         predictions[title] = strips.pop("Prediction")
     return strips | predictions
 

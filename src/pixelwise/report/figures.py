@@ -135,7 +135,7 @@ Strips = dict[str, UInt8[ndarray, "rows columns 4"]]
 """Rows of a picture figure by title: pictures beside each other."""
 
 
-def compare(
+def comparison_strips(
     palette: Palette,
     images: Bytes,
     logits: Float[Tensor, "N K h w"],

@@ -43,7 +43,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     config, finished = manifest.config, (folder / MODEL).is_file()
     if finished and not rows:
         raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
-    strips = compare(open_model(folder), read_samples(folder)) if finished else {}
+    strips = prediction_strips(open_model(folder), read_samples(folder)) if finished else {}
     if rows:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
@@ -70,12 +70,12 @@ def write_report(folder: Path, repeat: str) -> Path:
     return folder / PAGE
 
 
-def compare(model: Model, images: Bytes) -> figures.Strips:
+def prediction_strips(model: Model, images: Bytes) -> figures.Strips:
     """Return rows of pictures beside a model's predictions, decoded as photos are coloured."""
     logits = model.logits(model.palette.read_grey(images))
     options = ColouriseOptions()
     saturation = model.net.saturation * options.saturation
-    return figures.compare(model.palette, images, logits, options.temperature, saturation)
+    return figures.comparison_strips(model.palette, images, logits, options.temperature, saturation)
 
 
 def _card(folder: Path, manifest: Manifest, rows: Sequence[EpochMetrics], repeat: str) -> str:

@@ -130,11 +130,10 @@ def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
         ConfigError: there are fewer, or none.
     """
     if not photos:
-        raise ConfigError("needed labelled photos to learn from, the part train has none")
+        raise ConfigError("needed photos to learn from, the part train has none")
     if num > len(photos):
         raise ConfigError(
-            f"needed {num} labelled photos to learn from, there are {len(photos)} beside those held out to "
-            "score on; --then-all learns from these, too"
+            f"needed {num} photos to learn from, there are {len(photos)} beside those held out to score on"
         )
     if num == 0:
         return tuple(photos)

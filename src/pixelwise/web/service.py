@@ -95,8 +95,8 @@ class Service:
     """Models and heads, open and ready."""
 
     models: dict[str, Model]
-    looks: dict[str, HeadRunner]
-    """Of each head, by its name."""
+    runners: dict[str, HeadRunner]
+    """The runner of each head, by its name."""
     known: tuple[Known, ...]
     batcher: Batcher
 
@@ -129,8 +129,8 @@ class Service:
             PhotoError: the photo cannot be read.
             Refusal: the result cannot be had in any format of `accept`.
         """
-        look = _named(self.looks, name, "head")
-        classes = look.heads[0].classes
+        runner = _named(self.runners, name, "head")
+        classes = runner.heads[0].classes
         if options.cut_out and classes.names[0] != BACKGROUND:
             raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
         photo = open_photo(upload, options.max_megapixels)
@@ -139,17 +139,17 @@ class Service:
             media_type, suffix = _format(photo, accept)
         elif not options.cut_out:
             media_type = choose(accept, (PNG, JSON))
-        (word,) = look(photo)
+        (logits,) = runner(photo)
         if media_type == JSON:
-            return Made(megapixels=photo.megapixels, summary=_summary(name, look, photo, word))
+            return Made(megapixels=photo.megapixels, summary=_summary(name, runner, photo, logits))
         target, remarks = upload.with_name("result" + suffix), photo.notes
         if options.overlay:
-            write_overlay(target, photo, word, classes, options.opacity)
+            write_overlay(target, photo, logits, classes, options.opacity)
             remarks = (*remarks, *losses(photo, suffix))
         elif options.cut_out:
-            write_cut_out(target, photo, word)
+            write_cut_out(target, photo, logits)
         else:
-            write_labels(target, photo, word, classes)
+            write_labels(target, photo, logits, classes)
         return Made(
             file=target,
             media_type=media_type,
@@ -182,12 +182,12 @@ def open_service(
     for model in opened.values():
         model.net.to(device)
     backbones = {name: open_backbone(name) for name in sorted({one.backbone for one in found.values()})}
-    looks = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
+    runners = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum) for name, model in opened.items()]
     for name, head in found.items():
         sha256 = checksum(find_head(head.name))
         known.append(_known(name, "segment", sha256, list(head.classes.names)))
-    return Service(models=opened, looks=looks, known=tuple(known), batcher=Batcher(num_lanes, max_batch))
+    return Service(models=opened, runners=runners, known=tuple(known), batcher=Batcher(num_lanes, max_batch))
 
 
 def _add(opened: dict[str, T], name: str, one: T) -> None:
@@ -197,7 +197,7 @@ def _add(opened: dict[str, T], name: str, one: T) -> None:
 
 
 def _known(name: str, task: str, sha256: str, classes: list[str] | None = None) -> Known:
-    shipped = name in (*shipped_models(), *shipped_heads())
+    shipped = name in (shipped_models() if task == "colourise" else shipped_heads())
     card = read_card(name) if shipped else None
     return Known(
         name=name,
@@ -237,12 +237,12 @@ def _of_photo(remarks: Sequence[str], upload: Path) -> tuple[str, ...]:
     return tuple(one.replace(str(upload), "photo") for one in remarks)
 
 
-def _summary(name: str, look: HeadRunner, photo: Photo, word: EnlargedLogits) -> Summary:
-    classes = look.heads[0].classes
+def _summary(name: str, runner: HeadRunner, photo: Photo, logits: EnlargedLogits) -> Summary:
+    classes = runner.heads[0].classes
     counts: Int64[ndarray, " K"] = np.zeros(classes.num_classes, np.int64)
     rows = max(1, _STRIP_PIXELS // photo.width)
     for first in range(0, photo.height, rows):
-        labels = word.labels(first, min(rows, photo.height - first))
+        labels = logits.labels(first, min(rows, photo.height - first))
         counts += np.bincount(labels.numpy().ravel(), minlength=classes.num_classes)
     height, width = photo.upright_size
     shares = [
