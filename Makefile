@@ -33,7 +33,7 @@ lock: $(VENV)/.supply  ## Write requirements.lock anew: the newest versions that
 audit: $(VENV)/.supply  ## Known holes in what requirements.lock names, and a bill of materials in out
 	@.ci/audit $(BIN) requirements.lock out
 
-demo: $(VENV)/.package  ## Colour photographs and train a small network; one page to look at
+demo: $(VENV)/.package  ## Colour photographs, cut a flower out, learn from twenty masks; one page
 	@$(BIN)/pixelwise demo -o out/demo
 
 test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA names it

@@ -41,7 +41,7 @@ class Job:
     max_megapixels: float = 500.0
 
     def open(self) -> tuple[Job, Process]:
-        """Load the network; return the job with checksum and device filled in, and what does it.
+        """Load the network; return the job with checksum and device filled in, and its function.
 
         Raises:
             CheckpointError: the model cannot be read, or is not the one that the batch was planned with.

@@ -29,7 +29,7 @@ _IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchru
 
 app = App(
     name="pixelwise",
-    help="A class for every pixel: colour grey photographs, cut things out, teach and train what does it.",
+    help="A class for every pixel: colour grey photographs, cut things out, and train the models that do it.",
     version=__version__,
     help_format="markdown",  # which fills lines anew
     default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
