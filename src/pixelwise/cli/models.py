@@ -49,7 +49,7 @@ def demo(
     photos = [str(path) for path in made.photos]
     lines = [
         f"made in {made.seconds:.0f} s:",
-        f"{made.page}  the page",
+        f"{made.page}  the page: open it in a browser",
         *(f"{one}  coloured" for one in photos),
     ]
     values = {"page": str(made.page), "photos": photos, "seconds": made.seconds}
