@@ -35,13 +35,6 @@ def test_each_problem_is_a_line_with_its_remedy_and_the_exit_code_is_1(tmp_path,
     assert last == f"2 problems in {folder}"
 
 
-def test_another_folder_is_one_clear_line(tmp_path, pixelwise):
-    done = pixelwise("check-labels", tmp_path / "nowhere", "--json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "needed a folder of photos and masks" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_warning_of_a_library_is_not_shown(tmp_path, pixelwise):
     """Pillow warns of an EXIF that ends in the middle, and reads on."""
     folder = folder_of_masks(tmp_path / "flowers", write_black_and_white)

@@ -1,7 +1,6 @@
 """The verb colourise as a process of its own: Ctrl-C, and file names of other times."""
 
 import os
-import runpy
 import signal
 import subprocess
 import time
@@ -11,13 +10,13 @@ import pytest
 import pyvips
 import torch
 
+from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.runs import write_model
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
-PHOTOS = make["PHOTOS"]
+PHOTOS = make.PHOTOS
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +48,7 @@ def test_an_interrupt_leaves_no_part_of_a_photo(program, model, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8(program, model, tmp_path):
     folder = os.fsencode(tmp_path)
     for name, content in (("camera.jpg", None), ("cut.jpg", b"\xff\xd8\xff\xe0")):

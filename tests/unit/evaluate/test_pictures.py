@@ -76,10 +76,3 @@ def test_rebalanced_classes_weigh_what_the_formula_says_and_one_on_average():
     expected = 1 / (0.5 / 3 + 0.5 * shares)
     torch.testing.assert_close(weights / weights[0], expected / expected[0])
     assert class_weights([labels], 3, 0.0) is None
-
-
-def test_weights_of_two_make_a_pixel_count_twice():
-    logits, labels = torch.tensor([[[[0.3]], [[0.1]]], [[[0.9]], [[-1.0]]]]), torch.tensor([[[0]], [[1]]])
-    twice = torch.cat([logits, logits[1:]]), torch.cat([labels, labels[1:]])
-    weighted = cross_entropy(logits, labels, weights=torch.tensor([1.0, 2.0]))
-    assert weighted.item() == pytest.approx(cross_entropy(*twice).item())

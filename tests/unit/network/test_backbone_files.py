@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torchvision.models import segmentation
 
-from pixelwise.errors import CheckpointError, ConfigError, DownloadError, OutputError
+from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.coco import COCO, open_coco
 
@@ -151,21 +151,6 @@ def test_timms_files_are_read(tmp_path, form, name):
     save_file(tensors, tmp_path / "lacking.safetensors")
     with pytest.raises(CheckpointError, match=rf"lacking\.safetensors does not fit timm:{name}"):
         open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
-
-
-@pytest.mark.slow
-def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
-    """Its file has a token for masked patches, which timm's network has not."""
-    tensors = timms("vit_small_patch14_dinov2.lvd142m").state_dict() | {"mask_token": torch.zeros(1, 384)}
-    torch.save(tensors, tmp_path / "dinov2_vits14_pretrain.pth")
-    backbone = open_backbone("timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth")
-    assert (backbone.multiple, backbone.sizes) == (14, (518,))
-    assert backbone(torch.rand(1, 3, 70, 98))[0].shape == (1, 384, 5, 7)
-
-
-def test_a_model_that_reads_one_size_only_is_refused():
-    with pytest.raises(ConfigError, match=r"mixer_s32_224 .* 64 x 96"):
-        open_backbone("timm:mixer_s32_224", random_weights=True)
 
 
 def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_path, monkeypatch):

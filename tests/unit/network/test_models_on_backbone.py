@@ -2,17 +2,16 @@
 
 import pytest
 import torch
-from torch import nn
 
 from pixelwise.colour.palette import Palette
-from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.errors import CheckpointError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import shipped_models
 from pixelwise.network.config import ColourNetConfig, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import fingerprint
 from pixelwise.network.models import build
-from pixelwise.network.models.on_backbone import ColourNet, LinearNet, deepest
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.segmenting.linear_head import Weights, features_at, grid
 
@@ -95,12 +94,3 @@ def test_layers_of_another_backbone_are_refused(net):
     state = net.state_dict() | {"backbone_checksum": torch.zeros(32, dtype=torch.uint8)}
     with pytest.raises(CheckpointError, match="efficientnet_lite0"):
         build(net.config).load_state_dict(state)
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_a_backbone_without_the_strides_is_refused():
-    class Plain(nn.Module):
-        levels, multiple, name = (), 32, "plain"
-
-    with pytest.raises(ConfigError, match="plain"):
-        deepest(Plain())

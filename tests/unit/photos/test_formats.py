@@ -1,7 +1,6 @@
 """Photos opened by how they begin, whatever they are called, and nothing else let in."""
 
 import os
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos import make
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-PHOTOS, scene = make["PHOTOS"], make["scene"]
+PHOTOS, scene = make.PHOTOS, make.scene
 
 
 def copy(photo: Photo, target: Path) -> None:
@@ -81,7 +80,7 @@ def test_the_limit_of_size_holds_before_pillow_reads_pixels(name, tmp_path, monk
 
 @pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])
 def test_turning_upright_and_back(orientation, tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=make["exif"](orientation))
+    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=make.exif(orientation))
     photo = open_photo(tmp_path / "turned.png")
     stored = torch.from_numpy(np.arange(24).reshape(2, 3, 4))
     upright = photo.upright(stored)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.errors import PhotoError
 from pixelwise.photos.crop_view import View
 from pixelwise.segmenting.extraction import CropView, Extractor, read_photo
 from pixelwise.segmenting.feature_cache import FeatureCache
@@ -92,15 +92,6 @@ class TestFinding:
             assert computed(cache, [crop], backbone=backbone, sizes=other.get("sizes"))[0] == num
         assert len(entries(cache)) == 2
 
-    def test_what_others_removed_is_computed_again(self, cache, photos):
-        (photo,) = computed(cache, photos[:1])[1]
-        before = [one.clone() for one in photo.read()]
-        shutil.rmtree(cache.folder)
-        assert all(torch.equal(a, b) for a, b in zip(photo.read(), before, strict=True))
-        photos[0].unlink()
-        with pytest.raises(PhotoError, match=r"0\.png"):
-            photo.read()
-
     @pytest.mark.parametrize("content", [None, b"no photo"])
     def test_a_photo_that_cannot_be_read_is_named(self, cache, photos, content):
         photos[1].unlink() if content is None else photos[1].write_bytes(content)
@@ -114,21 +105,6 @@ class TestFinding:
         with pytest.raises(PhotoError, match=r"0\.png: changed"):
             photo.read()
         assert computed(cache, photos[:1])[0] == 2
-
-    @pytest.mark.parametrize("sizes", [[], [16, 0]])
-    def test_sizes_that_are_none_are_refused(self, cache, photos, sizes):
-        with pytest.raises(ConfigError, match=str(tuple(sizes))[:-1].replace("(", r"\(")):
-            computed(cache, photos, sizes=sizes)
-
-    def test_the_folder_is_the_users_own_unless_it_is_named(self, monkeypatch, tmp_path):
-        monkeypatch.delenv("PIXELWISE_CACHE", raising=False)
-        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-        monkeypatch.setenv("HOME", "/home/someone")
-        assert FeatureCache().folder == Path("/home/someone/.cache/pixelwise/features")
-        monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-        assert FeatureCache().folder == Path("/somewhere/pixelwise/features")
-        monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path))
-        assert FeatureCache().folder == tmp_path / "features"
 
 
 class TestLimit:

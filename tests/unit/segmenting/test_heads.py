@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from fixtures.drawn import scene
-from fixtures.tiny_backbone import num_seen, tiny_backbone
+from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones import open_backbone
@@ -77,17 +77,6 @@ def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path
     assert torch.equal(found.probs(0, 40), expected.probs(0, 40))
     assert not torch.equal(found.probs(0, 40), untuned.probs(0, 40))
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
-
-
-def test_heads_with_and_without_parts_run_at_once(photo):
-    backbone = tiny_backbone()
-    head, _ = with_a_changed_stage(backbone)
-    heads = [head_on(backbone, name="a"), head, head_on(backbone, name="b", sizes=(32, 16))]
-    together = HeadRunner(heads, backbone)(photo)
-    assert num_seen(backbone) == 2 + 2  # at each size once for all plain heads, once with the parts
-    for one, logits in zip(heads, together, strict=True):
-        (alone,) = HeadRunner([one], backbone)(photo)
-        assert torch.equal(logits.labels(0, 40), alone.labels(0, 40))
 
 
 def test_parts_that_are_not_as_they_were_are_refused():

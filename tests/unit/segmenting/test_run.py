@@ -1,7 +1,6 @@
 """Heads run on photos, in the library: one forward pass for all, and no more memory than there may be."""
 
 import resource
-import runpy
 import signal
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos import make
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labels.class_names import ClassNames
@@ -20,8 +20,7 @@ from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import segment
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-PHOTOS = make["PHOTOS"]
+PHOTOS = make.PHOTOS
 
 
 def head(backbone, name="head", sizes=(16, 32), num_classes=3, seed=0):
