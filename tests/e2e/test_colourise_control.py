@@ -8,21 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
-    return path
 
 
 @pytest.fixture

@@ -4,29 +4,13 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import pyvips
-import torch
 
 from fixtures.photos import make
-from pixelwise.colour.palette import Palette
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
 
 PHOTOS = make.PHOTOS
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
-    return path
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from fixtures.discs import folder_of_discs
-from fixtures.pages import Page
 from pixelwise.cli.app import run
 
 pytestmark = pytest.mark.slow
@@ -83,19 +82,6 @@ def test_photos_that_a_head_never_saw_are_all_scored(pixelwise, folder, head):
     stems = [photo.stem for photo in (folder / "images").iterdir()]
     (folder / "splits.json").write_text(json.dumps({"test": stems}))
     assert evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")["num_images"] == num
-
-
-def test_the_page_shows_scores_photos_and_nothing_from_elsewhere(pixelwise, discs, head, tmp_path):
-    done = pixelwise("evaluate", head, f"folder:{discs}", "--no-baselines", "--page", tmp_path / "page.html")
-    page = Page((tmp_path / "page.html").read_text())
-    assert page.faults == []
-    assert f"wrote {tmp_path / 'page.html'}" in done.stdout
-    mean = done.stdout.split("mean IoU")[1].split()[0]
-    assert mean in page.text
-    assert "majority" not in page.text
-    truth, word = (np.asarray(page.picture(f"disc06, {when}")).astype(int) for when in ("before", "after"))
-    assert truth.shape == word.shape == (48, 64, 3)
-    assert np.abs(truth - word).mean() < 20  # the same photo twice, and a head that is mostly right
 
 
 def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise, folder, head):

@@ -83,7 +83,7 @@ def test_the_folder_is_all_it_takes_to_resume(pixelwise, interrupted, tmp_path):
     assert checksum(stopped / MODEL) == checksum(interrupted / "whole" / MODEL)
 
 
-@pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)
+@pytest.mark.parametrize("again", [TINY, ["--epochs", "2"]], ids=" ".join)
 @pytest.mark.slow
 def test_what_is_given_again_when_resuming_may_be_the_same(pixelwise, interrupted, again):
     done = pixelwise(

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-import pyvips
 import torch
 from PIL import Image
 from sklearn.base import clone
@@ -16,8 +15,6 @@ from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV
 
 import pixelwise
-from fixtures.photos.make import profile_of
-from pixelwise.api.images import photo_from
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise as colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
@@ -86,14 +83,6 @@ def test_modes_of_pil(mode, flower):
     found = pixelwise.colourise(image)
     assert found.codes.shape == (213, 320, 4 if mode in ("LA", "RGBA") else 3)
     assert found.codes.dtype == (np.uint16 if mode == "I;16" else np.uint8)
-
-
-def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(flower):
-    in_p3 = pyvips.Image.new_from_array(flower).icc_transform("p3", input_profile="srgb").numpy()
-    image = Image.fromarray(in_p3).convert("RGBA")
-    image.info["icc_profile"] = profile_of("p3")
-    codes = np.concatenate(list(photo_from(image).strips()))
-    assert np.abs(codes[..., :3].astype(int) - flower).mean() < 1
 
 
 @pytest.mark.parametrize(

@@ -130,14 +130,6 @@ def test_learning_is_decided_by_the_seed_and_puts_the_commonest_colour_first():
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_learning_finds_the_colours_that_are_there():
-    images = solid((250, 0, 0), (250, 0, 0), (0, 0, 128))
-    palette = Palette.learn(images, 2, "rgb")
-    torch.testing.assert_close(
-        palette.colours * 255, torch.tensor([[250, 0, 0], [0, 0, 128]], dtype=torch.float64)
-    )
-
-
 @pytest.mark.parametrize(("num_colours", "got"), [(0, "0"), (256, "256"), (3, "2")])
 def test_learning_refuses_impossible_numbers_of_colours(num_colours, got):
     with pytest.raises(LabelError, match=f"got {got}"):

@@ -99,18 +99,3 @@ def test_hints_are_where_the_photo_shows_them(orientation, tmp_path):
 def test_a_hint_outside_the_photo(photo):
     with pytest.raises(PhotoError, match="rows 0 to 299 and columns 0 to 419, got 300,0"):
         known_from_hints(photo, [Hint(299, 419, ORANGE), Hint(300, 0, ORANGE)])
-
-
-def test_saturation_and_temperature_change_guesses_alone(photo):
-    unchanged = guess()
-    assert unchanged.with_hints(photo, []) is unchanged
-    prediction = guess().with_hints(photo, [Hint(150, 100, ORANGE)])
-    share = prediction.known.share
-    row, column = divmod(int(share.argmax()), share.shape[1])
-    far = divmod(int(share.argmin()), share.shape[1])
-    expected = hint_chroma(Hint(0, 0, ORANGE))
-    for temperature, saturation in ((1.0, 1.0), (0.2, 3.0), (5.0, 0.0)):
-        chroma = prediction.chroma(temperature, saturation)
-        torch.testing.assert_close(chroma[:, row, column], expected, atol=0.05, rtol=0)
-    bold, grey = prediction.chroma(1.0, 2.0), prediction.chroma(1.0, 0.0)
-    assert float(bold[:, *far].norm()) > float(grey[:, *far].norm()) + 1

@@ -122,15 +122,6 @@ def test_likely_grey_is_grey(page):
     assert not known.notes
 
 
-def test_a_hint_outweighs_likely_grey(page):
-    photo, red = open_photo(page), Hint(250, 350, "#c03030")
-    known = prediction_of(0).with_hints(photo, [red]).with_grey(photo, ["likely"], [red])
-    chroma = photo.upright(known.chroma())
-    at = red.cell((560, 720), tuple(chroma.shape[1:]))
-    torch.testing.assert_close(chroma[:, *at], hint_chroma(red), atol=0.1, rtol=0)
-    assert chroma[:, 0, 0].abs().max() < 0.5
-
-
 def test_a_box_outside_the_photo_is_refused(page):
     with pytest.raises(PhotoError, match="560 rows and 720 columns, got 600,0,700,9"):
         grey_areas(open_photo(page), [Box(600, 0, 700, 9)])

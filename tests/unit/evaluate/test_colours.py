@@ -17,13 +17,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
-from pixelwise.evaluate.colours import (
-    colour_picture,
-    evaluate_photos,
-    painted,
-    photos_of,
-    read_picture,
-)
+from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet

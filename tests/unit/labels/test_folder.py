@@ -40,14 +40,6 @@ def test_each_photo_has_its_labels(tmp_path, make, names):
     assert set(np.unique(drawing())) == {*range(len(NAMES)), 255}
 
 
-def test_labelmes_files_lie_beside_the_photos(tmp_path):
-    classes, photos, _ = open_folder(folder_of_labelme(tmp_path))
-    assert classes.names == ("background", "flower", "leaf")
-    assert [one.labels_file.name for one in photos] == ["photo0.json", "photo1.json", "photo2.json"]
-    labels = photos[0].read_labels()
-    assert (labels[20, 20], labels[10, 5], labels[0, 0]) == (1, 2, 0)
-
-
 @pytest.mark.parametrize("make", [folder_of_coco, folder_of_labelme])
 def test_classes_json_decides_the_order_of_classes_in_outlines_too(tmp_path, make):
     usual, ordered, alone = (make(tmp_path / name) for name in ("usual", "ordered", "alone"))

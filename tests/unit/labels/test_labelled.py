@@ -101,26 +101,6 @@ def test_names_change_nothing_and_copies_stay_together(folder):
 
 
 @pytest.mark.parametrize(
-    ("splits", "part"),
-    [
-        ({"test": ["photo3"], "val": ["photo2"]}, "test"),
-        ({"val": ["photo2"]}, "val"),
-        ({"train": ["photo1"]}, ""),
-    ],
-)
-def test_what_is_held_out_is_test_or_else_val_or_nothing(folder, splits, part):
-    (folder / "splits.json").write_text(json.dumps(splits))
-    found = load(folder)
-    if part:
-        assert found.held_out() == found.require_held_out() == (part, getattr(found, part))
-        assert found.held_out("val")[1] == found.val
-    else:
-        assert found.held_out() == ("val", ())
-        with pytest.raises(ConfigError, match="in the part test, to score on"):
-            found.require_held_out("test")
-
-
-@pytest.mark.parametrize(
     ("splits", "value"),
     [
         ({"train": ["photo1", "photo77"]}, "photo77"),

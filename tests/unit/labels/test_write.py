@@ -73,10 +73,7 @@ def test_readers_of_tiff_get_the_probabilities(tmp_path, num_rows, is_big, monke
 
 @pytest.mark.parametrize(
     ("strips", "message"),
-    [
-        ([(3, 20, 34)], "21 rows, got 20"),
-        ([(2, 21, 34)], r"\(3, 21, 34\), got \(2, 21, 34\)"),
-    ],
+    [([(3, 20, 34)], "21 rows, got 20"), ([(2, 21, 34)], r"\(3, 21, 34\), got \(2, 21, 34\)")],
 )
 def test_probabilities_of_another_photo_are_refused(tmp_path, strips, message):
     with pytest.raises(ShapeError, match=message):

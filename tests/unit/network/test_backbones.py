@@ -121,6 +121,7 @@ def test_the_embedded_one_has_the_checksum_that_heads_know(tmp_path):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.slow
 def test_the_margin_is_the_smallest_that_holds_what_features_see(axis):
     net = EfficientNetLite0().double().eval()
     for one in net.parameters():

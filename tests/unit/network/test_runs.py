@@ -103,8 +103,7 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "row",
-    [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))],
+    "row", [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))]
 )
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")

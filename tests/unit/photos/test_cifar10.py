@@ -34,6 +34,7 @@ def change(path, **fields):
 
 
 @pytest.mark.filterwarnings("ignore:dtype\\(\\).*align")  # torchvision hands the archive's own dtype to numpy
+@pytest.mark.slow
 def test_all_classes_are_what_torchvision_reads(data_dir, monkeypatch):
     from torchvision.datasets import CIFAR10
 

@@ -1,6 +1,5 @@
 """Photos opened by how they begin, whatever they are called, and nothing else let in."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,9 @@ from PIL import Image
 from fixtures.photos import make
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
-from pixelwise.photos.paint import LightnessDrift, paint
-from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.write import output_suffix, write_map, write_photo
+from pixelwise.photos.photo import open_photo
 
 PHOTOS, scene = make.PHOTOS, make.scene
-
-
-def copy(photo: Photo, target: Path) -> None:
-    strips = photo.strips()
-    chroma = torch.full((2, 1, 1), 20.0)
-    write_photo(
-        target, paint(strips, chroma, (photo.height, photo.width), photo.alpha, LightnessDrift()), photo
-    )
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -48,18 +37,6 @@ def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_pa
     (tmp_path / "photo.jpg").write_bytes(content)
     with pytest.raises(PhotoError, match=r"photo\.jpg: needed a whole photo"):
         open_photo(tmp_path / "photo.jpg")
-
-
-@pytest.mark.parametrize("name", ["camera.jpg", "scan.tif", "photo.bmp"])
-def test_names_that_are_not_utf8(name, tmp_path):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gro\xdf " + name.encode()))
-    PHOTOS[name](tmp_path / name)
-    (tmp_path / name).rename(path)
-    photo = open_photo(path)
-    target = path.with_name(path.stem + " coloured" + output_suffix(photo)[0])
-    copy(photo, target)
-    write_map(path.with_name(path.stem + " sure.png"), torch.ones(1, 2), photo)
-    assert (open_photo(target).width, open_photo(target).height) == (56, 40)
 
 
 @pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])

@@ -11,7 +11,6 @@ from fixtures.photos import make
 from pixelwise.colourising.run import colourise_photo
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
-from pixelwise.photos.write import losses
 from pixelwise.photos.xmp import read_properties
 
 XMP, scene, exif = make.XMP, make.scene, make.exif
@@ -110,11 +109,3 @@ def test_a_jpeg_that_has_no_room_keeps_what_it_had(tmp_path):
     assert read_provenance(tmp_path / "padded out.jpg") == RECORD
     assert written(source, tmp_path / "out.png") == ""
     assert read_provenance(tmp_path / "out.png") == RECORD
-
-
-def test_xmp_that_no_jpeg_holds_is_said_to_be_lost(tmp_path):
-    source = dressed(tmp_path / "a.png", long_xmp(60_001, 0))
-    assert "too long for .jpg" in losses(open_photo(source), ".jpg")[0]
-    assert losses(open_photo(source), ".png") == []
-    assert written(source, tmp_path / "out.jpg") == ""
-    assert read_provenance(tmp_path / "out.jpg") == RECORD

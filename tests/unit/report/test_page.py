@@ -29,10 +29,3 @@ def test_every_piece_shows_text_as_it_is_and_fetches_nothing():
 def test_a_value_that_is_not_given_is_an_error():
     with pytest.raises(UndefinedError, match="title"):
         render("frame.html")
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_without_loss_come_back(channels):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
-    read = Page(f'<img src="{png_uri(pixels)}" alt="x">').picture("x")
-    assert np.array_equal(np.asarray(read).reshape(pixels.shape), pixels)

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +13,8 @@ from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.frozen import fingerprint
-from pixelwise.network.tensors import write_tensors
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting.heads import Head, is_head, open_head, write_head
+from pixelwise.segmenting.heads import Head, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
 
@@ -106,17 +104,3 @@ def test_a_file_of_something_else_is_refused(tmp_path, change):
     write_head(tmp_path / "other", head_on(tiny_backbone(), **change))
     with pytest.raises(CheckpointError, match=r"other holds no head of ours"):
         open_head(tmp_path / "other")
-
-
-def test_is_head(tmp_path):
-    write_head(tmp_path / "mine", head_on(tiny_backbone()))
-    write_tensors(tmp_path / "other", {}, {"kind": "model"})
-    (tmp_path / "text").write_text("a head")
-    assert is_head(tmp_path / "mine")
-    assert is_head("flower")
-    assert not is_head(tmp_path / "other")
-    assert not is_head(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match="text"):
-        is_head(tmp_path / "text")
-    with pytest.raises(CheckpointError, match="nowhere"):
-        open_head(Path("nowhere"))

@@ -51,6 +51,7 @@ def test_what_would_fail_at_the_end_is_refused_at_the_start(tmp_path, num, last_
     assert backbone.net.seen == []
 
 
+@pytest.mark.slow
 def test_a_head_knows_the_photos_that_it_stopped_by(tmp_path):
     parts = {"train": [0, 1, 2], "val": [3, 4], "test": [5]}
     folder = folder_of_halves(tmp_path / "halves", num=6, **parts)

@@ -61,6 +61,7 @@ def test_adam_learns_the_last_layer_alone(folder):
     assert num_seen(task.backbone) > 12 * len(task.shots) // 2  # run again in every epoch
 
 
+@pytest.mark.slow
 def test_a_seed_decides_the_head_and_a_batch_of_one_will_do(folder):
     task = adam_task(folder, epochs=1, batch_size=1)
     tasks = [task, task, replace(task, config=replace(task.config, seed=1))]
@@ -71,6 +72,7 @@ def test_a_seed_decides_the_head_and_a_batch_of_one_will_do(folder):
 
 
 @pytest.mark.parametrize("policy", ["stage", "full"])
+@pytest.mark.slow
 def test_only_what_the_policy_names_changes(folder, policy):
     rising = itertools.count(0.0, 0.1)
     backbone = tiny_backbone()
@@ -89,6 +91,7 @@ def test_only_what_the_policy_names_changes(folder, policy):
     assert learned.num_learned == start.num_learned + changed
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept(folder):
     task, _, learned = tuned(folder, epochs=4)
     scores = learned.facts["watched_miou"]
@@ -97,6 +100,7 @@ def test_the_best_epoch_is_kept(folder):
     assert learned.facts["best_epoch"] == scores.index(max(scores))
 
 
+@pytest.mark.slow
 def test_where_nothing_gets_better_the_exact_head_stays(folder):
     falling = itertools.count(1.0, -0.1)
     task, start, learned = tuned(folder, score=lambda *_: next(falling), epochs=50)
@@ -107,6 +111,7 @@ def test_where_nothing_gets_better_the_exact_head_stays(folder):
     assert learned.backbone is task.backbone
 
 
+@pytest.mark.slow
 def test_tuning_learns_what_the_frozen_network_cannot(folder):
     backbone = tiny_backbone()
     with torch.no_grad():  # colour-blind: red and blue are equally light in these photos
@@ -119,6 +124,7 @@ def test_tuning_learns_what_the_frozen_network_cannot(folder):
 
 
 @pytest.mark.parametrize("policy", ["last-layer", "full"])
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_learned(folder, policy):
     options = {"solver": "adam"} if policy == "last-layer" else RIDGE
     backbone = tiny_backbone()

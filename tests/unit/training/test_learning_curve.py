@@ -64,10 +64,3 @@ def test_a_curve_needs_photos(tmp_path, num_train, num_test, message):
     folder = folder_of_discs(tmp_path / "discs", num_train=num_train, num_test=num_test)
     with pytest.raises(ConfigError, match=message):
         draw_for_curve(CONFIG, load_labelled_folder(folder))
-
-
-def test_few_photos_are_drawn_several_times_and_all_once(tmp_path):
-    folder = folder_of_discs(tmp_path / "discs", num_train=6, num_test=1)
-    draws = draw_for_curve(CONFIG, load_labelled_folder(folder))
-    assert [len(one) for one in draws] == [2] * 5 + [5] * 5 + [6]
-    assert len(set(draws[:5])) > 1

@@ -79,7 +79,7 @@ def test_a_run_leaves_model_scores_and_state(tmp_path, pictures):
 
 
 @pytest.mark.parametrize("config", [CONFIG, MUON], ids=["adam", "muon"])
-@pytest.mark.parametrize("step", [5, 8])
+@pytest.mark.parametrize("step", [5, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step, monkeypatch):
     train(config, pictures, tmp_path / "whole", device="cpu")
     interrupted(config, pictures, tmp_path / "parts", step, monkeypatch)
@@ -95,6 +95,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step
     assert whole == parts
 
 
+@pytest.mark.slow
 def test_a_number_of_steps_ends_a_run_within_an_epoch(tmp_path, pictures, monkeypatch):
     """8 of 12 steps of 40 pictures: an epoch of 6, and 14 pictures more; interrupted in its last piece."""
     config = replace(CONFIG, train=replace(CONFIG.train, steps=8, crop_frac=0.0))
@@ -109,6 +110,7 @@ def test_a_number_of_steps_ends_a_run_within_an_epoch(tmp_path, pictures, monkey
         assert len(read_metrics(tmp_path / "parts")) == 2
 
 
+@pytest.mark.slow
 def test_it_learns_that_colours_follow_from_shapes(tmp_path, pictures, caplog):
     config = replace(MUON, train=replace(MUON.train, epochs=15, crop_frac=0.0, batch_size=10))
     train(config, pictures, tmp_path / "busy", device="cpu")

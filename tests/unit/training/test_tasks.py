@@ -9,9 +9,9 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
 from pixelwise.labels.sources import load_pictures
-from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig
 from pixelwise.photos.pictures import Pictures
-from pixelwise.training.tasks import ClassTask, ColourTask, photographed
+from pixelwise.training.tasks import ColourTask, photographed
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(
@@ -71,19 +71,6 @@ def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(pictures):
     bright = torch.nn.functional.avg_pool2d(grey, 4)[:, 0] > 0.2
     assert 0.2 < bright.float().mean() < 0.8
     assert ((targets.classes[:, 0] != 0) == bright).float().mean() > 0.95
-
-
-def test_pictures_are_mirrored_and_cut_with_their_labels_also_in_part(pictures):
-    config = replace(CONFIG, net=UNetConfig(num_colours=5))
-    whole = ClassTask(config, pictures, PALETTE, CPU)
-    grey, labels = whole.batch(torch.arange(8), 3, crop=True)
-    expected = PALETTE.encode(pictures.train)
-    for one, own in zip(labels, expected, strict=True):
-        windows = torch.stack([own, own.flip(-1)]).unfold(1, 16, 1).unfold(2, 16, 1)
-        assert (windows == one).all((-1, -2)).any()
-    part, own_labels = whole.batch(torch.arange(8), 3, crop=True, own=slice(0, 8, 2))
-    assert torch.equal(part, grey[::2])
-    assert torch.equal(own_labels, labels[::2])
 
 
 def test_palettes_in_rgb_and_windows_without_a_size_are_refused(pictures):
