@@ -16,10 +16,9 @@ def test_a_network_without_backbone_equals_torch(tmp_path):
     assert (tmp_path / "cifar.onnx").is_file()
 
 
-@pytest.mark.parametrize("apart", [0.11, float("nan")])
 @pytest.mark.slow
-def test_an_export_that_differs_is_refused(tmp_path, monkeypatch, apart):
-    monkeypatch.setattr(write, "compare_model", lambda content, model: (1.0, apart))
-    with pytest.raises(ConfigError, match=f"cifar-ab .*{apart:.4f}"):
+def test_an_export_that_differs_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "compare_model", lambda content, model: (1.0, float("nan")))
+    with pytest.raises(ConfigError, match=r"cifar-ab .*nan"):
         export_model(open_model("cifar-ab"), tmp_path / "cifar.onnx")
     assert not list(tmp_path.iterdir())
