@@ -74,6 +74,7 @@ def test_what_teaches_no_colour_is_left_out_and_named(pixelwise, folder):
     assert "Left out:" in (folder.parent / "mine.md").read_text()
 
 
+@pytest.mark.slow
 def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
     few = folder_of_sunsets(folder.parent / "few", 3)
     values, told = learn(pixelwise, few, "--colours", 4)

@@ -99,6 +99,7 @@ def test_a_worker_makes_outputs_and_the_manifest_lists_all(out, job, photos):
     assert rows[0]["error"] is None
 
 
+@pytest.mark.slow
 def test_only_what_is_gone_is_made_again(out, job, photos):
     work(out, job, photos)
     before = (out / "c.png").stat().st_mtime_ns, checksum(out / "a.png")

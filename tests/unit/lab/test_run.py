@@ -31,6 +31,7 @@ def answers_in(out):
     return json.loads((out / "answers.json").read_text())
 
 
+@pytest.mark.slow
 def test_one_question_leaves_its_answer_its_figure_and_a_writeup(tmp_path):
     result = run_lab(Setting(out=tmp_path, quick=True), ["B1", "A3"])
     assert list(result.answers) == ["A3", "B1"]
@@ -58,6 +59,7 @@ def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
     assert made == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_an_interrupted_lab_keeps_its_answers(tmp_path, asked):
     def interrupted(_setting):
         raise KeyboardInterrupt
@@ -70,6 +72,7 @@ def test_an_interrupted_lab_keeps_its_answers(tmp_path, asked):
     assert (tmp_path / "answers" / "A3.json").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_no_download_costs_one_try_and_the_questions_that_need_pictures(tmp_path, monkeypatch):
     tries = []
 

@@ -83,6 +83,7 @@ def test_a_folder_without_a_run_or_a_model_without_scores_is_refused(run, tmp_pa
         write_report(run, repeat(CONFIG))
 
 
+@pytest.mark.slow
 def test_page_and_card_name_what_was_left_out(run):
     manifest = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(manifest | {"notes": ["left out a.png: cut short", "else"]}))
