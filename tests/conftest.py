@@ -1,8 +1,10 @@
 """What holds for every test: checked shapes, one thread per worker, real data only where it is named."""
 
 import os
+import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import jaxtyping
@@ -23,7 +25,7 @@ jaxtyping.install_import_hook(
 )
 
 # A slow machine is no failure; and a run of CI says something about the commit, not about its luck.
-settings.register_profile("pixelwise", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("pixelwise", deadline=None, max_examples=40, derandomize="CI" in os.environ)
 settings.load_profile("pixelwise")
 
 
@@ -41,3 +43,21 @@ def real_data_dir() -> Path:
     if not (named := os.environ.get("PIXELWISE_DATA")):
         pytest.skip("PIXELWISE_DATA is not set: no real data here")
     return Path(named)
+
+
+@pytest.fixture
+def short_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """Give a context within which the disk takes so many bytes of one file and no more."""
+
+    @contextmanager
+    def limited(num_bytes: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+
+    return limited

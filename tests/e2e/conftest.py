@@ -4,10 +4,16 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
 from pixelwise.cli.app import run
+from pixelwise.colour.palette import Palette
+from pixelwise.network import models
+from pixelwise.network.config import UNetConfig
+from pixelwise.network.runs import write_model
 from pixelwise.progress import show_progress
 
 Done = subprocess.CompletedProcess[str]
@@ -40,3 +46,14 @@ def pixelwise(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done
 def program() -> list[str]:
     """The command line as a process of its own."""
     return [sys.executable, "-c", "from pixelwise.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small network of random weights that colours in four colours."""
+    torch.manual_seed(0)
+    config = UNetConfig(num_filters=8, num_colours=4)
+    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_model(path, models.build(config), config, palette, size=32)
+    return path

@@ -1,7 +1,6 @@
 """The verb colourise, through the command line, with a small network of random weights."""
 
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -116,14 +115,6 @@ def test_colour_arrives_and_saturation_takes_it_away(colourise, model, tmp_path)
     assert spreads[1] == 0
 
 
-def test_patterns_and_confidence(colourise, model, tmp_path):
-    for name in ("colour.png", "camera.jpg"):
-        PHOTOS[name](tmp_path / name)
-    code, _, err = colourise(tmp_path / "*.png", "-o", tmp_path / "out", "--model", model, "--confidence")
-    assert code == 0, err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"colour.png", "colour.confidence.png"}
-
-
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -150,24 +141,3 @@ def test_an_output_folder_that_cannot_be(colourise, model, tmp_path):
     code, _, err = colourise(tmp_path / "colour.png", "-o", below, "--model", model)
     assert code == 2
     assert f"cannot write into {below}: " in err
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_folder_without_permission(colourise, model, tmp_path):
-    PHOTOS["colour.png"](tmp_path / "colour.png")
-    (tmp_path / "out").mkdir(mode=0o500)
-    code, _, err = colourise(tmp_path / "colour.png", "-o", tmp_path / "out", "--model", model)
-    assert code == 1
-    assert "permission denied" in err
-
-
-def test_subfolders_left_alone_are_told_of_once_and_not_as_a_failure(colourise, model, tmp_path):
-    for name in ("one", "two"):
-        (tmp_path / "in" / name).mkdir(parents=True)
-    PHOTOS["grey.jpg"](tmp_path / "in" / "grey.jpg")
-    args = [tmp_path / "in", "-o", tmp_path / "in" / "out", "--model", model]
-    code, _, err = colourise(*args)
-    assert code == 0
-    assert err == "pixelwise: 2 subfolders were left alone; --recursive takes subfolders in\n"
-    assert colourise(*args, "--recursive")[2] == ""
-    assert colourise(*args, "--quiet")[2] == ""

@@ -1,7 +1,6 @@
 """Hints, references, alternatives and grey areas, through the command line."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
-    return path
 
 
 @pytest.fixture
@@ -74,20 +59,6 @@ def test_a_reference_is_not_written_over(pixelwise, model, grey, tmp_path):
     assert reference.read_bytes() == before
 
 
-def test_a_reference_and_grey_areas_together(pixelwise, model, grey, tmp_path):
-    warm = np.random.default_rng(0).integers(0, 255, (4, 6, 3)) // (1, 1, 4)
-    large = Image.fromarray(warm.astype(np.uint8)).resize((60, 40), Image.Resampling.NEAREST)
-    large.save(tmp_path / "reference.png")
-    said = ("--keep-grey", "0,0,30,90")
-    alone = pixelwise("colourise", grey, "-o", tmp_path / "alone", "--model", model, *said)
-    both = ("--reference", tmp_path / "reference.png", "--reference-strength", 1, *said)
-    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *both)
-    assert done.returncode == alone.returncode == 0, done.stderr + alone.stderr
-    lab, without = (lab_of(tmp_path / folder / "ida.png") for folder in ("out", "alone"))
-    assert float(lab[1:, :28].abs().max()) < 1
-    assert float((lab - without)[2, 35:].mean()) > 5  # towards yellow
-
-
 @pytest.mark.parametrize(
     ("said", "value"),
     [
@@ -105,12 +76,3 @@ def test_wrong_values_are_refused_before_anything_is_written(said, value, pixelw
     assert done.returncode == 2
     assert value.format(grey=grey) in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("inputs", [("ida.png", "two.png"), ("*.png",), (".",)])
-def test_hints_are_of_one_photo(inputs, pixelwise, model, grey, tmp_path):
-    shutil.copy(grey, grey.parent / "two.png")
-    paths = [grey.parent / one for one in inputs]
-    done = pixelwise("colourise", *paths, "-o", tmp_path / "out", "--model", model, "--hint", "2,3,#806a60")
-    assert done.returncode == 2
-    assert "needed a single photo" in done.stderr

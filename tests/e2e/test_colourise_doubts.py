@@ -1,8 +1,6 @@
 """Suggested hints and warnings, through the command line, with the shipped model."""
 
-import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -38,48 +36,6 @@ def test_hints_for_people(pixelwise, photo, tmp_path):
     assert last.startswith("1 photo coloured in ")
 
 
-def test_hints_and_warnings_in_json(pixelwise, photo, tmp_path):
-    Image.fromarray(np.full((20, 40), 90, np.uint8)).save(tmp_path / "plain.png")
-    args = ["--suggest-hints", 2, "--json"]
-    done = pixelwise("colourise", photo, tmp_path / "plain.png", "-o", tmp_path / "out", *args)
-    values = json.loads(done.stdout)
-    found = {one["path"]: one["points"] for one in values["hints"]}
-    points = found[f"{tmp_path}/out/a.png"]
-    assert len(points) == 2
-    for point in points:
-        assert set(point) == {"hint", "row", "column", "colours", "cut"}
-        assert point["hint"] == f"{point['row']},{point['column']},{point['colours'][0]['colour']}"
-        assert 0 <= point["row"] < 90
-        assert 0 <= point["column"] < 120
-    (warned,) = values["warned"]
-    assert warned["path"] == f"{tmp_path}/out/plain.png"
-    start = f"{tmp_path}/plain.png: warning: is "
-    assert [one.removeprefix(start).split(":")[0].split(",")[0] for one in warned["warnings"]][:2] == [
-        "only 20 pixels on its short side",
-        "nearly the same grey all over",
-    ]
-    assert all(f"pixelwise: {one}\n" in done.stderr for one in warned["warnings"])
-    assert "1 of 2 photos came with a warning: look at these first" in values["remarks"]
-
-
-def test_each_alternative_says_which_it_is(pixelwise, photo, tmp_path):
-    pixelwise("colourise", photo, "-o", tmp_path / "out", "--alternatives", 3)
-    settings = [read_provenance(tmp_path / "out" / f"a.{index}.png").settings for index in (1, 2, 3)]
-    assert [one["alternative"] for one in settings] == [1, 2, 3]
-
-
-def test_names_that_leave_no_room_for_an_ending_fail_alone(pixelwise, photo, tmp_path):
-    long = shutil.copy(photo, tmp_path / ("long" * 60 + "a.png"))
-    args = ["colourise", long, photo, "-o", tmp_path / "out"]
-    done = pixelwise(*args, "--confidence", "--json")
-    assert done.returncode == 1, done.stderr
-    values = json.loads(done.stdout)
-    assert [one["error"].rpartition(": ")[2] for one in values["failed"]] == ["file name too long"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "a.confidence.png"}
-    for _ in range(2):  # the second looks for a map to remove
-        assert pixelwise(*args).returncode == 0
-
-
 def test_of_a_photo_that_fails_nothing_is_left(pixelwise, photo, tmp_path):
     out = tmp_path / "out"
     cut = tmp_path / "cut.png"
@@ -91,12 +47,6 @@ def test_of_a_photo_that_fails_nothing_is_left(pixelwise, photo, tmp_path):
     done = pixelwise("colourise", photo, "-o", out, "--confidence", "--alternatives", 2)
     assert done.returncode == 1, done.stderr
     assert [path.name for path in out.iterdir()] == ["a.2.png"]
-
-
-def test_what_is_kept_grey_is_no_reason_for_a_warning(pixelwise, photo, tmp_path):
-    done = pixelwise("colourise", photo, "-o", tmp_path / "out", "--keep-grey", "0,0,90,120")
-    assert done.returncode == 0, done.stderr
-    assert "came out nearly grey" not in done.stderr
 
 
 def test_the_reference_is_held_to_the_same_limit(pixelwise, photo, tmp_path):

@@ -1,33 +1,16 @@
 """The verb colourise as a process of its own: Ctrl-C, and file names of other times."""
 
 import os
-import runpy
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import pyvips
-import torch
 
-from pixelwise.colour.palette import Palette
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
+from fixtures.photos import make
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
-PHOTOS = make["PHOTOS"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
-    return path
+PHOTOS = make.PHOTOS
 
 
 @pytest.mark.slow
@@ -49,6 +32,7 @@ def test_an_interrupt_leaves_no_part_of_a_photo(program, model, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8(program, model, tmp_path):
     folder = os.fsencode(tmp_path)
     for name, content in (("camera.jpg", None), ("cut.jpg", b"\xff\xd8\xff\xe0")):

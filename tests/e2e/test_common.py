@@ -81,16 +81,7 @@ def test_help_names_every_recipe_and_the_variable(pixelwise):
     assert all(name in told for name in [*names, "PIXELWISE_DATA"])
 
 
-def test_a_verbs_own_help_tells_more_than_its_line_in_the_list(program):
-    of_all, own = (
-        " ".join(subprocess.check_output([*program, *words, "--help"], text=True).split())
-        for words in ([], ["colourise"])
-    )
-    assert "Colour photos or folders of photos." in of_all
-    assert "What cannot be coloured is named" in own
-    assert "What cannot be coloured is named" not in of_all
-
-
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once_and_without_traces(program):
     code = (
         "import asyncio, os, signal\n"

@@ -1,18 +1,14 @@
 """The verb evaluate on a folder of colour photos, through the command line."""
 
 import json
-import os
 import re
-import runpy
-import subprocess
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from fixtures.pages import Page
+from fixtures.photos.make import scene
 
-scene = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))["scene"]
 SCORES = {
     *("ciede2000", "ab_rmse", "colourfulness", "colourfulness_ratio"),
     *("top1_accuracy", "top5_accuracy", "cross_entropy", "ciede2000_gain", "calibration_error"),
@@ -71,26 +67,6 @@ def test_a_page_shows_scores_warnings_and_each_photo_four_times(pixelwise, folde
     of_one = [alt for alt in page.pictures if alt.startswith("photo1.png: ")]
     assert len(of_one) == 4
     assert page.picture(of_one[0]).size == (64, 48)  # of 68 x 90, its short side 48
-
-
-def test_photos_may_have_names_of_other_times(program, folder, tmp_path):
-    (folder / "photo0.png").rename(folder / os.fsdecode(b"Gro\xdf.png"))
-    page = tmp_path / "page.html"
-    command = [*program, "evaluate", "cifar-ab", f"folder:{folder}", "--size", "48", "--page", str(page)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Gro\\udcdf.png" in done.stderr
-    assert "Gro?" in page.read_text()
-
-
-def test_a_page_that_cannot_be_written_is_told_of_before_the_work(pixelwise, folder, tmp_path):
-    (tmp_path / "file").touch()
-    (folder / "damaged.jpg").write_bytes(b"no photo")  # the work would name it
-    page = tmp_path / "file" / "page.html"
-    done = pixelwise("evaluate", "cifar-ab", f"folder:{folder}", "--size", 48, "--page", page)
-    assert done.returncode == 2
-    assert f"cannot write {page}" in done.stderr
-    assert "damaged.jpg" not in done.stderr
 
 
 def test_options_that_do_not_belong_are_one_clear_line(pixelwise, folder):

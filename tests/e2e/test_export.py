@@ -18,6 +18,8 @@ from pixelwise.training.export import sample_photos
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """
 import runpy, sys
+
+pytestmark = pytest.mark.slow
 class Forbidden:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "pixelwise"):

@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -108,19 +107,6 @@ def test_a_kill_loses_nothing_that_was_finished(folder, photos):
     assert total == fill_here(folder.with_name("undisturbed"), photos)[1]
 
 
-def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos):
-    process = filling(folder, photos, pause_s=0.01)
-    begin(process)
-    wait_for_entries(folder, 4)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert "KeyboardInterrupt" in errors
-    num = len(entries(folder))
-    assert 4 <= num < NUM_PHOTOS
-    assert {path.name for path in folder.iterdir() if path.suffix != ".safetensors"} == {"lock"}
-    assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [10**9, 50_000], ids=["enough", "too little"])
 def test_two_that_fill_one_cache_at_once_agree_and_keep_the_limit(folder, photos, limit_bytes):
@@ -139,44 +125,6 @@ def test_two_that_fill_one_cache_at_once_agree_and_keep_the_limit(folder, photos
         assert len(entries(folder)) == NUM_PHOTOS
 
 
-@pytest.mark.slow
-def test_many_photos_stay_within_limit_and_memory(tmp_path):
-    """Features of 33 MB are computed and read in a fraction of that."""
-    code = """
-import resource, sys
-from pathlib import Path
-from fixtures.tiny_backbone import tiny_backbone
-from pixelwise.segmenting.feature_cache import FeatureCache
-
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-folder, photos = map(Path, sys.argv[1:])
-paths = sorted(photos.iterdir())
-cache = FeatureCache(folder, 40_000_000)
-cache.maps(paths[:1], tiny_backbone(), sizes=[256])
-before = peak()
-for _ in range(2):
-    maps = cache.maps(paths, tiny_backbone(), sizes=[256])
-    for photo in maps:
-        assert all(bool(one.isfinite().all()) for one in photo.read())
-print(peak() - before)
-"""
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(500):
-        Image.fromarray(scene(32, 32, seed=number)).save(photos / f"{number}.png", compress_level=0)
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "cache", photos],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": PATHS},
-    )
-    assert done.returncode == 0, done.stderr
-    held_bytes = sum(path.stat().st_size for path in entries(tmp_path / "cache"))
-    assert 30_000_000 < held_bytes < 40_000_000
-    assert float(done.stdout) < 16  # MB
-
-
 @pytest.fixture(scope="module")
 def backbone():
     return open_backbone()
@@ -185,15 +133,6 @@ def backbone():
 @pytest.fixture
 def flowers(real_data_dir):
     return sorted((real_data_dir / "flowers17" / "jpg").glob("*.jpg"))
-
-
-@pytest.mark.real
-def test_cached_equals_uncached(backbone, flowers, folder):
-    for photo in FeatureCache(folder).maps(flowers[:2], backbone):
-        extractor = Extractor(backbone)
-        images = [read_photo(photo.crop.photo, size, backbone.multiple) for size in backbone.sizes]
-        uncached = [one for image in images for one in extractor(image)]
-        assert all(torch.equal(a, b) for a, b in zip(photo.read(), uncached, strict=True))
 
 
 @pytest.mark.real

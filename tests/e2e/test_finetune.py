@@ -12,6 +12,8 @@ from pixelwise.labels.read import read_mask
 from pixelwise.segmenting.heads import open_head
 from pixelwise.training import finetune_epochs as epochs
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = {"classes", "num_images", "num_learned", "before", "after", "extract_seconds", "solve_seconds"}
 CONTRACT |= {"gradient_norm", "certificate"}
 PARTS = {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7]}
@@ -58,16 +60,6 @@ def test_the_last_layer(pixelwise, folder):
     assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.01)
 
 
-def test_the_handouts_loop(pixelwise, folder):
-    values = learn(pixelwise, folder, "--solver", "adam", "--epochs", 6, "--batch-size", 2)
-    assert values["gradient_norm"] is None
-    assert len(values["losses"]) == 6
-    assert values["losses"][-1] < values["losses"][0]
-    assert values["after"]["iou"]["red"] > values["before"]["iou"]["red"]
-    assert open_head(folder / "head").sizes == (32, 64)
-    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
-
-
 @pytest.mark.parametrize(
     ("policy", "other_tensors"), [("stage", 281), pytest.param("full", 146, marks=pytest.mark.slow)]
 )
@@ -85,13 +77,6 @@ def test_a_policy_that_thaws(pixelwise, folder, policy, other_tensors):
         assert values["best_epoch"] > 0
         assert head.num_bytes > 1e6
     assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
-
-
-def test_without_a_part_to_stop_by_some_photos_are_set_aside(pixelwise, folder):
-    (folder / "splits.json").unlink()
-    values = learn(pixelwise, folder, "--policy", "stage", "--epochs", 1)
-    assert values["scored_on"] == "val"
-    assert (values["num_images"], values["watched"], values["num_scored"]) == (5, 1, 2)
 
 
 def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(pixelwise, tmp_path, monkeypatch):
@@ -121,17 +106,6 @@ def test_all_photos_are_learned_from_once_the_head_is_scored(pixelwise, folder):
     refused = pixelwise("finetune", f"folder:{folder}", "--then-all", "--shots", 2, "-o", folder / "head")
     assert refused.returncode == 2
     assert "--then-all is for the exact last layer" in refused.stderr
-
-
-def test_options_that_do_not_go_together(pixelwise, folder):
-    for options, message in (
-        (("--policy", "stage", "--solver", "adam"), "solver adam learns the last layer alone"),
-        (("--epochs", 3), "epochs is an option of policy stage or full, or of solver adam"),
-        (("--colours", 5), "--colours is an option of --task colour"),
-    ):
-        done = pixelwise("finetune", f"folder:{folder}", *options)
-        assert done.returncode == 2
-        assert message in done.stderr
 
 
 def test_ctrl_c_leaves_a_head(pixelwise, folder, monkeypatch):

@@ -27,6 +27,7 @@ def learn(pixelwise, folder, *options):
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_colouriser_of_ones_own(pixelwise, folder):
     values, _ = learn(pixelwise, folder)
     assert (values["num_images"], values["num_scored"]) == (9, 2)
@@ -55,6 +56,7 @@ def test_a_colouriser_of_ones_own(pixelwise, folder):
     assert "Left out" not in card
 
 
+@pytest.mark.slow
 def test_what_teaches_no_colour_is_left_out_and_named(pixelwise, folder):
     shutil.copy(folder / "03.png", folder / "again.png")
     Image.fromarray(sunset(50)).convert("L").save(folder / "grey.png")
@@ -72,6 +74,7 @@ def test_what_teaches_no_colour_is_left_out_and_named(pixelwise, folder):
     assert "Left out:" in (folder.parent / "mine.md").read_text()
 
 
+@pytest.mark.slow
 def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
     few = folder_of_sunsets(folder.parent / "few", 3)
     values, told = learn(pixelwise, few, "--colours", 4)

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
     (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
     out = tmp_path / "lab"

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 from fixtures.discs import folder_of_discs
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
@@ -26,11 +29,3 @@ def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
     assert values["curve_picture"] == str(tmp_path / "disc.curve.png")
     with Image.open(tmp_path / "disc.curve.png") as picture:
         assert picture.width > 500
-
-
-def test_what_no_curve_can_be_of_is_refused_before_anything_is_learned(pixelwise, tmp_path):
-    folder = folder_of_discs(tmp_path / "discs", num_train=3, num_test=2)
-    done = pixelwise("finetune", f"folder:{folder}", "--shots", 2, "--curve", "-o", tmp_path / "head")
-    assert done.returncode == 2
-    assert "needed at least 3 photos to learn from for a curve, got 2" in done.stderr
-    assert not (tmp_path / "head").exists()

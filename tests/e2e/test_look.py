@@ -1,35 +1,16 @@
 """The verbs models and demo, through the command line."""
 
 import json
-import runpy
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from fixtures.pages import Page
 from pixelwise.files import checksum
-from pixelwise.labels.sources import load_pictures
 from pixelwise.network.cards import Card, weights_path
-from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.runs import DEFAULT_MODEL, open_model
 from pixelwise.segmenting.heads import open_head
-from pixelwise.training.loop import train
-
-Page = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "pages.py"))["Page"]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    whole = load_pictures("synthetic:shapes")
-    pictures = replace(whole, train=whole.train[:40], val=whole.val[:10])
-    config = RunConfig(
-        net=UNetConfig(num_filters=4),
-        source="synthetic:shapes",
-        train=TrainConfig(epochs=2, batch_size=20, precision="fp32"),
-    )
-    train(config, pictures, folder, device="cpu")
-    return folder
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
@@ -48,8 +29,8 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
 
 
 @pytest.mark.slow
-def test_demo_makes_its_page_and_says_where(pixelwise, run, tmp_path):
-    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", run, "--json")
+def test_demo_makes_its_page_and_says_where(pixelwise, tmp_path):
+    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", "cifar-ab", "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     made = json.loads(line)

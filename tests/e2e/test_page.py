@@ -58,7 +58,7 @@ def browser():
 def opened(browser, url, **options):
     """The page in a window of its own; at the end it must have asked nobody but our server."""
     asked, wrong = [], []
-    context = browser.new_context(viewport={"width": 1180, "height": 900}, **options)
+    context = browser.new_context(**{"viewport": {"width": 1180, "height": 900}, **options})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.on("request", lambda request: asked.append(request.url))
@@ -209,29 +209,10 @@ def stroke(page, start, end):
     page.wait_for_timeout(700)
 
 
-def test_masks_teach_it_too(page, photos, tmp_path):
-    mask = pixelwise.segment(photos[0]).mask("flower")
-    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "flower.png")
-    page.get_by_role("tab", name="Teach").click()
-    drop(page, "#teach-files", photos[:1])
-    page.wait_for_selector("#teach-editor canvas")
-    page.wait_for_timeout(1500)
-    choose(page, "#teach-masks", [tmp_path / "flower.png"])
-    page.get_by_text("Learned from 1 photograph, 273,280 pixels").wait_for()
-
-
-def test_what_is_no_photo_is_told_in_a_line(page, tmp_path):
-    (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    drop(page, "#colour-files", [tmp_path / "broken.jpg"])
-    page.get_by_text("broken.jpg: needed a").wait_for()
-    assert "Traceback" not in page.content()
-    assert "/tmp" not in page.locator("body").inner_text()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser, url, photos, scheme):
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
-    with opened_phone(browser, url, phone) as page:
+    with opened(browser, url, **phone) as page:
         drop(page, "#colour-files", photos[:1])
         page.wait_for_selector("#colour-slider img", state="attached")
         page.wait_for_timeout(1500)
@@ -243,14 +224,3 @@ def test_it_fits_a_phone(browser, url, photos, scheme):
         picture(page, f"page-phone-{scheme}")
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 23, 26)"}[scheme]
-
-
-@contextlib.contextmanager
-def opened_phone(browser, url, phone):
-    context = browser.new_context(**phone)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(url)
-    page.wait_for_selector("#colour-files")
-    yield page
-    context.close()

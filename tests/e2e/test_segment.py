@@ -2,15 +2,12 @@
 
 import json
 import runpy
-import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pyvips
 import tifffile
 from PIL import Image, ImageOps
 
@@ -94,7 +91,7 @@ def test_a_folder_of_everything(segment, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", [1, 6, 7])
 def test_mask_overlay_and_probabilities_lie_as_the_photo_does(segment, tmp_path, orientation):
     Image.fromarray(PIXELS).save(tmp_path / "photo.png", exif=make["exif"](orientation))
     with Image.open(tmp_path / "photo.png") as photo:
@@ -156,24 +153,6 @@ def test_several_heads_each_write_a_mask(segment, heads, tmp_path):
         assert mask.getpalette()[:3] == list(ClassNames(("blue", "red")).colours[0])
 
 
-def test_an_overlay_keeps_what_its_photo_says(segment, tmp_path):
-    PHOTOS["camera.jpg"](tmp_path / "camera.JPG")
-    segment(tmp_path / "camera.JPG", "--overlay")
-    with (
-        Image.open(tmp_path / "camera.JPG") as camera,
-        Image.open(tmp_path / "out" / "camera.overlay.jpg") as over,
-    ):
-        assert over.getexif()[0x010F] == "Pixel Works"
-        assert over.info["icc_profile"] == camera.info["icc_profile"]
-
-
-def test_a_single_mask_may_go_to_a_file(pixelwise, heads, tmp_path):
-    PHOTOS["grey.jpg"](tmp_path / "grey.jpg")
-    args = [tmp_path / "grey.jpg", "--head", heads / "red.head.safetensors", "--overlay", "-o"]
-    assert pixelwise("segment", *args, tmp_path / "new" / "mine.png").returncode == 0
-    assert named(tmp_path / "new") == {"mine.png", "mine.overlay.jpg"}
-
-
 def test_inputs_are_never_replaced(segment, pixelwise, heads, tmp_path):
     PHOTOS["colour.png"](tmp_path / "colour.png")
     before = (tmp_path / "colour.png").read_bytes()
@@ -214,32 +193,3 @@ def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, heads, tmp_path, args,
     assert message in line
     assert done.stdout == ""
     assert not (tmp_path / "out").exists()
-
-
-def test_a_photo_larger_than_allowed(segment, tmp_path):
-    (tmp_path / "bomb.png").write_bytes(make["bomb"]())
-    done = segment(tmp_path / "bomb.png", "--max-megapixels", "20")
-    assert done.returncode == 1
-    assert "needed a photo of at most 20 megapixels, got 36 (6000 x 6000)" in done.stderr
-    assert named(tmp_path / "out") == set()
-
-
-@pytest.mark.slow
-def test_an_interrupt_leaves_no_part_of_a_mask(program, heads, tmp_path):
-    noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
-    noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)
-    (tmp_path / "out").mkdir()
-    command = [*program, "segment", str(tmp_path / "large.png"), "-o", str(tmp_path / "out"), "--overlay"]
-    process = subprocess.Popen(
-        [*command, "--head", str(heads / "red.head.safetensors")], stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err == "pixelwise: interrupted; what was finished is kept\n"
-    assert named(tmp_path / "out") == set()

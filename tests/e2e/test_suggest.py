@@ -19,6 +19,7 @@ def suggested(pixelwise, *args):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_photos_without_masks_are_ranked_by_what_a_head_does_not_know(pixelwise, folder, tmp_path):
     head = tmp_path / "disc.safetensors"
     done = pixelwise("finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head)
@@ -32,17 +33,6 @@ def test_photos_without_masks_are_ranked_by_what_a_head_does_not_know(pixelwise,
     shown = pixelwise("suggest", f"folder:{folder}", "--head", head, "-n", 3).stdout.splitlines()
     assert shown[0].startswith("4 photos without labels, 3 known")
     assert [line.split()[-1] for line in shown[1:]] == [one["path"] for one in values["suggestions"]]
-
-
-def test_a_plain_folder_will_do_and_a_head_brings_what_it_knows(pixelwise, folder, tmp_path):
-    values = suggested(pixelwise, folder / "images", "-n", 2)
-    assert (values["num_candidates"], values["num_known"], len(values["suggestions"])) == (8, 0, 2)
-    head = tmp_path / "disc.safetensors"
-    pixelwise("finetune", f"folder:{folder}", "--sizes", 64, "--looks", 1, "-o", head)
-    assert suggested(pixelwise, folder / "images", "--head", head)["num_known"] == 3
-    (folder / "masks").rename(folder / "gone")
-    done = pixelwise("suggest", folder / "images", "--head", head, "--json")
-    assert (done.returncode, json.loads(done.stdout)["num_known"]) == (0, 0)
 
 
 def test_a_folder_with_nothing_left_to_label_is_one_clear_line(pixelwise, tmp_path):

@@ -6,12 +6,14 @@ import shutil
 import signal
 
 import pytest
-from tests.fixtures.sunsets import HEIGHT, folder_of_sunsets
 
+from fixtures.sunsets import HEIGHT, folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
 from pixelwise.network.runs import MODEL
 from pixelwise.training.optimise import Optimiser
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,3 @@ def test_it_learned_what_skies_and_seas_look_like(pixelwise, runs, tmp_path):
     scores = json.loads(done.stdout)
     assert scores["ciede2000"]["value"] < 0.7 * scores["baselines"]["mean ab"]["ciede2000"]["value"]
     assert 0.6 < scores["colourfulness_ratio"]["value"] < 1.4
-
-
-def test_the_run_is_shown_and_colours_a_photo(pixelwise, runs, tmp_path):
-    whole = runs / "whole"
-    assert (whole / "pictures.png").stat().st_size > 10_000
-    photo = runs / "sunsets" / "00.png"
-    done = pixelwise("colourise", photo, "-o", tmp_path / "coloured", "--model", whole)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "coloured" / "00.png").is_file()

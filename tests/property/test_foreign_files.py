@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fixtures.hostile import any_json, spoilt
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
@@ -33,38 +34,10 @@ PALETTE = Palette.from_dict({"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]})
 RUN = RunConfig(net=CONFIG, source="synthetic:shapes", train=TrainConfig(epochs=1))
 MANIFEST = {"config": RUN.to_dict(), "data_sha256": "0", "reasons": {}, "versions": {}, "machine": {}}
 
-atoms = (
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 40)
-    | st.just(10**400)
-    | st.floats()
-    | st.sampled_from(["cnn", "unet", "rgb", "ab", "torch", "fp32", ""])
-    | st.text(max_size=5)
+plain = any_json(
+    ["cnn", "unet", "rgb", "ab", "torch", "fp32", ""],
+    ["net", "train", "config", "name", "space", "colours", "size", "palette"],
 )
-keys = st.sampled_from(["net", "train", "config", "name", "space", "colours", "size", "palette"]) | st.text(
-    max_size=3
-)
-plain = st.recursive(
-    atoms, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=10
-)
-
-
-@st.composite
-def spoilt(draw, whole):
-    """A nested dictionary in which one value, at any depth, is another one or is missing."""
-    spoiled = json.loads(json.dumps(whole))
-    inner = spoiled
-    while True:
-        key = draw(st.sampled_from(sorted(inner)))
-        if not (isinstance(inner[key], dict) and inner[key] and draw(st.booleans())):
-            break
-        inner = inner[key]
-    if draw(st.booleans()):
-        inner[key] = draw(plain)
-    else:
-        del inner[key]
-    return spoiled
 
 
 @pytest.fixture(scope="module")
@@ -132,17 +105,17 @@ def test_any_json_is_read_or_refused(tmp_path, value):
 @given(st.data())
 def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     with contextlib.suppress(PixelwiseError):
-        RunConfig.from_dict(data.draw(spoilt(RUN.to_dict())))
+        RunConfig.from_dict(data.draw(spoilt(RUN.to_dict(), plain)))
     with contextlib.suppress(PixelwiseError):
-        Palette.from_dict(data.draw(spoilt(PALETTE.to_dict())))
-    read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST))).encode())
+        Palette.from_dict(data.draw(spoilt(PALETTE.to_dict(), plain)))
+    read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST, plain))).encode())
 
 
 @many
 @given(st.data())
 def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, data):
     for whole in (model, checkpoint):
-        read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole)))))
+        read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole), plain))))
 
 
 @many

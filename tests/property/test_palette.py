@@ -52,26 +52,3 @@ def test_ties_go_to_the_lowest_class(seed, num, step):
     squared = (images.long()[:, None] - codes[None, :, :, None, None]).square().sum(dim=2)  # exact integers
     palette = Palette(codes.double() / 255, "rgb")
     assert np.array_equal(palette.encode(images), squared.numpy().argmin(axis=1))
-
-
-@settings(max_examples=4)
-@given(SEEDS, st.integers(1, 60))
-def test_painting_and_encoding_again_changes_nothing(seed, num):
-    generator = torch.Generator().manual_seed(seed)
-    codes = torch.randint(0, 256, (256, 3), generator=generator).unique(dim=0)
-    codes = codes[torch.randperm(len(codes), generator=generator)[:num]]
-    palette = Palette(codes.double() / 255, "rgb")
-    labels = torch.randint(0, len(codes), (2, 5, 4), generator=generator)
-    painted = (palette.decode(labels) * 255).round().to(torch.uint8)
-    assert torch.equal(palette.encode(painted).long(), labels)
-
-
-@settings(deadline=None)
-@given(SEEDS, st.integers(2, 30))
-def test_a_low_temperature_paints_the_likeliest_class(seed, num):
-    palette = random_palette(seed, "ab", num, 1.0)
-    logits = torch.stack(
-        [torch.randperm(num, generator=torch.Generator().manual_seed(seed + i)) for i in range(9)]
-    )
-    logits = logits.T.reshape(1, num, 3, 3).float()
-    torch.testing.assert_close(palette.chroma(logits, 0.01), palette.decode(logits.argmax(dim=1)))

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import OutputError
-from pixelwise.files import (
-    alone_in,
-    checksum,
-    require_writable,
-    whole_file,
-    write_bytes,
-    write_text,
-)
+from pixelwise.files import alone_in, checksum, require_writable, whole_file, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:

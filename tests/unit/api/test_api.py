@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-import pyvips
 import torch
 from PIL import Image
 from sklearn.base import clone
@@ -16,14 +15,11 @@ from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV
 
 import pixelwise
-from fixtures.photos.make import profile_of
-from pixelwise.api.images import photo_from
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise as colourise_files
-from pixelwise.errors import CheckpointError, ConfigError, LabelError, PhotoError, ShapeError
+from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.runs import open_model
-from pixelwise.photos.provenance import read_provenance
 from pixelwise.segmenting.heads import open_head
 from pixelwise.segmenting.run import segment as segment_files
 
@@ -89,24 +85,6 @@ def test_modes_of_pil(mode, flower):
     assert found.codes.dtype == (np.uint16 if mode == "I;16" else np.uint8)
 
 
-def test_a_pil_image_of_another_colour_space_is_brought_into_srgb(flower):
-    in_p3 = pyvips.Image.new_from_array(flower).icc_transform("p3", input_profile="srgb").numpy()
-    image = Image.fromarray(in_p3).convert("RGBA")
-    image.info["icc_profile"] = profile_of("p3")
-    codes = np.concatenate(list(photo_from(image).strips()))
-    assert np.abs(codes[..., :3].astype(int) - flower).mean() < 1
-
-
-def test_a_damaged_profile_is_ignored_and_an_orientation_is_not(flower, coloured):
-    image, exif = Image.fromarray(flower), Image.Exif()
-    image.info["icc_profile"] = profile_of("p3")[:200]
-    assert (np.asarray(pixelwise.colourise(image)) == np.asarray(coloured)).all()
-    exif[0x0112] = 6
-    image = Image.fromarray(flower)
-    image.info["exif"] = exif.tobytes()
-    assert pixelwise.colourise(image).image.size == (213, 320)
-
-
 @pytest.mark.parametrize(
     ("picture", "error", "message"),
     [
@@ -139,20 +117,6 @@ def test_a_picture_is_coloured_again_by_other_options(coloured):
     assert abs(np.asarray(first).astype(int) - np.asarray(second)).mean() > 1
     with pytest.raises(ConfigError, match="-1"):
         coloured.with_(saturation=-1)
-
-
-def test_a_reference_and_what_stays_grey(flower, tmp_path):
-    Image.fromarray(flower).save(tmp_path / "like.png")
-    found = pixelwise.colourise(flower, reference=tmp_path / "like.png", keep_grey=["0,0,40,320"])
-    assert np.ptp(np.asarray(found)[:30].astype(int), axis=2).max() <= 1
-
-
-def test_saved_pictures_say_what_they_are(coloured, tmp_path):
-    assert coloured.save(tmp_path / "a.png") == tmp_path / "a.png"
-    assert (np.asarray(Image.open(tmp_path / "a.png")) == np.asarray(coloured)).all()
-    assert read_provenance(tmp_path / "a.png").model == "photo"
-    with pytest.raises(ConfigError, match=r"a\.gif"):
-        coloured.save(tmp_path / "a.gif")
 
 
 def test_a_flower_is_cut_out_as_by_the_command_line(flower, tmp_path):
@@ -207,14 +171,7 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert (pickle.loads(pickle.dumps(learned)).predict(pictures[0]) == one).all()
 
 
-def test_a_head_written_anew_is_opened_anew(tmp_path):
-    (picture,), (mask,) = discs(1)
-    segmenter, path = pixelwise.Segmenter(sizes=(64,), num_views=1), tmp_path / "disc.head.safetensors"
-    for truth in (mask, ~mask):
-        segmenter.fit([picture], [truth]).save(path)
-        assert (pixelwise.segment(picture, head=path).labels == segmenter.predict(picture)).all()
-
-
+@pytest.mark.slow
 def test_features_are_extracted_once(tmp_path):
     pictures, masks = discs(3)
     paths = [tmp_path / f"{index}.png" for index in range(3)]
@@ -229,13 +186,7 @@ def test_features_are_extracted_once(tmp_path):
     assert (segmenter.predict(paths[2]) == segmenter.predict(pictures[2])).all()
 
 
-def test_a_stack_of_pictures_is_a_sequence(learned):
-    pictures, masks = discs(2, seed=1)
-    stacked = np.stack(pictures)
-    assert learned.score(stacked, np.stack(masks)) == learned.score(pictures, masks)
-    assert len(learned.predict(torch.from_numpy(stacked).movedim(-1, 1))) == 2
-
-
+@pytest.mark.slow
 def test_it_is_an_estimator_of_scikit_learn(learned):
     pictures, masks = discs(4)
     assert clone(learned).get_params() == learned.get_params()
@@ -264,20 +215,3 @@ def test_it_is_an_estimator_of_scikit_learn(learned):
 def test_what_cannot_be_learned_from(images, masks, error, message):
     with pytest.raises(error, match=message):
         pixelwise.Segmenter(sizes=(64,), num_views=1).fit(images, masks)
-
-
-def test_names_of_classes():
-    pictures, masks = discs(2)
-    three = [np.where((np.arange(96) > 80)[:, None], 2, mask) for mask in masks]
-    found = pixelwise.Segmenter(sizes=(64,), num_views=1).fit(pictures, three)
-    assert found.class_names_ == ("background", "class 1", "class 2")
-    with pytest.raises(LabelError, match="got 2"):
-        pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,)).fit(pictures, three)
-    named = pixelwise.Segmenter(classes=["ground", "sun"], sizes=(64,), num_views=1).fit(pictures, masks)
-    assert named.segment(pictures[0]).classes.names == ("ground", "sun")
-
-
-@pytest.mark.parametrize("call", [pixelwise.colourise, pixelwise.segment])
-def test_an_unknown_model_is_named(call, flower):
-    with pytest.raises(CheckpointError, match="nobody"):
-        call(flower, "nobody")

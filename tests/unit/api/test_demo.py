@@ -1,15 +1,14 @@
 """The demonstration: real photographs, one page that needs nothing else."""
 
 import re
-import runpy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from fixtures.pages import Page
 from pixelwise.api import demo
 from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.colour.palette import Palette
@@ -17,8 +16,6 @@ from pixelwise.errors import DataError
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import Model
-
-Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +42,7 @@ def pixels(path):
         return np.asarray(image.convert("RGB")).astype(int)
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_main_jobs_and_needs_nothing_else(made):
     read = Page(made.page.read_text())
     assert read.faults == []
@@ -59,6 +57,7 @@ def test_the_page_shows_the_main_jobs_and_needs_nothing_else(made):
     assert float(found[1]) > 80
 
 
+@pytest.mark.slow
 def test_the_photographs_are_left_beside_the_page(made):
     stems = [subject.path.stem for subject in SUBJECTS]
     wanted = {"index.html", *(f"{stem}-{what}.jpg" for stem in stems for what in ("grey", "coloured"))}

@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 PAGE = Path(__file__).parents[3] / "docs" / "python.md"
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flower = Image.fromarray(load_sample_image("flower.jpg"))

@@ -28,12 +28,6 @@ def test_the_handouts_palette_ships_in_order_and_in_srgb():
     torch.testing.assert_close(palette.colours[0] * 255 / 256, first_as_published)
 
 
-def test_encoding_names_the_nearest_colour():
-    labels = RED_GREEN_BLUE.encode(solid((200, 30, 20), (3, 4, 5)))
-    assert labels.dtype == torch.uint8
-    assert labels.unique(dim=0).tolist() == [[[0] * 3] * 2, [[2] * 3] * 2]
-
-
 @pytest.mark.parametrize(
     "shape", [(3, 5, 7), (1, 3, 1, 1), (2, 4, 3, 5, 7), (0, 3, 4, 4), (3, 600, 900), (70, 3, 64, 65)]
 )
@@ -71,12 +65,6 @@ def test_chroma_is_the_mean_colour_weighted_by_the_annealed_shares():
     torch.testing.assert_close(WARM_COLD.chroma(logits, 0.4)[0, :, 1, 2], expected.float())
 
 
-def test_chroma_of_an_rgb_palette_is_that_of_its_mean_colour():
-    logits = torch.tensor([0.3, 2.0, -1.0])[None, :, None, None]
-    mean = logits.softmax(dim=1)  # the primaries' mean is the shares themselves
-    torch.testing.assert_close(RED_GREEN_BLUE.chroma(logits, 1.0), colour.srgb_to_lab(mean)[:, 1:])
-
-
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_chroma_refuses_a_temperature_that_is_not_positive(temperature):
     with pytest.raises(LabelError, match=f"{temperature}"):
@@ -89,13 +77,6 @@ def test_networks_read_the_handouts_mean_or_lightness():
     grey = WARM_COLD.read_grey(images)
     assert grey.shape == (2, 1, 2, 3)
     torch.testing.assert_close(grey, colour.lightness(images.float() / 255) / 100)
-
-
-def test_reading_grey_in_parts_keeps_the_order():
-    images = photo_like(num=9, side=512)  # more pixels than are read at once
-    torch.testing.assert_close(
-        RED_GREEN_BLUE.read_grey(images), images.float().mean(dim=1, keepdim=True) / 256
-    )
 
 
 def test_a_palette_survives_writing_and_reading(tmp_path):
@@ -147,21 +128,6 @@ def test_learning_is_decided_by_the_seed_and_puts_the_commonest_colour_first():
     assert not torch.equal(first, other)
     sizes = Palette(first, "rgb").encode(images).flatten().bincount(minlength=6).tolist()
     assert sizes == sorted(sizes, reverse=True)
-
-
-def test_learning_finds_the_colours_that_are_there():
-    images = solid((250, 0, 0), (250, 0, 0), (0, 0, 128))
-    palette = Palette.learn(images, 2, "rgb")
-    torch.testing.assert_close(
-        palette.colours * 255, torch.tensor([[250, 0, 0], [0, 0, 128]], dtype=torch.float64)
-    )
-
-
-def test_learning_keeps_colours_at_the_ends_of_the_range_within_it():
-    images = solid(*((red, green, 255 - green) for red in (0, 255) for green in range(0, 256, 5)))
-    palette = Palette.learn(images, 40, "rgb", seed=0)
-    assert palette.colours.min() >= 0
-    assert palette.colours.max() <= 1
 
 
 @pytest.mark.parametrize(("num_colours", "got"), [(0, "0"), (256, "256"), (3, "2")])

@@ -22,13 +22,6 @@ def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> to
     return logits
 
 
-def test_colours_are_shown_at_a_lightness():
-    assert shown_at(torch.zeros(1, 2), 50.0) == ["#777777"]
-    assert shown_at(torch.tensor([[60.0, 0.0]]), 0.0) == ["#000000"]
-    (red,) = shown_at(torch.tensor([[60.0, 30.0]]), 50.0)
-    assert int(red[1:3], 16) > int(red[3:5], 16) + 50
-
-
 def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
     """A dark half and a light half; the network doubts some columns."""
     light = torch.full((12, 24), 30.0)
@@ -52,24 +45,12 @@ def test_a_hint_goes_where_the_doubt_is(doubtful):
     assert first.argument == f"{first.row},{first.column},{first.colours[0].colour}"
 
 
-def test_two_regions_get_a_hint_each():
-    logits, light = halves(slice(0, 24))
-    sides = [hint.column < 12 for hint in suggest_hints(logits, light, RING, (12, 24), 2)]
-    assert sorted(sides) == [False, True]
-
-
 def test_doubt_that_cannot_be_seen_needs_no_hint():
     logits = torch.zeros(5, 12, 24)
     light = torch.full((12, 24), 60.0)
     light[:, :18] = 0.0  # any colour is black there
     first = suggest_hints(logits, light, RING, (12, 24), 1)[0]
     assert first.column >= 18
-
-
-def test_nothing_is_suggested_where_nothing_is_to_be_settled():
-    assert suggest_hints(sure_of(1, 4, 6, by=1000.0), torch.full((4, 6), 50.0), RING, (40, 60), 3) == []
-    one = Palette(torch.zeros(1, 2, dtype=torch.float64), "ab", "one")
-    assert suggest_hints(torch.zeros(1, 4, 6), torch.full((4, 6), 50.0), one, (40, 60), 3) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (200, 300), (3, 5)])

@@ -1,7 +1,6 @@
 """Hints: read, spread, and exact in the photo that is written."""
 
 import math
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.colourising.known import KnownChroma, hint_chroma, known_from_hints, spread
+from pixelwise.colourising.known import hint_chroma, known_from_hints, spread
 from pixelwise.colourising.options import Hint
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 PALETTE = Palette(torch.tensor([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
-ORANGE, TEAL = "#c07030", "#308090"
+ORANGE = "#c07030"
 
 
 def lab_of(path: Path) -> torch.Tensor:
@@ -88,7 +87,7 @@ def test_hints_are_exact_in_the_written_photo(photo, tmp_path, temperature, satu
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_hints_are_where_the_photo_shows_them(orientation, tmp_path):
-    large_scene().resize((90, 60)).save(tmp_path / "a.png", exif=make["exif"](orientation))
+    large_scene().resize((90, 60)).save(tmp_path / "a.png", exif=make.exif(orientation))
     turned = open_photo(tmp_path / "a.png")
     height, width = turned.upright_size
     share = turned.upright(known_from_hints(turned, [Hint(height - 4, 7, ORANGE)]).share)
@@ -100,37 +99,3 @@ def test_hints_are_where_the_photo_shows_them(orientation, tmp_path):
 def test_a_hint_outside_the_photo(photo):
     with pytest.raises(PhotoError, match="rows 0 to 299 and columns 0 to 419, got 300,0"):
         known_from_hints(photo, [Hint(299, 419, ORANGE), Hint(300, 0, ORANGE)])
-
-
-def test_saturation_and_temperature_change_guesses_alone(photo):
-    unchanged = guess()
-    assert unchanged.with_hints(photo, []) is unchanged
-    prediction = guess().with_hints(photo, [Hint(150, 100, ORANGE)])
-    share = prediction.known.share
-    row, column = divmod(int(share.argmax()), share.shape[1])
-    far = divmod(int(share.argmin()), share.shape[1])
-    expected = hint_chroma(Hint(0, 0, ORANGE))
-    for temperature, saturation in ((1.0, 1.0), (0.2, 3.0), (5.0, 0.0)):
-        chroma = prediction.chroma(temperature, saturation)
-        torch.testing.assert_close(chroma[:, row, column], expected, atol=0.05, rtol=0)
-    bold, grey = prediction.chroma(1.0, 2.0), prediction.chroma(1.0, 0.0)
-    assert float(bold[:, *far].norm()) > float(grey[:, *far].norm()) + 1
-
-
-def test_a_hint_clamps_the_probabilities_and_makes_them_sure(photo):
-    before = guess()
-    after = before.with_hints(photo, [Hint(*at, "#e04060") for at in ((150, 100), (140, 95), (160, 105))])
-    cell = 5, 3
-    assert int(after.probs()[:, *cell].argmax()) == 1  # red
-    assert float(after.confidence()[cell]) > float(before.confidence()[cell])
-    torch.testing.assert_close(after.probs().sum(0), torch.ones(10, 14))
-    torch.testing.assert_close(before.probs(), before.logits.softmax(0))
-
-
-def test_the_uppermost_known_chroma_wins():
-    low = KnownChroma(torch.tensor([[1.0, 0.5]]), torch.tensor([[[10.0, 10.0]], [[0.0, 0.0]]]))
-    high = KnownChroma(torch.tensor([[0.0, 1.0]]), torch.tensor([[[99.0, -20.0]], [[99.0, 5.0]]]))
-    both = high.over(low)
-    assert both.share.tolist() == [[1.0, 1.0]]
-    assert both.chroma.tolist() == [[[10.0, -20.0]], [[0.0, 5.0]]]
-    assert low.over(None) is low

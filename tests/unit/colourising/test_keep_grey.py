@@ -12,8 +12,8 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey, paper
 from pixelwise.colourising.known import hint_chroma
-from pixelwise.colourising.options import Box, ColouriseOptions, Hint, parse_area
-from pixelwise.colourising.prediction import Prediction, apply_options
+from pixelwise.colourising.options import Box, Hint, parse_area
+from pixelwise.colourising.prediction import Prediction
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
@@ -56,15 +56,6 @@ def test_paper_is_found_with_its_writing_and_without_the_photo(code, tilt):
     assert found[112:130, 50:130].all()  # the caption
 
 
-def test_an_oval_photo_lies_on_paper_too():
-    page, oval = Image.new("L", (180, 140), 235), Image.new("L", (180, 140), 0)
-    ImageDraw.Draw(oval).ellipse((40, 20, 140, 120), fill=255)
-    page.paste(photograph(180, 140).point(lambda code: code * 3 // 5), (0, 0), oval)
-    found = paper(light_of(page))
-    assert not found[70, 90]
-    assert found[25, 42]
-
-
 @pytest.mark.parametrize("kind", ["photo", "sky and sea", "bird in the sky"])
 def test_a_photo_without_paper_has_none(kind):
     picture = {
@@ -78,14 +69,6 @@ def test_a_photo_without_paper_has_none(kind):
     if kind == "bird in the sky":
         draw.polygon([(30, 70), (85, 60), (150, 20), (100, 75), (160, 110), (80, 80)], fill=60)
     assert not paper(light_of(picture)).any()
-
-
-def test_an_area_is_read():
-    assert [parse_area(text) for text in ("paper", "likely", " 1, 2,30,40")] == [
-        "paper",
-        "likely",
-        Box(1, 2, 30, 40),
-    ]
 
 
 @pytest.mark.parametrize("text", ["sky", "1,2,3", "10,2,10,4"])
@@ -137,30 +120,6 @@ def test_likely_grey_is_grey(page):
     known = likely_grey(open_photo(page), logits, PALETTE)
     assert known.share[0].tolist() == pytest.approx([1.0, 0.5, 0.0], abs=1e-5)
     assert not known.notes
-
-
-def test_notes_say_where_nothing_was_found(page, tmp_path):
-    (version,) = apply_options(open_photo(page), prediction_of(1), ColouriseOptions(keep_grey=("likely",)))
-    assert version.known.notes == (f"{page}: nothing was found that is likely grey",)
-    rows, columns = np.mgrid[:90, :120]
-    Image.fromarray((rows + columns).astype(np.uint8)).save(tmp_path / "slope.png")
-    known = grey_areas(open_photo(tmp_path / "slope.png"), ["paper"])
-    assert not known.share.any()
-    assert known.notes == (f"{tmp_path}/slope.png: no paper was found to keep grey",)
-
-
-def test_a_hint_outweighs_likely_grey(page):
-    photo, red = open_photo(page), Hint(250, 350, "#c03030")
-    known = prediction_of(0).with_hints(photo, [red]).with_grey(photo, ["likely"], [red])
-    chroma = photo.upright(known.chroma())
-    at = red.cell((560, 720), tuple(chroma.shape[1:]))
-    torch.testing.assert_close(chroma[:, *at], hint_chroma(red), atol=0.1, rtol=0)
-    assert chroma[:, 0, 0].abs().max() < 0.5
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 1)])
-def test_paper_of_the_smallest_pictures(shape):
-    assert paper(np.full(shape, 90.0, np.float32)).shape == shape
 
 
 def test_a_box_outside_the_photo_is_refused(page):

@@ -11,12 +11,9 @@ from skimage.color import deltaE_ciede2000
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colourising.alternatives import alternatives
-from pixelwise.colourising.known import hint_chroma
 from pixelwise.colourising.options import ColouriseOptions, Hint
-from pixelwise.colourising.prediction import Prediction
 from pixelwise.colourising.reference import Reference, follow
 from pixelwise.errors import ConfigError
-from pixelwise.photos.photo import open_photo
 
 ANGLES = torch.arange(8, dtype=torch.float64) * math.pi / 4
 PALETTE = Palette(torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1) * 40, "ab", "ring")
@@ -49,14 +46,6 @@ def test_the_shares_of_a_reference_are_met_and_evidence_is_kept(tmp_path):
     # Which of two pixels is likelier to have a class rather than another stays as it was.
     gain = after - before
     torch.testing.assert_close(gain, gain[:, :1, :1].expand_as(gain), atol=1e-4, rtol=0)
-
-
-def test_the_strength_of_a_reference(tmp_path):
-    reference = Reference.read(coloured(tmp_path / "a.png", (200, 60, 60), (70, 80, 200)), PALETTE)
-    before, light = logits(), torch.rand(16, 24) * 100
-    torch.testing.assert_close(follow(before, light, reference, 0.0), before)
-    whole = follow(before, light, reference, 1.0) - before
-    torch.testing.assert_close(follow(before, light, reference, 0.5) - before, whole / 2)
 
 
 def test_a_reference_is_followed_by_lightness(tmp_path):
@@ -100,29 +89,12 @@ def test_alternatives_begin_with_the_usual_and_are_apart(num):
         assert 0.05 < float(price) < 0.8  # nats
 
 
-def test_alternatives_are_coherent():
-    """Neighbours that the network thinks alike of change alike: it is no noise."""
-    usual = logits()
-    for one in alternatives(usual, PALETTE, 4)[1:]:
-        moved = PALETTE.chroma(one[None], 1.0)[0] - PALETTE.chroma(usual[None], 1.0)[0]
-        for half in (moved[:, :, :12], moved[:, :, 12:]):
-            mean = half.mean((1, 2))
-            assert float((half - mean[:, None, None]).norm(dim=0).mean()) < 0.6 * float(mean.norm())
-
-
 def test_where_a_network_is_certain_alternatives_leave_it():
     sure = logits()
     sure[3, :, :12] += 30.0
     for one in alternatives(sure, PALETTE, 4):
         moved = PALETTE.chroma(one[None], 1.0)[0] - PALETTE.chroma(sure[None], 1.0)[0]
         assert float(moved[:, :, :11].abs().max()) < 0.5
-
-
-def test_alternatives_keep_known_chroma(tmp_path):
-    Image.new("L", (60, 40), 120).save(tmp_path / "grey.png")
-    photo, hint = open_photo(tmp_path / "grey.png"), Hint(20, 30, "#a05040")
-    for one in Prediction(logits(), PALETTE).with_hints(photo, [hint]).alternatives(3):
-        torch.testing.assert_close(one.chroma()[:, 20, 30], hint_chroma(hint), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Evaluation of a colouriser on photos: what the network sees, what is compared, what is left out."""
 
 import math
-import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,26 +10,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
-from pixelwise.evaluate.colours import (
-    colour_picture,
-    evaluate_photos,
-    painted,
-    photos_of,
-    read_picture,
-    true_classes,
-)
+from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet
 from pixelwise.network.runs import Model, write_manifest
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
 COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()
 AB = Palette(COLOURS, "ab", "seven")
 PLAIN = ColouriseOptions()
@@ -45,7 +37,7 @@ def model(palette=AB, seed=0) -> Model:
 
 def write(path: Path, seed: int, height=40, width=56) -> Path:
     path.parent.mkdir(exist_ok=True)
-    Image.fromarray(make["scene"](height, width, seed)).save(path)
+    Image.fromarray(make.scene(height, width, seed)).save(path)
     return path
 
 
@@ -67,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
     for seed in range(5):
         write(folder / f"photo{seed}.png", seed, 40 + 4 * seed, 56)
     write(folder / "below" / "photo5.png", 5)
-    Image.fromarray(make["scene"]()).convert("L").save(folder / "grey.png")
+    Image.fromarray(make.scene()).convert("L").save(folder / "grey.png")
     (folder / "damaged.jpg").write_bytes(b"no photo")
     return folder
 
@@ -151,23 +143,10 @@ def test_scores_on_what_a_run_learned_from_are_told_apart(folder, tmp_path):
     assert "learned from photos of this very folder" in " ".join(warnings)
 
 
-def test_a_photo_alone_has_no_others_to_be_compared_with(tmp_path):
-    write(tmp_path / "one" / "a.png", 1)
-    assert list(evaluated(model(), tmp_path / "one").scores) == ["model", "grey"]
-
-
-def test_true_classes_are_those_of_mean_chroma_at_the_size_of_the_logits():
-    lab = torch.zeros(3, 4, 4)
-    lab[:, :, 2:] = torch.tensor([50.0, 38.0, 8.0])[:, None, None]
-    lab[1, :2, :2], lab[1, :2, 1] = -70.0, 10.0  # -30 on average: the green, though half is not
-    assert true_classes(lab, AB, (2, 2)).tolist() == [[2, 1], [0, 1]]
-    assert true_classes(lab, Palette.read("handout24"), (2, 2)).shape == (2, 2)
-
-
 def test_what_cannot_be_evaluated_is_refused(tmp_path):
     grey = tmp_path / "grey"
     grey.mkdir()
-    Image.fromarray(make["scene"]()).convert("L").save(grey / "a.png")
+    Image.fromarray(make.scene()).convert("L").save(grey / "a.png")
     (grey / "b.jpg").write_bytes(b"no photo")
     with pytest.raises(DataError, match="1 that are grey and 1 that could not be read"):
         evaluated(model(), grey)

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from pixelwise.colour.palette import IGNORE, Palette
-from pixelwise.evaluate.pictures import PixelScore, evaluate, score
+from pixelwise.evaluate.pictures import PixelScore, evaluate
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.losses import class_weights, cross_entropy
 from pixelwise.network.models import build
 from pixelwise.network.runs import Model
-from pixelwise.photos.pictures import Batches, Pictures
+from pixelwise.photos.pictures import Pictures
 
 PALETTE = Palette.read("handout24")
 
@@ -26,18 +26,6 @@ def pictures() -> Pictures:
 
 def model(net: nn.Module) -> Model:
     return Model(name="m", net=net, config=UNetConfig(), palette=PALETTE, size=32, checksum="")
-
-
-def test_score_is_that_of_all_pictures_at_once_and_leaves_the_mode(pictures):
-    data = Batches.of(pictures.val, PALETTE, torch.device("cpu"))
-    net = build(UNetConfig(num_filters=2))
-    assert net.training
-    got = score(net, data)
-    assert net.training
-    with torch.inference_mode():
-        whole = PixelScore.of(net.eval()(data.grey()), data.labels)
-    assert (got.num_pixels, got.num_right) == (whole.num_pixels, whole.num_right)
-    assert got.loss == pytest.approx(whole.loss, rel=1e-5)
 
 
 def test_a_baseline_learns_from_the_training_part_only(pictures):
@@ -76,10 +64,3 @@ def test_rebalanced_classes_weigh_what_the_formula_says_and_one_on_average():
     expected = 1 / (0.5 / 3 + 0.5 * shares)
     torch.testing.assert_close(weights / weights[0], expected / expected[0])
     assert class_weights([labels], 3, 0.0) is None
-
-
-def test_weights_of_two_make_a_pixel_count_twice():
-    logits, labels = torch.tensor([[[[0.3]], [[0.1]]], [[[0.9]], [[-1.0]]]]), torch.tensor([[[0]], [[1]]])
-    twice = torch.cat([logits, logits[1:]]), torch.cat([labels, labels[1:]])
-    weighted = cross_entropy(logits, labels, weights=torch.tensor([1.0, 2.0]))
-    assert weighted.item() == pytest.approx(cross_entropy(*twice).item())

@@ -1,6 +1,5 @@
 """Scores of a segmentation: held to torchmetrics, with intervals that mean what they say."""
 
-import json
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, LabelError, ShapeError
 from pixelwise.evaluate.boundary import boundary_f1
 from pixelwise.evaluate.calibration import calibration_bins
-from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
+from pixelwise.evaluate.intervals import interval, resampled_sums
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import FLOWER, ClassNames
 from pixelwise.labels.confusion import Confusion
@@ -70,38 +69,6 @@ def _outline(inside):
     touches[:, 1:] |= ~inside[:, :-1]
     touches[:, :-1] |= ~inside[:, 1:]
     return inside & touches
-
-
-def test_scores_have_the_same_keys_with_and_without_intervals():
-    labels, probs, given = some()
-    images = [
-        ImageCounts.of(g, y, 4, probs=p, with_boundary=True)
-        for g, y, p in zip(given, labels, probs, strict=True)
-    ]
-    scores = SegmentationScores.of(images, FOUR)
-    values, ranges = scores.to_dict(), scores.intervals()
-    assert set(values) == {"iou", "miou", "dice", "pixel_accuracy", "boundary_f1", "calibration_error"}
-    for name in ("iou", "dice", "boundary_f1"):
-        assert values[name] == {c: ranges[name][c]["value"] for c in FOUR.names}
-    assert ranges["miou"]["low"] < values["miou"] == scores.miou.value < ranges["miou"]["high"]
-    assert json.loads(json.dumps(ranges)) == ranges
-    outlines = [boundary_f1(g, y, 4) for g, y in zip(given, labels, strict=True)]
-    assert values["boundary_f1"]["leaf"] == pytest.approx(np.nanmean(outlines, 0)[2])
-    some_images = [images[0], ImageCounts.of(given[0], labels[0], 4)]
-    assert set(SegmentationScores.of(some_images, FOUR).to_dict()) == {
-        "iou",
-        "miou",
-        "dice",
-        "pixel_accuracy",
-    }
-
-
-def test_a_class_nobody_has_is_null_in_json():
-    flower = np.ones((4, 4), np.uint8)
-    scores = SegmentationScores.of([ImageCounts.of(flower, flower, 2)], FLOWER)
-    assert json.dumps(scores.to_dict()["iou"]) == '{"background": null, "flower": 1.0}'
-    assert scores.intervals()["iou"]["background"] == {"value": None, "low": None, "high": None}
-    assert scores.miou == Interval(value=1.0, low=1.0, high=1.0)
 
 
 def test_sums_over_draws_are_sums_of_whole_images():

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pixelwise.lab.affine import (
-    NO_EPSILON,
     TrainedNet,
     check_claims,
     equivalent,
@@ -15,10 +14,8 @@ from pixelwise.lab.affine import (
     with_epsilon,
     with_weights_times,
 )
-from pixelwise.network.config import CNNConfig, TrainConfig, UNetConfig
-from pixelwise.network.losses import cross_entropy
+from pixelwise.network.config import CNNConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.training.optimise import Optimiser
 
 AFFINES = [(2.0, 0.0), (0.3, 0.7), (5.0, -1.0), (-1.0, 0.0), (-0.7, 0.4), (-3.0, -2.0)]
 EXACT, NOT_EXACT = 1e-9, 1e-3
@@ -45,11 +42,6 @@ def pictures(side=16, num=3):
 
 def difference(one, other):
     return (logits_of(one, pictures()) - logits_of(other, pictures())).abs().max().item()
-
-
-def test_reading_is_the_network_on_ax_plus_b():
-    net = network(UNetConfig)
-    assert torch.equal(logits_of(reading(net, 0.5, 0.25), pictures()), net(0.5 * pictures() + 0.25))
 
 
 @pytest.mark.parametrize(("a", "b"), AFFINES)
@@ -85,24 +77,3 @@ def test_the_claims_come_out_as_the_algebra_has_them():
     exact = {"factor", "shift_padded_with_b", "negative_repaired", "equivalent", "skip_reads_x"}
     assert {name for name, is_exact in found.items() if is_exact} == exact
     assert len(found) == 11
-
-
-def train(net, steps=6):
-    """Return the losses of a few steps in double precision."""
-    net = net.train().requires_grad_(True)
-    optimiser = Optimiser(net, TrainConfig(optimiser="adam", learning_rate=0.01), steps)
-    labels = torch.randint(5, (3, 16, 16), generator=torch.Generator().manual_seed(2))
-    losses = []
-    for step in range(steps):
-        loss = cross_entropy(net(pictures()), labels)
-        loss.backward()
-        optimiser.step(step)
-        losses.append(loss.item())
-    return torch.tensor(losses, dtype=torch.float64)
-
-
-def test_retraining_on_a_positive_multiple_is_the_same_in_the_cnn_and_not_in_the_unet():
-    for kind, is_same in ((CNNConfig, True), (UNetConfig, False)):
-        net = with_epsilon(network(kind), NO_EPSILON)
-        apart = (train(reading(net, 4, 0)) - train(reading(net, 1, 0))).abs().max()
-        assert apart < 1e-7 if is_same else apart > NOT_EXACT

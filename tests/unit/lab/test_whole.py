@@ -2,23 +2,20 @@
 
 import json
 import re
-import runpy
-from pathlib import Path
 
 import pytest
 
 from fixtures.cifar10.make import write_cifar10
+from fixtures.flowers17 import make
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.run import QUESTIONS, run_lab
 from pixelwise.lab.writeup import write_writeup
-
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "flowers17" / "make.py"))
 
 
 @pytest.mark.slow
 def test_every_question_is_answered(tmp_path):
     write_cifar10(tmp_path, num=100)  # 50 training and 10 validation pictures
-    make["write_flowers17"](tmp_path / "flowers17")
+    make.write_flowers17(tmp_path / "flowers17")
     out = tmp_path / "out"
     result = run_lab(Setting(out=out, quick=True, data_dir=tmp_path), list(QUESTIONS))
     assert result.not_answered == {}

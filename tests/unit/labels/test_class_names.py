@@ -5,8 +5,6 @@ import pytest
 from pixelwise.errors import LabelError
 from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, void_colour
 
-MANY = tuple(f"class {n}" for n in range(10))
-
 
 @pytest.mark.parametrize("first", ["background", "sky"])
 def test_as_many_classes_as_a_byte_holds_have_different_colours(first):

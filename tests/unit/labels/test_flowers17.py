@@ -1,15 +1,13 @@
 """Oxford's flowers in their own format, from a seeded fake; where the real ones lie, from those too."""
 
 import json
-import runpy
 import shutil
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 
+from fixtures.flowers17 import make
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, DownloadError
 from pixelwise.files import checksum
@@ -17,12 +15,10 @@ from pixelwise.labels.flowers17 import Archives, load_flowers17
 from pixelwise.labels.sources import load_labelled
 from pixelwise.photos.download import Remote
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "flowers17" / "make.py"))
-
 
 @pytest.fixture
 def folder(tmp_path):
-    make["write_flowers17"](tmp_path / "flowers17")
+    make.write_flowers17(tmp_path / "flowers17")
     return tmp_path / "flowers17"
 
 
@@ -59,7 +55,7 @@ def write_splits_json(folder, **parts):
 
 
 def test_classes_are_the_flower_and_the_rest_or_all_four(tmp_path):
-    written = make["write_flowers17"](tmp_path / "flowers17")
+    written = make.write_flowers17(tmp_path / "flowers17")
     flowers, classes = (load_flowers17(name, tmp_path) for name in ("flowers17", "flowers17:classes"))
     assert flowers.classes.names == ("background", "flower")
     assert set(classes.classes.names) == {"flower", "leaf", "background", "sky"}
@@ -81,31 +77,9 @@ def test_the_first_official_split_is_taken_and_photos_without_trimap_are_unlabel
     assert load_flowers17("flowers17", folder).digest == flowers.digest  # the folder itself
 
 
-def test_splits_json_comes_first(folder):
-    drawn = drawn_in(folder)
-    write_splits_json(folder, train=drawn[3:6][::-1], val=drawn[:2], test=drawn[6:7])
-    flowers = load_flowers17("flowers17", folder.parent)
-    assert (numbers(flowers.train), numbers(flowers.val)) == (drawn[3:6][::-1], drawn[:2])
-    assert numbers(flowers.test) == drawn[6:7]
-    assert "left out 6" in flowers.notes[0]
-
-
-def test_the_digest_follows_photos_labels_parts_and_classes(folder):
-    load = partial(load_flowers17, data_dir=folder.parent)
-    digests = {load("flowers17").digest, load("flowers17:classes").digest}
-    one = load("flowers17").train[0]
-    make["write_trimap"](one.labels_file, np.zeros_like(one.read_labels().numpy()))
-    digests.add(load("flowers17").digest)
-    shutil.copy(load("flowers17").unlabelled[0], one.photo)
-    digests.add(load("flowers17").digest)
-    write_splits_json(folder, train=numbers(load("flowers17").train)[::-1])
-    digests.add(load("flowers17").digest)
-    assert len(digests) == 5
-
-
 def test_archives_in_the_folder_are_unpacked(folder, tmp_path):
     before = load_flowers17("flowers17", folder.parent)
-    make["write_archives"](folder)
+    make.write_archives(folder)
     archives = archives_in(folder)
     bare = tmp_path / "bare" / "flowers17"
     bare.mkdir(parents=True)
@@ -119,8 +93,8 @@ def test_archives_in_the_folder_are_unpacked(folder, tmp_path):
 
 def test_archives_of_something_else_are_refused(folder):
     shutil.rmtree(folder / "jpg")
-    make["write_flowers17"](folder / "other")
-    for path in make["write_archives"](folder / "other").values():
+    make.write_flowers17(folder / "other")
+    for path in make.write_archives(folder / "other").values():
         shutil.copy(path, folder)
     archives = archives_in(folder)
     (folder / "17flowers.tgz").write_bytes(b"something else")
@@ -128,7 +102,7 @@ def test_archives_of_something_else_are_refused(folder):
         load_flowers17("flowers17", folder.parent, archives)
     shutil.copy(folder / "other" / "17flowers.tgz", folder)
     (folder / "other" / "trimaps" / "image_1361.png").touch()
-    make["write_archives"](folder / "other")
+    make.write_archives(folder / "other")
     shutil.copy(folder / "other" / "trimaps.tgz", folder)
     shutil.rmtree(folder / "trimaps")
     with pytest.raises(DataError, match=r"needed 12 trimaps .*got 13"):

@@ -11,7 +11,6 @@ from fixtures.drawn import (
     folder_of_coco,
     folder_of_labelme,
     folder_of_masks,
-    write_black_and_white,
     write_json,
     write_photo,
     write_voc,
@@ -39,22 +38,6 @@ def test_each_photo_has_its_labels(tmp_path, make, names):
         assert one.photo.name == f"photo{number}.jpg"
         np.testing.assert_array_equal(one.read_labels(), drawing(number))
     assert set(np.unique(drawing())) == {*range(len(NAMES)), 255}
-
-
-def test_labelmes_files_lie_beside_the_photos(tmp_path):
-    classes, photos, _ = open_folder(folder_of_labelme(tmp_path))
-    assert classes.names == ("background", "flower", "leaf")
-    assert [one.labels_file.name for one in photos] == ["photo0.json", "photo1.json", "photo2.json"]
-    labels = photos[0].read_labels()
-    assert (labels[20, 20], labels[10, 5], labels[0, 0]) == (1, 2, 0)
-
-
-def test_two_named_classes_are_black_and_white_if_no_mask_says_1(tmp_path):
-    folder = folder_of_masks(tmp_path, write_black_and_white)
-    write_json(folder / "classes.json", {"names": ["rest", "flower"]})
-    classes, photos, _ = open_folder(folder)
-    assert classes.names == ("rest", "flower")
-    np.testing.assert_array_equal(photos[1].read_labels(), drawing(1) == 1)
 
 
 @pytest.mark.parametrize("make", [folder_of_coco, folder_of_labelme])

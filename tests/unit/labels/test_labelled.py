@@ -5,10 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, DataError, LabelError
 from pixelwise.labels.sources import load_labelled
 
@@ -92,15 +90,6 @@ def test_unknown_sources_are_told_what_there_is(source):
         load_labelled(source)
 
 
-def test_labels_are_those_of_the_mask(folder):
-    labels = add(folder, "photo3", seed=3)
-    labels[0, :4] = IGNORE
-    add(folder, "photo3", seed=3, labels=labels)
-    (one,) = (one for one in load(folder).labelled if one.stem == "photo3")
-    assert one.read_labels().dtype == torch.uint8
-    assert (one.read_labels().numpy() == labels).all()
-
-
 def test_names_change_nothing_and_copies_stay_together(folder):
     before = {one.photo.read_bytes() for one in load(folder).val}
     for kind in ("images", "masks"):
@@ -109,26 +98,6 @@ def test_names_change_nothing_and_copies_stay_together(folder):
         for path in sorted((folder / kind).iterdir()):
             shutil.copy(path, path.with_stem(f"copy of {path.stem}"))
     assert {one.photo.read_bytes() for one in load(folder).val} == before
-
-
-@pytest.mark.parametrize(
-    ("splits", "part"),
-    [
-        ({"test": ["photo3"], "val": ["photo2"]}, "test"),
-        ({"val": ["photo2"]}, "val"),
-        ({"train": ["photo1"]}, ""),
-    ],
-)
-def test_what_is_held_out_is_test_or_else_val_or_nothing(folder, splits, part):
-    (folder / "splits.json").write_text(json.dumps(splits))
-    found = load(folder)
-    if part:
-        assert found.held_out() == found.require_held_out() == (part, getattr(found, part))
-        assert found.held_out("val")[1] == found.val
-    else:
-        assert found.held_out() == ("val", ())
-        with pytest.raises(ConfigError, match="in the part test, to score on"):
-            found.require_held_out("test")
 
 
 @pytest.mark.parametrize(
@@ -145,10 +114,3 @@ def test_splits_that_name_no_photos_are_refused(folder, splits, value):
     (folder / "splits.json").write_text(json.dumps(splits))
     with pytest.raises((DataError, LabelError), match=value):
         load(folder)
-
-
-@pytest.mark.parametrize(("num", "num_val"), [(4, 0), (5, 1), (8, 2)])
-def test_of_fewer_than_five_photos_none_is_kept_apart(tmp_path, num, num_val):
-    for seed in range(num):
-        add(tmp_path, f"{seed}", seed)
-    assert len(load(tmp_path).val) == num_val

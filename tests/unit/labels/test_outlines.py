@@ -5,13 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fixtures.drawn import (
-    VOID,
-    coco,
-    drawing,
-    labelme,
-    write_json,
-)
+from fixtures.drawn import VOID, coco, drawing, labelme, write_json
 from pixelwise.errors import LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme

@@ -10,11 +10,9 @@ from PIL import Image
 
 from fixtures.drawn import (
     COLOURS,
-    HEIGHT,
     NAMES,
     VOID,
     VOID_COLOUR,
-    WIDTH,
     drawing,
     write_black_and_white,
     write_colours,
@@ -86,24 +84,6 @@ def test_black_and_white_is_read_however_it_is_stored(tmp_path, mode, legend):
     np.testing.assert_array_equal(read_mask(path, parsed(legend)), flower)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".gif", ".bmp", ".pgm"])
-def test_a_mask_is_known_by_its_content_whatever_its_format(tmp_path, suffix):
-    write_numbers(tmp_path / f"mask{suffix}", LABELS)
-    (tmp_path / "mask.named").write_bytes((tmp_path / f"mask{suffix}").read_bytes())
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.named"), LABELS)
-
-
-def test_two_named_classes_are_0_and_1_or_black_and_white_as_all_masks_say(tmp_path):
-    given = parse_legend({"names": ["rest", "flower"]})
-    write_numbers(tmp_path / "numbers.png", np.where(LABELS == 2, 0, LABELS))
-    write_numbers(tmp_path / "void.png", np.where(LABELS == VOID, LABELS, 0).astype(np.uint8))
-    write_black_and_white(tmp_path / "white.png", LABELS)
-    values = {path.stem: read_raw(path).values for path in tmp_path.iterdir()}
-    assert legend_of([values["white"]], given).numbers == {0: 0, 255: 1}
-    assert legend_of([values["numbers"], values["void"]], given) == given
-    assert legend_of(iter([values["void"], values["numbers"]]), given) == given
-
-
 @pytest.mark.parametrize("given", [None, {"names": ["rest", "flower"]}, {"rest": 0, "flower": 1}])
 def test_masks_of_0_and_255_among_masks_that_count_are_refused(tmp_path, given):
     write_black_and_white(tmp_path / "white.png", LABELS)
@@ -115,14 +95,6 @@ def test_masks_of_0_and_255_among_masks_that_count_are_refused(tmp_path, given):
     said = parse_legend({**(given or {"names": ["rest", "flower"]}), "ignore": 255})
     assert said.numbers == {0: 0, 1: 1, 255: 255}
     assert legend_of(masks, said) == legend_of(masks[1:], said) == said
-
-
-def test_a_grey_mask_that_was_shrunk_to_a_palette_keeps_its_numbers(tmp_path):
-    """Such programs number the greys anew, the commonest first."""
-    image = Image.frombytes("P", (WIDTH, HEIGHT), np.array([3, 0, 1, 2], np.uint8)[LABELS % 252].tobytes())
-    image.putpalette([1] * 3 + [2] * 3 + [255] * 3 + [0] * 3)
-    image.save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), LABELS)
 
 
 def test_a_mask_is_turned_as_it_is_displayed(tmp_path):
@@ -181,13 +153,6 @@ def test_a_file_without_exact_labels_is_refused(tmp_path, name, save, error, mes
     save(Image.fromarray(LABELS), tmp_path / name)
     with pytest.raises(error, match=rf"{name}: .*{message}"):
         read_mask(tmp_path / name)
-
-
-def test_a_mask_that_is_cut_short_is_refused(tmp_path):
-    write_voc(tmp_path / "mask.png", LABELS)
-    (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:-60])
-    with pytest.raises(DataError, match=r"mask.png: needed a whole picture"):
-        read_mask(tmp_path / "mask.png")
 
 
 def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path):

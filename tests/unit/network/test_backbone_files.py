@@ -13,16 +13,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torchvision.models import segmentation
 
-from pixelwise.errors import CheckpointError, ConfigError, DownloadError, OutputError
+from pixelwise.errors import CheckpointError, DownloadError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.coco import COCO, open_coco
 
 SMALL = "lraspp_mobilenet_v3_large"
 DEEPLAB = "deeplabv3_mobilenet_v3_large"
-DEEP = (
-    pytest.param("deeplabv3_resnet50", marks=pytest.mark.slow),
-    pytest.param("deeplabv3_resnet101", marks=pytest.mark.slow),
-)
+DEEP = pytest.param("deeplabv3_resnet101", marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -44,7 +41,7 @@ def publish(name, folder):
     return folder / "weights.pth"
 
 
-@pytest.mark.parametrize("name", [DEEPLAB, SMALL, *DEEP])
+@pytest.mark.parametrize("name", [DEEPLAB, SMALL, DEEP])
 def test_the_last_layers_read_these_features(name, tmp_path):
     backbone = open_backbone(name, weights=publish(name, tmp_path))
     images = torch.rand(1, 3, 48, 64)
@@ -113,16 +110,6 @@ def test_damaged_downloads_are_refused(published):
     assert not list(home.iterdir())
 
 
-def test_no_network_says_where_to_put_the_file(published, tmp_path, monkeypatch):
-    path, home, server = published
-    with pytest.raises(DownloadError, match=f"http://127.0.0.1:9/{path.name} .*put {path.name} into {home}"):
-        open_coco(SMALL, server="http://127.0.0.1:9")
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
-    with pytest.raises(OutputError, match="TORCH_HOME"):
-        open_coco(SMALL, server=server)
-
-
 @functools.cache
 def timms(name):
     torch.manual_seed(0)
@@ -151,21 +138,6 @@ def test_timms_files_are_read(tmp_path, form, name):
     save_file(tensors, tmp_path / "lacking.safetensors")
     with pytest.raises(CheckpointError, match=rf"lacking\.safetensors does not fit timm:{name}"):
         open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
-
-
-@pytest.mark.slow
-def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
-    """Its file has a token for masked patches, which timm's network has not."""
-    tensors = timms("vit_small_patch14_dinov2.lvd142m").state_dict() | {"mask_token": torch.zeros(1, 384)}
-    torch.save(tensors, tmp_path / "dinov2_vits14_pretrain.pth")
-    backbone = open_backbone("timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth")
-    assert (backbone.multiple, backbone.sizes) == (14, (518,))
-    assert backbone(torch.rand(1, 3, 70, 98))[0].shape == (1, 384, 5, 7)
-
-
-def test_a_model_that_reads_one_size_only_is_refused():
-    with pytest.raises(ConfigError, match=r"mixer_s32_224 .* 64 x 96"):
-        open_backbone("timm:mixer_s32_224", random_weights=True)
 
 
 def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_path, monkeypatch):

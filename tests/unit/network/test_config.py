@@ -59,11 +59,7 @@ def test_a_run_configuration_survives_json(config):
 
 @pytest.mark.parametrize(
     ("values", "offending"),
-    [
-        ({"name": []}, r"\[\]"),
-        ({"name": "vgg"}, "vgg"),
-        ({"name": "cnn", "depth": 3}, "depth"),
-    ],
+    [({"name": []}, r"\[\]"), ({"name": "vgg"}, "vgg"), ({"name": "cnn", "depth": 3}, "depth")],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_a_network_that_is_not_known_is_named(values, offending):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.errors import ConfigError
-from pixelwise.network.device import ONE_THREAD, choose_device, choose_precision
+from pixelwise.network.device import ONE_THREAD, choose_device
 
 CPU = torch.device("cpu")
 
@@ -17,13 +17,6 @@ def three_threads():
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(before)
-
-
-def test_auto_measures_and_says_what_it_found():
-    assert choose_precision("bf16", CPU)[0] == "bf16"
-    choice, reason = choose_precision("auto", CPU)
-    assert choice in ("fp32", "bf16")
-    assert reason.startswith(choice)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
@@ -56,12 +49,3 @@ def test_two_callers_at_once_leave_torchs_threads_as_they_were():
     thread.start()
     thread.join()
     assert [torch.get_num_threads(), counts[-1]] == [3, 3]
-
-
-@pytest.mark.usefixtures("three_threads")
-def test_one_thread_within_one_thread():
-    with ONE_THREAD:
-        with ONE_THREAD:
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 3

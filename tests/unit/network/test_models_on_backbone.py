@@ -2,17 +2,15 @@
 
 import pytest
 import torch
-from torch import nn
 
 from pixelwise.colour.palette import Palette
-from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.network.backbones import open_backbone
+from pixelwise.errors import CheckpointError
 from pixelwise.network.cards import shipped_models
 from pixelwise.network.config import ColourNetConfig, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import fingerprint
 from pixelwise.network.models import build
-from pixelwise.network.models.on_backbone import ColourNet, LinearNet, deepest
+from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.segmenting.linear_head import Weights, features_at, grid
 
@@ -37,13 +35,6 @@ def net(request):
     return request.getfixturevalue(request.param)
 
 
-def test_the_backbone_sees_grey_as_equal_red_green_and_blue(net):
-    grey = torch.rand(1, 1, 64, 64)
-    needed = open_backbone()(grey.repeat(1, 3, 1, 1))
-    for map_, expected in zip(net.features(grey), needed, strict=True):
-        assert torch.allclose(map_, expected, atol=1e-4)
-
-
 def test_logits_of_the_linear_net_are_those_of_a_head_on_features_read_at_each_place(linear):
     grey = torch.rand(1, 1, 64, 96)
     with torch.no_grad():
@@ -57,6 +48,7 @@ def test_logits_of_the_linear_net_are_those_of_a_head_on_features_read_at_each_p
 
 
 @pytest.mark.parametrize("name", shipped_models())
+@pytest.mark.slow
 def test_a_photo_gets_the_same_logits_whichever_others_come_along(name):
     """Bit for bit where torch has one thread; with more some layers add in another order the more photos."""
     model = open_model(name)
@@ -95,12 +87,3 @@ def test_layers_of_another_backbone_are_refused(net):
     state = net.state_dict() | {"backbone_checksum": torch.zeros(32, dtype=torch.uint8)}
     with pytest.raises(CheckpointError, match="efficientnet_lite0"):
         build(net.config).load_state_dict(state)
-
-
-@pytest.mark.usefixtures("unchecked")
-def test_a_backbone_without_the_strides_is_refused():
-    class Plain(nn.Module):
-        levels, multiple, name = (), 32, "plain"
-
-    with pytest.raises(ConfigError, match="plain"):
-        deepest(Plain())

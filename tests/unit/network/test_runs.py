@@ -20,7 +20,6 @@ from pixelwise.network.runs import (
     write_manifest,
     write_model,
 )
-from pixelwise.network.tensors import write_tensors
 
 CONFIG = CNNConfig(num_filters=2)
 BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}
@@ -104,8 +103,7 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "row",
-    [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))],
+    "row", [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))]
 )
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")
@@ -129,15 +127,6 @@ def test_a_checkpoint_with_values_of_other_kinds_is_refused(tmp_path, change):
     write_checkpoint(tmp_path, checkpoint)
     with pytest.raises(CheckpointError, match="no checkpoint of ours"):
         read_checkpoint(tmp_path)
-
-
-def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path):
-    config = RunConfig(net=CONFIG, source="synthetic:shapes")
-    older = config.to_dict()
-    older["train"] |= {"accumulate": 1, "shared_norm": True, "window_from": 0.55}
-    about = STATE | {"epoch_loss_sum": 1.0, "config": older}
-    write_tensors(tmp_path / "checkpoint.safetensors", {"losses": torch.zeros(1)}, about)
-    assert read_checkpoint(tmp_path).config == config
 
 
 def test_logits_of_any_size_are_those_of_the_network_over_repeated_borders(path):

@@ -2,29 +2,27 @@
 
 import os
 import pickle
-import runpy
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.cifar10 import make
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.photos import cifar10
 from pixelwise.photos.cifar10 import load_cifar10, read_batch
 from pixelwise.photos.download import Remote
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "cifar10" / "make.py"))
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the port that discards; nothing listens there
 BATCH = pickle.dumps({"labels": [1, 2], "data": np.zeros((2, 3072), np.uint8)}, protocol=3)
 
 
 @pytest.fixture
 def data_dir(tmp_path):
-    make["write_cifar10"](tmp_path)
+    make.write_cifar10(tmp_path)
     return tmp_path
 
 
@@ -35,17 +33,8 @@ def change(path, **fields):
     path.write_bytes(pickle.dumps(record, protocol=3))
 
 
-def test_a_class_comes_in_the_order_of_the_files(tmp_path):
-    written = make["write_cifar10"](tmp_path, num=50)
-    pictures = load_cifar10("horse", tmp_path)
-    rows = [pixels[labels == 7] for pixels, labels in written.values()]
-    assert pictures.name == "cifar10:horse"
-    assert np.array_equal(pictures.train.numpy(), np.concatenate(rows[:5]).reshape(-1, 3, 32, 32))
-    assert np.array_equal(pictures.val.numpy(), rows[5].reshape(-1, 3, 32, 32))
-    assert pictures.train.is_contiguous()
-
-
 @pytest.mark.filterwarnings("ignore:dtype\\(\\).*align")  # torchvision hands the archive's own dtype to numpy
+@pytest.mark.slow
 def test_all_classes_are_what_torchvision_reads(data_dir, monkeypatch):
     from torchvision.datasets import CIFAR10
 
@@ -58,23 +47,6 @@ def test_all_classes_are_what_torchvision_reads(data_dir, monkeypatch):
     for part, train in ((pictures.train, True), (pictures.val, False)):
         theirs = CIFAR10(data_dir, train=train).data
         assert np.array_equal(part.permute(0, 2, 3, 1).numpy(), theirs)
-
-
-def test_the_constants_are_torchvisions():
-    from torchvision.datasets import CIFAR10
-
-    assert CIFAR10.base_folder == cifar10.FOLDER
-    assert (cifar10.ARCHIVE.url, cifar10.ARCHIVE.checksum) == (CIFAR10.url, f"md5:{CIFAR10.tgz_md5}")
-    assert [list(pair) for pair in cifar10.TRAIN_MD5.items()] == CIFAR10.train_list
-    assert [list(pair) for pair in cifar10.TEST_MD5.items()] == CIFAR10.test_list
-
-
-def test_the_folder_itself_is_taken_under_any_name_and_its_checksums_are_noted(data_dir):
-    inside = load_cifar10("ship", data_dir)
-    assert "other checksums" in inside.notes[0]
-    assert load_cifar10("ship", data_dir / cifar10.FOLDER).digest == inside.digest
-    shutil.move(data_dir / cifar10.FOLDER, data_dir / "renamed")
-    assert load_cifar10("ship", data_dir / "renamed").digest == inside.digest
 
 
 def test_an_unknown_class_is_refused_before_any_download(tmp_path):
@@ -147,7 +119,7 @@ def test_a_spoilt_pickle_is_read_or_refused(tmp_path_factory, at, spoilt):
 
 def test_an_archive_put_there_by_hand_is_unpacked(data_dir):
     before = load_cifar10("horse", data_dir)
-    path = make["write_archive"](data_dir)
+    path = make.write_archive(data_dir)
     archive = Remote(url=NOWHERE, num_megabytes=1.0, checksum=f"md5:{checksum(path, 'md5')}")
     shutil.rmtree(data_dir / cifar10.FOLDER)
     assert load_cifar10("horse", data_dir, archive).digest == before.digest

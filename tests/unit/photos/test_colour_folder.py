@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pixelwise.errors import DataError
 from pixelwise.photos.colour_folder import load_folder, open_colour_folder, read_square
@@ -42,14 +42,14 @@ def test_photos_come_in_two_parts_of_one_size(folder):
 
 
 def test_a_tenth_is_kept_apart_and_stays_there_when_photos_move_and_others_come(tmp_path):
-    for seed in range(300):
+    for seed in range(60):
         photo(tmp_path / f"{seed}.png", seed, (2, 2))
     before = load_folder(tmp_path, 2)
-    assert 15 <= len(before.val) <= 45  # within 3 standard deviations of 30
+    assert 1 <= len(before.val) <= 13  # within 3 standard deviations of 6
     assert not rows(before.train) & rows(before.val)
     for path in list(tmp_path.iterdir()):
         path.rename(tmp_path / f"renamed-{path.name}")
-    for seed in range(300, 310):
+    for seed in range(60, 70):
         photo(tmp_path / "more" / f"{seed}.png", seed, (2, 2))
     after = load_folder(tmp_path, 2)
     assert rows(before.train) < rows(after.train)
@@ -103,17 +103,6 @@ def test_a_photo_covers_the_square_and_is_cut_around_its_centre(tmp_path):
         assert image[0, 4:-4, 4:-4].max() < 5
     tiny = photo(tmp_path / "tiny.png", 1, (3, 2))
     assert read_square(open_photo(tiny), 32).shape == (3, 32, 32)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_stand_upright(tmp_path, orientation):
-    corners = np.kron(np.array([[250, 170], [90, 10]], np.uint8), np.ones((10, 10), np.uint8))
-    turned = Image.Exif()
-    turned[0x0112] = orientation
-    Image.fromarray(corners).save(tmp_path / "a.png", exif=turned)
-    shown = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
-    square = read_square(open_photo(tmp_path / "a.png"), 20)
-    assert np.array_equal(square[0].numpy(), np.asarray(shown))
 
 
 @pytest.mark.parametrize("kind", ["text", "copies", "missing"])

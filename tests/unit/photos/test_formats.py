@@ -1,7 +1,5 @@
 """Photos opened by how they begin, whatever they are called, and nothing else let in."""
 
-import os
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos import make
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
-from pixelwise.photos.paint import LightnessDrift, paint
-from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.write import output_suffix, write_map, write_photo
+from pixelwise.photos.photo import open_photo
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-PHOTOS, scene = make["PHOTOS"], make["scene"]
-
-
-def copy(photo: Photo, target: Path) -> None:
-    strips = photo.strips()
-    chroma = torch.full((2, 1, 1), 20.0)
-    write_photo(
-        target, paint(strips, chroma, (photo.height, photo.width), photo.alpha, LightnessDrift()), photo
-    )
+PHOTOS, scene = make.PHOTOS, make.scene
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -51,18 +39,6 @@ def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_pa
         open_photo(tmp_path / "photo.jpg")
 
 
-@pytest.mark.parametrize("name", ["camera.jpg", "scan.tif", "photo.bmp"])
-def test_names_that_are_not_utf8(name, tmp_path):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gro\xdf " + name.encode()))
-    PHOTOS[name](tmp_path / name)
-    (tmp_path / name).rename(path)
-    photo = open_photo(path)
-    target = path.with_name(path.stem + " coloured" + output_suffix(photo)[0])
-    copy(photo, target)
-    write_map(path.with_name(path.stem + " sure.png"), torch.ones(1, 2), photo)
-    assert (open_photo(target).width, open_photo(target).height) == (56, 40)
-
-
 @pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])
 def test_the_limit_of_size_holds_before_pillow_reads_pixels(name, tmp_path, monkeypatch):
     Image.fromarray(scene(200, 300)).convert("RGB").save(tmp_path / name)
@@ -81,7 +57,7 @@ def test_the_limit_of_size_holds_before_pillow_reads_pixels(name, tmp_path, monk
 
 @pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])
 def test_turning_upright_and_back(orientation, tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=make["exif"](orientation))
+    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=make.exif(orientation))
     photo = open_photo(tmp_path / "turned.png")
     stored = torch.from_numpy(np.arange(24).reshape(2, 3, 4))
     upright = photo.upright(stored)

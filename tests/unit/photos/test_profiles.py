@@ -1,17 +1,14 @@
 """Colour profiles taken by what they do."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from fixtures.photos import make
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.profiles import srgb_profile
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-scene, profile_of = make["scene"], make["profile_of"]
+scene, profile_of = make.scene, make.profile_of
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -14,11 +14,6 @@ def counted(num, made):
         yield number
 
 
-@pytest.mark.parametrize("depth", [1, 3, 50])
-def test_everything_comes_in_order(depth):
-    assert list(Ahead(iter(range(20)), depth)) == list(range(20))
-
-
 def test_items_are_made_before_they_are_asked_for_but_no_more_than_the_depth():
     made: list[int] = []
     items = Ahead(counted(20, made), 4)

@@ -1,7 +1,6 @@
 """What a TIFF says of its photo, carried into every format and into TIFF from every other."""
 
 import io
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ import torch
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
+from fixtures.photos import make
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.tiff_exif import add_exif
 from pixelwise.photos.write import write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-scene, PROFILE = make["scene"], make["srgb_profile"]()
+scene, PROFILE = make.scene, make.srgb_profile()
 TEXTS = {
     Base.Make: "Pixel Works",
     Base.Model: "Scanner 1",
@@ -57,9 +56,9 @@ def test_metadata_comes_along(source, suffix, tmp_path):
     tags = exif()
     options = {"icc_profile": PROFILE, "dpi": (600, 600)}
     if source == ".tif":
-        tags[700] = make["XMP"]
+        tags[700] = make.XMP
     else:
-        options["xmp"] = make["XMP"]
+        options["xmp"] = make.XMP
     options["exif"] = tags.tobytes()
     Image.fromarray(scene()).save(path, **options)
     copy = coloured(path, suffix)
@@ -71,7 +70,7 @@ def test_metadata_comes_along(source, suffix, tmp_path):
     assert [float(part) for part in tags.get_ifd(IFD.GPSInfo)[2]] == [52.0, 30.0, 0.5]
     image = pyvips.Image.new_from_file(str(copy))
     assert image.get("icc-profile-data") == PROFILE
-    assert image.get("xmp-data").rstrip(b"\0") == make["XMP"]
+    assert image.get("xmp-data").rstrip(b"\0") == make.XMP
     if suffix not in (".webp", ".avif"):  # these have no place for it but EXIF
         assert image.xres == pytest.approx(600 / 25.4, rel=0.01)
     assert np.abs(image.numpy().astype(int)[..., 1].mean() - scene()[..., 1].mean()) < 40

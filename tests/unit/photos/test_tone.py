@@ -1,17 +1,13 @@
 """Colours of a photo's own are told from tones, whatever made these."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos.make import scene
 from fixtures.sunsets import sunset
-from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia, spread_of_chroma
-
-scene = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))["scene"]
+from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia
 
 
 def as_tensor(values: np.ndarray) -> torch.Tensor:
@@ -69,12 +65,3 @@ def test_photos_in_colour_are_no_sepia_even_where_warm():
     assert not is_sepia(warm)
     assert not is_sepia(torch.from_numpy(sunset(0)).permute(2, 0, 1))  # two hues that go with lightness
     assert not is_sepia(torch.tensor([120, 80, 40], dtype=torch.uint8)[:, None, None].expand(3, 4, 4))
-
-
-def test_the_spread_is_in_units_of_lab():
-    """At one lightness, a spread of 10 along a and of 20 along b."""
-    from pixelwise.colour.spaces import lab_to_srgb
-
-    a, b = torch.meshgrid(torch.tensor([-10.0, 10.0]), torch.tensor([-20.0, 20.0]), indexing="ij")
-    codes = (lab_to_srgb(torch.stack([torch.full_like(a, 62.5), a, b])) * 255).round().byte()
-    assert spread_of_chroma(codes) == pytest.approx((10 * 20) ** 0.5, rel=0.02)

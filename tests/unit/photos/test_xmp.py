@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixelwise.photos.xmp import put_properties, read_properties, without_padding
+from pixelwise.photos.xmp import put_properties, read_properties
 
 OURS, OTHER = "urn:ours#", "http://ns.other/"
 PREFIXES = {OURS: "ours", OTHER: "other"}
@@ -89,7 +89,3 @@ def test_an_empty_rdf_is_opened_and_its_own_prefix_kept():
 def test_what_cannot_be_read_is_refused(damaged):
     with pytest.raises(ValueError, match="damaged XMP"):
         put_properties(damaged, {MODEL: "m"}, PREFIXES)
-
-
-def test_padding_goes_where_room_is_scarce():
-    assert without_padding(packet("")) == packet("").replace(b"\n   \n<?xpacket", b"\n<?xpacket")

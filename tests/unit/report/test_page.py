@@ -1,15 +1,12 @@
 """Pages: text is escaped, pictures are inside, nothing is fetched."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
+from fixtures.pages import Page
 from pixelwise.report.page import environment, png_uri, render
 
-Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 NASTY = '<b onclick="x">&\''
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 PIECES = """
@@ -32,26 +29,3 @@ def test_every_piece_shows_text_as_it_is_and_fetches_nothing():
 def test_a_value_that_is_not_given_is_an_error():
     with pytest.raises(UndefinedError, match="title"):
         render("frame.html")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        '<img src="https://example.org/a.png" alt="a">',
-        '<img src="a.png" alt="a">',
-        '<link href="style.css">',
-        "<style>p { background: url(a.png) }</style>",
-        "<script>1</script>",
-        "<p><b></p></b>",
-        "<section>",
-    ],
-)
-def test_the_reader_itself_notices_what_must_not_be(content):
-    assert Page(content).faults
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_without_loss_come_back(channels):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
-    read = Page(f'<img src="{png_uri(pixels)}" alt="x">').picture("x")
-    assert np.array_equal(np.asarray(read).reshape(pixels.shape), pixels)

@@ -1,7 +1,6 @@
 """Reports: made from the run folder alone, self-contained, and true to metrics.jsonl."""
 
 import json
-import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.pages import Page
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
@@ -18,7 +18,6 @@ from pixelwise.report.run import write_report
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import repeat
 
-Page = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "pages.py"))["Page"]
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),
     source="synthetic:shapes",
@@ -84,6 +83,7 @@ def test_a_folder_without_a_run_or_a_model_without_scores_is_refused(run, tmp_pa
         write_report(run, repeat(CONFIG))
 
 
+@pytest.mark.slow
 def test_page_and_card_name_what_was_left_out(run):
     manifest = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(manifest | {"notes": ["left out a.png: cut short", "else"]}))

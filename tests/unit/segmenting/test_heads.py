@@ -2,21 +2,19 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 from fixtures.drawn import scene
-from fixtures.tiny_backbone import num_seen, tiny_backbone
+from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.frozen import fingerprint
-from pixelwise.network.tensors import write_tensors
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting.heads import Head, is_head, open_head, write_head
+from pixelwise.segmenting.heads import Head, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
 
@@ -79,17 +77,6 @@ def test_a_head_with_parts_of_the_backbone_comes_back_and_says_the_same(tmp_path
     assert read.num_bytes == head.num_bytes == 4 * (2 * 31 + 6 * 9 * 9)
 
 
-def test_heads_with_and_without_parts_run_at_once(photo):
-    backbone = tiny_backbone()
-    head, _ = with_a_changed_stage(backbone)
-    heads = [head_on(backbone, name="a"), head, head_on(backbone, name="b", sizes=(32, 16))]
-    together = HeadRunner(heads, backbone)(photo)
-    assert num_seen(backbone) == 2 + 2  # at each size once for all plain heads, once with the parts
-    for one, logits in zip(heads, together, strict=True):
-        (alone,) = HeadRunner([one], backbone)(photo)
-        assert torch.equal(logits.labels(0, 40), alone.labels(0, 40))
-
-
 def test_parts_that_are_not_as_they_were_are_refused():
     backbone = tiny_backbone()
     head, _ = with_a_changed_stage(backbone)
@@ -117,17 +104,3 @@ def test_a_file_of_something_else_is_refused(tmp_path, change):
     write_head(tmp_path / "other", head_on(tiny_backbone(), **change))
     with pytest.raises(CheckpointError, match=r"other holds no head of ours"):
         open_head(tmp_path / "other")
-
-
-def test_is_head(tmp_path):
-    write_head(tmp_path / "mine", head_on(tiny_backbone()))
-    write_tensors(tmp_path / "other", {}, {"kind": "model"})
-    (tmp_path / "text").write_text("a head")
-    assert is_head(tmp_path / "mine")
-    assert is_head("flower")
-    assert not is_head(tmp_path / "other")
-    assert not is_head(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match="text"):
-        is_head(tmp_path / "text")
-    with pytest.raises(CheckpointError, match="nowhere"):
-        open_head(Path("nowhere"))

@@ -1,14 +1,12 @@
 """Heads run on photos, in the library: one forward pass for all, and no more memory than there may be."""
 
-import resource
-import runpy
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from fixtures.photos import make
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labels.class_names import ClassNames
@@ -20,8 +18,7 @@ from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import segment
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-PHOTOS = make["PHOTOS"]
+PHOTOS = make.PHOTOS
 
 
 def head(backbone, name="head", sizes=(16, 32), num_classes=3, seed=0):
@@ -31,8 +28,7 @@ def head(backbone, name="head", sizes=(16, 32), num_classes=3, seed=0):
         name=name,
         classes=ClassNames(tuple(f"class {n}" for n in range(num_classes))),
         weights=Weights(
-            torch.randn(num_classes, num_features, generator=generator) * 10,
-            torch.zeros(num_classes),
+            torch.randn(num_classes, num_features, generator=generator) * 10, torch.zeros(num_classes)
         ),
         backbone=backbone.name,
         backbone_checksum=backbone.checksum,
@@ -91,17 +87,11 @@ def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, 
 @pytest.mark.parametrize(
     "options", [SegmentOptions(), SegmentOptions(overlay=True), SegmentOptions(probabilities=True)]
 )
-def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(options, tmp_path):
+def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(options, tmp_path, short_disk):
     backbone = tiny_backbone()
     inputs = write(tmp_path / "in", "colour.png")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
-    try:
+    with short_disk(500):
         result = segment(inputs, tmp_path / "out", [head(backbone)], backbone, options)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
     assert result.written == []
     assert f"cannot write {tmp_path}/out/colour." in result.failed[0].error
     assert list((tmp_path / "out").iterdir()) == []

@@ -76,15 +76,6 @@ def test_features_far_from_zero_are_solved_in_double_precision():
     assert float(gradient.abs().max()) <= 1e-4  # of the head that is given, rounded as it is
 
 
-def test_where_the_search_begins_does_not_matter():
-    features, labels = blobs()
-    pixels = Pixels(features, labels, 3)
-    plain = solve(pixels, 0.01).weights
-    elsewhere = solve(pixels, 0.01, Weights(plain.weight.flip(0) * 3, plain.bias + 1)).weights
-    logits = [features @ w.weight.T + w.bias for w in (plain, elsewhere)]
-    assert torch.allclose(logits[0].softmax(1), logits[1].softmax(1), atol=1e-3)
-
-
 def test_gradients_are_those_of_autograd():
     features, labels = blobs(200)
     labels[:40] = IGNORE
@@ -121,11 +112,6 @@ def test_features_of_single_pixels_give_the_logits_of_whole_maps():
     torch.testing.assert_close(found, weights.logits(maps, mask.shape), rtol=1e-4, atol=1e-4)
 
 
-def test_maps_of_other_channels_are_refused():
-    with pytest.raises(ShapeError, match="got 12"):
-        Weights(torch.randn(3, 14), torch.randn(3)).logits(photo_maps()[0][:-1], (4, 4))
-
-
 def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     features, labels = blobs(30, seed=1)
     held_out = Pixels(*blobs(4000, seed=2), 3)
@@ -134,18 +120,6 @@ def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     )
     assert chosen.ridge == 0.1
     assert max(chosen.scores, key=chosen.scores.get) == 0.1
-
-
-def test_of_folds_that_cannot_tell_ridges_apart_the_largest_is_chosen():
-    def fold(seed, num_held_out):
-        return Pixels(*blobs(30, seed=seed), 3), Pixels(*blobs(num_held_out, seed=seed + 50), 3)
-
-    moments = Moments.of(blobs()[0])
-    unsure = choose_ridge([fold(seed, 20) for seed in (1, 2, 3)], moments, (0.3, 0.1))
-    assert unsure.scores[0.1] > unsure.scores[0.3]
-    assert unsure.ridge == 0.3
-    sure = choose_ridge([fold(seed, 4000) for seed in (1, 2, 3)], moments, (1000.0, 0.1))
-    assert sure.ridge == 0.1
 
 
 def test_wrong_labels_and_ridges_are_refused():
@@ -158,17 +132,6 @@ def test_wrong_labels_and_ridges_are_refused():
         solve(Pixels(features, labels, 3), 0.0)
     with pytest.raises(ShapeError, match=r"\(20, 2\)"):
         Pixels(features, torch.ones(20, 2), 3)
-
-
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_labels_are_the_classes_of_the_largest_logits(num_classes):
-    maps, mask = photo_maps()
-    weights = Weights(torch.randn(num_classes, 14), torch.randn(num_classes))
-    assert torch.equal(
-        weights.labels(maps, mask.shape), weights.logits(maps, mask.shape).argmax(0).to(torch.uint8)
-    )
-    undecided = Weights(torch.zeros(num_classes, 14), torch.zeros(num_classes))
-    assert not undecided.labels(maps, mask.shape).any()
 
 
 def test_the_ridge_of_least_loss_on_what_was_left_out_is_chosen():

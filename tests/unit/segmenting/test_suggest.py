@@ -11,7 +11,7 @@ from pixelwise.labels.class_names import ClassNames
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.suggest import choose, doubt, main_directions, suggest
+from pixelwise.segmenting.suggest import choose, doubt, suggest
 
 RIDGE = 0.1
 
@@ -66,15 +66,6 @@ def test_doubt_is_that_of_two_classes_and_of_more_and_flat_without_a_head():
     alike = Weights(torch.zeros(4, 3), torch.zeros(4))
     torch.testing.assert_close(doubt(pixels, alike), torch.full((5,), (1 - 1 / 4) / 2))
     assert len(doubt(pixels, None).unique()) == 1
-
-
-def test_along_all_directions_photos_differ_as_they_did():
-    pixels = torch.randn(50, 6) * torch.arange(1, 7) + 3
-    scaled = (pixels - pixels.mean(0)) / pixels.std(0, correction=0)
-    mean, directions = main_directions(pixels)
-    along = (pixels - mean) @ directions
-    torch.testing.assert_close(along @ along.T, scaled @ scaled.T, rtol=1e-3, atol=1e-3)
-    assert main_directions(pixels, 2)[1].shape == (6, 2)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import CNNConfig, UNetConfig
-from pixelwise.training import recipes
-from pixelwise.training.recipes import recipe, recipe_names, repeat
+from pixelwise.training.recipes import recipe, repeat
 
 
 def test_the_handout_recipe_has_the_handouts_numbers():
@@ -24,12 +23,6 @@ def test_given_values_replace_the_recipes_and_none_replaces_nothing():
     config = recipe("fast", "unet", "cifar10:cat", epochs=7, kernel=5, palette="other", batch_size=None)
     assert (config.train.epochs, config.net.kernel, config.palette) == (7, 5, "other")
     assert config.train.batch_size == recipe("fast", "unet", "cifar10:cat").train.batch_size
-
-
-def test_every_recipe_says_its_command_expectation_and_source():
-    for name in {name for net in ("cnn", "unet", "colournet") for name in recipe_names(net)}:
-        for part in ("Command:", "Expect:", "Source:"):
-            assert part in getattr(recipes, name).__doc__
 
 
 @pytest.mark.parametrize(
@@ -68,7 +61,3 @@ def test_what_does_not_exist_is_named(name, net, changes, offending):
 def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
     trained = replace(config, net=replace(config.net, num_colours=31))  # the palette's, set by training
     assert repeat(trained) == f"pixelwise train {command} --out again"
-
-
-def test_values_that_no_option_has_have_no_command():
-    assert repeat(recipe("fast", "unet", "cifar10:cat", warmup_frac=0.5)).startswith("#")

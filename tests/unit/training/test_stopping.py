@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -20,19 +19,6 @@ def test_the_first_signal_waits_and_the_second_stops(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
-
-
-def test_in_another_thread_nothing_is_held_back():
-    seen = []
-
-    def work():
-        with finish_step_first() as stop:
-            seen.append(stop())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False]
 
 
 def test_what_happens_while_paused_does_not_count():

@@ -5,15 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pixelwise.colour.palette import Palette, SoftLabels
+from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
 from pixelwise.labels.sources import load_pictures
-from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.losses import cross_entropy, soft_cross_entropy
-from pixelwise.network.models.on_backbone import chroma_of
+from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig
 from pixelwise.photos.pictures import Pictures
-from pixelwise.training.tasks import ClassTask, ColourTask, photographed
+from pixelwise.training.tasks import ColourTask, photographed
 
 PALETTE = Palette(torch.tensor([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]).double(), "ab", "five")
 CONFIG = RunConfig(
@@ -52,24 +50,6 @@ def test_shares_fall_off_with_distance_and_add_up_to_one():
         assert torch.allclose(soft.shares[0, :, 0, pixel], expected, atol=1e-5)
 
 
-def test_a_share_of_one_is_a_label():
-    labels = torch.randint(0, 5, (2, 6, 6), generator=generator())
-    logits, weights = torch.randn(2, 5, 6, 6, generator=generator()), torch.rand(5, generator=generator())
-    soft = SoftLabels(labels[:, None], torch.ones(2, 1, 6, 6))
-    assert torch.allclose(soft_cross_entropy(logits, soft), cross_entropy(logits, labels))
-    by_hand = (weights[labels] * -logits.log_softmax(1).gather(1, labels[:, None])[:, 0]).mean()
-    assert torch.allclose(soft_cross_entropy(logits, soft, weights=weights), by_hand)
-
-
-def test_without_film_only_exposure_varies():
-    images = torch.rand(6, 3, 16, 16, generator=generator())
-    grey, seen = lightness(images) / 100, photographed(images, 0.0, generator())
-    exponents = (seen.log() / grey.log()).flatten(1)
-    assert torch.allclose(exponents, exponents.mean(1, keepdim=True).expand_as(exponents), atol=1e-2)
-    assert 0.7 < exponents.min() < 0.95
-    assert 1.05 < exponents.max() < 1.4
-
-
 def test_old_film_hardly_sees_red_and_sees_blue_well():
     red, blue = torch.zeros(200, 3, 8, 8), torch.zeros(200, 3, 8, 8)
     red[:, 0], blue[:, 2] = 1, 1
@@ -78,18 +58,6 @@ def test_old_film_hardly_sees_red_and_sees_blue_well():
         assert 0 <= seen.min() <= seen.max() <= 1
         usual = float((lightness(colour[:1]) / 100).mean())
         assert (seen.mean((1, 2, 3)).median() < usual) == darker
-
-
-def test_windows_follow_from_seed_and_step_also_in_part(task):
-    index = torch.arange(4)
-    first, again, later = (task.batch(index, step, crop=False) for step in (5, 5, 6))
-    assert torch.equal(first[0], again[0])
-    assert not torch.equal(first[0], later[0])
-    assert first[0].shape == (4, 1, 32, 32)
-    assert first[1].classes.shape == (4, 5, 8, 8)
-    grey, targets = task.batch(index, 5, crop=False, own=slice(1, 4, 2))
-    assert torch.equal(grey, first[0][1::2])
-    assert torch.equal(targets.classes, first[1].classes[1::2])
 
 
 def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(pictures):
@@ -103,34 +71,6 @@ def test_what_is_read_and_what_is_to_be_said_are_of_the_same_window(pictures):
     bright = torch.nn.functional.avg_pool2d(grey, 4)[:, 0] > 0.2
     assert 0.2 < bright.float().mean() < 0.8
     assert ((targets.classes[:, 0] != 0) == bright).float().mean() > 0.95
-
-
-def test_pictures_are_mirrored_and_cut_with_their_labels_also_in_part(pictures):
-    config = replace(CONFIG, net=UNetConfig(num_colours=5))
-    whole = ClassTask(config, pictures, PALETTE, CPU)
-    grey, labels = whole.batch(torch.arange(8), 3, crop=True)
-    expected = PALETTE.encode(pictures.train)
-    for one, own in zip(labels, expected, strict=True):
-        windows = torch.stack([own, own.flip(-1)]).unfold(1, 16, 1).unfold(2, 16, 1)
-        assert (windows == one).all((-1, -2)).any()
-    part, own_labels = whole.batch(torch.arange(8), 3, crop=True, own=slice(0, 8, 2))
-    assert torch.equal(part, grey[::2])
-    assert torch.equal(own_labels, labels[::2])
-
-
-def test_a_network_that_knows_scores_all_and_one_that_says_the_commonest_its_share(task, pictures):
-    class Said(torch.nn.Module):
-        def __init__(self, classes):
-            super().__init__()
-            self.classes = classes
-
-        def forward(self, grey):
-            return torch.nn.functional.one_hot(self.classes, 5).movedim(-1, 1).float() * 50
-
-    classes = PALETTE.soft_labels(chroma_of(pictures.val.float() / 255), num_near=1).classes[:, 0]
-    assert task.score(Said(classes)).accuracy == 100
-    commonest = classes.flatten().mode().values.expand_as(classes)
-    assert task.score(Said(commonest)).accuracy == pytest.approx(100 * task.most_common_frac)
 
 
 def test_palettes_in_rgb_and_windows_without_a_size_are_refused(pictures):
