@@ -117,7 +117,7 @@ class ColouredImage:
 
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
-        """How sure the colours are, 0 to 1, at the network's size."""
+        """Confidence in the colours, 0 to 1, at the network's size."""
         return self.photo.upright(self.prediction.confidence()).numpy()
 
     @cached_property

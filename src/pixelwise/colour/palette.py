@@ -43,10 +43,8 @@ _SCALE = {"rgb": 255.0, "ab": 1.0}
 class SoftLabels:
     """Pixels that belong to several classes, to each with its share."""
 
-    classes: Int64[Tensor, "N n H W"]
-    """The nearest first."""
-    shares: Float32[Tensor, "N n H W"]
-    """They add up to 1 over the classes of a pixel."""
+    classes: Int64[Tensor, "N n H W"]  # the nearest first
+    shares: Float32[Tensor, "N n H W"]  # they add up to 1 over the classes of a pixel
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,10 +69,8 @@ class HeadEvaluation:
     source: str
     part: Part
     scores: SegmentationScores
-    baselines: dict[str, SegmentationScores]
-    """By name; empty if they were not asked for."""
-    photos: tuple[ScoredPhoto, ...]
-    """Worst first; last those without labels."""
+    baselines: dict[str, SegmentationScores]  # by name; empty if they were not asked for
+    photos: tuple[ScoredPhoto, ...]  # worst first; last those without labels
     twins: tuple[tuple[Path, Path], ...]
     """Photos of the part, each with the photo of the part `train` that shows the same, saved anew."""
     notes: tuple[str, ...]

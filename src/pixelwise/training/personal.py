@@ -57,8 +57,7 @@ class ColourResult:
     chosen: Chosen | None
     certificate: Certificate
     num_views: int
-    extract_s: float
-    """Seconds spent on reading photos and on their features."""
+    extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
     scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
     """Of photos held out: left grey, in the mean colour of the others, by the model; empty without any."""

@@ -23,16 +23,11 @@ class Limits:
         ConfigError: a limit that nothing keeps.
     """
 
-    max_megabytes: float = 100.0
-    """Of a request's body."""
-    max_megapixels: float = 100.0
-    """Of a photo; known from its header, before it is decoded."""
-    seconds: float = 60.0
-    """For a photo to arrive, and again for the answer, from then on."""
-    queue: int = 32
-    """Requests that may wait while all workers are busy."""
-    workers: int = field(default_factory=_usual_workers)
-    """Photos that are worked on at once."""
+    max_megabytes: float = 100.0  # of a request's body
+    max_megapixels: float = 100.0  # of a photo; known from its header, before it is decoded
+    seconds: float = 60.0  # for a photo to arrive, and again for the answer, from then on
+    queue: int = 32  # requests that may wait while all workers are busy
+    workers: int = field(default_factory=_usual_workers)  # photos that are worked on at once
 
     def __post_init__(self) -> None:
         require_limit(self.max_megapixels)
@@ -49,5 +44,5 @@ class Limits:
 
     @property
     def max_bytes(self) -> int:
-        """Of a request's body."""
+        """The most bytes of a request's body."""
         return int(self.max_megabytes * 1e6)

@@ -72,11 +72,7 @@ async def _from_form(request: Request, target: Path) -> FormData:
 
 @asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
-    """Read a form with one file.
-
-    Raises:
-        Refusal: it is malformed, or has more files or fields than are taken.
-    """
+    """Read a form with one file; Refusal if it is malformed, or has more files or fields than are taken."""
     most = {"max_files": 1, "max_fields": _MOST_FIELDS, "max_part_size": _MOST_FIELD_BYTES}
     try:
         async with request.form(**most) as form:
