@@ -31,7 +31,6 @@ _MARKED_AT_ONCE = 2**22  # pixels, to spare memory
 _GREY_AT_ONCE = 2**20  # pixels, to spare memory
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
 
-
 _NUM_AXES = {"rgb": 3, "ab": 2}
 _UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _RANGE = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}

@@ -36,7 +36,6 @@ _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 _MOST_NAMED = 10  # photos in a note
 
-
 Codes = UInt8[ndarray, "H W 3"]
 """A photo in sRGB codes, 0 to 255."""
 Labels = UInt8[ndarray, "H W"]

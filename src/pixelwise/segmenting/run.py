@@ -166,7 +166,6 @@ def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
 
 
 def _endings(heads: Sequence[Head]) -> list[str]:
-    """Return the endings of each head's files behind the photo's name."""
     names = [Path(head.name).stem.removesuffix(".head") for head in heads]
     if not names:
         raise ConfigError("needed a head, got none; name one that is shipped, or the file of one")

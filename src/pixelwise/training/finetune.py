@@ -200,5 +200,4 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
 
 
 def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
-    """Return the marks of the photos, copies once."""
     return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

@@ -206,7 +206,6 @@ def card_of(out: Path) -> Path:
 
 
 def _card(result: ColourResult, name: str) -> str:
-    """Return the card of a model: what it learned from, how good it is, what it cannot do."""
     dataset, solved, backbone = result.dataset, result.solved, result.net.backbone
     lines = [
         f"# {name}\n",

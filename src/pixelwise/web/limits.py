@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass, field
 
 from pixelwise.errors import ConfigError
-from pixelwise.photos.formats import require_limit
 
 
 def _usual_workers() -> int:
@@ -30,8 +29,7 @@ class Limits:
     workers: int = field(default_factory=_usual_workers)  # photos that are worked on at once
 
     def __post_init__(self) -> None:
-        require_limit(self.max_megapixels)
-        for name in ("max_megabytes", "seconds"):
+        for name in ("max_megabytes", "max_megapixels", "seconds"):
             if not 0 < getattr(self, name) < math.inf:  # NaN is not, either
                 raise ConfigError(
                     f"{name.replace('_', '-')} needs to be above 0 and finite, got {getattr(self, name):g}"

