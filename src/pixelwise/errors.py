@@ -12,7 +12,7 @@ _OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive"
 
 def shortened(value: object, most: int = 60) -> str:
     """Return a value as a message shows it, cut off where it is longer than `most` characters."""
-    text = repr(value)
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

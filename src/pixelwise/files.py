@@ -26,17 +26,16 @@ def reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, remedy: str = "choose another folder with -o") -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path` in one step, on failure it goes away.
 
     The temporary name keeps the suffix, since writers choose their format by it. The content is flushed to
     disk before the rename, so that a power cut leaves the old file or the new one, never half of one.
-    `remedy` is what to do where the folder cannot be written.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full.
     """
-    temporary = _make_beside(path, remedy)
+    temporary = _make_beside(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -57,16 +56,16 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose a name in it with -o")
-    _make_beside(path, "choose another folder with -o").unlink()
+    _make_beside(path).unlink()
 
 
-def _make_beside(path: Path, remedy: str) -> Path:
+def _make_beside(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {reason(error)}; {remedy}") from error
+        raise OutputError(f"cannot write {path}: {reason(error)}; choose another folder with -o") from error
     return Path(name)
 
 

@@ -80,9 +80,15 @@ def test_it_holds_the_package_and_nothing_else(wheel):
     ).stdout.splitlines()  # fmt: skip
     assert names - about == {name.removeprefix("src/") for name in tracked if (ROOT / name).exists()}
     for name in shipped_models():
-        assert {f"pixelwise/network/weights/{name}.safetensors", f"pixelwise/network/weights/{name}.md"} <= names
+        assert {
+            f"pixelwise/network/weights/{name}.safetensors",
+            f"pixelwise/network/weights/{name}.md",
+        } <= names
     for name in shipped_heads():
-        assert {f"pixelwise/network/weights/heads/{name}.safetensors", f"pixelwise/network/weights/heads/{name}.md"} <= names
+        assert {
+            f"pixelwise/network/weights/heads/{name}.safetensors",
+            f"pixelwise/network/weights/heads/{name}.md",
+        } <= names
     assert {"pixelwise/py.typed", "pixelwise/palettes/handout24.json", "pixelwise/lab/a2-cnn.py"} <= names
     assert {"pixelwise/lab/typst/writeup.typ", "pixelwise/lab/typst/frame.typ"} <= names
     assert {name.rpartition("/")[2] for name in about} == {

@@ -127,7 +127,7 @@ class ColouredImage:
 
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
-        """The confidence of the colours, 0 to 1, at the network's size."""
+        """Confidence in the colours, 0 to 1, at the network's size."""
         return self.photo.upright(self.prediction.confidence()).numpy()
 
     @cached_property

@@ -40,8 +40,7 @@ class DemoPhoto:
 
     title: str
     package: str
-    file: str
-    """Its path within the package."""
+    file: str  # its path within the package
     credit: str
 
     @property
@@ -60,11 +59,10 @@ SUBJECTS = (CHINA, FLOWER, HOPPER)
 
 @dataclass(frozen=True)
 class Demo:
-    """The files that a demonstration made."""
+    """Files of a demonstration, and its duration."""
 
     page: Path
-    photos: list[Path]
-    """The coloured ones."""
+    photos: list[Path]  # the coloured ones
     seconds: float
 
 

@@ -106,7 +106,6 @@ def _work(
     address: str | None,
     on_result: Callable[[Result], None],
 ) -> None:
-    """Have done what is left, and record it."""
     num, num_left = state.num(), state.num(condition)
     try:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)  # of a run that was killed

@@ -110,7 +110,6 @@ def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, co
 
 
 def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
-    """Draw a learning curve beside the head, and describe it."""
     from pixelwise.files import write_bytes
     from pixelwise.report.figures import ON_LIGHT, draw_learning
     from pixelwise.training.learning_curve import MORE

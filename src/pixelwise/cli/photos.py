@@ -1,4 +1,4 @@
-"""Options and reports that verbs on many photos share."""
+"""Options and reports of verbs on many photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ColourOptions:
-    """Options of colouring photos in a batch."""
+    """Options of colouring in a batch."""
 
     model: str | None = None
     """A shipped model's name, a run's folder or a model file; the shipped default if not given."""

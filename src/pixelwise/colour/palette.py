@@ -31,7 +31,6 @@ _MARKED_AT_ONCE = 2**22  # pixels, to spare memory
 _GREY_AT_ONCE = 2**20  # pixels, to spare memory
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
 
-
 _NUM_AXES = {"rgb": 3, "ab": 2}
 _UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _RANGE = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
@@ -43,10 +42,8 @@ _SCALE = {"rgb": 255.0, "ab": 1.0}
 class SoftLabels:
     """Pixels that belong to several classes, to each with its share."""
 
-    classes: Int64[Tensor, "N n H W"]
-    """The nearest first."""
-    shares: Float32[Tensor, "N n H W"]
-    """They add up to 1 over the classes of a pixel."""
+    classes: Int64[Tensor, "N n H W"]  # the nearest first
+    shares: Float32[Tensor, "N n H W"]  # they add up to 1 over the classes of a pixel
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,10 +47,8 @@ class KnownChroma:
 
     share: Float[Tensor, "h w"]
     """Share of each pixel's chroma that is known, 0 to 1; the rest is left to guess."""
-    chroma: Float[Tensor, "2 h w"]
-    """Lab a and b; of no meaning where the share is 0."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user on how it was taken."""
+    chroma: Float[Tensor, "2 h w"]  # Lab a and b; of no meaning where the share is 0
+    notes: tuple[str, ...] = ()  # remarks for the user on how it was taken
 
     def over(self, below: KnownChroma | None) -> KnownChroma:
         """Lay this over other known chroma, at the larger of the two sizes."""

@@ -44,8 +44,7 @@ class NextHint:
     column: int
     colours: tuple[LikelyColour, ...]
     """The likeliest first; colours that are the same at this luminance are one."""
-    cut: float
-    """Share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it."""
+    cut: float  # share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it
 
     @property
     def argument(self) -> str:

@@ -31,8 +31,7 @@ class Hint:
 
     row: int
     column: int
-    colour: str
-    """#rrggbb; its hue and chroma count, lightness is the photo's own."""
+    colour: str  # #rrggbb; its hue and chroma count, lightness is the photo's own
 
     def __post_init__(self) -> None:
         _matched(_HINT, self.text, "a hint as row,column,#rrggbb, such as 120,80,#7a4b2c")

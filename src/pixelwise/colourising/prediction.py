@@ -41,11 +41,9 @@ class Prediction:
 
     logits: Float[Tensor, "K h w"]
     palette: Palette
-    in_colour: bool = False
-    """Whether the photo had colours of its own, which no network sees."""
+    in_colour: bool = False  # whether the photo had colours of its own, which no network sees
     known: KnownChroma | None = None
-    net_saturation: float = 1.0
-    """Factor on the guessed chroma that the network asks for, before any that people do."""
+    net_saturation: float = 1.0  # factor on the guessed chroma, from the network's configuration
 
     def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 H W"]:
         """Return Lab a and b at the network's size, or at that of known chroma if it is larger.

@@ -29,8 +29,7 @@ class Reference:
     """Frequencies of the classes in a photo in colour, by lightness."""
 
     path: Path
-    shares: Float[Tensor, "B K"]
-    """Shares of the classes in each band of L; they add up to 1 in a band."""
+    shares: Float[Tensor, "B K"]  # shares of the classes in each band of L; they add up to 1 in a band
 
     @staticmethod
     def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:

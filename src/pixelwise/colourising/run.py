@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -29,7 +30,6 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.provenance import Record, record_of, recorded
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_map, write_photo
-from pixelwise.progress import progress
 
 _MAP = ".confidence.png"  # how the name ends of what lies beside a photo
 
@@ -40,12 +40,9 @@ class Coloured(PhotoResult):
 
     lightness_difference: float
     """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
-    hints: tuple[NextHint, ...] = ()
-    """Points whose true colours would help most, where they were asked for."""
-    warnings: tuple[str, ...] = ()
-    """Those of the notes that give reason to doubt the colours."""
-    in_colour: Path | None = None
-    """The photo, if it had colours of its own, and not of ours."""
+    hints: tuple[NextHint, ...] = ()  # points whose true colours would help most, where they were asked for
+    warnings: tuple[str, ...] = ()  # those of the notes that give reason to doubt the colours
+    in_colour: Path | None = None  # the photo, if it had colours of its own, and not of ours
 
 
 @dataclass
@@ -87,19 +84,9 @@ def colourise(
         reference = Reference.read(options.reference, model.palette, options.max_megapixels)
     also_read = [options.reference] if options.reference else []
     outputs = OutputPaths.prepare(out, inputs, photos, WRITABLE, also_read)
-    result = Colourised()
-    with progress("colouring", len(photos)) as advance:
-        for failure in unfound:
-            result.add(failure, on_result)
-        for photo in photos:
-            try:
-                with outputs.undone_on_failure(photo):
-                    coloured = colourise_one(photo, outputs, model, options, reference)
-            except Exception as error:  # whatever one photo does to a library, the others are coloured
-                result.add(Failure.of(photo.path, error), on_result)
-            else:
-                result.add(coloured, on_result)
-            advance(1, photo.path.name)
+    result = Colourised(failed=unfound)
+    work = partial(colourise_one, outputs=outputs, model=model, options=options, reference=reference)
+    result.do("colouring", photos, work, outputs, on_result)
     result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)
     result.seconds = time.perf_counter() - start_s

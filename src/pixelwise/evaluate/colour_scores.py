@@ -35,18 +35,15 @@ _STEEPEST = math.radians(275)  # of the rotation among the blues
 class PhotoColours:
     """Differences of the colours of one photo from the original's."""
 
-    ciede2000: float
-    """Mean over pixels."""
+    ciede2000: float  # mean over pixels
     ab_rmse: float
     """Root of the mean over pixels of the squared distance in the plane of a and b, both axes added up."""
     colourfulness: float
     original_colourfulness: float
     top1: float = math.nan
     """Share of pixels whose true class is the likeliest, 0 to 1; NaN for a method without classes."""
-    top5: float = math.nan
-    """Share of pixels whose true class is among the five likeliest."""
-    cross_entropy: float = math.nan
-    """Minus the logarithm of the true class's probability, in nats."""
+    top5: float = math.nan  # share of pixels whose true class is among the five likeliest
+    cross_entropy: float = math.nan  # minus the logarithm of the true class's probability, in nats
 
     @staticmethod
     def of(codes: UInt8[Tensor, "3 H W"], original: UInt8[Tensor, "3 H W"]) -> PhotoColours:

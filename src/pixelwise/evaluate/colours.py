@@ -56,8 +56,7 @@ class ColouredPhoto:
 
     path: Path
     scores: dict[str, PhotoColours]
-    bins: Float64[ndarray, "3 15"]
-    """Calibration of the network's probabilities; see `calibration_bins`."""
+    bins: Float64[ndarray, "3 15"]  # calibration of the network's probabilities; see `calibration_bins`
     mean_ab: Float64[Tensor, "2 1 1"]
 
     @property
@@ -85,20 +84,13 @@ class ColourEvaluation:
 
     model: Model
     source: str
-    size: int
-    """Short side in pixels at which photos were measured; smaller ones as they are."""
-    options: ColouriseOptions
-    """Temperature and saturation."""
-    scores: dict[str, dict[str, Interval]]
-    """By method, the model first, and by name."""
-    gain: Interval
-    """By how much the model's CIEDE2000 is less than that of grey, photo by photo."""
-    calibration_error: Interval
-    """Expected calibration error of the network's probabilities, 0 to 1."""
-    photos: tuple[ColouredPhoto, ...]
-    """In the order of their paths."""
-    colourless: tuple[Path, ...]
-    """Photos left out: they are grey."""
+    size: int  # short side in pixels at which photos were measured; smaller ones as they are
+    options: ColouriseOptions  # temperature and saturation
+    scores: dict[str, dict[str, Interval]]  # by method, the model first, and by name
+    gain: Interval  # by how much the model's CIEDE2000 is less than that of grey, photo by photo
+    calibration_error: Interval  # expected calibration error of the network's probabilities, 0 to 1
+    photos: tuple[ColouredPhoto, ...]  # in the order of their paths
+    colourless: tuple[Path, ...]  # photos left out: they are grey
     failed: tuple[Failure, ...]
 
     @property

@@ -36,7 +36,6 @@ _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 _MOST_NAMED = 10  # photos in a note
 
-
 Codes = UInt8[ndarray, "H W 3"]
 """A photo in sRGB codes, 0 to 255."""
 Labels = UInt8[ndarray, "H W"]
@@ -69,10 +68,8 @@ class HeadEvaluation:
     source: str
     part: Part
     scores: SegmentationScores
-    baselines: dict[str, SegmentationScores]
-    """By name; empty if they were not asked for."""
-    photos: tuple[ScoredPhoto, ...]
-    """Worst first; last those without labels."""
+    baselines: dict[str, SegmentationScores]  # by name; empty if they were not asked for
+    photos: tuple[ScoredPhoto, ...]  # worst first; last those without labels
     twins: tuple[tuple[Path, Path], ...]
     """Photos of the part, each with the photo of the part `train` that shows the same, saved anew."""
     notes: tuple[str, ...]

@@ -31,8 +31,7 @@ class PixelScore:
 
     num_pixels: int = 0
     num_right: int = 0
-    loss_sum: float = 0.0
-    """Cross-entropy summed over pixels, in nats."""
+    loss_sum: float = 0.0  # cross-entropy summed over pixels, in nats
 
     @staticmethod
     def of(logits: Logits, labels: Labels | UInt8[Tensor, "N H W"]) -> PixelScore:

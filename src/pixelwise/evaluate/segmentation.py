@@ -43,8 +43,7 @@ class ImageCounts:
     confusion: Confusion
     boundary: Float64[ndarray, "2 K"] | None = None
     """F1 of each class's outline, and 1 for each that the image has."""
-    calibration: Float64[ndarray, "3 15"] | None = None
-    """See `calibration_bins`."""
+    calibration: Float64[ndarray, "3 15"] | None = None  # see `calibration_bins`
 
     @staticmethod
     def of(
@@ -73,10 +72,8 @@ class SegmentationScores:
     """Scores over all labelled pixels of some images, each from 0 to 1, with intervals over images."""
 
     num_images: int
-    iou: dict[str, Interval]
-    """Intersection over union, by class."""
-    miou: Interval
-    """Mean of `iou` over the classes that some pixel has or was given."""
+    iou: dict[str, Interval]  # intersection over union, by class
+    miou: Interval  # mean of `iou` over the classes that some pixel has or was given
     dice: dict[str, Interval]
     pixel_accuracy: Interval
     boundary_f1: dict[str, Interval] | None = None

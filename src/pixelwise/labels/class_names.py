@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pixelwise.errors import LabelError
+from pixelwise.errors import LabelError, shortened
 
 MAX_CLASSES = 255  # a byte's values, but for 255, the label of pixels without class
 BACKGROUND = "background"  # around everything else; drawn black where it is class 0
@@ -39,7 +39,7 @@ class ClassNames:
             raise LabelError(f"needed the names of 2 to {MAX_CLASSES} classes, got {num}")
         for name in self.names:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                raise LabelError(f"needed a name that can be printed for each class, got {short(name)}")
+                raise LabelError(f"needed a name that can be printed for each class, got {shortened(name)}")
         if not self.colours:
             object.__setattr__(self, "colours", _default_colours(self.names))
         if len(self.colours) != num:
@@ -49,7 +49,7 @@ class ClassNames:
         for items in (self.names, self.colours):
             repeated = [item for place, item in enumerate(items) if item in items[:place]]
             if repeated:
-                raise LabelError(f"needed different names and colours, got {short(repeated[0])} twice")
+                raise LabelError(f"needed different names and colours, got {shortened(repeated[0])} twice")
 
     @property
     def num_classes(self) -> int:
@@ -60,7 +60,7 @@ class ClassNames:
         """Return the number of the class with this name; LabelError where there is none."""
         if name in self.names:
             return self.names.index(name)
-        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {short(name)}")
+        raise LabelError(f"needed one of the classes {', '.join(self.names)}, got {shortened(name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as `from_dict` takes them."""
@@ -71,10 +71,10 @@ class ClassNames:
         """Build class names from the values of `to_dict`, without `colours` perhaps; else LabelError."""
         names = values.get("names") if isinstance(values, Mapping) else None
         if not isinstance(names, Sequence) or isinstance(names, str):
-            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {short(values)}')
+            raise LabelError(f'needed class names, {{"names": ["background", ...]}}, got {shortened(values)}')
         colours = values.get("colours") or ()
         if not isinstance(colours, Sequence):
-            raise LabelError(f"needed a list of colours for the classes, got {short(colours)}")
+            raise LabelError(f"needed a list of colours for the classes, got {shortened(colours)}")
         return ClassNames(tuple(names), tuple(check_colour(colour) for colour in colours))
 
 
@@ -82,19 +82,13 @@ def check_colour(colour: object) -> Colour:
     """Return the colour as a tuple; LabelError if it is not three sRGB codes."""
     codes = tuple(colour) if isinstance(colour, Sequence) else ()
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
-        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {short(colour)}")
+        raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {shortened(colour)}")
     return codes
 
 
 def void_colour() -> Colour:
     """Return the colour of pixels without class, number 255 of PASCAL VOC's."""
     return _voc_colour(255)
-
-
-def short(value: object) -> str:
-    """Return a value as messages show it, at most 60 characters."""
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:

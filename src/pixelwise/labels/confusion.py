@@ -22,8 +22,7 @@ _NUM_BYTES = 256  # values of a label
 class Confusion:
     """Counts of labelled pixels by the class they have and the class they were given."""
 
-    counts: Int64[ndarray, "K K"]
-    """Row: the class a pixel has; column: the class it was given."""
+    counts: Int64[ndarray, "K K"]  # row: the class a pixel has; column: the class it was given
 
     @staticmethod
     def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:

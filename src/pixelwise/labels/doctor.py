@@ -37,7 +37,7 @@ _CRISP = 0.05  # crisp masks have in-between pixels at less than 0.006 of their 
 
 
 @dataclass(frozen=True)
-class Problem:
+class LabelProblem:
     """A mistake in one file, and its remedy."""
 
     path: Path
@@ -45,7 +45,7 @@ class Problem:
     remedy: str
 
 
-def check_folder(folder: Path) -> tuple[Problem, ...]:
+def check_folder(folder: Path) -> tuple[LabelProblem, ...]:
     """Find mistakes in a folder of photos and masks, in the order of the files' paths.
 
     Raises:
@@ -76,13 +76,13 @@ class _Doctor:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.problems: list[Problem] = []
+        self.problems: list[LabelProblem] = []
         self.classes: ClassNames | None = None  # where they are known
         self.drawn_stems: set[str] | None = set(layout.masks)  # of photos; None where that cannot be read
         self.labels: dict[Path, set[int]] = {}  # that occur; by photo for COCO, else by file
 
     def add(self, path: Path, problem: str, remedy: str) -> None:
-        self.problems.append(Problem(path, problem, remedy))
+        self.problems.append(LabelProblem(path, problem, remedy))
 
     def add_error(self, path: Path, error: PixelwiseError, remedy: str) -> None:
         """Add an exception's message; the remedy in it, if there is one, comes first."""

@@ -53,8 +53,7 @@ class Layout:
     """By stem; more than one file of a stem is a mistake of whoever made the folder."""
     masks: dict[str, list[Path]]
     """Mask pictures or LabelMe's files by stem; empty for COCO, which has one file for all."""
-    legend_file: Path | None
-    """`classes.json`, if it is there."""
+    legend_file: Path | None  # `classes.json`, if it is there
 
     def pairs(self) -> list[tuple[Path, Path]]:
         """Return photo and mask of all stems that have one of each."""

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pixelwise.errors import DataError, LabelError
+from pixelwise.errors import DataError, LabelError, shortened
 from pixelwise.files import reason
-from pixelwise.labels.class_names import short
 
 _MAX_BYTES = 2**30  # twice what COCO's own largest file has
 T = TypeVar("T")
@@ -37,7 +36,7 @@ def get(values: Any, key: str, kind: type[T], where: object) -> T:
     if type(found) is kind and found != "" and (not isinstance(found, int) or 0 <= found <= 2**63):
         return found
     needed = {list: f'a list "{key}"', str: f'a text "{key}"', int: f'a whole number "{key}" from 0'}[kind]
-    raise LabelError(f"{where}: needed {needed}, got {short(found)}")
+    raise LabelError(f"{where}: needed {needed}, got {shortened(found)}")
 
 
 def check_numbers(values: Any, where: object) -> list[float]:
@@ -47,4 +46,4 @@ def check_numbers(values: Any, where: object) -> list[float]:
             numbers = [float(value) for value in values]
             if all(map(math.isfinite, numbers)):
                 return numbers
-    raise LabelError(f"{where}: needed a list of numbers, got {short(values)}")
+    raise LabelError(f"{where}: needed a list of numbers, got {shortened(values)}")

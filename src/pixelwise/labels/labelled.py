@@ -30,8 +30,7 @@ class LabelledPhoto:
     """One photo, and where its labels come from."""
 
     photo: Path
-    labels_file: Path
-    """The file that the labels are read from; COCO has one for all photos."""
+    labels_file: Path  # the file that the labels are read from; COCO has one for all photos
     make_labels: Callable[[], UInt8[ndarray, "H W"]] = field(repr=False, compare=False)
 
     @property
@@ -59,19 +58,15 @@ class LabelledPhoto:
 class LabelledPhotos:
     """Labelled photos in three parts that share none."""
 
-    name: str
-    """The source they were found in, such as `flowers17`."""
+    name: str  # the source they were found in, such as `flowers17`
     classes: ClassNames
     train: tuple[LabelledPhoto, ...]
-    val: tuple[LabelledPhoto, ...]
-    """To choose by; empty where there are too few."""
-    test: tuple[LabelledPhoto, ...]
-    """To measure on at the end; empty unless the source names such a part."""
+    val: tuple[LabelledPhoto, ...]  # to choose by; empty where there are too few
+    test: tuple[LabelledPhoto, ...]  # to measure on at the end; empty unless the source names such a part
     unlabelled: tuple[Path, ...]
     digest: str
     """SHA-256 of class names and of the files in each part: equal digests mean equal photos and labels."""
-    notes: tuple[str, ...] = ()
-    """Remarks for the user, such as photos left out."""
+    notes: tuple[str, ...] = ()  # remarks for the user, such as photos left out
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import LabelError
+from pixelwise.errors import LabelError, shortened
 from pixelwise.labels.class_names import (
     BACKGROUND,
     FLOWER,
@@ -28,7 +28,6 @@ from pixelwise.labels.class_names import (
     ClassNames,
     Colour,
     check_colour,
-    short,
 )
 from pixelwise.labels.json_file import read_json
 
@@ -50,8 +49,7 @@ class Values:
     kind: Kind
     colours: dict[int, Colour]
     """The colour that each code is displayed in: a stored number, or a place in a list of colours."""
-    counts: dict[int, int]
-    """Number of pixels of each code."""
+    counts: dict[int, int]  # number of pixels of each code
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def parse_legend(values: Any) -> Legend:
     """Build a legend from the values of a `classes.json`; LabelError where they are none."""
     if not isinstance(values, Mapping):
         needed = f'{{"names": ["{BACKGROUND}", "flower"]}}'
-        raise LabelError(f"needed a legend such as {needed}, got {short(values)}")
+        raise LabelError(f"needed a legend such as {needed}, got {shortened(values)}")
     named = {name: value for name, value in values.items() if name != "ignore"}
     if "names" in values:
         if further := set(named) - {"names", "colours"}:
@@ -122,7 +120,7 @@ def parse_legend(values: Any) -> Legend:
         ordered = sorted(named, key=named.__getitem__)
         numbers = _places(_check_number(named[name]) for name in ordered)
         if len(numbers) < len(named):
-            raise LabelError(f"needed a number for each class, got one twice in {short(named)}")
+            raise LabelError(f"needed a number for each class, got one twice in {shortened(named)}")
         legend = Legend(ClassNames(tuple(ordered)), {IGNORE: IGNORE} | numbers)
     else:
         classes = ClassNames(tuple(named), tuple(check_colour(colour) for colour in named.values()))

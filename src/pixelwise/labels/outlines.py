@@ -21,8 +21,8 @@ from numpy import ndarray
 from pycocotools import mask as coco_mask
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import LabelError
-from pixelwise.labels.class_names import BACKGROUND, ClassNames, short
+from pixelwise.errors import LabelError, shortened
+from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.json_file import check_numbers, get, read_json
 from pixelwise.photos.formats import MAX_MEGAPIXELS
 
@@ -39,12 +39,9 @@ class Shape:
 class OutlinedPhoto:
     """All outlines of one photo, the uppermost last."""
 
-    file: Path
-    """The JSON file."""
-    name: str
-    """The photo's file name as COCO has it, perhaps with folders before it; empty for LabelMe."""
-    size: tuple[int, int]
-    """Height and width."""
+    file: Path  # the JSON file
+    name: str  # the photo's file name as COCO has it, perhaps with folders before it; empty for LabelMe
+    size: tuple[int, int]  # height and width
     shapes: tuple[Shape, ...]
 
     def labels(self, classes: ClassNames) -> UInt8[ndarray, "H W"]:
@@ -149,7 +146,7 @@ def unpack_runs(packed: str, where: object) -> list[int]:
 def _labelme_outline(shape: Any, where: str) -> Any:
     points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
     if any(len(point) != 2 for point in points):
-        raise LabelError(f"{where}: needed x and y for each point, got {short(points)}")
+        raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
     match shape.get("shape_type") or "polygon", points:
         case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
             return [[value for point in points for value in point]]
@@ -166,9 +163,9 @@ def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W
     if isinstance(outline, list):
         return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
-        raise LabelError(f"{where}: needed polygons or run lengths, got {short(outline)}")
+        raise LabelError(f"{where}: needed polygons or run lengths, got {shortened(outline)}")
     if (given := outline.get("size")) != [*size]:
-        raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {short(given)}")
+        raise LabelError(f"{where}: needed run lengths of the image's size {[*size]}, got {shortened(given)}")
     counts = outline.get("counts")
     lengths = unpack_runs(counts, where) if isinstance(counts, str) else check_numbers(counts, where)
     return _fill_runs(lengths, size, where)

@@ -30,8 +30,7 @@ Decoded = tuple[Kind, NDArray[Any], NDArray[np.uint8]]
 class RawMask:
     """One mask, turned as it is displayed."""
 
-    codes: NDArray[Any]
-    """(H, W), unsigned."""
+    codes: NDArray[Any]  # (H, W), unsigned
     values: Values
 
     def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:

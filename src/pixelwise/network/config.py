@@ -246,32 +246,24 @@ class FinetuneOptions(Checked):
 class FinetuneConfig(FinetuneOptions):
     """A whole job of learning a head from masks."""
 
-    source: str
-    """Where photos and masks come from: flowers17, flowers17:classes, folder:PATH."""
-    seed: int = 0
-    """Decides which photos are drawn; with epochs, also their order and how they are varied."""
+    source: str  # where photos and masks come from: flowers17, flowers17:classes, folder:PATH
+    seed: int = 0  # decides which photos are drawn; with epochs, also their order and how they are varied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColourFinetuneConfig(Checked):
     """Options of learning a linear network from colour photos."""
 
-    source: str
-    """Where they are: folder:PATH."""
-    backbone: str = "efficientnet_lite0"
-    """The frozen network whose features it reads."""
-    size: int = 192
-    """Short side in pixels at which photos are read."""
-    shots: int = 0
-    """Photos drawn to learn from; 0: all but those that are held out."""
+    source: str  # where they are: folder:PATH
+    backbone: str = "efficientnet_lite0"  # the frozen network whose features it reads
+    size: int = 192  # short side in pixels at which photos are read
+    shots: int = 0  # photos drawn to learn from; 0: all but those that are held out
     looks: int = 0
     """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
-    num_colours: int = 0
-    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
+    num_colours: int = 0  # classes per pixel; 0: 32, or fewer where the photos have fewer colours
     ridge: float | None = None
     """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
-    seed: int = 0
-    """Decides which photos are drawn, and where the palette's search begins."""
+    seed: int = 0  # decides which photos are drawn, and where the palette's search begins
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

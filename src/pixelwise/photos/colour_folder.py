@@ -34,12 +34,9 @@ Picture = UInt8[Tensor, "3 H W"]
 class ColourDataset:
     """Different photos in colour."""
 
-    train: tuple[Path, ...]
-    """To learn from."""
-    held_out: tuple[Path, ...]
-    """To score on: a fifth of all, 60 at most; none of fewer than 5."""
-    notes: tuple[str, ...]
-    """On each photo that was left out."""
+    train: tuple[Path, ...]  # to learn from
+    held_out: tuple[Path, ...]  # to score on: a fifth of all, 60 at most; none of fewer than 5
+    notes: tuple[str, ...]  # on each photo that was left out
 
 
 def open_colour_folder(folder: Path) -> ColourDataset:
@@ -105,8 +102,7 @@ class _ColourPhoto:
     path: Path
     checksum: str
     picture: Picture
-    ratio: float
-    """Height over width of the whole photo."""
+    ratio: float  # height over width of the whole photo
 
 
 def _read_folder(

@@ -24,8 +24,7 @@ class Remote:
 
     url: str
     num_megabytes: float
-    checksum: str | None
-    """`md5:` or `sha256:` and hexadecimal digits; None where its publisher gives none."""
+    checksum: str | None  # `md5:` or `sha256:` and hexadecimal digits; None where its publisher gives none
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 from PIL import Image as Pillow
 
-from pixelwise.errors import ConfigError, FormatError, PhotoError, PhotoSizeError
+from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.files import reason
 
 VIPS_FORMATS = {
@@ -175,9 +175,3 @@ def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, 
             with contextlib.suppress(SyntaxError):
                 return photo_of(file, ""), name
     raise SyntaxError("no format begins like it")
-
-
-def require_limit(max_megapixels: float) -> None:
-    """Raise a ConfigError for a limit that is not above 0."""
-    if not max_megapixels > 0:  # NaN is not, either
-        raise ConfigError(f"max-megapixels needs to be above 0, got {max_megapixels:g}")

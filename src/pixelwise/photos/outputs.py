@@ -12,17 +12,16 @@ from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import reason
 from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, resolved
 from pixelwise.photos.formats import SUFFIXES
+from pixelwise.progress import progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoResult:
     """One photo that was done."""
 
-    paths: tuple[Path, ...]
-    """The files made of it: one, or one for each thing that was asked."""
+    paths: tuple[Path, ...]  # the files made of it: one, or one for each thing that was asked
     megapixels: float
-    notes: tuple[str, ...]
-    """Remarks for the user."""
+    notes: tuple[str, ...]  # remarks for the user
 
     @property
     def path(self) -> Path:
@@ -48,13 +47,29 @@ class PhotoResults(Generic[R]):
         """Megapixels of all written photos together."""
         return sum(one.megapixels for one in self.written)
 
-    def add(self, one: R | Failure, on_result: Callable[[R | Failure], None]) -> None:
-        """Count a result or a failure, and call `on_result` with it."""
-        if isinstance(one, Failure):
-            self.failed.append(one)
-        else:
-            self.written.append(one)
-        on_result(one)
+    def do(
+        self,
+        task: str,
+        photos: Sequence[InputPhoto],
+        work: Callable[[InputPhoto], R],
+        outputs: OutputPaths,
+        on_result: Callable[[R | Failure], None],
+    ) -> None:
+        """Do each photo, showing progress on the `task`; call `on_result` with each result or failure."""
+        for failure in self.failed:  # inputs that are no photos
+            on_result(failure)
+        with progress(task, len(photos)) as advance:
+            for photo in photos:
+                try:
+                    with outputs.undone_on_failure(photo):
+                        done = work(photo)
+                except Exception as error:  # whatever one photo does to a library, the others are done
+                    self.failed.append(Failure.of(photo.path, error))
+                    on_result(self.failed[-1])
+                else:
+                    self.written.append(done)
+                    on_result(done)
+                advance(1, photo.path.name)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
         """Add a remark on subfolders that were left alone."""

@@ -25,12 +25,9 @@ LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
 class Tint:
     """Colours that classes are drawn in."""
 
-    colours: Sequence[tuple[int, int, int]]
-    """sRGB codes of each class."""
-    opacity: float
-    """From 0, only outlines, to 1, no photo to be seen."""
-    first_is_clear: bool
-    """Whether the first class is what is around the others, and left as it is."""
+    colours: Sequence[tuple[int, int, int]]  # sRGB codes of each class
+    opacity: float  # from 0, only outlines, to 1, no photo to be seen
+    first_is_clear: bool  # whether the first class is what is around the others, and left as it is
 
 
 def cut_out(strips: Iterator[Strip], labels: LabelRows, alpha: bool) -> Iterator[Strip]:

@@ -121,7 +121,6 @@ def _gather(table: Tensor, index: Strip) -> Tensor:
 
 @cache
 def _linear(dtype: np.dtype[Any]) -> Tensor:
-    """Return the linear light of every code."""
     largest = np.iinfo(dtype).max
     return srgb_to_linear(torch.arange(largest + 1, dtype=torch.float64) / largest).float()
 

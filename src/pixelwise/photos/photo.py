@@ -39,26 +39,17 @@ class Photo:
     """One photo's size and kind, known from its header; pixels are read when asked for."""
 
     path: Path
-    width: int
-    """Length of the rows as stored; `orientation` may turn them on display."""
+    width: int  # length of the rows as stored; `orientation` may turn them on display
     height: int
-    bits: int
-    """Per sample, 8 or 16."""
-    colour: bool
-    """Whether it has red, green and blue."""
+    bits: int  # per sample, 8 or 16
+    colour: bool  # whether it has red, green and blue
     alpha: bool
-    orientation: int
-    """EXIF's, 1 to 8; 1 shows the rows as they are stored."""
-    format: str
-    """A key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`."""
-    metadata: dict[str, tuple[int, Any]]
-    """Type and value of each piece of metadata, by libvips' names."""
-    profile: bytes | None
-    """ICC profile that a coloured copy carries; None: sRGB is understood."""
-    into_profile: bool
-    """Whether a copy coloured in sRGB has to be converted into `profile`."""
-    notes: tuple[str, ...]
-    """Remarks for the user on how it was read."""
+    orientation: int  # EXIF's, 1 to 8; 1 shows the rows as they are stored
+    format: str  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
+    metadata: dict[str, tuple[int, Any]]  # type and value of each piece of metadata, by libvips' names
+    profile: bytes | None  # ICC profile that a coloured copy carries; None: sRGB is understood
+    into_profile: bool  # whether a copy coloured in sRGB has to be converted into `profile`
+    notes: tuple[str, ...]  # remarks for the user on how it was read
     develop: Callable[[int], pyvips.Image]
     """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
     _thumbnails: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)

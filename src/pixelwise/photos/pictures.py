@@ -17,13 +17,10 @@ from pixelwise.errors import DataError
 class Pictures:
     """A data set of equally large colour pictures, sRGB as stored, 0 to 255."""
 
-    name: str
-    """The source it was loaded from, such as `cifar10:horse`."""
+    name: str  # the source it was loaded from, such as `cifar10:horse`
     train: UInt8[Tensor, "N 3 H W"]
-    val: UInt8[Tensor, "M 3 H W"]
-    """Pictures to measure on, never learnt from."""
-    digest: str
-    """SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order."""
+    val: UInt8[Tensor, "M 3 H W"]  # pictures to measure on, never learnt from
+    digest: str  # SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order
     notes: tuple[str, ...] = ()
     """Remarks for the user: files left out, checksums that are not the official ones."""
 
@@ -54,8 +51,7 @@ class Batches:
     """A part of a data set in a label space; four bytes a pixel, of which the pictures' three are shared."""
 
     images: UInt8[Tensor, "N 3 H W"]
-    labels: UInt8[Tensor, "N H W"]
-    """The class of every pixel."""
+    labels: UInt8[Tensor, "N H W"]  # the class of every pixel
     space: Palette
 
     @staticmethod

@@ -38,12 +38,9 @@ class Conversion:
     """A conversion from a photo's own numbers to sRGB or grey of 8 or 16 bit."""
 
     convert: Convert
-    profile: bytes | None = None
-    """ICC profile that the copy carries; None: sRGB is understood."""
-    into_profile: bool = False
-    """Whether the copy, in sRGB, has to be converted into `profile`."""
-    note: str = ""
-    """A remark for the user."""
+    profile: bytes | None = None  # ICC profile that the copy carries; None: sRGB is understood
+    into_profile: bool = False  # whether the copy, in sRGB, has to be converted into `profile`
+    note: str = ""  # a remark for the user
 
 
 def conversion(path: Path, image: pyvips.Image) -> Conversion:

@@ -36,12 +36,9 @@ _MEANING = "The colours were guessed by a trained network; they are no record of
 class Record:
     """A coloured copy's record of its colours."""
 
-    model: str
-    """Its name, or that of its file or folder; not where that lay."""
-    model_sha256: str
-    """Checksum of the model's file."""
-    settings: dict[str, Any]
-    """Options that decided the colours beside the model, by name."""
+    model: str  # its name, or that of its file or folder; not where that lay
+    model_sha256: str  # checksum of the model's file
+    settings: dict[str, Any]  # options that decided the colours beside the model, by name
     software: str = field(default=f"pixelwise {__version__}")
 
 

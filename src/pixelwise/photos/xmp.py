@@ -86,7 +86,6 @@ def without_padding(packet: bytes) -> bytes:
 
 
 def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
-    """Return the packet and the RDF in it; or raise a ValueError where it cannot be read."""
     packet = packet.rstrip(b"\0")  # some programs end it as C does
     if b"\0" in packet:
         raise ValueError("damaged XMP: it is not in UTF-8")

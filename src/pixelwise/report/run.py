@@ -79,7 +79,6 @@ def prediction_strips(model: Model, images: Bytes) -> figures.Strips:
 
 
 def _card(folder: Path, manifest: Manifest, rows: Sequence[EpochMetrics], repeat: str) -> str:
-    """Return the card of a finished run, Markdown."""
     config = manifest.config
     return page.render(
         "card.md",

@@ -74,8 +74,7 @@ class ExactHead:
 
     solved: Solved
     chosen: Chosen | None
-    missing_classes: tuple[int, ...]
-    """Classes that no pixel learned from has: the head cannot find them."""
+    missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
 
 
 def learn_last_layer(task: FinetuneTask) -> LearnedHead:

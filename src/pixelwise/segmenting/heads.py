@@ -32,22 +32,18 @@ _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike on
 class Head:
     """A linear head on a backbone as it was published, or with parts that learned along."""
 
-    name: str
-    """A shipped head's name, or the path it was read from."""
+    name: str  # a shipped head's name, or the path it was read from
     classes: ClassNames
     weights: Weights
-    backbone: str
-    """Name of the backbone, as `open_backbone` takes it."""
-    backbone_checksum: str
-    """SHA-256 of the backbone's weights before any learned."""
+    backbone: str  # name of the backbone, as `open_backbone` takes it
+    backbone_checksum: str  # SHA-256 of the backbone's weights before any learned
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
     facts: dict[str, Any] = field(default_factory=dict)
     """How it was learned, for people: data, ridge, gradient norm, scores, certificate."""
     changed: dict[str, Tensor] = field(default_factory=dict)
     """The backbone's parameters that learned along, by name."""
-    changed_checksum: str = ""
-    """SHA-256 of the backbone with these; empty where none learned."""
+    changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
         """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""

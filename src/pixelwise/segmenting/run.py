@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,6 @@ from pixelwise.photos.overlay import Tint, cut_out, overlay
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
-from pixelwise.progress import progress
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
@@ -84,19 +84,9 @@ def segment(
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
-    result = SegmentResult()
-    with progress("segmenting", len(photos)) as advance:
-        for failure in unfound:
-            result.add(failure, on_result)
-        for photo in photos:
-            try:
-                with outputs.undone_on_failure(photo):
-                    segmented = segment_photo(runner, options, photo, outputs)
-            except Exception as error:  # whatever one photo does to a library, the others are segmented
-                result.add(Failure.of(photo.path, error), on_result)
-            else:
-                result.add(segmented, on_result)
-            advance(1, photo.path.name)
+    result = SegmentResult(failed=unfound)
+    work = partial(segment_photo, runner, options, outputs=outputs)
+    result.do("segmenting", photos, work, outputs, on_result)
     result.add_remarks(inputs, out, recursive)
     result.seconds = time.perf_counter() - start_s
     return result
@@ -176,7 +166,6 @@ def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
 
 
 def _endings(heads: Sequence[Head]) -> list[str]:
-    """Return the endings of each head's files behind the photo's name."""
     names = [Path(head.name).stem.removesuffix(".head") for head in heads]
     if not names:
         raise ConfigError("needed a head, got none; name one that is shipped, or the file of one")

@@ -41,10 +41,8 @@ class Solved:
     """A head, and the proof that there is none better."""
 
     weights: Weights
-    loss: float
-    """Mean loss in nats a pixel, without the ridge's share."""
-    ridge: float
-    """Factor on half the squared length of the weights, of features scaled to deviation 1."""
+    loss: float  # mean loss in nats a pixel, without the ridge's share
+    ridge: float  # factor on half the squared length of the weights, of features scaled to deviation 1
     gradient_norm: float
     """Largest entry of the gradient, loss and ridge together, of features scaled to deviation 1.
 
@@ -59,8 +57,7 @@ class Moments:
     """Mean, scale and correlation of features, which scale a problem; computed once for many ridges."""
 
     mean: Float[Tensor, " D"]
-    scale: Float[Tensor, " D"]
-    """Standard deviation, or a small number where that is less."""
+    scale: Float[Tensor, " D"]  # standard deviation, or a small number where that is less
     correlation: Float[Tensor, "D D"]
 
     @staticmethod
@@ -196,8 +193,7 @@ class Chosen:
     ridge: float
     scores: dict[float, float]
     """On pixels left out, by ridge: mean intersection over union, from 0 to 1, or loss in nats a pixel."""
-    start: Weights
-    """The head at this ridge of a fold: near the one to be found on all pixels."""
+    start: Weights  # the head at this ridge of a fold: near the one to be found on all pixels
 
 
 def choose_ridge(

@@ -137,7 +137,6 @@ def _require_target(out: Path) -> None:
 def _write(
     out: Path, graph: onnx.ModelProto, name: str, backbone: Backbone | None, facts: dict[str, Any]
 ) -> None:
-    """Write a graph with facts in its metadata, each as JSON under its name."""
     is_shipped = name in shipped_models() + shipped_heads()
     facts |= {
         "name": name,

@@ -34,8 +34,7 @@ _logger = logging.getLogger(__name__)
 class HeadScores:
     """Scores of a head before and after it learned."""
 
-    before: SegmentationScores
-    """Of the random last layer, of torch's own making."""
+    before: SegmentationScores  # of the random last layer, of torch's own making
     last_layer: SegmentationScores | None
     """Of the exact head, where more than the last layer learned from there on."""
     after: SegmentationScores
@@ -47,10 +46,8 @@ class FinetuneResult:
 
     head: Head
     learned: LearnedHead
-    scores: HeadScores | None
-    """None where no photo was held out to score on."""
-    scored_on: str
-    """The part of the data that scores are of."""
+    scores: HeadScores | None  # None where no photo was held out to score on
+    scored_on: str  # the part of the data that scores are of
     score_s: float
     seconds: float
 
@@ -203,5 +200,4 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
 
 
 def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
-    """Return the marks of the photos, copies once."""
     return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

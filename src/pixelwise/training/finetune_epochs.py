@@ -85,13 +85,10 @@ class _Learning:
     class_weights: Tensor | None
     precision: Precision
     rng: random.Random
-    score: Score | None
-    """None: learn as the handout does."""
-    num_seen: int = 0
-    """Views of photos until now."""
+    score: Score | None  # None: learn as the handout does
+    num_seen: int = 0  # views of photos until now
     losses: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    """Of what learning began with, then epoch by epoch."""
+    scores: list[float] = field(default_factory=list)  # of what learning began with, then epoch by epoch
 
     @property
     def best_epoch(self) -> int:

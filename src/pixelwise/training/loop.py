@@ -262,7 +262,6 @@ def _validate(run: Run, folder: Path) -> None:
 
 
 def _finish(run: Run, folder: Path) -> TrainResult:
-    """Write the final state and the model, and sum the run up."""
     seconds = run.clock.seconds()
     # the state first: a folder with a model and no checkpoint could neither go on nor start anew
     runs.write_checkpoint(folder, run.checkpoint())

@@ -57,8 +57,7 @@ class ColourResult:
     chosen: Chosen | None
     certificate: Certificate
     num_views: int
-    extract_s: float
-    """Seconds spent on reading photos and on their features."""
+    extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
     scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
     """Of photos held out: left grey, in the mean colour of the others, by the model; empty without any."""
@@ -207,7 +206,6 @@ def card_of(out: Path) -> Path:
 
 
 def _card(result: ColourResult, name: str) -> str:
-    """Return the card of a model: what it learned from, how good it is, what it cannot do."""
     dataset, solved, backbone = result.dataset, result.solved, result.net.backbone
     lines = [
         f"# {name}\n",

@@ -121,11 +121,7 @@ _RECIPES: dict[str, _Recipes] = {"cnn": _HANDOUT, "unet": _HANDOUT, "colournet":
 
 
 def recipe_names(net: str) -> tuple[str, ...]:
-    """Return the recipes of a network, the usual one first.
-
-    Raises:
-        ConfigError: there is no such network.
-    """
+    """Return the recipes of a network, the usual one first; ConfigError if there is no such network."""
     if net not in _RECIPES:
         raise ConfigError(f"needed one of the networks {', '.join(_RECIPES)}, got {net!r}")
     return tuple(_RECIPES[net])

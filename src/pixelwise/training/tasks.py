@@ -155,22 +155,16 @@ def seed_at(seed: int, count: int, stream: int) -> int:
 
 
 def photographed(
-    images: Float[Tensor, "N 3 H W"],
-    film_frac: float,
-    randomness: torch.Generator,
-    num_whole: int | None = None,
-    part: slice = slice(None),
+    images: Float[Tensor, "N 3 H W"], film_frac: float, randomness: torch.Generator
 ) -> Float[Tensor, "N 1 H W"]:
     """Return L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
 
     Old film, on a share of the pictures, is more or less blind to red and quick to see blue, as
-    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus. Of a `part` of
-    `num_whole` pictures each comes out as it would among all.
+    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus.
     """
-    num = len(images) if num_whole is None else num_whole
 
     def drawn() -> Tensor:
-        return torch.rand(num, generator=randomness)[part].to(images.device)
+        return torch.rand(len(images), generator=randomness).to(images.device)
 
     old = drawn() < film_frac
     seen = torch.tensor(LUMINANCE_WEIGHTS, device=images.device).repeat(len(images), 1)
@@ -187,7 +181,7 @@ def photographed(
         grey = torch.where(_each(old & (drawn() < 0.5)), tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey)
         low, high = (_each(most * drawn() * old) for most in _MOST_FADED)
         grey = low + (1 - high - low) * grey
-        noise = torch.randn((num, *grey.shape[1:]), generator=randomness)[part].to(grey.device)
+        noise = torch.randn(grey.shape, generator=randomness).to(grey.device)
         grey = grey + noise * _each(_MOST_GRAIN * drawn() * old)
     return grey.clamp_(0, 1)
 

@@ -29,12 +29,9 @@ _OPEN_TO_ALL = frozenset({"/healthz"})
 class Rules:
     """Who may ask, and how much they may send."""
 
-    max_bytes: int
-    """Of a request's body."""
-    hosts: frozenset[str] | None = LOOPBACK
-    """Names that this server goes by, without port; None: any."""
-    token: str | None = None
-    """What every request has to know; None: nothing."""
+    max_bytes: int  # of a request's body
+    hosts: frozenset[str] | None = LOOPBACK  # names that this server goes by, without port; None: any
+    token: str | None = None  # what every request has to know; None: nothing
 
 
 class Guard:
@@ -127,11 +124,7 @@ class _Body:
         return problem(413, self._too_large(f"{self._length / 1e6:.1f}"))
 
     async def receive(self) -> Message:
-        """The next part.
-
-        Raises:
-            Refusal: it is too much.
-        """
+        """Return the next part; Refusal if it is too much."""
         message = await self._next()
         if self._num_bytes > self._max_bytes:
             raise Refusal(413, self._too_large("more"))

@@ -7,7 +7,6 @@ import os
 from dataclasses import dataclass, field
 
 from pixelwise.errors import ConfigError
-from pixelwise.photos.formats import require_limit
 
 
 def _usual_workers() -> int:
@@ -23,20 +22,14 @@ class Limits:
         ConfigError: a limit that nothing keeps.
     """
 
-    max_megabytes: float = 100.0
-    """The largest body of a request."""
-    max_megapixels: float = 100.0
-    """The largest photo; known from its header, before it is decoded."""
-    seconds: float = 60.0
-    """For a photo to arrive, and again for the answer, from then on."""
-    queue: int = 32
-    """Requests that may wait while all workers are busy."""
-    workers: int = field(default_factory=_usual_workers)
-    """Photos that are worked on at once."""
+    max_megabytes: float = 100.0  # of a request's body
+    max_megapixels: float = 100.0  # of a photo; known from its header, before it is decoded
+    seconds: float = 60.0  # for a photo to arrive, and again for the answer, from then on
+    queue: int = 32  # requests that may wait while all workers are busy
+    workers: int = field(default_factory=_usual_workers)  # photos that are worked on at once
 
     def __post_init__(self) -> None:
-        require_limit(self.max_megapixels)
-        for name in ("max_megabytes", "seconds"):
+        for name in ("max_megabytes", "max_megapixels", "seconds"):
             if not 0 < getattr(self, name) < math.inf:  # NaN is not, either
                 raise ConfigError(
                     f"{name.replace('_', '-')} needs to be above 0 and finite, got {getattr(self, name):g}"
@@ -49,5 +42,5 @@ class Limits:
 
     @property
     def max_bytes(self) -> int:
-        """The largest body of a request."""
+        """The most bytes of a request's body."""
         return int(self.max_megabytes * 1e6)

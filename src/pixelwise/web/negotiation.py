@@ -36,7 +36,6 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
 
 
 def _range(text: str) -> tuple[str, float] | None:
-    """Return a range and its quality, 0 to 1."""
     name, *parameters = (part.strip().lower() for part in text.split(";"))
     kind, slash, detail = name.partition("/")
     if not (kind and slash and detail):

@@ -95,11 +95,7 @@ class SegmentParameters(Parameters):
     ] = False
 
     def options(self, max_megapixels: float) -> SegmentOptions:
-        """Return the options that the library takes.
-
-        Raises:
-            ConfigError: two results are asked for.
-        """
+        """Return the options that the library takes; ConfigError if two results are asked for."""
         if self.overlay and self.cut_out:
             raise ConfigError(
                 "needed one result, got both overlay and cut_out; ask for them one after the other"

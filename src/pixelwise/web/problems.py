@@ -32,10 +32,8 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    error: str
-    """What was needed, what came, what to do."""
-    status: int
-    """The response's status, again."""
+    error: str  # says what was needed, what came, what to do
+    status: int  # the response's, again
 
 
 class Refusal(HTTPException):
@@ -124,7 +122,6 @@ def documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
 
 
 def _describe(one: dict[str, Any]) -> str:
-    """Describe one invalid parameter."""
     place = ".".join(str(part) for part in one["loc"] if part not in ("query", "body"))
     if one.get("type") == "extra_forbidden":
         return f"{place}: needed a parameter of this path, which /openapi.json lists, got another"

@@ -42,11 +42,7 @@ class RequestQueue:
         return max(0, self.num_inside - self.num_running)
 
     def enter(self) -> Slot:
-        """Let a request in.
-
-        Raises:
-            Refusal: there are too many.
-        """
+        """Let a request in; Refusal if there are too many."""
         most = self.limits.workers + self.limits.queue
         with self._lock:
             if self.num_inside >= most:

@@ -37,6 +37,7 @@ from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 T = TypeVar("T")
 _CPU = torch.device("cpu")
 _STRIP_PIXELS = 2**18
+_MAX_BATCH = 8  # photos in one forward pass
 
 
 class Known(BaseModel):
@@ -45,25 +46,20 @@ class Known(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    task: str
-    """colourise or segment."""
-    classes: list[str] | None
-    """Of a head."""
+    task: str  # colourise or segment
+    classes: list[str] | None  # of a head
     shipped: bool
     purpose: str | None
-    source: str | None
-    """The data it was trained on; like purpose and licence on the cards of what is shipped."""
+    source: str | None  # the data it was trained on; like purpose and licence from the cards of the shipped
     licence: str | None
-    checksum: str
-    """SHA-256 of its file."""
+    checksum: str  # SHA-256 of its file
 
 
 class ClassShare(BaseModel):
     """The part of a photo that a class has."""
 
     name: str
-    colour: str
-    """#rrggbb, as masks show it."""
+    colour: str  # #rrggbb, as masks show it
     pixels: int
     fraction: float
 
@@ -72,8 +68,7 @@ class Summary(BaseModel):
     """A head's result on a photo, in numbers."""
 
     head: str
-    width: int
-    """Of the photo as it is displayed."""
+    width: int  # of the photo as it is displayed
     height: int
     classes: list[ClassShare]
 
@@ -86,8 +81,7 @@ class Made:
     remarks: tuple[str, ...] = ()
     file: Path | None = None
     media_type: str = JSON
-    summary: Summary | None = None
-    """Where there is no file."""
+    summary: Summary | None = None  # where there is no file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +89,7 @@ class Service:
     """Models and heads, open and ready."""
 
     models: dict[str, Model]
-    runners: dict[str, HeadRunner]
-    """The runner of each head, by its name."""
+    runners: dict[str, HeadRunner]  # one for each head, by its name
     known: tuple[Known, ...]
     batcher: Batcher
 
@@ -160,14 +153,13 @@ class Service:
 
 def open_service(
     num_lanes: int,
-    max_batch: int = 8,
     models: Sequence[Path] = (),
     heads: Sequence[Path] = (),
     device: torch.device = _CPU,
 ) -> Service:
     """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
-    At most `num_lanes` batches of photos that wait run at a time, each of at most `max_batch` photos.
+    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos.
 
     Raises:
         CheckpointError: a file holds no such thing, or another backbone's head.
@@ -187,7 +179,7 @@ def open_service(
     for name, head in found.items():
         sha256 = checksum(find_head(head.name))
         known.append(_known(name, "segment", sha256, list(head.classes.names)))
-    return Service(models=opened, runners=runners, known=tuple(known), batcher=Batcher(num_lanes, max_batch))
+    return Service(models=opened, runners=runners, known=tuple(known), batcher=Batcher(num_lanes, _MAX_BATCH))
 
 
 def _add(opened: dict[str, T], name: str, one: T) -> None:

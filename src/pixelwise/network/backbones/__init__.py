@@ -13,11 +13,6 @@ from pixelwise.network.backbones.efficientnet import open_efficientnet
 _TIMM = "timm:"
 
 
-def backbone_names() -> tuple[str, ...]:
-    """Return the names that `open_backbone` takes, beside `timm:NAME` for any of timm's models."""
-    return (DEFAULT, *COCO)
-
-
 def open_backbone(name: str = DEFAULT, weights: Path | None = None, random_weights: bool = False) -> Backbone:
     """Return a backbone by its name, frozen, with the weights it was published with.
 
@@ -41,9 +36,9 @@ def open_backbone(name: str = DEFAULT, weights: Path | None = None, random_weigh
 
         return open_timm(name, weights, random_weights)
     raise ConfigError(
-        f"needed one of the backbones {', '.join(backbone_names())}, or {_TIMM}NAME for a model of timm, "
+        f"needed one of the backbones {', '.join((DEFAULT, *COCO))}, or {_TIMM}NAME for a model of timm, "
         f"got {name!r}"
     )
 
 
-__all__ = ["DEFAULT", "Backbone", "Level", "backbone_names", "folded", "open_backbone"]
+__all__ = ["COCO", "DEFAULT", "Backbone", "Level", "folded", "open_backbone"]

@@ -90,7 +90,6 @@ def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone
 
 
 def _facts(model: str) -> dict[str, Any]:
-    """Return what timm knows of one of its models, or raise a ConfigError."""
     architecture = model.partition(".")[0]
     if not timm.is_model(model):
         similar = timm.list_models(f"*{architecture}*")[:5]
