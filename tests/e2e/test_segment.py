@@ -2,12 +2,15 @@
 
 import json
 import runpy
+import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from PIL import Image, ImageOps
 
@@ -193,3 +196,24 @@ def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, heads, tmp_path, args,
     assert message in line
     assert done.stdout == ""
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_no_part_of_a_mask(program, heads, tmp_path):
+    noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
+    noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)
+    (tmp_path / "out").mkdir()
+    command = [*program, "segment", str(tmp_path / "large.png"), "-o", str(tmp_path / "out"), "--overlay"]
+    process = subprocess.Popen(
+        [*command, "--head", str(heads / "red.head.safetensors")], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err == "pixelwise: interrupted; what was finished is kept\n"
+    assert named(tmp_path / "out") == set()

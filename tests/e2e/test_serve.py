@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -99,3 +100,19 @@ def test_a_port_that_is_taken(pixelwise):
         done = pixelwise("serve", "--port", taken.getsockname()[1])
     assert done.returncode == 2
     assert "address already in use; choose another --port" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_token_from_the_environment(program):
+    with serving(program, "--host", "0.0.0.0", PIXELWISE_TOKEN="open-sesame") as (_, listens):
+        url = listens.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        assert httpx.get(url).status_code == 401
+        answer = httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer open-sesame"})
+        assert answer.status_code == 200
+
+
+def test_tokens_do_not_stand_in_messages(pixelwise):
+    done = pixelwise("serve", "--host", "0.0.0.0", "--token", "secret1")
+    assert "secret1" not in done.stderr
+    assert Path.cwd().is_dir()

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,43 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, message, model, 
     result = colourise(inputs, tmp_path / "out", model)
     assert [failure.error for failure in result.failed] == [f"{inputs[0]}: {message}"]
     assert [one.path.name for one in result.written] == ["rgba.png"]
+
+
+def test_two_inputs_of_one_name(model, tmp_path):
+    inputs = write(tmp_path / "a", "colour.png") + write(tmp_path / "b", "colour.png")
+    result = colourise(inputs, tmp_path / "out", model)
+    assert len(result.written) == 1
+    (failure,) = result.failed
+    assert f"{tmp_path}/out/colour.png, which {inputs[0]} has taken" in failure.error
+
+
+def test_a_recursive_search_keeps_its_folders_apart(model, tmp_path):
+    write(tmp_path / "in" / "a", "colour.png")
+    write(tmp_path / "in" / "b", "colour.png")
+    result = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    assert [one.path.relative_to(tmp_path) for one in result.written] == [
+        Path("in/out/a/colour.png"),
+        Path("in/out/b/colour.png"),
+    ]
+    again = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    assert len(again.written) == 2
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_photo(model, tmp_path):
+    image = pyvips.Image.gaussnoise(6000, 100, mean=128, sigma=20).cast("uchar")
+    peaks = []
+    for height in (1000, 6000):
+        image.replicate(1, height // 100).tiffsave(str(tmp_path / f"{height}.tif"))
+        code = f"""
+import resource, torch
+from pathlib import Path
+from pixelwise.photos.photo import open_photo
+from pixelwise.colourising.run import colourise_photo
+photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
+colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] < peaks[0] + 60  # MB, where the larger photo has 90 MB more pixels

@@ -205,3 +205,21 @@ def test_oxfords_own_trimaps_read_right(real_data_dir):
         np.testing.assert_array_equal(four, expected)
         np.testing.assert_array_equal(flower, np.where(four == VOID, VOID, four == 0))
         assert read_raw(path).in_between_frac() < 0.006
+
+
+def test_a_mask_that_is_cut_short_is_refused(tmp_path):
+    write_voc(tmp_path / "mask.png", LABELS)
+    (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:-60])
+    with pytest.raises(DataError, match=r"mask.png: needed a whole picture"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_two_named_classes_are_0_and_1_or_black_and_white_as_all_masks_say(tmp_path):
+    given = parse_legend({"names": ["rest", "flower"]})
+    write_numbers(tmp_path / "numbers.png", np.where(LABELS == 2, 0, LABELS))
+    write_numbers(tmp_path / "void.png", np.where(LABELS == VOID, LABELS, 0).astype(np.uint8))
+    write_black_and_white(tmp_path / "white.png", LABELS)
+    values = {path.stem: read_raw(path).values for path in tmp_path.iterdir()}
+    assert legend_of([values["white"]], given).numbers == {0: 0, 255: 1}
+    assert legend_of([values["numbers"], values["void"]], given) == given
+    assert legend_of(iter([values["void"], values["numbers"]]), given) == given

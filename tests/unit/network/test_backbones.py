@@ -23,7 +23,7 @@ OPENED = {}
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name
+        pytest.param(name, marks=pytest.mark.slow) if name == HEAVY else name
         for name in [DEFAULT, *COCO, "timm:test_resnet", "timm:test_vit"]
     ]
 )

@@ -20,6 +20,7 @@ from pixelwise.network.runs import (
     write_manifest,
     write_model,
 )
+from pixelwise.network.tensors import write_tensors
 
 CONFIG = CNNConfig(num_filters=2)
 BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}
@@ -139,3 +140,12 @@ def test_logits_of_any_size_are_those_of_the_network_over_repeated_borders(path)
 def test_a_head_is_no_model():
     with pytest.raises(CheckpointError, match="the head flower"):
         open_model("flower")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path):
+    config = RunConfig(net=CONFIG, source="synthetic:shapes")
+    older = config.to_dict()
+    older["train"] |= {"accumulate": 1, "shared_norm": True, "window_from": 0.55}
+    about = STATE | {"epoch_loss_sum": 1.0, "config": older}
+    write_tensors(tmp_path / "checkpoint.safetensors", {"losses": torch.zeros(1)}, about)
+    assert read_checkpoint(tmp_path).config == config

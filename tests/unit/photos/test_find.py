@@ -1,5 +1,12 @@
 """Which photos a command means, and what is said where they cannot be looked for."""
 
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
 from pixelwise.photos.find import find_photos
 
 
@@ -26,3 +33,43 @@ def test_inputs_without_photos_are_failures(tmp_path):
     assert found == []
     assert [failure.path for failure in failures] == [tmp_path / "empty", tmp_path / "*.png"]
     assert "--recursive" in failures[0].error
+
+
+def test_closed_folders_are_failures_and_the_rest_is_found(album):
+    locked = album / "locked"
+    closed = f"{locked}: cannot be searched: permission denied"
+    assert find_as_nobody(album, recursive=True) == ["a.jpg", closed]
+    assert find_as_nobody(album) == ["a.jpg"]
+    assert find_as_nobody(locked, album / "a.jpg") == ["a.jpg", closed]
+    # A photo in it is found, as any name is, and opening it says why not.
+    assert find_as_nobody(locked / "b.jpg", album / "a.jpg") == ["b.jpg", "a.jpg"]
+
+
+def find_as_nobody(*inputs: Path, recursive: bool = False) -> list[str]:
+    """Names found and failures, by a process without root's right to read everything."""
+    code = f"""
+import os
+from pixelwise.photos.find import find_photos
+if os.geteuid() == 0:
+    os.setgid(65534); os.setuid(65534)
+found, failures = find_photos({[str(given) for given in inputs]!r}, {recursive})
+for one in found: print(one.path.name)
+for failure in failures: print(failure.error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def album():
+    """A folder with a photo and a closed folder, open to anybody; those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "locked").mkdir()
+        for photo in ("a.jpg", "locked/b.jpg"):
+            (folder / photo).touch()
+        (folder / "locked").chmod(0)
+        yield folder
+        (folder / "locked").chmod(0o755)
