@@ -15,11 +15,11 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.training.export import sample_photos
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """
 import runpy, sys
 
-pytestmark = pytest.mark.slow
 class Forbidden:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "pixelwise"):

@@ -32,7 +32,7 @@ def disk(tmp_path):
     if shutil.which("mount") is None or mount("size=200k", "tmpfs", folder):
         pytest.skip("a disk can be mounted by root alone")
     yield folder, lambda size: mount(f"remount,size={size}", folder)
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def write_photos(folder: Path, num: int, side: int = 200) -> list[Path]:

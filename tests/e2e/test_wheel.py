@@ -89,7 +89,11 @@ def test_it_holds_the_package_and_nothing_else(wheel):
             f"pixelwise/network/weights/heads/{name}.safetensors",
             f"pixelwise/network/weights/heads/{name}.md",
         } <= names
-    assert {"pixelwise/py.typed", "pixelwise/colour/palettes/handout24.json", "pixelwise/lab/a2-cnn.py"} <= names
+    assert {
+        "pixelwise/py.typed",
+        "pixelwise/colour/palettes/handout24.json",
+        "pixelwise/lab/a2-cnn.py",
+    } <= names
     assert {"pixelwise/lab/typst/writeup.typ", "pixelwise/lab/typst/frame.typ"} <= names
     assert {name.rpartition("/")[2] for name in about} == {
         "METADATA",

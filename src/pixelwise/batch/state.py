@@ -155,6 +155,8 @@ def open_state(out: Path) -> Iterator[BatchState]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise ConfigError(f"another run is at work on {out}; wait for it, or choose another -o") from None
-        raise OutputError(f"cannot write {path}: {error}. What was done is kept") from error
+        is_full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        why = "no space left on device; make room, then go on" if is_full else error
+        raise OutputError(f"cannot write {path}: {why}. What was done is kept") from error
     except sqlite3.DatabaseError as error:
         raise DataError(f"{path}: is damaged ({error}); begin anew with another -o") from error

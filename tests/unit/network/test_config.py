@@ -89,7 +89,7 @@ def test_options_of_finetune_that_would_do_nothing_are_refused(options, offendin
         ({"train": {"precision": "fp8"}}, "fp8"),
         ({"train": {"learning_rate": 10**400}}, "1000"),
         ({"train": 3}, "configuration"),
-        ({"source": None}, "None"),
+        ({"source": None}, "nothing"),
         ({"size": 4}, "4"),
     ],
 )

@@ -29,7 +29,7 @@ def compare(palette, images) -> figures.Strips:
     torch.manual_seed(0)
     net = build(UNetConfig(num_filters=4, num_colours=palette.num_classes)).eval()
     with torch.inference_mode():
-        return figures.compare(palette, images, net(palette.read_grey(images)), temperature=1.0)
+        return figures.comparison_strips(palette, images, net(palette.read_grey(images)), temperature=1.0)
 
 
 def test_the_curves_are_the_rows():
