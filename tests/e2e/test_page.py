@@ -198,6 +198,25 @@ def test_it_learns_from_strokes_and_its_head_works_elsewhere(page, photos, tmp_p
     page.locator("#segment-legend").get_by_text("object").wait_for()
 
 
+def test_masks_teach_it_too(page, photos, tmp_path):
+    mask = pixelwise.segment(photos[0]).mask("flower")
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "flower.png")
+    page.get_by_role("tab", name="Teach").click()
+    drop(page, "#teach-files", photos[:1])
+    page.wait_for_selector("#teach-editor canvas")
+    page.wait_for_timeout(1500)
+    choose(page, "#teach-masks", [tmp_path / "flower.png"])
+    page.get_by_text("Learned from 1 photograph, 273,280 pixels").wait_for()
+
+
+def test_what_is_no_photo_is_told_in_a_line(page, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    drop(page, "#colour-files", [tmp_path / "broken.jpg"])
+    page.get_by_text("broken.jpg: needed a").wait_for()
+    assert "Traceback" not in page.content()
+    assert "/tmp" not in page.locator("body").inner_text()
+
+
 def stroke(page, start, end):
     """Paint on the picture, from one point to the other, in shares of the canvas."""
     box = page.locator("#teach-editor canvas").first.bounding_box()

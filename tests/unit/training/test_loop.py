@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
@@ -76,10 +77,13 @@ def test_a_run_leaves_model_scores_and_state(tmp_path, pictures):
     assert (tmp_path / MODEL).is_file()
     again = train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
     assert (again.val_loss, again.steps) == (result.val_loss, result.steps)
+    (tmp_path / MODEL).unlink()  # as a kill between state and model leaves it
+    train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
+    assert (tmp_path / MODEL).is_file()
 
 
 @pytest.mark.parametrize("config", [CONFIG, MUON], ids=["adam", "muon"])
-@pytest.mark.parametrize("step", [5, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 3, 8))])
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step, monkeypatch):
     train(config, pictures, tmp_path / "whole", device="cpu")
     interrupted(config, pictures, tmp_path / "parts", step, monkeypatch)
@@ -124,6 +128,24 @@ def test_it_learns_that_colours_follow_from_shapes(tmp_path, pictures, caplog):
         device="cpu",
     )
     assert "no better than" in caplog.text
+
+
+@pytest.mark.slow
+def test_an_interrupt_in_the_last_step_is_not_lost(tmp_path, pictures, monkeypatch):
+    interrupted(CONFIG, pictures, tmp_path, 11, monkeypatch)
+    assert (tmp_path / MODEL).exists()
+    assert train(CONFIG, pictures, tmp_path, device="cpu", resume=True).steps == 12
+
+
+@pytest.mark.slow
+def test_a_palette_that_changed_under_its_name_is_noticed(tmp_path, pictures):
+    path = tmp_path / "mine.json"
+    Palette.read("handout24").write(path)
+    config = replace(CONFIG, palette=str(path))
+    train(config, pictures, tmp_path / "run", device="cpu")
+    Palette(Palette.read("handout24").colours.flip(0), "rgb").write(path)
+    with pytest.raises(CheckpointError, match="other pictures or colours"):
+        train(config, pictures, tmp_path / "run", device="cpu", resume=True)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(run, pictures):
