@@ -16,7 +16,7 @@ steps = st.sampled_from([1, 8, 32])
 @given(st.integers(1, 40), st.integers(1, 40), steps, st.integers(0, 5), st.integers(1, 4000))
 def test_tiles_cover_a_picture_once_at_multiples_of_the_step(rows, columns, step, margins, max_pixels):
     height, width, margin = rows * step, columns * step, margins * step
-    covered, picture = torch.zeros(height, width, dtype=torch.int64), torch.zeros(3, height, width)
+    covered, picture = torch.zeros(height, width, dtype=torch.uint8), torch.zeros(1).expand(3, height, width)
     limit = max(max_pixels, (4 * margin) ** 2, (2 * margin + step) ** 2)
     tiles = split(height, width, step=step, margin=margin, max_pixels=max_pixels)
     assert (len(tiles) == 1) == (height * width <= limit)
