@@ -25,7 +25,7 @@ jaxtyping.install_import_hook(
 )
 
 # A slow machine is no failure; and a run of CI says something about the commit, not about its luck.
-settings.register_profile("pixelwise", deadline=None, max_examples=40, derandomize="CI" in os.environ)
+settings.register_profile("pixelwise", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("pixelwise")
 
 

@@ -1,9 +1,12 @@
 """The command line in this process, where torch is loaded; real processes are for signals and streams."""
 
+import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,23 @@ def pixelwise(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done
 def program() -> list[str]:
     """The command line as a process of its own."""
     return [sys.executable, "-c", "from pixelwise.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def serving(program: list[str]) -> Callable[..., AbstractContextManager[tuple[subprocess.Popen[str], str]]]:
+    """Give a context in which `pixelwise serve` runs: its process and its address."""
+
+    @contextmanager
+    def serve(*options: str, stderr: int = subprocess.PIPE, **environment: str):
+        command, env = [*program, "serve", "--port", "0", "--json", *options], os.environ | environment
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env)
+        try:
+            yield process, json.loads(process.stdout.readline())["url"]
+        finally:
+            process.kill()
+            process.communicate()
+
+    return serve
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The verb colourise, through the command line, with a small network of random weights."""
 
 import json
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pixelwise.cli.app import run
+from fixtures.photos.make import BAD, PHOTOS
 from pixelwise.colour.palette import Palette
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.runs import write_model
-from pixelwise.progress import show_progress
-
-PIXELWISE = [sys.executable, "-c", "from pixelwise.cli import main; main()"]
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "photos" / "make.py"))
-PHOTOS, BAD = make["PHOTOS"], make["BAD"]
 
 
 @pytest.fixture(scope="module")
@@ -36,49 +28,20 @@ def model(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
-def colourise(capsys):
-    """The verb in this process, where torch is loaded already: exit code, standard output, standard error."""
-
-    def run_verb(*args: object) -> tuple[int, str, str]:
-        code = run(["colourise", *map(str, args)])
-        return code, *capsys.readouterr()
-
-    yield run_verb
-    show_progress(False)
-
-
-def test_a_folder_of_everything(model, tmp_path):
+def test_a_folder_of_everything(pixelwise, model, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name, (write, _) in BAD.items():
         write(folder / name)
     for name, write in PHOTOS.items():
         write(folder / name)
-    command = [
-        "colourise",
-        folder,
-        tmp_path / "missing.jpg",
-        "-o",
-        tmp_path / "out",
-        "--model",
-        model,
-        "--json",
-    ]
-    done = subprocess.run([*PIXELWISE, *map(str, command)], capture_output=True, text=True, check=False)
+    command = ("colourise", folder, tmp_path / "missing.jpg", "-o", tmp_path / "out", "--model", model)
+    done = pixelwise(*command, "--json")
     assert done.returncode == 1, done.stderr
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert set(result) == {
-        "written",
-        "failed",
-        "megapixels",
-        "seconds",
-        "lightness_difference",
-        "remarks",
-        "warned",
-        "hints",
-    }
+    keys = "written failed megapixels seconds lightness_difference remarks warned hints"
+    assert set(result) == set(keys.split())
     # A folder of that name is no file in the folder; photo.ppm and animation.webp meet others of their stem.
     failed = {Path(failure["path"]).name for failure in result["failed"]}
     assert failed == set(BAD) - {"folder.jpg"} | {"missing.jpg", "photo.ppm"}
@@ -100,15 +63,16 @@ def test_a_folder_of_everything(model, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_colour_arrives_and_saturation_takes_it_away(colourise, model, tmp_path):
+def test_colour_arrives_and_saturation_takes_it_away(pixelwise, model, tmp_path):
     Image.fromarray(np.full((40, 40), 128, np.uint8)).save(tmp_path / "grey.png")
     spreads = []
     for saturation in ("1", "0"):
         args = ["--model", model, "--saturation", saturation, "--quiet"]
-        code, out, err = colourise(tmp_path / "grey.png", "-o", tmp_path / saturation / "grey.png", *args)
-        assert (code, err) == (0, "")
-        assert "1 photo coloured" in out
-        with Image.open(tmp_path / saturation / "grey.png") as coloured:
+        out = tmp_path / saturation / "grey.png"
+        done = pixelwise("colourise", tmp_path / "grey.png", "-o", out, *args)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "1 photo coloured" in done.stdout
+        with Image.open(out) as coloured:
             codes = np.asarray(coloured).astype(int)
         spreads.append(np.ptp(codes, axis=2).max())
     assert spreads[0] > 10
@@ -125,19 +89,18 @@ def test_colour_arrives_and_saturation_takes_it_away(colourise, model, tmp_path)
         ([], "--out requires an argument. See pixelwise colourise --help."),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(colourise, args, message, model, tmp_path):
+def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, args, message, model, tmp_path):
     PHOTOS["colour.png"](tmp_path / "colour.png")
     default = [] if "--model" in args else ["--model", str(model)]
-    code, out, err = colourise(tmp_path / "colour.png", *default, *args)
-    assert code == 2
-    (line,) = err.splitlines()
+    done = pixelwise("colourise", tmp_path / "colour.png", *default, *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
     assert message in line
-    assert out == ""
 
 
-def test_an_output_folder_that_cannot_be(colourise, model, tmp_path):
+def test_an_output_folder_that_cannot_be(pixelwise, model, tmp_path):
     PHOTOS["colour.png"](tmp_path / "colour.png")
     below = tmp_path / "colour.png" / "below"
-    code, _, err = colourise(tmp_path / "colour.png", "-o", below, "--model", model)
-    assert code == 2
-    assert f"cannot write into {below}: " in err
+    done = pixelwise("colourise", tmp_path / "colour.png", "-o", below, "--model", model)
+    assert done.returncode == 2
+    assert f"cannot write into {below}: " in done.stderr

@@ -1,4 +1,4 @@
-"""The verb colourise as a process of its own: Ctrl-C, and file names of other times."""
+"""Verbs on photos as processes of their own: Ctrl-C, and file names of other times."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ import time
 import pytest
 import pyvips
 
-from fixtures.photos import make
-
-PHOTOS = make.PHOTOS
+from fixtures.photos.make import PHOTOS
 
 
+@pytest.mark.parametrize("verb", ["colourise", "segment"])
 @pytest.mark.slow
-def test_an_interrupt_leaves_no_part_of_a_photo(program, model, tmp_path):
+def test_an_interrupt_leaves_no_part_of_a_photo(verb, program, model, tmp_path):
     noise = pyvips.Image.gaussnoise(4000, 500, mean=128, sigma=60).cast("uchar")
     noise.replicate(1, 6).pngsave(str(tmp_path / "large.png"), compression=1)
     (tmp_path / "out").mkdir()
-    command = [*program, "colourise", str(tmp_path / "large.png"), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen([*command, "--model", str(model)], stderr=subprocess.PIPE, text=True)
+    options = ["--model", str(model)] if verb == "colourise" else ["--head", "flower", "--overlay"]
+    command = [*program, verb, str(tmp_path / "large.png"), "-o", str(tmp_path / "out"), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in (tmp_path / "out").iterdir()):
         assert process.poll() is None

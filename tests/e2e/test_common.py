@@ -2,18 +2,15 @@
 
 import json
 import math
-import runpy
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from fixtures.cifar10.make import write_cifar10
 from pixelwise.cli import app
 from pixelwise.cli.common import Common, Outcome
 from pixelwise.network.config import NET_CONFIGS
 from pixelwise.training.recipes import recipe_names
-
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "cifar10" / "make.py"))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
@@ -47,7 +44,7 @@ def test_the_json_line_is_ascii_and_has_no_nan(capsys):
 
 @pytest.fixture
 def data_dir(tmp_path):
-    make["write_cifar10"](tmp_path / "data")
+    write_cifar10(tmp_path / "data")
     return tmp_path / "data"
 
 

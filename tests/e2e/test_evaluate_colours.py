@@ -1,7 +1,9 @@
 """The verb evaluate on a folder of colour photos, through the command line."""
 
 import json
+import os
 import re
+import subprocess
 
 import pytest
 from PIL import Image
@@ -67,6 +69,17 @@ def test_a_page_shows_scores_warnings_and_each_photo_four_times(pixelwise, folde
     of_one = [alt for alt in page.pictures if alt.startswith("photo1.png: ")]
     assert len(of_one) == 4
     assert page.picture(of_one[0]).size == (64, 48)  # of 68 x 90, its short side 48
+
+
+@pytest.mark.slow
+def test_photos_may_have_names_that_are_not_utf8(program, folder, tmp_path):
+    (folder / "photo0.png").rename(folder / os.fsdecode(b"Gro\xdf.png"))
+    page = tmp_path / "page.html"
+    command = [*program, "evaluate", "cifar-ab", f"folder:{folder}", "--size", "48", "--page", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Gro\\udcdf.png" in done.stderr
+    assert "Gro?" in page.read_text()
 
 
 def test_options_that_do_not_belong_are_one_clear_line(pixelwise, folder):

@@ -84,6 +84,28 @@ def test_photos_that_a_head_never_saw_are_all_scored(pixelwise, folder, head):
     assert evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")["num_images"] == num
 
 
+def test_masks_in_black_and_white_are_of_any_head_of_two_classes(pixelwise, folder, head):
+    for mask in (folder / "masks").iterdir():
+        codes = np.asarray(Image.open(mask))
+        Image.fromarray(np.where(codes == 1, 255, 0).astype(np.uint8)).save(mask)
+    (folder / "classes.json").unlink()
+    assert evaluated(pixelwise, head, f"folder:{folder}", "--no-baselines")["iou"]["disc"]["value"] > 0.5
+
+
+def test_scores_on_photos_that_the_head_saw_are_given_only_when_asked_and_said_to_be_too_good(
+    pixelwise, folder, head
+):
+    command = (pixelwise, head, f"folder:{folder}", "--no-baselines")
+    stems = [f"disc{number:02}" for number in range(10)]
+    (folder / "splits.json").write_text(json.dumps({"train": stems[6:], "val": stems[:1], "test": []}))
+    values = evaluated(*command)
+    assert values["part"] == "val"
+    assert values["notes"] == ["the head saw disc00.png as it learned, scored here: its scores are too good"]
+    (folder / "splits.json").unlink()
+    assert evaluated(*command)["part"] == "val"
+    assert "its scores are too good" in evaluated(*command, "--part", "all")["notes"][0]
+
+
 def test_a_photo_saved_anew_in_both_parts_is_named_and_can_be_left_out(pixelwise, folder, head):
     with Image.open(folder / "images" / "disc01.png") as photo:
         photo.save(folder / "images" / "disc07.jpg", quality=90)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,21 @@ def test_a_kill_loses_nothing_that_was_finished(folder, photos):
     num_computed, total = fill_here(folder, photos)
     assert num_computed == 2 * (NUM_PHOTOS - num_before)
     assert total == fill_here(folder.with_name("undisturbed"), photos)[1]
+
+
+@pytest.mark.slow
+def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos):
+    process = filling(folder, photos, pause_s=0.01)
+    begin(process)
+    wait_for_entries(folder, 4)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    num = len(entries(folder))
+    assert num < NUM_PHOTOS
+    assert {path.name for path in folder.iterdir()} - {path.name for path in entries(folder)} == {"lock"}
+    assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ With PIXELWISE_SCREENSHOTS=DIR pictures of it are written there, as docs/images 
 """
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -30,18 +29,10 @@ PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    program = ["python", "-c", "from pixelwise.cli import main; main()", "serve", "--port", "0", "--json"]
-    process = subprocess.Popen(
-        [os.sys.executable, *program[1:]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path_factory.mktemp("served"))},
-    )
-    yield json.loads(process.stdout.readline())["url"]
-    process.kill()
-    process.communicate()
+def url(serving, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    with serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder)) as (_, url):
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +140,8 @@ def test_photos_are_coloured(page, photos, tmp_path):
     page.wait_for_timeout(1500)
     archive = download(page, "#colour-save-all", tmp_path)
     shutil.unpack_archive(archive, tmp_path / "all")
-    assert sorted(one.name for one in (tmp_path / "all").iterdir()) == [
-        "china-coloured.jpg",
-        "flower-coloured.jpg",
-    ]
+    names = {one.name for one in (tmp_path / "all").iterdir()}
+    assert names == {"china-coloured.jpg", "flower-coloured.jpg"}
     grey = np.asarray(Image.open(tmp_path / "all" / "china-coloured.jpg")).astype(int)
     assert np.ptp(grey, axis=2).mean() < 2
 
@@ -196,6 +185,25 @@ def test_it_learns_from_strokes_and_its_head_works_elsewhere(page, photos, tmp_p
     page.wait_for_selector("#segment-picture img")
     choose(page, "#segment-own", [head])
     page.locator("#segment-legend").get_by_text("object").wait_for()
+
+
+def test_masks_teach_it_too(page, photos, tmp_path):
+    mask = pixelwise.segment(photos[0]).mask("flower")
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "flower.png")
+    page.get_by_role("tab", name="Teach").click()
+    drop(page, "#teach-files", photos[:1])
+    page.wait_for_selector("#teach-editor canvas")
+    page.wait_for_timeout(1500)
+    choose(page, "#teach-masks", [tmp_path / "flower.png"])
+    page.get_by_text("Learned from 1 photograph, 273,280 pixels").wait_for()
+
+
+def test_what_is_no_photo_is_told_in_a_line(page, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    drop(page, "#colour-files", [tmp_path / "broken.jpg"])
+    page.get_by_text("broken.jpg: needed a").wait_for()
+    assert "Traceback" not in page.content()
+    assert "/tmp" not in page.locator("body").inner_text()
 
 
 def stroke(page, start, end):

@@ -1,12 +1,8 @@
 """`pixelwise serve` as a process: it answers, stops politely, and refuses what it cannot do."""
 
-import contextlib
 import io
-import json
-import os
 import signal
 import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,24 +14,6 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 
-@contextlib.contextmanager
-def serving(program, *options, **environment):
-    process = subprocess.Popen(
-        [*program, "serve", "--port", "0", "--json", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-    try:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        yield process, json.loads(line)["url"]
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
 def flower():
     content = io.BytesIO()
@@ -44,8 +22,8 @@ def flower():
 
 
 @pytest.mark.slow
-def test_it_answers_what_it_took_and_then_stops(program, flower, tmp_path):
-    with serving(program, TMPDIR=str(tmp_path)) as (process, url):
+def test_it_answers_what_it_took_and_then_stops(serving, flower, tmp_path):
+    with serving(TMPDIR=str(tmp_path)) as (process, url):
         coloured = httpx.post(f"{url}/v1/colourise", content=flower, timeout=30)
         assert np.asarray(Image.open(io.BytesIO(coloured.content))).shape == (427, 640, 3)
         assert "pixelwise" in httpx.get(url).text
@@ -69,8 +47,8 @@ def test_it_answers_what_it_took_and_then_stops(program, flower, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_as_every_verb(program):
-    with serving(program) as (process, url):
+def test_ctrl_c_ends_it_as_every_verb(serving):
+    with serving() as (process, url):
         assert httpx.get(f"{url}/healthz").status_code == 200
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
@@ -103,8 +81,8 @@ def test_a_port_that_is_taken(pixelwise):
 
 
 @pytest.mark.slow
-def test_a_token_from_the_environment(program):
-    with serving(program, "--host", "0.0.0.0", PIXELWISE_TOKEN="open-sesame") as (_, listens):
+def test_a_token_from_the_environment(serving):
+    with serving("--host", "0.0.0.0", PIXELWISE_TOKEN="open-sesame") as (_, listens):
         url = listens.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/v1/models").status_code == 401
         assert httpx.get(url).status_code == 401

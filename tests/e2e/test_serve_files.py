@@ -1,7 +1,6 @@
 """The page opens no file but those that its visitors uploaded, whatever paths a request names."""
 
 import json
-import os
 import subprocess
 
 import httpx
@@ -14,22 +13,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def served(program, tmp_path_factory):
+def served(serving, tmp_path_factory):
     """A running server: a client of it and the folder that it puts everything in."""
     folder = tmp_path_factory.mktemp("served")
-    process = subprocess.Popen(
-        [*program, "serve", "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"TMPDIR": str(folder)},
-    )
-    try:
-        with httpx.Client(base_url=json.loads(process.stdout.readline())["url"], timeout=60) as client:
-            yield client, folder
-    finally:
-        process.kill()
-        process.communicate()
+    server = serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder))
+    with server as (_, url), httpx.Client(base_url=url, timeout=60) as client:
+        yield client, folder
 
 
 @pytest.fixture
@@ -86,14 +75,8 @@ def test_no_server_function_of_a_component_copies_a_file_from_outside(served, se
 @pytest.mark.parametrize("form", ["{}", "file://{}", "../../../../..{}", "/{}", "http:///{}"])
 def test_no_path_in_a_url_is_opened(served, secret, form):
     client, _ = served
-    for route in (
-        "/gradio_api/file=",
-        "/gradio_api/file/",
-        "/file=",
-        "/static/",
-        "/assets/",
-        "/gradio_api/stream/",
-    ):
+    routes = "/gradio_api/file= /gradio_api/file/ /file= /static/ /assets/ /gradio_api/stream/"
+    for route in routes.split():
         answer = client.get(route + form.format(secret))
         assert MARK not in answer.content, route
 

@@ -1,17 +1,15 @@
 """A colouriser of one's own photos, through the command line: learned, stopped, gone on with, used."""
 
 import json
-import os
 import shutil
-import signal
 
 import pytest
 
+from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import HEIGHT, folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
 from pixelwise.network.runs import MODEL
-from pixelwise.training.optimise import Optimiser
 
 pytestmark = pytest.mark.slow
 
@@ -22,17 +20,9 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     source = f"folder:{folder_of_sunsets(folder / 'sunsets', 24)}"
     small = ["--epochs", "12", "--batch-size", "4", "--num-colours", "12", "--size", str(HEIGHT)]
-    step = Optimiser.step
-
-    def step_then_signal(self, done):
-        step(self, done)
-        if done == self.num_steps // 2:
-            os.kill(os.getpid(), signal.SIGINT)
-
     begin = ["train", "colournet", source, *small]
     assert run([*begin, "--out", str(folder / "whole")]) == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Optimiser, "step", step_then_signal)
+    with ctrl_c():
         assert run([*begin, "--out", str(folder / "stopped")]) == 130
     return folder
 

@@ -32,18 +32,8 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path_factory):
     """Installed in a folder of its own; what it depends on is this environment's."""
     folder = tmp_path_factory.mktemp("installed")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--no-index",
-        "--target",
-        str(folder),
-        str(wheel),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", folder, wheel], check=True, capture_output=True, timeout=120)
     return folder
 
 
@@ -79,29 +69,12 @@ def test_it_holds_the_package_and_nothing_else(wheel):
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert names - about == {name.removeprefix("src/") for name in tracked if (ROOT / name).exists()}
-    for name in shipped_models():
-        assert {
-            f"pixelwise/network/weights/{name}.safetensors",
-            f"pixelwise/network/weights/{name}.md",
-        } <= names
-    for name in shipped_heads():
-        assert {
-            f"pixelwise/network/weights/heads/{name}.safetensors",
-            f"pixelwise/network/weights/heads/{name}.md",
-        } <= names
-    assert {
-        "pixelwise/py.typed",
-        "pixelwise/colour/palettes/handout24.json",
-        "pixelwise/lab/a2-cnn.py",
-    } <= names
-    assert {"pixelwise/lab/typst/writeup.typ", "pixelwise/lab/typst/frame.typ"} <= names
-    assert {name.rpartition("/")[2] for name in about} == {
-        "METADATA",
-        "WHEEL",
-        "RECORD",
-        "entry_points.txt",
-        "LICENSE",
-    }
+    for name in [*shipped_models(), *(f"heads/{head}" for head in shipped_heads())]:
+        assert {f"pixelwise/network/weights/{name}{suffix}" for suffix in (".safetensors", ".md")} <= names
+    others = "py.typed colour/palettes/handout24.json lab/a2-cnn.py lab/typst/writeup.typ lab/typst/frame.typ"
+    assert {f"pixelwise/{name}" for name in others.split()} <= names
+    facts = "METADATA WHEEL RECORD entry_points.txt LICENSE"
+    assert {name.rpartition("/")[2] for name in about} == set(facts.split())
     assert wheel.stat().st_size < 8e6
 
 

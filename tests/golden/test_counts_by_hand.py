@@ -45,14 +45,8 @@ def test_formulas_are_those_worked_out_by_hand(config, by_hand, doubled):
     ids=["cnn", "unet"],
 )
 def test_the_handouts_setting_gives_the_known_numbers(config, values):
-    names = [
-        "weights",
-        "weights_with_biases",
-        "parameters",
-        "outputs",
-        "outputs_with_resizing",
-        "connections",
-    ]
+    names = ["weights", "weights_with_biases", "parameters"]
+    names += ["outputs", "outputs_with_resizing", "connections"]
     counted = count_network(config)
     assert [counted.value(name) for name in names] == values
     factors = [counted.doubled.value(name) / counted.value(name) for name in names]

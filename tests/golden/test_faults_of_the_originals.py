@@ -3,26 +3,22 @@
 Frozen layers that were not frozen have their tests in `unit/test_frozen.py`.
 """
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from fixtures.flowers17.make import write_flowers17
 from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.flowers17 import load_flowers17
 from pixelwise.labels.read import resize_mask
 from pixelwise.network.losses import cross_entropy
 
-make = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "flowers17" / "make.py"))
-
 
 @pytest.fixture
 def flowers(tmp_path):
-    make["write_flowers17"](tmp_path / "flowers17")
+    write_flowers17(tmp_path / "flowers17")
     return load_flowers17("flowers17", tmp_path)
 
 

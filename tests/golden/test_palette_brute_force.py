@@ -42,9 +42,10 @@ def test_handout24_agrees_in_the_handouts_own_unit():
     assert_all_agree(palette, lambda codes: codes.double() / 256, (palette.colours * 255 / 256).numpy())
 
 
-def test_ab_palettes_agree_with_float64_lab():
-    generator = torch.Generator().manual_seed(24)
-    colours = 30 * torch.randn(24, 2, dtype=torch.float64, generator=generator)
+@pytest.mark.parametrize("num", [24, 64])
+def test_ab_palettes_agree_with_float64_lab(num):
+    generator = torch.Generator().manual_seed(num)
+    colours = 30 * torch.randn(num, 2, dtype=torch.float64, generator=generator)
     palette = Palette(colours, "ab")
     assert_all_agree(palette, lambda codes: colour.srgb_to_lab(codes.double() / 255)[1:], colours.numpy())
 

@@ -36,7 +36,7 @@ def test_answers_are_as_the_document_says(document, route):
     (operation,) = (one.ok() for one in document.get_all_operations() if one.ok().path == route)
 
     @settings(
-        max_examples=25,
+        max_examples=60,
         deadline=None,
         derandomize=True,
         database=None,

@@ -27,10 +27,5 @@ def test_the_examples_run(tmp_path, monkeypatch):
         exec(block.replace("Segmenter(", "Segmenter(sizes=(64,), num_views=1, "), given)
     assert len(given["variants"]) == 4
     assert given["found"].labels.shape == (427, 640)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "garden.jpg",
-        "grandmother.jpg",
-        "grandmother-coloured.jpg",
-        "cut.png",
-        "leaf.head.safetensors",
-    }
+    names = "garden.jpg grandmother.jpg grandmother-coloured.jpg cut.png leaf.head.safetensors"
+    assert {path.name for path in tmp_path.iterdir()} == set(names.split())

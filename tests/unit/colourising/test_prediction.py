@@ -66,11 +66,8 @@ def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
     assert result.megapixels == pytest.approx(3 * 40 * 56 / 1e6)
     assert 0 < result.lightness_difference < 0.25
     assert result.seconds > 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "animation.png",
-        "camera.jpg",
-        "rgba.png",
-    ]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"animation.png", "camera.jpg", "rgba.png"}
 
 
 def test_inputs_are_never_replaced(model, tmp_path):

@@ -140,6 +140,16 @@ def test_timms_files_are_read(tmp_path, form, name):
         open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
 
 
+@pytest.mark.slow
+def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
+    """Its file has a token for masked patches, which timm's network has not."""
+    tensors = timms("vit_small_patch14_dinov2.lvd142m").state_dict() | {"mask_token": torch.zeros(1, 384)}
+    torch.save(tensors, tmp_path / "dinov2_vits14_pretrain.pth")
+    backbone = open_backbone("timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth")
+    assert (backbone.multiple, backbone.sizes) == (14, (518,))
+    assert backbone(torch.rand(1, 3, 70, 98))[0].shape == (1, 384, 5, 7)
+
+
 def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -22,17 +22,23 @@ from pixelwise.network.config import (
     ("kind", "values"),
     [
         (CNNConfig, {"kernel": 4}),
+        (CNNConfig, {"num_filters": 0}),
         (CNNConfig, {"scale": float("inf")}),
         (UNetConfig, {"num_in_channels": -1}),
         (ColourNetConfig, {"num_colours": 0}),
         (ColourNetConfig, {"dropout": 1.0}),
         (ColourNetConfig, {"backbone": 3}),
         (TrainConfig, {"epochs": 0}),
+        (TrainConfig, {"steps": -1}),
+        (TrainConfig, {"batch_size": -5}),
+        (TrainConfig, {"weight_decay": -0.1}),
         (TrainConfig, {"learning_rate": float("nan")}),
         (TrainConfig, {"crop_frac": 1.5}),
         (TrainConfig, {"window": 33}),
         (TrainConfig, {"seed": -1}),
         (FinetuneConfig, {"source": "folder:photos", "learning_rate": -1.0}),
+        (FinetuneConfig, {"source": "folder:photos", "solver": "adam", "batch_size": 0}),
+        (FinetuneConfig, {"source": "folder:photos", "policy": "stage", "epochs": -1}),
         (FinetuneConfig, {"source": "folder:photos", "policy": "some"}),
         (FinetuneConfig, {"source": "folder:photos", "solver": "sgd"}),
         (FinetuneConfig, {"source": "folder:photos", "sizes": (8,)}),
@@ -62,9 +68,10 @@ def test_a_run_configuration_survives_json(config):
     [({"name": []}, r"\[\]"), ({"name": "vgg"}, "vgg"), ({"name": "cnn", "depth": 3}, "depth")],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_a_network_that_is_not_known_is_named(values, offending):
+def test_a_network_that_is_not_known_is_named_and_an_earlier_unet_has_all_skips(values, offending):
     with pytest.raises(ConfigError, match=offending):
         net_from_dict(values)
+    assert net_from_dict({"name": "unet", "kernel": 3}) == UNetConfig()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,8 @@ def test_a_network_that_is_not_known_is_named(values, offending):
         ({"solver": "adam", "policy": "stage"}, "policy stage"),
         ({"solver": "adam", "ridge": 0.1}, "ridge"),
         ({"epochs": 3}, "epochs"),
+        ({"learning_rate": 0.1}, "learning-rate"),
+        ({"batch_size": 4}, "batch-size"),
     ],
 )
 def test_options_of_finetune_that_would_do_nothing_are_refused(options, offending):

@@ -14,7 +14,7 @@ def kind(request):
     return request.param
 
 
-@pytest.mark.parametrize(("height", "width"), [(4, 8), (12, 20)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (4, 8), (12, 20)])
 @pytest.mark.parametrize(
     ("kernel", "num_filters", "num_colours", "num_in_channels"), [(3, 4, 24, 1), (5, 3, 7, 2)]
 )

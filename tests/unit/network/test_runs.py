@@ -65,8 +65,10 @@ def rewrite(path, **changes) -> None:
         ({"palette": BLACK_AND_WHITE}, "2 colours"),
         ({"net": {"name": "cnn", "num_in_channels": 3}}, "3 channels"),
         ({"net": {"name": "cnn", "num_filters": 10**9}}, "no model of ours"),
+        ({"net": {"name": "unet", "num_filters": 2}}, "classes.weight"),
+        ({"palette": {"space": "rgb", "colours": [[10**400] * 3] * 24}}, "no model of ours"),
         ({"net": "unet"}, "unet"),
-        *(({"size": size}, f"{size} pixels") for size in (7, float("inf"), 32.0)),
+        *(({"size": size}, f"{size} pixels") for size in (10**9, 7, "large", float("inf"), 32.0)),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -104,7 +106,16 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "row", [{}, 3, *(ROW | one for one in ({"val_loss": "low"}, {"epoch": 10**400}, {"losses": [None]}))]
+    "row",
+    [
+        {},
+        [],
+        3,
+        ROW | {"val_loss": "low"},
+        ROW | {"epoch": 10**400},
+        ROW | {"losses": 3},
+        ROW | {"losses": [None]},
+    ],
 )
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")
@@ -120,7 +131,7 @@ def test_a_last_line_of_metrics_that_was_cut_off_is_left_out(tmp_path):
 STATE = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("change", [{"step": -1}, {"precision": "fp8"}, {"digest": None}])
+@pytest.mark.parametrize("change", [{"step": -1}, {"step": "two"}, {"precision": "fp8"}, {"digest": None}])
 @pytest.mark.usefixtures("unchecked")
 def test_a_checkpoint_with_values_of_other_kinds_is_refused(tmp_path, change):
     checkpoint = Checkpoint(config=RunConfig(net=CONFIG, source="synthetic:shapes"), tensors={}, **STATE)

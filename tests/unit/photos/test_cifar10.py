@@ -70,6 +70,7 @@ def test_missing_and_damaged_files_are_named(data_dir, keep_frac):
     [
         ({"labels": [10] * 20}, "labels"),
         ({"labels": None}, "labels"),
+        ({"labels": [1.0] * 20}, "labels"),
         ({"labels": [7] * 19}, r"\(19, 3072\)"),
         ({"data": np.zeros((20, 3071), np.uint8)}, r"\(20, 3072\)"),
         ({"data": np.zeros((20, 3072), np.float32)}, r"\(20, 3072\)"),

@@ -42,18 +42,19 @@ def test_photos_come_in_two_parts_of_one_size(folder):
 
 
 def test_a_tenth_is_kept_apart_and_stays_there_when_photos_move_and_others_come(tmp_path):
-    for seed in range(60):
+    for seed in range(300):
         photo(tmp_path / f"{seed}.png", seed, (2, 2))
     before = load_folder(tmp_path, 2)
-    assert 1 <= len(before.val) <= 13  # within 3 standard deviations of 6
+    assert 15 <= len(before.val) <= 45  # within 3 standard deviations of 30
     assert not rows(before.train) & rows(before.val)
-    for path in list(tmp_path.iterdir()):
-        path.rename(tmp_path / f"renamed-{path.name}")
-    for seed in range(60, 70):
+    for number, path in enumerate(sorted(tmp_path.iterdir())):
+        path.unlink() if number % 5 else path.rename(tmp_path / f"renamed-{path.name}")
+    for seed in range(300, 310):
         photo(tmp_path / "more" / f"{seed}.png", seed, (2, 2))
     after = load_folder(tmp_path, 2)
-    assert rows(before.train) < rows(after.train)
-    assert rows(before.val) <= rows(after.val)
+    assert len(after.train) + len(after.val) == 70
+    assert not rows(before.train) & rows(after.val)
+    assert not rows(before.val) & rows(after.train)
 
 
 @pytest.mark.parametrize(("num", "num_held_out"), [(1, 0), (4, 0), (5, 1), (12, 2)])

@@ -1,5 +1,6 @@
 """Which photos a command means, and what is said where they cannot be looked for."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,8 @@ def test_finding_photos(tmp_path):
     flat, _ = find_photos([str(tmp_path), str(tmp_path / "a.jpg")])
     assert [found.path.name for found in flat] == ["a.jpg", "b.png"]
     deep, _ = find_photos([str(tmp_path)], recursive=True, leave_out=tmp_path / "out")
-    assert [(found.path.name, str(found.folder)) for found in deep] == [
-        ("a.jpg", "."),
-        ("b.png", "."),
-        ("c.tif", "sub"),
-    ]
+    names = [(found.path.name, str(found.folder)) for found in deep]
+    assert names == [("a.jpg", "."), ("b.png", "."), ("c.tif", "sub")]
     matching, _ = find_photos([str(tmp_path / "**" / "*.tif")])
     assert [found.path.name for found in matching] == ["c.tif"]
 
@@ -38,27 +36,25 @@ def test_inputs_without_photos_are_failures(tmp_path):
 def test_closed_folders_are_failures_and_the_rest_is_found(album):
     locked = album / "locked"
     closed = f"{locked}: cannot be searched: permission denied"
-    assert find_as_nobody(album, recursive=True) == ["a.jpg", closed]
-    assert find_as_nobody(album) == ["a.jpg"]
-    assert find_as_nobody(locked, album / "a.jpg") == ["a.jpg", closed]
+    photo, inside = album / "a.jpg", locked / "b.jpg"
+    found = find_as_nobody(([album], True), ([album],), ([locked, photo],), ([inside, photo],))
     # A photo in it is found, as any name is, and opening it says why not.
-    assert find_as_nobody(locked / "b.jpg", album / "a.jpg") == ["b.jpg", "a.jpg"]
+    assert found == [["a.jpg", closed], ["a.jpg"], ["a.jpg", closed], ["b.jpg", "a.jpg"]]
 
 
-def find_as_nobody(*inputs: Path, recursive: bool = False) -> list[str]:
+def find_as_nobody(*asked) -> list[list[str]]:
     """Names found and failures, by a process without root's right to read everything."""
     code = f"""
-import os
+import json, os
 from pixelwise.photos.find import find_photos
 if os.geteuid() == 0:
     os.setgid(65534); os.setuid(65534)
-found, failures = find_photos({[str(given) for given in inputs]!r}, {recursive})
-for one in found: print(one.path.name)
-for failure in failures: print(failure.error)
+both = [find_photos(*one) for one in {[(list(map(str, inputs)), *rest) for inputs, *rest in asked]!r}]
+print(json.dumps([[one.path.name for one in found] + [one.error for one in bad] for found, bad in both]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return json.loads(done.stdout)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import io
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,13 @@ import pyvips
 import torch
 from PIL import Image
 
+from fixtures.photos.make import BAD, PHOTOS, bomb, exif, profile_of, scene
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import PhotoError
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
-make = runpy.run_path(str(Path(__file__).parents[2] / "fixtures" / "photos" / "make.py"))
-PHOTOS, BAD, scene = make["PHOTOS"], make["BAD"], make["scene"]
 VIVID = torch.tensor([[[40.0, -30.0], [10.0, 0.0]], [[-50.0, 20.0], [30.0, 60.0]]])
 
 
@@ -84,7 +82,7 @@ def test_bad_files_are_refused_by_name(name, tmp_path):
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / "bomb.png"
-    path.write_bytes(make["bomb"]())
+    path.write_bytes(bomb())
     assert path.stat().st_size < 100_000
     with pytest.raises(PhotoError, match=r"6000 x 6000.*--max-megapixels"):
         open_photo(path, max_megapixels=30.0)
@@ -111,7 +109,7 @@ def test_another_profile_is_kept_and_right(tmp_path):
     photo = made(tmp_path, "p3.png")
     copy(photo, tmp_path / "out.png", torch.zeros(2, 1, 1))
     coloured = vips(tmp_path / "out.png")
-    assert coloured.get("icc-profile-data") == make["profile_of"]("p3")
+    assert coloured.get("icc-profile-data") == profile_of("p3")
     red, green, blue = read(tmp_path / "out.png")
     assert float((red - green).abs().max()) < 0.02
     assert float((red - blue).abs().max()) < 0.02
@@ -186,7 +184,7 @@ def test_a_failure_among_the_strips_is_told_as_it_is_and_leaves_nothing(tmp_path
 
 
 def test_a_map_has_the_photos_size_and_orientation(tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "turned.jpg", exif=make["exif"](6))
+    Image.fromarray(scene()).save(tmp_path / "turned.jpg", exif=exif(6))
     photo = open_photo(tmp_path / "turned.jpg")
     write_map(tmp_path / "map.png", torch.tensor([[0.0, 1.0]]), photo)
     image = vips(tmp_path / "map.png")

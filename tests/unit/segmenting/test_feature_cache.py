@@ -132,11 +132,15 @@ class TestLimit:
     "damage",
     [
         lambda content: b"",
+        lambda content: content[:5],
         lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content[:3] + b"\xff" + content[4:],
         lambda content: content[:40] + b"\x00" + content[41:],
+        lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
     ],
-    ids=["empty", "half", "header", "bit"],
+    ids=["empty", "start", "half", "last byte", "length", "header", "bit", "last bit"],
 )
 def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
     computed(cache, photos[:1])

@@ -104,6 +104,15 @@ def test_ignored_pixels_count_for_nothing():
     )
 
 
+def test_a_class_without_pixels_takes_no_more_steps():
+    features, labels = blobs(num_classes=3)
+    three = solve(Pixels(features, labels, 3), 0.05)
+    with_a_fourth = solve(Pixels(features, labels, 4), 0.05)
+    assert with_a_fourth.num_steps <= 2 * three.num_steps  # 22 and 11 here, 40 if the bias bore no ridge
+    probs = (features @ with_a_fourth.weights.weight.T + with_a_fourth.weights.bias).softmax(1)
+    assert float(probs[:, 3].mean()) < 0.01
+
+
 def test_features_of_single_pixels_give_the_logits_of_whole_maps():
     maps, mask = photo_maps()
     weights = Weights(torch.randn(3, 14), torch.randn(3))

@@ -1,20 +1,21 @@
 """Training: it learns, it repeats, it goes on bit for bit, it refuses what does not fit."""
 
 import json
-import os
-import signal
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from fixtures.ctrl_c import ctrl_c
+from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.loop import train
-from pixelwise.training.optimise import Optimiser
 
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),
@@ -32,11 +33,17 @@ def pictures() -> Pictures:
     return replace(whole, train=whole.train[:40], val=whole.val[:10])
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, pictures):
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    train(CONFIG, pictures, folder, device="cpu")
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path, pictures):
-    """The folder of a finished run."""
-    train(CONFIG, pictures, tmp_path, device="cpu")
-    return tmp_path
+def run(finished, tmp_path):
+    """The folder of a finished run, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -47,17 +54,8 @@ def same(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def interrupted(config, pictures, folder, step: int, monkeypatch) -> None:
-    """Train until a real signal comes after the given step, as Ctrl-C would send it."""
-    original = Optimiser.step
-
-    def step_then_signal(self, done):
-        original(self, done)
-        if done == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Optimiser, "step", step_then_signal)
+def interrupted(config, pictures, folder, step: int) -> None:
+    with ctrl_c(step), pytest.raises(Interrupted):
         train(config, pictures, folder, device="cpu")
 
 
@@ -76,13 +74,16 @@ def test_a_run_leaves_model_scores_and_state(tmp_path, pictures):
     assert (tmp_path / MODEL).is_file()
     again = train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
     assert (again.val_loss, again.steps) == (result.val_loss, result.steps)
+    (tmp_path / MODEL).unlink()  # as a kill between state and model leaves it
+    train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
+    assert (tmp_path / MODEL).is_file()
 
 
 @pytest.mark.parametrize("config", [CONFIG, MUON], ids=["adam", "muon"])
-@pytest.mark.parametrize("step", [5, pytest.param(8, marks=pytest.mark.slow)])
-def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step, monkeypatch):
+@pytest.mark.parametrize("step", [5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 3, 8))])
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step):
     train(config, pictures, tmp_path / "whole", device="cpu")
-    interrupted(config, pictures, tmp_path / "parts", step, monkeypatch)
+    interrupted(config, pictures, tmp_path / "parts", step)
     assert read_checkpoint(tmp_path / "parts").step == step + 1
     assert not (tmp_path / "parts" / MODEL).exists()
     with (tmp_path / "parts" / METRICS).open("a") as file:
@@ -96,14 +97,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step
 
 
 @pytest.mark.slow
-def test_a_number_of_steps_ends_a_run_within_an_epoch(tmp_path, pictures, monkeypatch):
+def test_a_number_of_steps_ends_a_run_within_an_epoch(tmp_path, pictures):
     """8 of 12 steps of 40 pictures: an epoch of 6, and 14 pictures more; interrupted in its last piece."""
     config = replace(CONFIG, train=replace(CONFIG.train, steps=8, crop_frac=0.0))
     whole = train(config, pictures, tmp_path / "whole", device="cpu")
     assert (whole.steps, whole.epochs) == (8, 2)
     rows = read_metrics(tmp_path / "whole")
     assert [(row["epoch"], row["step"], len(row["losses"])) for row in rows] == [(1, 6, 6), (2, 8, 2)]
-    interrupted(config, pictures, tmp_path / "parts", 6, monkeypatch)
+    interrupted(config, pictures, tmp_path / "parts", 6)
     for _ in range(2):
         parts = train(config, pictures, tmp_path / "parts", device="cpu", resume=True)
         assert (parts.val_loss, parts.train_loss, parts.epochs) == (whole.val_loss, whole.train_loss, 2)
@@ -126,6 +127,24 @@ def test_it_learns_that_colours_follow_from_shapes(tmp_path, pictures, caplog):
     assert "no better than" in caplog.text
 
 
+@pytest.mark.slow
+def test_an_interrupt_in_the_last_step_is_not_lost(tmp_path, pictures):
+    interrupted(CONFIG, pictures, tmp_path, 11)
+    assert (tmp_path / MODEL).exists()
+    assert train(CONFIG, pictures, tmp_path, device="cpu", resume=True).steps == 12
+
+
+@pytest.mark.slow
+def test_a_palette_that_changed_under_its_name_is_noticed(tmp_path, pictures):
+    path = tmp_path / "mine.json"
+    Palette.read("handout24").write(path)
+    config = replace(CONFIG, palette=str(path))
+    train(config, pictures, tmp_path / "run", device="cpu")
+    Palette(Palette.read("handout24").colours.flip(0), "rgb").write(path)
+    with pytest.raises(CheckpointError, match="other pictures or colours"):
+        train(config, pictures, tmp_path / "run", device="cpu", resume=True)
+
+
 def test_a_folder_with_a_run_is_not_overwritten(run, pictures):
     with pytest.raises(CheckpointError, match="--resume"):
         train(CONFIG, pictures, run, device="cpu")
@@ -141,8 +160,6 @@ def test_resuming_refuses_another_configuration_and_other_pictures(run, pictures
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "noise", "foreign"])
 def test_a_damaged_checkpoint_is_named(run, pictures, damage):
-    from safetensors.torch import save_file
-
     path = run / CHECKPOINT
     content = path.read_bytes()
     path.unlink()

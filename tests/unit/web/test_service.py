@@ -101,6 +101,7 @@ def test_nothing_is_left_of_a_request(client, flower, tmp_path):
     [
         ("image/jpeg", "image/jpeg"),
         ("image/webp;q=0.4, image/tiff", "image/tiff"),
+        ("text/html, image/avif;q=0.1", "image/avif"),
         ("*/*", "image/png"),
     ],
 )
@@ -196,6 +197,23 @@ def test_a_field_given_twice_or_in_two_places_is_refused(client, flower):
     files = {"file": ("a.png", encoded(flower))}
     twice = client.post("/v1/colourise?temperature=1", files=files, data={"temperature": "2"})
     assert "temperature: is given more than once" in told(twice, 422)
+
+
+def test_wrong_paths_and_methods_are_refused_with_those_there_are(client):
+    answer = client.get("/v1/colourise")
+    assert told(answer, 405) == "needed POST /v1/colourise, got GET"
+    assert answer.headers["allow"] == "POST"
+    assert told(client.put("/metrics"), 405) == "needed GET /metrics, got PUT"
+    assert "needed one of the paths /v1/colourise, " in told(client.post("/v1/nothing"), 404)
+
+
+def test_hints_are_followed(client, flower):
+    def post(**asked):
+        response = client.post("/v1/colourise", params=asked, content=encoded(flower))
+        return np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
+
+    blue = post(hint=["100,160,#2020d0", "20,20,#808080"])
+    assert (blue - post())[95:105, 155:165, 2].mean() > 20
 
 
 def test_what_is_served_is_listed(client):
