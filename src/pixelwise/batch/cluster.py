@@ -14,7 +14,6 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from pixelwise.batch.job import Job
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
 from pixelwise.errors import ConfigError, OutputError
+from pixelwise.files import temporary_folder
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -50,7 +50,7 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
         # Ray prints remarks to standard output, on which --json has a line to itself.
         contextlib.redirect_stdout(io.StringIO()),
         # A short name: sockets in it have names of a hundred characters at most.
-        tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True) as folder,
+        temporary_folder("pw-ray-") as folder,
     ):
         import ray
 
@@ -62,7 +62,7 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
-                "_temp_dir": folder,
+                "_temp_dir": str(folder),
             }
         try:
             host, _, port = (address or "").rpartition(":")
