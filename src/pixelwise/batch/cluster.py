@@ -68,7 +68,8 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
             host, _, port = (address or "").rpartition(":")
             if host and port.isdecimal():  # Ray itself would wait for minutes
                 socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-            ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
+            with _silenced():
+                ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = f"a Ray cluster at {address}" if address else "to start Ray on this machine"
             remedy = "; start one by `ray start`" if address else ""
@@ -77,6 +78,20 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
             yield num if workers or not address else max(1, int(ray.cluster_resources().get("CPU", 1)))
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what Ray's C++ writes off standard error, where progress is."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def num_processors(job: Job) -> int:
