@@ -7,7 +7,7 @@ whole. At the end each is let run to its end, and has to come to what one that w
 train      a network, whose checkpoint is written every fraction of a second here; the same weights
 features   heads from an empty cache of features: entries stay, and the head comes out the same
 colourise  a folder of photos: the copies are the same bytes
-batch      the same by `batch`: what its journals told of is not done twice; the same manifest and bytes
+batch      the same by `batch`: the same manifest and bytes
 serve      photos sent to a server while it dies: each answer is right or none; nothing of it stays on disk
 """
 
@@ -206,7 +206,8 @@ def features(folder: Path) -> Job:
 
 
 def whole_copies(out: Path) -> set[str]:
-    copies = list(out.rglob("[!.]*.jpg"))  # not what a kill left half written, under hidden names
+    # not what a kill left half done, under hidden names
+    copies = [path for path in out.rglob("*.jpg") if "/." not in f"/{path.relative_to(out)}"]
     for path in copies:
         with Image.open(path) as image:
             image.load()

@@ -2,7 +2,8 @@
 
     python benchmarks/gallery.py -o docs/images/gallery.jpg [--model NAME]
 
-Half were never in colour; the others are as on old film: blind to red, faded, grainy (`data/film.py`).
+Half were never in colour; the others are as on old film: blind to red, faded, grainy, by
+`training.tasks.photographed`.
 Needs what the tests need: scikit-image has most of them, in the public domain or under CC0.
 """
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from pixelwise.errors import OutputError
 
+_IN_USE = ".in use"  # locked as long as the process lives
 _UMASK = os.umask(0o077)  # reading it sets it, for all threads: once, while there is one
 os.umask(_UMASK)
 
@@ -94,6 +96,22 @@ def alone_in(folder: Path) -> Iterator[bool]:
         if is_new:
             with contextlib.suppress(OSError):  # something is in it
                 folder.rmdir()
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Give a temporary folder, removed at the end; those that killed processes left are removed now."""
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        # of another user, in use, or removed by another process just now
+        with contextlib.suppress(OSError, Timeout):
+            if not left.is_symlink() and (left / _IN_USE).is_file():
+                with FileLock(left / _IN_USE, blocking=False):
+                    shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder) / _IN_USE),
+    ):
+        yield Path(folder)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -14,7 +14,6 @@ import os
 import secrets
 import socket
 import sys
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from pixelwise.batch.job import Job
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
 from pixelwise.errors import ConfigError, OutputError
+from pixelwise.files import temporary_folder
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -50,7 +50,7 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
         # Ray prints remarks to standard output, on which --json has a line to itself.
         contextlib.redirect_stdout(io.StringIO()),
         # A short name: sockets in it have names of a hundred characters at most.
-        tempfile.TemporaryDirectory(prefix="pw-ray-", ignore_cleanup_errors=True) as folder,
+        temporary_folder("pw-ray-") as folder,
     ):
         import ray
 
@@ -62,13 +62,14 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
                 "include_dashboard": False,
                 "object_store_memory": _STORE_BYTES,
                 "_node_ip_address": "127.0.0.1",
-                "_temp_dir": folder,
+                "_temp_dir": str(folder),
             }
         try:
             host, _, port = (address or "").rpartition(":")
             if host and port.isdecimal():  # Ray itself would wait for minutes
                 socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
-            ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
+            with _silenced():
+                ray.init(**options, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             where = f"a Ray cluster at {address}" if address else "to start Ray on this machine"
             remedy = "; start one by `ray start`" if address else ""
@@ -77,6 +78,20 @@ def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[in
             yield num if workers or not address else max(1, int(ray.cluster_resources().get("CPU", 1)))
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what Ray's C++ writes off standard error, where progress is."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def num_processors(job: Job) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -15,15 +16,17 @@ from pathlib import Path
 
 from pixelwise.batch.cluster import num_processors, start_ray, work
 from pixelwise.batch.job import Job
-from pixelwise.batch.sources import find_items
+from pixelwise.batch.sources import Item, find_items
 from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
-from pixelwise.batch.work import ATTEMPTS, STAGING, make_output
-from pixelwise.errors import ConfigError, Interrupted
+from pixelwise.batch.work import ATTEMPTS, STAGING, is_of_the_machine, make_output
+from pixelwise.errors import ConfigError, Interrupted, OutputError
+from pixelwise.files import reason
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
 _NUM_TIMED = 10  # inputs of a dry run
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +121,38 @@ def _work(
             first = list(islice(results, 1))  # by then the workers are up: the pace is measured from here
             with progress(job.task, num, num - num_left) as advance:
                 for result in chain(first, results):
-                    state.add(result)
-                    on_result(result)
+                    if result.attempts > 1:
+                        _logger.warning("a worker was lost; another took over its photo")
+                    on_result(publish(state, result))
                     advance(1, "")
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None
-    shutil.rmtree(state.out / SCRATCH, ignore_errors=True)
+    finally:
+        shutil.rmtree(state.out / SCRATCH, ignore_errors=True)
+
+
+def publish(state: BatchState, result: Result) -> Result:
+    """Record a result, then move its output under its name; return the result, failed if that name cannot be.
+
+    The record comes first, so that no output lacks one; the next run forgets a record that lacks its output.
+
+    Raises:
+        OutputError: the disk is full, or the like.
+    """
+    state.add(result)
+    if not result.error:
+        output = state.out / result.output
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            (state.out / STAGING / str(result.index)).replace(output)
+        except OSError as error:
+            message = f"cannot write {output}: {reason(error)}"
+            if is_of_the_machine(error, state.out):
+                raise OutputError(f"{message}; make room, then go on. What was done is kept") from error
+            result = Result(index=result.index, error=message)
+            state.add(result)
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +172,14 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
         ConfigError, DataError, CheckpointError: as `run_batch`.
     """
     job, process = job.open()
-    items = list(find_items(sources, out.absolute()))
-    drawn = random.Random(0).sample(items, min(_NUM_TIMED, len(items)))
+    num, drawn = 0, list[Item]()
+    rng = random.Random(0)
+    for item in find_items(sources, out.absolute()):
+        num += 1
+        if num <= _NUM_TIMED:
+            drawn.append(item)
+        elif (place := rng.randrange(num)) < _NUM_TIMED:  # so each of `num` is among them alike
+            drawn[place] = item
     failed = []
     start_s = time.perf_counter()
     with ONE_THREAD, progress("timing", len(drawn)) as advance:
@@ -157,5 +191,5 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
                     failed.append(Failure.of(Path(item.name), error))
             advance(1, item.name)
     seconds_each = (time.perf_counter() - start_s) / len(drawn)
-    seconds = len(items) * seconds_each / (workers or num_processors(job))
-    return Estimate(num=len(items), failed=tuple(failed), seconds_each=seconds_each, seconds=seconds)
+    seconds = num * seconds_each / (workers or num_processors(job))
+    return Estimate(num=num, failed=tuple(failed), seconds_each=seconds_each, seconds=seconds)

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pixelwise.files import reason, to_json, whole_file
 STATE, MANIFEST, SCRATCH = "batch.sqlite", "manifest.parquet", ".batch"
 """Names below the output folder; SCRATCH is a folder for what is of no use after a run."""
 _MOST_TABLES = 4096
+_ROWS_AT_ONCE = 2**16  # of the manifest, held in memory
 _SETUP = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
@@ -123,8 +125,10 @@ class BatchState:
         path = self.out / MANIFEST
         if self.num("result IS NULL"):
             raise DataError(f"{path}: not all of the plan is done; give the same command again")
-        with whole_file(path) as temporary:
-            pq.write_table(pa.Table.from_pylist(list(self.rows(job)), _SCHEMA), temporary)
+        rows = self.rows(job)
+        with whole_file(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as file:
+            while some := list(islice(rows, _ROWS_AT_ONCE)):
+                file.write_table(pa.Table.from_pylist(some, _SCHEMA))
         return path
 
 

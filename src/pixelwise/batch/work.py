@@ -1,4 +1,4 @@
-"""The work of a batch: one photo after another, each made apart, then moved under its name."""
+"""The work of a batch: one photo after another, each output made apart, then handed over to be recorded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEAST_FREE_BYTES = 2**27  # with less on the disk, writing failed for want of i
 
 
 class Worker:
-    """Makes outputs of a batch, in a process of its own; the output folder is shared by all workers."""
+    """Makes outputs of a batch, each as STAGING/NUMBER, in a process of its own; workers share the folder."""
 
     def __init__(self, out: Path, job: Job) -> None:
         self.out = out
@@ -74,16 +74,14 @@ class Worker:
         start_s = time.perf_counter()
         try:
             done = make_output(item, process, folder)
-            output = item.target + done.path.suffix
             result = Result(
                 index=index,
-                output=output,
+                output=item.target + done.path.suffix,
                 checksum=checksum(done.path),
                 num_bytes=done.path.stat().st_size,
                 megapixels=done.megapixels,
             )
-            (self.out / output).parent.mkdir(parents=True, exist_ok=True)
-            done.path.replace(self.out / output)
+            done.path.replace(self.out / STAGING / str(index))
         except Exception as error:  # whatever one photo does to a library, the others are done
             message = Failure.of(Path(item.name), error).error.replace(f"{folder}/output", str(self.out))
             if is_of_the_machine(error, folder):

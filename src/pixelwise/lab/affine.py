@@ -31,6 +31,7 @@ from pixelwise.lab.outcomes import gains_over_seeds
 from pixelwise.network.models import HandoutNetwork
 from pixelwise.network.models.handout import MyConv2d, UNet
 from pixelwise.network.runs import open_model
+from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.training.recipes import recipe
 
@@ -86,10 +87,13 @@ def _grid(cnn: TrainedNet, quick: bool) -> dict[str, Any]:
     """Return the accuracy over a grid of a and b, with stored statistics and with those of the batch."""
     scales, shifts = (_QUICK_SCALES, _QUICK_SHIFTS) if quick else (_SCALES, _SHIFTS)
     nets = {"stored": cnn.net, "batch": on_batch_statistics(cnn.net)}
-    scores = {
-        name: [[cnn.accuracy(reading(net, a, b)) for a in scales] for b in shifts]
-        for name, net in nets.items()
-    }
+    scores: dict[str, list[list[float]]] = {}
+    with progress("reading a x + b", len(nets) * len(shifts) * len(scales)) as advance:
+        for name, net in nets.items():
+            scores[name] = []
+            for b in shifts:
+                scores[name].append([cnn.accuracy(reading(net, a, b)) for a in scales])
+                advance(len(scales), f"b = {b:g}")
     return {"a": list(scales), "b": list(shifts)} | scores
 
 

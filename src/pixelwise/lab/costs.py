@@ -24,6 +24,7 @@ from torchvision.models.segmentation import deeplabv3_resnet101
 
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.frozen import learn_only
+from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 
 Policy = Literal["whole", "last"]
@@ -160,11 +161,12 @@ def answer_c4(setting: Setting) -> Answer:
     """Measure memory and computation of learning n layers or the last of them, as n grows."""
     nums = _FEW_LAYERS if setting.quick else _NUM_LAYERS
     chain_cost(1, "whole")  # torch sets itself up
-    rows: list[dict[str, Any]] = [
-        {"layers": num, "policy": policy} | asdict(chain_cost(num, policy))
-        for policy in POLICIES
-        for num in nums
-    ]
+    rows: list[dict[str, Any]] = []
+    with progress("learning n layers", len(POLICIES) * sum(nums)) as advance:
+        for policy in POLICIES:
+            for num in nums:
+                rows.append({"layers": num, "policy": policy} | asdict(chain_cost(num, policy)))
+                advance(num, f"n = {num}")
     lines: dict[str, Any] = {policy: {} for policy in POLICIES}
     for policy in POLICIES:
         for name in _AMOUNTS:
@@ -240,10 +242,14 @@ def answer_c5(setting: Setting) -> Answer:
     """Measure memory, computation and parameters of the handout's network as height and width double."""
     side = _QUICK_SIDE if setting.quick else _HANDOUT_SIDE
     sides, rows, ratios = [side, 2 * side], list[dict[str, Any]](), list[dict[str, Any]]()
-    for policy in POLICIES:
-        once, doubled = (asdict(handout_cost(policy, one)) for one in sides)
-        for one, cost in zip(sides, (once, doubled), strict=True):
-            rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": one} | cost)
-        names = (*_AMOUNTS, "num_parameters")
-        ratios.append({"policy": policy} | {name: doubled[name] / once[name] for name in names})
+    names = (*_AMOUNTS, "num_parameters")
+    with progress("doubling height and width", len(POLICIES) * len(sides)) as advance:
+        for policy in POLICIES:
+            costs = []
+            for one in sides:
+                costs.append(asdict(handout_cost(policy, one)))
+                rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": one} | costs[-1])
+                advance(1, f"{one} pixels")
+            once, doubled = costs
+            ratios.append({"policy": policy} | {name: doubled[name] / once[name] for name in names})
     return Answer({"sides": sides, "rows": rows, "ratios": ratios})

@@ -28,6 +28,7 @@ from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.frozen import certified, learn_only
+from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
@@ -171,10 +172,12 @@ def answer_c3(setting: Setting) -> Answer:
     path = _head_path(setting, number)
     head = open_head(path) if path.is_file() else _learn(setting, number, config).head
     _, photos = load_labelled(PHOTOS, setting.data_dir, setting.seed).require_held_out()
-    masks = []
-    for photo in photos[: _FEW_SCORED if setting.quick else None]:
-        labels, predicted = photo.read_labels().numpy(), segment(photo.photo, head).labels
-        masks.append(Mask(photo, labels, predicted, Confusion.of(predicted, labels, _NUM_CLASSES).miou))
+    photos, masks = photos[: _FEW_SCORED if setting.quick else None], list[Mask]()
+    with progress("cutting out", len(photos)) as advance:
+        for photo in photos:
+            labels, predicted = photo.read_labels().numpy(), segment(photo.photo, head).labels
+            masks.append(Mask(photo, labels, predicted, Confusion.of(predicted, labels, _NUM_CLASSES).miou))
+            advance(1, photo.photo.name)
     ranked = sorted((one for one in masks if not math.isnan(one.miou)), key=lambda one: one.miou)
     middle = max(0, len(ranked) // 2 - _NUM_SHOWN // 2)
     groups = {

@@ -17,6 +17,7 @@ import nbformat
 from pixelwise.errors import OutputError
 from pixelwise.files import write_text
 from pixelwise.lab.answer import Setting
+from pixelwise.progress import progress
 
 NOTEBOOK: Final = "a2-cnn.ipynb"
 _SOURCE = "a2-cnn.py"  # beside this file, in jupytext's percent format
@@ -25,7 +26,9 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=None, record_timing=False).execute()
+client = NotebookClient(notebook, timeout=None, record_timing=False)
+client.on_cell_complete = lambda **_: print(flush=True)  # a line for each, as progress
+client.execute()
 nbformat.write(notebook, sys.argv[1])
 """
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -62,22 +65,32 @@ def write_notebook(setting: Setting) -> Path:
     """
     path = setting.out / NOTEBOOK
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
-        executed = Path(folder) / NOTEBOOK
-        nbformat.write(make_notebook(setting), executed)
+        executed, notebook = Path(folder) / NOTEBOOK, make_notebook(setting)
+        nbformat.write(notebook, executed)
         # this Python's own kernel, whatever others the user has; no history among the user's own
         names = ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
         environment = os.environ | dict.fromkeys(names, folder) | {"JUPYTER_PREFER_ENV_PATH": "1"}
         command = [sys.executable, "-c", _EXECUTE, str(executed)]
-        with subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process:
+        num_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+        with (
+            (Path(folder) / "stderr").open("w+", encoding="utf-8") as messages,
+            progress(f"running {NOTEBOOK}", num_cells) as advance,
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=messages, text=True
+            ) as process,
+        ):
+            assert process.stdout is not None
             try:
-                _, messages = process.communicate()
+                for _line in process.stdout:
+                    advance(1, "")
             except BaseException:
                 process.terminate()  # nbclient then ends its kernel, too
                 raise
+            process.wait()
+            messages.seek(0)
+            written = messages.read()
         if process.returncode:
-            last = _ANSI.sub("", messages).strip().splitlines()[-1:] or [f"code {process.returncode}"]
+            last = _ANSI.sub("", written).strip().splitlines()[-1:] or [f"code {process.returncode}"]
             raise OutputError(f"cannot write {path}: a cell ended with {last[0]}")
         write_text(path, executed.read_text(encoding="utf-8"))
     return path

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -18,16 +17,15 @@ import pyvips
 import torch
 import uvicorn
 from fastapi import FastAPI
-from filelock import FileLock, Timeout
 
 from pixelwise.errors import ConfigError
+from pixelwise.files import temporary_folder
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.service import open_service
 
 _SHORTEST_TOKEN = 8
-_PREFIX, _IN_USE = "pixelwise-serve-", ".in use"  # locked as long as the process lives
 _CPU = torch.device("cpu")
 _logger = logging.getLogger(__name__)
 
@@ -150,24 +148,12 @@ def _url(listener: socket.socket) -> str:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """Make the folder of this process's files; remove it at the end, and those of killed servers now.
-
-    Other people's photos lie in them.
-    """
+    """Give the folder of all temporary files of this process: other people's photos lie in them."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # of another user, in use, or removed by another process just now
-        with suppress(OSError, Timeout):
-            if not left.is_symlink() and (left / _IN_USE).is_file():
-                with FileLock(left / _IN_USE, blocking=False):
-                    shutil.rmtree(left, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
-        FileLock(Path(folder) / _IN_USE),
-    ):
-        tempfile.tempdir = os.environ["TMPDIR"] = folder
+    with temporary_folder("pixelwise-serve-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         try:
-            yield Path(folder)
+            yield folder
         finally:
             tempfile.tempdir = before[0]
             if before[1] is None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import tarfile
 from dataclasses import replace
 
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from pixelwise.batch.job import Job
-from pixelwise.batch.run import run_batch
+from pixelwise.batch.run import publish, run_batch
 from pixelwise.batch.sources import find_items
-from pixelwise.batch.state import STATE, open_state
+from pixelwise.batch.state import STATE, BatchState, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, Worker, is_of_the_machine
 from pixelwise.errors import ConfigError, DataError, OutputError
 from pixelwise.files import checksum
@@ -56,10 +57,7 @@ def work(out, job, sources, condition="result IS NULL"):
         state.forget_missing()
         left = [row for table in state.left(condition) for row in table["index"].to_pylist()]
         items = list(find_items([str(sources)], out))
-        results = [worker.make(index, items[index]) for index in left]
-        for result in results:
-            state.add(result)
-    return results
+        return [publish(state, worker.make(index, items[index])) for index in left]
 
 
 def test_a_plan_is_written_whole_and_stays(out, job, photos):
@@ -142,3 +140,18 @@ def test_a_full_disk_is_no_photos_fault(tmp_path):
     assert is_of_the_machine(full, tmp_path)
     assert not is_of_the_machine(OutputError("too wide for its format"), tmp_path)
     assert not is_of_the_machine(OSError(errno.ENOENT, "No such file or directory"), tmp_path)
+
+
+def test_no_output_is_without_its_record(out, job, photos):
+    (photo, *_) = find_items([str(photos)], out)
+    result = Worker(out, job).make(0, photo)
+    with open_state(out) as state:
+        with pytest.raises(sqlite3.OperationalError), sqlite3.connect(":memory:") as empty:
+            publish(BatchState(out, empty), result)
+        assert not (out / "a.png").exists()
+        failed = publish(state, replace(result, output=f"{'long' * 100}.png"))
+        assert "name too long" in failed.error
+        assert state.num("failed") == 1
+        publish(state, result)
+        assert (out / "a.png").is_file()
+        assert state.num("NOT failed") == 1
