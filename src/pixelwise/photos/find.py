@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +66,10 @@ def find_photos(
         else:
             matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - may be absolute
             photos = [InputPhoto(Path(match)) for match in matches if not is_folder(match)]
-            error = f"{path}: needed photos, but no readable file matches this pattern"
+            error = f"{path}: needed photos, but no file matches this pattern"
+            if not photos:  # the folder may be closed, which `glob` keeps to itself
+                fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+                list(walk_files(Path(*fixed), False, None, failures))
         if not photos and len(failures) == num_failures:
             failures.append(Failure(path, error))
         for one in photos:

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import MAX_MEGAPIXELS, opener, reading, value_of
+from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
@@ -142,7 +142,10 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     notes = [way.note] if way.note else []
     if (num_pictures := value_of(image, "n-pages", 1)) > 1:
         notes.append(f"took the first of {num_pictures} pictures")
-    if b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
+    if name == "jpegload" and has_gain_map(path):
+        metadata.pop("xmp-data", None)  # it says where in the file the second picture was
+        notes.append("its gain map for HDR screens, and the XMP that describes it, were left out")
+    elif b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
         notes.append("its second packet of XMP, for what one does not hold, was left out")
     if name == "tiffload":
         try:

@@ -47,8 +47,8 @@ def put_properties(
 ) -> bytes:
     """Return a packet with all that `packet` says, but with these values of the properties in `values`.
 
-    `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. All else
-    stays byte for byte, unless something goes that another program wrote.
+    `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. All
+    else stays byte for byte, unless something goes that another program wrote.
 
     Raises:
         ValueError: the packet cannot be read, and so not be added to.

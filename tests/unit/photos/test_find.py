@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.photos.find import find_photos
+from pixelwise.photos.find import count_subfolders, find_photos
 
 
 def test_finding_photos(tmp_path):
@@ -27,6 +27,16 @@ def test_finding_photos(tmp_path):
     assert [found.path.name for found in matching] == ["c.tif"]
 
 
+def test_counting_folders_that_a_search_passes_over(tmp_path):
+    for name in ("a/deep", "b", "out", ".thumbnails"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "c.jpg").touch()
+    assert count_subfolders([str(tmp_path)], leave_out=tmp_path / "out") == 2
+    assert count_subfolders([str(tmp_path), str(tmp_path / "b")]) == 2  # a and out
+    assert count_subfolders([str(tmp_path / "c.jpg"), str(tmp_path / "none"), str(tmp_path / "*")]) == 0
+
+
 def test_inputs_without_photos_are_failures(tmp_path):
     (tmp_path / "empty").mkdir()
     found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
@@ -41,6 +51,7 @@ def test_closed_folders_are_failures_and_the_rest_is_found(album):
     assert find_as_nobody(album, recursive=True) == ["a.jpg", closed]
     assert find_as_nobody(album) == ["a.jpg"]
     assert find_as_nobody(locked, album / "a.jpg") == ["a.jpg", closed]
+    assert find_as_nobody(locked / "*.jpg", album / "*.jpg") == ["a.jpg", closed]
     # A photo in it is found, as any name is, and opening it says why not.
     assert find_as_nobody(locked / "b.jpg", album / "a.jpg") == ["b.jpg", "a.jpg"]
 
