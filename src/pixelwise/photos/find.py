@@ -58,7 +58,7 @@ def find_photos(
         num_failures = len(failures)
         if is_folder(path):
             files = walk_files(path, recursive, leave_out, failures)
-            photos = [one for one in files if one.path.suffix.lower() in SUFFIXES]
+            photos = [file for file in files if file.path.suffix.lower() in SUFFIXES]
             further = "" if recursive else "; look into its subfolders with --recursive"
             error = f"{path}: needed photos in this folder, found none{further}"
         elif os.path.lexists(path) or not glob.has_magic(given):
@@ -72,8 +72,8 @@ def find_photos(
                 list(walk_files(Path(*fixed), False, None, failures))
         if not photos and len(failures) == num_failures:
             failures.append(Failure(path, error))
-        for one in photos:
-            found.setdefault(resolved(one.path), one)
+        for photo in photos:
+            found.setdefault(resolved(photo.path), photo)
     return list(found.values()), failures
 
 

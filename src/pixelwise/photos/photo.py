@@ -134,12 +134,32 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         image = load(1)
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
-    way = conversion(path, image)
+    needed = conversion(path, image)
     with reading(path):
-        plain = way.convert(image)
+        plain = needed.convert(image)
     orientation = value_of(image, "orientation", 1)
+    metadata, notes = _metadata(image, path, name)
+    return Photo(
+        path=path,
+        width=plain.width,
+        height=plain.height,
+        bits=8 if plain.format == "uchar" else 16,
+        colour=plain.bands >= 3,
+        alpha=plain.bands in (2, 4),
+        orientation=orientation if orientation in _DISPLAY else 1,
+        format=name,
+        metadata=metadata,
+        profile=needed.profile,
+        into_profile=needed.into_profile,
+        notes=tuple(f"{path}: {note}" for note in (needed.note, *notes) if note),
+        develop=lambda shrink: needed.convert(load(shrink)),
+    )
+
+
+def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
+    """Return a file's metadata, type and value by libvips' names, and notes on what is left out of it."""
     metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
-    notes = [way.note] if way.note else []
+    notes = []
     if (num_pictures := value_of(image, "n-pages", 1)) > 1:
         notes.append(f"took the first of {num_pictures} pictures")
     if name == "jpegload" and has_gain_map(path):
@@ -152,21 +172,7 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
             metadata |= read_exif(path)
         except ValueError as error:
             notes.append(f"{error}; it was left out")
-    return Photo(
-        path=path,
-        width=plain.width,
-        height=plain.height,
-        bits=8 if plain.format == "uchar" else 16,
-        colour=plain.bands >= 3,
-        alpha=plain.bands in (2, 4),
-        orientation=orientation if orientation in _DISPLAY else 1,
-        format=name,
-        metadata=metadata,
-        profile=way.profile,
-        into_profile=way.into_profile,
-        notes=tuple(f"{path}: {note}" for note in notes),
-        develop=lambda shrink: way.convert(load(shrink)),
-    )
+    return metadata, notes
 
 
 def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:

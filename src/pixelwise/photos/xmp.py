@@ -38,7 +38,8 @@ def read_properties(packet: bytes) -> dict[Name, str]:
     Raises:
         ValueError: the packet cannot be read.
     """
-    nodes = [node for one in _descriptions(_parse(packet)[1]) for node in _properties(one)]
+    _, rdf = _parse(packet)
+    nodes = [node for description in _descriptions(rdf) for node in _properties(description)]
     return {(node.namespaceURI or "", node.localName): _text(node).strip() for node in nodes}
 
 
@@ -54,7 +55,8 @@ def put_properties(
         ValueError: the packet cannot be read, and so not be added to.
     """
     whole = _EMPTY if packet is None else packet.rstrip(b"\0")
-    about = next((one.getAttributeNS(_RDF, "about") for one in _descriptions(_parse(whole)[1])), "")
+    _, rdf = _parse(whole)
+    about = next((node.getAttributeNS(_RDF, "about") for node in _descriptions(rdf)), "")
     own = re.escape(_description_of(dict.fromkeys(values, "*"), prefixes, "*"))
     whole = re.sub(own.replace(rb"\*", b"[^<]*"), b"", whole)
     document, rdf = _parse(whole)
@@ -117,18 +119,18 @@ def _to_xml(document: minidom.Document) -> bytes:
 
 def _descriptions(rdf: minidom.Element) -> list[minidom.Element]:
     inside = [node for node in rdf.childNodes if isinstance(node, minidom.Element)]
-    return [one for one in inside if (one.namespaceURI, one.localName) == (_RDF, "Description")]
+    return [node for node in inside if (node.namespaceURI, node.localName) == (_RDF, "Description")]
 
 
 def _properties(description: minidom.Element) -> list[minidom.Attr | minidom.Element]:
-    attributes = [one for one in description.attributes.values() if one.namespaceURI not in _NO_PROPERTIES]
-    return attributes + [one for one in description.childNodes if isinstance(one, minidom.Element)]
+    attributes = [node for node in description.attributes.values() if node.namespaceURI not in _NO_PROPERTIES]
+    return attributes + [node for node in description.childNodes if isinstance(node, minidom.Element)]
 
 
 def _text(node: minidom.Attr | minidom.Element) -> str:
     if isinstance(node, minidom.Attr):
         return node.value
-    texts = (one.data for one in node.childNodes if isinstance(one, minidom.Text))
+    texts = (inner.data for inner in node.childNodes if isinstance(inner, minidom.Text))
     return node.getAttributeNS(_RDF, "resource") + "".join(texts)
 
 
