@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive")
+_MEMORY_WORDS = ("allocate memory", "out of memory", "could not create a primitive")
 
 
 def shortened(value: object, most: int = 60) -> str:
@@ -86,4 +86,4 @@ class Interrupted(PixelwiseError):
 
 def is_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out: Python's own type, or torch's words on a CPU."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _OF_MEMORY)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_WORDS)

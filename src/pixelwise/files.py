@@ -73,7 +73,7 @@ def _make_beside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[bool]:
-    """Make a folder one's own; give False where another process has it. A new one that stays empty goes.
+    """Lock a folder, made if need be; give False where another process has it. A new one left empty goes.
 
     Raises:
         OutputError: it cannot be made or written.
@@ -91,7 +91,10 @@ def alone_in(folder: Path) -> Iterator[bool]:
     try:
         yield True
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        # Removed while it is locked, since later the name may be another owner's; filelock refuses to lock a
+        # file that has lost its name. Windows removes no open file: there filelock does it on release.
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
         lock.release()
         if is_new:
             with contextlib.suppress(OSError):  # something is in it

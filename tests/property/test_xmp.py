@@ -16,6 +16,7 @@ SPACES = {"a": "http://a/", "b": "http://b/", "z": OURS}
 
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
+    | st.sampled_from("\t\n\r")
 )
 
 
@@ -32,7 +33,8 @@ def packets(draw):
                 attributes += draw(st.sampled_from([" ", "\n\t"])) + name + "=" + quoteattr(text)
             else:
                 inner += draw(texts).replace("<", "").replace("&", "").replace(">", "")
-                inner += f"<{name}>{escape(text)}</{name}>" if text else f"<{name}/>"
+                content = escape(text, {"\r": "&#13;"})
+                inner += f"<{name}>{content}</{name}>" if text else f"<{name}/>"
         descriptions.append(f"<rdf:Description{attributes}>{inner}<!-- > --></rdf:Description>")
     spaces = "".join(f' xmlns:{prefix}="{space}"' for prefix, space in SPACES.items())
     rdf = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
@@ -44,6 +46,7 @@ def test_what_others_said_stays(packet):
     after = put_properties(packet, VALUES, PREFIXES, drop={OURS})
     kept = {name: text for name, text in read_properties(packet).items() if name[0] != OURS}
     assert read_properties(after) == kept | VALUES
+    assert put_properties(after, VALUES, PREFIXES, drop={OURS}) == after
     assert [one.text for one in ElementTree.fromstring(after).iter("{urn:ours#}Model")] == ["m"]
     assert said_by_others(after) == said_by_others(packet)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,22 @@ def test_a_folder_is_one_process_s_own(tmp_path):
         (folder / "a").write_text("")
     assert ours
     assert names(folder) == ["a"]
+
+
+def test_a_folder_never_has_two_owners(tmp_path):
+    owners, num_owned = [], []
+
+    def own_in_turn(name):
+        for _ in range(200):
+            with alone_in(tmp_path) as ours:
+                if ours:
+                    owners.append(name)
+                    time.sleep(1e-5)
+                    assert owners == [name]
+                    owners.remove(name)
+                    num_owned.append(1)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(own_in_turn, range(4)))
+    assert num_owned
+    assert names(tmp_path) == []

@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,8 +27,7 @@ IGNORE = 255
 Space = Literal["rgb", "ab"]
 
 _NUM_COLOURS = 2**24  # of 8 bits in three channels
-_COMPARED_AT_ONCE = 2**11  # colours with all classes: they stay in the processor's cache
-_MARKED_AT_ONCE = 2**22  # pixels, to spare memory
+_COMPARED_AT_ONCE = 2**13  # colours with one class after another: they stay in the processor's cache
 _GREY_AT_ONCE = 2**20  # pixels, to spare memory
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
 
@@ -88,15 +88,20 @@ class Palette:
         if images.ndim < 3 or images.shape[-3] != 3:
             raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
         numbers = _colour_numbers(images)
-        occurs = torch.zeros(_NUM_COLOURS, dtype=torch.bool)
-        for part in numbers.split(_MARKED_AT_ONCE):
-            occurs[part.long()] = True
-        occurring = occurs.nonzero()[:, 0]
-        centres = self.colours.numpy() * _SCALE[self.space]
-        table = torch.empty(_NUM_COLOURS, dtype=torch.uint8)
-        table[occurring] = torch.from_numpy(_nearest(occurring.numpy(), centres, self.space))
-        labels = torch.index_select(table, 0, numbers)
+        labels = torch.index_select(self._class_of_colour, 0, numbers)
+        if len(new := numbers[labels == IGNORE]):
+            occurs = np.zeros(_NUM_COLOURS, bool)
+            occurs[new.numpy()] = True
+            colours = np.flatnonzero(occurs)
+            classes = _nearest(colours, self.colours.numpy() * _SCALE[self.space], self.space)
+            self._class_of_colour.numpy()[colours] = classes
+            labels = torch.index_select(self._class_of_colour, 0, numbers)
         return labels.view(*images.shape[:-3], *images.shape[-2:]).to(images.device)
+
+    @cached_property
+    def _class_of_colour(self) -> UInt8[Tensor, " colours"]:
+        """Classes of the colours that were encoded so far, by their numbers; IGNORE for the others."""
+        return torch.full((_NUM_COLOURS,), IGNORE, dtype=torch.uint8)
 
     def soft_labels(
         self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
@@ -244,12 +249,15 @@ def _nearest(
     numbers: Int64[ndarray, " n"], centres: Float64[ndarray, "K D"], space: Space
 ) -> UInt8[ndarray, " n"]:
     """Return the index of the nearest centre of each colour, the lowest of equals."""
-    classes = np.empty(len(numbers), np.uint8)
+    classes = np.zeros(len(numbers), np.uint8)
     for start in range(0, len(numbers), _COMPARED_AT_ONCE):
         part = slice(start, start + _COMPARED_AT_ONCE)
         points = _points(numbers[part], space)
-        axes = zip(points, centres.T, strict=True)
-        classes[part] = sum(np.square(point - centre[:, None]) for point, centre in axes).argmin(axis=0)
+        least = np.full(points.shape[1], np.inf)
+        for index, centre in enumerate(centres):
+            squares = np.square(points - centre[:, None]).sum(axis=0)
+            np.copyto(classes[part], index, where=squares < least)
+            np.minimum(least, squares, out=least)
     return classes
 
 

@@ -24,7 +24,7 @@ from pixelwise.progress import progress
 _VAL_FRAC = 0.1
 _LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
 _THUMBNAIL_SIDE = 64  # pixels on the short side: enough to find grey, sepia and equal photos
-_FEWEST = 5  # photos, to hold one out
+_PHOTOS_PER_HELD_OUT = 5
 _MOST_HELD_OUT = 60
 
 Picture = UInt8[Tensor, "3 H W"]
@@ -52,9 +52,9 @@ def open_colour_folder(folder: Path) -> ColourDataset:
         lambda photo: read_view(photo, WHOLE, *reading_size(*photo.upright_size, _THUMBNAIL_SIDE, 1)),
         fewest=1,
     )
-    num = min(_MOST_HELD_OUT, len(photos) // _FEWEST)
-    held_out = {one.path for one in sorted(photos, key=lambda one: one.checksum)[:num]}
-    paths = [one.path for one in photos]
+    num = min(_MOST_HELD_OUT, len(photos) // _PHOTOS_PER_HELD_OUT)
+    held_out = {photo.path for photo in sorted(photos, key=lambda photo: photo.checksum)[:num]}
+    paths = [photo.path for photo in photos]
     train = tuple(path for path in paths if path not in held_out)
     return ColourDataset(train, tuple(path for path in paths if path in held_out), notes)
 
@@ -72,11 +72,11 @@ def load_folder(folder: Path, size: int) -> Pictures:
     if size < 1:
         raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
     photos, notes = _read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
-    ordered = sorted({one.checksum for one in photos})
+    ordered = sorted({photo.checksum for photo in photos})
     low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
     held_out = (low or set(ordered[:1])) - set(ordered[-1:])
-    train = [one.picture for one in photos if one.checksum not in held_out]
-    val = [one.picture for one in photos if one.checksum in held_out]
+    train = [photo.picture for photo in photos if photo.checksum not in held_out]
+    val = [photo.picture for photo in photos if photo.checksum in held_out]
     return gather(f"folder:{folder}", torch.stack(train), torch.stack(val), notes)
 
 
@@ -113,38 +113,47 @@ def _read_folder(
         what = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of colour photos, {folder} is {what}")
 
-    def try_photo(path: Path) -> _ColourPhoto | Failure:
+    def try_photo(path: Path) -> _ColourPhoto | str:
         try:
             photo = open_photo(path)
+            picture = read(photo).contiguous()
+            if is_grey(picture):
+                return f"{path}: it is grey"
+            if is_sepia(picture):
+                return f"{path}: it is in sepia"
             height, width = photo.upright_size
-            return _ColourPhoto(path, checksum(path), read(photo).contiguous(), height / width)
+            return _ColourPhoto(path, checksum(path), picture, height / width)
         except Exception as error:  # whatever one photo does to a library, the others are read
-            return Failure.of(path, error)
+            return Failure.of(path, error).error
 
     found, failures = find_photos([str(folder)], recursive=True)
     photos: list[_ColourPhoto] = []
-    notes = [f"left out {failure.error}" for failure in failures]
+    left_out = [failure.error for failure in failures]
     with progress("reading photos", len(found)) as advance, ThreadPoolExecutor() as pool:
-        for one in pool.map(try_photo, sorted(one.path for one in found)):
+        for result in pool.map(try_photo, sorted(photo.path for photo in found)):
             advance(1, "")
-            if isinstance(one, Failure):
-                notes.append(f"left out {one.error}")
-            elif is_grey(one.picture) or is_sepia(one.picture):
-                tone = "grey" if is_grey(one.picture) else "in sepia"
-                notes.append(f"left out {one.path}: it is {tone}")
+            if isinstance(result, str):
+                left_out.append(result)
             else:
-                photos.append(one)
-    if photos:
-        colours = torch.stack([coarse_colours(one.picture) for one in photos])
-        again: dict[Path, str] = {}
-        for first, second in same_photos(colours, torch.tensor([one.ratio for one in photos])):
-            path = photos[second].path
-            again.setdefault(path, f"left out {path}: it is the same photo as {photos[first].path}")
-        notes += again.values()
-        photos = [one for one in photos if one.path not in again]
+                photos.append(result)
+    repeats = _repeats(photos)
+    photos = [photo for photo in photos if photo.path not in repeats]
+    left_out += [f"{path}: it is the same photo as {first}" for path, first in repeats.items()]
+    notes = tuple(f"left out {reason}" for reason in left_out)
     if len(photos) < fewest:
         why = f": {'; '.join(notes[:3])}" if notes else ""
         raise DataError(
             f"needed at least {fewest} different photos in colour in {folder}, got {len(photos)}{why}"
         )
-    return photos, tuple(notes)
+    return photos, notes
+
+
+def _repeats(photos: list[_ColourPhoto]) -> dict[Path, Path]:
+    """Return the photos that are there before, each with the first one that it equals."""
+    if not photos:
+        return {}
+    colours = torch.stack([coarse_colours(photo.picture) for photo in photos])
+    firsts: dict[Path, Path] = {}
+    for first, second in same_photos(colours, torch.tensor([photo.ratio for photo in photos])):
+        firsts.setdefault(photos[second].path, photos[first].path)
+    return firsts

@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
 
-_SIDE = 16  # squares of colour that a photo is made of here, each way
+_SIDE = 16  # pixels across and down that a photo is compared in
 _SAME_WITHIN = 6.0  # codes; see `find_duplicates`
 _SAME_SHAPE_WITHIN = 0.03
 
@@ -36,7 +36,7 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
         return path, coarse_colours(small), height / width
 
     with ThreadPoolExecutor() as pool:
-        read = [one for one in pool.map(read_coarsely, photos) if one is not None]
+        read = [photo for photo in pool.map(read_coarsely, photos) if photo is not None]
     if not read:
         return []
     paths, colours, ratios = zip(*read, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def find_photos(
         num_failures = len(failures)
         if is_folder(path):
             files = walk_files(path, recursive, leave_out, failures)
-            photos = [one for one in files if one.path.suffix.lower() in SUFFIXES]
+            photos = [file for file in files if file.path.suffix.lower() in SUFFIXES]
             further = "" if recursive else "; look into its subfolders with --recursive"
             error = f"{path}: needed photos in this folder, found none{further}"
         elif os.path.lexists(path) or not glob.has_magic(given):
@@ -65,11 +66,14 @@ def find_photos(
         else:
             matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - may be absolute
             photos = [InputPhoto(Path(match)) for match in matches if not is_folder(match)]
-            error = f"{path}: needed photos, but no readable file matches this pattern"
+            error = f"{path}: needed photos, but no file matches this pattern"
+            if not photos:  # the folder may be closed, which `glob` keeps to itself
+                fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+                list(walk_files(Path(*fixed), False, None, failures))
         if not photos and len(failures) == num_failures:
             failures.append(Failure(path, error))
-        for one in photos:
-            found.setdefault(resolved(one.path), one)
+        for photo in photos:
+            found.setdefault(resolved(photo.path), photo)
     return list(found.values()), failures
 
 

@@ -56,6 +56,10 @@ _MAGIC = {
 }
 """First bytes of files. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
+_GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
+"""Names in the header of a JPEG with a second picture, for bright screens. Source: ISO 21496-1, Ultra HDR."""
+_HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
+
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
@@ -87,6 +91,12 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
         raise FormatError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
     return lambda _shrink: image, name
+
+
+def has_gain_map(path: Path) -> bool:
+    """Return whether a JPEG brings a second picture for bright screens, as recent phones write them."""
+    with path.open("rb") as file:
+        return _GAIN_MAP.search(file.read(_HEADER_BYTES)) is not None
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class PhotoResults(Generic[R]):
     @property
     def megapixels(self) -> float:
         """Megapixels of all written photos together."""
-        return sum(one.megapixels for one in self.written)
+        return sum(photo.megapixels for photo in self.written)
 
     def do(
         self,
@@ -62,13 +62,13 @@ class PhotoResults(Generic[R]):
             for photo in photos:
                 try:
                     with outputs.undone_on_failure(photo):
-                        done = work(photo)
-                except Exception as error:  # whatever one photo does to a library, the others are done
+                        result = work(photo)
+                except Exception as error:  # whatever one photo does to a library, the others go on
                     self.failed.append(Failure.of(photo.path, error))
                     on_result(self.failed[-1])
                 else:
-                    self.written.append(done)
-                    on_result(done)
+                    self.written.append(result)
+                    on_result(result)
                 advance(1, photo.path.name)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
@@ -85,7 +85,7 @@ class OutputPaths:
         self.out = out
         self.single_file = single_file
         self.inputs = {resolved(path) for path in inputs}
-        self.taken: dict[Path, Path] = {}
+        self.claimed: dict[Path, Path] = {}
         """Claimed files, resolved, and the photo that each is for."""
         self.before: set[Path] = set()
         """Claimed files that were there before."""
@@ -134,11 +134,11 @@ class OutputPaths:
         own = resolved(path)
         if own in self.inputs:
             raise OutputError(f"{photo.path}: its result would replace the input {path}; choose another -o")
-        if other := self.taken.get(own):
+        if other := self.claimed.get(own):
             raise OutputError(
                 f"{photo.path}: its result would be {path}, which {other} has taken; rename one of them"
             )
-        self.taken[own] = photo.path
+        self.claimed[own] = photo.path
         if path.exists():
             self.before.add(own)
         return path
@@ -149,7 +149,7 @@ class OutputPaths:
         try:
             yield
         except BaseException:
-            for path, owner in self.taken.items():
+            for path, owner in self.claimed.items():
                 if owner == photo.path and path not in self.before:
                     with contextlib.suppress(OSError):  # most were never written
                         path.unlink()

@@ -62,8 +62,8 @@ def overlay(
         opacity[::num] = 0
     kept, added = 1 - opacity[:, 0], colours * opacity
 
-    def painted(one: tuple[int, Strip]) -> Strip:
-        row, strip = one
+    def painted(numbered_strip: tuple[int, Strip]) -> Strip:
+        row, strip = numbered_strip
         first, stop = max(0, row - 2 * line), min(size[0], row + len(strip) + 2 * line)
         classes = labels(first, stop - first)
         rows = slice(row - first, row - first + len(strip))

@@ -1,10 +1,10 @@
-"""Colour strips of a photo by a small map of chroma, by table where the photo is large.
+"""Strips of a photo coloured by a small map of chroma, by table where the photo is large.
 
 A strip is a contiguous array (rows, W, bands) of 8- or 16-bit codes: 1 band, grey, or 3, red, green and blue,
 and perhaps one more, alpha. After painting it has 3 bands, or 4 with the alpha as it was.
 
-kornia's and libvips' ways to Lab and back take several times as long as the file's decoding and encoding;
-`benchmarks/colourise_large.py` prints what this way takes.
+kornia and libvips take several times as long for Lab and back as decoding and encoding take;
+`benchmarks/colourise_large.py` prints how long this takes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pixelwise.photos.read_ahead import worked_ahead
 Strip = NDArray[Any]
 """Codes of some rows, (rows, W, bands), uint8 or uint16."""
 
-_TABLE_FROM = 2**21  # pixels; smaller photos are painted exactly in the time the table takes to fill
+_TABLE_FROM = 2**21  # pixels; smaller photos are painted exactly in the time that the table takes to make
 _NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
-_NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, filled in 0.03 s
+_NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, made in 0.03 s
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
-_ROWS_TOGETHER = 4
+_MOST_SHARED_ROWS = 4
 _NUM_SAMPLED_ROWS = 16
 _PAINTERS = 2  # threads; encoding, which has one, takes half as long as painting
 
@@ -72,16 +72,16 @@ def paint(
     """Colour the strips of a photo of `size` (height, width), from the top.
 
     `chroma` (2, h, w) holds Lab a and b; it is enlarged bicubically to the photo. With `alpha` the strips'
-    last band is handed through. `drift` is filled on the way. Photos in 8 bit of `table_from` pixels and more
-    are painted by table.
+    last band is handed through. `drift` is counted on the way. Photos in 8 bit of `table_from` pixels and
+    more are painted by table.
     """
     first = next(strips)
     by_table = first.dtype == np.uint8 and math.prod(size) >= table_from
     brush = _Table(chroma, size) if by_table else _Exact(chroma, size)
     every = max(1, size[0] // _NUM_SAMPLED_ROWS)
 
-    def painted(numbered: tuple[int, Strip]) -> tuple[int, Strip, Strip]:
-        row, strip = numbered
+    def painted(numbered_strip: tuple[int, Strip]) -> tuple[int, Strip, Strip]:
+        row, strip = numbered_strip
         copy = brush.paint(strip, row, 3 + alpha)
         if alpha:
             copy[..., 3] = strip[..., -1]
@@ -186,7 +186,7 @@ class _Exact:
 
 
 class _Table:
-    """Paints 8-bit pixels by one look-up each, in a table over luminance, a and b that the formula fills.
+    """Paints 8-bit pixels by one lookup each, in a table of the formula's colours by luminance, a and b.
 
     L comes out within half a step of 8 bit. The map's own range of a and b is divided into about 2,048 cells,
     so that chroma is right to 0.25 for muted maps and to 1.3 for the most vivid: less than the eye sees.
@@ -196,11 +196,13 @@ class _Table:
         low, high = chroma.amin((1, 2)), chroma.amax((1, 2))
         step = max(_FINEST_STEP, math.sqrt(float((high - low).prod()) / _NUM_CHROMAS))
         self.num_a, self.num_b = (int(n) + 2 for n in (high - low) / step)
-        self.table = _fill(low[0] + step * torch.arange(self.num_a), low[1] + step * torch.arange(self.num_b))
+        self.table = _colour_table(
+            low[0] + step * torch.arange(self.num_a), low[1] + step * torch.arange(self.num_b)
+        )
         self.cells = _Enlarged((chroma - low[:, None, None]) / step, size)
         # Within a 16th of the map's own pixel chroma hardly moves: such rows share their cells.
-        self.rows_together = min(max(1, size[0] // (16 * chroma.shape[1])), _ROWS_TOGETHER)
-        # Luminance that red and green bring, by red + 256 green: two look-ups a pixel instead of three.
+        self.shared_rows = min(max(1, size[0] // (16 * chroma.shape[1])), _MOST_SHARED_ROWS)
+        # Luminance that red and green bring, by red + 256 green: two lookups a pixel instead of three.
         linear = _linear(np.dtype(np.uint8)) * (_NUM_LUMINANCES - 1) ** 2
         red, green, self.blue = (weight * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
@@ -214,13 +216,13 @@ class _Table:
             index = _gather(self.red_green, _first_bytes(strip, "<u2")).numpy()  # red + 256 green
             index += _gather(self.blue, strip[..., 2]).numpy()
             np.sqrt(index, out=index)
-        a, b = self.cells.rows(row, len(strip), self.rows_together).round_()
+        a, b = self.cells.rows(row, len(strip), self.shared_rows).round_()
         a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
         b.clamp_(0, self.num_b - 1)
         # Numbers stay below 2^24, where a float32 counts exactly; with the half, cutting off rounds.
         cells = b.add_(a, alpha=self.num_b).mul_(_NUM_LUMINANCES).add_(0.5).numpy()
-        for first, cell in zip(range(0, len(strip), self.rows_together), cells, strict=True):
-            index[first : first + self.rows_together] += cell
+        for first, cell in zip(range(0, len(strip), self.shared_rows), cells, strict=True):
+            index[first : first + self.shared_rows] += cell
         pixels = _gather(self.table, index).numpy()
         # Each word is written over the last byte of the one before it: three times as fast as byte by byte.
         memory = np.empty(pixels.size * bands + 4, np.uint8)
@@ -228,7 +230,7 @@ class _Table:
         return memory[:-4].reshape(*pixels.shape, bands)
 
 
-def _fill(a: Tensor, b: Tensor) -> Tensor:
+def _colour_table(a: Tensor, b: Tensor) -> Tensor:
     """Return the table: by a, by b, by luminance, four bytes a colour."""
     luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
     pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)

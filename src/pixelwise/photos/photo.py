@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import MAX_MEGAPIXELS, opener, reading, value_of
+from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
@@ -134,21 +134,11 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         image = load(1)
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
-    way = conversion(path, image)
+    needed = conversion(path, image)
     with reading(path):
-        plain = way.convert(image)
+        plain = needed.convert(image)
     orientation = value_of(image, "orientation", 1)
-    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
-    notes = [way.note] if way.note else []
-    if (num_pictures := value_of(image, "n-pages", 1)) > 1:
-        notes.append(f"took the first of {num_pictures} pictures")
-    if b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
-        notes.append("its second packet of XMP, for what one does not hold, was left out")
-    if name == "tiffload":
-        try:
-            metadata |= read_exif(path)
-        except ValueError as error:
-            notes.append(f"{error}; it was left out")
+    metadata, notes = _metadata(image, path, name)
     return Photo(
         path=path,
         width=plain.width,
@@ -159,11 +149,30 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         orientation=orientation if orientation in _DISPLAY else 1,
         format=name,
         metadata=metadata,
-        profile=way.profile,
-        into_profile=way.into_profile,
-        notes=tuple(f"{path}: {note}" for note in notes),
-        develop=lambda shrink: way.convert(load(shrink)),
+        profile=needed.profile,
+        into_profile=needed.into_profile,
+        notes=tuple(f"{path}: {note}" for note in (needed.note, *notes) if note),
+        develop=lambda shrink: needed.convert(load(shrink)),
     )
+
+
+def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
+    """Return a file's metadata, type and value by libvips' names, and notes on what is left out of it."""
+    metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
+    notes = []
+    if (num_pictures := value_of(image, "n-pages", 1)) > 1:
+        notes.append(f"took the first of {num_pictures} pictures")
+    if name == "jpegload" and has_gain_map(path):
+        metadata.pop("xmp-data", None)  # it says where in the file the second picture was
+        notes.append("its gain map for HDR screens, and the XMP that describes it, were left out")
+    elif b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
+        notes.append("its second packet of XMP, for what one does not hold, was left out")
+    if name == "tiffload":
+        try:
+            metadata |= read_exif(path)
+        except ValueError as error:
+            notes.append(f"{error}; it was left out")
+    return metadata, notes
 
 
 def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:

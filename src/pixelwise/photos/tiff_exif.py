@@ -1,7 +1,7 @@
 """EXIF in TIFF files: libvips neither reads it there nor writes it, though it does for all other formats.
 
-A TIFF's directory of tags is an EXIF's first directory at the same time, and says how the pixels are stored,
-too. So only what describes the photo is taken, and put beside the tags of the new file.
+A TIFF's directory of tags is also the first directory of its EXIF, and says how the pixels are stored, too.
+So only the tags that describe the photo are read, and added to those of the new file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
 def describing_exif(source: bytes | io.BufferedReader) -> dict[int, Any]:
     """Return the tags that describe the photo, of EXIF as JPEG files hold it or in a TIFF.
 
-    Tags of a part are together, by the part's own tag.
+    A part's tags are a dict, under the part's own tag.
 
     Raises:
         ValueError: the EXIF is damaged.
@@ -91,9 +91,8 @@ def add_exif(path: Path, exif: bytes) -> None:
             added[tag] = value
         described = added.tobytes(end).ljust(8, b"\0")
         described += bytes(-len(described) % 8)
-        together = sorted((_entries(described) | own).items())
-        file.write(described + struct.pack("<H", len(together)))
-        file.write(b"".join(entry for _, entry in together) + bytes(4))
+        entries = [entry for _, entry in sorted((_entries(described) | own).items())]
+        file.write(described + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
         file.seek(4)
         file.write(struct.pack("<I", end + len(described)))
 

@@ -1,4 +1,4 @@
-"""Tests whether a photo has colours of its own, or is grey or toned, as old prints are."""
+"""Tests of whether a photo has colours of its own, or is grey or toned, as old prints are."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixelwise.colour.spaces import srgb_to_lab
 
 _LIGHTNESSES = 20  # steps of L: a tone is a function of it
 _NOTICEABLE = 3.0  # Lab units: above what noise and stains make of a toned photo, below most photos in colour
-_SEPIA_SIDE = 32  # places that a photo is made of to look for sepia: in means over areas, noise is gone
+_SEPIA_SIDE = 32  # areas across and down, in whose means there is no noise
 _SEPIA_WITHIN = 2.0  # Lab units that its chroma leaves the tone, in the root mean square; see `is_sepia`
 _SEPIA_AGAINST = 0.5  # Lab units of chroma opposite to the tone's hue, the same: noise around grey
 _SEPIA_HUES = (30.0, 100.0)  # degrees in the plane of a and b, from brown to yellow
-_FEWEST_PLACES = 64  # fewer have hardly two of one lightness
+_FEWEST_AREAS = 64  # fewer have hardly two of one lightness
 
 
 def has_own_colours(small: UInt8[Tensor, "3 h w"]) -> bool:
@@ -50,7 +50,7 @@ def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
     Other tones are not found, since skies and seas are as even as cyanotypes.
     """
     side = min(_SEPIA_SIDE, *small.shape[1:])
-    if side**2 < _FEWEST_PLACES:
+    if side**2 < _FEWEST_AREAS:
         return False
     lab = srgb_to_lab(F.adaptive_avg_pool2d(small.float(), side) / 255).flatten(1)
     mean = lab[1:].mean(1)

@@ -51,13 +51,13 @@ def output_suffix(photo: Photo) -> tuple[str, str]:
     Format and suffix stay as they are; a suffix that belongs to another format is put right.
     """
     suffix = photo.path.suffix
-    own = [one for one, loader in WRITABLE.items() if loader == photo.format]
+    fitting = [ending for ending, loader in WRITABLE.items() if loader == photo.format]
     # The wheel reads no HEVC, patents' licence or not, and writes AV1 alone.
-    if not own or photo.metadata.get("heif-compression", (0, "av1"))[1] != "av1":
+    if not fitting or photo.metadata.get("heif-compression", (0, "av1"))[1] != "av1":
         return ".png", f"{photo.path}: written as PNG, since its own format cannot be written here"
-    if suffix.lower() in own:
+    if suffix.lower() in fitting:
         return suffix, ""
-    return own[0], f"{photo.path}: written as {own[0]}, which is what it holds"
+    return fitting[0], f"{photo.path}: written as {fitting[0]}, which is what it holds"
 
 
 def losses(photo: Photo, suffix: str) -> list[str]:
@@ -77,7 +77,7 @@ def losses(photo: Photo, suffix: str) -> list[str]:
             lost.append(f"{error}; it was left out")
         if _needs_bigtiff(photo):
             lost.append("its EXIF was left out, since a TIFF of over 4 GB cannot hold it here")
-    return [f"{photo.path}: {one}" for one in lost]
+    return [f"{photo.path}: {remark}" for remark in lost]
 
 
 def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:

@@ -27,6 +27,7 @@ _EMPTY = (
 
 _CLOSING = re.compile(rb"</(?:[^<>:\s]+:)?RDF\s*>")
 _PADDING = re.compile(rb"""\s+(?=<\?xpacket\s+end=)""")
+_MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?]]>|<\?.*?\?>|<[^>]*>", re.DOTALL)
 _NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold. Source: XML 1.0, 2.2."""
 
@@ -37,7 +38,8 @@ def read_properties(packet: bytes) -> dict[Name, str]:
     Raises:
         ValueError: the packet cannot be read.
     """
-    nodes = [node for one in _descriptions(_parse(packet)[1]) for node in _properties(one)]
+    _, rdf = _parse(packet)
+    nodes = [node for description in _descriptions(rdf) for node in _properties(description)]
     return {(node.namespaceURI or "", node.localName): _text(node).strip() for node in nodes}
 
 
@@ -46,18 +48,20 @@ def put_properties(
 ) -> bytes:
     """Return a packet with all that `packet` says, but with these values of the properties in `values`.
 
-    `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. Unless
-    something goes, what was there stays byte for byte.
+    `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. All
+    else stays byte for byte, unless something goes that another program wrote.
 
     Raises:
         ValueError: the packet cannot be read, and so not be added to.
     """
     whole = _EMPTY if packet is None else packet.rstrip(b"\0")
+    _, rdf = _parse(whole)
+    about = next((node.getAttributeNS(_RDF, "about") for node in _descriptions(rdf)), "")
+    own = re.escape(_description_of(dict.fromkeys(values, "*"), prefixes, "*"))
+    whole = re.sub(own.replace(rb"\*", b"[^<]*"), b"", whole)
     document, rdf = _parse(whole)
-    descriptions = _descriptions(rdf)
-    about = descriptions[0].getAttributeNS(_RDF, "about") if descriptions else ""
     outdated = False
-    for description in descriptions:
+    for description in _descriptions(rdf):
         for node in _properties(description):
             if (node.namespaceURI, node.localName) in values or node.namespaceURI in drop:
                 outdated = True
@@ -70,7 +74,7 @@ def put_properties(
     if outdated or not _CLOSING.search(whole):
         rdf.appendChild(document.createTextNode(""))  # so that it is closed by a tag of its own
         try:
-            whole = "".join(node.toxml() for node in document.childNodes).encode()
+            whole = _to_xml(document)
         except (RecursionError, UnicodeError) as error:
             raise ValueError(f"damaged XMP: {error}") from error
     *_, closing = _CLOSING.finditer(whole)
@@ -102,20 +106,31 @@ def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
     raise ValueError("damaged XMP: nothing in it describes the photo")
 
 
+def _to_xml(document: minidom.Document) -> bytes:
+    """Return a document as bytes; line ends and tabs, which minidom leaves bare, stay what they are."""
+
+    def with_references(markup: re.Match[str]) -> str:
+        text = markup.group()
+        return text if text[1] in "!?" else text.replace("\n", "&#10;").replace("\t", "&#9;")
+
+    text = "".join(node.toxml() for node in document.childNodes)
+    return _MARKUP.sub(with_references, text).replace("\r", "&#13;").encode()
+
+
 def _descriptions(rdf: minidom.Element) -> list[minidom.Element]:
     inside = [node for node in rdf.childNodes if isinstance(node, minidom.Element)]
-    return [one for one in inside if (one.namespaceURI, one.localName) == (_RDF, "Description")]
+    return [node for node in inside if (node.namespaceURI, node.localName) == (_RDF, "Description")]
 
 
 def _properties(description: minidom.Element) -> list[minidom.Attr | minidom.Element]:
-    attributes = [one for one in description.attributes.values() if one.namespaceURI not in _NO_PROPERTIES]
-    return attributes + [one for one in description.childNodes if isinstance(one, minidom.Element)]
+    attributes = [node for node in description.attributes.values() if node.namespaceURI not in _NO_PROPERTIES]
+    return attributes + [node for node in description.childNodes if isinstance(node, minidom.Element)]
 
 
 def _text(node: minidom.Attr | minidom.Element) -> str:
     if isinstance(node, minidom.Attr):
         return node.value
-    texts = (one.data for one in node.childNodes if isinstance(one, minidom.Text))
+    texts = (inner.data for inner in node.childNodes if isinstance(inner, minidom.Text))
     return node.getAttributeNS(_RDF, "resource") + "".join(texts)
 
 

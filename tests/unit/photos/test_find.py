@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.photos.find import find_photos
+from pixelwise.photos.find import count_subfolders, find_photos
 
 
 def test_finding_photos(tmp_path):
@@ -25,6 +25,16 @@ def test_finding_photos(tmp_path):
     assert [found.path.name for found in matching] == ["c.tif"]
 
 
+def test_counting_folders_that_a_search_passes_over(tmp_path):
+    for name in ("a/deep", "b", "out", ".thumbnails"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "c.jpg").touch()
+    assert count_subfolders([str(tmp_path)], leave_out=tmp_path / "out") == 2
+    assert count_subfolders([str(tmp_path), str(tmp_path / "b")]) == 2  # a and out
+    assert count_subfolders([str(tmp_path / "c.jpg"), str(tmp_path / "none"), str(tmp_path / "*")]) == 0
+
+
 def test_inputs_without_photos_are_failures(tmp_path):
     (tmp_path / "empty").mkdir()
     found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
@@ -37,9 +47,10 @@ def test_closed_folders_are_failures_and_the_rest_is_found(album):
     locked = album / "locked"
     closed = f"{locked}: cannot be searched: permission denied"
     photo, inside = album / "a.jpg", locked / "b.jpg"
-    found = find_as_nobody(([album], True), ([album],), ([locked, photo],), ([inside, photo],))
+    patterns = [locked / "*.jpg", album / "*.jpg"]
+    found = find_as_nobody(([album], True), ([album],), ([locked, photo],), (patterns,), ([inside, photo],))
     # A photo in it is found, as any name is, and opening it says why not.
-    assert found == [["a.jpg", closed], ["a.jpg"], ["a.jpg", closed], ["b.jpg", "a.jpg"]]
+    assert found == [["a.jpg", closed], ["a.jpg"], ["a.jpg", closed], ["a.jpg", closed], ["b.jpg", "a.jpg"]]
 
 
 def find_as_nobody(*asked) -> list[list[str]]:

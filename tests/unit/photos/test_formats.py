@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import torch
 from PIL import Image
 
@@ -11,6 +12,7 @@ from fixtures.photos import make
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.write import write_photo
 
 PHOTOS, scene = make.PHOTOS, make.scene
 
@@ -37,6 +39,16 @@ def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_pa
     (tmp_path / "photo.jpg").write_bytes(content)
     with pytest.raises(PhotoError, match=r"photo\.jpg: needed a whole photo"):
         open_photo(tmp_path / "photo.jpg")
+
+
+def test_an_ultra_hdr_photo_is_read_as_the_jpeg_that_it_is(tmp_path):
+    bright = pyvips.Image.new_from_array(scene()).colourspace("scrgb") * 3
+    bright.copy(interpretation="scrgb").uhdrsave(str(tmp_path / "phone.jpg"))
+    photo = open_photo(tmp_path / "phone.jpg")
+    assert photo.format == "jpegload"
+    assert "gain map" in photo.notes[0]
+    write_photo(tmp_path / "out.jpg", photo.strips(), photo)
+    assert open_photo(tmp_path / "out.jpg").notes == ()
 
 
 @pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])
