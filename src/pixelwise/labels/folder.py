@@ -1,11 +1,6 @@
-"""Folders of photos and of what is drawn on them, side by side.
+"""Folders of photos and their labels, as data sets.
 
-    images/ and masks/              a picture for each photo, of the same stem, and perhaps classes.json
-    images/ and annotations.json    COCO's
-    images/ and NAME.json there     LabelMe's, beside each photo
-
-Without `images/` the photos lie in the folder itself. A `splits.json` may deal the photos, by their stems, to
-{"train": [...], "val": [...], "test": [...]}.
+A `splits.json` may deal the photos, by their stems, to {"train": [...], "val": [...], "test": [...]}.
 """
 
 from __future__ import annotations
@@ -83,7 +78,8 @@ def _open(layout: Layout) -> tuple[ClassNames, list[LabelledPhoto], list[Path]]:
         ]
         photos.sort(key=lambda one: one.stem)
     if not photos:
-        raise DataError(f"{layout.folder}: needed a photo with a mask, got none; run check-labels on it")
+        needed = "needed a photo with a mask, got none; run pixelwise check-labels on it"
+        raise DataError(f"{layout.folder}: {needed}")
     done = {one.photo for one in photos}
     return classes, photos, [files[0] for _, files in sorted(layout.photos.items()) if files[0] not in done]
 

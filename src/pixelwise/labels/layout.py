@@ -1,4 +1,11 @@
-"""Where a folder has its photos and their labels, and the formats that the labels may be in: `FORMATS`."""
+"""Layouts of a folder: where its photos are, and their labels in one of `FORMATS`.
+
+    images/ and masks/              a picture for each photo, of the same stem, and perhaps classes.json
+    images/ and annotations.json    COCO's
+    images/ and NAME.json there     LabelMe's, beside each photo
+
+Without `images/` the photos lie in the folder itself.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +32,7 @@ class LabelFormat:
     """A format of the labels in a folder."""
 
     name: str
-    place: str  # of a photo's labels, {} being its stem, as users are told
+    place: str  # where a photo's labels go, {} being its stem; for messages
     root: str = ""  # the folder or the file that has all labels; they lie beside the photos if empty
     suffixes: Collection[str] = ()  # of files that have the labels of one photo each
     read_outlines: Callable[[Layout], Outlines] | None = None  # None if labels are pictures
