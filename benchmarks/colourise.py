@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_image
 from pixelwise.colour.spaces import recolour, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
-from pixelwise.colourising.run import colourise
+from pixelwise.colourising.run import colourise_files
 from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import open_photo
@@ -65,7 +65,9 @@ def tell_times(model: Model, folder: Path, repeats: int) -> None:
         "": ColouriseOptions(),
         " with its map of confidence": ColouriseOptions(confidence=True),
     }.items():
-        seconds = median_s(lambda asked=asked: colourise([str(file)], folder / "out", model, asked), repeats)
+        seconds = median_s(
+            lambda asked=asked: colourise_files([str(file)], folder / "out", model, asked), repeats
+        )
         print(f"1 megapixel, from file to file{name}: {seconds:.3f} s")
 
 
@@ -98,10 +100,10 @@ def coloured(model: Model, file: Path, size: tuple[int, ...] | None = None) -> t
 def tell_sameness(model: Model, folder: Path, photos: Path | None) -> None:
     """Whether the bytes written depend on what else is coloured, or on anything but the photo."""
     files = [str(file) for file in some(folder, photos)]
-    colourise(files, folder / "batch", model)
-    colourise(files, folder / "again", model)
+    colourise_files(files, folder / "batch", model)
+    colourise_files(files, folder / "again", model)
     for file in files:
-        colourise([file], folder / "alone", model)
+        colourise_files([file], folder / "alone", model)
     for name in ("again", "alone"):
         same = sum(
             (folder / "batch" / Path(file).name).read_bytes()

@@ -31,7 +31,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colourising.run import colourise
+from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import CheckpointError
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
@@ -66,7 +66,7 @@ def compare(file: Path, repeats: int) -> None:
     ways: dict[str, Callable[[], object]] = {
         "libvips": lambda: by_libvips(file),
         "Pillow": lambda: by_pillow(file),
-        "colour": lambda: colourise([str(file)], out, model),
+        "colour": lambda: colourise_files([str(file)], out, model),
     }
     rounds = [{name: timed(way) for name, way in ways.items()} for _ in range(repeats + 1)][
         1:
@@ -108,7 +108,7 @@ def measured_alone(file: Path) -> str:
 
 
 def once(file: Path) -> None:
-    result = colourise([str(file)], file.parent / "out", any_model())
+    result = colourise_files([str(file)], file.parent / "out", any_model())
     assert not result.failed, result.failed
     # Not getrusage's figure: it begins with that of the process that started this one.
     peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024

@@ -27,7 +27,7 @@ from pixelwise.network.backbones import open_backbone
 from pixelwise.network.config import SegmentOptions
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.run import SegmentResult, segment
+from pixelwise.segmenting.run import SegmentResult, segment_files
 
 WAYS = {
     "mask": SegmentOptions(),
@@ -82,7 +82,7 @@ def run(file: Path, way: str) -> SegmentResult:
         backbone_checksum=backbone.checksum,
         sizes=backbone.sizes,
     )
-    result = segment([str(file)], file.parent / "out", [head], backbone, WAYS[way])
+    result = segment_files([str(file)], file.parent / "out", [head], backbone, WAYS[way])
     assert not result.failed, result.failed
     return result
 

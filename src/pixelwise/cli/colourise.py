@@ -70,13 +70,13 @@ def colourise(
         Folder for the coloured photos; for a single photo also a file, whose name decides the format.
         What an earlier run left there of the same name is replaced.
     """
-    from pixelwise.colourising.run import colourise as colourise_photos
+    from pixelwise.colourising.run import colourise_files
     from pixelwise.network.device import choose_device
     from pixelwise.network.runs import DEFAULT_MODEL, open_model
 
     opened = open_model(options.model or DEFAULT_MODEL)
     opened.net.to(choose_device(common.device))
-    result = colourise_photos(inputs, out, opened, options, recursive, report_photo(common))
+    result = colourise_files(inputs, out, opened, options, recursive, report_photo(common))
     values = values_of(result, common) | {
         "lightness_difference": result.lightness_difference,
         "warned": [

@@ -42,12 +42,12 @@ def segment(
     from pixelwise.network.backbones import open_backbone
     from pixelwise.network.device import choose_device
     from pixelwise.segmenting.heads import open_head
-    from pixelwise.segmenting.run import segment as segment_photos
+    from pixelwise.segmenting.run import segment_files
 
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights)
     device = choose_device(common.device)
-    result = segment_photos(inputs, out, heads, backbone, options, recursive, report_photo(common), device)
+    result = segment_files(inputs, out, heads, backbone, options, recursive, report_photo(common), device)
     values = values_of(result, common)
     for name in ("overlays", "probabilities", "cut_outs"):
         values[name] = [str(path) for one in result.written for path in getattr(one, name)]

@@ -1,8 +1,8 @@
-"""Other plausible colours of a photo, each of a piece, from one forward pass.
+"""Alternatives: other plausible colours of a photo, each coherent, from one forward pass.
 
-Pixels of which the network thinks alike, such as those of a sky or a coat, change together: they are found by
-clustering probabilities. In each alternative a group of pixels goes one way, away from its mean colour; in
-the next it goes another, and groups go different ways, so that no alternative is a mere tint.
+Pixels with similar probabilities, such as those of a sky or a coat, form a group and change as one. In each
+alternative the mean colour of a group moves in some direction of a and b, in the next in another, and groups
+move in different directions, so that no alternative is a mere tint.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pixelwise.colour.palette import Palette
 
 _NUM_GROUPS = 4
 _SHORT_SIDE = 48  # of the map that is clustered
-_PRICE = 0.4  # nats by which a group's mean moves: what an alternative costs in plausibility
-_STRONGEST = 2.0  # tilt in standard deviations; reached where a group has so little doubt that it stays put
+_DIVERGENCE = 0.4  # nats of Kullback-Leibler divergence between a group's mean probabilities and the usual
+_MAX_TILT = 2.0  # in standard deviations: of a group with so little doubt that it never diverges as much
 _NUM_STEPS = 20  # of halving
 _SOFTNESS = 0.1  # of squared distances between probabilities' roots: less gives groups harder borders
 
 
 def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> list[Float[Tensor, "K h w"]]:
-    """Return logits of `num` ways to colour a photo: first the usual, then others, apart from each other.
+    """Return `num` logits of a photo: first the usual ones, then others that differ from each other.
 
     Probabilities are tilted, multiplied by an exponential that is linear in a and b: of all with as different
     a mean colour these are the nearest. Source: Csiszar 1975, I-divergence geometry.
@@ -36,7 +36,7 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
         return [logits]
     colours = palette.class_chroma.T
     members, probs = _groups(logits)
-    frames = torch.stack([_frame(one, colours) for one in probs.T])
+    frames = torch.stack([_frame(group_probs, colours) for group_probs in probs.T])
     others = []
     for step in range(num - 1):
         turns = (step + torch.arange(len(frames))) % (num - 1) / (num - 1)
@@ -48,13 +48,13 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
 
 
 def _tilt_size(probs: Float[Tensor, "G K"], along: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
-    low, high = torch.zeros(len(probs)), torch.full((len(probs),), _STRONGEST)
+    low, high = torch.zeros(len(probs)), torch.full((len(probs),), _MAX_TILT)
     logs = probs.clamp_min(1e-12).log()
     for _ in range(_NUM_STEPS):
         middle = (low + high) / 2
         tilted = (logs + middle[:, None] * along).log_softmax(1)
-        price = (tilted.exp() * (tilted - logs)).sum(1)
-        low, high = torch.where(price < _PRICE, middle, low), torch.where(price < _PRICE, high, middle)
+        too_small = (tilted.exp() * (tilted - logs)).sum(1) < _DIVERGENCE
+        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
     return low
 
 
@@ -66,9 +66,9 @@ def _groups(logits: Float[Tensor, "K h w"]) -> tuple[Float[Tensor, "G h w"], Flo
     size = max(1, round(height * scale)), max(1, round(width * scale))
     roots = F.adaptive_avg_pool2d(probs, size).sqrt().flatten(1).T.double().numpy()
     num = min(_NUM_GROUPS, len(np.unique(roots.round(4), axis=0)))  # a blank picture is all one group
-    found, numbers = kmeans2(roots, num, minit="++", rng=np.random.default_rng(0))
+    centroids, assigned = kmeans2(roots, num, minit="++", rng=np.random.default_rng(0))
     centres: list[np.ndarray] = []  # the largest first, without those that are hardly apart from a larger one
-    for centre in found[np.argsort(-np.bincount(numbers, minlength=len(found)), kind="stable")]:
+    for centre in centroids[np.argsort(-np.bincount(assigned, minlength=num), kind="stable")]:
         if all(np.square(centre - other).sum() > 2 * _SOFTNESS for other in centres):
             centres.append(centre)
     away = torch.cdist(probs.sqrt().flatten(1).T, torch.from_numpy(np.stack(centres)).float()) ** 2

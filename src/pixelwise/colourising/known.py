@@ -1,7 +1,7 @@
-"""Known chroma of a photo: colours of points, spread to what is alike, and laid over a network's guess.
+"""Known chroma of a photo: colours of points, spread to similar pixels, and laid over a network's guess.
 
-A point settles exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours costs by the
-change of lightness on it, and by its length; the whole also by how much lighter or darker its end is.
+A point decides the share exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours
+costs by its length and by the change of lightness on it; the whole path by the difference between its ends.
 
 Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
 and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
@@ -48,20 +48,18 @@ class KnownChroma:
     share: Float[Tensor, "h w"]
     """Share of each pixel's chroma that is known, 0 to 1; the rest is left to guess."""
     chroma: Float[Tensor, "2 h w"]  # Lab a and b; of no meaning where the share is 0
-    notes: tuple[str, ...] = ()  # remarks for the user on how it was taken
+    notes: tuple[str, ...] = ()  # remarks for the user
 
     def over(self, below: KnownChroma | None) -> KnownChroma:
         """Lay this over other known chroma, at the larger of the two sizes."""
         if below is None:
             return self
         size = tuple(max(sides) for sides in zip(self.share.shape, below.share.shape, strict=True))
-        share, rest = self.share_at(size), below.share_at(size)
-        rest = (1 - share) * rest
+        share = self.share_at(size)
+        rest = (1 - share) * below.share_at(size)
         total = share + rest
-        mean = (share * _resize(self.chroma, size) + rest * _resize(below.chroma, size)) / total.clamp_min(
-            1e-9
-        )
-        return KnownChroma(total, mean, self.notes + below.notes)
+        weighted = share * _resize(self.chroma, size) + rest * _resize(below.chroma, size)
+        return KnownChroma(total, weighted / total.clamp_min(1e-9), self.notes + below.notes)
 
     def over_guess(self, chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 H W"]:
         """Lay this over guessed Lab a and b, at the larger of the two sizes."""
@@ -92,7 +90,7 @@ def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
 
 
 def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
-    """Spread hints: all at their own pixels, less the farther and the more unlike a pixel is.
+    """Spread hints: each has all of its own pixel, and less of others the farther and less similar they are.
 
     Raises:
         PhotoError: a hint lies outside the photo; the file is damaged or cut short.
@@ -120,7 +118,22 @@ def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
     chroma = torch.stack([hint_chroma(hint) for hint in hints])
     total = shares.sum(0)
     mean = torch.einsum("nhw,nd->dhw", shares, chroma) / total.clamp_min(1e-9)
-    return KnownChroma(photo.as_stored(total), photo.as_stored(mean))
+    return KnownChroma(photo.as_stored(total), photo.as_stored(mean), _hidden(photo, hints, light.shape))
+
+
+def _hidden(photo: Photo, hints: Sequence[Hint], map_size: tuple[int, ...]) -> tuple[str, ...]:
+    """Return a note on each hint whose cell of the map has the colour of a later one."""
+    last = {hint.cell(photo.upright_size, map_size): hint for hint in hints}
+    apart = max(math.ceil(side / num) for side, num in zip(photo.upright_size, map_size, strict=True))
+    notes = []
+    for hint in hints:
+        other = last[hint.cell(photo.upright_size, map_size)]
+        if other.colour != hint.colour:
+            notes.append(
+                f"{photo.path}: the hint at {hint.row},{hint.column} is too near to that at "
+                f"{other.row},{other.column} to be seen; place hints at least {apart} pixels apart"
+            )
+    return tuple(notes)
 
 
 def spread(light: Float[ndarray, "h w"], cells: NDArray[np.int64]) -> Float[ndarray, "n h w"]:
@@ -130,14 +143,14 @@ def spread(light: Float[ndarray, "h w"], cells: NDArray[np.int64]) -> Float[ndar
     to 0 far from all.
     """
     weights = geodesic_weights(light, cells[:, 0] * light.shape[1] + cells[:, 1])
-    together = 1 - np.prod(1 - weights, axis=0)
+    total = 1 - np.prod(1 - weights, axis=0)
     # Odds: where one hint is certain, the others count for nothing.
     odds = weights / (1 - weights + 1e-6)
-    return (together * odds / (odds.sum(0) + 1e-12)).reshape(-1, *light.shape)
+    return (total * odds / (odds.sum(0) + 1e-12)).reshape(-1, *light.shape)
 
 
 def geodesic_weights(light: Float[ndarray, "h w"], points: NDArray[np.int64]) -> Float[ndarray, "n pixels"]:
-    """Return how much of each pixel each point settles by itself: 1 at the point, 0 far away.
+    """Return the share of each pixel that each point decides by itself: 1 at the point, 0 far away.
 
     `light` is CIE L, `points` (n,) are places in it, row by row, as the pixels are.
     """

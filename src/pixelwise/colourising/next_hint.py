@@ -1,8 +1,8 @@
-"""Points whose true colours would settle most of a network's doubt.
+"""Points whose true colours would remove most of a network's uncertainty.
 
-A hint settles the entropy of what is alike and connected with its pixel, too; summed over the photo that is
-its cut. Entropy counts by how far apart the colours can be seen at the pixel's lightness. Points are chosen
-one after the other, each for what those before it have left. `benchmarks/next_hint.py` measures their worth.
+A hint also removes the entropy of pixels that are similar to its own and connected with it; summed over the
+photo that is its cut. Entropy is weighted by how far apart the colours can be seen at the pixel's lightness.
+Points are chosen greedily. `benchmarks/next_hint.py` measures their worth.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NextHint:
     column: int
     colours: tuple[LikelyColour, ...]
     """The likeliest first; colours that are the same at this luminance are one."""
-    cut: float  # share of the photo's whole entropy, 0 to 1, that it would settle after the hints before it
+    cut: float  # share of the photo's whole entropy, 0 to 1, that it would remove after the hints before it
 
     @property
     def argument(self) -> str:
@@ -59,7 +59,7 @@ def suggest_hints(
     size: tuple[int, int],
     num: int,
 ) -> list[NextHint]:
-    """Return the `num` hints that would settle most, the best first; fewer, where nothing is left to settle.
+    """Return the `num` hints that would remove most entropy, the best first; fewer where none is left.
 
     `logits` and `lightness` (CIE L) are of the photo as displayed, whose height and width are `size`.
     """
@@ -81,10 +81,10 @@ def suggest_hints(
 
 
 def _visibility(palette: Palette) -> Tensor:
-    """Return how far apart the palette's colours are at each L, 0 to 100, over where that is the most."""
+    """Return how far apart the palette's colours are at each L from 0 to 100, the most being 1."""
     luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
-    seen = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
-    apart = seen.var(dim=2, correction=0).sum(0).sqrt()
+    displayed = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
+    apart = displayed.var(dim=2, correction=0).sum(0).sqrt()
     return apart / apart.max().clamp_min(1e-9)
 
 
@@ -105,7 +105,7 @@ def _candidates(light: Grid) -> Grid:
 
 
 def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
-    """Choose the candidates that settle most, each with the share of the entropy that it settles."""
+    """Choose the candidates that remove most entropy, and return each with its share of the whole."""
     whole, left = float(entropy.sum()), entropy.copy()
     chosen: list[tuple[int, float]] = []
     for _ in range(min(num, len(settled))):
@@ -120,12 +120,12 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 
 
 def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
-    """Return the likeliest colours of a pixel, equal ones counted together."""
-    together: dict[str, float] = {}
-    for shown, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
-        together[shown] = together.get(shown, 0.0) + probability
-    best = sorted(together.items(), key=lambda one: -one[1])[:_NUM_COLOURS]
-    return tuple(LikelyColour(colour, probability) for colour, probability in best)
+    """Return the likeliest colours of a pixel; the probabilities of equal ones are added."""
+    by_colour: dict[str, float] = {}
+    for colour, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
+        by_colour[colour] = by_colour.get(colour, 0.0) + probability
+    likeliest = sorted(by_colour.items(), key=lambda item: -item[1])[:_NUM_COLOURS]
+    return tuple(LikelyColour(*item) for item in likeliest)
 
 
 def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:

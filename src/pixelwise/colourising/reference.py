@@ -53,8 +53,8 @@ def follow(
 ) -> Float[Tensor, "K h w"]:
     """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
-    Each class gains or loses the same everywhere in a band, by iterative proportional fitting. `strength` 0
-    leaves logits as they are, 1 goes all the way.
+    A class gains or loses the same everywhere in a band, by iterative proportional fitting. With `strength` 0
+    logits stay as they are, with 1 the means are met.
 
     Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
     probabilities of classes whose shares have changed.

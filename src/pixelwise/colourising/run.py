@@ -56,7 +56,7 @@ class Colourised(PhotoResults[Coloured]):
         return total / max(self.megapixels, 1e-9)
 
 
-def colourise(
+def colourise_files(
     inputs: list[str],
     out: Path,
     model: Model,

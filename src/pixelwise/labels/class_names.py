@@ -86,19 +86,17 @@ def check_colour(colour: object) -> Colour:
     return codes
 
 
-def void_colour() -> Colour:
-    """Return the colour of pixels without class, number 255 of PASCAL VOC's."""
-    return _voc_colour(255)
-
-
 def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
     black = ((0, 0, 0),) if names[0] == BACKGROUND else ()
-    further = (_voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
+    further = (voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
     return (*black, *_DISTINCT, *further)[: len(names)]
 
 
-def _voc_colour(number: int) -> Colour:
-    # bits go to red, green and blue in turn; Source: PASCAL VOC's development kit, VOClabelcolormap
+def voc_colour(number: int) -> Colour:
+    """Return a colour of PASCAL VOC's masks; its last, 255, is that of pixels without class.
+
+    Bits go to red, green and blue in turn. Source: PASCAL VOC's development kit, VOClabelcolormap.
+    """
     bits = [number >> place & 1 for place in range(9)]
     red, green, blue = (sum(bit << 7 - place for place, bit in enumerate(bits[axis::3])) for axis in range(3))
     return red, green, blue

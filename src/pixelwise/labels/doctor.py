@@ -18,17 +18,10 @@ import numpy as np
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import PhotoError, PixelwiseError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.folder import (
-    COCO_FILE,
-    SPLITS_FILE,
-    Layout,
-    find_layout,
-    load_labelled_folder,
-    open_outlines,
-    read_splits,
-)
-from pixelwise.labels.legend import LEGEND_FILE, Values, legend_of, read_legend
-from pixelwise.labels.outlines import uncovered_label
+from pixelwise.labels.folder import load_labelled_folder, read_splits
+from pixelwise.labels.layout import SPLITS_FILE, Layout, find_layout
+from pixelwise.labels.legend import LEGEND_FILE, Values, legend_of
+from pixelwise.labels.outlines import OutlinedPhoto, uncovered_label
 from pixelwise.labels.read import read_raw
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
@@ -54,10 +47,11 @@ def check_folder(folder: Path) -> tuple[LabelProblem, ...]:
     layout = find_layout(folder)
     doctor = _Doctor(layout)
     try:
-        if layout.kind == "masks":
+        if layout.format.read_outlines is None:
             doctor.check_masks()
         else:
-            doctor.check_outlines()
+            doctor.drawn_stems = None
+            doctor.check_outlines(*layout.format.read_outlines(layout))
         doctor.check_empty()
     except PixelwiseError as error:
         doctor.add_refusal(error)
@@ -79,7 +73,7 @@ class _Doctor:
         self.problems: list[LabelProblem] = []
         self.classes: ClassNames | None = None  # where they are known
         self.drawn_stems: set[str] | None = set(layout.masks)  # of photos; None where that cannot be read
-        self.labels: dict[Path, set[int]] = {}  # that occur; by photo for COCO, else by file
+        self.labels: dict[Path, set[int]] = {}  # that occur; by file, or by photo where one file has all
 
     def add(self, path: Path, problem: str, remedy: str) -> None:
         self.problems.append(LabelProblem(path, problem, remedy))
@@ -116,7 +110,7 @@ class _Doctor:
 
     def check_masks(self) -> None:
         exact = self._check_pictures()
-        given = read_legend(self.layout.legend_file) if self.layout.legend_file else None
+        given = self.layout.legend()
         if not exact:
             return
         legend = legend_of(exact, given)
@@ -157,28 +151,28 @@ class _Doctor:
                 self.check_size(photo, path, size)
         return exact
 
-    def check_outlines(self) -> None:
-        self.drawn_stems = None
-        self.classes, outlined, strays = open_outlines(self.layout)
+    def check_outlines(
+        self, classes: ClassNames, outlined: dict[Path, OutlinedPhoto], strays: list[OutlinedPhoto]
+    ) -> None:
+        self.classes = classes
         self.drawn_stems = {photo.stem for photo in outlined}
-        for one in strays:
-            problem = f"speaks of {one.name}, but there is no such photo"
-            self.add(one.file, problem, "add the photo, or take it out of the file")
-        for photo, one in outlined.items():
-            self.check_size(photo, one.file, one.size)
-            key = photo if self.layout.kind == "coco" else one.file
+        for stray in strays:
+            problem = f"speaks of {stray.name}, but there is no such photo"
+            self.add(stray.file, problem, "add the photo, or take it out of the file")
+        for photo, outlines in outlined.items():
+            self.check_size(photo, outlines.file, outlines.size)
+            key = outlines.file if self.layout.masks else photo
             try:
-                self.labels[key] = set(np.unique(one.labels(self.classes)).tolist())
+                self.labels[key] = set(np.unique(outlines.labels(classes)).tolist())
             except PixelwiseError as error:
-                self.add_error(one.file, error, "draw this outline again, or take it out")
+                self.add_error(outlines.file, error, "draw this outline again, or take it out")
 
     def check_halves(self) -> None:
         """Find photos without a mask, and masks without a photo."""
         photos, masks = self.layout.photos, self.layout.masks
-        places = {"masks": "masks/{}.png", "coco": COCO_FILE, "labelme": "{}.json beside it"}
         for stem, files in photos.items():
             if self.drawn_stems is not None and stem not in self.drawn_stems:
-                remedy = f"save one in {places[self.layout.kind].format(stem)}, or move the photo elsewhere"
+                remedy = f"save one in {self.layout.format.place.format(stem)}, or move the photo elsewhere"
                 self.add(files[0], "there is no mask for this photo", remedy)
         for stem, files in masks.items():
             if stem not in photos:
@@ -194,11 +188,9 @@ class _Doctor:
                 problem = "no pixel has a class" if labels <= {IGNORE} else "there is nothing but background"
                 self.add(path, problem, "draw what it shows, or take it out if that is none of the classes")
         used = set().union(*self.labels.values())
-        folder = self.layout.folder
-        places = {"masks": folder / "masks", "coco": folder / COCO_FILE, "labelme": folder}
+        path = self.layout.legend_file or self.layout.folder / self.layout.format.root
         for label, name in enumerate(self.classes.names):
             if label not in used:
-                path = self.layout.legend_file or places[self.layout.kind]
                 remedy = "draw it on some photos, or take it out of the list of classes"
                 self.add(path, f"no mask has a pixel of {name}", remedy)
 

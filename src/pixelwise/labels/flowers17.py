@@ -12,10 +12,11 @@ from pathlib import Path
 
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
-from pixelwise.labels.folder import SPLITS_FILE, read_splits
+from pixelwise.labels.folder import read_splits
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal, gather_labelled
+from pixelwise.labels.layout import SPLITS_FILE
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend
-from pixelwise.labels.read import read_mask
+from pixelwise.labels.read import read_mask, read_raw
 from pixelwise.photos.download import Remote, fetch, unpack
 
 LEGENDS = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
@@ -38,7 +39,7 @@ ARCHIVES = Archives(
     photos=Remote(
         url=f"{_PAGE}/17flowers.tgz", num_megabytes=60.3, checksum="md5:b59a65d8d1a99cd66944d474e1289eab"
     ),
-    # no checksum of it is known, so what is unpacked is counted
+    # no checksum of it is known, so what is unpacked is checked
     trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", num_megabytes=3.9, checksum=None),
     splits=Remote(
         url=f"{_PAGE}/datasplits.mat", num_megabytes=0.01, checksum="md5:4828cddfd0d803c5abbdebcb1e148a1e"
@@ -99,10 +100,11 @@ def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
         path = fetch(archives.trimaps, folder)
 
         def require_trimaps(unpacked: Path) -> None:
-            num = len(list(unpacked.glob("image_*.png")))
-            if num != archives.num_trimaps:
-                needed = f"{archives.num_trimaps} trimaps image_*.png in {path}"
-                raise DataError(f"needed {needed}, got {num}; delete it and run again to download it")
+            found = [read_raw(one).values.may_be_trimap for one in unpacked.glob("image_*.png")]
+            if sum(found) != archives.num_trimaps or not all(found):
+                needed = f"{archives.num_trimaps} trimaps image_*.png in Oxford's colours in {path}"
+                got = f"{sum(found)} among {len(found)}"
+                raise DataError(f"needed {needed}, got {got}; delete it and run again to download it")
 
         unpack(path, folder / _TRIMAPS, require_trimaps)
         notes = (f"{path} could not be verified, since no checksum of it is known",)

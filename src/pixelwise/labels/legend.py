@@ -8,11 +8,13 @@
     {"a": [0, 0, 0], "b": [230, 159, 0]}                  colours, in the order that they are written in
 
 and in all of them "ignore" may be a number or a colour that means no class. Without such a file masks of 0
-and 255 alone have something on a background, and others have as many classes as they count.
+and 255 alone have something on a background, and others have as many classes as they count; those in the
+colours of Oxford's trimaps, whose 0 means no class, are refused.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from pixelwise.labels.class_names import (
     ClassNames,
     Colour,
     check_colour,
+    voc_colour,
 )
 from pixelwise.labels.json_file import read_json
 
@@ -37,6 +40,7 @@ SHADES_FROM = 64  # brighter greys are numbers of classes only where all numbers
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
 _NUM_LISTED = 8
+_NUM_OXFORD = 5  # colours of a trimap
 
 Kind = Literal["palette", "grey", "colour"]
 
@@ -50,6 +54,13 @@ class Values:
     colours: dict[int, Colour]
     """The colour that each code is displayed in: a stored number, or a place in a list of colours."""
     counts: dict[int, int]  # number of pixels of each code
+    palette_size: int = 0  # colours in its palette up to the last that is not black; 0 where it has none
+
+    @property
+    def may_be_trimap(self) -> bool:
+        """Whether it has the palette of Oxford's trimaps, VOC's first five colours and no more."""
+        shown = self.colours.items()
+        return self.palette_size == _NUM_OXFORD and all(voc_colour(code) == colour for code, colour in shown)
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
 
     Raises:
-        LabelError: masks are in colours or in arbitrary greys, or some are of 0 and 255, and others count.
+        LabelError: masks are in colours, in arbitrary greys or in Oxford's palette; or some are of 0 and
+            255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
@@ -171,6 +183,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
         raise LabelError(_no_legend_text(coloured))
     if codes <= {0, _WHITE} and _WHITE in greys:
         return Legend(ClassNames(UNNAMED), _BLACK_AND_WHITE)
+    if trimap := next((mask for mask in seen if mask.may_be_trimap), None):
+        raise LabelError(_trimap_text(trimap))
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
@@ -220,6 +234,15 @@ def _no_legend_text(mask: Values) -> str:
     return (
         f"{mask.path}: needed to know what the colours of the masks mean; "
         f"write {LEGEND_FILE} such as {{{named}{more}}}, with names of your own"
+    )
+
+
+def _trimap_text(mask: Values) -> str:
+    numbers = {name: number for number, name in enumerate(OXFORD.classes.names, 1)} | {"ignore": 0}
+    return (
+        f"{mask.path}: needed to know what 0 means, got the palette of Oxford's trimaps, where it means no "
+        f"class; if they are trimaps, write {LEGEND_FILE}: {json.dumps(numbers)}, if 0 is the background, "
+        f'{{"names": ["{BACKGROUND}", ...]}}'
     )
 
 

@@ -10,14 +10,20 @@ Source: https://cocodataset.org/#format-data; github.com/wkentaro/labelme, examp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from pycocotools import mask as coco_mask
 
 from pixelwise.colour.palette import IGNORE
@@ -29,10 +35,11 @@ from pixelwise.photos.formats import MAX_MEGAPIXELS
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """One outline, COCO's polygons or run lengths; it is checked when it is filled."""
+    """One outline; it is checked when it is filled."""
 
     name: str | None  # its class; None for pixels without class
-    outline: Any
+    fill: Callable[[tuple[int, int], str], Bool[ndarray, "H W"]]
+    """Returns where it is in an image of a height and width; errors begin with the text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +57,7 @@ class OutlinedPhoto:
         for shape in self.shapes:
             label = IGNORE if shape.name is None else _index(classes, shape.name, self.file)
             where = f"{self.file}: {self.name or shape.name or '__ignore__'}"
-            labels[_fill(shape.outline, self.size, where)] = label
+            labels[shape.fill(self.size, where)] = label
         return labels
 
 
@@ -90,9 +97,9 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
             missing = f"image {image_id}" if image_id not in shapes else f"category {category}"
             raise LabelError(f"{where}: it is of {missing}, which the file does not have")
         _index(classes, names[category], path)
-        is_crowd = annotation.get("iscrowd") in (1, True)
-        shape = Shape(None if is_crowd else names[category], annotation.get("segmentation"))
-        shapes[image_id].append(shape)
+        is_crowd = annotation.get("iscrowd") == 1
+        fill = partial(_fill_coco, annotation.get("segmentation"))
+        shapes[image_id].append(Shape(None if is_crowd else names[category], fill))
     photos = []
     for image in images:
         name = get(image, "file_name", str, f"{path}: an image")
@@ -109,7 +116,7 @@ def read_labelme(path: Path) -> OutlinedPhoto:
     for shape in get(values, "shapes", list, path):
         label = get(shape, "label", str, f"{path}: a shape")
         name = {"__ignore__": None, "_background_": BACKGROUND}.get(label, label)
-        shapes.append(Shape(name, _labelme_outline(shape, f"{path}: {label}")))
+        shapes.append(Shape(name, partial(_fill_labelme, shape)))
     return OutlinedPhoto(path, "", _size(values, "imageHeight", "imageWidth", path), tuple(shapes))
 
 
@@ -143,25 +150,10 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     return lengths
 
 
-def _labelme_outline(shape: Any, where: str) -> Any:
-    points = [check_numbers(point, where) for point in get(shape, "points", list, where)]
-    if any(len(point) != 2 for point in points):
-        raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
-    match shape.get("shape_type") or "polygon", points:
-        case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
-            return [[value for point in points for value in point]]
-        case "rectangle", [[x, y], [end_x, end_y]]:
-            return [[x, y, end_x, y, end_x, end_y, x, end_y]]
-        case kind, _:
-            raise LabelError(
-                f"{where}: needed a polygon or a rectangle of 2 points, got a {kind} of {len(points)};"
-                " draw it as a polygon"
-            )
-
-
-def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    """Fill polygons or run lengths, as numbers or compressed."""
     if isinstance(outline, list):
-        return _fill_polygons([check_numbers(polygon, where) for polygon in outline], size, where)
+        return _fill_polygons([_points(polygon, size, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
         raise LabelError(f"{where}: needed polygons or run lengths, got {shortened(outline)}")
     if (given := outline.get("size")) != [*size]:
@@ -169,6 +161,45 @@ def _fill(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W
     counts = outline.get("counts")
     lengths = unpack_runs(counts, where) if isinstance(counts, str) else check_numbers(counts, where)
     return _fill_runs(lengths, size, where)
+
+
+def _fill_labelme(shape: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+    """Fill a polygon, rectangle, circle or mask."""
+    points = [_points(point, size, where) for point in get(shape, "points", list, where)]
+    if any(len(point) != 2 for point in points):
+        raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
+    match shape.get("shape_type") or "polygon", points:
+        case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
+            return _fill_polygons([[value for point in points for value in point]], size, where)
+        case "rectangle", [[x, y], [end_x, end_y]]:
+            return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)
+        case "circle", [[x, y], on_edge]:  # pixels whose centres lie in it
+            rows, columns = np.ogrid[: size[0], : size[1]]
+            inside: Bool[ndarray, "H W"]
+            inside = np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= math.dist((x, y), on_edge)
+            return inside
+        case "mask", [[left, top], _]:
+            return _fill_picture(shape.get("mask"), (round(left), round(top)), size, where)
+        case kind, _:
+            raise LabelError(
+                f"{where}: needed a polygon, or 2 points of a rectangle, circle or mask, got a {kind} of "
+                f"{len(points)}; draw it as a polygon"
+            )
+
+
+def _fill_picture(
+    packed: Any, corner: tuple[int, int], size: tuple[int, int], where: str
+) -> Bool[ndarray, "H W"]:
+    """Fill what is not black in a PNG in base64 that lies at a corner, x and y."""
+    filled = Image.new("L", size[::-1])
+    try:
+        picture = PngImageFile(io.BytesIO(base64.b64decode(packed)))
+        if picture.height > size[0] or picture.width > size[1]:
+            raise ValueError(f"{picture.width} x {picture.height} is larger than the image")
+        filled.paste(picture.convert("L"), corner)
+    except Exception as error:  # whatever a damaged picture does to a library
+        raise LabelError(f"{where}: needed a mask as PNG in base64, got something else ({error})") from error
+    return np.asarray(filled) > 0
 
 
 def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
@@ -188,16 +219,22 @@ def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> B
 
 def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
     """Fill polygons, each x, y, x, y, ..., as COCO's own tools do."""
-    room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
     for flat in polygons:
         if len(flat) % 2 or len(flat) < 6:
             raise LabelError(f"{where}: needed x and y of at least 3 points, got {len(flat)} numbers")
-        if far := [value for value in flat if not -room <= value <= 2 * room]:
-            raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
     if not polygons:
         return np.zeros(size, bool)
     runs = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
+
+
+def _points(values: Any, size: tuple[int, int], where: str) -> list[float]:
+    """Return x, y, ... as floats; LabelError where they are no numbers, or far outside the image."""
+    numbers = check_numbers(values, where)
+    room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
+    if far := [number for number in numbers if not -room <= number <= 2 * room]:
+        raise LabelError(f"{where}: needed an outline in the image or near it, got a point at {far[0]:g}")
+    return numbers
 
 
 def _size(values: Any, height: str, width: str, where: object) -> tuple[int, int]:

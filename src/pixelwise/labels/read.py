@@ -168,7 +168,8 @@ def _count(path: Path, kind: Kind, codes: NDArray[Any], colours: NDArray[np.uint
         counts += np.bincount(codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
     used = np.flatnonzero(counts).tolist()
     shown: dict[int, Colour] = {code: tuple(colours[code].tolist()) for code in used}
-    return Values(path, kind, shown, {code: int(counts[code]) for code in used})
+    palette_size = int(np.flatnonzero(colours.any(1)).max(initial=-1)) + 1 if kind == "palette" else 0
+    return Values(path, kind, shown, {code: int(counts[code]) for code in used}, palette_size)
 
 
 def _in_between_frac(values: NDArray[np.int16]) -> float:

@@ -19,7 +19,7 @@ from PIL.ExifTags import Base
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, OutputError, ShapeError
 from pixelwise.files import whole_file
-from pixelwise.labels.class_names import ClassNames, void_colour
+from pixelwise.labels.class_names import ClassNames, voc_colour
 from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
 
 MAX_CODE = 65_535  # stands for a probability of 1
@@ -51,7 +51,7 @@ def write_mask(
     image = Image.fromarray(np.frombuffer(rows, np.uint8).reshape(-1, width))
     palette = np.zeros((256, 3), np.uint8)
     palette[: classes.num_classes] = classes.colours
-    palette[IGNORE] = void_colour()
+    palette[IGNORE] = voc_colour(IGNORE)
     image.putpalette(palette.tobytes())
     exif = Image.Exif()
     exif[Base.Orientation] = orientation

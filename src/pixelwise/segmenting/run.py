@@ -53,7 +53,7 @@ SegmentResult = PhotoResults[SegmentedPhoto]
 """The results of many photos."""
 
 
-def segment(
+def segment_files(
     inputs: list[str],
     out: Path,
     heads: Sequence[Head],

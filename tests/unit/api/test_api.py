@@ -16,12 +16,12 @@ from sklearn.model_selection import GridSearchCV
 
 import pixelwise
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.run import colourise as colourise_files
+from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.runs import open_model
 from pixelwise.segmenting.heads import open_head
-from pixelwise.segmenting.run import segment as segment_files
+from pixelwise.segmenting.run import segment_files
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,14 @@ def test_hints_are_where_the_photo_shows_them(orientation, tmp_path):
     assert float(share[3, width - 7]) < 0.7
 
 
+def test_a_hint_that_a_later_one_hides_is_named(photo):
+    hints = [Hint(101, 101, "#908070"), Hint(5, 5, "#708090"), Hint(100, 100, ORANGE), Hint(99, 110, ORANGE)]
+    (note,) = known_from_hints(photo, hints).notes
+    assert "101,101 is too near to that at 100,100" in note
+    assert "at least 2 pixels" in note
+    assert known_from_hints(photo, hints[1:]).notes == ()
+
+
 def test_a_hint_outside_the_photo(photo):
     with pytest.raises(PhotoError, match="rows 0 to 299 and columns 0 to 419, got 300,0"):
         known_from_hints(photo, [Hint(299, 419, ORANGE), Hint(300, 0, ORANGE)])

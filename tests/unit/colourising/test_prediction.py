@@ -12,7 +12,7 @@ from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
-from pixelwise.colourising.run import colourise, colourise_photo
+from pixelwise.colourising.run import colourise_files, colourise_photo
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.runs import Model
@@ -60,7 +60,7 @@ def test_the_network_sees_photos_upright(orientation, model, tmp_path):
 
 def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
     inputs = write(tmp_path / "in", "camera.jpg", "cut.jpg", "rgba.png", "text.jpg", "animation.gif")
-    result = colourise([*inputs, str(tmp_path / "nothing.jpg")], tmp_path / "out", model)
+    result = colourise_files([*inputs, str(tmp_path / "nothing.jpg")], tmp_path / "out", model)
     assert [one.path.name for one in result.written] == ["camera.jpg", "rgba.png", "animation.png"]
     assert [failure.path.name for failure in result.failed] == ["cut.jpg", "text.jpg", "nothing.jpg"]
     assert result.megapixels == pytest.approx(3 * 40 * 56 / 1e6)
@@ -73,7 +73,7 @@ def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
 def test_inputs_are_never_replaced(model, tmp_path):
     inputs = write(tmp_path / "in", "colour.png")
     before = Path(inputs[0]).read_bytes()
-    result = colourise(inputs, tmp_path / "in", model)
+    result = colourise_files(inputs, tmp_path / "in", model)
     assert [failure.path for failure in result.failed] == [Path(inputs[0])]
     assert Path(inputs[0]).read_bytes() == before
 
@@ -85,7 +85,7 @@ def test_inputs_are_never_replaced(model, tmp_path):
 def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path):
     (photo,) = write(tmp_path, source)
     out = tmp_path / ("new" + suffix)
-    result = colourise([photo], out, model, ColouriseOptions(confidence=True))
+    result = colourise_files([photo], out, model, ColouriseOptions(confidence=True))
     assert result.failed == []
     (done,) = result.written
     assert done.path == out
@@ -107,7 +107,7 @@ def test_a_single_files_name_decides_its_format(source, suffix, model, tmp_path)
 def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(name, model, tmp_path, short_disk):
     inputs = write(tmp_path / "in", name)
     with short_disk(700):
-        result = colourise(inputs, tmp_path / "out", model)
+        result = colourise_files(inputs, tmp_path / "out", model)
     assert result.written == []
     assert f"cannot write {tmp_path}/out/{name}: " in result.failed[0].error
     assert list((tmp_path / "out").iterdir()) == []
@@ -130,14 +130,14 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, message, model, 
         return paint(strips, chroma, size, alpha, drift)
 
     monkeypatch.setattr("pixelwise.colourising.run.paint", fail_without_alpha)
-    result = colourise(inputs, tmp_path / "out", model)
+    result = colourise_files(inputs, tmp_path / "out", model)
     assert [failure.error for failure in result.failed] == [f"{inputs[0]}: {message}"]
     assert [one.path.name for one in result.written] == ["rgba.png"]
 
 
 def test_two_inputs_of_one_name(model, tmp_path):
     inputs = write(tmp_path / "a", "colour.png") + write(tmp_path / "b", "colour.png")
-    result = colourise(inputs, tmp_path / "out", model)
+    result = colourise_files(inputs, tmp_path / "out", model)
     assert len(result.written) == 1
     (failure,) = result.failed
     assert f"{tmp_path}/out/colour.png, which {inputs[0]} has taken" in failure.error
@@ -146,12 +146,12 @@ def test_two_inputs_of_one_name(model, tmp_path):
 def test_a_recursive_search_keeps_its_folders_apart(model, tmp_path):
     write(tmp_path / "in" / "a", "colour.png")
     write(tmp_path / "in" / "b", "colour.png")
-    result = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    result = colourise_files([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
     assert [one.path.relative_to(tmp_path) for one in result.written] == [
         Path("in/out/a/colour.png"),
         Path("in/out/b/colour.png"),
     ]
-    again = colourise([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
+    again = colourise_files([str(tmp_path / "in")], tmp_path / "in" / "out", model, recursive=True)
     assert len(again.written) == 2
 
 

@@ -14,7 +14,7 @@ from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.run import colourise
+from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
@@ -91,7 +91,7 @@ def test_what_is_scored_is_what_colourising_writes(tmp_path):
     options = ColouriseOptions(temperature=0.5, saturation=1.5)
     grey, coloured, _ = colour_picture(codes, tmp_path, model(), options)
     Image.fromarray(grey.permute(1, 2, 0).contiguous().numpy()).save(tmp_path / "grey.png")
-    colourise([str(tmp_path / "grey.png")], tmp_path / "out", model(), options)
+    colourise_files([str(tmp_path / "grey.png")], tmp_path / "out", model(), options)
     written = np.asarray(Image.open(tmp_path / "out" / "grey.png")).astype(int)
     difference = np.abs(written - coloured.permute(1, 2, 0).numpy().astype(int))
     assert difference.max() <= 3  # the written one's luminance went through 8 bit once more

@@ -3,14 +3,14 @@ import json
 import pytest
 
 from pixelwise.errors import LabelError
-from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, void_colour
+from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, voc_colour
 
 
 @pytest.mark.parametrize("first", ["background", "sky"])
 def test_as_many_classes_as_a_byte_holds_have_different_colours(first):
     names = ClassNames((first, *(f"class {n}" for n in range(1, MAX_CLASSES))))
     assert len(set(names.colours)) == names.num_classes == 255
-    assert void_colour() not in names.colours
+    assert voc_colour(255) not in names.colours
 
 
 def test_names_and_colours_come_back_from_json():

@@ -146,6 +146,7 @@ MISTAKES = {
     "unknown grey": (black_and_white, put(with_box(FLOWER * 255, 128)), MASK, "grey 0, 128"),
     "one that counts": (black_and_white, put(FLOWER.astype(np.uint8)), MASK0, "got 255 here and 1 in"),
     "no legend": (coloured, remove(LEGEND), MASK0, "colours"),
+    "trimaps without legend": (trimaps, remove(LEGEND), MASK0, "needed to know what 0 means"),
     "broken legend": (named, put_json(LEGEND, {"names": ["a"]}), LEGEND, "got 1"),
     "nothing labelled": (named, put(np.full_like(drawing(), VOID)), MASK, "no pixel has a class"),
     "only background": (black_and_white, put(np.zeros_like(drawing())), MASK, "but background"),

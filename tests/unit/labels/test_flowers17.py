@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 from fixtures.flowers17 import make
 from pixelwise.colour.palette import IGNORE
@@ -101,13 +102,19 @@ def test_archives_of_something_else_are_refused(folder):
     with pytest.raises(DownloadError, match=r"17flowers\.tgz"):
         load_flowers17("flowers17", folder.parent, archives)
     shutil.copy(folder / "other" / "17flowers.tgz", folder)
-    (folder / "other" / "trimaps" / "image_1361.png").touch()
-    make.write_archives(folder / "other")
-    shutil.copy(folder / "other" / "trimaps.tgz", folder)
     shutil.rmtree(folder / "trimaps")
-    with pytest.raises(DataError, match=r"needed 12 trimaps .*got 13"):
-        load_flowers17("flowers17", folder.parent, archives)
-    assert not (folder / "trimaps").exists()
+    trimaps = folder / "other" / "trimaps"
+    first, *_ = trimaps.glob("*.png")
+    shutil.copy(first, trimaps / "image_1361.png")
+    for got in ("13 among 13", "12 among 13", "11 among 12"):
+        make.write_archives(folder / "other")
+        shutil.copy(folder / "other" / "trimaps.tgz", folder)
+        with pytest.raises(DataError, match=f"needed 12 trimaps .*got {got}"):
+            load_flowers17("flowers17", folder.parent, archives)
+        assert not (folder / "trimaps").exists()
+        if got == "12 among 13":
+            first.unlink()
+        Image.new("L", (56, 40), 1).save(trimaps / "image_1361.png")
 
 
 def test_a_split_that_names_what_is_not_there_is_refused(folder):

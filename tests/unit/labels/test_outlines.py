@@ -1,9 +1,12 @@
 """COCO's and LabelMe's files, pixel by pixel."""
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fixtures.drawn import VOID, coco, drawing, labelme, write_json
 from pixelwise.errors import LabelError
@@ -39,10 +42,12 @@ def labels_of(tmp_path, values, classes=None):
     return found.names, [photo.labels(found) for photo in photos]
 
 
-def labels_of_shapes(tmp_path, shapes, classes=None):
-    write_json(tmp_path / "a.json", labelme(shapes, 5, 6))
+def labels_of_shapes(tmp_path, shapes, **changes):
+    values = labelme(shapes, 5, 6)
+    values["shapes"][0].update(changes)
+    write_json(tmp_path / "a.json", values)
     photo = read_labelme(tmp_path / "a.json")
-    return photo.labels(classes or labelme_classes([photo]))
+    return photo.labels(labelme_classes([photo]))
 
 
 def test_polygons_both_run_lengths_and_crowds_give_the_drawing(tmp_path):
@@ -124,6 +129,30 @@ def test_labels_are_classes_by_the_alphabet_and_later_shapes_lie_on_top(tmp_path
     assert labels[4].tolist() == [VOID, 2, 2, 2, 2, 2]
 
 
+def test_a_circle_has_the_pixels_whose_centres_it_holds(tmp_path):
+    labels = labels_of_shapes(tmp_path, [("flower", "circle", [[3, 2], [3, 3.6]])])
+    assert labels.tolist() == [
+        [0, 0, 1, 1, 0, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 0, 1, 1, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(("left", "top"), [(2, 1), (-1, -1), (5, 4), (20, 20), (-9, 2)])
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_shape_that_is_a_picture_lies_where_it_was_put(tmp_path, left, top, value):
+    picture = np.array([[1, 0, 1], [1, 1, 0]], np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(picture * np.uint8(value)).save(png, "PNG")
+    shape = ("flower", "mask", [[left, top], [left + 2, top + 1]])
+    labels = labels_of_shapes(tmp_path, [shape], mask=base64.b64encode(png.getvalue()).decode())
+    room = np.zeros((105, 106), np.uint8)
+    room[50 + top : 52 + top, 50 + left : 53 + left] = picture
+    np.testing.assert_array_equal(labels, room[50:55, 50:56])
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -132,7 +161,9 @@ def test_labels_are_classes_by_the_alphabet_and_later_shapes_lie_on_top(tmp_path
         (("flower", "rectangle", [[0, 0]] * 3), "got a rectangle of 3"),
         (("flower", "polygon", [[0, 0], [1, 1]]), "at least 3 points, got 4"),
         (("flower", "polygon", 5), '"points", got 5'),
-        (("flower", "mask", [[0, 0], [1, 1]]), "got a mask of 2"),
+        (("flower", "mask", [[0, 0], [1, 1]]), "PNG in base64, got something else"),
+        (("flower", "mask", [[0, 0]]), "got a mask of 1"),
+        (("flower", "circle", [[0, 0], [1, 1e9]]), r"got a point at 1e\+09"),
         ((7, "polygon", BOX), '"label", got 7'),
     ],
 )

@@ -14,6 +14,7 @@ from fixtures.drawn import (
     VOID,
     VOID_COLOUR,
     drawing,
+    voc_palette,
     write_black_and_white,
     write_colours,
     write_json,
@@ -62,6 +63,18 @@ def test_oxfords_trimaps_are_flower_leaf_background_sky_or_flower_and_rest(tmp_p
     for legend, expected in ((OXFORD, by_number), (own, by_number), (OXFORD_FLOWER, flower)):
         np.testing.assert_array_equal(read_mask(tmp_path / "trimap.png", legend), expected)
     assert OXFORD.classes.names == ("flower", "leaf", "background", "sky")
+
+
+@pytest.mark.parametrize("num_colours", [5, 6, 256])
+def test_only_a_palette_that_ends_where_oxfords_does_leaves_open_what_0_means(tmp_path, num_colours):
+    image = Image.frombytes("P", (5, 1), bytes(range(5)))
+    image.putpalette(voc_palette()[: 3 * num_colours] + [0] * 3 * (256 - num_colours))
+    image.save(tmp_path / "mask.png")
+    if num_colours == 5:
+        with pytest.raises(LabelError, match=r"mask\.png: needed to know what 0 means, got .* Oxford's"):
+            read_mask(tmp_path / "mask.png")
+    else:
+        assert read_mask(tmp_path / "mask.png").tolist() == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "P", "I;16", "I", "F", "LA", "swapped"])

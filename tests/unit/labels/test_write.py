@@ -9,7 +9,7 @@ from PIL import Image
 from fixtures.drawn import VOID, drawing
 from pixelwise.errors import LabelError, OutputError, ShapeError
 from pixelwise.labels import write
-from pixelwise.labels.class_names import FLOWER, ClassNames, void_colour
+from pixelwise.labels.class_names import FLOWER, ClassNames, voc_colour
 from pixelwise.labels.read import read_mask
 from pixelwise.labels.write import MAX_CODE, write_mask, write_probabilities
 
@@ -30,7 +30,7 @@ def test_any_reader_of_png_gets_numbers_colours_and_orientation(tmp_path, num_ro
         assert image.getexif().get(0x0112, 1) == orientation
         np.testing.assert_array_equal(np.asarray(image), LABELS)
         shown = np.asarray(image.convert("RGB"))
-    for label, colour in [*enumerate(CLASSES.colours), (VOID, void_colour())]:
+    for label, colour in [*enumerate(CLASSES.colours), (VOID, voc_colour(VOID))]:
         assert (shown[label == LABELS] == colour).all()
     assert read_mask(tmp_path / "mask.png").shape == (LABELS.shape if orientation < 5 else LABELS.T.shape)
 

@@ -16,7 +16,7 @@ from pixelwise.segmenting import run as room
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.run import segment
+from pixelwise.segmenting.run import segment_files
 
 PHOTOS = make.PHOTOS
 
@@ -47,7 +47,7 @@ def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
     backbone = tiny_backbone()
     mine = head(backbone, sizes=(16, 40))
     (photo,) = write(tmp_path, "colour.png")
-    result = segment([photo], tmp_path / "out", [mine], backbone)
+    result = segment_files([photo], tmp_path / "out", [mine], backbone)
     assert result.failed == []
     maps = [
         one.float()
@@ -63,11 +63,13 @@ def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
 def test_heads_that_do_not_fit(tmp_path):
     backbone, other = tiny_backbone(), tiny_backbone(seed=1)
     with pytest.raises(CheckpointError, match="head b was learned on tiny"):
-        segment([], tmp_path / "out", [head(backbone, "a"), head(other, "b")], backbone)
+        segment_files([], tmp_path / "out", [head(backbone, "a"), head(other, "b")], backbone)
     with pytest.raises(ConfigError, match="needed a head, got none"):
-        segment([], tmp_path / "out", [], backbone)
+        segment_files([], tmp_path / "out", [], backbone)
     with pytest.raises(ConfigError, match="needed heads of different names, got a twice"):
-        segment([], tmp_path / "out", [head(backbone, "x/a.head.safetensors"), head(backbone, "a")], backbone)
+        segment_files(
+            [], tmp_path / "out", [head(backbone, "x/a.head.safetensors"), head(backbone, "a")], backbone
+        )
 
 
 def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, monkeypatch):
@@ -76,12 +78,12 @@ def test_a_network_that_sees_photos_whole_is_not_shown_too_large_ones(tmp_path, 
     inputs = write(tmp_path / "in", "colour.png")
     Image.new("RGB", (400, 50)).save(tmp_path / "in" / "panorama.jpg")
     inputs.append(str(tmp_path / "in" / "panorama.jpg"))
-    result = segment(inputs, tmp_path / "out", [head(whole)], whole)
+    result = segment_files(inputs, tmp_path / "out", [head(whole)], whole)
     assert [one.path.name for one in result.written] == ["colour.png"]
     (failure,) = result.failed
     assert "panorama.jpg: tiny sees photos whole" in failure.error
     assert "got 16 x 128" in failure.error
-    assert segment(inputs, tmp_path / "out", [head(tiled)], tiled).failed == []
+    assert segment_files(inputs, tmp_path / "out", [head(tiled)], tiled).failed == []
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_a_disk_that_fills_up_fails_that_photo_and_leaves_nothing(options, tmp_p
     backbone = tiny_backbone()
     inputs = write(tmp_path / "in", "colour.png")
     with short_disk(500):
-        result = segment(inputs, tmp_path / "out", [head(backbone)], backbone, options)
+        result = segment_files(inputs, tmp_path / "out", [head(backbone)], backbone, options)
     assert result.written == []
     assert f"cannot write {tmp_path}/out/colour." in result.failed[0].error
     assert list((tmp_path / "out").iterdir()) == []

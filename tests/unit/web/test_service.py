@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.run import colourise as colourise_files
+from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError
 from pixelwise.network.runs import open_model
 from pixelwise.photos.provenance import read_provenance
