@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from pixelwise.network.config import Checked, Device
+from pixelwise.network.config import Checked, Device, Seed
 
 
 @Parameter(name="*")
@@ -21,7 +21,7 @@ class Common(Checked):
     """Print one JSON object as the last line of standard output and nothing else on it."""
     quiet: bool = False
     """Show no progress and no remarks, only results and failures."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides everything random."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
