@@ -151,8 +151,8 @@ def _describe(result: FinetuneResult, path: Path) -> list[str]:
     if learned is not scored:
         lines += [
             f"then learned anew from {facts['num_images']} photos, {learned.num_views} views of them, "
-            "including those it was scored on",
-            f"features {learned.extract_s:.1f} s, learning {learned.solve_s:.1f} s ({learned.how})",
+            "including those it was scored on:",
+            f"  {learned.how}",
         ]
     elif scores and result.scored_on == "val":
         lines.append("--then-all learns from the photos that it was scored on, too")
