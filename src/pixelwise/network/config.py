@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 
 from pixelwise.errors import ConfigError, shortened
 
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 LEARNED = "learned"  # the name of a palette that a run learns from its own pictures
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -300,7 +302,7 @@ class SegmentOptions(Checked):
     """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
     cut_out: bool = False
     """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
-    max_megapixels: Positive = 500.0
+    max_megapixels: Positive = MAX_MEGAPIXELS
     """Refuse larger photos."""
 
 
