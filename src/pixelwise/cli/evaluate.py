@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
+from pixelwise.cli.common import Common, DataDir, Outcome, Weights, format_interval, format_number, say
 from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # their packages import torch
@@ -44,7 +43,7 @@ class EvaluateOptions:
     data_dir: DataDir = None
 
     @property
-    def colouring(self) -> dict[str, float]:
+    def colouring(self) -> dict[str, Any]:
         """The options of colouring that were given."""
         given = {"temperature": self.temperature, "saturation": self.saturation}
         return {name: value for name, value in given.items() if value is not None}
@@ -135,8 +134,8 @@ def _evaluate_colours(
     }
     lines = [
         *_table(tables),
-        f"CIEDE2000 less than grey's by {_with_ends(found.gain)}, on {len(found.photos)} photos",
-        f"calibration error {_with_ends(found.calibration_error)}",
+        f"CIEDE2000 less than grey's by {format_interval(found.gain)}, on {len(found.photos)} photos",
+        f"calibration error {format_interval(found.calibration_error)}",
         *(f"{name}: {step}" for name, step in found.protocol.items()),
         *(f"note: {note}" for note in found.notes),
     ]
@@ -202,13 +201,5 @@ def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
     width = max(len(score) for score in ours)
     yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
     for score, one in ours.items():
-        beside = (_number(scores[score].value) if score in scores else "-" for _, scores in others)
-        yield f"{score:{width}}  {_with_ends(one):25}" + "".join(f"  {other:>16}" for other in beside)
-
-
-def _with_ends(score: Interval) -> str:
-    return f"{_number(score.value)} ({_number(score.low)} to {_number(score.high)})"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+        beside = (format_number(scores[score].value) if score in scores else "-" for _, scores in others)
+        yield f"{score:{width}}  {format_interval(one):25}" + "".join(f"  {other:>16}" for other in beside)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Out, Outcome
+from pixelwise.cli.common import Common, DataDir, Out, Outcome, format_interval, format_number
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
@@ -125,10 +125,10 @@ def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], 
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
-    lines = ["mean intersection over union by the number of photos learned from:"]
-    for row in found.rows:
-        miou = f"{row.miou.value:.3f} ({row.miou.low:.3f} to {row.miou.high:.3f})"
-        lines.append(f"  {row.shots:>5}  {miou}, draws: {row.draws}")
+    lines = [
+        "mean intersection over union by the number of photos learned from:",
+        *(f"  {row.shots:>5}  {format_interval(row.miou)}, draws: {row.draws}" for row in found.rows),
+    ]
     if gain := found.gain:
         lines.append(
             f"{MORE} more photos would add at most about {gain.value:+.3f} "
@@ -173,6 +173,6 @@ def _describe_scores(scores: HeadScores, scored_on: str) -> list[str]:
     width = max(len(name) for name in scores.after.iou)
     for name, after in scores.after.iou.items():
         earlier = [part.iou[name].value for part in (scores.before, scores.last_layer) if part]
-        values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
-        lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
+        values = "  ".join([*map(format_number, earlier), format_interval(after)])
+        lines.append(f"  {name:{width}}  {values}")
     return lines

@@ -134,8 +134,9 @@ def answer_b3(setting: Setting) -> Answer:
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
     gain_by_seed = {}
-    for name, sign in (("accuracy", 1), ("loss", -1)):
-        ours, theirs = ([sign * own[-1][f"val_{name}"] for own in rows[net]] for net in ("U-Net", "CNN"))
+    scored: dict[str, tuple[MetricName, int]] = {"accuracy": ("val_accuracy", 1), "loss": ("val_loss", -1)}
+    for name, (key, sign) in scored.items():
+        ours, theirs = ([sign * own[-1][key] for own in rows[net]] for net in ("U-Net", "CNN"))
         gains = [one - other for one, other in zip(ours, theirs, strict=True)]
         gain_by_seed[name] = {"gains": gains, "over_seeds": over_seeds(gains)}
     values = {
@@ -292,7 +293,8 @@ def _train_batches_of(setting: Setting, fixed: Fixed, batch_size: int) -> BatchS
     last = read_metrics(run)[-1]
     whole, rest = divmod(last["step"], steps_an_epoch)
     row = {"fixed": fixed, "batch_size": batch_size, "epochs": whole + rest * batch_size / num}
-    scores = {key: last[key] for key in get_args(MetricName)}
+    names: tuple[MetricName, ...] = get_args(MetricName)
+    scores = {key: last[key] for key in names}
     return BatchSizeRun(row | {"steps": last["step"]} | scores, run)
 
 
