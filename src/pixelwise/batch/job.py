@@ -14,7 +14,7 @@ from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import shipped_heads, shipped_models
-from pixelwise.network.config import Device, SegmentOptions
+from pixelwise.network.config import MAX_MEGAPIXELS, Device, SegmentOptions
 from pixelwise.network.device import choose_device
 from pixelwise.network.runs import open_model
 from pixelwise.photos.find import InputPhoto
@@ -38,7 +38,7 @@ class Job:
     temperature: float = 1.0
     saturation: float = 1.0
     provenance: bool = True
-    max_megapixels: float = 500.0
+    max_megapixels: float = MAX_MEGAPIXELS
 
     def open(self) -> tuple[Job, Process]:
         """Load the network; return the job with checksum and device filled in, and its function.

@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from pixelwise.cli.common import Common, Outcome, Weights, say
 from pixelwise.cli.photos import ColourOptions, MaxMegapixels, printable
+from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # their modules import torch
     from pixelwise.batch.job import Job
@@ -40,7 +41,7 @@ class BatchOptions:
     """A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given."""
     dry_run: Annotated[bool, Parameter(negative="")] = False
     """Count the photos, time ten of them, and say how long all would take; OUT is left alone."""
-    max_megapixels: MaxMegapixels = 500.0
+    max_megapixels: MaxMegapixels = MAX_MEGAPIXELS
 
 
 def colourise(

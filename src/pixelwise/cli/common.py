@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pixelwise.network.config import Checked, Device
+from pixelwise.network.config import Checked, Device, Seed
+
+if TYPE_CHECKING:  # its package imports torch
+    from pixelwise.evaluate.intervals import Interval
 
 
 @Parameter(name="*")
@@ -21,7 +25,7 @@ class Common(Checked):
     """Print one JSON object as the last line of standard output and nothing else on it."""
     quiet: bool = False
     """Show no progress and no remarks, only results and failures."""
-    seed: int = 0
+    seed: Seed = 0
     """Decides everything random."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU when there is one."""
@@ -55,3 +59,13 @@ def say(message: str, *, quiet: bool = False, always: bool = False) -> None:
     """Print a message on standard error, where progress goes too."""
     if always or not quiet:
         print(f"pixelwise: {message}", file=sys.stderr)
+
+
+def format_interval(score: Interval) -> str:
+    """Return a score with the ends of its interval, such as `0.967 (0.944 to 0.992)`."""
+    return f"{format_number(score.value)} ({format_number(score.low)} to {format_number(score.high)})"
+
+
+def format_number(value: float) -> str:
+    """Return a score to three places, `-` for NaN."""
+    return "-" if math.isnan(value) else f"{value:.3f}"

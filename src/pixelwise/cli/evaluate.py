@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
+from pixelwise.cli.common import Common, DataDir, Outcome, Weights, format_interval, format_number, say
 from pixelwise.errors import ConfigError
 
 if TYPE_CHECKING:  # their packages import torch
     from pixelwise.evaluate.intervals import Interval
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Options of scoring: some are for heads alone, some for models on a folder of photos."""
+
+    part: Literal["test", "val", "all"] | None = None
+    """Of a head's source: test, val, or all of it. If not given: test if there is one; where there is none,
+    all if the head has learned from none of it, or else val."""
+    baselines: Annotated[bool, Parameter(negative="--no-baselines")] = True
+    """Score majority and colour, too, beside a head; without, it is twice as fast."""
+    without_duplicates: bool = False
+    """Leave out what a head is scored on and may have learned from: photos that the training part has,
+    too."""
+    size: int | None = None
+    """Short side in pixels at which a model's photos are measured, 16 to 2048; 256 if not given. Smaller
+    pictures differ less: compare figures of one size only."""
+    temperature: float | None = None
+    """What photos are coloured with: below 1 bolder, above 1 duller and, often, nearer."""
+    saturation: float | None = None
+    """Factor on chroma. Cross-entropy and accuracy are of the network's own probabilities in any case."""
+    page: Path | None = None
+    """Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
+    in this folder."""
+    weights: Weights = None
+    data_dir: DataDir = None
+
+    @property
+    def colouring(self) -> dict[str, Any]:
+        """The options of colouring that were given."""
+        given = {"temperature": self.temperature, "saturation": self.saturation}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def evaluate(
@@ -22,15 +54,7 @@ def evaluate(
     source: str,
     /,
     *,
-    part: Literal["test", "val", "all"] | None = None,
-    baselines: Annotated[bool, Parameter(negative="--no-baselines")] = True,
-    without_duplicates: Annotated[bool, Parameter(negative="")] = False,
-    size: int | None = None,
-    temperature: float | None = None,
-    saturation: float | None = None,
-    page: Path | None = None,
-    weights: Weights = None,
-    data_dir: DataDir = None,
+    options: EvaluateOptions = EvaluateOptions(),
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Score a model or a head on pictures it never learned from, beside baselines that need no network.
@@ -47,53 +71,41 @@ def evaluate(
     source
         For a model folder:PATH, colour photos of any size, also below it; or cifar10:CLASS, cifar10:all,
         synthetic:shapes. For a head photos and masks: flowers17, flowers17:classes or folder:PATH.
-    part
-        Of a head's source: test, val, or all of it. If not given: test if there is one; where there is none,
-        all if the head has learned from none of it, or else val.
-    baselines
-        Score majority and colour, too, beside a head; without, it is twice as fast.
-    without_duplicates
-        Leave out what a head is scored on and may have learned from: photos that the training part has, too.
-    size
-        Short side in pixels at which a model's photos are measured, 16 to 2048; 256 if not given. Smaller
-        pictures differ less: compare figures of one size only.
-    temperature
-        What photos are coloured with: below 1 bolder, above 1 duller and, often, nearer.
-    saturation
-        Factor on chroma. Cross-entropy and accuracy are of the network's own probabilities in any case.
-    page
-        Write the scores on photos, with best and worst ones, as one HTML page: this file, or evaluation.html
-        in this folder.
     """
     from pixelwise.files import require_writable
     from pixelwise.report.evaluation import evaluation_path
     from pixelwise.segmenting.heads import is_head
 
-    chosen = {"temperature": temperature, "saturation": saturation}
-    colouring = {name: value for name, value in chosen.items() if value is not None}
-    of_folder = source.startswith("folder:")
-    if is_head(model):
-        if size is not None or colouring:
+    of_head, of_folder = is_head(model), source.startswith("folder:")
+    _require_fitting(options, model, source, of_head=of_head, of_folder=of_folder)
+    page = evaluation_path(options.page) if options.page else None
+    if page:
+        require_writable(page)
+    if of_head:
+        return _evaluate_head(model, source, options, page, common)
+    if of_folder:
+        return _evaluate_colours(model, source, options, page, common)
+    return _evaluate_model(model, source, options, common)
+
+
+def _require_fitting(
+    options: EvaluateOptions, model: str, source: str, *, of_head: bool, of_folder: bool
+) -> None:
+    """Refuse options that would do nothing."""
+    of_photos = options.size is not None or options.colouring
+    if of_head:
+        if of_photos:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
-    elif part or not baselines or without_duplicates or weights:
+    elif options.part or not options.baselines or options.without_duplicates or options.weights:
         raise ConfigError(
             f"--part, --no-baselines, --without-duplicates and --weights are for heads, and {model} is none"
         )
-    elif not of_folder and (size is not None or colouring or page):
+    elif not of_folder and (of_photos or options.page):
         raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
-    target = evaluation_path(page) if page else None
-    if target:
-        require_writable(target)
-    if is_head(model):
-        options = {"part": part, "baselines": baselines, "without_duplicates": without_duplicates}
-        return _evaluate_head(model, source, options, target, weights, data_dir, common)
-    if of_folder:
-        return _evaluate_colours(model, source, size, colouring, target, common)
-    return _evaluate_model(model, source, data_dir, common)
 
 
 def _evaluate_colours(
-    model: str, source: str, size: int | None, colouring: dict[str, Any], page: Path | None, common: Common
+    model: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
 ) -> Outcome:
     from pixelwise.colourising.options import ColouriseOptions
     from pixelwise.evaluate.colour_scores import SCORES
@@ -107,8 +119,8 @@ def _evaluate_colours(
         source,
         photos,
         failed,
-        size=SIZE if size is None else size,
-        options=ColouriseOptions(**colouring),
+        size=SIZE if options.size is None else options.size,
+        options=ColouriseOptions(**options.colouring),
         device=common.device,
         seed=common.seed,
     )
@@ -122,8 +134,8 @@ def _evaluate_colours(
     }
     lines = [
         *_table(tables),
-        f"CIEDE2000 less than grey's by {_with_ends(found.gain)}, on {len(found.photos)} photos",
-        f"calibration error {_with_ends(found.calibration_error)}",
+        f"CIEDE2000 less than grey's by {format_interval(found.gain)}, on {len(found.photos)} photos",
+        f"calibration error {format_interval(found.calibration_error)}",
         *(f"{name}: {step}" for name, step in found.protocol.items()),
         *(f"note: {note}" for note in found.notes),
     ]
@@ -134,13 +146,13 @@ def _evaluate_colours(
     return Outcome(values=values, message="\n".join(lines), num_failed=len(found.failed))
 
 
-def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Common) -> Outcome:
+def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.evaluate.pictures import evaluate as evaluate_model
     from pixelwise.labels.sources import load_pictures
     from pixelwise.network.runs import open_model
 
-    opened = open_model(model)
-    scores = evaluate_model(opened, load_pictures(source, data_dir, common.seed), common.seed, common.device)
+    opened, pictures = open_model(model), load_pictures(source, options.data_dir, common.seed)
+    scores = evaluate_model(opened, pictures, common.seed, common.device)
     rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
     for name, kinds in scores.items():
         right, loss = kinds["accuracy"], kinds["loss"]
@@ -155,13 +167,7 @@ def _evaluate_model(model: str, source: str, data_dir: Path | None, common: Comm
 
 
 def _evaluate_head(
-    name: str,
-    source: str,
-    options: dict[str, Any],
-    page: Path | None,
-    weights: Path | None,
-    data_dir: Path | None,
-    common: Common,
+    name: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
 ) -> Outcome:
     from pixelwise.evaluate.heads import evaluate_head
     from pixelwise.labels.sources import load_labelled
@@ -169,9 +175,17 @@ def _evaluate_head(
     from pixelwise.report.evaluation import write_head_page
     from pixelwise.segmenting.heads import open_head
 
-    head, labelled = open_head(name), load_labelled(source, data_dir, common.seed)
-    backbone = open_backbone(head.backbone, weights)
-    found = evaluate_head(head, backbone, labelled, **options, device=common.device, seed=common.seed)
+    head, labelled = open_head(name), load_labelled(source, options.data_dir, common.seed)
+    found = evaluate_head(
+        head,
+        open_backbone(head.backbone, options.weights),
+        labelled,
+        part=options.part,
+        baselines=options.baselines,
+        without_duplicates=options.without_duplicates,
+        device=common.device,
+        seed=common.seed,
+    )
     methods = {"head": found.scores} | found.baselines
     values, lines = found.to_dict(), list(_table({name: one.by_name() for name, one in methods.items()}))
     lines += [found.protocol, *found.notes]
@@ -187,13 +201,5 @@ def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
     width = max(len(score) for score in ours)
     yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
     for score, one in ours.items():
-        beside = (_number(scores[score].value) if score in scores else "-" for _, scores in others)
-        yield f"{score:{width}}  {_with_ends(one):25}" + "".join(f"  {other:>16}" for other in beside)
-
-
-def _with_ends(score: Interval) -> str:
-    return f"{_number(score.value)} ({_number(score.low)} to {_number(score.high)})"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+        beside = (format_number(scores[score].value) if score in scores else "-" for _, scores in others)
+        yield f"{score:{width}}  {format_interval(one):25}" + "".join(f"  {other:>16}" for other in beside)

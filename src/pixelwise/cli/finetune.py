@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Out, Outcome
+from pixelwise.cli.common import Common, DataDir, Out, Outcome, format_interval, format_number
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
 if TYPE_CHECKING:  # their modules import torch
-    from pixelwise.training.finetune import FinetuneResult
+    from pixelwise.training.finetune import FinetuneResult, HeadScores
     from pixelwise.training.learning_curve import LearningCurve
 
 _OF_COLOURS = ("backbone", "shots", "looks", "ridge", "sizes")  # options that --task colour takes as well
@@ -60,27 +60,35 @@ def finetune(
     if task == "colour":
         if curve or data_dir:
             raise ConfigError("--curve and --data-dir are options of --task mask; leave them out")
-        return _colours(source, colours, out or Path("out") / f"{name}.safetensors", options, common)
+        return _learn_colours(source, colours, out or Path("out") / f"{name}.safetensors", options, common)
     if colours:
         raise ConfigError(f"--colours is an option of --task colour, got {colours}; leave it out")
     config = FinetuneConfig(source=source, seed=common.seed, **asdict(options))
+    return _learn_head(config, out or Path("out") / f"{name}.head.safetensors", curve, data_dir, common)
+
+
+def _learn_head(
+    config: FinetuneConfig, path: Path, curve: bool, data_dir: Path | None, common: Common
+) -> Outcome:
+    from pixelwise.files import require_writable
     from pixelwise.labels.sources import load_labelled
     from pixelwise.training.finetune import finetune as learn
     from pixelwise.training.learning_curve import draw_for_curve, learning_curve
 
-    path = out or Path("out") / f"{name}.head.safetensors"
-    if curve:  # refused before anything is learned
-        labelled = load_labelled(source, data_dir, common.seed)
-        draws = draw_for_curve(config, labelled)
-    result = learn(config, path, data_dir, common.device)
-    values, lines = {"head": str(path)} | result.to_dict(), _described(result, path)
-    if curve:
+    require_writable(path)  # before a download
+    labelled = load_labelled(config.source, data_dir, config.seed)
+    draws = draw_for_curve(config, labelled) if curve else []  # refused before anything is learned
+    result = learn(config, path, device=common.device, labelled=labelled)
+    values, lines = {"head": str(path)} | result.to_dict(), _describe(result, path)
+    if draws:
         more_values, more_lines = _report_curve(learning_curve(config, labelled, draws, common.device), path)
         values, lines = values | more_values, lines + more_lines
     return Outcome(values=values, message="\n".join(lines))
 
 
-def _colours(source: str, colours: int, path: Path, options: FinetuneOptions, common: Common) -> Outcome:
+def _learn_colours(
+    source: str, colours: int, path: Path, options: FinetuneOptions, common: Common
+) -> Outcome:
     given = {one.name: getattr(options, one.name) for one in fields(options)}
     for one in fields(options):
         if one.name not in _OF_COLOURS and given.pop(one.name) != one.default:
@@ -117,10 +125,10 @@ def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], 
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
     write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
-    lines = ["mean intersection over union by the number of photos learned from:"]
-    for row in found.rows:
-        miou = f"{row.miou.value:.3f} ({row.miou.low:.3f} to {row.miou.high:.3f})"
-        lines.append(f"  {row.shots:>5}  {miou}, draws: {row.draws}")
+    lines = [
+        "mean intersection over union by the number of photos learned from:",
+        *(f"  {row.shots:>5}  {format_interval(row.miou)}, draws: {row.draws}" for row in found.rows),
+    ]
     if gain := found.gain:
         lines.append(
             f"{MORE} more photos would add at most about {gain.value:+.3f} "
@@ -131,26 +139,21 @@ def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], 
     return found.to_dict() | {"curve_picture": str(drawn)}, [*lines, f"wrote {drawn}"]
 
 
-def _described(result: FinetuneResult, path: Path) -> list[str]:
-    learned, facts, scores = result.learned, result.head.facts, result.scores
+def _describe(result: FinetuneResult, path: Path) -> list[str]:
+    learned, scored, facts, scores = result.learned, result.scored, result.head.facts, result.scores
     num = facts.get("scored_num_images", facts["num_images"])
     lines = [
-        f"{learned.num_learned} numbers learned from {num} photos, {learned.num_views} views of them",
-        f"features {learned.extract_s:.1f} s, learning {learned.solve_s:.1f} s ({learned.how})",
+        f"{scored.num_learned} numbers learned from {num} photos, {scored.num_views} views of them",
+        f"features {scored.extract_s:.1f} s, learning {scored.solve_s:.1f} s ({scored.how})",
     ]
     if scores:
-        alone = ", of the last layer alone" if scores.last_layer else ""
-        lines.append(
-            f"intersection over union on {scores.after.num_images} other photos ({result.scored_on}), "
-            f"before{alone} and after learning:"
-        )
-        width = max(len(name) for name in scores.after.iou)
-        for name, after in scores.after.iou.items():
-            earlier = [one.iou[name].value for one in (scores.before, scores.last_layer) if one]
-            values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
-            lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
-    if "scored_num_images" in facts:
-        lines.append(f"then learned anew from {facts['num_images']} photos, including those it was scored on")
+        lines += _describe_scores(scores, result.scored_on)
+    if learned is not scored:
+        lines += [
+            f"then learned anew from {facts['num_images']} photos, {learned.num_views} views of them, "
+            "including those it was scored on:",
+            f"  {learned.how}",
+        ]
     elif scores and result.scored_on == "val":
         lines.append("--then-all learns from the photos that it was scored on, too")
     certificate, others = learned.certificate, "other " if learned.changed else ""
@@ -158,4 +161,18 @@ def _described(result: FinetuneResult, path: Path) -> list[str]:
         f"the backbone's {certificate.num_tensors} {others}tensors are as they were "
         f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"
     )
+    return lines
+
+
+def _describe_scores(scores: HeadScores, scored_on: str) -> list[str]:
+    alone = ", of the last layer alone" if scores.last_layer else ""
+    lines = [
+        f"intersection over union on {scores.after.num_images} other photos ({scored_on}), "
+        f"before{alone} and after learning:"
+    ]
+    width = max(len(name) for name in scores.after.iou)
+    for name, after in scores.after.iou.items():
+        earlier = [part.iou[name].value for part in (scores.before, scores.last_layer) if part]
+        values = "  ".join([*map(format_number, earlier), format_interval(after)])
+        lines.append(f"  {name:{width}}  {values}")
     return lines

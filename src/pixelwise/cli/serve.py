@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,22 @@ from pixelwise.cli.photos import MaxMegapixels
 from pixelwise.files import to_json
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """Limits of the service."""
+
+    max_megabytes: float = 100.0
+    """Refuse larger requests."""
+    max_megapixels: MaxMegapixels = 100.0
+    seconds: float = 60.0
+    """Seconds that a photo may take to arrive, and as many again for its answer."""
+    queue: int = 32
+    """Requests that may wait while all workers are busy; further ones are refused for now."""
+    workers: int | None = None
+    """Photos that are worked on at once; two for each processor if not given."""
+
+
 def serve(
     *,
     host: str = "127.0.0.1",
@@ -21,11 +38,7 @@ def serve(
     token: str | None = None,
     model: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     head: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    max_megabytes: float = 100.0,
-    max_megapixels: MaxMegapixels = 100.0,
-    seconds: float = 60.0,
-    queue: int = 32,
-    workers: int | None = None,
+    limits: LimitOptions = LimitOptions(),
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Open a page and a service that colour and segment: on this machine alone, unless asked otherwise.
@@ -45,34 +58,23 @@ def serve(
         A model file to serve by its name, beside the shipped ones; may be given several times.
     head
         A head file to serve by its name; may be given several times.
-    max_megabytes
-        Refuse larger requests.
-    seconds
-        Seconds that a photo may take to arrive, and as many again for its answer.
-    queue
-        Requests that may wait while all workers are busy; further ones are refused for now.
-    workers
-        Photos that are worked on at once; two for each processor if not given.
     """
     from pixelwise.network.device import choose_device
     from pixelwise.web.limits import Limits
     from pixelwise.web.serving import serve as serve_photos
 
-    def on_open(url: str) -> None:
+    def on_ready(url: str) -> None:
         say(f"serving on {url}; Ctrl-C stops", quiet=common.quiet)
         if common.json:
             print(to_json({"url": url}), flush=True)
 
-    given = {} if workers is None else {"workers": workers}
-    limits = Limits(
-        max_megabytes=max_megabytes, max_megapixels=max_megapixels, seconds=seconds, queue=queue, **given
-    )
+    kept = Limits(**{name: value for name, value in asdict(limits).items() if value is not None})
     say("opening models and heads", quiet=common.quiet)
     stopped_by = serve_photos(
         host,
         port,
-        limits,
-        on_open,
+        kept,
+        on_ready,
         token=os.environ.get("PIXELWISE_TOKEN") if token is None else token,
         models=model,
         heads=head,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, say
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import ConfigError
 
 
 def suggest(
@@ -43,25 +41,15 @@ def suggest(
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
     """
-    from pixelwise.labels.sources import load_labelled
     from pixelwise.network.backbones import open_backbone
-    from pixelwise.photos.find import find_photos, is_folder
     from pixelwise.segmenting.heads import open_head
+    from pixelwise.segmenting.suggest import candidates
     from pixelwise.segmenting.suggest import suggest as suggest_photos
 
     opened = open_head(head) if head else None
-    known: list[Path] = []
-    if is_folder(source):
-        found, failures = find_photos([source], recursive=True)
-        for failure in failures:
-            say(failure.error, always=True)
-        photos = [one.path for one in found]
-        if opened and (learned := opened.facts.get("source")):
-            with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
-                known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
-    else:
-        labelled = load_labelled(source, data_dir, common.seed)
-        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
+    photos, known, failures = candidates(source, opened, data_dir, common.seed)
+    for failure in failures:
+        say(failure.error, always=True)
     if not photos:
         raise ConfigError(f"needed photos without labels to choose from, {source} has none")
     suggested = suggest_photos(

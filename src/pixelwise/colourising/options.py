@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.errors import ConfigError
+from pixelwise.network.config import MAX_MEGAPIXELS
 
 MOST_ALTERNATIVES = 12
 MOST_HINTS = 200
@@ -123,7 +124,7 @@ class ColouriseOptions:
     provenance: bool = True
     """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
     metadata is the photo's alone."""
-    max_megapixels: float = 500.0
+    max_megapixels: float = MAX_MEGAPIXELS
     """Refuse larger photos."""
 
     def __post_init__(self) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, PhotoError
+from pixelwise.network.config import MAX_MEGAPIXELS
 from pixelwise.photos.crop_view import shrunk_size
-from pixelwise.photos.formats import MAX_MEGAPIXELS
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.tone import has_own_colours
 

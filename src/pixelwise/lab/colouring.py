@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import matplotlib
 import numpy as np
@@ -34,7 +34,7 @@ from pixelwise.lab.outcomes import (
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import EpochMetrics, open_model, read_metrics, read_samples
+from pixelwise.network.runs import EpochMetrics, MetricName, open_model, read_metrics, read_samples
 from pixelwise.progress import announce
 from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import prediction_strips
@@ -134,8 +134,9 @@ def answer_b3(setting: Setting) -> Answer:
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
     gain_by_seed = {}
-    for name, sign in (("accuracy", 1), ("loss", -1)):
-        ours, theirs = ([sign * own[-1][f"val_{name}"] for own in rows[net]] for net in ("U-Net", "CNN"))
+    scored: dict[str, tuple[MetricName, int]] = {"accuracy": ("val_accuracy", 1), "loss": ("val_loss", -1)}
+    for name, (key, sign) in scored.items():
+        ours, theirs = ([sign * own[-1][key] for own in rows[net]] for net in ("U-Net", "CNN"))
         gains = [one - other for one, other in zip(ours, theirs, strict=True)]
         gain_by_seed[name] = {"gains": gains, "over_seeds": over_seeds(gains)}
     values = {
@@ -216,7 +217,7 @@ def _draw_runs(runs: Mapping[str, Sequence[Sequence[EpochMetrics]]]) -> Drawing:
     return Drawing(figure, ON_LIGHT)
 
 
-def _draw_band(axes: Axes, seeds: Sequence[Sequence[EpochMetrics]], key: str, name: str) -> None:
+def _draw_band(axes: Axes, seeds: Sequence[Sequence[EpochMetrics]], key: MetricName, name: str) -> None:
     epochs = [row["epoch"] for row in seeds[0]]
     values = np.array([[row[key] for row in rows] for rows in seeds])
     colour, line = (_COLOURS[name], "-") if name in _COLOURS else (_OTHER_COLOUR, "--")
@@ -292,7 +293,8 @@ def _train_batches_of(setting: Setting, fixed: Fixed, batch_size: int) -> BatchS
     last = read_metrics(run)[-1]
     whole, rest = divmod(last["step"], steps_an_epoch)
     row = {"fixed": fixed, "batch_size": batch_size, "epochs": whole + rest * batch_size / num}
-    scores = {key: last[key] for key in ("train_loss", "val_loss", "val_accuracy", "train_seconds")}
+    names: tuple[MetricName, ...] = get_args(MetricName)
+    scores = {key: last[key] for key in names}
     return BatchSizeRun(row | {"steps": last["step"]} | scores, run)
 
 

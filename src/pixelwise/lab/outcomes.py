@@ -18,7 +18,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.labels.confusion import Confusion
-from pixelwise.network.runs import EpochMetrics, open_model, read_checkpoint, read_metrics
+from pixelwise.network.runs import EpochMetrics, MetricName, open_model, read_checkpoint, read_metrics
 
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 EDGES_FRAC = 0.15
@@ -52,7 +52,7 @@ def training(runs: Sequence[Path]) -> dict[str, Any]:
     """Return the configuration of runs that differ in their seed alone, and their scores at the end."""
     checkpoints, last = [read_checkpoint(run) for run in runs], [read_metrics(run)[-1] for run in runs]
     config = checkpoints[0].config
-    names = ("train_loss", "val_loss", "val_accuracy")
+    names: tuple[MetricName, ...] = ("train_loss", "val_loss", "val_accuracy")
     return {
         "source": config.source,
         "epochs": config.train.epochs,

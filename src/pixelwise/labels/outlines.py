@@ -30,7 +30,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, shortened
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.json_file import check_numbers, get, read_json
-from pixelwise.photos.formats import MAX_MEGAPIXELS
+from pixelwise.network.config import MAX_MEGAPIXELS
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from pixelwise.errors import DataError, LabelError, PixelwiseError
 from pixelwise.labels.class_names import Colour
 from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
-from pixelwise.photos.formats import MAX_MEGAPIXELS, open_pillow
+from pixelwise.network.config import MAX_MEGAPIXELS
+from pixelwise.photos.formats import open_pillow
 
 _EXACT = ("PNG", "TIFF", "GIF", "BMP", "PPM")
 _LOSSY = ("JPEG", "WEBP", "AVIF", "JPEG2000")

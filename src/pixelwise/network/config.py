@@ -6,73 +6,94 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from math import inf
 from numbers import Integral
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from pixelwise.errors import ConfigError, shortened
 
+MAX_MEGAPIXELS = 500.0
+"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
 LEARNED = "learned"  # the name of a palette that a run learns from its own pictures
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 Policy = Literal["last-layer", "stage", "full"]
 _RETIRED = {"accumulate", "shared_norm", "window_from"}  # of TrainConfig: older runs have them
-_RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "num_filters num_colours num_in_channels width batch_size epochs": ("at least 1", lambda v: 1 <= v < inf),
-    "steps weight_decay shots looks": ("at least 0", lambda v: 0 <= v < inf),
-    "learning_rate muon_rate softness ridge max_megapixels": ("above 0", lambda v: 0 < v < inf),
-    "warmup_frac crop_frac momentum rebalance film opacity": ("from 0 to 1", lambda v: 0 <= v <= 1),
-    "scale shift": ("finite", lambda v: -inf < v < inf),
-    "dropout": ("at least 0 and below 1", lambda v: 0 <= v < 1),
-    "saturation": ("above 0 and below 10", lambda v: 0 < v < 10),
-    "kernel": ("odd and positive", lambda v: v % 2 == 1 and v > 0),
-    "window": ("a multiple of 32", lambda v: v >= 0 and v % 32 == 0),
-    "size": ("from 8 to 1024", lambda v: 8 <= v <= 1024),
-    "sizes": ("from 16 to 4096", lambda v: all(16 <= one <= 4096 for one in v)),
-    "seed": ("from 0 to 2^32 - 1", lambda v: 0 <= v < 2**32),  # some generators take no larger one
-    # of one class, where others differ
-    "FinetuneOptions.epochs FinetuneConfig.epochs": ("at least 0", lambda v: v >= 0),
-    "ColourFinetuneConfig.size": ("from 32 to 1024", lambda v: 32 <= v <= 1024),
-    "ColourFinetuneConfig.num_colours": ("from 0 to 255", lambda v: 0 <= v <= 255),
-}
-_NEEDED = {name: rule for names, rule in _RANGES.items() for name in names.split()}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A rule that the values of a field keep: `Annotated` binds it to the field's type."""
+
+    words: str
+    is_kept: Callable[[Any], bool]
+
+
+def between(low: float, high: float) -> Needs:
+    """Return the rule that a value lies from `low` to `high`, both included."""
+    return Needs(f"from {low:g} to {high:g}", lambda value: low <= value <= high)
+
+
+_ABOVE_0 = Needs("above 0", lambda value: 0 < value < inf)
+PositiveInt = Annotated[int, Needs("at least 1", lambda value: value >= 1)]
+NonNegativeInt = Annotated[int, Needs("at least 0", lambda value: value >= 0)]
+Positive = Annotated[float, _ABOVE_0]
+PositiveOrNone = Annotated[float | None, _ABOVE_0]
+NonNegative = Annotated[float, Needs("at least 0", lambda value: 0 <= value < inf)]
+Finite = Annotated[float, Needs("finite", lambda value: -inf < value < inf)]
+Fraction = Annotated[float, between(0, 1)]
+Kernel = Annotated[int, Needs("odd and positive", lambda value: value % 2 == 1 and value > 0)]
+Window = Annotated[int, Needs("a multiple of 32", lambda value: value >= 0 and value % 32 == 0)]
+Dropout = Annotated[float, Needs("at least 0 and below 1", lambda value: 0 <= value < 1)]
+Saturation = Annotated[float, Needs("above 0 and below 10", lambda value: 0 < value < 10)]
+Seed = Annotated[int, Needs("from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32)]
+"""Some generators take no larger one."""
+Sizes = Annotated[
+    tuple[int, ...], Needs("from 16 to 4096", lambda value: all(16 <= size <= 4096 for size in value))
+]
 
 
 class Checked:
-    """A dataclass whose values are checked: to be of their fields' kinds, and in range.
+    """A dataclass whose values are checked: to be of their fields' types, and to keep the rules there.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: one does not.
     """
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        kinds = get_type_hints(type(self))
-        for one in fields(self):  # type: ignore[arg-type] # each subclass is a dataclass
-            name, value = one.name, getattr(self, one.name)
-            if value is None and one.default is None:
+        kinds, annotated = get_type_hints(type(self)), get_type_hints(type(self), include_extras=True)
+        for entry in fields(self):  # type: ignore[arg-type] # each subclass is a dataclass
+            value = getattr(self, entry.name)
+            if value is None and entry.default is None:
                 continue
-            _require_kind(name, value, kinds[name])
-            rule = _NEEDED.get(f"{type(self).__name__}.{name}") or _NEEDED.get(name)
-            if rule and not rule[1](value):
-                raise _unfit(name, rule[0], value)
+            _require_kind(entry.name, value, kinds[entry.name])
+            for rule in getattr(annotated[entry.name], "__metadata__", ()):
+                if isinstance(rule, Needs) and not rule.is_kept(value):
+                    raise _unfit(entry.name, rule.words, value)
 
 
 def _require_kind(name: str, value: Any, kind: Any) -> None:
     """Refuse a value of another kind than its field's, such as text for a number; files hold anything."""
-    is_whole = type(value) is not bool and isinstance(value, Integral) and -(2**63) <= int(value) < 2**63
     if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        is_good, needed = any(value == one for one in choices), "one of " + ", ".join(choices)
+        is_good, needed = value in get_args(kind), "one of " + ", ".join(get_args(kind))
     elif kind in (float, float | None):
-        is_good, needed = isinstance(value, float) or is_whole, "a number"
+        is_good, needed = isinstance(value, float) or _is_whole(value), "a number"
     elif kind is int:
-        is_good, needed = is_whole, "a whole number"
+        is_good, needed = _is_whole(value), "a whole number"
+    elif kind == tuple[int, ...]:
+        is_good, needed = isinstance(value, tuple | list) and all(map(_is_whole, value)), "whole numbers"
     elif kind is bool:
         is_good, needed = type(value) is bool, "yes or no"
+    elif kind in (str, str | None):
+        is_good, needed = type(value) is str, "text"
     else:
-        is_good, needed = kind is not str or type(value) is str, "text"
+        is_good, needed = isinstance(value, kind), "a configuration"
     if not is_good:
         raise _unfit(name, needed, value)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is not bool and isinstance(value, Integral) and -(2**63) <= int(value) < 2**63
 
 
 def _unfit(name: str, needed: str, value: object) -> ConfigError:
@@ -83,13 +104,13 @@ def _unfit(name: str, needed: str, value: object) -> ConfigError:
 class CNNConfig(Checked):
     """The handout's CNN: down to a quarter of the size and up again."""
 
-    kernel: int = 3  # side of every convolution's window in pixels; odd
-    num_filters: int = 32  # feature maps of the first block (NF); the middle has twice as many
-    num_colours: int = 24  # classes per pixel (NC)
-    num_in_channels: int = 1  # channels of the input (NIC); 1 is grey
+    kernel: Kernel = 3  # side of every convolution's window in pixels; odd
+    num_filters: PositiveInt = 32  # feature maps of the first block (NF); the middle has twice as many
+    num_colours: PositiveInt = 24  # classes per pixel (NC)
+    num_in_channels: PositiveInt = 1  # channels of the input (NIC); 1 is grey
     convolution: Literal["torch", "unfold"] = "torch"  # torch's kernel, or the written-out product
-    scale: float = 1.0  # pixels x are read as scale x + shift: the a of question A4
-    shift: float = 0.0  # the b of the same question
+    scale: Finite = 1.0  # pixels x are read as scale x + shift: the a of question A4
+    shift: Finite = 0.0  # the b of the same question
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,19 +126,19 @@ class UNetConfig(CNNConfig):
 class ColourNetConfig(Checked):
     """A frozen backbone and a light decoder, for photographs."""
 
-    num_colours: int = 64  # classes per pixel
+    num_colours: PositiveInt = 64  # classes per pixel
     num_in_channels: ClassVar[int] = 1  # channels of the input: grey
     backbone: str = "efficientnet_lite0"  # the frozen network; it needs maps at strides 4, 8, 16 and 32
-    width: int = 96  # channels of the decoder's finest maps
-    dropout: float = 0.2  # fraction of the finest maps that training leaves out, drawn for each photo
-    saturation: float = 1.15  # factor on the chroma, which as a mean of possible colours is dull
+    width: PositiveInt = 96  # channels of the decoder's finest maps
+    dropout: Dropout = 0.2  # fraction of the finest maps that training leaves out, drawn for each photo
+    saturation: Saturation = 1.15  # factor on the chroma, which as a mean of possible colours is dull
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinearNetConfig(Checked):
     """A frozen backbone and one linear layer, solved exactly: a colouriser from a few photos."""
 
-    num_colours: int  # classes per pixel
+    num_colours: PositiveInt  # classes per pixel
     num_in_channels: ClassVar[int] = 1  # channels of the input: grey
     backbone: str = "efficientnet_lite0"  # the frozen network
 
@@ -130,25 +151,25 @@ NetConfig = HandoutConfig | ColourNetConfig | LinearNetConfig
 class TrainConfig(Checked):
     """Options of training."""
 
-    epochs: int = 25  # passes over the training images
-    steps: int = 0  # updates of the weights, in place of `epochs`; 0: all of the epochs
-    batch_size: int = 100  # images per step; need not divide the number of images
-    learning_rate: float = 0.001  # of Adam; the peak, where the schedule has one
+    epochs: PositiveInt = 25  # passes over the training images
+    steps: NonNegativeInt = 0  # updates of the weights, in place of `epochs`; 0: all of the epochs
+    batch_size: PositiveInt = 100  # images per step; need not divide the number of images
+    learning_rate: Positive = 0.001  # of Adam; the peak, where the schedule has one
     schedule: Literal["constant", "one-cycle"] = "constant"  # one-cycle: as `optimise.rate_frac`
-    warmup_frac: float = 0.2  # fraction of the steps in which the one-cycle schedule climbs
+    warmup_frac: Fraction = 0.2  # fraction of the steps in which the one-cycle schedule climbs
     optimiser: Literal["adam", "muon"] = "adam"  # muon: of convolutions, with Adam for the rest
-    muon_rate: float = 0.15  # learning rate of Muon, which follows the same schedule; without effect on Adam
-    momentum: float = 0.8  # momentum of Muon; without effect on Adam
-    weight_decay: float = 0.0  # per step, times the learning rate, decoupled from the gradient
-    crop_frac: float = 0.0  # fraction of the steps, the first ones, on a random quarter of each picture
-    rebalance: float = 0.0  # weight of rare classes: 0 as they come, 1 until all weigh the same
-    window: int = 0  # side in pixels of the random windows of photos that colournet trains on
-    softness: float = 5.0  # how far, in Lab units, a colour counts for classes around it; of colournet
-    film: float = 0.0  # fraction of the photos that are read as on old film; of colournet
+    muon_rate: Positive = 0.15  # learning rate of Muon, on the same schedule; without effect on Adam
+    momentum: Fraction = 0.8  # momentum of Muon; without effect on Adam
+    weight_decay: NonNegative = 0.0  # per step, times the learning rate, decoupled from the gradient
+    crop_frac: Fraction = 0.0  # fraction of the steps, the first ones, on a random quarter of each picture
+    rebalance: Fraction = 0.0  # weight of rare classes: 0 as they come, 1 until all weigh the same
+    window: Window = 0  # side in pixels of the random windows of photos that colournet trains on
+    softness: Positive = 5.0  # how far, in Lab units, a colour counts for classes around it; of colournet
+    film: Fraction = 0.0  # fraction of the photos that are read as on old film; of colournet
     flip: bool = False  # mirror each training image left to right with probability one half
     reshuffle: bool = True  # new batch order each epoch; the handout's original never reshuffled
     precision: Precision = "auto"  # of convolutions; auto takes bf16 where that is measured to be faster
-    seed: int = 0  # decides the initial weights, the order of batches and the flips
+    seed: Seed = 0  # decides the initial weights, the order of batches and the flips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,7 +179,8 @@ class RunConfig(Checked):
     net: NetConfig
     source: str  # where the pictures come from: cifar10:horse, cifar10:all, synthetic:shapes, folder:PATH
     palette: str = "handout24"  # name, path, or `learned` from the pictures of the run
-    size: int = 64  # side in pixels of the squares that the photos of a folder are cut to
+    size: Annotated[int, between(8, 1024)] = 64
+    """Side in pixels of the squares that the photos of a folder are cut to."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,29 +216,29 @@ class FinetuneOptions(Checked):
     deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large, or timm:NAME."""
     weights: str | None = None
     """File of the backbone's weights, where they are neither installed nor downloaded."""
-    sizes: tuple[int, ...] = ()
+    sizes: Sizes = ()
     """Short sides in pixels at which photos are read; the backbone's own if not given."""
-    shots: int = 0
+    shots: NonNegativeInt = 0
     """Photos to learn from, drawn by --seed; 0: all of the training part."""
     then_all: bool = False
     """Once the head is scored on the photos held out, learn it anew from these, too; its scores stay those of
     before."""
-    looks: int = 0
+    looks: NonNegativeInt = 0
     """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
-    ridge: float | None = None
+    ridge: PositiveOrNone = None
     """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
-    rebalance: float = 0.0
+    rebalance: Fraction = 0.0
     """Weight rare classes up: 0 not at all, 1 until all classes weigh the same."""
     policy: Policy = "last-layer"
     """Parts that learn: the last layer; with it the last stage of the network; or all of it. With stage and
     full the best epoch on photos that are not learned from is kept, Ctrl-C or not."""
     solver: Literal["exact", "adam"] = "exact"
     """Solver of the last layer: exact, or adam, the handout's loop, to compare with."""
-    epochs: int = 0
+    epochs: NonNegativeInt = 0
     """Passes over the photos; 0: 10 with --solver adam, at most 20 with --policy stage or full."""
-    batch_size: int = 8
+    batch_size: PositiveInt = 8
     """Photos in a step."""
-    learning_rate: float | None = None
+    learning_rate: PositiveOrNone = None
     """If not given 0.01 with --solver adam, 0.0001 of the backbone with --policy."""
 
     def __post_init__(self) -> None:
@@ -247,7 +269,7 @@ class FinetuneConfig(FinetuneOptions):
     """A whole job of learning a head from masks."""
 
     source: str  # where photos and masks come from: flowers17, flowers17:classes, folder:PATH
-    seed: int = 0  # decides which photos are drawn; with epochs, also their order and how they are varied
+    seed: Seed = 0  # decides which photos are drawn; with epochs, also their order and how they are varied
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,14 +278,15 @@ class ColourFinetuneConfig(Checked):
 
     source: str  # where they are: folder:PATH
     backbone: str = "efficientnet_lite0"  # the frozen network whose features it reads
-    size: int = 192  # short side in pixels at which photos are read
-    shots: int = 0  # photos drawn to learn from; 0: all but those that are held out
-    looks: int = 0
+    size: Annotated[int, between(32, 1024)] = 192  # short side in pixels at which photos are read
+    shots: NonNegativeInt = 0  # photos drawn to learn from; 0: all but those that are held out
+    looks: NonNegativeInt = 0
     """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
-    num_colours: int = 0  # classes per pixel; 0: 32, or fewer where the photos have fewer colours
-    ridge: float | None = None
+    num_colours: Annotated[int, between(0, 255)] = 0
+    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
+    ridge: PositiveOrNone = None
     """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
-    seed: int = 0  # decides which photos are drawn, and where the palette's search begins
+    seed: Seed = 0  # decides which photos are drawn, and where the palette's search begins
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,13 +296,13 @@ class SegmentOptions(Checked):
     overlay: bool = False
     """Beside each mask write NAME.overlay in the photo's own format: the photo with the classes' colours laid
     over it. A class 0 called background stays clear."""
-    opacity: float = 0.5
+    opacity: Fraction = 0.5
     """Share of the colours in an overlay: 0 only outlines, 1 no photo to be seen."""
     probabilities: bool = False
     """Beside each mask write NAME.probabilities.tif: how likely each class is, a page of 16-bit grey each."""
     cut_out: bool = False
     """Beside each mask write NAME.cut.png: the photo, clear where the background is."""
-    max_megapixels: float = 500.0
+    max_megapixels: Positive = MAX_MEGAPIXELS
     """Refuse larger photos."""
 
 

@@ -88,8 +88,8 @@ def give_back_memory() -> None:
 class _OneThread:
     """Context in which torch computes in one thread; may be entered by several threads, and nested.
 
-    Reading, painting and encoding keep three threads busy by themselves; sharing steps of a tenth of a
-    millisecond among more costs up to 8 ms on a busy machine.
+    Reading, painting and encoding keep three threads busy by themselves; to share a step of a tenth of a
+    millisecond among more of them takes up to 8 ms on a busy machine.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 import torch
 from jaxtyping import Float32
@@ -42,11 +42,24 @@ SAMPLES = "samples.safetensors"
 MANIFEST = "run.json"
 METRICS = "metrics.jsonl"
 DEFAULT_MODEL = "photo"
-EpochMetrics = dict[str, Any]
-"""One epoch's line of metrics.jsonl: `_METRICS_KEYS`, and in `losses` those of pieces of the epoch."""
 SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
 _NUM_SAMPLES = 8
-_METRICS_KEYS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "train_seconds")
+MetricName = Literal["train_loss", "val_loss", "val_accuracy", "train_seconds"]
+
+
+class EpochMetrics(TypedDict):
+    """One epoch's line of metrics.jsonl."""
+
+    epoch: int
+    step: int  # steps done since the run began
+    train_loss: float  # mean over the epoch, in nats a pixel
+    val_loss: float
+    val_accuracy: float  # right pixels, in per cent
+    train_seconds: float  # since the run began, validation left out
+    losses: NotRequired[list[float]]  # of pieces of the epoch; runs of earlier versions have none
+
+
+_METRICS_KEYS = tuple(name for name in EpochMetrics.__annotations__ if name != "losses")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,14 +293,15 @@ def append_metrics(folder: Path, row: EpochMetrics) -> None:
 
 def read_metrics(folder: Path) -> list[EpochMetrics]:
     """Read the epochs of a run so far; raise a CheckpointError where they are missing or damaged."""
-    path, rows = folder / METRICS, []
+    path = folder / METRICS
+    rows: list[EpochMetrics] = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder} holds no run: {METRICS} is missing or no text") from error
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row: Any = json.loads(line)
         except (ValueError, RecursionError):
             break  # a line cut off by a kill; the epoch is done again
         losses = row.get("losses", []) if isinstance(row, dict) else None

@@ -43,9 +43,6 @@ SUFFIXES = frozenset(
 )
 """Suffixes of photos when a folder is searched."""
 
-MAX_MEGAPIXELS = 500.0
-"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
-
 _MAGIC = {
     "jpegload": rb"\xff\xd8\xff",
     "pngload": rb"\x89PNG\r\n\x1a\n",

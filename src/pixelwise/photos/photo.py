@@ -15,7 +15,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import MAX_MEGAPIXELS, has_gain_map, opener, reading, value_of
+from pixelwise.network.config import MAX_MEGAPIXELS
+from pixelwise.photos.formats import has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead

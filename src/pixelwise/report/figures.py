@@ -25,7 +25,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
-from pixelwise.network.runs import EpochMetrics
+from pixelwise.network.runs import EpochMetrics, MetricName
 
 _FEW = 3  # epochs, whose pieces say more than their means
 
@@ -89,7 +89,9 @@ def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
     return Drawing(figure, ink)
 
 
-def _draw_curve(axes: Axes, rows: Sequence[EpochMetrics], column: str, colour: str, label: str) -> None:
+def _draw_curve(
+    axes: Axes, rows: Sequence[EpochMetrics], column: MetricName, colour: str, label: str
+) -> None:
     epochs, values = [row["epoch"] for row in rows], [row[column] for row in rows]
     marker = "o" if len(epochs) <= 30 else ""  # which also shows a single epoch
     axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=4, linewidth=1.8)

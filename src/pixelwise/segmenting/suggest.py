@@ -12,6 +12,7 @@ the last layer alone: E. Daxberger et al. 2021, Laplace redux, arXiv:2106.14806.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, DataError
+from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
+from pixelwise.photos.find import Failure, find_photos, is_folder
 from pixelwise.segmenting.exact import DEFAULT_RIDGE
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
@@ -44,6 +47,31 @@ class Suggestion:
 
     photo: Path
     gain: float
+
+
+def candidates(
+    source: str, head: Head | None = None, data_dir: Path | None = None, seed: int = 0
+) -> tuple[list[Path], list[Path], list[Failure]]:
+    """Return a source's photos without labels, the labelled ones, and what cannot be found.
+
+    Of a folder, all photos below it are without labels, and the head's own source has the labelled ones.
+
+    Raises:
+        ConfigError: there is no such source.
+        DataError: the source is missing, damaged or empty.
+    """
+    failures: list[Failure] = []
+    known: list[Path] = []
+    if is_folder(source):
+        found, failures = find_photos([source], recursive=True)
+        photos = [one.path for one in found]
+        if head and (learned_from := head.facts.get("source")):
+            with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
+                known = [one.photo for one in load_labelled(str(learned_from), data_dir, seed).train]
+    else:
+        labelled = load_labelled(source, data_dir, seed)
+        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
+    return photos, known, failures
 
 
 def suggest(

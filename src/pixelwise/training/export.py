@@ -69,11 +69,11 @@ def export_model(model: Model, out: Path) -> Exported:
     announce(f"tracing {model.name}; what follows runs on the CPU and takes up to a minute")
     graph = colouring_graph(model)
     announce("running it beside torch, on real photos")
-    far, apart = compare_model(graph.SerializeToString(), model)
-    if not apart < _MOST_CIEDE2000:  # asked this way round, so that NaN is refused, too
+    logit_difference, colour_difference = compare_model(graph.SerializeToString(), model)
+    if not colour_difference < _MOST_CIEDE2000:  # asked this way round, so that NaN is refused, too
         raise ConfigError(
             f"needed an export of {model.name} whose colours are within a CIEDE2000 of {_MOST_CIEDE2000}, "
-            f"got {apart:.4f}; nothing was written"
+            f"got {colour_difference:.4f}; nothing was written"
         )
     net = model.net
     facts = {
@@ -91,7 +91,7 @@ def export_model(model: Model, out: Path) -> Exported:
         "saturation": net.saturation,
     }
     _write(out, graph, model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None, facts)
-    return Exported(max_difference=far, ciede2000=apart)
+    return Exported(max_difference=logit_difference, ciede2000=colour_difference)
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
@@ -106,7 +106,7 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
     announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
     graph = segmenting_graph(head, backbone)
     announce("running it beside torch, on real photos")
-    far, equal = compare_head(graph.SerializeToString(), head, backbone)
+    logit_difference, equal = compare_head(graph.SerializeToString(), head, backbone)
     if not equal > _LEAST_EQUAL:
         raise ConfigError(
             f"needed an export of {head.name} with torch's class in over {_LEAST_EQUAL:.1%} of pixels, "
@@ -125,7 +125,7 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
         "classes": head.classes.to_dict(),
     }
     _write(out, graph, head.name, backbone, facts)
-    return Exported(max_difference=far, equal=equal)
+    return Exported(max_difference=logit_difference, equal=equal)
 
 
 def _require_target(out: Path) -> None:
@@ -155,19 +155,19 @@ def _write(
 
 def compare_model(content: bytes, model: Model) -> tuple[float, float]:
     """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
-    run, far, apart = session(content), 0.0, []
+    runner, largest, differences = session(content), 0.0, []
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
         image = codes.float() / 255
-        chroma, logits = map(torch.from_numpy, run.run(None, {"photo": image.numpy()}))
+        chroma, logits = map(torch.from_numpy, runner.run(None, {"photo": image.numpy()}))
         expected = model.logits(model.palette.read_grey(codes))
-        far = max(far, float((logits - expected).abs().max()))
+        largest = max(largest, float((logits - expected).abs().max()))
         colours = []
         for ab in (model.palette.chroma(expected, 1.0) * model.net.saturation, chroma):
             large = F.interpolate(ab, image.shape[-2:], mode="bilinear", align_corners=False)
             colours.append(torch.cat((lightness(image[0]), large[0])))
-        apart.append(float(ciede2000(*colours).mean()))
-    return far, sum(apart) / len(apart)
+        differences.append(float(ciede2000(*colours).mean()))
+    return largest, sum(differences) / len(differences)
 
 
 def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float, float]:
@@ -176,22 +176,23 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
     Compared are logarithms of probabilities, since a number added to all logits of a pixel changes nothing;
     probabilities below 1e-30 count as that.
     """
-    run, extractor = session(content), Extractor(backbone, dtype=torch.float32)
-    far, num_equal, num = 0.0, 0, 0
+    runner, extractor = session(content), Extractor(backbone, dtype=torch.float32)
+    largest, num_equal, num = 0.0, 0, 0
     for path in sample_photos():
         photo = open_photo(path)
         images = {size: read_photo(photo, size, backbone.multiple) for size in head.sizes}
-        fed = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
-        (logits,) = run.run(None, fed | {"size": np.array(photo.upright_size)})
+        inputs = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
+        (logits,) = runner.run(None, inputs | {"size": np.array(photo.upright_size)})
         found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
         expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
         log_probs = expected.probs(0, height).clamp_min(1e-30).log()
-        far = max(far, float((found.log_softmax(0).clamp_min(log_probs.min()) - log_probs).abs().max()))
+        found_log_probs = found.log_softmax(0).clamp_min(log_probs.min())
+        largest = max(largest, float((found_log_probs - log_probs).abs().max()))
         labels = expected.labels(0, height)
         num_equal += int((found.argmax(0) == labels).sum())
         num += labels.numel()
-    return far, num_equal / num
+    return largest, num_equal / num
 
 
 def sample_photos() -> list[Path]:
@@ -201,7 +202,7 @@ def sample_photos() -> list[Path]:
 
 
 def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Return what runs a file's content on the CPU, in so many threads; 0: one for each core."""
+    """Return a session that runs a file's content on the CPU, in so many threads; 0: one for each core."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns of a temperature that may be left out, which is meant
     options.intra_op_num_threads = threads

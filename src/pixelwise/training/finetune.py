@@ -15,7 +15,7 @@ from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.segmentation import SegmentationScores
 from pixelwise.files import require_writable
-from pixelwise.labels.labelled import LabelledPhoto, file_checksums
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
@@ -46,6 +46,7 @@ class FinetuneResult:
 
     head: Head
     learned: LearnedHead
+    scored: LearnedHead  # what the scores are of; not `learned`, where that was learned anew from all photos
     scores: HeadScores | None  # None where no photo was held out to score on
     scored_on: str  # the part of the data that scores are of
     score_s: float
@@ -76,11 +77,13 @@ def finetune(
     device: Device = "auto",
     cache: FeatureCache | None = None,
     backbone: Backbone | None = None,
+    labelled: LabelledPhotos | None = None,
 ) -> FinetuneResult:
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
     The head is written once it is learned, and again with its scores. Where there are too few photos to hold
-    any out, there are no scores, and a warning says so. `backbone` is the configuration's, if None.
+    any out, there are no scores, and a warning says so. `backbone` and `labelled` are the configuration's, if
+    None.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -91,7 +94,7 @@ def finetune(
     """
     start_s = time.perf_counter()
     require_writable(out)
-    labelled = load_labelled(config.source, data_dir, config.seed)
+    labelled = labelled or load_labelled(config.source, data_dir, config.seed)
     part, held_out = labelled.held_out()
     if not held_out:
         _logger.warning(
@@ -100,36 +103,33 @@ def finetune(
             len(labelled.train),
         )
     task = make_task(config, labelled, choose_device(device), cache or FeatureCache(), backbone)
-    learned = _learn(task)
+    scored = learned = _learn(task)
     head = _head(task, labelled.name, learned, out)
     write_head(out, head)
     if learned.interrupted:
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
-    learned_s = time.perf_counter()
-    scores: HeadScores | None = None
-    scored: dict[str, Any] = {}
-    if held_out:
-        try:
-            scores = score(task, learned, held_out)
-        except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
-            _logger.warning("%s has what was learned, without scores", out)
-            raise
-        scored = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
-        head = replace(head, facts=head.facts | scored)
+    score_start_s = time.perf_counter()
+    scores = _score_or_warn(task, learned, held_out, out) if held_out else None
+    score_s = time.perf_counter() - score_start_s
+    facts: dict[str, Any] = {}
+    if scores:
+        facts = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
+        head = replace(head, facts=head.facts | facts)
         write_head(out, head)
-    scored_s = time.perf_counter()
     if config.then_all and labelled.val:
-        whole = replace(task, shots=labelled.train + labelled.val)
-        scored["scored_num_images"] = head.facts["num_images"]
-        head = _head(whole, labelled.name, _learn(whole), out)
-        head = replace(head, facts=head.facts | scored)
+        facts["scored_num_images"] = len(task.shots)
+        task = replace(task, shots=labelled.train + labelled.val)
+        learned = _learn(task)
+        head = _head(task, labelled.name, learned, out)
+        head = replace(head, facts=head.facts | facts)
         write_head(out, head)
     return FinetuneResult(
         head=head,
         learned=learned,
+        scored=scored,
         scores=scores,
         scored_on=part,
-        score_s=scored_s - learned_s,
+        score_s=score_s,
         seconds=time.perf_counter() - start_s,
     )
 
@@ -140,6 +140,16 @@ def _learn(task: FinetuneTask) -> LearnedHead:
     from pixelwise.training.finetune_epochs import learn_in_epochs  # torch's optimisers take seconds
 
     return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
+
+
+def _score_or_warn(
+    task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto], out: Path
+) -> HeadScores:
+    try:
+        return score(task, learned, photos)
+    except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
+        _logger.warning("%s has what was learned, without scores", out)
+        raise
 
 
 def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:

@@ -77,7 +77,7 @@ class FreshMaps:
 
 @dataclass(eq=False)
 class _Learning:
-    """A network that learns, and what moves it."""
+    """A network that learns, its optimiser, and its losses and scores so far."""
 
     learner: Learner
     learned: dict[str, nn.Parameter]
@@ -172,7 +172,7 @@ def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float, score: 
 
 
 def _learn(task: FinetuneTask, run: _Learning, asked_to_stop: Callable[[], bool], advance: Advance) -> None:
-    """Learn epoch by epoch until none gets better, and go back to the best one."""
+    """Learn epoch by epoch until scores stop rising, and go back to the best epoch."""
     run.scores = [run.score(task, run.learner)] if run.score else []
     best = copy.deepcopy(run.learned)
     for epoch in range(1, task.epochs + 1):
@@ -198,8 +198,8 @@ def _learn_epoch(
     """Pass over the photos once; return the mean loss of a photo."""
     views = [(shot, random_crop(run.rng) if run.score else WHOLE) for shot in task.shots]
     total = 0.0
-    with closing(batches(task, views, run.rng)) as some:
-        for codes, labels in some:
+    with closing(batches(task, views, run.rng)) as dealt:
+        for codes, labels in dealt:
             num, images = len(labels), [one.to(task.device).float() / 255 for one in codes]
             if run.score:
                 done = (run.num_seen + num / 2) / (task.epochs * len(views))
@@ -256,9 +256,9 @@ def loss_of(
     logits: Float[Tensor, "N K H W"], labels: UInt8[Tensor, "N H W"], weights: Tensor | None = None
 ) -> Float[Tensor, ""]:
     """Return the cross-entropy over labelled pixels, nats a pixel, by class weights; 0 without labels."""
-    return (
-        cross_entropy(logits, labels, weights=weights) if bool((labels != IGNORE).any()) else logits.sum() * 0
-    )
+    if not bool((labels != IGNORE).any()):
+        return logits.sum() * 0
+    return cross_entropy(logits, labels, weights=weights)
 
 
 def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
@@ -303,19 +303,16 @@ def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, dic
         "losses": run.losses,
     }
     if not run.score:
-        return (
-            f"{num} epochs of Adam at {rate:g}, the losses {', '.join(map('{:.3f}'.format, run.losses))}",
-            facts,
-        )
+        losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
+        return f"{num} epochs of Adam at {rate:g}, the losses {losses}", facts
+    num_other = len(task.early_stop_set)
     facts |= {
         "policy": task.config.policy,
         "best_epoch": run.best_epoch,
         "precision": run.precision,
-        "watched": len(task.early_stop_set),
+        "watched": num_other,
         "watched_miou": run.scores,
     }
-    before, after, watched = run.scores[0], max(run.scores), len(task.early_stop_set)
-    miou = (
-        f"mean intersection over union {before:.3f} before and {after:.3f} after, on {watched} other photos"
-    )
-    return f"{num} epochs in {run.precision}, the best is {run.best_epoch}: {miou}", facts
+    miou = f"{run.scores[0]:.3f} before and {max(run.scores):.3f} after, on {num_other} other photos"
+    best = f"{num} epochs in {run.precision}, the best is {run.best_epoch}"
+    return f"{best}: mean intersection over union {miou}", facts

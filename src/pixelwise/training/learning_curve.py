@@ -94,20 +94,21 @@ def learning_curve(
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    viewed = [view_shots(shots, config.looks) for shots in draws]
+    drawn_views = [view_shots(shots, config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
     at_scored = [CropView(one.photo) for one in held_out]
-    wanted = list(dict.fromkeys([*(view for some in viewed for view in views_in(some)), *at_scored]))
+    at_learned = [crop for viewed in drawn_views for crop in views_in(viewed)]
+    wanted = list(dict.fromkeys([*at_learned, *at_scored]))
     maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
     found = dict(zip(wanted, maps, strict=True))
     heads = []
-    with progress("learning from few and from many", len(viewed)) as advance:
-        for some in viewed:
-            features = [found[view] for view in views_in(some)]
-            heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
-            advance(1, f"{len(some)} photos")
-    counts = count_photos(held_out, [found[view] for view in at_scored], heads)
-    return curve_of([len(some) for some in viewed], counts, config.seed)
+    with progress("learning from few and from many", len(drawn_views)) as advance:
+        for viewed in drawn_views:
+            features = [found[crop] for crop in views_in(viewed)]
+            heads.append(solve_head(config, labelled.classes.num_classes, viewed, features).solved.weights)
+            advance(1, f"{len(viewed)} photos")
+    counts = count_photos(held_out, [found[crop] for crop in at_scored], heads)
+    return curve_of([len(viewed) for viewed in drawn_views], counts, config.seed)
 
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:

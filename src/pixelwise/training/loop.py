@@ -248,7 +248,7 @@ def _validate(run: Run, folder: Path) -> None:
     num, starts = run.config.train.batch_size, range(0, run.task.num_train, run.config.train.batch_size)
     sizes = [min(num, run.task.num_train - start) for start in starts][: len(run.losses)]
     pieces = np.array_split(run.losses, min(_MOST_PIECES, len(run.losses)))
-    row = {
+    row: runs.EpochMetrics = {
         "epoch": run.epochs_begun,
         "step": run.step,
         "train_loss": sum(loss * size for loss, size in zip(run.losses, sizes, strict=True)) / sum(sizes),

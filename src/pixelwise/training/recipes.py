@@ -22,6 +22,13 @@ _OPTIONS = {  # values that the verb train has options for
     *("palette", "size", "epochs", "batch_size", "learning_rate", "reshuffle", "precision", "seed"),
     *("rebalance", "softness", "film", "kernel", "num_filters", "convolution", "num_colours"),
 }
+_PROGRAM = """\
+from pathlib import Path
+from pixelwise.network.config import RunConfig
+from pixelwise.training.loop import train_source
+
+config = RunConfig.from_dict({config})
+train_source(config, Path("again"))"""
 _Part = TypeVar("_Part", bound="NetConfig | TrainConfig | RunConfig")
 
 
@@ -159,7 +166,7 @@ def change(config: RunConfig, **changes: Any) -> RunConfig:
 
 
 def repeat(config: RunConfig) -> str:
-    """Return the shortest command that trains with this configuration."""
+    """Return the shortest command that trains with this configuration, or a program where none does."""
     net, source, wanted = NET_NAMES[type(config.net)], config.source, _flat(config)
     commands = []
     for name in recipe_names(net):
@@ -173,7 +180,7 @@ def repeat(config: RunConfig) -> str:
             command += ["--fixed-order"] if key == "reshuffle" else [flag, str(value)]
         if changes.keys() <= _OPTIONS:
             commands.append(shlex.join([*command, "--out", "again"]))
-    return min(commands, key=len, default=f"# no command has all values of this {net}; run.json has them")
+    return min(commands, key=len) if commands else _PROGRAM.format(config=config.to_dict())
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

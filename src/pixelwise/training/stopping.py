@@ -18,13 +18,13 @@ def finish_step_first() -> Iterator[Callable[[], bool]]:
 
     Signals reach the main thread only: in another thread nothing is held back.
     """
-    came = False
+    was_asked = False
 
     def note(_number: int, _frame: object) -> None:
-        nonlocal came
-        if came:
+        nonlocal was_asked
+        if was_asked:
             raise KeyboardInterrupt
-        came = True
+        was_asked = True
         _logger.warning("stopping after this step and saving; once more stops at once")
 
     if threading.current_thread() is not threading.main_thread():
@@ -32,7 +32,7 @@ def finish_step_first() -> Iterator[Callable[[], bool]]:
         return
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: came
+        yield lambda: was_asked
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

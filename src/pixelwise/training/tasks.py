@@ -178,13 +178,14 @@ def photographed(
     grey = grey ** exposure[:, None, None, None]
     if film_frac:
         blur = float(torch.rand(1, generator=randomness)) * _MOST_BLURRED + 0.1
-        grey = torch.where(_each(old & (drawn() < 0.5)), tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey)
-        low, high = (_each(most * drawn() * old) for most in _MOST_FADED)
+        is_blurred = _per_photo(old & (drawn() < 0.5))
+        grey = torch.where(is_blurred, tv.gaussian_blur(grey, [5, 5], [blur, blur]), grey)
+        low, high = (_per_photo(most * drawn() * old) for most in _MOST_FADED)
         grey = low + (1 - high - low) * grey
         noise = torch.randn(grey.shape, generator=randomness).to(grey.device)
-        grey = grey + noise * _each(_MOST_GRAIN * drawn() * old)
+        grey = grey + noise * _per_photo(_MOST_GRAIN * drawn() * old)
     return grey.clamp_(0, 1)
 
 
-def _each(values: Tensor) -> Tensor:
+def _per_photo(values: Tensor) -> Tensor:
     return values[:, None, None, None]

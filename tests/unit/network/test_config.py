@@ -42,6 +42,11 @@ from pixelwise.network.config import (
         (FinetuneConfig, {"source": "folder:photos", "policy": "some"}),
         (FinetuneConfig, {"source": "folder:photos", "solver": "sgd"}),
         (FinetuneConfig, {"source": "folder:photos", "sizes": (8,)}),
+        (FinetuneConfig, {"source": "folder:photos", "sizes": 5}),
+        (FinetuneConfig, {"source": "folder:photos", "sizes": ("a",)}),
+        (FinetuneConfig, {"source": "folder:photos", "weights": 7}),
+        (FinetuneConfig, {"source": "folder:photos", "epochs": -1}),
+        (RunConfig, {"source": "folder:photos", "net": 3}),
         (ColourFinetuneConfig, {"source": "folder:photos", "ridge": 0.0}),
     ],
 )

@@ -1,11 +1,13 @@
 """Recipes: complete, changeable, and honest about what does not exist."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import CNNConfig, UNetConfig
+from pixelwise.training import loop
 from pixelwise.training.recipes import recipe, repeat
 
 
@@ -61,3 +63,12 @@ def test_what_does_not_exist_is_named(name, net, changes, offending):
 def test_the_command_to_repeat_names_only_what_differs_from_a_recipe(config, command):
     trained = replace(config, net=replace(config.net, num_colours=31))  # the palette's, set by training
     assert repeat(trained) == f"pixelwise train {command} --out again"
+
+
+def test_a_program_repeats_what_no_command_can(monkeypatch):
+    usual = recipe("best", "unet", "cifar10:all")
+    config = replace(usual, net=replace(usual.net, skip_half=False), train=replace(usual.train, steps=7))
+    trained = []
+    monkeypatch.setattr(loop, "train_source", lambda *given: trained.append(given))
+    exec(repeat(config), {})
+    assert trained == [(config, Path("again"))]
