@@ -43,7 +43,7 @@ from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_head, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
-from pixelwise.segmenting.heads import Head, open_head, write_head
+from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.run import HeadRunner
 
 DEFAULT_HEAD = "flower"
@@ -208,7 +208,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             backbone=self.backbone,
             backbone_checksum=kept_backbone(self.backbone).checksum,
             sizes=self._sizes(),
-            facts={"num_images": len(shots), "ridge": solved.ridge, "gradient_norm": solved.gradient_norm},
+            facts=HeadFacts(num_images=len(shots), ridge=solved.ridge, gradient_norm=solved.gradient_norm),
         )
         return self
 

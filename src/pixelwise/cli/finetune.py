@@ -133,7 +133,7 @@ def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], 
 
 def _described(result: FinetuneResult, path: Path) -> list[str]:
     learned, facts, scores = result.learned, result.head.facts, result.scores
-    num = facts.get("scored_num_images", facts["num_images"])
+    num = facts.scored_num_images or facts.num_images
     lines = [
         f"{learned.num_learned} numbers learned from {num} photos, {learned.num_views} views of them",
         f"features {learned.extract_s:.1f} s, learning {learned.solve_s:.1f} s ({learned.how})",
@@ -149,8 +149,8 @@ def _described(result: FinetuneResult, path: Path) -> list[str]:
             earlier = [one.iou[name].value for one in (scores.before, scores.last_layer) if one]
             values = "  ".join(f"{value:.3f}" for value in (*earlier, after.value))
             lines.append(f"  {name:{width}}  {values} ({after.low:.3f} to {after.high:.3f})")
-    if "scored_num_images" in facts:
-        lines.append(f"then learned anew from {facts['num_images']} photos, including those it was scored on")
+    if facts.scored_num_images:
+        lines.append(f"then learned anew from {facts.num_images} photos, including those it was scored on")
     elif scores and result.scored_on == "val":
         lines.append("--then-all learns from the photos that it was scored on, too")
     certificate, others = learned.certificate, "other " if learned.changed else ""

@@ -56,9 +56,9 @@ def suggest(
         for failure in failures:
             say(failure.error, always=True)
         photos = [one.path for one in found]
-        if opened and (learned := opened.facts.get("source")):
+        if opened and (learned := opened.facts.source):
             with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
-                known = [one.photo for one in load_labelled(str(learned), data_dir, common.seed).train]
+                known = [one.photo for one in load_labelled(learned, data_dir, common.seed).train]
     else:
         labelled = load_labelled(source, data_dir, common.seed)
         photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]

@@ -178,7 +178,7 @@ def _scored_part(
     head: Head, labelled: LabelledPhotos, part: Part | None
 ) -> tuple[Part, tuple[LabelledPhoto, ...]]:
     every = labelled.labelled
-    if part is None and not labelled.test and head.facts.get("photos"):
+    if part is None and not labelled.test and head.facts.photos:
         digests = file_checksums(one.photo for one in every)
         if not any(head.knows(digest) for digest in digests.values()):
             return "all", every

@@ -23,6 +23,7 @@ from pixelwise.photos.crop_view import WHOLE, View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
+from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
 from pixelwise.segmenting.solve import Chosen, Moments, Solved, choose_ridge, solve
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead
@@ -102,13 +103,13 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         backbone=task.backbone,
         certificate=watch.certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts={
-            "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": score for ridge, score in scores.items()},
-            "loss": solved.loss,
-            "gradient_norm": solved.gradient_norm,
-            "num_steps": solved.num_steps,
-        },
+        facts=HeadFacts(
+            ridge=solved.ridge,
+            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
+            loss=solved.loss,
+            gradient_norm=solved.gradient_norm,
+            num_steps=solved.num_steps,
+        ),
         num_learned=solved.weights.num_learned,
         num_views=len(features),
         extract_s=extracted_s - start_s,

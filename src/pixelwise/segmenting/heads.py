@@ -7,7 +7,8 @@ not learned from. Where parts of the backbone learned too, the file holds these,
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
-from pixelwise.network.frozen import fingerprint
+from pixelwise.network.frozen import Certificate, fingerprint
 from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
 from pixelwise.segmenting.linear_head import Weights
 
@@ -26,6 +27,60 @@ _KIND = "head"
 _INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
 _LARGEST = 2**15  # pixels of a short side
 _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFacts:
+    """How a head was learned, by the keys of its file and of JSON; None where that is not known."""
+
+    source: str | None = None
+    num_images: int | None = None  # learned from
+    photos: tuple[str, ...] | None = None  # the `photo_mark` of each
+    num_looks: int | None = None  # views of them
+    certificate: Certificate | None = None
+    watched_photos: tuple[str, ...] | None = None  # the `photo_mark` of each that decided when to stop
+    # solved exactly
+    ridge: float | None = None
+    ridge_scores: dict[str, float] | None = None  # by ridge tried
+    loss: float | None = None  # nats a pixel
+    gradient_norm: float | None = None
+    num_steps: int | None = None
+    # learned in epochs
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    losses: list[float] | None = None  # by epoch, nats a pixel
+    policy: str | None = None
+    best_epoch: int | None = None
+    precision: str | None = None
+    watched: int | None = None  # number of `watched_photos`
+    watched_miou: list[float] | None = None  # on these: at the start, then by epoch
+    # scored
+    scored_on: str | None = None  # the part of the source
+    num_scored: int | None = None
+    scores: dict[str, Any] | None = None  # as `SegmentationScores.intervals` returns them
+    scored_num_images: int | None = None  # that the scored head learned from, where this one learned from all
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known as plain values, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> HeadFacts:
+        """Return the facts of `to_dict`; others are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: a fact is not of its kind.
+        """
+        facts = {one.name: values[one.name] for one in fields(HeadFacts) if one.name in values}
+        for name in ("photos", "watched_photos"):
+            if name in facts:
+                facts[name] = tuple(map(str, facts[name]))
+        if "certificate" in facts:
+            facts["certificate"] = Certificate(**facts["certificate"])
+        if "ridge" in facts and not facts["ridge"] > 0:
+            raise ValueError(f"a ridge of {facts['ridge']}")
+        return HeadFacts(**facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +94,14 @@ class Head:
     backbone_checksum: str  # SHA-256 of the backbone's weights before any learned
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """How it was learned, for people: data, ridge, gradient norm, scores, certificate."""
+    facts: HeadFacts = HeadFacts()
     changed: dict[str, Tensor] = field(default_factory=dict)
     """The backbone's parameters that learned along, by name."""
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
         """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
-        return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
+        return photo_mark(digest) in (*(self.facts.photos or ()), *(self.facts.watched_photos or ()))
 
     @property
     def num_bytes(self) -> int:
@@ -104,7 +158,7 @@ def write_head(path: Path, head: Head) -> None:
         "backbone": head.backbone,
         "backbone_checksum": head.backbone_checksum,
         "sizes": list(head.sizes),
-        "facts": head.facts,
+        "facts": head.facts.to_dict(),
     }
     tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
     if head.changed:
@@ -142,7 +196,7 @@ def open_head(name_or_path: str | Path) -> Head:
             backbone=str(about["backbone"]),
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
-            facts=dict(about["facts"]),
+            facts=HeadFacts.from_dict(about["facts"]),
             changed={name.removeprefix(_INSIDE): one for name, one in inside.items()},
             changed_checksum=str(about.get("changed_checksum", "")),
         )

@@ -83,8 +83,7 @@ def suggest(
         doubts.append(doubt(pixels, head.weights if head else None))
     known_points, new_points = torch.stack(points).tensor_split([len(known)])
     known_doubts, new_doubts = torch.stack(doubts).tensor_split([len(known)])
-    ridge = head.facts.get("ridge") if head else None
-    ridge = ridge if isinstance(ridge, int | float) and ridge > 0 else DEFAULT_RIDGE
+    ridge = (head and head.facts.ridge) or DEFAULT_RIDGE
     chosen = choose(new_points, new_doubts, known_points, known_doubts, ridge=ridge, num=num)
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 

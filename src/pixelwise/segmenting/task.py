@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.frozen import Certificate, names_below
 from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
@@ -55,7 +56,7 @@ class LearnedHead:
     backbone: Backbone  # the task's, or a copy with parts that learned along
     certificate: Certificate  # that nothing else changed
     how: str  # for people
-    facts: dict[str, Any]  # for the head's file; nothing that differs from run to run
+    facts: HeadFacts  # of how it learned; nothing that differs from run to run
     num_learned: int
     num_views: int
     extract_s: float = 0.0  # seconds spent on features that were kept

@@ -66,7 +66,7 @@ class FinetuneResult:
             "score_seconds": self.score_s,
             "seconds": self.seconds,
             "gradient_norm": None,
-        } | self.head.facts
+        } | self.head.facts.to_dict()
 
 
 def finetune(
@@ -115,14 +115,14 @@ def finetune(
             _logger.warning("%s has what was learned, without scores", out)
             raise
         scored = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
-        head = replace(head, facts=head.facts | scored)
+        head = replace(head, facts=replace(head.facts, **scored))
         write_head(out, head)
     scored_s = time.perf_counter()
     if config.then_all and labelled.val:
         whole = replace(task, shots=labelled.train + labelled.val)
-        scored["scored_num_images"] = head.facts["num_images"]
+        scored["scored_num_images"] = head.facts.num_images
         head = _head(whole, labelled.name, _learn(whole), out)
-        head = replace(head, facts=head.facts | scored)
+        head = replace(head, facts=replace(head.facts, **scored))
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -177,15 +177,15 @@ def random_head(weights: Weights, seed: int) -> Weights:
 
 
 def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
-    facts = {
-        "source": source,
-        "num_images": len(task.shots),
-        "photos": _marks(task.shots),
-        "num_looks": learned.num_views,
-        "certificate": learned.certificate.to_dict(),
-    }
-    if task.early_stop_set:
-        facts["watched_photos"] = _marks(task.early_stop_set)
+    facts = replace(
+        learned.facts,
+        source=source,
+        num_images=len(task.shots),
+        photos=_marks(task.shots),
+        num_looks=learned.num_views,
+        certificate=learned.certificate,
+        watched_photos=_marks(task.early_stop_set) if task.early_stop_set else None,
+    )
     return Head(
         name=str(out),
         classes=task.classes,
@@ -193,11 +193,11 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
         backbone=task.backbone.name,
         backbone_checksum=task.backbone.checksum,
         sizes=tuple(task.sizes),
-        facts=facts | learned.facts,
+        facts=facts,
         changed=learned.changed,
         changed_checksum=learned.backbone.checksum if learned.changed else "",
     )
 
 
-def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
-    return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))
+def _marks(photos: Sequence[LabelledPhoto]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
 from pixelwise.segmenting.exact import random_crop
 from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead, learned_names
 from pixelwise.segmenting.tiling import Maps
@@ -336,27 +337,23 @@ def _changed(learned: dict[str, nn.Parameter], backbone: Backbone) -> dict[str, 
     return {name.removeprefix(f"{_BACKBONE}."): after[name] for name in different}
 
 
-def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, dict[str, Any]]:
+def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, HeadFacts]:
     """Return how the head was learned, for people and for its file."""
     num = len(run.losses)
-    facts = {
-        "epochs": num,
-        "learning_rate": rate,
-        "batch_size": task.config.batch_size,
-        "losses": run.losses,
-    }
+    facts = HeadFacts(epochs=num, learning_rate=rate, batch_size=task.config.batch_size, losses=run.losses)
     if not run.score:
         return (
             f"{num} epochs of Adam at {rate:g}, the losses {', '.join(map('{:.3f}'.format, run.losses))}",
             facts,
         )
-    facts |= {
-        "policy": task.config.policy,
-        "best_epoch": run.best_epoch,
-        "precision": run.precision,
-        "watched": len(task.early_stop_set),
-        "watched_miou": run.scores,
-    }
+    facts = replace(
+        facts,
+        policy=task.config.policy,
+        best_epoch=run.best_epoch,
+        precision=run.precision,
+        watched=len(task.early_stop_set),
+        watched_miou=run.scores,
+    )
     before, after, watched = run.scores[0], max(run.scores), len(task.early_stop_set)
     miou = (
         f"mean intersection over union {before:.3f} before and {after:.3f} after, on {watched} other photos"

@@ -33,8 +33,8 @@ def test_a_damaged_mask_to_score_on_leaves_the_head(tmp_path, caplog):
     with pytest.raises(DataError, match="photo3"):
         learn(folder, **RIDGE)
     head = open_head(folder / "head")
-    assert head.facts["num_images"] == 3
-    assert "scores" not in head.facts
+    assert head.facts.num_images == 3
+    assert head.facts.scores is None
     assert f"{folder / 'head'} has what was learned, without scores" in caplog.text
 
 
