@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -49,6 +50,7 @@ from pixelwise.segmenting.run import HeadRunner
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
 Masks = Sequence[MaskLike] | ndarray | Tensor
+_PREFIX = "pixelwise-"  # of temporary folders
 _CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 
 
@@ -194,12 +196,13 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         labels = _all_labels(masks, [photo_from(image) for image in images])
         classes = self._names(labels)
         config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
-        shots = [
-            LabelledPhoto(path, path, partial(np.copy, label))
-            for path, label in zip(self._files(images), labels, strict=True)
-        ]
-        viewed = view_shots(shots, self.num_views)
-        solved = solve_head(config, classes.num_classes, viewed, self._extract(views_in(viewed))).solved
+        with _as_files(images) as paths:
+            shots = [
+                LabelledPhoto(path, path, partial(np.copy, label))
+                for path, label in zip(paths, labels, strict=True)
+            ]
+            viewed = view_shots(shots, self.num_views)
+            solved = solve_head(config, classes.num_classes, viewed, self._extract(views_in(viewed))).solved
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",
@@ -256,48 +259,47 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             raise LabelError(f"needed masks of the classes 0 to {len(names) - 1}, got {most} in one")
         return ClassNames(tuple(names))
 
-    def _files(self, images: Images) -> list[Path]:
-        """Return a path of each picture; those in memory are written to files that go with this object."""
-        paths = []
-        for index, image in enumerate(images):
-            if isinstance(image, str | os.PathLike):
-                paths.append(Path(image))
-            else:
-                paths.append(self._folder / f"{index}.png")
-                photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
-        return paths
-
     def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
         return self._cache.maps(crops, kept_backbone(self.backbone), self._sizes(), choose_device("auto"))
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
         head, found = self.head_, []
-        features = self._extract([CropView(path) for path in self._files(images)])
-        for image, maps in zip(images, features, strict=True):
-            photo = photo_from(image)
-            size = photo.height, photo.width
-            logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
-            found.append(Segmentation(photo, logits, head.classes))
+        with _as_files(images) as paths:
+            for image, maps in zip(images, self._extract([CropView(path) for path in paths]), strict=True):
+                photo = photo_from(image)
+                size = photo.height, photo.width
+                logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
+                found.append(Segmentation(photo, logits, head.classes))
         return found
 
     def _sizes(self) -> tuple[int, ...]:
         return tuple(self.sizes) or kept_backbone(self.backbone).sizes
 
     @cached_property
-    def _folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="pixelwise-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-    @cached_property
     def _cache(self) -> FeatureCache:
-        return FeatureCache(self._folder / "features", limit_bytes=_CACHE_BYTES)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return FeatureCache(folder, limit_bytes=_CACHE_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without features, which are extracted again."""
         state = super().__getstate__()
-        return {name: one for name, one in state.items() if name not in ("_folder", "_cache")}
+        return {name: one for name, one in state.items() if name != "_cache"}
+
+
+@contextmanager
+def _as_files(images: Images) -> Iterator[list[Path]]:
+    """Yield a path of each picture; those in memory have a file meanwhile, in a folder of this call's own."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        paths = []
+        for index, image in enumerate(images):
+            if isinstance(image, str | os.PathLike):
+                paths.append(Path(image))
+            else:
+                paths.append(Path(folder, f"{index}.png"))
+                photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
+        yield paths
 
 
 def _is_single(images: Any) -> bool:

@@ -70,7 +70,7 @@ class PhotoMaps:
         They are mapped from disk. Those that were removed to make room are computed again, which raises a
         PhotoError if the photo has gone or changed.
         """
-        return self.cache.find(self) or self.compute(Extractor(self.backbone, device=self.device))
+        return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone, self.device))
 
     def compute(self, extractor: Extractor) -> Maps:
         """Return the maps computed from the photo, in this thread alone."""
@@ -100,6 +100,7 @@ class FeatureCache:
         self._room_bytes = 0.0  # that may be written before files are counted
         self._disk_is_full = False
         self._in_memory: dict[str, Maps] = {}
+        self._last_extractor: tuple[tuple[Backbone, str, torch.device], Extractor] | None = None
 
     def maps(
         self,
@@ -129,13 +130,20 @@ class FeatureCache:
             kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
         if missing:
-            extractor = Extractor(backbone, device=device)
+            extractor = self.extractor(backbone, device)
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
             with certified(extractor), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)
                     advance(1, photo.crop.photo.name)
         return found
+
+    def extractor(self, backbone: Backbone, device: torch.device) -> Extractor:
+        """Return the extractor of a backbone; the last is kept, since making one takes as long as a photo."""
+        wanted = backbone, backbone.checksum, device
+        if self._last_extractor is None or self._last_extractor[0] != wanted:
+            self._last_extractor = wanted, Extractor(backbone, device=device)
+        return self._last_extractor[1]
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:
         """Return the maps of a photo, if they are kept; `verify` that none was damaged on disk."""

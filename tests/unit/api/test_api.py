@@ -5,6 +5,7 @@ import importlib
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -169,6 +170,14 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert (pixelwise.segment(pictures[0], head=path).labels == one).all()
     assert (pixelwise.segment(pictures[0], head=learned.head_).labels == one).all()
     assert (pickle.loads(pickle.dumps(learned)).predict(pictures[0]) == one).all()
+
+
+def test_threads_may_share_a_segmenter(learned):
+    pictures, _ = discs(4, seed=2)
+    expected = [pixelwise.segment(picture, head=learned.head_).labels for picture in pictures]
+    with ThreadPoolExecutor(2) as pool:
+        for found, labels in zip(pool.map(learned.predict, pictures), expected, strict=True):
+            assert (found == labels).all()
 
 
 @pytest.mark.slow
