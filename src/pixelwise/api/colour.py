@@ -110,7 +110,7 @@ class ColouredImage:
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
-        return [replace(self, guess=one) for one in self.guess.alternatives(num)]
+        return [replace(self, guess=guess) for guess in self.guess.alternatives(num)]
 
     def next_hints(self, num: int = 3) -> list[NextHint]:
         """Return the points whose true colours would help most, best first; `.argument` of each is a hint."""
@@ -122,8 +122,8 @@ class ColouredImage:
         reference = None
         if self.options.reference:
             reference = Reference.read(self.options.reference, self.model.palette)
-        (one,) = apply_options(self.photo, self.guess, self.options, reference)
-        return one
+        (prediction,) = apply_options(self.photo, self.guess, self.options, reference)
+        return prediction
 
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:

@@ -41,7 +41,7 @@ from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.exact import solve_head, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
@@ -202,7 +202,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 for path, label in zip(paths, labels, strict=True)
             ]
             viewed = view_shots(shots, self.num_views)
-            solved = solve_head(config, classes.num_classes, viewed, self._extract(views_in(viewed))).solved
+            features = self._extract(views_in(viewed))
+            solved = solve_from_views(config, classes.num_classes, viewed, features).solved
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",
@@ -222,13 +223,13 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
         several: Any = [images] if _is_single(images) else images
-        found = [one.labels for one in self._segment(several)]
+        found = [segmentation.labels for segmentation in self._segment(several)]
         return found[0] if _is_single(images) else found
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
         several: Any = [images] if _is_single(images) else images
-        found = [one.probs() for one in self._segment(several)]
+        found = [segmentation.probs() for segmentation in self._segment(several)]
         return found[0] if _is_single(images) else found
 
     def score(self, images: Images, masks: Masks) -> float:
@@ -240,8 +241,10 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """
         found, num_classes = self._segment(images), self.head_.classes.num_classes
         total = Confusion(np.zeros((num_classes, num_classes), np.int64))
-        for one, labels in zip(found, _all_labels(masks, [one.photo for one in found]), strict=True):
-            total += Confusion.of(one.labels, labels, num_classes)
+        for segmentation, labels in zip(
+            found, _all_labels(masks, [segmentation.photo for segmentation in found]), strict=True
+        ):
+            total += Confusion.of(segmentation.labels, labels, num_classes)
         return total.miou
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -285,7 +288,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without features, which are extracted again."""
         state = super().__getstate__()
-        return {name: one for name, one in state.items() if name != "_cache"}
+        return {name: value for name, value in state.items() if name != "_cache"}
 
 
 @contextmanager

@@ -97,9 +97,9 @@ class SegmentationScores:
         def by_class(scores: Float64[ndarray, "draws K"]) -> dict[str, Interval]:
             return {name: interval(scores[:, number]) for number, name in enumerate(classes.names)}
 
-        overlaps = resampled_sums(np.stack([one.confusion.overlaps for one in images]), seed)
-        outlines = [one.boundary for one in images if one.boundary is not None]
-        bins = [one.calibration for one in images if one.calibration is not None]
+        overlaps = resampled_sums(np.stack([image.confusion.overlaps for image in images]), seed)
+        outlines = [image.boundary for image in images if image.boundary is not None]
+        bins = [image.calibration for image in images if image.calibration is not None]
         boundary = error = None
         if len(outlines) == len(images):
             sums = resampled_sums(np.stack(outlines), seed)
@@ -122,7 +122,7 @@ class SegmentationScores:
         for key, title in _TITLES.items():
             score = getattr(self, key)
             if isinstance(score, dict):
-                named |= {f"{title}, {label}": one for label, one in score.items()}
+                named |= {f"{title}, {label}": value for label, value in score.items()}
             elif score is not None:
                 named[title] = score
         return named

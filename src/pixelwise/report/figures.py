@@ -120,7 +120,9 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) ->
     with styled(ink):
         figure = new_figure(5.6, 3.8)
         axes = figure.subplots()
-        lows, values, highs = ([getattr(one, name) for one in scores] for name in ("low", "value", "high"))
+        lows, values, highs = (
+            [getattr(score, name) for score in scores] for name in ("low", "value", "high")
+        )
         axes.fill_between(shots, lows, highs, color=ink.val, alpha=0.2, linewidth=0)
         axes.plot(shots, values, color=ink.val, marker="o", markersize=4, linewidth=1.8)
         axes.set_xscale("log")

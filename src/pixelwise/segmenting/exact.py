@@ -25,7 +25,7 @@ from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
-from pixelwise.segmenting.solve import Chosen, Moments, Solved, choose_ridge, solve
+from pixelwise.segmenting.solve import Moments, RidgeChoice, SolvedHead, choose_ridge, solve_at_ridge
 from pixelwise.segmenting.task import FinetuneTask, LearnedHead
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
@@ -58,8 +58,8 @@ class PixelSample:
     @staticmethod
     def joined(parts: list[PixelSample]) -> PixelSample:
         """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
-        labels = torch.cat([one.labels for one in parts])
-        photos = torch.cat([one.photos for one in parts])
+        labels = torch.cat([part.labels for part in parts])
+        photos = torch.cat([part.photos for part in parts])
         features = torch.empty(len(labels), parts[0].features.shape[1])
         stop = len(labels)
         while parts:
@@ -73,8 +73,8 @@ class PixelSample:
 class ExactHead:
     """A head, and the scores by which its ridge was chosen (None: it was given)."""
 
-    solved: Solved
-    chosen: Chosen | None
+    solved: SolvedHead
+    chosen: RidgeChoice | None
     missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
 
 
@@ -89,13 +89,13 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
     with certified(task.backbone) as watch:
         features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
         extracted_s = time.perf_counter()
-        found = solve_head(task.config, task.classes.num_classes, viewed, features)
+        found = solve_from_views(task.config, task.classes.num_classes, viewed, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
     if found.missing_classes:
         _logger.warning(
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
-            ", ".join(task.classes.names[one] for one in found.missing_classes),
+            ", ".join(task.classes.names[number] for number in found.missing_classes),
         )
     solved, scores = found.solved, found.chosen.scores if found.chosen else {}
     return LearnedHead(
@@ -145,7 +145,7 @@ def views_in(viewed: Sequence[Viewed]) -> list[CropView]:
     return [CropView(shot.photo, view) for shot, views in viewed for view in views]
 
 
-def solve_head(
+def solve_from_views(
     config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
 ) -> ExactHead:
     """Return the best head for a sample of the labelled pixels of views, from the features of each view.
@@ -159,8 +159,8 @@ def solve_head(
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
-        solved, chosen = solve_sample(sample, num_classes, weights, config.ridge)
-    return ExactHead(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
+        solved, chosen = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
+    return ExactHead(solved, chosen, tuple(int(number) for number in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -215,20 +215,20 @@ def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
     chosen = torch.zeros(len(labelled), dtype=torch.bool)
     chosen[:: max(1, round(len(labelled) / num))] = True
     classes = labels[known]
-    for one in classes.unique():
-        (own,) = (classes == one).nonzero(as_tuple=True)
+    for label in classes.unique():
+        (own,) = (classes == label).nonzero(as_tuple=True)
         chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
     return labelled[chosen]
 
 
-def solve_sample(
+def solve_choosing_ridge(
     sample: PixelSample,
     num_classes: int,
     class_weights: Tensor | None,
     ridge: float | None,
     *,
     by_loss: bool = False,
-) -> tuple[Solved, Chosen | None]:
+) -> tuple[SolvedHead, RidgeChoice | None]:
     """Return the best head of a sample, and how its ridge was chosen if it is None.
 
     It is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of few each
@@ -237,13 +237,13 @@ def solve_sample(
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
     if ridge is not None:
-        return solve(pixels, ridge, None, moments), None
+        return solve_at_ridge(pixels, ridge, None, moments), None
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = torch.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
     if num_folds < 2:
-        return solve(pixels, DEFAULT_RIDGE, None, moments), None
+        return solve_at_ridge(pixels, DEFAULT_RIDGE, None, moments), None
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
@@ -252,4 +252,4 @@ def solve_sample(
         )
         folds.append((learned, left_out))
     chosen = choose_ridge(folds, moments, by_loss=by_loss)
-    return solve(pixels, chosen.ridge, chosen.start, moments), chosen
+    return solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), chosen

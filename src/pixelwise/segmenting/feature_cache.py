@@ -79,7 +79,7 @@ class PhotoMaps:
             images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
             if _digest(path) != self.digest:  # its features would be kept as those of another photo
                 raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
-            return tuple(one for image in images for one in extractor(image))
+            return tuple(level for image in images for level in extractor(image))
 
 
 class FeatureCache:
@@ -121,7 +121,7 @@ class FeatureCache:
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {sizes}")
-        crops = [one if isinstance(one, CropView) else CropView(one) for one in photos]
+        crops = [photo if isinstance(photo, CropView) else CropView(photo) for photo in photos]
         paths = list({crop.photo: None for crop in crops})
         with ThreadPoolExecutor(THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
@@ -177,7 +177,7 @@ class FeatureCache:
                     reason(error),
                 )
                 self._disk_is_full = True
-        if sum(one.nbytes for kept in (*self._in_memory.values(), maps) for one in kept) <= _MEMORY_BYTES:
+        if sum(level.nbytes for kept in (*self._in_memory.values(), maps) for level in kept) <= _MEMORY_BYTES:
             self._in_memory[photo.key] = maps
         return None
 
@@ -215,8 +215,8 @@ class FeatureCache:
 def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
-    for one in maps:
-        total = zlib.crc32(one.flatten().view(torch.uint8).numpy().data, total)
+    for level in maps:
+        total = zlib.crc32(level.flatten().view(torch.uint8).numpy().data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

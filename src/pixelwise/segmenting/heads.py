@@ -72,7 +72,7 @@ class HeadFacts:
         Raises:
             KeyError, TypeError, ValueError: a fact is not of its kind.
         """
-        facts = {one.name: values[one.name] for one in fields(HeadFacts) if one.name in values}
+        facts = {fact.name: values[fact.name] for fact in fields(HeadFacts) if fact.name in values}
         for name in ("photos", "watched_photos"):
             if name in facts:
                 facts[name] = tuple(map(str, facts[name]))
@@ -106,7 +106,9 @@ class Head:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers."""
-        return sum(one.nbytes for one in (self.weights.weight, self.weights.bias, *self.changed.values()))
+        return sum(
+            tensor.nbytes for tensor in (self.weights.weight, self.weights.bias, *self.changed.values())
+        )
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
         """Return the backbone that the head reads: the given one, or a copy with what learned along.
@@ -129,13 +131,16 @@ class Head:
             return backbone
         tuned = copy.deepcopy(backbone)
         tensors = dict(tuned.named_parameters())
-        if any(name not in tensors or tensors[name].shape != one.shape for name, one in self.changed.items()):
+        if any(
+            name not in tensors or tensors[name].shape != tensor.shape
+            for name, tensor in self.changed.items()
+        ):
             raise CheckpointError(
                 f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
             )
         with torch.no_grad():
-            for name, one in self.changed.items():
-                tensors[name].copy_(one)
+            for name, tensor in self.changed.items():
+                tensors[name].copy_(tensor)
         tuned.checksum = fingerprint(tuned)
         if tuned.checksum != self.changed_checksum:
             raise CheckpointError(
@@ -163,7 +168,7 @@ def write_head(path: Path, head: Head) -> None:
     tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
     if head.changed:
         about["changed_checksum"] = head.changed_checksum
-        tensors |= {_INSIDE + name: one for name, one in head.changed.items()}
+        tensors |= {_INSIDE + name: tensor for name, tensor in head.changed.items()}
     write_tensors(path, tensors, about)
 
 
@@ -188,7 +193,7 @@ def open_head(name_or_path: str | Path) -> Head:
             raise ValueError("weights that are no numbers")
         if not sizes or any(type(size) is not int or not 1 <= size <= _LARGEST for size in sizes):
             raise ValueError(f"photos read at {sizes}")
-        inside = {name: one for name, one in tensors.items() if name.startswith(_INSIDE)}
+        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(_INSIDE)}
         return Head(
             name=str(name_or_path),
             classes=classes,
@@ -197,7 +202,7 @@ def open_head(name_or_path: str | Path) -> Head:
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
             facts=HeadFacts.from_dict(about["facts"]),
-            changed={name.removeprefix(_INSIDE): one for name, one in inside.items()},
+            changed={name.removeprefix(_INSIDE): tensor for name, tensor in inside.items()},
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:

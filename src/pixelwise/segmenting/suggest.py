@@ -75,10 +75,10 @@ def suggest(
     wanted = [*known, *photos]
     features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
     every = -(-len(features) // _MOST_IN_BASIS)
-    mean, directions = main_directions(torch.cat([lattice(one.read()) for one in features[::every]]))
+    mean, directions = main_directions(torch.cat([lattice(photo.read()) for photo in features[::every]]))
     points, doubts = [], []
-    for one in features:
-        pixels = lattice(one.read())
+    for photo in features:
+        pixels = lattice(photo.read())
         points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
     known_points, new_points = torch.stack(points).tensor_split([len(known)])
@@ -112,20 +112,20 @@ def choose(
     every = points.flatten(0, 1)
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    scaled, one = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
+    scaled, identity = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
         gains = []
         for part in scaled.split(_AT_ONCE):
             seen = part @ covariance
-            inside, less = seen @ part.mT + one, seen @ spread @ seen.mT
+            inside, less = seen @ part.mT + identity, seen @ spread @ seen.mT
             gains.append(torch.linalg.solve(inside, less).diagonal(dim1=1, dim2=2).sum(1))
         gain = torch.cat(gains)
         gain[[index for index, _ in chosen]] = -1
         best = int(gain.argmax())
         chosen.append((best, float(gain[best]) / now))
         seen = scaled[best] @ covariance
-        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + one, seen)
+        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + identity, seen)
     return chosen
 
 

@@ -106,17 +106,17 @@ def _set_aside(
     """Return photos to learn from and photos to stop by: of `val`, unless scores are of that."""
     if labelled.test and labelled.val:
         return shots, draw(labelled.val, min(_MOST_TO_STOP_BY, len(labelled.val)), config.seed)
-    sums = file_checksums(one.photo for one in shots)
-    different = tuple({sums[one.photo]: one for one in shots}.values())
+    sums = file_checksums(shot.photo for shot in shots)
+    different = tuple({sums[shot.photo]: shot for shot in shots}.values())
     if len(different) < 2:
         raise ConfigError(
             f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
-    aside = {sums[one.photo] for one in draw(different, num, config.seed)}  # copies stay on one side
+    aside = {sums[shot.photo] for shot in draw(different, num, config.seed)}  # copies stay on shot side
     return (
-        tuple(one for one in shots if sums[one.photo] not in aside),
-        tuple(one for one in shots if sums[one.photo] in aside),
+        tuple(shot for shot in shots if sums[shot.photo] not in aside),
+        tuple(shot for shot in shots if sums[shot.photo] in aside),
     )
 
 

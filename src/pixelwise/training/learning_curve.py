@@ -21,7 +21,7 @@ from pixelwise.network.backbones import open_backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
-from pixelwise.segmenting.exact import solve_head, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.task import draw
@@ -104,7 +104,9 @@ def learning_curve(
     with progress("learning from few and from many", len(viewed)) as advance:
         for some in viewed:
             features = [found[view] for view in views_in(some)]
-            heads.append(solve_head(config, labelled.classes.num_classes, some, features).solved.weights)
+            heads.append(
+                solve_from_views(config, labelled.classes.num_classes, some, features).solved.weights
+            )
             advance(1, f"{len(some)} photos")
     counts = count_photos(held_out, [found[view] for view in at_scored], heads)
     return curve_of([len(some) for some in viewed], counts, config.seed)
