@@ -204,23 +204,8 @@ def evaluate_photos(
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     model.net.to(choose_device(device))
-    failed, scored, colourless = list(failed), list[ColouredPhoto](), list[Path]()
-
-    def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
-        try:
-            return path, _score(path, model, size, options)
-        except Exception as error:  # whatever one photo does to a library, the others are done
-            return path, Failure.of(path, error)
-
-    with ONE_THREAD, progress("colouring photos", len(paths)) as advance:
-        for path, found in worked_ahead(score, iter(paths), _THREADS):
-            if isinstance(found, ColouredPhoto):
-                scored.append(found)
-            elif found is None:
-                colourless.append(path)
-            else:
-                failed.append(found)
-            advance(1, path.name)
+    scored, colourless, unread = _score_all(paths, model, size, options)
+    failed = (*failed, *unread)
     if not scored:
         grey = f"{len(colourless)} that are grey" if colourless else ""
         bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
@@ -240,8 +225,32 @@ def evaluate_photos(
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
         colourless=tuple(colourless),
-        failed=tuple(failed),
+        failed=failed,
     )
+
+
+def _score_all(
+    paths: Sequence[Path], model: Model, size: int, options: ColouriseOptions
+) -> tuple[list[ColouredPhoto], list[Path], list[Failure]]:
+    """Score the network, and leaving grey, on each photo; return grey photos and failures apart."""
+    scored, colourless, failed = list[ColouredPhoto](), list[Path](), list[Failure]()
+
+    def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
+        try:
+            return path, _score(path, model, size, options)
+        except Exception as error:  # whatever one photo does to a library, the others are done
+            return path, Failure.of(path, error)
+
+    with ONE_THREAD, progress("colouring photos", len(paths)) as advance:
+        for path, found in worked_ahead(score, iter(paths), _THREADS):
+            if isinstance(found, ColouredPhoto):
+                scored.append(found)
+            elif found is None:
+                colourless.append(path)
+            else:
+                failed.append(found)
+            advance(1, path.name)
+    return scored, colourless, failed
 
 
 def _score(path: Path, model: Model, size: int, options: ColouriseOptions) -> ColouredPhoto | None:

@@ -84,8 +84,8 @@ class HeadEvaluation:
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
         """Bins of all pixels together; see `calibration_bins` of the module `calibration`."""
-        bins = [photo.counts.calibration for photo in self.photos]
-        return np.sum([some for some in bins if some is not None], 0)
+        by_photo = [photo.counts.calibration for photo in self.photos]
+        return np.sum([bins for bins in by_photo if bins is not None], 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, each {value, low, high}, and what belongs to them, for JSON."""
@@ -133,7 +133,8 @@ def evaluate_head(
         remedy = "left out" if without_duplicates else "--without-duplicates leaves them out"
         notes.append(f"in the part {part} and, saved anew, in the part train as well: {names}; {remedy}")
     if without_duplicates:
-        photos = tuple(photo for photo in photos if photo.photo not in dict(twins))
+        in_both = {scored for scored, _ in twins}
+        photos = tuple(photo for photo in photos if photo.photo not in in_both)
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
     paths = [photo.photo for photo in photos]
@@ -141,13 +142,9 @@ def evaluate_head(
     if known := [photo.crop.photo.name for photo in features if head.knows(photo.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}
-    if baselines and train:
-        shots = train[:: -(-len(train) // _MOST_SHOTS)]
-        pairs = ((read_pixels(shot.photo), shot.read_labels().numpy()) for shot in shots)
-        learned = learn_baselines(pairs, head.classes.num_classes)
-        notes.append(f"baselines learned from {len(shots)} photos of the part train")
-    elif baselines:
-        notes.append("baselines have no other photos to learn from here: --part val compares with them")
+    if baselines:
+        learned, note = _learn_from_train(train, head.classes.num_classes)
+        notes.append(note)
     counts = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
     scores, *others = (SegmentationScores.of(images, head.classes, seed) for images in counts)
     scored = [ScoredPhoto(*parts) for parts in zip(photos, features, counts[0], strict=True)]
@@ -188,9 +185,19 @@ def _find_twins(
     train: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
 ) -> tuple[tuple[Path, Path], ...]:
     """Return pairs of a photo scored and one to learn from that show the same."""
-    paths = [photo.photo for photo in scored]
+    paths = {photo.photo: None for photo in scored}
     pairs = find_duplicates([*(photo.photo for photo in train), *paths])
     return tuple(sorted((b, a) for a, b in pairs if b in paths and a not in paths))
+
+
+def _learn_from_train(train: Sequence[LabelledPhoto], num_classes: int) -> tuple[dict[str, Baseline], str]:
+    """Return the baselines of some photos of the part `train`, if it has any, and a note on them."""
+    if not train:
+        return {}, "baselines have no other photos to learn from here: --part val compares with them"
+    shots = train[:: -(-len(train) // _MOST_SHOTS)]
+    pairs = ((read_pixels(shot.photo), shot.read_labels().numpy()) for shot in shots)
+    note = f"baselines learned from {len(shots)} photos of the part train"
+    return learn_baselines(pairs, num_classes), note
 
 
 @runtime_checkable

@@ -24,8 +24,8 @@ from pixelwise.network.tensors import first_line, read_about, read_tensors, writ
 from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
-_INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
-_LARGEST = 2**15  # pixels of a short side
+_BACKBONE_PREFIX = "backbone."  # of the names of the backbone's tensors in a file
+_MAX_SIZE = 2**15  # pixels of a short side
 _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
 
 
@@ -168,7 +168,7 @@ def write_head(path: Path, head: Head) -> None:
     tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
     if head.changed:
         about["changed_checksum"] = head.changed_checksum
-        tensors |= {_INSIDE + name: tensor for name, tensor in head.changed.items()}
+        tensors |= {_BACKBONE_PREFIX + name: tensor for name, tensor in head.changed.items()}
     write_tensors(path, tensors, about)
 
 
@@ -191,9 +191,9 @@ def open_head(name_or_path: str | Path) -> Head:
             raise ValueError(f"weights of shape {tuple(weight.shape)} for {classes.num_classes} classes")
         if not bool(weight.isfinite().all() and bias.isfinite().all()):
             raise ValueError("weights that are no numbers")
-        if not sizes or any(type(size) is not int or not 1 <= size <= _LARGEST for size in sizes):
+        if not sizes or any(type(size) is not int or not 1 <= size <= _MAX_SIZE for size in sizes):
             raise ValueError(f"photos read at {sizes}")
-        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(_INSIDE)}
+        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(_BACKBONE_PREFIX)}
         return Head(
             name=str(name_or_path),
             classes=classes,
@@ -202,7 +202,7 @@ def open_head(name_or_path: str | Path) -> Head:
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
             facts=HeadFacts.from_dict(about["facts"]),
-            changed={name.removeprefix(_INSIDE): tensor for name, tensor in inside.items()},
+            changed={name.removeprefix(_BACKBONE_PREFIX): tensor for name, tensor in inside.items()},
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:

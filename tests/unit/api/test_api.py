@@ -165,6 +165,7 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert learned.score(pictures, masks) > 0.9
     one, several = learned.predict(pictures[0]), learned.predict(pictures)
     assert (one == several[0]).all()
+    assert (learned.predict_proba(pictures[0]).argmax(0) == one).all()
     path = learned.save(tmp_path / "disc.head.safetensors")
     assert open_head(path).classes.names == ("background", "object")
     assert (pixelwise.segment(pictures[0], head=path).labels == one).all()
