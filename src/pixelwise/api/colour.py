@@ -15,7 +15,15 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, shown_in_notebooks, upright_codes
+from pixelwise.api.images import (
+    FileState,
+    ImageLike,
+    file_state,
+    notebook_png,
+    photo_from,
+    pil_of,
+    upright_codes,
+)
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, apply_options, predict
@@ -157,12 +165,12 @@ class ColouredImage:
         return self.prediction.chroma(self.options.temperature, self.options.saturation)
 
     def _repr_png_(self) -> bytes | None:  # shown by notebooks
-        return shown_in_notebooks(self.image)
+        return notebook_png(self.image)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: int) -> Model:
+def _open(name_or_path: str, _state: FileState) -> Model:
     return open_model(name_or_path)

@@ -22,13 +22,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pixelwise.api.images import (
+    FileState,
     ImageLike,
     Images,
     file_state,
     kept_backbone,
+    notebook_png,
     photo_from,
     pil_of,
-    shown_in_notebooks,
     upright_codes,
 )
 from pixelwise.colour.palette import IGNORE
@@ -38,14 +39,13 @@ from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
-from pixelwise.segmenting.run import HeadRunner
+from pixelwise.segmenting.run import HeadRunner, overlay_strips
 
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
@@ -82,7 +82,7 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: int) -> HeadRunner:
+def _open(name_or_path: str, _state: FileState) -> HeadRunner:
     head = open_head(name_or_path)
     return HeadRunner([head], kept_backbone(head.backbone))
 
@@ -100,7 +100,7 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> UInt8[ndarray, "H W"]:
-        """The likeliest class of each pixel, a place in `classes.names`."""
+        """The likeliest class of each pixel, an index into `classes.names`."""
         with ONE_THREAD:
             return self.photo.upright(self.logits.labels(0, self.photo.height)).numpy()
 
@@ -121,18 +121,11 @@ class Segmentation:
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the picture with classes laid over it; a class 0 that is called background stays clear."""
-        photo, clear = self.photo, self.classes.names[0] == BACKGROUND
-        strips = overlay(
-            photo.strips(),
-            lambda first, num: self.logits.labels(first, num).numpy(),
-            (photo.height, photo.width),
-            photo.alpha,
-            Tint(self.classes.colours, opacity, first_is_clear=clear),
-        )
-        return pil_of(upright_codes(photo, strips))
+        strips = overlay_strips(self.photo.strips(), self.photo, self.logits, self.classes, opacity)
+        return pil_of(upright_codes(self.photo, strips))
 
     def _repr_png_(self) -> bytes | None:  # shown by notebooks
-        return shown_in_notebooks(self.overlay())
+        return notebook_png(self.overlay())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)

@@ -129,13 +129,13 @@ class SegmentationScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None for no score."""
-        return self._plainly(lambda score: plain(score.value))
+        return self._by_key(lambda score: plain(score.value))
 
     def intervals(self) -> dict[str, Any]:
         """Return the scores as `{value, low, high}`, by the keys of `to_dict`."""
-        return self._plainly(Interval.to_dict)
+        return self._by_key(Interval.to_dict)
 
-    def _plainly(self, convert: Callable[[Interval], Any]) -> dict[str, Any]:
+    def _by_key(self, convert: Callable[[Interval], Any]) -> dict[str, Any]:
         found = {key: getattr(self, key) for key in _TITLES}
         return {
             key: {label: convert(one) for label, one in score.items()}

@@ -43,7 +43,7 @@ DEFAULT_RIDGE = 0.1
 """Where one photo alone leaves nothing to choose by."""
 _logger = logging.getLogger(__name__)
 
-Viewed = tuple[LabelledPhoto, tuple[View, ...]]
+ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
 """A photo, and the views of it that are learned from."""
 
 
@@ -135,18 +135,18 @@ def random_crop(rng: random.Random) -> View:
     return View(top, left, share, share, mirrored=rng.random() < 0.5)
 
 
-def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[Viewed]:
+def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[ViewedPhoto]:
     """Return photos with `num` views of each; 0: more the fewer photos there are."""
     return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
 
 
-def views_in(viewed: Sequence[Viewed]) -> list[CropView]:
+def views_in(viewed: Sequence[ViewedPhoto]) -> list[CropView]:
     """Return every view, photo by photo."""
     return [CropView(shot.photo, view) for shot, views in viewed for view in views]
 
 
 def solve_from_views(
-    config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
+    config: FinetuneConfig, num_classes: int, viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]
 ) -> ExactHead:
     """Return the best head for a sample of the labelled pixels of views, from the features of each view.
 
@@ -176,7 +176,7 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def sample_pixels(viewed: Sequence[Viewed], features: Sequence[PhotoMaps]) -> PixelSample:
+def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
     """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))

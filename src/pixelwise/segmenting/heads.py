@@ -100,7 +100,7 @@ class Head:
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
-        """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
+        """Return whether it is known to have learned from the photo of this SHA-256, or to have stopped by it."""
         return photo_mark(digest) in (*(self.facts.photos or ()), *(self.facts.watched_photos or ()))
 
     @property
@@ -111,7 +111,7 @@ class Head:
         )
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
-        """Return the backbone that the head reads: the given one, or a copy with what learned along.
+        """Return the backbone that the head reads: the given one, or a copy with the parameters that learned.
 
         Raises:
             CheckpointError: the head was learned on another backbone, or the parts are not as they were.

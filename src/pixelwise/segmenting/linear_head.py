@@ -45,14 +45,14 @@ class Weights:
         """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
         return labels_by([self], maps, size)[0]
 
-    def over_first(self) -> Weights:
+    def relative_to_first(self) -> Weights:
         """Return the K - 1 rows by which the logits of the other classes exceed those of class 0."""
         return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
 
 def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
     """Return `Weights.labels` of each of several heads, in one pass over the maps."""
-    over = [head.over_first() for head in heads]
+    over = [head.relative_to_first() for head in heads]
     joined = Weights(torch.cat([head.weight for head in over]), torch.cat([head.bias for head in over]))
     labels = []
     for logits in joined.logits(maps, size).split([len(head.bias) for head in over]):

@@ -6,7 +6,7 @@ Rows are those of the photo's file, with its EXIF orientation: viewers turn mask
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
+from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
@@ -151,17 +152,18 @@ def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: Cla
 def write_overlay(
     target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
 ) -> None:
-    """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
+    """Write a copy of a photo with classes laid over it, in the format of the target's suffix."""
+    with ONE_THREAD, closing(photo.strips()) as strips:
+        write_photo(target, overlay_strips(strips, photo, logits, classes, opacity), photo)
 
-    A class 0 that is called background is not tinted.
-    """
+
+def overlay_strips(
+    strips: Iterator[Strip], photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
+) -> Iterator[Strip]:
+    """Return a photo's strips with classes laid over them; a class 0 that is called background stays clear."""
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
-    with ONE_THREAD, closing(photo.strips()) as strips:
-        painted = overlay(
-            strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint
-        )
-        write_photo(target, painted, photo)
+    return overlay(strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint)
 
 
 def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:

@@ -74,10 +74,10 @@ class Moments:
 def solve_at_ridge(
     pixels: Pixels, ridge: float, start: Weights | None = None, moments: Moments | None = None
 ) -> SolvedHead:
-    """Return the head whose loss plus ridge is least.
+    """Return the head whose loss plus ridge penalty is least.
 
     Steps are taken in coordinates in which the curvature is about the same in all directions, which takes the
-    steps from hundreds to tens and leaves the answer as it is. The bias bears hardly any ridge.
+    steps from hundreds to tens and leaves the answer as it is. The bias has hardly any ridge.
 
     Raises:
         ConfigError: the ridge is not above 0; without one, separable classes have no best head.
@@ -205,13 +205,13 @@ def choose_ridge(
 ) -> RidgeChoice:
     """Return the ridge whose heads, each learned on a fold's first part, do best on its second.
 
-    Best is the largest overlap, or `by_loss` the least loss: a smaller ridge, whose heads are surer and wrong
-    more often, but which suits colours, averaged by all probabilities. Folds have to leave out whole photos,
-    since pixels of one photo resemble each other. Each head starts at the one with the next larger ridge, and
-    is stopped early. `moments` are those of all features.
+    Best is the largest overlap or, with `by_loss`, the least loss. The least loss has a smaller ridge, whose
+    heads are more confident and more often wrong; it suits colours, which are means over all classes. Folds
+    have to leave out whole photos, since pixels of one photo resemble each other. Each head starts at the one
+    with the next larger ridge, and is stopped early. `moments` are those of all features.
 
     By overlap on several folds, the largest ridge is chosen that falls short of the best by no more than a
-    standard error: folds of few photos cannot tell them apart, and the larger one goes less astray. Source:
+    standard error: folds of few photos cannot tell them apart, and the larger ridge is safer. Source:
     L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
     scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV
 
 import pixelwise
+from pixelwise.api.images import file_state
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise as colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.runs import open_model
-from pixelwise.segmenting.heads import open_head
+from pixelwise.segmenting.heads import open_head, write_head
 from pixelwise.segmenting.run import segment as segment_files
 
 
@@ -171,6 +173,24 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert (pixelwise.segment(pictures[0], head=path).labels == one).all()
     assert (pixelwise.segment(pictures[0], head=learned.head_).labels == one).all()
     assert (pickle.loads(pickle.dumps(learned)).predict(pictures[0]) == one).all()
+
+
+def test_a_head_written_anew_is_opened_anew(learned, tmp_path):
+    (picture,), _ = discs(1, seed=3)
+    head, path = learned.head_, tmp_path / "disc.head.safetensors"
+    swapped = replace(head.weights, weight=head.weights.weight.flip(0), bias=head.weights.bias.flip(0))
+    write_head(path, head)
+    before = pixelwise.segment(picture, head=path).labels
+    write_head(path, replace(head, weights=swapped))
+    assert (pixelwise.segment(picture, head=path).labels == 1 - before).all()
+
+
+def test_a_run_folder_of_which_a_file_is_written_anew_is_another(tmp_path):
+    (tmp_path / "model").write_text("first")
+    before = file_state(str(tmp_path))
+    (tmp_path / "model").write_text("and another")  # in place: the folder itself has not changed
+    assert file_state(str(tmp_path)) != before
+    assert file_state("flower") == ()
 
 
 def test_threads_may_share_a_segmenter(learned):
