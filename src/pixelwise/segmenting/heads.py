@@ -100,7 +100,7 @@ class Head:
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
-        """Return whether it is known to have learned from the photo of this SHA-256, or to have stopped by it."""
+        """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
         return photo_mark(digest) in (*(self.facts.photos or ()), *(self.facts.watched_photos or ()))
 
     @property

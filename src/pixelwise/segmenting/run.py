@@ -160,7 +160,7 @@ def write_overlay(
 def overlay_strips(
     strips: Iterator[Strip], photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
 ) -> Iterator[Strip]:
-    """Return a photo's strips with classes laid over them; a class 0 that is called background stays clear."""
+    """Return a photo's strips with classes laid over them; a class 0 called background stays clear."""
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
     return overlay(strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint)
