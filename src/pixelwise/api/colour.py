@@ -103,13 +103,16 @@ class ColouredImage:
     """The network's prediction, without hints, reference and grey areas."""
 
     def with_(self, **options: Any) -> ColouredImage:
-        """Return the picture coloured by other options, named and given as `colourise` takes them.
+        """Return the picture coloured by other options, as `colourise` takes them.
+
+        None takes a reference away, and leaves any other option as it is.
 
         Raises:
             ConfigError: an option is none of `colourise`'s, or its value cannot be used.
         """
         if unknown := options.keys() - _OPTIONS:
             raise ConfigError(f"needed options among {', '.join(sorted(_OPTIONS))}, got {', '.join(unknown)}")
+        options = {name: value for name, value in options.items() if value is not None or name == "reference"}
         if options.get("reference") is not None:
             options["reference"] = Path(options["reference"])
         parsed = ColouriseOptions.parse(**options)

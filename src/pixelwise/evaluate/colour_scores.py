@@ -69,10 +69,16 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
     if not photos:
         raise DataError("needed at least one photo to score, got none")
     rows = [
-        (
-            *(photo.ciede2000, photo.ab_rmse**2, photo.colourfulness, photo.original_colourfulness),
-            *(100 * photo.top1, 100 * photo.top5, photo.cross_entropy, 1.0),
-        )
+        [
+            photo.ciede2000,
+            photo.ab_rmse**2,
+            photo.colourfulness,
+            photo.original_colourfulness,
+            100 * photo.top1,
+            100 * photo.top5,
+            photo.cross_entropy,
+            1.0,
+        ]
         for photo in photos
     ]
     *sums, num = resampled_sums(np.array(rows), seed).T

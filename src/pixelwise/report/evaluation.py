@@ -22,8 +22,9 @@ from pixelwise.evaluate.colours import (
 )
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
 from pixelwise.files import write_text
-from pixelwise.labels.class_names import BACKGROUND
+from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.read import resize_mask
+from pixelwise.photos.crop_view import WHOLE, read_view
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.report import figures, page
@@ -68,20 +69,24 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     photo, labels = open_photo(scored.photo.photo), scored.photo.read_labels()
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
-    stored = (height, width) if photo.orientation < 5 else (width, height)
-    pixels = photo.upright(photo.thumbnail(*stored)).permute(1, 2, 0).contiguous().numpy()
-    classes, uris = found.head.classes, []
-    tint = Tint((*classes.colours, _UNLABELLED), _OPACITY, first_is_clear=classes.names[0] == BACKGROUND)
+    pixels = read_view(photo, WHOLE, height, width).permute(1, 2, 0).contiguous().numpy()
     predicted = found.head.weights.labels(scored.features.read(), (height, width)).numpy()
-    for mask in (resize_mask(labels.numpy(), height, width), predicted):
-        shown = np.where(mask == IGNORE, classes.num_classes, mask).astype(np.uint8)
+    return {
+        "name": scored.photo.stem,
+        "miou": scored.miou,
+        "truth": _tinted(pixels, resize_mask(labels.numpy(), height, width), found.head.classes),
+        "predicted": _tinted(pixels, predicted, found.head.classes),
+    }
 
-        def rows(first: int, num: int, shown: np.ndarray = shown) -> np.ndarray:
-            return shown[first : first + num]
 
-        (painted,) = overlay(iter([pixels]), rows, shown.shape, alpha=False, tint=tint)
-        uris.append(page.jpeg_uri(painted))
-    return {"name": scored.photo.stem, "miou": scored.miou, "truth": uris[0], "predicted": uris[1]}
+def _tinted(pixels: np.ndarray, mask: np.ndarray, classes: ClassNames) -> str:
+    """Return a photo with the classes of a mask laid over it, grey where a pixel has none, as a data: URI."""
+    shown = np.where(mask == IGNORE, classes.num_classes, mask).astype(np.uint8)
+    tint = Tint((*classes.colours, _UNLABELLED), _OPACITY, first_is_clear=classes.names[0] == BACKGROUND)
+    (painted,) = overlay(
+        iter([pixels]), lambda first, num: shown[first : first + num], shown.shape, alpha=False, tint=tint
+    )
+    return page.jpeg_uri(painted)
 
 
 def write_colours_page(path: Path, found: ColourEvaluation) -> Path:

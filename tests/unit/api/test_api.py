@@ -113,6 +113,7 @@ def test_a_picture_is_coloured_again_by_other_options(coloured):
     red, _, blue = np.asarray(hinted)[100, 160].astype(int)
     assert blue > red + 20
     assert hinted.with_(hints=[]).options == coloured.options
+    assert hinted.with_(temperature=None, hints=None).options == hinted.options
     (hint,) = coloured.next_hints(1)
     assert 0 <= hint.row < 213
     first, second = coloured.alternatives(2)
