@@ -1,10 +1,8 @@
-"""The last layer alone, solved exactly: from features kept, by pixels sampled from them."""
+"""The best head for labelled photos: pixels sampled from features that are kept, and solved for."""
 
 from __future__ import annotations
 
-import logging
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,16 +15,13 @@ from pixelwise.errors import LabelError
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.frozen import certified
 from pixelwise.network.losses import class_counts, weights_of
 from pixelwise.photos.crop_view import WHOLE, View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
-from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
 from pixelwise.segmenting.solve import Moments, RidgeChoice, SolvedHead, choose_ridge, solve_at_ridge
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
 _VIEWS = 60  # of all photos together; above, more photos help more than more views
@@ -41,7 +36,6 @@ _MOST_FOLDS = 3
 _MANY = 12  # photos of which leaving out one third is enough
 DEFAULT_RIDGE = 0.1
 """Where one photo alone leaves nothing to choose by."""
-_logger = logging.getLogger(__name__)
 
 ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
 """A photo, and the views of it that are learned from."""
@@ -76,45 +70,6 @@ class ExactHead:
     solved: SolvedHead
     chosen: RidgeChoice | None
     missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
-
-
-def learn_last_layer(task: FinetuneTask) -> LearnedHead:
-    """Return the best head on the backbone as it is.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-    """
-    start_s = time.perf_counter()
-    viewed = view_shots(task.shots, task.config.looks)
-    with certified(task.backbone) as watch:
-        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
-        extracted_s = time.perf_counter()
-        found = solve_from_views(task.config, task.classes.num_classes, viewed, features)
-        solved_s = time.perf_counter()
-    assert watch.certificate is not None
-    if found.missing_classes:
-        _logger.warning(
-            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
-            ", ".join(task.classes.names[number] for number in found.missing_classes),
-        )
-    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
-    return LearnedHead(
-        weights=solved.weights,
-        backbone=task.backbone,
-        certificate=watch.certificate,
-        how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts=HeadFacts(
-            ridge=solved.ridge,
-            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
-            loss=solved.loss,
-            gradient_norm=solved.gradient_norm,
-            num_steps=solved.num_steps,
-        ),
-        num_learned=solved.weights.num_learned,
-        num_views=len(features),
-        extract_s=extracted_s - start_s,
-        solve_s=solved_s - extracted_s,
-    )
 
 
 def num_views(num_photos: int) -> int:

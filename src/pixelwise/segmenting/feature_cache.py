@@ -168,7 +168,8 @@ class FeatureCache:
         """Keep maps on disk or, once that has failed, in memory while there is room for them."""
         if not self._disk_is_full:
             try:
-                return self._write(photo, maps)
+                self._write(photo, maps)
+                return
             except OSError as error:
                 _logger.warning(
                     "cannot write features to %s: %s; they stay in memory, and the next run computes them"
@@ -179,7 +180,6 @@ class FeatureCache:
                 self._disk_is_full = True
         if sum(level.nbytes for kept in (*self._in_memory.values(), maps) for level in kept) <= _MEMORY_BYTES:
             self._in_memory[photo.key] = maps
-        return None
 
     def _write(self, photo: PhotoMaps, maps: Maps) -> None:
         content = save(dict(zip(photo.names, maps, strict=True)), _about(photo, maps))

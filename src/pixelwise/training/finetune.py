@@ -20,12 +20,13 @@ from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
-from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.network.frozen import certified
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView, Extractor
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.heads import Head, photo_mark, write_head
+from pixelwise.segmenting.heads import Head, HeadFacts, photo_mark, write_head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead, make_task
+from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, make_task
 
 _logger = logging.getLogger(__name__)
 
@@ -131,6 +132,45 @@ def finetune(
         scored_on=part,
         score_s=scored_s - learned_s,
         seconds=time.perf_counter() - start_s,
+    )
+
+
+def learn_last_layer(task: FinetuneTask) -> LearnedHead:
+    """Return the best head on the backbone as it is.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
+    start_s = time.perf_counter()
+    viewed = view_shots(task.shots, task.config.looks)
+    with certified(task.backbone) as watch:
+        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
+        extracted_s = time.perf_counter()
+        found = solve_from_views(task.config, task.classes.num_classes, viewed, features)
+        solved_s = time.perf_counter()
+    assert watch.certificate is not None
+    if found.missing_classes:
+        _logger.warning(
+            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
+            ", ".join(task.classes.names[number] for number in found.missing_classes),
+        )
+    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
+    return LearnedHead(
+        weights=solved.weights,
+        backbone=task.backbone,
+        certificate=watch.certificate,
+        how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
+        facts=HeadFacts(
+            ridge=solved.ridge,
+            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
+            loss=solved.loss,
+            gradient_norm=solved.gradient_norm,
+            num_steps=solved.num_steps,
+        ),
+        num_learned=solved.weights.num_learned,
+        num_views=len(features),
+        extract_s=extracted_s - start_s,
+        solve_s=solved_s - extracted_s,
     )
 
 

@@ -44,8 +44,8 @@ from pixelwise.segmenting.exact import random_crop
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead, learned_names
 from pixelwise.segmenting.tiling import Maps
+from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, learned_names
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first
 

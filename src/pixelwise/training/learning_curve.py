@@ -24,7 +24,7 @@ from pixelwise.progress import progress
 from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.task import draw
+from pixelwise.training.finetune_task import draw
 
 MORE = 10
 """Further photos that a forecast is for."""

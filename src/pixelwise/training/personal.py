@@ -35,7 +35,7 @@ from pixelwise.segmenting.exact import PixelSample, num_views, solve_choosing_ri
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.linear_head import features_at, grid
 from pixelwise.segmenting.solve import RidgeChoice, SolvedHead
-from pixelwise.segmenting.task import draw
+from pixelwise.training.finetune_task import draw
 
 _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time

@@ -14,9 +14,9 @@ from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
-from pixelwise.segmenting.task import make_task
 from pixelwise.training.finetune import finetune, score
 from pixelwise.training.finetune_epochs import learn_in_epochs
+from pixelwise.training.finetune_task import make_task
 
 RIDGE = {"ridge": 0.01}
 

@@ -17,7 +17,7 @@ from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.labels.read import resize_mask
 from pixelwise.network.frozen import fingerprint
 from pixelwise.photos.crop_view import WHOLE
-from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.training.finetune import learn_last_layer
 from pixelwise.training.finetune_epochs import Learner, batches, learn_in_epochs, loss_of, miou_of
 
 RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
