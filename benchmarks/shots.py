@@ -56,8 +56,8 @@ def score(shots: int, num_draws: int, folder: Path, way: dict[str, Any]) -> None
     facts = result.head.facts
     spread = f"sd {statistics.stdev(scores):.4f}, n = {num_draws}" if num_draws > 1 else "n = 1"
     print(
-        f"{facts['num_images']} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
-        f"solved in {statistics.median(solve_s):.1f} s, gradient {facts['gradient_norm']:.0e}",
+        f"{facts.num_images} photos: flower IoU {statistics.mean(scores):.4f} ({spread}), "
+        f"solved in {statistics.median(solve_s):.1f} s, gradient {facts.gradient_norm:.0e}",
         flush=True,
     )
 

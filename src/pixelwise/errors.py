@@ -5,6 +5,7 @@ The library raises; only the command line exits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 _MEMORY_WORDS = ("allocate memory", "out of memory", "could not create a primitive")
@@ -14,6 +15,12 @@ def shortened(value: object, most: int = 60) -> str:
     """Return a value as a message shows it, cut off where it is longer than `most` characters."""
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Join names with commas; of more than `most` the others are only counted."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class PixelwiseError(Exception):

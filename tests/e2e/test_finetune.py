@@ -98,8 +98,8 @@ def test_all_photos_are_learned_from_once_the_head_is_scored(pixelwise, folder):
     assert values["after"] == first["after"]
     assert (values["num_images"], values["scored_num_images"], values["num_scored"]) == (8, 6, 2)
     head = open_head(folder / "head")
-    assert len(head.facts["photos"]) == 8
-    assert head.facts["scores"]["miou"]["value"] == values["after"]["miou"]
+    assert len(head.facts.photos) == 8
+    assert head.facts.scores["miou"]["value"] == values["after"]["miou"]
     done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--then-all", "-o", folder / "head")
     assert " numbers learned from 6 photos, " in done.stdout.splitlines()[0]
     assert f"then learned anew from 8 photos, {head.facts['num_looks']} views" in done.stdout
@@ -119,6 +119,6 @@ def test_ctrl_c_leaves_a_head(pixelwise, folder, monkeypatch):
     assert done.returncode == 130
     assert f"interrupted; {folder / 'head'} has what was learned until then" in done.stderr
     head = open_head(folder / "head")
-    assert head.facts["best_epoch"] == 0
-    assert "scores" not in head.facts
+    assert head.facts.best_epoch == 0
+    assert head.facts.scores is None
     assert overlap_of_masks(pixelwise, folder) > 0.9

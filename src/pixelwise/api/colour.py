@@ -15,7 +15,15 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from pixelwise.api.images import ImageLike, file_state, photo_from, pil_of, shown_in_notebooks, upright_codes
+from pixelwise.api.images import (
+    FileState,
+    ImageLike,
+    file_state,
+    notebook_png,
+    photo_from,
+    pil_of,
+    upright_codes,
+)
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, apply_options, predict
@@ -95,13 +103,16 @@ class ColouredImage:
     """The network's prediction, without hints, reference and grey areas."""
 
     def with_(self, **options: Any) -> ColouredImage:
-        """Return the picture coloured by other options, named and given as `colourise` takes them.
+        """Return the picture coloured by other options, as `colourise` takes them.
+
+        None takes a reference away, and leaves any other option as it is.
 
         Raises:
             ConfigError: an option is none of `colourise`'s, or its value cannot be used.
         """
         if unknown := options.keys() - _OPTIONS:
             raise ConfigError(f"needed options among {', '.join(sorted(_OPTIONS))}, got {', '.join(unknown)}")
+        options = {name: value for name, value in options.items() if value is not None or name == "reference"}
         if options.get("reference") is not None:
             options["reference"] = Path(options["reference"])
         parsed = ColouriseOptions.parse(**options)
@@ -110,7 +121,7 @@ class ColouredImage:
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
-        return [replace(self, guess=one) for one in self.guess.alternatives(num)]
+        return [replace(self, guess=guess) for guess in self.guess.alternatives(num)]
 
     def next_hints(self, num: int = 3) -> list[NextHint]:
         """Return the points whose true colours would help most, best first; `.argument` of each is a hint."""
@@ -122,8 +133,8 @@ class ColouredImage:
         reference = None
         if self.options.reference:
             reference = Reference.read(self.options.reference, self.model.palette)
-        (one,) = apply_options(self.photo, self.guess, self.options, reference)
-        return one
+        (prediction,) = apply_options(self.photo, self.guess, self.options, reference)
+        return prediction
 
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
@@ -157,12 +168,12 @@ class ColouredImage:
         return self.prediction.chroma(self.options.temperature, self.options.saturation)
 
     def _repr_png_(self) -> bytes | None:  # shown by notebooks
-        return shown_in_notebooks(self.image)
+        return notebook_png(self.image)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: int) -> Model:
+def _open(name_or_path: str, _state: FileState) -> Model:
     return open_model(name_or_path)

@@ -77,7 +77,7 @@ def write_demo(folder: Path, model: Model, seed: int = 0) -> Demo:
         OutputError: the folder cannot be written.
     """
     start_s = time.perf_counter()
-    if missing := sorted({one.package for one in SUBJECTS if not one.path.is_file()}):
+    if missing := sorted({subject.package for subject in SUBJECTS if not subject.path.is_file()}):
         raise DataError(f"the photographs of {' and '.join(missing)} are missing: install the whole package")
     coloured = []
     with progress("colouring photographs", len(SUBJECTS)) as advance:
@@ -97,7 +97,7 @@ def write_demo(folder: Path, model: Model, seed: int = 0) -> Demo:
         learned=learned,
     )
     write_text(folder / PAGE, text)
-    return Demo(folder / PAGE, [one["path"] for one in coloured], seconds)
+    return Demo(folder / PAGE, [photo["path"] for photo in coloured], seconds)
 
 
 def _colour(subject: DemoPhoto, folder: Path, model: Model) -> dict[str, Any]:
@@ -161,7 +161,9 @@ def _learn_from_masks(seed: int) -> dict[str, Any]:
         "num_others": _NUM_OTHERS,
         "seconds": seconds,
         "miou": learner.score(others, masks[_NUM_MASKS:]),
-        "examples": [(page.jpeg_uri(one), _shown(learner.segment(one).overlay())) for one in others],
+        "examples": [
+            (page.jpeg_uri(picture), _shown(learner.segment(picture).overlay())) for picture in others
+        ],
     }
 
 

@@ -29,6 +29,8 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 """
 Images: TypeAlias = Sequence[ImageLike] | NDArray[Any] | Tensor
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
+FileState: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Path, time of the last change in ns and size in bytes of each file."""
 _SHOWN = 480  # pixels of the long side, in a notebook
 _IN_MEMORY = Path("image")
 
@@ -115,10 +117,12 @@ def pil_of(codes: Strip) -> Image.Image:
     return Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
 
 
-def file_state(name_or_path: str) -> int:
-    """Return what changes when a file, or one of a run folder, is written anew; 0 of a shipped model."""
-    path = Path(name_or_path)
-    return path.stat().st_mtime_ns if path.exists() else 0
+def file_state(name_or_path: str) -> FileState:
+    """Return what changes when a file, or one of a run folder, is written anew; () of a shipped model."""
+    path = Path(name_or_path).absolute()
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
+    stats = ((file, file.stat()) for file in files)
+    return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
 @lru_cache(maxsize=2)
@@ -127,7 +131,7 @@ def kept_backbone(name: str) -> Backbone:
     return open_backbone(name)
 
 
-def shown_in_notebooks(image: Image.Image) -> bytes | None:
+def notebook_png(image: Image.Image) -> bytes | None:
     """Return a picture as PNG, small enough to be kept in a notebook."""
     small = image.copy()
     small.thumbnail((_SHOWN, _SHOWN))

@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -21,13 +22,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pixelwise.api.images import (
+    FileState,
     ImageLike,
     Images,
     file_state,
     kept_backbone,
+    notebook_png,
     photo_from,
     pil_of,
-    shown_in_notebooks,
     upright_codes,
 )
 from pixelwise.colour.palette import IGNORE
@@ -37,18 +39,18 @@ from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.exact import solve_head, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
-from pixelwise.segmenting.heads import Head, open_head, write_head
-from pixelwise.segmenting.run import HeadRunner
+from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
+from pixelwise.segmenting.run import HeadRunner, overlay_strips
 
 DEFAULT_HEAD = "flower"
 MaskLike = ndarray | Tensor | Image.Image
 Masks = Sequence[MaskLike] | ndarray | Tensor
+_PREFIX = "pixelwise-"  # of temporary folders
 _CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 
 
@@ -80,7 +82,7 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
 
 
 @lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: int) -> HeadRunner:
+def _open(name_or_path: str, _state: FileState) -> HeadRunner:
     head = open_head(name_or_path)
     return HeadRunner([head], kept_backbone(head.backbone))
 
@@ -98,7 +100,7 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> UInt8[ndarray, "H W"]:
-        """The likeliest class of each pixel, a place in `classes.names`."""
+        """The likeliest class of each pixel, an index into `classes.names`."""
         with ONE_THREAD:
             return self.photo.upright(self.logits.labels(0, self.photo.height)).numpy()
 
@@ -119,18 +121,11 @@ class Segmentation:
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the picture with classes laid over it; a class 0 that is called background stays clear."""
-        photo, clear = self.photo, self.classes.names[0] == BACKGROUND
-        strips = overlay(
-            photo.strips(),
-            lambda first, num: self.logits.labels(first, num).numpy(),
-            (photo.height, photo.width),
-            photo.alpha,
-            Tint(self.classes.colours, opacity, first_is_clear=clear),
-        )
-        return pil_of(upright_codes(photo, strips))
+        strips = overlay_strips(self.photo.strips(), self.photo, self.logits, self.classes, opacity)
+        return pil_of(upright_codes(self.photo, strips))
 
     def _repr_png_(self) -> bytes | None:  # shown by notebooks
-        return shown_in_notebooks(self.overlay())
+        return notebook_png(self.overlay())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.labels, dtype=dtype, copy=copy)
@@ -194,12 +189,14 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         labels = _all_labels(masks, [photo_from(image) for image in images])
         classes = self._names(labels)
         config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
-        shots = [
-            LabelledPhoto(path, path, partial(np.copy, label))
-            for path, label in zip(self._files(images), labels, strict=True)
-        ]
-        viewed = view_shots(shots, self.num_views)
-        solved = solve_head(config, classes.num_classes, viewed, self._extract(views_in(viewed))).solved
+        with _as_files(images) as paths:
+            shots = [
+                LabelledPhoto(path, path, partial(np.copy, label))
+                for path, label in zip(paths, labels, strict=True)
+            ]
+            viewed = view_shots(shots, self.num_views)
+            features = self._extract(views_in(viewed))
+            solved = solve_from_views(config, classes.num_classes, viewed, features).solved
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",
@@ -208,7 +205,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             backbone=self.backbone,
             backbone_checksum=kept_backbone(self.backbone).checksum,
             sizes=self._sizes(),
-            facts={"num_images": len(shots), "ridge": solved.ridge, "gradient_norm": solved.gradient_norm},
+            facts=HeadFacts(num_images=len(shots), ridge=solved.ridge, gradient_norm=solved.gradient_norm),
         )
         return self
 
@@ -219,13 +216,13 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
         several: Any = [images] if _is_single(images) else images
-        found = [one.labels for one in self._segment(several)]
+        found = [segmentation.labels for segmentation in self._segment(several)]
         return found[0] if _is_single(images) else found
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
         several: Any = [images] if _is_single(images) else images
-        found = [one.probs() for one in self._segment(several)]
+        found = [segmentation.probs() for segmentation in self._segment(several)]
         return found[0] if _is_single(images) else found
 
     def score(self, images: Images, masks: Masks) -> float:
@@ -237,8 +234,10 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """
         found, num_classes = self._segment(images), self.head_.classes.num_classes
         total = Confusion(np.zeros((num_classes, num_classes), np.int64))
-        for one, labels in zip(found, _all_labels(masks, [one.photo for one in found]), strict=True):
-            total += Confusion.of(one.labels, labels, num_classes)
+        for segmentation, labels in zip(
+            found, _all_labels(masks, [segmentation.photo for segmentation in found]), strict=True
+        ):
+            total += Confusion.of(segmentation.labels, labels, num_classes)
         return total.miou
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -256,48 +255,47 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             raise LabelError(f"needed masks of the classes 0 to {len(names) - 1}, got {most} in one")
         return ClassNames(tuple(names))
 
-    def _files(self, images: Images) -> list[Path]:
-        """Return a path of each picture; those in memory are written to files that go with this object."""
-        paths = []
-        for index, image in enumerate(images):
-            if isinstance(image, str | os.PathLike):
-                paths.append(Path(image))
-            else:
-                paths.append(self._folder / f"{index}.png")
-                photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
-        return paths
-
     def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
         return self._cache.maps(crops, kept_backbone(self.backbone), self._sizes(), choose_device("auto"))
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
         head, found = self.head_, []
-        features = self._extract([CropView(path) for path in self._files(images)])
-        for image, maps in zip(images, features, strict=True):
-            photo = photo_from(image)
-            size = photo.height, photo.width
-            logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
-            found.append(Segmentation(photo, logits, head.classes))
+        with _as_files(images) as paths:
+            for image, maps in zip(images, self._extract([CropView(path) for path in paths]), strict=True):
+                photo = photo_from(image)
+                size = photo.height, photo.width
+                logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
+                found.append(Segmentation(photo, logits, head.classes))
         return found
 
     def _sizes(self) -> tuple[int, ...]:
         return tuple(self.sizes) or kept_backbone(self.backbone).sizes
 
     @cached_property
-    def _folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="pixelwise-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-    @cached_property
     def _cache(self) -> FeatureCache:
-        return FeatureCache(self._folder / "features", limit_bytes=_CACHE_BYTES)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return FeatureCache(folder, limit_bytes=_CACHE_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without features, which are extracted again."""
         state = super().__getstate__()
-        return {name: one for name, one in state.items() if name not in ("_folder", "_cache")}
+        return {name: value for name, value in state.items() if name != "_cache"}
+
+
+@contextmanager
+def _as_files(images: Images) -> Iterator[list[Path]]:
+    """Yield a path of each picture; those in memory have a file meanwhile, in a folder of this call's own."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        paths = []
+        for index, image in enumerate(images):
+            if isinstance(image, str | os.PathLike):
+                paths.append(Path(image))
+            else:
+                paths.append(Path(folder, f"{index}.png"))
+                photo_from(image).develop(1).pngsave(str(paths[-1]), compression=0)
+        yield paths
 
 
 def _is_single(images: Any) -> bool:

@@ -141,7 +141,7 @@ def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], 
 
 def _describe(result: FinetuneResult, path: Path) -> list[str]:
     learned, scored, facts, scores = result.learned, result.scored, result.head.facts, result.scores
-    num = facts.get("scored_num_images", facts["num_images"])
+    num = facts.scored_num_images or facts.num_images
     lines = [
         f"{scored.num_learned} numbers learned from {num} photos, {scored.num_views} views of them",
         f"features {scored.extract_s:.1f} s, learning {scored.solve_s:.1f} s ({scored.how})",
@@ -150,7 +150,7 @@ def _describe(result: FinetuneResult, path: Path) -> list[str]:
         lines += _describe_scores(scores, result.scored_on)
     if learned is not scored:
         lines += [
-            f"then learned anew from {facts['num_images']} photos, {learned.num_views} views of them, "
+            f"then learned anew from {facts.num_images} photos, {learned.num_views} views of them, "
             "including those it was scored on:",
             f"  {learned.how}",
         ]

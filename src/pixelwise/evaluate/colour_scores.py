@@ -69,14 +69,20 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
     if not photos:
         raise DataError("needed at least one photo to score, got none")
     rows = [
-        (
-            *(one.ciede2000, one.ab_rmse**2, one.colourfulness, one.original_colourfulness),
-            *(100 * one.top1, 100 * one.top5, one.cross_entropy, 1.0),
-        )
-        for one in photos
+        [
+            photo.ciede2000,
+            photo.ab_rmse**2,
+            photo.colourfulness,
+            photo.original_colourfulness,
+            100 * photo.top1,
+            100 * photo.top5,
+            photo.cross_entropy,
+            1.0,
+        ]
+        for photo in photos
     ]
     *sums, num = resampled_sums(np.array(rows), seed).T
-    error, squared, strength, original, top1, top5, loss = (one / num for one in sums)
+    error, squared, strength, original, top1, top5, loss = (total / num for total in sums)
     means = (error, np.sqrt(squared), strength, ratio(strength, original), top1, top5, loss)
     return {name: interval(mean) for name, mean in zip(SCORES, means, strict=True)}
 

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from pixelwise.colour.palette import Palette
+from pixelwise.colour.shapes import Picture
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction, predict
-from pixelwise.errors import CheckpointError, ConfigError, DataError
+from pixelwise.errors import CheckpointError, ConfigError, DataError, listed
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
-from pixelwise.evaluate.heads import listed
 from pixelwise.evaluate.intervals import Interval, interval, mean_interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.config import Device
@@ -45,9 +45,6 @@ _SIZES = (16, 2048)
 _COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all is nearly grey
 _FEW = 20  # photos, whose intervals are themselves unsure
 _THREADS = 2
-
-Codes = UInt8[Tensor, "3 H W"]
-"""A picture, upright, in sRGB codes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,7 +93,7 @@ class ColourEvaluation:
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
         """Bins of all pixels together."""
-        return np.sum([one.bins for one in self.photos], 0)
+        return np.sum([photo.bins for photo in self.photos], 0)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -150,7 +147,7 @@ class ColourEvaluation:
             span = f"{gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
             warnings.append(f"not surely better than grey: CIEDE2000 is lower than that of grey by {span}")
         most = math.log(self.model.palette.num_classes)  # of a network that knows nothing
-        if lost := [one.path.name for one in self.photos if one.scores[MODEL].cross_entropy > most]:
+        if lost := [photo.path.name for photo in self.photos if photo.scores[MODEL].cross_entropy > most]:
             warnings.append(
                 f"lost on {len(lost)} of {len(self.photos)} photos, perhaps of a kind that the network never "
                 f"learned: equally likely classes would have a lower cross-entropy: {listed(lost)}"
@@ -165,7 +162,7 @@ class ColourEvaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the model's scores, each {value, low, high}, and what belongs to them, for JSON."""
         methods = {
-            method: {name: one.to_dict() for name, one in scores.items()}
+            method: {name: score.to_dict() for name, score in scores.items()}
             for method, scores in self.scores.items()
         }
         return methods.pop(MODEL) | {
@@ -207,7 +204,36 @@ def evaluate_photos(
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     model.net.to(choose_device(device))
-    failed, scored, colourless = list(failed), list[ColouredPhoto](), list[Path]()
+    scored, colourless, unread = _score_all(paths, model, size, options)
+    failed = (*failed, *unread)
+    if not scored:
+        grey = f"{len(colourless)} that are grey" if colourless else ""
+        bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
+        got = " and ".join(filter(None, (grey, bad))) or "none"
+        raise DataError(f"needed photos in colour in {source}, got {got}")
+    photos = _with_mean_ab(scored, size)
+    bins = resampled_sums(np.stack([photo.bins for photo in photos]), seed)
+    return ColourEvaluation(
+        model=model,
+        source=source,
+        size=size,
+        options=options,
+        scores={
+            name: colour_scores([photo.scores[name] for photo in photos], seed) for name in photos[0].scores
+        },
+        gain=mean_interval([photo.gain for photo in photos], seed),
+        calibration_error=interval(calibration_error(bins)),
+        photos=tuple(photos),
+        colourless=tuple(colourless),
+        failed=failed,
+    )
+
+
+def _score_all(
+    paths: Sequence[Path], model: Model, size: int, options: ColouriseOptions
+) -> tuple[list[ColouredPhoto], list[Path], list[Failure]]:
+    """Score the network, and leaving grey, on each photo; return grey photos and failures apart."""
+    scored, colourless, failed = list[ColouredPhoto](), list[Path](), list[Failure]()
 
     def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
         try:
@@ -224,25 +250,7 @@ def evaluate_photos(
             else:
                 failed.append(found)
             advance(1, path.name)
-    if not scored:
-        grey = f"{len(colourless)} that are grey" if colourless else ""
-        bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
-        got = " and ".join(filter(None, (grey, bad))) or "none"
-        raise DataError(f"needed photos in colour in {source}, got {got}")
-    photos = _with_mean_ab(scored, size)
-    bins = resampled_sums(np.stack([one.bins for one in photos]), seed)
-    return ColourEvaluation(
-        model=model,
-        source=source,
-        size=size,
-        options=options,
-        scores={name: colour_scores([one.scores[name] for one in photos], seed) for name in photos[0].scores},
-        gain=mean_interval([one.gain for one in photos], seed),
-        calibration_error=interval(calibration_error(bins)),
-        photos=tuple(photos),
-        colourless=tuple(colourless),
-        failed=tuple(failed),
-    )
+    return scored, colourless, failed
 
 
 def _score(path: Path, model: Model, size: int, options: ColouriseOptions) -> ColouredPhoto | None:
@@ -269,12 +277,12 @@ def _with_mean_ab(scored: list[ColouredPhoto], size: int) -> list[ColouredPhoto]
     """Score each photo in the mean colour of all others as well, if there are any."""
     if len(scored) == 1:
         return scored
-    total = torch.stack([one.mean_ab for one in scored]).sum(0)
+    total = torch.stack([photo.mean_ab for photo in scored]).sum(0)
 
-    def score(one: ColouredPhoto) -> ColouredPhoto:
-        mean, codes = (total - one.mean_ab) / (len(scored) - 1), read_picture(one.path, size)
+    def score(photo: ColouredPhoto) -> ColouredPhoto:
+        mean, codes = (total - photo.mean_ab) / (len(scored) - 1), read_picture(photo.path, size)
         in_mean = PhotoColours.of(painted(codes, mean.float()), codes)
-        return replace(one, scores=one.scores | {MEAN: in_mean})
+        return replace(photo, scores=photo.scores | {MEAN: in_mean})
 
     with ONE_THREAD:
         return list(worked_ahead(score, iter(scored), _THREADS))
@@ -292,15 +300,15 @@ def true_classes(
 
 
 def colour_picture(
-    codes: Codes, path: Path, model: Model, options: ColouriseOptions
-) -> tuple[Codes, Codes, Prediction]:
+    codes: Picture, path: Path, model: Model, options: ColouriseOptions
+) -> tuple[Picture, Picture, Prediction]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
     grey = painted(codes, torch.zeros(2, 1, 1))
     prediction = predict(photo_of(grey, path), model)
     return grey, painted(codes, prediction.chroma(options.temperature, options.saturation)), prediction
 
 
-def read_picture(path: Path, size: int) -> Codes:
+def read_picture(path: Path, size: int) -> Picture:
     """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer.
 
     Raises:
@@ -310,7 +318,7 @@ def read_picture(path: Path, size: int) -> Codes:
     return photo.upright(photo.thumbnail(*shrunk_size(photo.height, photo.width, size))).contiguous()
 
 
-def painted(codes: Codes, chroma: Float[Tensor, "2 h w"]) -> Codes:
+def painted(codes: Picture, chroma: Float[Tensor, "2 h w"]) -> Picture:
     """Return a picture with its own luminance and this chroma, as colourising would write it in 8 bit."""
     _, height, width = codes.shape
     strips = iter([codes.permute(1, 2, 0).contiguous().numpy()])
@@ -332,4 +340,4 @@ def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
     photos, failed = find_photos([str(folder)], recursive=True)
     if not photos and failed:
         raise DataError(failed[0].error)
-    return sorted(one.path for one in photos), failed
+    return sorted(photo.path for photo in photos), failed

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.errors import ConfigError, DataError, ShapeError
+from pixelwise.errors import ConfigError, DataError, ShapeError, listed
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import UNNAMED
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
@@ -34,13 +34,12 @@ from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
-_MOST_NAMED = 10  # photos in a note
 
-Codes = UInt8[ndarray, "H W 3"]
+PhotoArray = UInt8[ndarray, "H W 3"]
 """A photo in sRGB codes, 0 to 255."""
-Labels = UInt8[ndarray, "H W"]
+LabelArray = UInt8[ndarray, "H W"]
 """The class of each pixel, or IGNORE."""
-Baseline = Callable[[Codes], Labels]
+Baseline = Callable[[PhotoArray], LabelArray]
 """Gives each pixel of a photo a class."""
 _BINS = 32  # of each channel of Lab, so that a few photos fill the bins around their colours
 _BLUR = 1.0  # bins; colours next to those seen are likely of the same class
@@ -85,8 +84,8 @@ class HeadEvaluation:
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
         """Bins of all pixels together; see `calibration_bins` of the module `calibration`."""
-        bins = [one.counts.calibration for one in self.photos]
-        return np.sum([one for one in bins if one is not None], 0)
+        by_photo = [photo.counts.calibration for photo in self.photos]
+        return np.sum([bins for bins in by_photo if bins is not None], 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, each {value, low, high}, and what belongs to them, for JSON."""
@@ -96,7 +95,7 @@ class HeadEvaluation:
             "num_images": len(self.photos),
             "protocol": self.protocol,
             "duplicates": [[str(path) for path in pair] for pair in self.twins],
-            "photos": [{"path": str(one.photo.photo), "miou": one.miou} for one in self.photos],
+            "photos": [{"path": str(photo.photo.photo), "miou": photo.miou} for photo in self.photos],
             "notes": list(self.notes),
         }
 
@@ -134,31 +133,28 @@ def evaluate_head(
         remedy = "left out" if without_duplicates else "--without-duplicates leaves them out"
         notes.append(f"in the part {part} and, saved anew, in the part train as well: {names}; {remedy}")
     if without_duplicates:
-        photos = tuple(one for one in photos if one.photo not in dict(twins))
+        in_both = {scored for scored, _ in twins}
+        photos = tuple(photo for photo in photos if photo.photo not in in_both)
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
-    paths = [one.photo for one in photos]
+    paths = [photo.photo for photo in photos]
     features = FeatureCache().maps(paths, backbone, head.sizes, choose_device(device))
-    if known := [one.crop.photo.name for one in features if head.knows(one.digest)]:
+    if known := [photo.crop.photo.name for photo in features if head.knows(photo.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}
-    if baselines and train:
-        shots = train[:: -(-len(train) // _MOST_SHOTS)]
-        pairs = ((read_pixels(one.photo), one.read_labels().numpy()) for one in shots)
-        learned = learn_baselines(pairs, head.classes.num_classes)
-        notes.append(f"baselines learned from {len(shots)} photos of the part train")
-    elif baselines:
-        notes.append("baselines have no other photos to learn from here: --part val compares with them")
+    if baselines:
+        learned, note = _learn_from_train(train, head.classes.num_classes)
+        notes.append(note)
     counts = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
-    scores, *others = (SegmentationScores.of(one, head.classes, seed) for one in counts)
-    scored = [ScoredPhoto(*one) for one in zip(photos, features, counts[0], strict=True)]
+    scores, *others = (SegmentationScores.of(images, head.classes, seed) for images in counts)
+    scored = [ScoredPhoto(*parts) for parts in zip(photos, features, counts[0], strict=True)]
     return HeadEvaluation(
         head=head,
         source=labelled.name,
         part=part,
         scores=scores,
         baselines=dict(zip(learned, others, strict=True)),
-        photos=tuple(sorted(scored, key=lambda one: (math.isnan(one.miou), one.miou))),
+        photos=tuple(sorted(scored, key=lambda photo: (math.isnan(photo.miou), photo.miou))),
         twins=twins,
         notes=tuple(notes),
     )
@@ -178,8 +174,8 @@ def _scored_part(
     head: Head, labelled: LabelledPhotos, part: Part | None
 ) -> tuple[Part, tuple[LabelledPhoto, ...]]:
     every = labelled.labelled
-    if part is None and not labelled.test and head.facts.get("photos"):
-        digests = file_checksums(one.photo for one in every)
+    if part is None and not labelled.test and head.facts.photos:
+        digests = file_checksums(photo.photo for photo in every)
         if not any(head.knows(digest) for digest in digests.values()):
             return "all", every
     return ("all", every) if part == "all" else labelled.require_held_out(part)
@@ -189,9 +185,19 @@ def _find_twins(
     train: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
 ) -> tuple[tuple[Path, Path], ...]:
     """Return pairs of a photo scored and one to learn from that show the same."""
-    paths = [one.photo for one in scored]
-    pairs = find_duplicates([*(one.photo for one in train), *paths])
+    paths = {photo.photo: None for photo in scored}
+    pairs = find_duplicates([*(photo.photo for photo in train), *paths])
     return tuple(sorted((b, a) for a, b in pairs if b in paths and a not in paths))
+
+
+def _learn_from_train(train: Sequence[LabelledPhoto], num_classes: int) -> tuple[dict[str, Baseline], str]:
+    """Return the baselines of some photos of the part `train`, if it has any, and a note on them."""
+    if not train:
+        return {}, "baselines have no other photos to learn from here: --part val compares with them"
+    shots = train[:: -(-len(train) // _MOST_SHOTS)]
+    pairs = ((read_pixels(shot.photo), shot.read_labels().numpy()) for shot in shots)
+    note = f"baselines learned from {len(shots)} photos of the part train"
+    return learn_baselines(pairs, num_classes), note
 
 
 @runtime_checkable
@@ -224,7 +230,9 @@ def count_photos(
         if baselines:
             pixels = read_pixels(photo.photo)
             others = (baseline(pixels) for baseline in baselines)
-            counts += [ImageCounts.of(one, labels, num_classes, with_boundary=detailed) for one in others]
+            counts += [
+                ImageCounts.of(predicted, labels, num_classes, with_boundary=detailed) for predicted in others
+            ]
         return counts
 
     by_photo = []
@@ -239,19 +247,13 @@ def count_photos(
     return [[counts[i] for counts in by_photo] for i in range(len(heads) + len(baselines))]
 
 
-def read_pixels(path: Path) -> Codes:
+def read_pixels(path: Path) -> PhotoArray:
     """Return a whole photo as it is displayed, in sRGB codes."""
     photo = open_photo(path)
     return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
 
 
-def listed(names: Sequence[str]) -> str:
-    """Join names with commas; of more than ten the others are only counted."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> dict[str, Baseline]:
+def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes: int) -> dict[str, Baseline]:
     """Learn baselines in one pass over labelled photos; pixels whose label is IGNORE count for nothing.
 
     `majority` is the commonest class; `colour histogram` the class that a colour most often had, by Bayes'
@@ -281,7 +283,7 @@ def learn_baselines(shots: Iterable[tuple[Codes, Labels]], num_classes: int) -> 
     }
 
 
-def _bins(photo: Codes) -> Int64[ndarray, "H W"]:
+def _bins(photo: PhotoArray) -> Int64[ndarray, "H W"]:
     """Return the number of each pixel's bin, by L * 255 / 100, a + 128 and b + 128 in 8 bit."""
     light, a, b = srgb_to_lab(torch.from_numpy(photo).movedim(-1, 0).float() / 255)
     lab = torch.stack([light * 2.55, a + 128, b + 128]).round().clamp(0, 255).byte().numpy()

@@ -97,9 +97,9 @@ class SegmentationScores:
         def by_class(scores: Float64[ndarray, "draws K"]) -> dict[str, Interval]:
             return {name: interval(scores[:, number]) for number, name in enumerate(classes.names)}
 
-        overlaps = resampled_sums(np.stack([one.confusion.overlaps for one in images]), seed)
-        outlines = [one.boundary for one in images if one.boundary is not None]
-        bins = [one.calibration for one in images if one.calibration is not None]
+        overlaps = resampled_sums(np.stack([image.confusion.overlaps for image in images]), seed)
+        outlines = [image.boundary for image in images if image.boundary is not None]
+        bins = [image.calibration for image in images if image.calibration is not None]
         boundary = error = None
         if len(outlines) == len(images):
             sums = resampled_sums(np.stack(outlines), seed)
@@ -122,20 +122,20 @@ class SegmentationScores:
         for key, title in _TITLES.items():
             score = getattr(self, key)
             if isinstance(score, dict):
-                named |= {f"{title}, {label}": one for label, one in score.items()}
+                named |= {f"{title}, {label}": value for label, value in score.items()}
             elif score is not None:
                 named[title] = score
         return named
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None for no score."""
-        return self._plainly(lambda score: plain(score.value))
+        return self._by_key(lambda score: plain(score.value))
 
     def intervals(self) -> dict[str, Any]:
         """Return the scores as `{value, low, high}`, by the keys of `to_dict`."""
-        return self._plainly(Interval.to_dict)
+        return self._by_key(Interval.to_dict)
 
-    def _plainly(self, convert: Callable[[Interval], Any]) -> dict[str, Any]:
+    def _by_key(self, convert: Callable[[Interval], Any]) -> dict[str, Any]:
         found = {key: getattr(self, key) for key in _TITLES}
         return {
             key: {label: convert(one) for label, one in score.items()}

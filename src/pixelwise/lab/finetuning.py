@@ -142,15 +142,15 @@ def answer_c2(setting: Setting) -> Answer:
                 "name": name,
                 "sizes": list(result.head.sizes),
                 "num_learned": learned.num_learned,
-                "epochs": facts.get("epochs"),
-                "losses": facts.get("losses"),
+                "epochs": facts.epochs,
+                "losses": facts.losses,
                 "before": result.scores.before.intervals(),
                 "after": result.scores.after.intervals(),
                 "certificate": learned.certificate.to_dict(),
                 "seconds": learned.extract_s + learned.solve_s,
             }
         )
-        nums = {"num_photos": facts["num_images"], "num_scored": result.scores.after.num_images}
+        nums = {"num_photos": facts.num_images, "num_scored": result.scores.after.num_images}
     return Answer({"source": PHOTOS} | nums | {"ways": rows})
 
 

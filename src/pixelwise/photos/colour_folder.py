@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from pixelwise.colour.shapes import Picture
 from pixelwise.errors import ConfigError, DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
@@ -26,8 +27,6 @@ _LONGEST = 20  # times the short side; the centre of a longer strip says little,
 _THUMBNAIL_SIDE = 64  # pixels on the short side: enough to find grey, sepia and equal photos
 _PHOTOS_PER_HELD_OUT = 5
 _MOST_HELD_OUT = 60
-
-Picture = UInt8[Tensor, "3 H W"]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from pixelwise.evaluate.colours import (
 )
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
 from pixelwise.files import write_text
-from pixelwise.labels.class_names import BACKGROUND
+from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.read import resize_mask
+from pixelwise.photos.crop_view import WHOLE, read_view
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.report import figures, page
@@ -48,7 +49,7 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         PhotoError, DataError: a photo or its labels went away since they were scored.
     """
     head, bins = found.head, found.calibration_bins
-    judged = [one for one in found.photos if not math.isnan(one.miou)]
+    judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
     text = page.render(
         "head.html",
         title=f"{Path(head.name).stem.removesuffix('.head')} on {found.source}",
@@ -56,32 +57,36 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         head=head,
         tables={"head": found.scores.by_name()} | {name: s.by_name() for name, s in found.baselines.items()},
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
-        worst=[_labelled(one, found) for one in judged[:_NUM_WORST]],
-        best=[_labelled(one, found) for one in judged[: -_NUM_BEST - 1 : -1]],
+        worst=[_labelled(photo, found) for photo in judged[:_NUM_WORST]],
+        best=[_labelled(photo, found) for photo in judged[: -_NUM_BEST - 1 : -1]],
     )
     write_text(path, text)
     return path
 
 
-def _labelled(one: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
+def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     """Return a photo twice, small: with the labels it has, and with those it was given."""
-    photo, labels = open_photo(one.photo.photo), one.photo.read_labels()
+    photo, labels = open_photo(scored.photo.photo), scored.photo.read_labels()
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
-    stored = (height, width) if photo.orientation < 5 else (width, height)
-    pixels = photo.upright(photo.thumbnail(*stored)).permute(1, 2, 0).contiguous().numpy()
-    classes, uris = found.head.classes, []
+    pixels = read_view(photo, WHOLE, height, width).permute(1, 2, 0).contiguous().numpy()
+    predicted = found.head.weights.labels(scored.features.read(), (height, width)).numpy()
+    return {
+        "name": scored.photo.stem,
+        "miou": scored.miou,
+        "truth": _tinted(pixels, resize_mask(labels.numpy(), height, width), found.head.classes),
+        "predicted": _tinted(pixels, predicted, found.head.classes),
+    }
+
+
+def _tinted(pixels: np.ndarray, mask: np.ndarray, classes: ClassNames) -> str:
+    """Return a photo with the classes of a mask laid over it, grey where a pixel has none, as a data: URI."""
+    shown = np.where(mask == IGNORE, classes.num_classes, mask).astype(np.uint8)
     tint = Tint((*classes.colours, _UNLABELLED), _OPACITY, first_is_clear=classes.names[0] == BACKGROUND)
-    predicted = found.head.weights.labels(one.features.read(), (height, width)).numpy()
-    for mask in (resize_mask(labels.numpy(), height, width), predicted):
-        shown = np.where(mask == IGNORE, classes.num_classes, mask).astype(np.uint8)
-
-        def rows(first: int, num: int, shown: np.ndarray = shown) -> np.ndarray:
-            return shown[first : first + num]
-
-        (painted,) = overlay(iter([pixels]), rows, shown.shape, alpha=False, tint=tint)
-        uris.append(page.jpeg_uri(painted))
-    return {"name": one.photo.stem, "miou": one.miou, "truth": uris[0], "predicted": uris[1]}
+    (painted,) = overlay(
+        iter([pixels]), lambda first, num: shown[first : first + num], shown.shape, alpha=False, tint=tint
+    )
+    return page.jpeg_uri(painted)
 
 
 def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
@@ -96,13 +101,15 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         "colours.html",
         title=f"{Path(found.model.name).name} on {found.source}",
         found=found,
-        num_better=sum(one.gain > 0 for one in found.photos),
+        num_better=sum(photo.gain > 0 for photo in found.photos),
         tables={
             method: {SCORES[name]: score for name, score in scores.items()}
             for method, scores in found.scores.items()
         },
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
-        shown={name: [_coloured(found, one) for one in some] for name, some in _chosen(found.photos).items()},
+        shown={
+            name: [_coloured(found, photo) for photo in some] for name, some in _chosen(found.photos).items()
+        },
     )
     write_text(path, text)
     return path
@@ -110,21 +117,22 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
 
 def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
     """Return the photos to show by title; none twice."""
-    worst = sorted(photos, key=lambda one: -one.scores[MODEL].ciede2000)[:_NUM_WORST]
-    best = [one for one in sorted(photos, key=lambda one: -one.gain) if one not in worst][:_NUM_BEST]
+    worst = sorted(photos, key=lambda photo: -photo.scores[MODEL].ciede2000)[:_NUM_WORST]
+    others = [photo for photo in photos if photo not in worst]
+    best = sorted(others, key=lambda photo: -photo.gain)[:_NUM_BEST]
     return {"The largest differences to the original": worst, "The most gained over grey": best}
 
 
-def _coloured(found: ColourEvaluation, one: ColouredPhoto) -> dict[str, Any]:
+def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
     """Return a photo as it is, grey, coloured, and a map of the network's confidence."""
-    original = read_picture(one.path, found.size)
-    grey, coloured, prediction = colour_picture(original, one.path, found.model, found.options)
+    original = read_picture(scored.path, found.size)
+    grey, coloured, prediction = colour_picture(original, scored.path, found.model, found.options)
     size = (original.shape[1], original.shape[2])
     confidence = F.interpolate(prediction.confidence()[None, None], size, mode="bilinear")[0]
-    ours = one.scores[MODEL]
+    ours = scored.scores[MODEL]
     pictures = {
-        one.path.name: original,
-        f"grey: CIEDE2000 {one.scores[GREY].ciede2000:.1f}": grey,
+        scored.path.name: original,
+        f"grey: CIEDE2000 {scored.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
         f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats": (
             (confidence * 255).round().byte().expand(3, -1, -1)
@@ -133,4 +141,4 @@ def _coloured(found: ColourEvaluation, one: ColouredPhoto) -> dict[str, Any]:
     uris = {
         text: page.jpeg_uri(codes.permute(1, 2, 0).contiguous().numpy()) for text, codes in pictures.items()
     }
-    return {"name": one.path.name, "pictures": uris}
+    return {"name": scored.path.name, "pictures": uris}

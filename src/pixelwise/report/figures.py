@@ -103,13 +103,13 @@ def draw_reliability(bins: Float64[ndarray, "3 B"], ink: Ink) -> Drawing:
     """Draw the share of right pixels by confidence, of `calibration_bins`; larger dots are more pixels."""
     number, confidence, right = bins[:, bins[0] > 0]
     x, y = confidence / number, right / number
-    least = np.floor(10 * x.min()) / 10  # of K classes the likeliest has 1 / K or more
+    least = np.floor(10 * x.min(initial=1)) / 10  # of K classes the likeliest has 1 / K or more
     with styled(ink):
         figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
         axes.plot([least, 1], [least, 1], color=ink.grid, linewidth=1.8)
         axes.plot(x, y, color=ink.val, linewidth=1.8)
-        sizes = 12 + 220 * (number / number.max()) ** 0.5
+        sizes = 12 + 220 * (number / number.max(initial=1)) ** 0.5
         axes.scatter(x, y, s=sizes, color=ink.val, alpha=0.75, linewidths=0)
         axes.set_xlim(least - 0.02, 1.03)
         axes.set_xlabel("confidence")
@@ -122,7 +122,9 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval], ink: Ink) ->
     with styled(ink):
         figure = new_figure(5.6, 3.8)
         axes = figure.subplots()
-        lows, values, highs = ([getattr(one, name) for one in scores] for name in ("low", "value", "high"))
+        lows, values, highs = (
+            [getattr(score, name) for score in scores] for name in ("low", "value", "high")
+        )
         axes.fill_between(shots, lows, highs, color=ink.val, alpha=0.2, linewidth=0)
         axes.plot(shots, values, color=ink.val, marker="o", markersize=4, linewidth=1.8)
         axes.set_xscale("log")

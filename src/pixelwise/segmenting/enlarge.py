@@ -34,9 +34,9 @@ class EnlargedLogits:
         Raises:
             ShapeError: the maps' channels together are not the weights' D.
         """
-        over_first = weights.over_first()
-        self.bias = over_first.bias.tolist()
-        self._parts = [_Part(turn(small), size) for small in small_logits(maps, over_first.weight)]
+        relative_to_first = weights.relative_to_first()
+        self.bias = relative_to_first.bias.tolist()
+        self._parts = [_Part(turn(small), size) for small in small_logits(maps, relative_to_first.weight)]
         self.width = size[1]
 
     def labels(self, first: int, num: int) -> UInt8[Tensor, "num W"]:

@@ -1,10 +1,8 @@
-"""The last layer alone, solved exactly: from features kept, by pixels sampled from them."""
+"""The best head for labelled photos: pixels sampled from features that are kept, and solved for."""
 
 from __future__ import annotations
 
-import logging
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,15 +15,13 @@ from pixelwise.errors import LabelError
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.frozen import certified
 from pixelwise.network.losses import class_counts, weights_of
 from pixelwise.photos.crop_view import WHOLE, View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
-from pixelwise.segmenting.solve import Chosen, Moments, Solved, choose_ridge, solve
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead
+from pixelwise.segmenting.solve import Moments, RidgeChoice, SolvedHead, choose_ridge, solve_at_ridge
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
 _VIEWS = 60  # of all photos together; above, more photos help more than more views
@@ -40,9 +36,8 @@ _MOST_FOLDS = 3
 _MANY = 12  # photos of which leaving out one third is enough
 DEFAULT_RIDGE = 0.1
 """Where one photo alone leaves nothing to choose by."""
-_logger = logging.getLogger(__name__)
 
-Viewed = tuple[LabelledPhoto, tuple[View, ...]]
+ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
 """A photo, and the views of it that are learned from."""
 
 
@@ -57,8 +52,8 @@ class PixelSample:
     @staticmethod
     def joined(parts: list[PixelSample]) -> PixelSample:
         """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
-        labels = torch.cat([one.labels for one in parts])
-        photos = torch.cat([one.photos for one in parts])
+        labels = torch.cat([part.labels for part in parts])
+        photos = torch.cat([part.photos for part in parts])
         features = torch.empty(len(labels), parts[0].features.shape[1])
         stop = len(labels)
         while parts:
@@ -72,48 +67,9 @@ class PixelSample:
 class ExactHead:
     """A head, and the scores by which its ridge was chosen (None: it was given)."""
 
-    solved: Solved
-    chosen: Chosen | None
+    solved: SolvedHead
+    chosen: RidgeChoice | None
     missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
-
-
-def learn_last_layer(task: FinetuneTask) -> LearnedHead:
-    """Return the best head on the backbone as it is.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-    """
-    start_s = time.perf_counter()
-    viewed = view_shots(task.shots, task.config.looks)
-    with certified(task.backbone) as watch:
-        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
-        extracted_s = time.perf_counter()
-        found = solve_head(task.config, task.classes.num_classes, viewed, features)
-        solved_s = time.perf_counter()
-    assert watch.certificate is not None
-    if found.missing_classes:
-        _logger.warning(
-            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
-            ", ".join(task.classes.names[one] for one in found.missing_classes),
-        )
-    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
-    return LearnedHead(
-        weights=solved.weights,
-        backbone=task.backbone,
-        certificate=watch.certificate,
-        how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts={
-            "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": score for ridge, score in scores.items()},
-            "loss": solved.loss,
-            "gradient_norm": solved.gradient_norm,
-            "num_steps": solved.num_steps,
-        },
-        num_learned=solved.weights.num_learned,
-        num_views=len(features),
-        extract_s=extracted_s - start_s,
-        solve_s=solved_s - extracted_s,
-    )
 
 
 def num_views(num_photos: int) -> int:
@@ -134,18 +90,18 @@ def random_crop(rng: random.Random) -> View:
     return View(top, left, share, share, mirrored=rng.random() < 0.5)
 
 
-def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[Viewed]:
+def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[ViewedPhoto]:
     """Return photos with `num` views of each; 0: more the fewer photos there are."""
     return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
 
 
-def views_in(viewed: Sequence[Viewed]) -> list[CropView]:
+def views_in(viewed: Sequence[ViewedPhoto]) -> list[CropView]:
     """Return every view, photo by photo."""
     return [CropView(shot.photo, view) for shot, views in viewed for view in views]
 
 
-def solve_head(
-    config: FinetuneConfig, num_classes: int, viewed: Sequence[Viewed], features: Sequence[PhotoMaps]
+def solve_from_views(
+    config: FinetuneConfig, num_classes: int, viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]
 ) -> ExactHead:
     """Return the best head for a sample of the labelled pixels of views, from the features of each view.
 
@@ -158,8 +114,8 @@ def solve_head(
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
-        solved, chosen = solve_sample(sample, num_classes, weights, config.ridge)
-    return ExactHead(solved, chosen, tuple(int(one) for one in (counts == 0).nonzero()))
+        solved, chosen = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
+    return ExactHead(solved, chosen, tuple(int(number) for number in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -175,7 +131,7 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def sample_pixels(viewed: Sequence[Viewed], features: Sequence[PhotoMaps]) -> PixelSample:
+def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
     """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))
@@ -214,20 +170,20 @@ def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
     chosen = torch.zeros(len(labelled), dtype=torch.bool)
     chosen[:: max(1, round(len(labelled) / num))] = True
     classes = labels[known]
-    for one in classes.unique():
-        (own,) = (classes == one).nonzero(as_tuple=True)
+    for label in classes.unique():
+        (own,) = (classes == label).nonzero(as_tuple=True)
         chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
     return labelled[chosen]
 
 
-def solve_sample(
+def solve_choosing_ridge(
     sample: PixelSample,
     num_classes: int,
     class_weights: Tensor | None,
     ridge: float | None,
     *,
     by_loss: bool = False,
-) -> tuple[Solved, Chosen | None]:
+) -> tuple[SolvedHead, RidgeChoice | None]:
     """Return the best head of a sample, and how its ridge was chosen if it is None.
 
     It is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of few each
@@ -236,13 +192,13 @@ def solve_sample(
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
     if ridge is not None:
-        return solve(pixels, ridge, None, moments), None
+        return solve_at_ridge(pixels, ridge, None, moments), None
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = torch.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
     if num_folds < 2:
-        return solve(pixels, DEFAULT_RIDGE, None, moments), None
+        return solve_at_ridge(pixels, DEFAULT_RIDGE, None, moments), None
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
@@ -251,4 +207,4 @@ def solve_sample(
         )
         folds.append((learned, left_out))
     chosen = choose_ridge(folds, moments, by_loss=by_loss)
-    return solve(pixels, chosen.ridge, chosen.start, moments), chosen
+    return solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), chosen

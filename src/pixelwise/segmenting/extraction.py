@@ -109,7 +109,7 @@ class Extractor(nn.Module):
         floats = (part[None].to(self.device).float() / 255).contiguous(memory_format=torch.channels_last)
         with compute_in(self.precision, self.device):
             maps = self.backbone(floats)
-        return tuple(one[0].to("cpu", self.dtype).contiguous() for one in maps)
+        return tuple(level[0].to("cpu", self.dtype).contiguous() for level in maps)
 
 
 def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:

@@ -70,7 +70,7 @@ class PhotoMaps:
         They are mapped from disk. Those that were removed to make room are computed again, which raises a
         PhotoError if the photo has gone or changed.
         """
-        return self.cache.find(self) or self.compute(Extractor(self.backbone, device=self.device))
+        return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone, self.device))
 
     def compute(self, extractor: Extractor) -> Maps:
         """Return the maps computed from the photo, in this thread alone."""
@@ -79,7 +79,7 @@ class PhotoMaps:
             images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
             if _digest(path) != self.digest:  # its features would be kept as those of another photo
                 raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
-            return tuple(one for image in images for one in extractor(image))
+            return tuple(level for image in images for level in extractor(image))
 
 
 class FeatureCache:
@@ -100,6 +100,7 @@ class FeatureCache:
         self._room_bytes = 0.0  # that may be written before files are counted
         self._disk_is_full = False
         self._in_memory: dict[str, Maps] = {}
+        self._last_extractor: tuple[tuple[Backbone, str, torch.device], Extractor] | None = None
 
     def maps(
         self,
@@ -120,7 +121,7 @@ class FeatureCache:
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:
             raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {sizes}")
-        crops = [one if isinstance(one, CropView) else CropView(one) for one in photos]
+        crops = [photo if isinstance(photo, CropView) else CropView(photo) for photo in photos]
         paths = list({crop.photo: None for crop in crops})
         with ThreadPoolExecutor(THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
@@ -129,13 +130,20 @@ class FeatureCache:
             kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
         if missing:
-            extractor = Extractor(backbone, device=device)
+            extractor = self.extractor(backbone, device)
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
             with certified(extractor), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)
                     advance(1, photo.crop.photo.name)
         return found
+
+    def extractor(self, backbone: Backbone, device: torch.device) -> Extractor:
+        """Return the extractor of a backbone; the last is kept, since making one takes as long as a photo."""
+        wanted = backbone, backbone.checksum, device
+        if self._last_extractor is None or self._last_extractor[0] != wanted:
+            self._last_extractor = wanted, Extractor(backbone, device=device)
+        return self._last_extractor[1]
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:
         """Return the maps of a photo, if they are kept; `verify` that none was damaged on disk."""
@@ -160,7 +168,8 @@ class FeatureCache:
         """Keep maps on disk or, once that has failed, in memory while there is room for them."""
         if not self._disk_is_full:
             try:
-                return self._write(photo, maps)
+                self._write(photo, maps)
+                return
             except OSError as error:
                 _logger.warning(
                     "cannot write features to %s: %s; they stay in memory, and the next run computes them"
@@ -169,9 +178,8 @@ class FeatureCache:
                     reason(error),
                 )
                 self._disk_is_full = True
-        if sum(one.nbytes for kept in (*self._in_memory.values(), maps) for one in kept) <= _MEMORY_BYTES:
+        if sum(level.nbytes for kept in (*self._in_memory.values(), maps) for level in kept) <= _MEMORY_BYTES:
             self._in_memory[photo.key] = maps
-        return None
 
     def _write(self, photo: PhotoMaps, maps: Maps) -> None:
         content = save(dict(zip(photo.names, maps, strict=True)), _about(photo, maps))
@@ -207,8 +215,8 @@ class FeatureCache:
 def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
-    for one in maps:
-        total = zlib.crc32(one.flatten().view(torch.uint8).numpy().data, total)
+    for level in maps:
+        total = zlib.crc32(level.flatten().view(torch.uint8).numpy().data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

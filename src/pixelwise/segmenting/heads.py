@@ -7,7 +7,8 @@ not learned from. Where parts of the backbone learned too, the file holds these,
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,68 @@ from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
-from pixelwise.network.frozen import fingerprint
+from pixelwise.network.frozen import Certificate, fingerprint
 from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
 from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
-_INSIDE = "backbone."  # how names of the backbone's tensors begin in a file
-_LARGEST = 2**15  # pixels of a short side
+_BACKBONE_PREFIX = "backbone."  # of the names of the backbone's tensors in a file
+_MAX_SIZE = 2**15  # pixels of a short side
 _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFacts:
+    """How a head was learned, by the keys of its file and of JSON; None where that is not known."""
+
+    source: str | None = None
+    num_images: int | None = None  # learned from
+    photos: tuple[str, ...] | None = None  # the `photo_mark` of each
+    num_looks: int | None = None  # views of them
+    certificate: Certificate | None = None
+    watched_photos: tuple[str, ...] | None = None  # the `photo_mark` of each that decided when to stop
+    # solved exactly
+    ridge: float | None = None
+    ridge_scores: dict[str, float] | None = None  # by ridge tried
+    loss: float | None = None  # nats a pixel
+    gradient_norm: float | None = None
+    num_steps: int | None = None
+    # learned in epochs
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    losses: list[float] | None = None  # by epoch, nats a pixel
+    policy: str | None = None
+    best_epoch: int | None = None
+    precision: str | None = None
+    watched: int | None = None  # number of `watched_photos`
+    watched_miou: list[float] | None = None  # on these: at the start, then by epoch
+    # scored
+    scored_on: str | None = None  # the part of the source
+    num_scored: int | None = None
+    scores: dict[str, Any] | None = None  # as `SegmentationScores.intervals` returns them
+    scored_num_images: int | None = None  # that the scored head learned from, where this one learned from all
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known as plain values, for JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> HeadFacts:
+        """Return the facts of `to_dict`; others are left out.
+
+        Raises:
+            KeyError, TypeError, ValueError: a fact is not of its kind.
+        """
+        facts = {fact.name: values[fact.name] for fact in fields(HeadFacts) if fact.name in values}
+        for name in ("photos", "watched_photos"):
+            if name in facts:
+                facts[name] = tuple(map(str, facts[name]))
+        if "certificate" in facts:
+            facts["certificate"] = Certificate(**facts["certificate"])
+        if "ridge" in facts and not facts["ridge"] > 0:
+            raise ValueError(f"a ridge of {facts['ridge']}")
+        return HeadFacts(**facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +94,24 @@ class Head:
     backbone_checksum: str  # SHA-256 of the backbone's weights before any learned
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """How it was learned, for people: data, ridge, gradient norm, scores, certificate."""
+    facts: HeadFacts = HeadFacts()
     changed: dict[str, Tensor] = field(default_factory=dict)
     """The backbone's parameters that learned along, by name."""
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
         """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
-        return any(photo_mark(digest) in self.facts.get(name, ()) for name in ("photos", "watched_photos"))
+        return photo_mark(digest) in (*(self.facts.photos or ()), *(self.facts.watched_photos or ()))
 
     @property
     def num_bytes(self) -> int:
         """Size of its numbers."""
-        return sum(one.nbytes for one in (self.weights.weight, self.weights.bias, *self.changed.values()))
+        return sum(
+            tensor.nbytes for tensor in (self.weights.weight, self.weights.bias, *self.changed.values())
+        )
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
-        """Return the backbone that the head reads: the given one, or a copy with what learned along.
+        """Return the backbone that the head reads: the given one, or a copy with the parameters that learned.
 
         Raises:
             CheckpointError: the head was learned on another backbone, or the parts are not as they were.
@@ -75,13 +131,16 @@ class Head:
             return backbone
         tuned = copy.deepcopy(backbone)
         tensors = dict(tuned.named_parameters())
-        if any(name not in tensors or tensors[name].shape != one.shape for name, one in self.changed.items()):
+        if any(
+            name not in tensors or tensors[name].shape != tensor.shape
+            for name, tensor in self.changed.items()
+        ):
             raise CheckpointError(
                 f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
             )
         with torch.no_grad():
-            for name, one in self.changed.items():
-                tensors[name].copy_(one)
+            for name, tensor in self.changed.items():
+                tensors[name].copy_(tensor)
         tuned.checksum = fingerprint(tuned)
         if tuned.checksum != self.changed_checksum:
             raise CheckpointError(
@@ -104,12 +163,12 @@ def write_head(path: Path, head: Head) -> None:
         "backbone": head.backbone,
         "backbone_checksum": head.backbone_checksum,
         "sizes": list(head.sizes),
-        "facts": head.facts,
+        "facts": head.facts.to_dict(),
     }
     tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
     if head.changed:
         about["changed_checksum"] = head.changed_checksum
-        tensors |= {_INSIDE + name: one for name, one in head.changed.items()}
+        tensors |= {_BACKBONE_PREFIX + name: tensor for name, tensor in head.changed.items()}
     write_tensors(path, tensors, about)
 
 
@@ -132,9 +191,9 @@ def open_head(name_or_path: str | Path) -> Head:
             raise ValueError(f"weights of shape {tuple(weight.shape)} for {classes.num_classes} classes")
         if not bool(weight.isfinite().all() and bias.isfinite().all()):
             raise ValueError("weights that are no numbers")
-        if not sizes or any(type(size) is not int or not 1 <= size <= _LARGEST for size in sizes):
+        if not sizes or any(type(size) is not int or not 1 <= size <= _MAX_SIZE for size in sizes):
             raise ValueError(f"photos read at {sizes}")
-        inside = {name: one for name, one in tensors.items() if name.startswith(_INSIDE)}
+        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(_BACKBONE_PREFIX)}
         return Head(
             name=str(name_or_path),
             classes=classes,
@@ -142,8 +201,8 @@ def open_head(name_or_path: str | Path) -> Head:
             backbone=str(about["backbone"]),
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
-            facts=dict(about["facts"]),
-            changed={name.removeprefix(_INSIDE): one for name, one in inside.items()},
+            facts=HeadFacts.from_dict(about["facts"]),
+            changed={name.removeprefix(_BACKBONE_PREFIX): tensor for name, tensor in inside.items()},
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:

@@ -39,23 +39,23 @@ class Weights:
 
     def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
         """Return the logits of a photo, at `size` (height, width)."""
-        return logits_of_maps([one[None] for one in maps], self.weight, self.bias, size)[0]
+        return logits_of_maps([level[None] for level in maps], self.weight, self.bias, size)[0]
 
     def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
         """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
         return labels_by([self], maps, size)[0]
 
-    def over_first(self) -> Weights:
+    def relative_to_first(self) -> Weights:
         """Return the K - 1 rows by which the logits of the other classes exceed those of class 0."""
         return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
 
 def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
     """Return `Weights.labels` of each of several heads, in one pass over the maps."""
-    over = [head.over_first() for head in heads]
-    joined = Weights(torch.cat([one.weight for one in over]), torch.cat([one.bias for one in over]))
+    over = [head.relative_to_first() for head in heads]
+    joined = Weights(torch.cat([head.weight for head in over]), torch.cat([head.bias for head in over]))
     labels = []
-    for logits in joined.logits(maps, size).split([len(one.bias) for one in over]):
+    for logits in joined.logits(maps, size).split([len(head.bias) for head in over]):
         best, label = logits.max(0)
         labels.append(((label + 1) * (best > 0)).to(torch.uint8))
     return labels
@@ -148,10 +148,10 @@ def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int])
     """
     height, width = size
     shares = (places.flip(1) + 0.5) / torch.tensor([width, height])
-    features = torch.empty(len(places), sum(len(one) for one in maps))
-    for one, columns in zip(maps, features.split([len(one) for one in maps], dim=1), strict=True):
+    features = torch.empty(len(places), sum(len(level) for level in maps))
+    for level, columns in zip(maps, features.split([len(level) for level in maps], dim=1), strict=True):
         read = F.grid_sample(
-            one[None].float(),
+            level[None].float(),
             (2 * shares - 1)[None, None],
             mode="bilinear",
             padding_mode="border",

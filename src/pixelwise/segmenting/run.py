@@ -6,14 +6,14 @@ Rows are those of the photo's file, with its EXIF orientation: viewers turn mask
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
+from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
@@ -107,26 +108,32 @@ class HeadRunner:
     def __call__(self, photo: Photo) -> tuple[EnlargedLogits, ...]:
         """Return the enlarged logits of each head, rows as the photo's file has them."""
         pairs = list(zip(self.heads, self._extractors, strict=True))
-        passes = tuple(dict.fromkeys((size, own) for head, own in pairs for size in head.sizes))
-        images = worked_ahead(
-            lambda one: read_photo(photo, one[0], one[1].backbone.multiple), iter(passes), len(passes)
-        )
+        passes = tuple(dict.fromkeys((size, extractor) for head, extractor in pairs for size in head.sizes))
+
+        def read(size_and_extractor: tuple[int, Extractor]) -> UInt8[Tensor, "3 _H _W"]:
+            size, extractor = size_and_extractor
+            return read_photo(photo, size, extractor.backbone.multiple)
+
         maps = {}
-        for (size, own), image in zip(passes, images, strict=True):
+        images = worked_ahead(read, iter(passes), len(passes))
+        for (size, extractor), image in zip(passes, images, strict=True):
             height, width = image.shape[1:]
-            if own.backbone.margin is None and height * width > _MOST_AT_ONCE:
+            if extractor.backbone.margin is None and height * width > _MOST_AT_ONCE:
                 raise PhotoError(
-                    f"{photo.path}: {own.backbone.name} sees photos whole, and needed one of at most "
+                    f"{photo.path}: {extractor.backbone.name} sees photos whole, and needed one of at most "
                     f"{_MOST_AT_ONCE / 1e6:g} megapixels as it reads it, got {height} x {width}; "
                     "use a head learned at a smaller size"
                 )
-            maps[size, own] = own(image)
+            maps[size, extractor] = extractor(image)
         stored = photo.height, photo.width
         return tuple(
             EnlargedLogits(
-                head.weights, [one for size in head.sizes for one in maps[size, own]], stored, photo.as_stored
+                head.weights,
+                [level for size in head.sizes for level in maps[size, extractor]],
+                stored,
+                photo.as_stored,
             )
-            for head, own in pairs
+            for head, extractor in pairs
         )
 
 
@@ -145,17 +152,18 @@ def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: Cla
 def write_overlay(
     target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
 ) -> None:
-    """Write a copy of a photo with classes laid over it, in the format of the target's suffix.
+    """Write a copy of a photo with classes laid over it, in the format of the target's suffix."""
+    with ONE_THREAD, closing(photo.strips()) as strips:
+        write_photo(target, overlay_strips(strips, photo, logits, classes, opacity), photo)
 
-    A class 0 that is called background is not tinted.
-    """
+
+def overlay_strips(
+    strips: Iterator[Strip], photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
+) -> Iterator[Strip]:
+    """Return a photo's strips with classes laid over them; a class 0 called background stays clear."""
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
-    with ONE_THREAD, closing(photo.strips()) as strips:
-        painted = overlay(
-            strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint
-        )
-        write_photo(target, painted, photo)
+    return overlay(strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint)
 
 
 def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
@@ -196,17 +204,17 @@ def segment_photo(
     notes = [*photo.notes]
     if options.overlay:
         notes += [*([note] if note else []), *losses(photo, suffix)]
-    logits = runner(photo)
+    enlarged = runner(photo)
     # What was not asked for has no paths. Masks come last: one that is there says that all is.
-    classes = [head.classes for head in runner.heads]
-    for path, one, own in zip(overlays, logits, classes, strict=False):
-        write_overlay(path, photo, one, own, options.opacity)
-    for path, one, own in zip(probabilities, logits, classes, strict=False):
-        write_probs(path, photo, one, own)
-    for path, one in zip(cut_outs, logits, strict=False):
-        write_cut_out(path, photo, one)
-    for path, one, own in zip(masks, logits, classes, strict=True):
-        write_labels(path, photo, one, own)
+    of_heads = [head.classes for head in runner.heads]
+    for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
+        write_overlay(path, photo, logits, classes, options.opacity)
+    for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
+        write_probs(path, photo, logits, classes)
+    for path, logits in zip(cut_outs, enlarged, strict=False):
+        write_cut_out(path, photo, logits)
+    for path, logits, classes in zip(masks, enlarged, of_heads, strict=True):
+        write_labels(path, photo, logits, classes)
     return SegmentedPhoto(
         paths=masks,
         megapixels=photo.megapixels,

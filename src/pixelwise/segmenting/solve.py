@@ -37,7 +37,7 @@ _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out hav
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solved:
+class SolvedHead:
     """A head, and the proof that there is none better."""
 
     weights: Weights
@@ -71,13 +71,13 @@ class Moments:
         return Moments(mean, scale, rows.T @ rows / len(rows))
 
 
-def solve(
+def solve_at_ridge(
     pixels: Pixels, ridge: float, start: Weights | None = None, moments: Moments | None = None
-) -> Solved:
-    """Return the head whose loss plus ridge is least.
+) -> SolvedHead:
+    """Return the head whose loss plus ridge penalty is least.
 
     Steps are taken in coordinates in which the curvature is about the same in all directions, which takes the
-    steps from hundreds to tens and leaves the answer as it is. The bias bears hardly any ridge.
+    steps from hundreds to tens and leaves the answer as it is. The bias has hardly any ridge.
 
     Raises:
         ConfigError: the ridge is not above 0; without one, separable classes have no best head.
@@ -98,7 +98,7 @@ def solve(
     return found
 
 
-def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> Solved:
+def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> SolvedHead:
     """Take steps until the whitened gradient is small, or nothing moves; then measure the gradient."""
 
     def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -120,7 +120,7 @@ def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_n
     rounded = Weights(weights.weight.to(scaling.dtype), weights.bias.to(scaling.dtype))  # what is kept
     loss, by_weight, by_bias = pixels.value_and_gradient(rounded.weight, rounded.bias)
     gradients = scaling.gradient(by_weight, by_bias, *scaling.of(rounded))
-    return Solved(
+    return SolvedHead(
         weights=weights,
         loss=loss,
         ridge=scaling.ridge,
@@ -187,7 +187,7 @@ def _flat(weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class RidgeChoice:
     """A ridge, and the scores by which it was chosen."""
 
     ridge: float
@@ -202,16 +202,16 @@ def choose_ridge(
     ridges: Sequence[float] = RIDGES,
     *,
     by_loss: bool = False,
-) -> Chosen:
+) -> RidgeChoice:
     """Return the ridge whose heads, each learned on a fold's first part, do best on its second.
 
-    Best is the largest overlap, or `by_loss` the least loss: a smaller ridge, whose heads are surer and wrong
-    more often, but which suits colours, averaged by all probabilities. Folds have to leave out whole photos,
-    since pixels of one photo resemble each other. Each head starts at the one with the next larger ridge, and
-    is stopped early. `moments` are those of all features.
+    Best is the largest overlap or, with `by_loss`, the least loss. The least loss has a smaller ridge, whose
+    heads are more confident and more often wrong; it suits colours, which are means over all classes. Folds
+    have to leave out whole photos, since pixels of one photo resemble each other. Each head starts at the one
+    with the next larger ridge, and is stopped early. `moments` are those of all features.
 
     By overlap on several folds, the largest ridge is chosen that falls short of the best by no more than a
-    standard error: folds of few photos cannot tell them apart, and the larger one goes less astray. Source:
+    standard error: folds of few photos cannot tell them apart, and the larger ridge is safer. Source:
     L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
     scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
@@ -233,7 +233,7 @@ def choose_ridge(
         scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
         best = max(sorted(ridges, reverse=True), key=scores.__getitem__)
         chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
-    return Chosen(ridge=chosen, scores=scores, start=starts[chosen])
+    return RidgeChoice(ridge=chosen, scores=scores, start=starts[chosen])
 
 
 def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:

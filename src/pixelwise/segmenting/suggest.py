@@ -65,9 +65,9 @@ def candidates(
     if is_folder(source):
         found, failures = find_photos([source], recursive=True)
         photos = [one.path for one in found]
-        if head and (learned_from := head.facts.get("source")):
+        if head and (learned_from := head.facts.source):
             with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
-                known = [one.photo for one in load_labelled(str(learned_from), data_dir, seed).train]
+                known = [one.photo for one in load_labelled(learned_from, data_dir, seed).train]
     else:
         labelled = load_labelled(source, data_dir, seed)
         photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
@@ -103,16 +103,15 @@ def suggest(
     wanted = [*known, *photos]
     features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
     every = -(-len(features) // _MOST_IN_BASIS)
-    mean, directions = main_directions(torch.cat([lattice(one.read()) for one in features[::every]]))
+    mean, directions = main_directions(torch.cat([lattice(photo.read()) for photo in features[::every]]))
     points, doubts = [], []
-    for one in features:
-        pixels = lattice(one.read())
+    for photo in features:
+        pixels = lattice(photo.read())
         points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
     known_points, new_points = torch.stack(points).tensor_split([len(known)])
     known_doubts, new_doubts = torch.stack(doubts).tensor_split([len(known)])
-    ridge = head.facts.get("ridge") if head else None
-    ridge = ridge if isinstance(ridge, int | float) and ridge > 0 else DEFAULT_RIDGE
+    ridge = (head and head.facts.ridge) or DEFAULT_RIDGE
     chosen = choose(new_points, new_doubts, known_points, known_doubts, ridge=ridge, num=num)
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 
@@ -141,20 +140,20 @@ def choose(
     every = points.flatten(0, 1)
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    scaled, one = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
+    scaled, identity = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
         gains = []
         for part in scaled.split(_AT_ONCE):
             seen = part @ covariance
-            inside, less = seen @ part.mT + one, seen @ spread @ seen.mT
+            inside, less = seen @ part.mT + identity, seen @ spread @ seen.mT
             gains.append(torch.linalg.solve(inside, less).diagonal(dim1=1, dim2=2).sum(1))
         gain = torch.cat(gains)
         gain[[index for index, _ in chosen]] = -1
         best = int(gain.argmax())
         chosen.append((best, float(gain[best]) / now))
         seen = scaled[best] @ covariance
-        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + one, seen)
+        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + identity, seen)
     return chosen
 
 

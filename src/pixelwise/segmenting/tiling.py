@@ -90,9 +90,9 @@ def stitch(
         maps = forward(tile.crop(image))
         if not whole:
             height, width = image.shape[1:]
-            for one, stride in zip(maps, strides, strict=True):
-                whole.append(one.new_empty(len(one), height // stride, width // stride))
-        for target, one, stride in zip(whole, maps, strides, strict=True):
-            own = one[:, tile.rows.own_of_seen(stride), tile.columns.own_of_seen(stride)]
+            for level, stride in zip(maps, strides, strict=True):
+                whole.append(level.new_empty(len(level), height // stride, width // stride))
+        for target, level, stride in zip(whole, maps, strides, strict=True):
+            own = level[:, tile.rows.own_of_seen(stride), tile.columns.own_of_seen(stride)]
             target[:, tile.rows.own(stride), tile.columns.own(stride)] = own
     return tuple(whole)

@@ -20,12 +20,13 @@ from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
-from pixelwise.segmenting.exact import learn_last_layer
+from pixelwise.network.frozen import certified
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView, Extractor
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.heads import Head, photo_mark, write_head
+from pixelwise.segmenting.heads import Head, HeadFacts, photo_mark, write_head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.task import FinetuneTask, LearnedHead, make_task
+from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, make_task
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class FinetuneResult:
             "score_seconds": self.score_s,
             "seconds": self.seconds,
             "gradient_norm": None,
-        } | self.head.facts
+        } | self.head.facts.to_dict()
 
 
 def finetune(
@@ -114,14 +115,14 @@ def finetune(
     facts: dict[str, Any] = {}
     if scores:
         facts = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
-        head = replace(head, facts=head.facts | facts)
+        head = replace(head, facts=replace(head.facts, **facts))
         write_head(out, head)
     if config.then_all and labelled.val:
         facts["scored_num_images"] = len(task.shots)
         task = replace(task, shots=labelled.train + labelled.val)
         learned = _learn(task)
         head = _head(task, labelled.name, learned, out)
-        head = replace(head, facts=head.facts | facts)
+        head = replace(head, facts=replace(head.facts, **facts))
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -131,6 +132,45 @@ def finetune(
         scored_on=part,
         score_s=score_s,
         seconds=time.perf_counter() - start_s,
+    )
+
+
+def learn_last_layer(task: FinetuneTask) -> LearnedHead:
+    """Return the best head on the backbone as it is.
+
+    Raises:
+        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    """
+    start_s = time.perf_counter()
+    viewed = view_shots(task.shots, task.config.looks)
+    with certified(task.backbone) as watch:
+        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
+        extracted_s = time.perf_counter()
+        found = solve_from_views(task.config, task.classes.num_classes, viewed, features)
+        solved_s = time.perf_counter()
+    assert watch.certificate is not None
+    if found.missing_classes:
+        _logger.warning(
+            "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
+            ", ".join(task.classes.names[number] for number in found.missing_classes),
+        )
+    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
+    return LearnedHead(
+        weights=solved.weights,
+        backbone=task.backbone,
+        certificate=watch.certificate,
+        how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
+        facts=HeadFacts(
+            ridge=solved.ridge,
+            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
+            loss=solved.loss,
+            gradient_norm=solved.gradient_norm,
+            num_steps=solved.num_steps,
+        ),
+        num_learned=solved.weights.num_learned,
+        num_views=len(features),
+        extract_s=extracted_s - start_s,
+        solve_s=solved_s - extracted_s,
     )
 
 
@@ -187,15 +227,15 @@ def random_head(weights: Weights, seed: int) -> Weights:
 
 
 def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
-    facts = {
-        "source": source,
-        "num_images": len(task.shots),
-        "photos": _marks(task.shots),
-        "num_looks": learned.num_views,
-        "certificate": learned.certificate.to_dict(),
-    }
-    if task.early_stop_set:
-        facts["watched_photos"] = _marks(task.early_stop_set)
+    facts = replace(
+        learned.facts,
+        source=source,
+        num_images=len(task.shots),
+        photos=_marks(task.shots),
+        num_looks=learned.num_views,
+        certificate=learned.certificate,
+        watched_photos=_marks(task.early_stop_set) if task.early_stop_set else None,
+    )
     return Head(
         name=str(out),
         classes=task.classes,
@@ -203,11 +243,11 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
         backbone=task.backbone.name,
         backbone_checksum=task.backbone.checksum,
         sizes=tuple(task.sizes),
-        facts=facts | learned.facts,
+        facts=facts,
         changed=learned.changed,
         changed_checksum=learned.backbone.checksum if learned.changed else "",
     )
 
 
-def _marks(photos: Sequence[LabelledPhoto]) -> list[str]:
-    return list(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))
+def _marks(photos: Sequence[LabelledPhoto]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))

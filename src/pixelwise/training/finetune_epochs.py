@@ -18,10 +18,11 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -41,8 +42,10 @@ from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
 from pixelwise.segmenting.exact import random_crop
 from pixelwise.segmenting.extraction import Extractor, read_photo
-from pixelwise.segmenting.task import BACKBONE, LAST_LAYER, FinetuneTask, LearnedHead, Learner, learned_names
+from pixelwise.segmenting.heads import HeadFacts
+from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.tiling import Maps
+from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, learned_names
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first
 
@@ -54,10 +57,51 @@ _WARM_UP = 0.1  # share of the steps
 _PATIENCE = 4  # epochs without a better one
 _SHIFT, _STRETCH = 0.1, 0.2  # of lightness, and of contrast, at most
 _READERS = 2  # threads
+_BACKBONE, _LAST_LAYER = "backbone", ("heads", "bias")  # the attributes of a `Learner` with parameters
 LabelledView = tuple[LabelledPhoto, View]
-Score = Callable[[FinetuneTask, Learner], float]
+Score = Callable[[FinetuneTask, "Learner"], float]
 Batch = tuple[tuple[UInt8[Tensor, "N 3 _ _"], ...], UInt8[Tensor, "N H W"]]
 """Photos as a network reads them, sRGB, at every size; and their labels at the last size."""
+
+
+class Learner(nn.Module):
+    """A backbone and a linear head on its levels at all sizes, as one network."""
+
+    def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleList(
+            nn.Conv2d(level.channels, num_classes, 1, bias=False)
+            for _ in range(num_sizes)
+            for level in backbone.levels
+        )
+        self.bias = nn.Parameter(torch.zeros(num_classes, 1, 1))
+
+    def forward(self, images: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
+        """Return the logits of photos given at every size, sRGB in [0, 1]; at the last of these sizes."""
+        size = images[-1].shape[-2:]
+        maps = [one for image in images for one in self.backbone(image)]
+        total: Tensor = self.bias
+        for head, one in zip(self.heads, maps, strict=True):
+            total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
+        return total
+
+    def weights(self) -> Weights:
+        """Return a copy of the last layer as one linear head, on the CPU."""
+        weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
+        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
+
+    @torch.no_grad()
+    def load_head(self, weights: Weights) -> None:
+        """Make a linear head the last layer."""
+        layers = self._linear()
+        parts = weights.weight.split([head.in_channels for head in layers], dim=1)
+        for head, part in zip(layers, parts, strict=True):
+            head.weight.copy_(part[..., None, None])
+        self.bias.copy_(weights.bias[:, None, None])
+
+    def _linear(self) -> list[nn.Conv2d]:
+        return [head for head in self.heads if isinstance(head, nn.Conv2d)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +156,7 @@ def learn_in_epochs(
     rate = task.config.learning_rate or (_RATE if start else _HANDOUT_RATE)
     run = _prepare(task, start, rate, score or miou_of)
     learner, random_head = run.learner, run.learner.weights()
-    inside = [name.removeprefix(f"{BACKBONE}.") for name in run.learned]
+    inside = [name.removeprefix(f"{_BACKBONE}.") for name in run.learned]
     with (
         certified(learner.backbone, leave_out=inside) as watch,
         finish_step_first() as asked_to_stop,
@@ -150,12 +194,12 @@ def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float, score: 
     if start:
         learner.load_head(start.weights)
     inside = () if config.policy == "last-layer" else learned_names(learner.backbone, config.policy)
-    names = names_below(learner, *(f"{BACKBONE}.{name}" for name in inside), *LAST_LAYER)
+    names = names_below(learner, *(f"{_BACKBONE}.{name}" for name in inside), *_LAST_LAYER)
     freeze(learner).to(task.device)
     learned = {name: one for name, one in learner.named_parameters() if name in names}
     groups: list[dict[str, Any]] = [{"params": [], "rate": rate}, {"params": [], "rate": _HEAD_RATE * rate}]
     for name, one in learned.items():
-        groups[0 if name.startswith(BACKBONE) else 1]["params"].append(one.requires_grad_())
+        groups[0 if name.startswith(_BACKBONE) else 1]["params"].append(one.requires_grad_())
     labels = (shot.read_labels() for shot in task.shots)
     weights = class_weights(labels, task.classes.num_classes, config.rebalance)
     return _Learning(
@@ -287,32 +331,28 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
 
 def _changed(learned: dict[str, nn.Parameter], backbone: Backbone) -> dict[str, Tensor]:
     """Return the backbone's parameters that are not as they were, by the backbone's own names, on the CPU."""
-    before = {f"{BACKBONE}.{name}": one.cpu() for name, one in backbone.named_parameters()}
+    before = {f"{_BACKBONE}.{name}": one.cpu() for name, one in backbone.named_parameters()}
     after = {name: one.detach().cpu().clone() for name, one in learned.items() if name in before}
     different = (name for name in before if name in after and not torch.equal(after[name], before[name]))
-    return {name.removeprefix(f"{BACKBONE}."): after[name] for name in different}
+    return {name.removeprefix(f"{_BACKBONE}."): after[name] for name in different}
 
 
-def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, dict[str, Any]]:
+def _describe(task: FinetuneTask, run: _Learning, rate: float) -> tuple[str, HeadFacts]:
     """Return how the head was learned, for people and for its file."""
     num = len(run.losses)
-    facts = {
-        "epochs": num,
-        "learning_rate": rate,
-        "batch_size": task.config.batch_size,
-        "losses": run.losses,
-    }
+    facts = HeadFacts(epochs=num, learning_rate=rate, batch_size=task.config.batch_size, losses=run.losses)
     if not run.score:
         losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
         return f"{num} epochs of Adam at {rate:g}, the losses {losses}", facts
     num_other = len(task.early_stop_set)
-    facts |= {
-        "policy": task.config.policy,
-        "best_epoch": run.best_epoch,
-        "precision": run.precision,
-        "watched": num_other,
-        "watched_miou": run.scores,
-    }
+    facts = replace(
+        facts,
+        policy=task.config.policy,
+        best_epoch=run.best_epoch,
+        precision=run.precision,
+        watched=num_other,
+        watched_miou=run.scores,
+    )
     miou = f"{run.scores[0]:.3f} before and {max(run.scores):.3f} after, on {num_other} other photos"
     best = f"{num} epochs in {run.precision}, the best is {run.best_epoch}"
     return f"{best}: mean intersection over union {miou}", facts

@@ -21,10 +21,10 @@ from pixelwise.network.backbones import open_backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
-from pixelwise.segmenting.exact import solve_head, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.task import draw
+from pixelwise.training.finetune_task import draw
 
 MORE = 10
 """Further photos that a forecast is for."""
@@ -105,7 +105,8 @@ def learning_curve(
     with progress("learning from few and from many", len(drawn_views)) as advance:
         for viewed in drawn_views:
             features = [found[crop] for crop in views_in(viewed)]
-            heads.append(solve_head(config, labelled.classes.num_classes, viewed, features).solved.weights)
+            num_classes = labelled.classes.num_classes
+            heads.append(solve_from_views(config, num_classes, viewed, features).solved.weights)
             advance(1, f"{len(viewed)} photos")
     counts = count_photos(held_out, [found[crop] for crop in at_scored], heads)
     return curve_of([len(viewed) for viewed in drawn_views], counts, config.seed)

@@ -31,11 +31,11 @@ from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.segmenting.exact import PixelSample, num_views, solve_sample, views_of
+from pixelwise.segmenting.exact import PixelSample, num_views, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.linear_head import features_at, grid
-from pixelwise.segmenting.solve import Chosen, Solved
-from pixelwise.segmenting.task import draw
+from pixelwise.segmenting.solve import RidgeChoice, SolvedHead
+from pixelwise.training.finetune_task import draw
 
 _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
@@ -53,8 +53,8 @@ class ColourResult:
     dataset: ColourDataset
     net: LinearNet
     palette: Palette
-    solved: Solved
-    chosen: Chosen | None
+    solved: SolvedHead
+    chosen: RidgeChoice | None
     certificate: Certificate
     num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
@@ -148,7 +148,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     with certified(net.backbone) as watch, ONE_THREAD:
         sample = _sample(net, palette, pictures, [dataset.train.index(one.photo) for one in wanted])
         extracted_s = time.perf_counter()
-        solved, chosen = solve_sample(sample, palette.num_classes, None, config.ridge, by_loss=True)
+        solved, chosen = solve_choosing_ridge(sample, palette.num_classes, None, config.ridge, by_loss=True)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
     assert watch.certificate is not None

@@ -5,6 +5,8 @@ import importlib
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +17,13 @@ from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV
 
 import pixelwise
+from pixelwise.api.images import file_state
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.runs import open_model
-from pixelwise.segmenting.heads import open_head
+from pixelwise.segmenting.heads import open_head, write_head
 from pixelwise.segmenting.run import segment_files
 
 
@@ -110,6 +113,7 @@ def test_a_picture_is_coloured_again_by_other_options(coloured):
     red, _, blue = np.asarray(hinted)[100, 160].astype(int)
     assert blue > red + 20
     assert hinted.with_(hints=[]).options == coloured.options
+    assert hinted.with_(temperature=None, hints=None).options == hinted.options
     (hint,) = coloured.next_hints(1)
     assert 0 <= hint.row < 213
     first, second = coloured.alternatives(2)
@@ -164,11 +168,38 @@ def test_a_head_is_learned_from_a_few_masks(learned, tmp_path):
     assert learned.score(pictures, masks) > 0.9
     one, several = learned.predict(pictures[0]), learned.predict(pictures)
     assert (one == several[0]).all()
+    assert (learned.predict_proba(pictures[0]).argmax(0) == one).all()
     path = learned.save(tmp_path / "disc.head.safetensors")
     assert open_head(path).classes.names == ("background", "object")
     assert (pixelwise.segment(pictures[0], head=path).labels == one).all()
     assert (pixelwise.segment(pictures[0], head=learned.head_).labels == one).all()
     assert (pickle.loads(pickle.dumps(learned)).predict(pictures[0]) == one).all()
+
+
+def test_a_head_written_anew_is_opened_anew(learned, tmp_path):
+    (picture,), _ = discs(1, seed=3)
+    head, path = learned.head_, tmp_path / "disc.head.safetensors"
+    swapped = replace(head.weights, weight=head.weights.weight.flip(0), bias=head.weights.bias.flip(0))
+    write_head(path, head)
+    before = pixelwise.segment(picture, head=path).labels
+    write_head(path, replace(head, weights=swapped))
+    assert (pixelwise.segment(picture, head=path).labels == 1 - before).all()
+
+
+def test_a_run_folder_of_which_a_file_is_written_anew_is_another(tmp_path):
+    (tmp_path / "model").write_text("first")
+    before = file_state(str(tmp_path))
+    (tmp_path / "model").write_text("and another")  # in place: the folder itself has not changed
+    assert file_state(str(tmp_path)) != before
+    assert file_state("flower") == ()
+
+
+def test_threads_may_share_a_segmenter(learned):
+    pictures, _ = discs(4, seed=2)
+    expected = [pixelwise.segment(picture, head=learned.head_).labels for picture in pictures]
+    with ThreadPoolExecutor(2) as pool:
+        for found, labels in zip(pool.map(learned.predict, pictures), expected, strict=True):
+            assert (found == labels).all()
 
 
 @pytest.mark.slow

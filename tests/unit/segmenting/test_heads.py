@@ -12,9 +12,9 @@ from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbones import open_backbone
-from pixelwise.network.frozen import fingerprint
+from pixelwise.network.frozen import Certificate, fingerprint
 from pixelwise.photos.photo import open_photo
-from pixelwise.segmenting.heads import Head, open_head, write_head
+from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
 
@@ -28,7 +28,7 @@ def head_on(backbone, **changes):
         backbone=backbone.name,
         backbone_checksum=backbone.checksum,
         sizes=(16, 32),
-        facts={"source": "tests"},
+        facts=HeadFacts(source="tests", photos=("0123",), ridge=0.1, certificate=Certificate("a", "a", 1)),
     )
     return replace(head, **changes)
 
@@ -98,6 +98,7 @@ def test_parts_that_are_not_as_they_were_are_refused():
         {"weights": Weights(torch.zeros(3, 30), torch.zeros(3))},
         {"weights": Weights(torch.full((2, 30), torch.nan), torch.zeros(2))},
         {"sizes": ()},
+        {"facts": HeadFacts(ridge=-1.0)},
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path, change):

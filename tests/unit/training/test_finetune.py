@@ -14,9 +14,9 @@ from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
-from pixelwise.segmenting.task import make_task
 from pixelwise.training.finetune import finetune, score
 from pixelwise.training.finetune_epochs import learn_in_epochs
+from pixelwise.training.finetune_task import make_task
 
 RIDGE = {"ridge": 0.01}
 
@@ -33,8 +33,8 @@ def test_a_damaged_mask_to_score_on_leaves_the_head(tmp_path, caplog):
     with pytest.raises(DataError, match="photo3"):
         learn(folder, **RIDGE)
     head = open_head(folder / "head")
-    assert head.facts["num_images"] == 3
-    assert "scores" not in head.facts
+    assert head.facts.num_images == 3
+    assert head.facts.scores is None
     assert f"{folder / 'head'} has what was learned, without scores" in caplog.text
 
 

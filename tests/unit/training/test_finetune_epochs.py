@@ -17,9 +17,8 @@ from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.labels.read import resize_mask
 from pixelwise.network.frozen import fingerprint
 from pixelwise.photos.crop_view import WHOLE
-from pixelwise.segmenting.exact import learn_last_layer
-from pixelwise.segmenting.task import Learner
-from pixelwise.training.finetune_epochs import batches, learn_in_epochs, loss_of, miou_of
+from pixelwise.training.finetune import learn_last_layer
+from pixelwise.training.finetune_epochs import Learner, batches, learn_in_epochs, loss_of, miou_of
 
 RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
 LAST = {"net.layers.2.weight", "net.layers.2.bias"}
@@ -51,7 +50,7 @@ def test_adam_learns_the_last_layer_alone(folder):
     task = adam_task(folder, epochs=12, learning_rate=0.1)
     learned = learn_in_epochs(task)
     assert miou(learned, task) > 0.8
-    losses = learned.facts["losses"]
+    losses = learned.facts.losses
     assert len(losses) == 12
     assert losses[-1] < losses[0] / 2
     assert learned.num_learned == 2 * (15 * len(SIZES) + 1)
@@ -94,18 +93,18 @@ def test_only_what_the_policy_names_changes(folder, policy):
 @pytest.mark.slow
 def test_the_best_epoch_is_kept(folder):
     task, _, learned = tuned(folder, epochs=4)
-    scores = learned.facts["watched_miou"]
+    scores = learned.facts.watched_miou
     assert len(scores) == 5
     assert miou(learned, task) == pytest.approx(max(scores))
-    assert learned.facts["best_epoch"] == scores.index(max(scores))
+    assert learned.facts.best_epoch == scores.index(max(scores))
 
 
 @pytest.mark.slow
 def test_where_nothing_gets_better_the_exact_head_stays(folder):
     falling = itertools.count(1.0, -0.1)
     task, start, learned = tuned(folder, score=lambda *_: next(falling), epochs=50)
-    assert len(learned.facts["losses"]) == 4  # patience
-    assert learned.facts["best_epoch"] == 0
+    assert len(learned.facts.losses) == 4  # patience
+    assert learned.facts.best_epoch == 0
     assert torch.equal(learned.weights.weight, start.weights.weight)
     assert learned.changed == {}
     assert learned.backbone is task.backbone
@@ -118,9 +117,9 @@ def test_tuning_learns_what_the_frozen_network_cannot(folder):
         first = backbone.net.layers[0].weight
         first.copy_(first.mean(1, keepdim=True).expand(5, 3, 3, 3))
     _, _, learned = tuned(folder, "full", backbone, epochs=20, learning_rate=0.01)
-    scores = learned.facts["watched_miou"]
+    scores = learned.facts.watched_miou
     assert max(scores) > scores[0] + 0.1
-    assert learned.facts["losses"][-1] < learned.facts["losses"][0]
+    assert learned.facts.losses[-1] < learned.facts.losses[0]
 
 
 @pytest.mark.parametrize("policy", ["last-layer", "full"])
@@ -136,9 +135,9 @@ def test_ctrl_c_keeps_what_was_learned(folder, policy):
     )
     learned = learn_in_epochs(task, start)
     assert learned.interrupted
-    assert 0 < len(learned.facts["losses"]) < 10
+    assert 0 < len(learned.facts.losses) < 10
     if start:
-        assert miou(learned, task) == pytest.approx(max(learned.facts["watched_miou"]))
+        assert miou(learned, task) == pytest.approx(max(learned.facts.watched_miou))
 
 
 class Drifting(nn.Module):

@@ -173,11 +173,13 @@ class TeachSession:
         some = self.labelled
         self.segmenter.set_params(classes=self.classes.names)
         self.segmenter.fit(*_pictures_and_masks(some))
+        gradient_norm = self.segmenter.head_.facts.gradient_norm
+        assert gradient_norm is not None  # `fit` always measures it
         self.learned = LearnedInfo(
             num_photos=len(some),
             num_pixels=sum(int(np.count_nonzero(labels != IGNORE)) for _, labels in some),
             seconds=time.perf_counter() - start_s,
-            gradient_norm=float(self.segmenter.head_.facts["gradient_norm"]),
+            gradient_norm=gradient_norm,
         )
         return self.learned
 

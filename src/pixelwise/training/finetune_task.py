@@ -6,12 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pixelwise.errors import ConfigError
 from pixelwise.labels.class_names import ClassNames
@@ -21,14 +19,13 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.frozen import Certificate, names_below
 from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
 _MOST_TO_STOP_BY = 40  # photos, each of which is run after every epoch
 _STOP_FRAC = 0.2  # of the photos to learn from, where no others are there to stop by
-BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")
-"""Names of the parameters of a `Learner`, as they begin."""
 T = TypeVar("T")
 
 
@@ -59,7 +56,7 @@ class LearnedHead:
     backbone: Backbone  # the task's, or a copy with parts that learned along
     certificate: Certificate  # that nothing else changed
     how: str  # for people
-    facts: dict[str, Any]  # for the head's file; nothing that differs from run to run
+    facts: HeadFacts  # of how it learned; nothing that differs from run to run
     num_learned: int
     num_views: int
     extract_s: float = 0.0  # seconds spent on features that were kept
@@ -109,17 +106,17 @@ def _set_aside(
     """Return photos to learn from and photos to stop by: of `val`, unless scores are of that."""
     if labelled.test and labelled.val:
         return shots, draw(labelled.val, min(_MOST_TO_STOP_BY, len(labelled.val)), config.seed)
-    sums = file_checksums(one.photo for one in shots)
-    different = tuple({sums[one.photo]: one for one in shots}.values())
+    sums = file_checksums(shot.photo for shot in shots)
+    different = tuple({sums[shot.photo]: shot for shot in shots}.values())
     if len(different) < 2:
         raise ConfigError(
             f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
         )
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
-    aside = {sums[one.photo] for one in draw(different, num, config.seed)}  # copies stay on one side
+    aside = {sums[shot.photo] for shot in draw(different, num, config.seed)}  # copies stay on shot side
     return (
-        tuple(one for one in shots if sums[one.photo] not in aside),
-        tuple(one for one in shots if sums[one.photo] in aside),
+        tuple(shot for shot in shots if sums[shot.photo] not in aside),
+        tuple(shot for shot in shots if sums[shot.photo] in aside),
     )
 
 
@@ -155,43 +152,3 @@ def learned_names(backbone: Backbone, policy: Literal["stage", "full"]) -> tuple
             "choose last-layer or full"
         )
     return names_below(backbone, *backbone.last_stage)
-
-
-class Learner(nn.Module):
-    """A backbone and a linear head on its levels at all sizes, as one network."""
-
-    def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.heads = nn.ModuleList(
-            nn.Conv2d(level.channels, num_classes, 1, bias=False)
-            for _ in range(num_sizes)
-            for level in backbone.levels
-        )
-        self.bias = nn.Parameter(torch.zeros(num_classes, 1, 1))
-
-    def forward(self, images: Sequence[Float[Tensor, "N 3 _ _"]]) -> Float[Tensor, "N K H W"]:
-        """Return the logits of photos given at every size, sRGB in [0, 1]; at the last of these sizes."""
-        size = images[-1].shape[-2:]
-        maps = [one for image in images for one in self.backbone(image)]
-        total: Tensor = self.bias
-        for head, one in zip(self.heads, maps, strict=True):
-            total = total + F.interpolate(head(one).float(), size, mode="bilinear", align_corners=False)
-        return total
-
-    def weights(self) -> Weights:
-        """Return a copy of the last layer as one linear head, on the CPU."""
-        weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self._linear()], dim=1)
-        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
-
-    @torch.no_grad()
-    def load_head(self, weights: Weights) -> None:
-        """Make a linear head the last layer."""
-        layers = self._linear()
-        parts = weights.weight.split([head.in_channels for head in layers], dim=1)
-        for head, part in zip(layers, parts, strict=True):
-            head.weight.copy_(part[..., None, None])
-        self.bias.copy_(weights.bias[:, None, None])
-
-    def _linear(self) -> list[nn.Conv2d]:
-        return [head for head in self.heads if isinstance(head, nn.Conv2d)]
