@@ -31,7 +31,7 @@ _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike on
 
 @dataclass(frozen=True, kw_only=True)
 class HeadFacts:
-    """How a head was learned, by the keys of its file and of JSON; None where that is not known."""
+    """Facts of how a head was learned, by the keys of its file and of JSON; None where that is not known."""
 
     source: str | None = None
     num_images: int | None = None  # learned from
