@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
-from torch import Tensor
 
 from pixelwise.api.images import (
     FileState,
@@ -139,7 +138,7 @@ class ColouredImage:
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
         """Confidence in the colours, 0 to 1, at the network's size."""
-        return self.photo.upright(self.prediction.confidence()).numpy()
+        return self.photo.upright(self.prediction.confidence())
 
     @cached_property
     def codes(self) -> Strip:
@@ -164,7 +163,7 @@ class ColouredImage:
         colourise_photo(copy, target, self._chroma())
         return target
 
-    def _chroma(self) -> Tensor:
+    def _chroma(self) -> Float32[ndarray, "2 h w"]:
         return self.prediction.chroma(self.options.temperature, self.options.saturation)
 
     def _repr_png_(self) -> bytes | None:  # shown by notebooks

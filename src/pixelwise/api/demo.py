@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
-from torch import Tensor
 
 from pixelwise.api.colour import colourise
 from pixelwise.api.segmentation import Segmenter, segment
@@ -104,11 +103,11 @@ def _colour(subject: DemoPhoto, folder: Path, model: Model) -> dict[str, Any]:
     """Make a photograph grey, colour the grey one as any other, and return what the page shows of it."""
     original = open_photo(subject.path)
     grey_path, path = (folder / f"{subject.path.stem}-{what}.jpg" for what in ("grey", "coloured"))
-    colourise_photo(original, grey_path, torch.zeros(2, 1, 1))  # no chroma leaves luminance alone
+    colourise_photo(original, grey_path, np.zeros((2, 1, 1), np.float32))  # no chroma leaves luminance alone
     coloured = colourise(grey_path, model)
     coloured.save(path)
     chroma, confidence = coloured.prediction.chroma(), coloured.prediction.confidence()
-    true = srgb_to_lab(original.thumbnail(*chroma.shape[1:]) / 255)[1:]
+    true = srgb_to_lab(original.thumbnail(*chroma.shape[1:]) / np.float32(255))[1:]
     grey, after = Image.open(grey_path), coloured.image
     low, high = float(confidence.min()), float(confidence.max())
     return {
@@ -116,8 +115,8 @@ def _colour(subject: DemoPhoto, folder: Path, model: Model) -> dict[str, Any]:
         "path": path,
         "before": _shown(grey, _LARGE),
         "after": _shown(after, _LARGE),
-        "off": float((chroma - true).norm(dim=0).mean()),
-        "off_grey": float(true.norm(dim=0).mean()),
+        "off": float(np.linalg.norm(chroma - true, axis=0).mean()),
+        "off_grey": float(np.linalg.norm(true, axis=0).mean()),
         "pictures": {
             "Grey: all that the network gets": _shown(grey),
             "Coloured": _shown(after),
@@ -133,7 +132,7 @@ def _cut_out_flower() -> dict[str, Any]:
     start_s = time.perf_counter()
     found = segment(FLOWER.path, head)
     seconds = time.perf_counter() - start_s
-    probs = torch.from_numpy(found.probs()[head.classes.index("flower")])
+    probs = found.probs()[head.classes.index("flower")]
     return {
         "head": head,
         "seconds": seconds,
@@ -194,6 +193,6 @@ def _shown(image: Image.Image, longest: int = _SMALL) -> str:
     return page.jpeg_uri(np.asarray(_small(image, longest).convert("RGB")))
 
 
-def _heat(shares: Tensor, photo: Image.Image) -> str:
+def _heat(shares: Float32[ndarray, "h w"], photo: Image.Image) -> str:
     """Return a map of shares, 0 to 1, in the size of a photo in a row."""
     return page.jpeg_uri(heat(shares, _small(photo, _SMALL).size[::-1]))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
@@ -107,7 +106,7 @@ def _codes_of_pil(image: Image.Image) -> Strip:
 def upright_codes(photo: Photo, strips: Iterable[Strip] | None = None) -> Strip:
     """Return all rows of a photo, or of strips of its size, (H, W, bands), as the photo is displayed."""
     rows = np.concatenate(list(photo.strips() if strips is None else strips))
-    return photo.upright(torch.from_numpy(rows).movedim(-1, 0)).movedim(0, -1).contiguous().numpy()
+    return np.ascontiguousarray(np.moveaxis(photo.upright(np.moveaxis(rows, -1, 0)), 0, -1))
 
 
 def pil_of(codes: Strip) -> Image.Image:

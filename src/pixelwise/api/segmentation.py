@@ -102,12 +102,12 @@ class Segmentation:
     def labels(self) -> UInt8[ndarray, "H W"]:
         """The likeliest class of each pixel, an index into `classes.names`."""
         with ONE_THREAD:
-            return self.photo.upright(self.logits.labels(0, self.photo.height)).numpy()
+            return np.ascontiguousarray(self.photo.upright(self.logits.labels(0, self.photo.height)))
 
     def probs(self) -> Float32[ndarray, "K H W"]:
         """Return the probability of each class at each pixel; they add up to 1."""
         with ONE_THREAD:
-            return self.photo.upright(self.logits.probs(0, self.photo.height)).contiguous().numpy()
+            return np.ascontiguousarray(self.photo.upright(self.logits.probs(0, self.photo.height)))
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:
         """Return where a class is; LabelError if there is none of this name."""

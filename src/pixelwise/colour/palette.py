@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32, Float64, Int32, Int64, Integer, UInt8
 from numpy import ndarray
-from torch import Tensor
 
-from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
+from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
 
@@ -38,14 +36,6 @@ _SCALE = {"rgb": 255.0, "ab": 1.0}
 """Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
 
 
-@dataclass(frozen=True)
-class SoftLabels:
-    """Pixels that belong to several classes, to each with its share."""
-
-    classes: Int64[Tensor, "N n H W"]  # the nearest first
-    shares: Float32[Tensor, "N n H W"]  # they add up to 1 over the classes of a pixel
-
-
 @dataclass(frozen=True, eq=False)
 class Palette:
     """K classes that are colours; a pixel's class is the nearest of them.
@@ -57,7 +47,7 @@ class Palette:
         LabelError: the colours are not 1 to 255 finite rows of the space, within its range.
     """
 
-    colours: Float64[Tensor, "K D"]
+    colours: Float64[ndarray, "K D"]
     space: Space
     name: str = "unnamed"
 
@@ -68,7 +58,7 @@ class Palette:
         if len(shape) != 2 or not 1 <= shape[0] <= IGNORE or shape[1] != _NUM_AXES[self.space]:
             needed = f"1 to {IGNORE} colours of {_NUM_AXES[self.space]} numbers"
             raise LabelError(f"needed {needed} for a palette in {self.space}, got shape {shape}")
-        if not bool(((self.colours >= low) & (self.colours <= high)).all()):
+        if not ((self.colours >= low) & (self.colours <= high)).all():
             needed = f"colours from {low:g} to {high:g} ({_UNIT[self.space]})"
             raise LabelError(f"needed {needed} in palette {self.name}")
 
@@ -78,70 +68,54 @@ class Palette:
         return len(self.colours)
 
     @property
-    def class_chroma(self) -> Float32[Tensor, "K 2"]:
+    def class_chroma(self) -> Float32[ndarray, "K 2"]:
         """Lab a and b of each class."""
-        colours = self.colours.float()
+        colours = self.colours.astype(np.float32)
         return colours if self.space == "ab" else srgb_to_lab(colours.T[:, None])[1:, 0].T
 
-    def encode(self, images: UInt8[Tensor, "*batch 3 H W"]) -> UInt8[Tensor, "*batch H W"]:
+    def encode(self, images: UInt8[ndarray, "*batch 3 H W"]) -> UInt8[ndarray, "*batch H W"]:
         """Return the class of each pixel: the nearest colour, compared in float64; the lowest on a tie."""
         if images.ndim < 3 or images.shape[-3] != 3:
-            raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
+            raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {images.shape}")
         numbers = _colour_numbers(images)
-        labels = torch.index_select(self._class_of_colour, 0, numbers)
+        labels = self._class_of_colour.take(numbers)
         if len(new := numbers[labels == IGNORE]):
             occurs = np.zeros(_NUM_COLOURS, bool)
-            occurs[new.numpy()] = True
+            occurs[new] = True
             colours = np.flatnonzero(occurs)
-            classes = _nearest(colours, self.colours.numpy() * _SCALE[self.space], self.space)
-            self._class_of_colour.numpy()[colours] = classes
-            labels = torch.index_select(self._class_of_colour, 0, numbers)
-        return labels.view(*images.shape[:-3], *images.shape[-2:]).to(images.device)
+            self._class_of_colour[colours] = _nearest(colours, self.colours * _SCALE[self.space], self.space)
+            labels = self._class_of_colour.take(numbers)
+        return labels.reshape(*images.shape[:-3], *images.shape[-2:])
 
     @cached_property
-    def _class_of_colour(self) -> UInt8[Tensor, " colours"]:
+    def _class_of_colour(self) -> UInt8[ndarray, " colours"]:
         """Classes of the colours that were encoded so far, by their numbers; IGNORE for the others."""
-        return torch.full((_NUM_COLOURS,), IGNORE, dtype=torch.uint8)
+        return np.full(_NUM_COLOURS, IGNORE, np.uint8)
 
-    def soft_labels(
-        self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
-    ) -> SoftLabels:
-        """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled.
-
-        Pixels and `sigma` are in the palette's units. Source: Zhang et al., arXiv:1603.08511, section 2.2.
-        """
-        points = colours.movedim(1, -1)
-        own = self.colours.to(points)
-        squares = (points.square().sum(-1, keepdim=True) - 2 * points @ own.T + own.square().sum(1)).clamp(0)
-        nearest = squares.topk(min(num_near, self.num_classes), largest=False)
-        shares = _shares(nearest.values, sigma)
-        return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
-
-    def soft_probs(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
+    def soft_probs(self, chroma: Float[ndarray, "2 H W"], sigma: float = 5.0) -> Float[ndarray, "K H W"]:
         """Return probabilities of all classes for pixels of known Lab a and b: the higher, the nearer.
 
-        Source: as of `soft_labels`.
+        They are exp(-d^2 / 2 sigma^2) of the distances d, scaled to sum 1. Source: Zhang et al.,
+        arXiv:1603.08511, section 2.2.
         """
-        points = chroma.movedim(0, -1)
-        squares = torch.cdist(points, self.class_chroma.expand(len(points), -1, -1)).square()
-        return _shares(squares, sigma).movedim(-1, 0)
+        differences = chroma[:, None] - self.class_chroma.T[..., None, None]
+        return softmax(np.square(differences).sum(0) / np.float32(-2 * sigma**2))
 
-    def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
+    def decode(self, labels: Integer[ndarray, "*batch H W"]) -> Float32[ndarray, "*batch D H W"]:
         """Paint each pixel with its class's colour: sRGB in [0, 1], or a and b; IGNORE with zeros.
 
         Raises:
             LabelError: a label is neither 0..K-1 nor IGNORE.
         """
-        classes = labels.long()
-        ignored = classes == IGNORE
-        wrong = (classes < 0) | (classes >= self.num_classes) & ~ignored
-        if bool(wrong.any()):
+        ignored = labels == IGNORE
+        wrong = ~ignored & ((labels < 0) | (labels >= self.num_classes))
+        if wrong.any():
             needed = f"labels 0 to {self.num_classes - 1} or {IGNORE}"
-            raise LabelError(f"needed {needed} for palette {self.name}, got {int(classes[wrong][0])}")
-        colours = torch.cat((self.colours, torch.zeros_like(self.colours[:1]))).float().to(labels.device)
-        return colours[classes.masked_fill(ignored, self.num_classes)].movedim(-1, -3)
+            raise LabelError(f"needed {needed} for palette {self.name}, got {labels[wrong][0]}")
+        colours = np.concatenate((self.colours, np.zeros_like(self.colours[:1]))).astype(np.float32)
+        return np.moveaxis(colours[np.where(ignored, self.num_classes, labels)], -1, -3)
 
-    def chroma(self, logits: Float[Tensor, "N K H W"], temperature: float) -> Float32[Tensor, "N 2 H W"]:
+    def chroma(self, logits: Float[ndarray, "N K H W"], temperature: float) -> Float32[ndarray, "N 2 H W"]:
         """Return Lab's a and b that the logits predict: the mean colour, by softmax(logits / temperature).
 
         Towards 0 the likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in
@@ -152,25 +126,31 @@ class Palette:
         """
         if not (temperature > 0 and math.isfinite(temperature)):
             raise LabelError(f"needed a temperature above 0, got {temperature}")
-        probs = (logits.float() / temperature).softmax(dim=1)
-        mean = torch.einsum("nkhw,kd->ndhw", probs, self.colours.to(probs))
+        probs = softmax(logits.astype(np.float32) / np.float32(temperature), axis=1)
+        mean = np.einsum("nkhw,kd->ndhw", probs, self.colours.astype(np.float32), optimize=True)
         return mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]
 
-    def read_grey(self, images: UInt8[Tensor, "N 3 H W"]) -> Float32[Tensor, "N 1 H W"]:
+    def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
         """Return the grey pictures that networks read, from 0 to 1.
 
         `rgb`: the plain mean of the codes, over 256, as in the handout. `ab`: CIE L over 100.
         """
-        grey = torch.empty_like(images[:, :1], dtype=torch.float32)
-        step = max(1, _GREY_AT_ONCE // max(1, images[0, 0].numel())) if len(images) else 1
-        for part, codes in zip(grey.split(step), images.split(step), strict=True):
-            values = codes.float()
-            part.copy_(mean_grey(values) / 256 if self.space == "rgb" else lightness(values / 255) / 100)
+        if self.space == "rgb":
+            return images.mean(1, dtype=np.float32, keepdims=True) / np.float32(256)
+        grey = np.empty_like(images[:, :1], np.float32)
+        step = max(1, _GREY_AT_ONCE // max(1, images[0, 0].size)) if len(images) else 1
+        for start in range(0, len(images), step):
+            codes = images[start : start + step]
+            grey[start : start + step] = lightness(codes / np.float32(255)) / 100
         return grey
 
     @staticmethod
     def learn(
-        images: UInt8[Tensor, "N 3 H W"], num_colours: int, space: Space, seed: int = 0, name: str = "learned"
+        images: UInt8[ndarray, "N 3 H W"],
+        num_colours: int,
+        space: Space,
+        seed: int = 0,
+        name: str = "learned",
     ) -> Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
@@ -193,7 +173,7 @@ class Palette:
                 "ask for fewer colours or give more images"
             )
         order = np.argsort(-sizes, kind="stable")
-        return Palette(torch.from_numpy(centres[order] / _SCALE[space]), space, name)
+        return Palette(centres[order] / _SCALE[space], space, name)
 
     @staticmethod
     def read(name_or_path: str | Path) -> Palette:
@@ -224,7 +204,7 @@ class Palette:
     def from_dict(values: dict[str, Any]) -> Palette:
         """Make a palette of the values that `to_dict` gave; raise a LabelError of others."""
         try:
-            colours = torch.tensor(values["colours"], dtype=torch.float64)
+            colours = np.array(values["colours"], np.float64)
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
         except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
             raise LabelError(
@@ -233,16 +213,20 @@ class Palette:
         return Palette(colours, cast(Space, space), name)
 
 
-def _colour_numbers(images: UInt8[Tensor, "*batch 3 H W"]) -> Int32[Tensor, " pixels"]:
+def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int32[ndarray, " pixels"]:
     """Return r * 65536 + g * 256 + b of each pixel."""
-    red, green, blue = images.cpu().unbind(-3)
-    return red.int().mul_(256).add_(green).mul_(256).add_(blue).flatten()
+    red, green, blue = np.moveaxis(images, -3, 0)
+    numbers = red.astype(np.int32)
+    for band in (green, blue):
+        numbers *= 256
+        numbers += band
+    return numbers.ravel()
 
 
 def _points(numbers: Int64[ndarray, " n"], space: Space) -> Float64[ndarray, "D n"]:
     """Return the coordinates of colours in a space: their codes in `rgb`, Lab's a and b in `ab`."""
     codes = np.stack((numbers >> 16, numbers >> 8 & 255, numbers & 255)).astype(np.float64)
-    return codes if space == "rgb" else srgb_to_lab(torch.from_numpy(codes / 255)[:, None])[1:, 0].numpy()
+    return codes if space == "rgb" else srgb_to_lab(codes[:, None] / 255)[1:, 0]
 
 
 def _nearest(
@@ -261,9 +245,11 @@ def _nearest(
     return classes
 
 
-def _shares(squares: Float[Tensor, "*pixels n"], sigma: float) -> Float[Tensor, "*pixels n"]:
-    """Return exp(-d^2 / 2 sigma^2) of squared distances, scaled to sum 1."""
-    return (-squares / (2 * sigma**2)).softmax(-1)
+def softmax(logits: Float[ndarray, "*shape"], axis: int = 0) -> Float[ndarray, "*shape"]:
+    """Return probabilities over the classes along an axis."""
+    probs = np.exp(logits - logits.max(axis, keepdims=True))
+    probs /= probs.sum(axis, keepdims=True)
+    return probs
 
 
 def _k_means(

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.cluster.vq import kmeans2
-from torch import Tensor
+from numpy import ndarray
 
-from pixelwise.colour.palette import Palette
+from pixelwise.colour.palette import Palette, softmax
+from pixelwise.photos.resize import pool
 
 _NUM_GROUPS = 4
 _SHORT_SIDE = 48  # of the map that is clustered
@@ -26,7 +24,9 @@ _NUM_STEPS = 20  # of halving
 _SOFTNESS = 0.1  # of squared distances between probabilities' roots: less gives groups harder borders
 
 
-def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> list[Float[Tensor, "K h w"]]:
+def alternatives(
+    logits: Float[ndarray, "K h w"], palette: Palette, num: int
+) -> list[Float[ndarray, "K h w"]]:
     """Return `num` logits of a photo: first the usual ones, then others that differ from each other.
 
     Probabilities are tilted, multiplied by an exponential that is linear in a and b: of all with as different
@@ -36,53 +36,56 @@ def alternatives(logits: Float[Tensor, "K h w"], palette: Palette, num: int) -> 
         return [logits]
     colours = palette.class_chroma.T
     members, probs = _groups(logits)
-    frames = torch.stack([_frame(group_probs, colours) for group_probs in probs.T])
+    frames = np.stack([_frame(group_probs, colours) for group_probs in probs.T])
     others = []
     for step in range(num - 1):
-        turns = (step + torch.arange(len(frames))) % (num - 1) / (num - 1)
-        directions = torch.stack([(2 * math.pi * turns).cos(), (2 * math.pi * turns).sin()], dim=1)
-        along = torch.einsum("gde,ge,dk->gk", frames, directions, colours)
-        tilts = _tilt_size(probs.T, along)[:, None] * along
-        others.append(logits + torch.einsum("gk,ghw->khw", tilts, members))
+        turns = 2 * math.pi * ((step + np.arange(len(frames))) % (num - 1)) / (num - 1)
+        directions = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        along = np.einsum("gde,ge,dk->gk", frames, directions, colours)
+        tilts = (_tilt_size(probs.T, along)[:, None] * along).astype(np.float32)
+        others.append(logits + np.einsum("gk,ghw->khw", tilts, members))
     return [logits, *others]
 
 
-def _tilt_size(probs: Float[Tensor, "G K"], along: Float[Tensor, "G K"]) -> Float[Tensor, " G"]:
-    low, high = torch.zeros(len(probs)), torch.full((len(probs),), _MAX_TILT)
-    logs = probs.clamp_min(1e-12).log()
+def _tilt_size(probs: Float[ndarray, "G K"], along: Float[ndarray, "G K"]) -> Float[ndarray, " G"]:
+    low, high = np.zeros(len(probs)), np.full(len(probs), _MAX_TILT)
+    logs = np.log(probs.clip(1e-12))
     for _ in range(_NUM_STEPS):
         middle = (low + high) / 2
-        tilted = (logs + middle[:, None] * along).log_softmax(1)
-        too_small = (tilted.exp() * (tilted - logs)).sum(1) < _DIVERGENCE
-        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
+        tilted = softmax(logs + middle[:, None] * along, axis=1)
+        too_small = (tilted * (np.log(tilted.clip(1e-30)) - logs)).sum(1) < _DIVERGENCE
+        low, high = np.where(too_small, middle, low), np.where(too_small, high, middle)
     return low
 
 
-def _groups(logits: Float[Tensor, "K h w"]) -> tuple[Float[Tensor, "G h w"], Float[Tensor, "K G"]]:
+def _groups(logits: Float[ndarray, "K h w"]) -> tuple[Float[ndarray, "G h w"], Float[ndarray, "K G"]]:
     """Return how much each pixel belongs to each group, and the mean probabilities of each group."""
-    probs = logits.softmax(0)
+    from scipy.cluster.vq import kmeans2  # which plain colouring can spare
+
+    probs = softmax(logits)
     height, width = logits.shape[1:]
     scale = min(1.0, _SHORT_SIDE / min(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    roots = F.adaptive_avg_pool2d(probs, size).sqrt().flatten(1).T.double().numpy()
+    roots = np.sqrt(pool(probs, size)).reshape(len(probs), -1).T.astype(np.float64)
     num = min(_NUM_GROUPS, len(np.unique(roots.round(4), axis=0)))  # a blank picture is all one group
     centroids, assigned = kmeans2(roots, num, minit="++", rng=np.random.default_rng(0))
     centres: list[np.ndarray] = []  # the largest first, without those that are hardly apart from a larger one
     for centre in centroids[np.argsort(-np.bincount(assigned, minlength=num), kind="stable")]:
         if all(np.square(centre - other).sum() > 2 * _SOFTNESS for other in centres):
             centres.append(centre)
-    away = torch.cdist(probs.sqrt().flatten(1).T, torch.from_numpy(np.stack(centres)).float()) ** 2
-    members = (-away / _SOFTNESS).softmax(1)
-    means = probs.flatten(1) @ members / members.sum(0).clamp_min(1e-9)
-    return members.T.reshape(-1, height, width), means
+    flat = probs.reshape(len(probs), -1)
+    away = np.stack([np.square(np.sqrt(flat) - centre[:, None]).sum(0) for centre in centres])
+    members = softmax(-away / _SOFTNESS).astype(np.float32)
+    means = flat @ members.T / members.sum(1).clip(1e-9)
+    return members.reshape(-1, height, width), means
 
 
-def _frame(probs: Float[Tensor, " K"], colours: Float[Tensor, "2 K"]) -> Float[Tensor, "2 2"]:
+def _frame(probs: Float[ndarray, " K"], colours: Float[ndarray, "2 K"]) -> Float[ndarray, "2 2"]:
     # Two directions of a and b, as columns: the first is the main axis of doubt, towards the side where it
     # reaches farther. Each is divided by the standard deviation along it, so that both cost the same.
     left = colours - (colours @ probs)[:, None]
-    covariance = (left * probs) @ left.T + 1e-3 * torch.eye(2)
-    variances, axes = torch.linalg.eigh(covariance)
+    covariance = (left * probs) @ left.T + 1e-3 * np.eye(2)
+    variances, axes = np.linalg.eigh(covariance)
     skews = (axes.T @ left) ** 3 @ probs
-    axes = axes * torch.where(skews < 0, -1.0, 1.0)
-    return (axes / variances.sqrt()).flip(1)
+    axes = axes * np.where(skews < 0, -1.0, 1.0)
+    return (axes / np.sqrt(variances))[:, ::-1]

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from numpy.typing import NDArray
-from scipy import ndimage
-from torch import Tensor
 
-from pixelwise.colour.palette import Palette
+from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.known import KnownChroma, hint_chroma, light_map
 from pixelwise.colourising.options import Area, Box, Hint
 from pixelwise.errors import PhotoError
@@ -37,7 +33,7 @@ def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) 
     Raises:
         PhotoError: a box lies outside the photo.
     """
-    light = light_map(photo).numpy()
+    light = light_map(photo)
     chroma, kept = np.zeros((2, *light.shape), np.float32), np.zeros(light.shape, np.float32)
     cells = {hint: hint.cell(photo.upright_size, light.shape) for hint in hints}
     notes = []
@@ -55,11 +51,10 @@ def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) 
         if inside:
             places = np.array([cells[hint] for hint in inside])[:, :, None, None]
             nearest = np.square(np.indices(light.shape) - places).sum(1).argmin(0)
-            colours = torch.stack([hint_chroma(hint) for hint in inside], dim=1).numpy()
+            colours = np.stack([hint_chroma(hint) for hint in inside], axis=1)
             chroma[:, share > 0] = colours[:, nearest][:, share > 0]
         kept = np.maximum(kept, share)
-    stored_share, stored_chroma = (photo.as_stored(torch.from_numpy(one)) for one in (kept, chroma))
-    return KnownChroma(stored_share, stored_chroma, tuple(notes))
+    return KnownChroma(photo.as_stored(kept), photo.as_stored(chroma), tuple(notes))
 
 
 def _coverage(photo: Photo, box: Box, map_size: tuple[int, ...]) -> Float32[ndarray, "h w"]:
@@ -78,13 +73,13 @@ def _coverage(photo: Photo, box: Box, map_size: tuple[int, ...]) -> Float32[ndar
     return np.outer(*overlaps)
 
 
-def likely_grey(photo: Photo, logits: Float[Tensor, "K h w"], palette: Palette) -> KnownChroma:
+def likely_grey(photo: Photo, logits: Float[ndarray, "K h w"], palette: Palette) -> KnownChroma:
     """Return as grey what is more probably grey than not; in part where both are about as probable."""
-    neutral = palette.class_chroma.norm(dim=1) < _NEUTRAL
-    probability = logits.softmax(0)[neutral].sum(0)
-    share = ((probability - 0.4) / 0.2).clamp(0, 1)
+    neutral = np.linalg.norm(palette.class_chroma, axis=1) < _NEUTRAL
+    probability = softmax(logits)[neutral].sum(0)
+    share = ((probability - 0.4) / 0.2).clip(0, 1)
     notes = () if share.any() else (f"{photo.path}: nothing was found that is likely grey",)
-    return KnownChroma(share, torch.zeros(2, *share.shape), notes)
+    return KnownChroma(share, np.zeros((2, *share.shape), np.float32), notes)
 
 
 def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
@@ -94,6 +89,9 @@ def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     all of three sides at least, and what is on it has to be rectangular or oval: a bird in a plain sky is no
     photo on paper. What is as light as the paper but lies within a rectangular photo belongs to the photo.
     """
+    import cv2  # these two plain colouring can spare
+    from scipy import ndimage
+
     smooth = ndimage.median_filter(light, size=3)
     alike = np.abs(smooth - np.median(_rim(smooth))) < _PAPER_SPREAD
     alike[1:-1, 1:-1] = ndimage.binary_opening(alike)[1:-1, 1:-1]  # narrow passages into the photo are closed
@@ -126,6 +124,8 @@ def _rim(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def _filled(corners: NDArray[Any], like: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    import cv2
+
     polygon = corners.round().astype(np.int32)  # x, y
     filled: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
     return filled

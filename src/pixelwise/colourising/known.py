@@ -14,14 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
-from torch import Tensor
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness, srgb_to_lab
@@ -29,6 +24,7 @@ from pixelwise.colourising.options import Hint
 from pixelwise.errors import PhotoError
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo
+from pixelwise.photos.resize import resize
 
 _SHORT_SIDE = 192  # of the map that hints spread on: chroma is seen at a quarter of a photo's size, or less
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right; the others are these backwards
@@ -45,9 +41,9 @@ class KnownChroma:
     Rows and columns are as the photo's file has them, at any size.
     """
 
-    share: Float[Tensor, "h w"]
+    share: Float[ndarray, "h w"]
     """Share of each pixel's chroma that is known, 0 to 1; the rest is left to guess."""
-    chroma: Float[Tensor, "2 h w"]  # Lab a and b; of no meaning where the share is 0
+    chroma: Float[ndarray, "2 h w"]  # Lab a and b; of no meaning where the share is 0
     notes: tuple[str, ...] = ()  # remarks for the user
 
     def over(self, below: KnownChroma | None) -> KnownChroma:
@@ -58,35 +54,28 @@ class KnownChroma:
         share = self.share_at(size)
         rest = (1 - share) * below.share_at(size)
         total = share + rest
-        weighted = share * _resize(self.chroma, size) + rest * _resize(below.chroma, size)
-        return KnownChroma(total, weighted / total.clamp_min(1e-9), self.notes + below.notes)
+        weighted = share * resize(self.chroma, size) + rest * resize(below.chroma, size)
+        return KnownChroma(total, weighted / total.clip(1e-9), self.notes + below.notes)
 
-    def over_guess(self, chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 H W"]:
+    def over_guess(self, chroma: Float[ndarray, "2 h w"]) -> Float[ndarray, "2 H W"]:
         """Lay this over guessed Lab a and b, at the larger of the two sizes."""
-        return self.over(KnownChroma(torch.ones_like(chroma[0]), chroma)).chroma
+        return self.over(KnownChroma(np.ones_like(chroma[0]), chroma)).chroma
 
-    def over_probs(self, probs: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
+    def over_probs(self, probs: Float[ndarray, "K h w"], palette: Palette) -> Float[ndarray, "K h w"]:
         """Lay this over probabilities of the classes, at their size."""
         size = probs.shape[1:]
-        known = palette.soft_probs(_resize(self.chroma, size))
+        known = palette.soft_probs(resize(self.chroma, size))
         return probs + self.share_at(size) * (known - probs)
 
-    def share_at(self, size: tuple[int, ...]) -> Float[Tensor, "h w"]:
+    def share_at(self, size: tuple[int, ...]) -> Float[ndarray, "h w"]:
         """Return the known share of each cell of a map of another size."""
-        return _resize(self.share[None], size)[0]
+        return resize(self.share, size)
 
 
-def _resize(planes: Float[Tensor, "C h w"], size: tuple[int, ...]) -> Float[Tensor, "C H W"]:
-    """Resize planes; enlarged ones never leave the range of their values."""
-    if planes.shape[1:] == size:
-        return planes
-    return F.interpolate(planes[None], size, mode="bilinear", antialias=True)[0]
-
-
-def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
+def hint_chroma(hint: Hint) -> Float[ndarray, " 2"]:
     """Return Lab a and b of a hint."""
-    codes = torch.tensor([*bytes.fromhex(hint.colour.removeprefix("#"))])
-    return srgb_to_lab(codes[:, None, None].float() / 255)[1:, 0, 0]
+    codes = np.array([*bytes.fromhex(hint.colour.removeprefix("#"))], np.uint8)
+    return srgb_to_lab(codes[:, None, None] / np.float32(255))[1:, 0, 0]
 
 
 def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
@@ -102,9 +91,9 @@ def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
                 f"{photo.path}: needed hints at rows 0 to {height - 1} and columns 0 to {width - 1}, "
                 f"got {hint.row},{hint.column}"
             )
-    light = light_map(photo).double().numpy()
+    light = light_map(photo).astype(np.float64)
     cells = np.array([hint.cell(photo.upright_size, light.shape) for hint in hints])
-    shares = torch.from_numpy(spread(light, cells)).float()
+    shares = spread(light, cells).astype(np.float32)
     for share, hint in zip(shares, hints, strict=True):
         # The cells of the map between which its pixel lies decide its colour.
         row, column = (
@@ -115,9 +104,9 @@ def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
         columns = slice(max(math.floor(column), 0), math.ceil(column) + 1)
         shares[:, rows, columns] = 0.0
         share[rows, columns] = 1.0
-    chroma = torch.stack([hint_chroma(hint) for hint in hints])
+    chroma = np.stack([hint_chroma(hint) for hint in hints])
     total = shares.sum(0)
-    mean = torch.einsum("nhw,nd->dhw", shares, chroma) / total.clamp_min(1e-9)
+    mean = np.einsum("nhw,nd->dhw", shares, chroma) / total.clip(1e-9)
     return KnownChroma(photo.as_stored(total), photo.as_stored(mean), _hidden(photo, hints, light.shape))
 
 
@@ -154,6 +143,9 @@ def geodesic_weights(light: Float[ndarray, "h w"], points: NDArray[np.int64]) ->
 
     `light` is CIE L, `points` (n,) are places in it, row by row, as the pixels are.
     """
+    from scipy.sparse import csr_array  # which plain colouring can spare
+    from scipy.sparse.csgraph import dijkstra
+
     height, width = light.shape
     places = np.arange(light.size).reshape(light.shape)
     starts, ends, costs = [], [], []
@@ -173,11 +165,11 @@ def geodesic_weights(light: Float[ndarray, "h w"], points: NDArray[np.int64]) ->
     return weights
 
 
-def light_map(photo: Photo) -> Float[Tensor, "h w"]:
+def light_map(photo: Photo) -> Float[ndarray, "h w"]:
     """Return CIE L of a photo as it is displayed, small."""
     return photo.upright(light_at(photo, *shrunk_size(photo.height, photo.width, _SHORT_SIDE)))
 
 
-def light_at(photo: Photo, height: int, width: int) -> Float[Tensor, "h w"]:
+def light_at(photo: Photo, height: int, width: int) -> Float[ndarray, "h w"]:
     """Return CIE L of a photo at another size, rows as its file has them."""
-    return lightness(photo.thumbnail(height, width).float() / 255)[0]
+    return lightness(photo.thumbnail(height, width) / np.float32(255))[0]

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float32
+from numpy import ndarray
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pixelwise.colour.palette import Palette
+from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lightness_to_luminance, recolour, srgb_to_lab
 from pixelwise.colourising.known import geodesic_weights
+from pixelwise.photos.resize import pool
 
 _MAX_PIXELS = 48 * 64  # of the map of lightness: a finer one takes longer and moves no point by much
 _NUM_CANDIDATES = 300
@@ -53,8 +52,8 @@ class NextHint:
 
 
 def suggest_hints(
-    logits: Float[Tensor, "K h w"],
-    lightness: Float[Tensor, "h w"],
+    logits: Float[ndarray, "K h w"],
+    lightness: Float[ndarray, "h w"],
     palette: Palette,
     size: tuple[int, int],
     num: int,
@@ -63,14 +62,14 @@ def suggest_hints(
 
     `logits` and `lightness` (CIE L) are of the photo as displayed, whose height and width are `size`.
     """
-    scale = min(1.0, (_MAX_PIXELS / lightness.numel()) ** 0.5)
+    scale = min(1.0, (_MAX_PIXELS / lightness.size) ** 0.5)
     height, width = (max(1, round(side * scale)) for side in lightness.shape)
-    probs = F.adaptive_avg_pool2d(logits.float().softmax(0), (height, width))
-    light = F.adaptive_avg_pool2d(lightness[None], (height, width))[0]
-    doubt = torch.special.entr(probs).sum(0) * _visibility(palette)[light.round().long().clamp(0, 100)]
-    entropy = doubt.flatten().double().numpy()
-    candidates = _candidates(light.numpy())
-    settled = geodesic_weights(light.numpy(), candidates)
+    probs = pool(softmax(logits), (height, width))
+    light = pool(lightness, (height, width))
+    doubt = entropy_of(probs) * _visibility(palette)[light.round().astype(np.intp).clip(0, 100)]
+    entropy = doubt.ravel().astype(np.float64)
+    candidates = _candidates(light)
+    settled = geodesic_weights(light, candidates)
     hints = []
     for index, cut in _greedy(settled, entropy, num):
         row, column = divmod(int(candidates[index]), width)
@@ -80,12 +79,18 @@ def suggest_hints(
     return hints
 
 
-def _visibility(palette: Palette) -> Tensor:
+def entropy_of(probs: Float[ndarray, "K h w"]) -> Float[ndarray, "h w"]:
+    """Return the entropy of each pixel's probabilities, in nats."""
+    entropy: Float[ndarray, "h w"] = -(probs * np.log(probs.clip(1e-30))).sum(0)
+    return entropy
+
+
+def _visibility(palette: Palette) -> Float32[ndarray, "101"]:
     """Return how far apart the palette's colours are at each L from 0 to 100, the most being 1."""
-    luminance = lightness_to_luminance(torch.arange(101.0))[:, None]
+    luminance = lightness_to_luminance(np.arange(101, dtype=np.float32))[:, None]
     displayed = srgb_to_lab(recolour(luminance, *palette.class_chroma.T))[1:]  # 2, L, K
-    apart = displayed.var(dim=2, correction=0).sum(0).sqrt()
-    return apart / apart.max().clamp_min(1e-9)
+    apart = np.sqrt(displayed.var(axis=2).sum(0))
+    return np.asarray(apart / max(float(apart.max()), 1e-9), np.float32)
 
 
 def _candidates(light: Grid) -> Grid:
@@ -119,7 +124,7 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
     return chosen
 
 
-def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColour, ...]:
+def _colours(probs: Float[ndarray, " K"], palette: Palette, light: float) -> tuple[LikelyColour, ...]:
     """Return the likeliest colours of a pixel; the probabilities of equal ones are added."""
     by_colour: dict[str, float] = {}
     for colour, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
@@ -128,8 +133,8 @@ def _colours(probs: Tensor, palette: Palette, light: float) -> tuple[LikelyColou
     return tuple(LikelyColour(*item) for item in likeliest)
 
 
-def shown_at(chroma: Float[Tensor, "n 2"], lightness: float) -> list[str]:
+def shown_at(chroma: Float[ndarray, "n 2"], lightness: float) -> list[str]:
     """Return colours as #rrggbb, each drawn into the gamut at this L, 0 to 100."""
-    luminance = lightness_to_luminance(torch.full_like(chroma[:, 0], lightness))
-    codes = recolour(luminance, *chroma.T).mul(255).round().int().T.tolist()
+    luminance = lightness_to_luminance(np.full_like(chroma[:, 0], lightness))
+    codes = np.rint(recolour(luminance, *chroma.T) * 255).astype(int).T.tolist()
     return ["#{:02x}{:02x}{:02x}".format(*code) for code in codes]

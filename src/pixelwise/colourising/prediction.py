@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
 
-from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Grey
+from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.alternatives import alternatives
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey
 from pixelwise.colourising.known import KnownChroma, known_from_hints, light_at
-from pixelwise.colourising.next_hint import NextHint, suggest_hints
+from pixelwise.colourising.next_hint import NextHint, entropy_of, suggest_hints
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow
 from pixelwise.network.device import ONE_THREAD
@@ -31,7 +30,7 @@ from pixelwise.photos.tone import has_own_colours
 _MIN_PROBABILITY = 1e-9
 _SMALL = 128 * 128  # pixels that a network reads in one thread
 
-LogitsFn = Callable[[Grey], Float[Tensor, "N K h w"]]
+LogitsFn = Callable[[Float32[ndarray, "N 1 H W"]], Float32[ndarray, "N K h w"]]
 """Returns a network's logits of grey pictures of one size."""
 
 
@@ -39,29 +38,30 @@ LogitsFn = Callable[[Grey], Float[Tensor, "N K h w"]]
 class Prediction:
     """A network's prediction for one photo, rows and columns as the photo's file has them."""
 
-    logits: Float[Tensor, "K h w"]
+    logits: Float[ndarray, "K h w"]
     palette: Palette
     in_colour: bool = False  # whether the photo had colours of its own, which no network sees
     known: KnownChroma | None = None
     net_saturation: float = 1.0  # factor on the guessed chroma, from the network's configuration
 
-    def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[Tensor, "2 H W"]:
+    def chroma(self, temperature: float = 1.0, saturation: float = 1.0) -> Float[ndarray, "2 H W"]:
         """Return Lab a and b at the network's size, or at that of known chroma if it is larger.
 
         Temperature and saturation change what is guessed, and leave alone what is known.
         """
-        guessed = self.palette.chroma(self.logits[None], temperature)[0] * (self.net_saturation * saturation)
+        guessed = self.palette.chroma(self.logits[None], temperature)[0]
+        guessed *= np.float32(self.net_saturation * saturation)
         return guessed if self.known is None else self.known.over_guess(guessed)
 
-    def probs(self) -> Float[Tensor, "K h w"]:
+    def probs(self) -> Float[ndarray, "K h w"]:
         """Return the classes' probabilities at the network's size; where chroma is known, of the nearest."""
-        probs = self.logits.float().softmax(0)
+        probs = softmax(self.logits)
         return probs if self.known is None else self.known.over_probs(probs, self.palette)
 
-    def confidence(self) -> Float[Tensor, "h w"]:
+    def confidence(self) -> Float[ndarray, "h w"]:
         """Return 1 minus the entropy over the greatest there is: 1 for one certain class, 0 for even ones."""
         probs = self.probs()
-        return (1 - torch.special.entr(probs).sum(0) / math.log(max(2, len(probs)))).clamp_(0, 1)
+        return (1 - entropy_of(probs) / math.log(max(2, len(probs)))).clip(0, 1)
 
     def with_hints(self, photo: Photo, hints: Sequence[Hint]) -> Prediction:
         """Return the prediction with known colours of some pixels; PhotoError where one is outside."""
@@ -88,7 +88,7 @@ class Prediction:
     def next_hints(self, photo: Photo, num: int) -> list[NextHint]:
         """Return the `num` points of a photo whose true colours would settle most, the best first."""
         light = photo.upright(light_at(photo, *self.logits.shape[1:]))
-        logits = self.logits if self.known is None else self.probs().clamp_min(_MIN_PROBABILITY).log()
+        logits = self.logits if self.known is None else np.log(self.probs().clip(_MIN_PROBABILITY))
         return suggest_hints(photo.upright(logits), light, self.palette, photo.upright_size, num)
 
     def alternatives(self, num: int) -> list[Prediction]:
@@ -96,9 +96,9 @@ class Prediction:
         return [replace(self, logits=one) for one in alternatives(self.logits, self.palette, num)]
 
 
-def forward(model: Model, grey: Grey) -> Float[Tensor, "N K h w"]:
+def forward(model: Model, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
     """Return a model's logits of grey pictures of one size, in as many threads as pay for that size."""
-    with ONE_THREAD if grey[0].numel() <= _SMALL else nullcontext():
+    with ONE_THREAD if grey[0].size <= _SMALL else nullcontext():
         return model.logits(grey)
 
 

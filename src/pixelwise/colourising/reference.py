@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from numpy import ndarray
 
-from pixelwise.colour.palette import Palette
+from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
@@ -29,7 +29,7 @@ class Reference:
     """Frequencies of the classes in a photo in colour, by lightness."""
 
     path: Path
-    shares: Float[Tensor, "B K"]  # shares of the classes in each band of L; they add up to 1 in a band
+    shares: Float[ndarray, "B K"]  # shares of the classes in each band of L; they add up to 1 in a band
 
     @staticmethod
     def read(path: Path, palette: Palette, max_megapixels: float = MAX_MEGAPIXELS) -> Reference:
@@ -41,16 +41,16 @@ class Reference:
             raise ConfigError(f"the reference photo cannot be read: {error}") from error
         if not has_own_colours(small):
             raise ConfigError(f"needed a reference photo in colour, got {path}, which is grey or of one tone")
-        lab = srgb_to_lab(small.float() / 255)
+        lab = srgb_to_lab(small / np.float32(255))
         return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
 
 
 def follow(
-    logits: Float[Tensor, "K h w"],
-    light: Float[Tensor, "h w"],
+    logits: Float[ndarray, "K h w"],
+    light: Float[ndarray, "h w"],
     reference: Reference,
     strength: float = 1.0,
-) -> Float[Tensor, "K h w"]:
+) -> Float[ndarray, "K h w"]:
     """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
     A class gains or loses the same everywhere in a band, by iterative proportional fitting. With `strength` 0
@@ -60,31 +60,26 @@ def follow(
     probabilities of classes whose shares have changed.
     """
     bands = _bands(light)
-    gains = torch.zeros_like(reference.shares)
+    gains = np.zeros_like(reference.shares)
     for _ in range(_NUM_STEPS):
-        shares = _shares((logits + _at_pixels(gains, bands)).softmax(0), bands)
-        gains += ((reference.shares + _MIN_SHARE) / (shares + _MIN_SHARE)).log()
-    return logits + strength * _at_pixels(gains, bands)
+        shares = _shares(softmax(logits + _at_pixels(gains, bands)), bands)
+        gains += np.log((reference.shares + _MIN_SHARE) / (shares + _MIN_SHARE))
+    return logits + np.float32(strength) * _at_pixels(gains, bands)
 
 
-def _at_pixels(gains: Float[Tensor, "B K"], bands: Float[Tensor, "B h w"]) -> Float[Tensor, "K h w"]:
-    return torch.einsum("bk,bhw->khw", gains, bands)
+def _at_pixels(gains: Float[ndarray, "B K"], bands: Float[ndarray, "B h w"]) -> Float[ndarray, "K h w"]:
+    return np.einsum("bk,bhw->khw", gains, bands)
 
 
-def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
-    middles = torch.tensor(_BANDS)
-    place = torch.bucketize(light.clamp(_BANDS[0], _BANDS[-1]), middles).clamp(1, len(_BANDS) - 1)
-    low, high = middles[place - 1], middles[place]
-    upper = ((light - low) / (high - low)).clamp(0, 1)
-    bands = torch.zeros(len(_BANDS), *light.shape)
-    bands.scatter_(0, place[None], upper[None])
-    return bands.scatter_(0, place[None] - 1, 1 - upper[None])
+def _bands(light: Float[ndarray, "h w"]) -> Float[ndarray, "B h w"]:
+    own = np.eye(len(_BANDS))
+    return np.stack([np.interp(light, _BANDS, each) for each in own]).astype(np.float32)
 
 
 def _shares(
-    probs: Float[Tensor, "K h w"], bands: Float[Tensor, "B h w"], pooled: float = 0
-) -> Float[Tensor, "B K"]:
+    probs: Float[ndarray, "K h w"], bands: Float[ndarray, "B h w"], pooled: float = 0
+) -> Float[ndarray, "B K"]:
     """Return mean probabilities in each band, the whole photo's mixed in where a band has few pixels."""
-    few = pooled * bands[0].numel() + 1e-6
-    sums = torch.einsum("khw,bhw->bk", probs, bands) + few * probs.mean((1, 2))
-    return sums / (bands.sum((1, 2)) + few)[:, None]
+    few = pooled * bands[0].size + 1e-6
+    sums = np.einsum("khw,bhw->bk", probs, bands, optimize=True) + few * probs.mean((1, 2))
+    return np.asarray(sums / (bands.sum((1, 2)) + few)[:, None], np.float32)

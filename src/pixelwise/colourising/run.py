@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor
+from jaxtyping import Float32
+from numpy import ndarray
 
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
@@ -140,7 +141,7 @@ def colourise_one(
 
 
 def colourise_photo(
-    photo: Photo, target: Path, chroma: Tensor, strips: Ahead[Strip] | None = None
+    photo: Photo, target: Path, chroma: Float32[ndarray, "2 h w"], strips: Ahead[Strip] | None = None
 ) -> LightnessDrift:
     """Write a coloured copy of a photo, and return how far L moved between the two.
 

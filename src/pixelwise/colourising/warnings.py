@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
 
 from pixelwise.colourising.prediction import Prediction
 
@@ -23,7 +23,7 @@ _TINY = 32  # pixels of the short side
 
 
 def photo_warnings(
-    prediction: Prediction, temperature: float, tones: Float[Tensor, " L"], short_side: int
+    prediction: Prediction, temperature: float, tones: Int[ndarray, " L"], short_side: int
 ) -> list[str]:
     """Return reasons to doubt a result, as predicates that follow the photo's name; mostly none.
 
@@ -32,23 +32,23 @@ def photo_warnings(
     warnings = []
     if short_side < _TINY:
         warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
-    tone_frac = tones / tones.sum().clamp_min(1)
+    tone_frac = tones / max(1, tones.sum())
     if _deviation(tone_frac) < _UNIFORM:
         warnings.append("is nearly the same grey all over: there is nothing to know colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         warnings.append(
             "is nearly all black and white, as pages and drawings are: models learn from photographs"
         )
-    left, guess = torch.ones_like(prediction.logits[0]), replace(prediction, known=None)
+    left, guess = np.ones_like(prediction.logits[0]), replace(prediction, known=None)
     if prediction.known:
         left = 1 - prediction.known.share_at(left.shape)
     if float(left.sum()) == 0:
         return warnings
     if _mean(guess.confidence(), left) < _GUESSED:
         warnings.append("is guessed at nearly everywhere: the model has seen little like it")
-    result = _mean(guess.chroma(temperature).norm(dim=0), left)
-    probs = guess.probs()
-    expected = torch.einsum("khw,k->hw", probs, prediction.palette.class_chroma.norm(dim=1).to(probs))
+    result = _mean(np.linalg.norm(guess.chroma(temperature), axis=0), left)
+    class_chroma = np.linalg.norm(prediction.palette.class_chroma, axis=1)
+    expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
     if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
         warnings.append(
             "came out nearly grey, since the likely colours cancel out: try a lower --temperature"
@@ -56,10 +56,10 @@ def photo_warnings(
     return warnings
 
 
-def _mean(values: Tensor, weights: Tensor) -> float:
+def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> float:
     return float((values * weights).sum() / weights.sum())
 
 
-def _deviation(tone_frac: Tensor) -> float:
-    units = torch.arange(len(tone_frac)).to(tone_frac)
-    return float((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum().sqrt())
+def _deviation(tone_frac: Float[ndarray, " L"]) -> float:
+    units = np.arange(len(tone_frac))
+    return float(np.sqrt((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum()))

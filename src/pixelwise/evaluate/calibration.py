@@ -7,10 +7,8 @@ expected calibration error, over 15 equal bins of confidence.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
@@ -23,7 +21,7 @@ _ROUNDING = 1e-3  # that bf16 may add to a probability of 1
 _AT_ONCE = 2**15  # pixels whose probabilities are held in memory
 
 
-def calibration_bins(probs: Float[Tensor, "K H W"], labels: LabelImage) -> Float64[ndarray, "3 15"]:
+def calibration_bins(probs: Float[ndarray, "K H W"], labels: LabelImage) -> Float64[ndarray, "3 15"]:
     """Return the number of pixels, the sum of confidences and the number of right pixels, by confidence.
 
     Pixels whose label is IGNORE are left out. Bins of several images add up.
@@ -34,10 +32,9 @@ def calibration_bins(probs: Float[Tensor, "K H W"], labels: LabelImage) -> Float
     """
     true = np.asarray(labels)
     if probs.shape[1:] != true.shape:
-        raise ShapeError(f"needed probabilities for labels {true.shape}, got {tuple(probs.shape[1:])}")
+        raise ShapeError(f"needed probabilities for labels {true.shape}, got {probs.shape[1:]}")
     known = true != IGNORE
-    highest, likeliest = (each.numpy() for each in probs.detach().cpu().float().max(0))
-    confidence, right = highest[known], (likeliest == true)[known]
+    confidence, right = probs.max(0)[known], (probs.argmax(0) == true)[known]
     if confidence.size and not (confidence.min() >= 0 and confidence.max() <= 1 + _ROUNDING):
         span = f"{confidence.min():g} to {confidence.max():g}"
         raise LabelError(f"needed probabilities from 0 to 1, got {span}; apply softmax to logits first")
@@ -51,7 +48,7 @@ def calibration_error(bins: Float64[ndarray, "*any 3 B"]) -> Float64[ndarray, "*
     return ratio(np.abs(right - confidence).sum(-1), number.sum(-1))
 
 
-def class_scores(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> dict[str, float]:
+def class_scores(logits: Float[ndarray, "n K"], labels: Int64[ndarray, " n"]) -> dict[str, float]:
     """Return `top1`, `top5` and `cross_entropy` (nats) of the logits of pixels, means over them.
 
     Of equal logits the lowest class is likeliest.
@@ -61,11 +58,12 @@ def class_scores(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> d
     """
     if not len(labels) or len(logits) != len(labels):
         raise ShapeError(f"needed a class for each of some pixels, got {len(labels)} for {len(logits)}")
-    sums = torch.zeros(3, dtype=torch.float64)
-    for some, true in zip(logits.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-        logs = some.float().log_softmax(1)
-        own = logs.gather(1, true[:, None])
-        before = torch.arange(logs.shape[1]) < true[:, None]
-        rank = ((logs > own) | ((logs == own) & before)).sum(1)
-        sums += torch.stack([(rank == 0).sum(), (rank < _TOP).sum(), -own.sum()])
+    sums = np.zeros(3)
+    for start in range(0, len(labels), _AT_ONCE):
+        some, true = logits[start : start + _AT_ONCE], labels[start : start + _AT_ONCE, None]
+        own = np.take_along_axis(some, true, 1)
+        before = np.arange(some.shape[1]) < true
+        rank = ((some > own) | ((some == own) & before)).sum(1)
+        losses = np.logaddexp.reduce(some, axis=1, keepdims=True) - own
+        sums += (rank == 0).sum(), (rank < _TOP).sum(), losses.sum(dtype=np.float64)
     return dict(zip(("top1", "top5", "cross_entropy"), (sums / len(labels)).tolist(), strict=True))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from numpy import ndarray
 
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import DataError
@@ -46,12 +45,12 @@ class PhotoColours:
     cross_entropy: float = math.nan  # minus the logarithm of the true class's probability, in nats
 
     @staticmethod
-    def of(codes: UInt8[Tensor, "3 H W"], original: UInt8[Tensor, "3 H W"]) -> PhotoColours:
+    def of(codes: UInt8[ndarray, "3 H W"], original: UInt8[ndarray, "3 H W"]) -> PhotoColours:
         """Score a picture of sRGB codes, without classes."""
-        lab, true = (srgb_to_lab(each.float() / 255) for each in (codes, original))
+        lab, true = (srgb_to_lab(each / np.float32(255)) for each in (codes, original))
         return PhotoColours(
             ciede2000=float(ciede2000(true, lab).mean()),
-            ab_rmse=float((lab[1:] - true[1:]).square().sum(0).mean().sqrt()),
+            ab_rmse=float(np.sqrt(np.square(lab[1:] - true[1:]).sum(0).mean())),
             colourfulness=colourfulness(codes),
             original_colourfulness=colourfulness(original),
         )
@@ -88,8 +87,8 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
 
 
 def ciede2000(
-    lab: Float[Tensor, "3 *points"], other: Float[Tensor, "3 *points"]
-) -> Float[Tensor, " *points"]:
+    lab: Float[ndarray, "3 *points"], other: Float[ndarray, "3 *points"]
+) -> Float[ndarray, " *points"]:
     """Return the CIEDE2000 of pairs of Lab colours: about 1 is just noticed, black and white are 100 apart.
 
     Parametric weights are 1; in float32 it is right to 0.001 in 1.
@@ -98,50 +97,52 @@ def ciede2000(
     supplementary test data, and mathematical observations", doi:10.1002/col.20070.
     """
     (light1, a1, b1), (light2, a2, b2) = lab, other
-    more = 1.5 - 0.5 * _saturating((torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2)  # of a, near grey
+    more = 1.5 - 0.5 * _saturating((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)  # of a, near grey
     (chroma1, hue1), (chroma2, hue2) = (_polar(a * more, b) for a, b in ((a1, b1), (a2, b2)))
     grey = (chroma1 == 0) | (chroma2 == 0)  # which has no hue, and takes the other's
     turn = hue2 - hue1
-    turn = torch.where(turn.abs() > _HALF_TURN, turn - turn.sign() * (2 * math.pi), turn)
-    hue = torch.where(grey, hue1 + hue2, (hue1 + turn / 2) % (2 * math.pi))
+    turn = np.where(np.abs(turn) > _HALF_TURN, turn - np.sign(turn) * (2 * math.pi), turn)
+    hue = np.where(grey, hue1 + hue2, (hue1 + turn / 2) % (2 * math.pi))
     chroma = (chroma1 + chroma2) / 2
-    by_hue = 2 * (chroma1 * chroma2).sqrt() * torch.sin(torch.where(grey, 0, turn) / 2)
+    by_hue = 2 * np.sqrt(chroma1 * chroma2) * np.sin(np.where(grey, 0, turn) / 2)
 
-    from_middle = ((light1 + light2) / 2 - 50).square()
-    in_light = (light2 - light1) / (1 + 0.015 * from_middle / (20 + from_middle).sqrt())
+    from_middle = np.square((light1 + light2) / 2 - 50)
+    in_light = (light2 - light1) / (1 + 0.015 * from_middle / np.sqrt(20 + from_middle))
     in_chroma = (chroma2 - chroma1) / (1 + 0.045 * chroma)
     in_hue = by_hue / (1 + 0.015 * chroma * _hue_weight(hue))
-    bend = math.radians(60) * torch.exp(-((hue - _STEEPEST) / math.radians(25)).square())
-    rotation = -2 * _saturating(chroma) * bend.sin()
-    squared = in_light.square() + in_chroma.square() + in_hue.square() + rotation * in_chroma * in_hue
-    return squared.clamp_min(0).sqrt()
+    bend = math.radians(60) * np.exp(-np.square((hue - _STEEPEST) / math.radians(25)))
+    rotation = -2 * _saturating(chroma) * np.sin(bend)
+    squared = in_light**2 + in_chroma**2 + in_hue**2 + rotation * in_chroma * in_hue
+    return np.sqrt(squared.clip(0))
 
 
-def colourfulness(codes: UInt8[Tensor, "3 *points"]) -> float:
+def colourfulness(codes: UInt8[ndarray, "3 *points"]) -> float:
     """Return the colourfulness of sRGB codes: 0 for greys, about 33 "moderately", 109 "extremely".
 
     Source: D. Hasler, S. Suesstrunk 2003, "Measuring colourfulness in natural images", doi:10.1117/12.477378.
     """
-    red, green, blue = codes.flatten(1).float()
-    axes = torch.stack([red - green, (red + green) / 2 - blue])
-    spread, mean = axes.var(1, correction=0).sum().sqrt(), axes.mean(1).norm()
+    red, green, blue = codes.reshape(3, -1).astype(np.float32)
+    axes = np.stack([red - green, (red + green) / 2 - blue])
+    spread, mean = np.sqrt(axes.var(1).sum()), np.linalg.norm(axes.mean(1))
     return float(spread + 0.3 * mean)
 
 
-def _polar(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.hypot(a, b), torch.atan2(b, a) % (2 * math.pi)
+def _polar(
+    a: Float[ndarray, "*points"], b: Float[ndarray, "*points"]
+) -> tuple[Float[ndarray, "*points"], Float[ndarray, "*points"]]:
+    return np.hypot(a, b), np.arctan2(b, a) % (2 * math.pi)
 
 
-def _saturating(chroma: Tensor) -> Tensor:
+def _saturating(chroma: Float[ndarray, "*points"]) -> Float[ndarray, "*points"]:
     power = chroma**7
-    return (power / (power + _CHROMA_7)).sqrt()
+    return np.sqrt(power / (power + _CHROMA_7))
 
 
-def _hue_weight(hue: Tensor) -> Tensor:
+def _hue_weight(hue: Float[ndarray, "*points"]) -> Float[ndarray, "*points"]:
     return (
         1
-        - 0.17 * torch.cos(hue - math.radians(30))
-        + 0.24 * torch.cos(2 * hue)
-        + 0.32 * torch.cos(3 * hue + math.radians(6))
-        - 0.20 * torch.cos(4 * hue - math.radians(63))
+        - 0.17 * np.cos(hue - math.radians(30))
+        + 0.24 * np.cos(2 * hue)
+        + 0.32 * np.cos(3 * hue + math.radians(6))
+        - 0.20 * np.cos(4 * hue - math.radians(63))
     )

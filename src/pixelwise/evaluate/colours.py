@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, UInt8
 from numpy import ndarray
 from scipy.spatial import KDTree
-from torch import Tensor
 
-from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Picture
+from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction, predict
@@ -35,6 +31,7 @@ from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.photos.read_ahead import worked_ahead
+from pixelwise.photos.resize import pool
 from pixelwise.photos.tone import is_grey
 from pixelwise.progress import progress
 
@@ -46,6 +43,9 @@ _COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all
 _FEW = 20  # photos, whose intervals are themselves unsure
 _THREADS = 2
 
+Picture = UInt8[ndarray, "3 H W"]
+"""A picture's sRGB codes."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColouredPhoto:
@@ -54,7 +54,7 @@ class ColouredPhoto:
     path: Path
     scores: dict[str, PhotoColours]
     bins: Float64[ndarray, "3 15"]  # calibration of the network's probabilities; see `calibration_bins`
-    mean_ab: Float64[Tensor, "2 1 1"]
+    mean_ab: Float64[ndarray, "2 1 1"]
 
     @property
     def gain(self) -> float:
@@ -259,17 +259,17 @@ def _score(path: Path, model: Model, size: int, options: ColouriseOptions) -> Co
     if is_grey(codes):
         return None
     grey, coloured, prediction = colour_picture(codes, path, model, options)
-    lab, logits = srgb_to_lab(codes.float() / 255), prediction.logits
+    lab, logits = srgb_to_lab(codes / np.float32(255)), prediction.logits
     labels = true_classes(lab, model.palette, (logits.shape[1], logits.shape[2]))
-    classes = class_scores(logits.flatten(1).T.contiguous(), labels.flatten())
+    classes = class_scores(logits.reshape(len(logits), -1).T, labels.ravel())
     return ColouredPhoto(
         path=path,
         scores={
             MODEL: replace(PhotoColours.of(coloured, codes), **classes),
             GREY: PhotoColours.of(grey, codes),
         },
-        bins=calibration_bins(logits.float().softmax(0), labels.byte()),
-        mean_ab=lab[1:].double().mean((1, 2), keepdim=True),
+        bins=calibration_bins(softmax(logits), labels.astype(np.uint8)),
+        mean_ab=lab[1:].mean((1, 2), np.float64, keepdims=True),
     )
 
 
@@ -277,11 +277,11 @@ def _with_mean_ab(scored: list[ColouredPhoto], size: int) -> list[ColouredPhoto]
     """Score each photo in the mean colour of all others as well, if there are any."""
     if len(scored) == 1:
         return scored
-    total = torch.stack([photo.mean_ab for photo in scored]).sum(0)
+    total = sum(photo.mean_ab for photo in scored)
 
     def score(photo: ColouredPhoto) -> ColouredPhoto:
         mean, codes = (total - photo.mean_ab) / (len(scored) - 1), read_picture(photo.path, size)
-        in_mean = PhotoColours.of(painted(codes, mean.float()), codes)
+        in_mean = PhotoColours.of(painted(codes, mean.astype(np.float32)), codes)
         return replace(photo, scores=photo.scores | {MEAN: in_mean})
 
     with ONE_THREAD:
@@ -289,21 +289,21 @@ def _with_mean_ab(scored: list[ColouredPhoto], size: int) -> list[ColouredPhoto]
 
 
 def true_classes(
-    lab: Float[Tensor, "3 H W"], palette: Palette, size: tuple[int, int]
-) -> Int64[Tensor, "h w"]:
+    lab: Float[ndarray, "3 H W"], palette: Palette, size: tuple[int, int]
+) -> Int64[ndarray, "h w"]:
     """Shrink a picture in Lab to `size` (height, width) by means over areas, and return its classes."""
-    small = F.interpolate(lab[None], size, mode="area")[0]
+    small = pool(lab, size)
     if palette.space != "ab":
-        return palette.encode((lab_to_srgb(small) * 255).round().byte()).long()
-    _, nearest = KDTree(palette.colours.numpy()).query(small[1:].flatten(1).T.double().numpy())
-    return torch.from_numpy(nearest).long().view(size)
+        return palette.encode((lab_to_srgb(small) * 255).round().astype(np.uint8)).astype(np.int64)
+    _, nearest = KDTree(palette.colours).query(small[1:].reshape(2, -1).T.astype(np.float64))
+    return nearest.astype(np.int64).reshape(size)
 
 
 def colour_picture(
     codes: Picture, path: Path, model: Model, options: ColouriseOptions
 ) -> tuple[Picture, Picture, Prediction]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
-    grey = painted(codes, torch.zeros(2, 1, 1))
+    grey = painted(codes, np.zeros((2, 1, 1), np.float32))
     prediction = predict(photo_of(grey, path), model)
     return grey, painted(codes, prediction.chroma(options.temperature, options.saturation)), prediction
 
@@ -315,15 +315,16 @@ def read_picture(path: Path, size: int) -> Picture:
         PhotoError: it cannot be read.
     """
     photo = open_photo(path)
-    return photo.upright(photo.thumbnail(*shrunk_size(photo.height, photo.width, size))).contiguous()
+    stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, size))
+    return np.ascontiguousarray(photo.upright(stored))
 
 
-def painted(codes: Picture, chroma: Float[Tensor, "2 h w"]) -> Picture:
+def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
     """Return a picture with its own luminance and this chroma, as colourising would write it in 8 bit."""
     _, height, width = codes.shape
-    strips = iter([codes.permute(1, 2, 0).contiguous().numpy()])
+    strips = iter([np.ascontiguousarray(np.moveaxis(codes, 0, -1))])
     (coloured,) = paint(strips, chroma, (height, width), alpha=False, drift=LightnessDrift())
-    return torch.from_numpy(coloured).permute(2, 0, 1)
+    return np.moveaxis(coloured, -1, 0)
 
 
 def photos_of(source: str) -> tuple[list[Path], list[Failure]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter
@@ -195,7 +194,7 @@ def _learn_from_train(train: Sequence[LabelledPhoto], num_classes: int) -> tuple
     if not train:
         return {}, "baselines have no other photos to learn from here: --part val compares with them"
     shots = train[:: -(-len(train) // _MOST_SHOTS)]
-    pairs = ((read_pixels(shot.photo), shot.read_labels().numpy()) for shot in shots)
+    pairs = ((read_pixels(shot.photo), shot.read_labels()) for shot in shots)
     note = f"baselines learned from {len(shots)} photos of the part train"
     return learn_baselines(pairs, num_classes), note
 
@@ -222,11 +221,13 @@ def count_photos(
     """
 
     def count(photo: LabelledPhoto, source: MapsSource) -> list[ImageCounts]:
-        maps, labels = source.read(), photo.read_labels().numpy()
+        maps, labels = source.read(), photo.read_labels()
         size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
         for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
-            probs = head.logits(maps, size).softmax(0) if detailed else None
-            counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
+            probs = head.logits(maps, size).softmax(0).numpy() if detailed else None
+            counts.append(
+                ImageCounts.of(given.numpy(), labels, num_classes, probs=probs, with_boundary=detailed)
+            )
         if baselines:
             pixels = read_pixels(photo.photo)
             others = (baseline(pixels) for baseline in baselines)
@@ -250,7 +251,7 @@ def count_photos(
 def read_pixels(path: Path) -> PhotoArray:
     """Return a whole photo as it is displayed, in sRGB codes."""
     photo = open_photo(path)
-    return photo.upright(photo.thumbnail(photo.height, photo.width)).permute(1, 2, 0).contiguous().numpy()
+    return np.ascontiguousarray(np.moveaxis(photo.upright(photo.thumbnail(photo.height, photo.width)), 0, -1))
 
 
 def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes: int) -> dict[str, Baseline]:
@@ -285,6 +286,6 @@ def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes:
 
 def _bins(photo: PhotoArray) -> Int64[ndarray, "H W"]:
     """Return the number of each pixel's bin, by L * 255 / 100, a + 128 and b + 128 in 8 bit."""
-    light, a, b = srgb_to_lab(torch.from_numpy(photo).movedim(-1, 0).float() / 255)
-    lab = torch.stack([light * 2.55, a + 128, b + 128]).round().clamp(0, 255).byte().numpy()
+    light, a, b = srgb_to_lab(np.moveaxis(photo, -1, 0) / np.float32(255))
+    lab = np.stack([light * 2.55, a + 128, b + 128]).round().clip(0, 255).astype(np.uint8)
     return np.ravel_multi_index(tuple(lab // (256 // _BINS)), (_BINS, _BINS, _BINS))

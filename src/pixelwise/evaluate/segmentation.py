@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.errors import DataError, ShapeError
 from pixelwise.evaluate.boundary import boundary_f1
@@ -51,7 +50,7 @@ class ImageCounts:
         labels: LabelImage,
         num_classes: int,
         *,
-        probs: Float[Tensor, "K H W"] | None = None,
+        probs: Float[ndarray, "K H W"] | None = None,
         with_boundary: bool = False,
     ) -> ImageCounts:
         """Count one image, at the size of its labels; calibration where there are probabilities.

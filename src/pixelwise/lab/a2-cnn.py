@@ -21,6 +21,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from IPython.display import Image, Markdown, display
@@ -62,10 +63,10 @@ except DataError as error:
     print(f"CIFAR-10 is not here: {error}\n\nWhat follows is about drawn shapes instead.")
     pictures = load_pictures("synthetic:shapes", seed=SEED)
 palette = Palette.read("handout24")
-some = pictures.val[:10]
-grey = palette.read_grey(some)
+some = pictures.val[:10].numpy()
+grey = torch.from_numpy(palette.read_grey(some))
 print(f"{pictures.name}: {len(pictures.train)} training pictures, {len(pictures.val)} validation pictures")
-strips = comparison_strips(palette, some, torch.zeros(10, palette.num_classes, 32, 32), temperature=1.0)
+strips = comparison_strips(palette, some, np.zeros((10, palette.num_classes, 32, 32)), temperature=1.0)
 del strips["Prediction"]
 show(draw_strips(strips))
 
@@ -115,7 +116,7 @@ def learn(name, net, config=HANDOUT):
 
 cnn_model, cnn_rows = learn("cnn", CNNConfig())
 display(show(draw_curves(cnn_rows)))
-show(draw_strips(comparison_strips(palette, some, cnn_model.logits(grey), temperature=1.0)))
+show(draw_strips(comparison_strips(palette, some, cnn_model.logits(grey.numpy()), temperature=1.0)))
 
 # %% [markdown]
 # ## A3: Weights, outputs and connections
@@ -165,7 +166,7 @@ rows = [(name, *map(one[-1].get, keys)) for name, one in (("CNN", cnn_rows), ("U
 display(table(rows, "network", "epochs", "validation loss, nats", "right pixels, %"))
 strips = {}
 for name, model in (("CNN", cnn_model), ("U-Net", unet_model)):
-    drawn = comparison_strips(palette, some, model.logits(grey), temperature=1.0)
+    drawn = comparison_strips(palette, some, model.logits(grey.numpy()), temperature=1.0)
     strips |= {"Truth": drawn["Truth"], name: drawn["Prediction"]}
 show(draw_strips(strips))
 

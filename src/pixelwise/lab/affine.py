@@ -79,7 +79,9 @@ def _subject(setting: Setting, net: str) -> TrainedNet:
     val = setting.pictures().val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
     return TrainedNet(
-        cast(HandoutNetwork, model.net), model.palette.read_grey(images), model.palette.encode(images)
+        cast(HandoutNetwork, model.net),
+        torch.from_numpy(model.palette.read_grey(images.numpy())),
+        torch.from_numpy(model.palette.encode(images.numpy())),
     )
 
 

@@ -95,7 +95,7 @@ def answer_a2(setting: Setting) -> Answer:
             "prediction": appearance(found.predicted, palette),
         },
         "colours": by_colour(confusion, palette),
-        "places": by_edges(palette.read_grey(pictures.val)[:, 0].numpy(), {"prediction": [found]}),
+        "places": by_edges(palette.read_grey(pictures.val.numpy())[:, 0], {"prediction": [found]}),
         "handouts_rate": _HANDOUT_RATE,
     }
     figures = (
@@ -130,7 +130,7 @@ def answer_b3(setting: Setting) -> Answer:
     val = setting.pictures().val
     cnn, unet = ([predict(run, val) for run in own] for own in runs.values())
     palette = open_model(runs["CNN"][0]).palette
-    grey = palette.read_grey(val)[:, 0].numpy()
+    grey = palette.read_grey(val.numpy())[:, 0]
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
     gain_by_seed = {}
@@ -229,7 +229,7 @@ def _draw_band(axes: Axes, seeds: Sequence[Sequence[EpochMetrics]], key: MetricN
 
 def _draw_confusion(counts: Int64[ndarray, "K K"], palette: Palette) -> Drawing:
     """Draw for each true colour the share of its pixels that get each colour, both from dark to light."""
-    order = np.argsort(palette.colours.sum(1).numpy(), kind="stable")
+    order = np.argsort(palette.colours.sum(1), kind="stable")
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     swatch: dict[str, Any] = {"linewidth": 0, "clip_on": False}
     with styled(ON_LIGHT):

@@ -175,7 +175,7 @@ def answer_c3(setting: Setting) -> Answer:
     photos, masks = photos[: _FEW_SCORED if setting.quick else None], list[Mask]()
     with progress("cutting out", len(photos)) as advance:
         for photo in photos:
-            labels, predicted = photo.read_labels().numpy(), segment(photo.photo, head).labels
+            labels, predicted = photo.read_labels(), segment(photo.photo, head).labels
             masks.append(Mask(photo, labels, predicted, Confusion.of(predicted, labels, _NUM_CLASSES).miou))
             advance(1, photo.photo.name)
     ranked = sorted((one for one in masks if not math.isnan(one.miou)), key=lambda one: one.miou)

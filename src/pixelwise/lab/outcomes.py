@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 from scipy import ndimage
@@ -105,9 +104,10 @@ def predict(run: Path, images: Bytes) -> Predictions:
     """Return the predictions of a finished run's network."""
     model = open_model(run)
     predicted = [
-        model.logits(model.palette.read_grey(one)).argmax(1).byte() for one in images.split(_AT_ONCE)
+        model.logits(model.palette.read_grey(one.numpy())).argmax(1).astype(np.uint8)
+        for one in images.split(_AT_ONCE)
     ]
-    return Predictions(model.palette.encode(images).numpy(), torch.cat(predicted).numpy())
+    return Predictions(model.palette.encode(images.numpy()), np.concatenate(predicted))
 
 
 def distance_to_edges(grey: Float32[ndarray, "N H W"]) -> Float64[ndarray, "N H W"]:
@@ -151,7 +151,7 @@ def appearance(classes: UInt8[ndarray, "N H W"], palette: Palette) -> dict[str, 
     """
     down, right = classes[:, 1:] != classes[:, :-1], classes[..., 1:] != classes[..., :-1]
     shares = np.bincount(classes.ravel(), minlength=palette.num_classes) / classes.size
-    lab = srgb_to_lab(palette.colours.T[:, :, None])[..., 0].double().numpy()  # (3, K)
+    lab = srgb_to_lab(palette.colours.T[:, :, None])[..., 0]  # (3, K)
     return {
         "borders": 100 * float((down.sum() + right.sum()) / (down.size + right.size)),
         "chroma": float(shares @ np.hypot(lab[1], lab[2])),
@@ -178,7 +178,7 @@ def by_colour(confusion: Confusion, palette: Palette) -> list[dict[str, Any]]:
     counts = confusion.counts
     true, given, total = counts.sum(1), counts.sum(0), counts.sum()
     wrong = counts - np.diag(counts.diagonal())
-    codes = (255 * palette.colours).round().int().tolist()
+    codes = (255 * palette.colours).round().astype(int).tolist()
     return [
         {
             "colour": codes[index],

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
-LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+LabelImage = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
 Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
 _NUM_BYTES = 256  # values of a label

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
 from jaxtyping import UInt8
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum, reason
@@ -38,7 +36,7 @@ class LabelledPhoto:
         """The file name without its suffix."""
         return self.photo.stem
 
-    def read_labels(self) -> UInt8[Tensor, "H W"]:
+    def read_labels(self) -> UInt8[ndarray, "H W"]:
         """Return the class of each pixel or IGNORE, as the photo is displayed and of its size.
 
         Raises:
@@ -51,7 +49,7 @@ class LabelledPhoto:
             needed = f"labels of the size that {self.photo} is displayed in, {size[1]} x {size[0]}"
             got = f"{labels.shape[1]} x {labels.shape[0]}; pixelwise check-labels says what to do"
             raise DataError(f"{self.labels_file}: needed {needed}, got {got}")
-        return torch.from_numpy(labels)
+        return labels
 
 
 @dataclass(frozen=True)

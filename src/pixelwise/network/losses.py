@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
-from pixelwise.colour.palette import IGNORE, SoftLabels
+from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.colour.shapes import Labels, Logits
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Pixels that belong to several classes, to each with its share."""
+
+    classes: Int64[Tensor, "N n H W"]  # the nearest first
+    shares: Float32[Tensor, "N n H W"]  # they add up to 1 over the classes of a pixel
+
+
+def soft_labels(
+    palette: Palette, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
+) -> SoftLabels:
+    """Return the nearest colours of each pixel and its shares in them: exp(-d^2 / 2 sigma^2), scaled.
+
+    Pixels and `sigma` are in the palette's units. Source: Zhang et al., arXiv:1603.08511, section 2.2.
+    """
+    points = colours.movedim(1, -1)
+    own = torch.from_numpy(palette.colours).to(points)
+    squares = (points.square().sum(-1, keepdim=True) - 2 * points @ own.T + own.square().sum(1)).clamp(0)
+    nearest = squares.topk(min(num_near, palette.num_classes), largest=False)
+    shares = (-nearest.values / (2 * sigma**2)).softmax(-1)
+    return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
 
 
 def cross_entropy(

@@ -23,11 +23,11 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 import torch
 from jaxtyping import Float32
+from numpy import ndarray
 from torch import Tensor
 from torch.nn.functional import pad
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Grey
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, write_text
 from pixelwise.network.cards import SHIPPED, check_weights, shipped_models, weights_path
@@ -74,17 +74,18 @@ class Model:
     checksum: str  # SHA-256 of the file
 
     @torch.inference_mode()
-    def logits(self, grey: Grey) -> Float32[Tensor, "N K h w"]:
-        """Return the logits of grey pictures of any size, on the CPU, at that size over `out_stride`.
+    def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
+        """Return the logits of grey pictures of any size, at that size over `out_stride`.
 
         At the lower and right border pixels repeat until the network's stride divides height and width.
         """
         height, width = grey.shape[-2:]
         padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
         device = next(self.net.parameters()).device
-        logits: Tensor = self.net(pad(grey.to(device), padding, mode="replicate"))
+        padded = pad(torch.from_numpy(grey).to(device), padding, mode="replicate")
+        logits: Tensor = self.net(padded)
         rows, columns = (-(-side // self.net.out_stride) for side in (height, width))
-        return logits[..., :rows, :columns].float().cpu()
+        return logits[..., :rows, :columns].float().cpu().numpy()
 
 
 def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:

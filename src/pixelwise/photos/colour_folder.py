@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
+from numpy import ndarray
 
-from pixelwise.colour.shapes import Picture
 from pixelwise.errors import ConfigError, DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
@@ -27,6 +27,9 @@ _LONGEST = 20  # times the short side; the centre of a longer strip says little,
 _THUMBNAIL_SIDE = 64  # pixels on the short side: enough to find grey, sepia and equal photos
 _PHOTOS_PER_HELD_OUT = 5
 _MOST_HELD_OUT = 60
+
+Picture = UInt8[ndarray, "3 H W"]
+"""A picture's sRGB codes."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,12 @@ def load_folder(folder: Path, size: int) -> Pictures:
     held_out = (low or set(ordered[:1])) - set(ordered[-1:])
     train = [photo.picture for photo in photos if photo.checksum not in held_out]
     val = [photo.picture for photo in photos if photo.checksum in held_out]
-    return gather(f"folder:{folder}", torch.stack(train), torch.stack(val), notes)
+    return gather(
+        f"folder:{folder}", torch.from_numpy(np.stack(train)), torch.from_numpy(np.stack(val)), notes
+    )
 
 
-def read_square(photo: Photo, size: int) -> UInt8[Tensor, "3 size size"]:
+def read_square(photo: Photo, size: int) -> UInt8[ndarray, "3 size size"]:
     """Read a photo upright, scaled to cover size x size and cut around its centre.
 
     Raises:
@@ -115,7 +120,7 @@ def _read_folder(
     def try_photo(path: Path) -> _ColourPhoto | str:
         try:
             photo = open_photo(path)
-            picture = read(photo).contiguous()
+            picture = np.ascontiguousarray(read(photo))
             if is_grey(picture):
                 return f"{path}: it is grey"
             if is_sepia(picture):
@@ -151,8 +156,8 @@ def _repeats(photos: list[_ColourPhoto]) -> dict[Path, Path]:
     """Return the photos that are there before, each with the first one that it equals."""
     if not photos:
         return {}
-    colours = torch.stack([coarse_colours(photo.picture) for photo in photos])
+    colours = np.stack([coarse_colours(photo.picture) for photo in photos])
     firsts: dict[Path, Path] = {}
-    for first, second in same_photos(colours, torch.tensor([photo.ratio for photo in photos])):
+    for first, second in same_photos(colours, np.array([photo.ratio for photo in photos])):
         firsts.setdefault(photos[second].path, photos[first].path)
     return firsts

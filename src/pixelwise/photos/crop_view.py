@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jaxtyping import Shaped, UInt8
-from torch import Tensor
+from numpy import ndarray
 
 from pixelwise.photos.photo import Photo
 
@@ -22,17 +22,19 @@ class View:
     width: float = 1.0
     mirrored: bool = False
 
-    def cut(self, whole: Shaped[Tensor, "*batch H W"]) -> Shaped[Tensor, "*batch h w"]:
+    def cut(self, whole: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch h w"]:
         """Crop an upright picture or mask."""
         rows = max(1, round(self.height * whole.shape[-2]))
         return self.cut_to(whole, rows, max(1, round(self.width * whole.shape[-1])))
 
-    def cut_to(self, whole: Shaped[Tensor, "*batch H W"], rows: int, columns: int) -> Tensor:
+    def cut_to(
+        self, whole: Shaped[ndarray, "*batch H W"], rows: int, columns: int
+    ) -> Shaped[ndarray, "*batch rows columns"]:
         """Crop an upright picture or mask to so many rows and columns."""
         top = min(round(self.top * whole.shape[-2]), whole.shape[-2] - rows)
         left = min(round(self.left * whole.shape[-1]), whole.shape[-1] - columns)
         part = whole[..., top : top + rows, left : left + columns]
-        return part.flip(-1) if self.mirrored else part
+        return part[..., ::-1] if self.mirrored else part
 
 
 WHOLE = View()
@@ -54,7 +56,7 @@ def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
+def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[ndarray, "3 height width"]:
     """Read a crop of a photo squeezed to (3, height, width), upright, sRGB codes.
 
     Raises:

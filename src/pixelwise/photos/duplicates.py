@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-from jaxtyping import Float32, UInt8
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
 
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.resize import pool
 
 _SIDE = 16  # pixels across and down that a photo is compared in
 _SAME_WITHIN = 6.0  # codes; see `find_duplicates`
@@ -26,7 +27,7 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     apart, and no others below 20. A part cut out of a photo is another photo here.
     """
 
-    def read_coarsely(path: Path) -> tuple[Path, Tensor, float] | None:
+    def read_coarsely(path: Path) -> tuple[Path, Float32[ndarray, " colours"], float] | None:
         try:
             photo = open_photo(path)
             small = photo.upright(photo.thumbnail(4 * _SIDE, 4 * _SIDE))  # at 16 the filter would matter
@@ -40,21 +41,21 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     if not read:
         return []
     paths, colours, ratios = zip(*read, strict=True)
-    pairs = same_photos(torch.stack(colours), torch.tensor(ratios))
+    pairs = same_photos(np.stack(colours), np.array(ratios))
     return [(paths[first], paths[second]) for first, second in pairs]
 
 
-def coarse_colours(picture: UInt8[Tensor, "3 H W"]) -> Float32[Tensor, " colours"]:
+def coarse_colours(picture: UInt8[ndarray, "3 H W"]) -> Float32[ndarray, " colours"]:
     """Squeeze a picture to 16 x 16 colours, in sRGB codes."""
-    return torch.nn.functional.adaptive_avg_pool2d(picture.float(), _SIDE).flatten()
+    return pool(picture.astype(np.float32), (_SIDE, _SIDE)).ravel()
 
 
-def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
+def same_photos(colours: Float32[ndarray, "N D"], ratios: Float[ndarray, " N"]) -> Iterator[tuple[int, int]]:
     """Yield the indices of equal photos, by `coarse_colours` and heights over widths."""
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for first in range(len(colours)):
         later = colours[first + 1 :], ratios[first + 1 :]
-        alike = torch.cdist(colours[None, first], later[0])[0] < limit
-        alike &= (ratios[first] / later[1]).log().abs() < _SAME_SHAPE_WITHIN
-        for offset in alike.nonzero()[:, 0].tolist():
+        alike = np.linalg.norm(later[0] - colours[first], axis=1) < limit
+        alike &= np.abs(np.log(ratios[first] / later[1])) < _SAME_SHAPE_WITHIN
+        for offset in np.flatnonzero(alike).tolist():
             yield first, first + 1 + offset

@@ -17,16 +17,15 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import Float32, Int
+from numpy import ndarray
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
 from pixelwise.photos.read_ahead import worked_ahead
 
 Strip = NDArray[Any]
 """Codes of some rows, (rows, W, bands), uint8 or uint16."""
-
 _TABLE_FROM = 2**21  # pixels; smaller photos are painted exactly in the time that the table takes to make
 _NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
 _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, made in 0.03 s
@@ -45,7 +44,7 @@ class LightnessDrift:
 
     total: float = field(default=0.0, init=False)
     num_pixels: int = field(default=0, init=False)
-    tones: Tensor = field(default_factory=lambda: torch.zeros(101), init=False)
+    tones: NDArray[np.int64] = field(default_factory=lambda: np.zeros(101, np.int64), init=False)
     """Number of the photo's pixels of each L, in whole units."""
 
     @property
@@ -53,17 +52,17 @@ class LightnessDrift:
         """Mean absolute difference of L, in units of L (0 to 100)."""
         return self.total / max(self.num_pixels, 1)
 
-    def add(self, before: Tensor, after: Tensor) -> None:
+    def add(self, before: Float32[ndarray, "*pixels"], after: Float32[ndarray, "*pixels"]) -> None:
         """Count pixels by their luminance before and after, in the same order."""
         lightness = luminance_to_lightness(before)
-        self.tones += torch.histc(lightness, len(self.tones), -0.5, 100.5)
-        self.total += float((luminance_to_lightness(after) - lightness).abs().sum())
-        self.num_pixels += before.numel()
+        self.tones += np.histogram(lightness, len(self.tones), (-0.5, 100.5))[0]
+        self.total += float(np.abs(luminance_to_lightness(after) - lightness).sum())
+        self.num_pixels += before.size
 
 
 def paint(
     strips: Iterator[Strip],
-    chroma: Tensor,
+    chroma: Float32[ndarray, "2 h w"],
     size: tuple[int, int],
     alpha: bool,
     drift: LightnessDrift,
@@ -102,58 +101,51 @@ def numbered(strips: Iterable[Strip]) -> Iterator[tuple[int, Strip]]:
         row += len(strip)
 
 
-def _luminance(strip: Strip) -> Tensor:
+def _luminance(strip: Strip) -> Float32[ndarray, "rows W"]:
     """Return the CIE luminance of a strip's pixels, (rows, W) float32 in [0, 1]; any number of bands."""
     linear = _linear(strip.dtype)
     if strip.shape[-1] <= 2:
-        return _gather(linear, strip[..., 0])
+        return linear.take(strip[..., 0])
     red, green, blue = (
-        weight * _gather(linear, strip[..., band]) for band, weight in enumerate(LUMINANCE_WEIGHTS)
+        weight * linear.take(strip[..., band]) for band, weight in enumerate(LUMINANCE_WEIGHTS)
     )
     return red + green + blue
 
 
-def _gather(table: Tensor, index: Strip) -> Tensor:
-    """Return `table[index]`, by the call that is ten times as fast."""
-    flat = torch.from_numpy(index.astype(np.int32).reshape(-1))
-    return torch.index_select(table, 0, flat).view(index.shape)
-
-
 @cache
-def _linear(dtype: np.dtype[Any]) -> Tensor:
+def _linear(dtype: np.dtype[Any]) -> Float32[ndarray, " codes"]:
     largest = np.iinfo(dtype).max
-    return srgb_to_linear(torch.arange(largest + 1, dtype=torch.float64) / largest).float()
+    return srgb_to_linear(np.arange(largest + 1) / largest).astype(np.float32)
 
 
 class _Enlarged:
     """A small map (2, h, w) enlarged bicubically to (2, H, W), some rows at a time."""
 
-    def __init__(self, small: Tensor, size: tuple[int, int]) -> None:
+    def __init__(self, small: Float32[ndarray, "2 h w"], size: tuple[int, int]) -> None:
         height, width = size
         index, weights = _taps(small.shape[2], width)
-        columns = small.permute(2, 0, 1).contiguous()  # so that whole columns are copied, not single values
-        wide = torch.zeros(width, *small.shape[:2])
-        for tap in range(4):
-            wide.addcmul_(columns[index[:, tap]], weights[:, tap, None, None])
-        self.wide = wide.permute(1, 2, 0).contiguous()
+        matrix = np.zeros((small.shape[2], width), np.float32)
+        np.add.at(matrix, (index, np.arange(width)[:, None]), weights)
+        self.wide = small @ matrix
         self.index, self.weights = _taps(small.shape[1], height)
 
-    def rows(self, first: int, num: int, step: int = 1) -> Tensor:
+    def rows(self, first: int, num: int, step: int = 1) -> Float32[ndarray, "2 num W"]:
         """Return every `step`-th of the rows `first` to `first + num`, (2, ceil(num / step), W)."""
         wanted = slice(first, first + num, step)
         index, weights = self.index[wanted], self.weights[wanted]
         low, high = int(index[0, 0]), int(index[-1, -1]) + 1
-        matrix = torch.zeros(len(index), high - low).scatter_add_(1, index - low, weights)
+        matrix = np.zeros((len(index), high - low), np.float32)
+        np.add.at(matrix, (np.arange(len(index))[:, None], index - low), weights)
         return matrix @ self.wide[:, low:high]
 
 
-def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
+def _taps(num_small: int, num_large: int) -> tuple[Int[ndarray, "n 4"], Float32[ndarray, "n 4"]]:
     """Return four neighbours (num_large, 4) of each enlarged pixel and their weights; edges repeat.
 
     Source: Keys 1981, cubic convolution, a = -0.5 (third order).
     """
-    at = (torch.arange(num_large, dtype=torch.float64) + 0.5) * num_small / num_large - 0.5
-    start = at.floor()
+    at = (np.arange(num_large) + 0.5) * num_small / num_large - 0.5
+    start = np.floor(at)
     t = at - start
     weights = [
         ((-0.5 * t + 1) * t - 0.5) * t,
@@ -161,13 +153,14 @@ def _taps(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
         ((-1.5 * t + 2) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     ]
-    index = (start[:, None] + torch.arange(-1, 3)).clamp_(0, num_small - 1).long()
-    return index, torch.stack(weights, dim=1).float()
+    index = (start[:, None] + np.arange(-1, 3)).clip(0, num_small - 1).astype(np.intp)
+    return index, np.stack(weights, axis=1).astype(np.float32)
 
 
-def _put_codes(srgb: Tensor, out: Strip) -> None:
+def _put_codes(srgb: Float32[ndarray, " 3 *pixels"], out: Strip) -> None:
     """Round colours (3, ...) in [0, 1] to codes, into the first three bands of `out` (..., bands)."""
-    codes = srgb.mul_(np.iinfo(out.dtype).max).round_().numpy()
+    srgb *= np.iinfo(out.dtype).max
+    codes = np.rint(srgb, out=srgb)
     for channel in range(3):
         out[..., channel] = codes[channel]
 
@@ -175,7 +168,7 @@ def _put_codes(srgb: Tensor, out: Strip) -> None:
 class _Exact:
     """Paints each pixel by the formula, in 8 or 16 bit."""
 
-    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
+    def __init__(self, chroma: Float32[ndarray, "2 h w"], size: tuple[int, int]) -> None:
         self.chroma = _Enlarged(chroma, size)
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
@@ -192,51 +185,55 @@ class _Table:
     so that chroma is right to 0.25 for muted maps and to 1.3 for the most vivid: less than the eye sees.
     """
 
-    def __init__(self, chroma: Tensor, size: tuple[int, int]) -> None:
-        low, high = chroma.amin((1, 2)), chroma.amax((1, 2))
+    def __init__(self, chroma: Float32[ndarray, "2 h w"], size: tuple[int, int]) -> None:
+        low, high = chroma.min((1, 2)), chroma.max((1, 2))
         step = max(_FINEST_STEP, math.sqrt(float((high - low).prod()) / _NUM_CHROMAS))
         self.num_a, self.num_b = (int(n) + 2 for n in (high - low) / step)
-        self.table = _colour_table(
-            low[0] + step * torch.arange(self.num_a), low[1] + step * torch.arange(self.num_b)
+        steps_a, steps_b = (
+            np.float32(step) * np.arange(num, dtype=np.float32) for num in (self.num_a, self.num_b)
         )
-        self.cells = _Enlarged((chroma - low[:, None, None]) / step, size)
+        self.table = _colour_table(low[0] + steps_a, low[1] + steps_b)
+        self.cells = _Enlarged((chroma - low[:, None, None]) / np.float32(step), size)
         # Within a 16th of the map's own pixel chroma hardly moves: such rows share their cells.
         self.shared_rows = min(max(1, size[0] // (16 * chroma.shape[1])), _MOST_SHARED_ROWS)
         # Luminance that red and green bring, by red + 256 green: two lookups a pixel instead of three.
-        linear = _linear(np.dtype(np.uint8)) * (_NUM_LUMINANCES - 1) ** 2
-        red, green, self.blue = (weight * linear for weight in LUMINANCE_WEIGHTS)
+        linear = _linear(np.dtype(np.uint8)) * np.float32((_NUM_LUMINANCES - 1) ** 2)
+        red, green, self.blue = (np.float32(weight) * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
-        self.grey = linear.sqrt()
+        self.grey = np.sqrt(linear)
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
         """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
         if strip.shape[-1] <= 2:
-            index = _gather(self.grey, strip[..., 0]).numpy()
+            index = self.grey.take(strip[..., 0])
         else:
-            index = _gather(self.red_green, _first_bytes(strip, "<u2")).numpy()  # red + 256 green
-            index += _gather(self.blue, strip[..., 2]).numpy()
+            index = self.red_green.take(_first_bytes(strip, "<u2"))  # red + 256 green
+            index += self.blue.take(strip[..., 2])
             np.sqrt(index, out=index)
-        a, b = self.cells.rows(row, len(strip), self.shared_rows).round_()
-        a.clamp_(0, self.num_a - 1)  # a cubic overshoots at edges
-        b.clamp_(0, self.num_b - 1)
+        a, b = np.rint(self.cells.rows(row, len(strip), self.shared_rows))
+        a.clip(0, self.num_a - 1, out=a)  # a cubic overshoots at edges
+        b.clip(0, self.num_b - 1, out=b)
         # Numbers stay below 2^24, where a float32 counts exactly; with the half, cutting off rounds.
-        cells = b.add_(a, alpha=self.num_b).mul_(_NUM_LUMINANCES).add_(0.5).numpy()
-        for first, cell in zip(range(0, len(strip), self.shared_rows), cells, strict=True):
+        a *= self.num_b
+        b += a
+        b *= _NUM_LUMINANCES
+        b += 0.5
+        for first, cell in zip(range(0, len(strip), self.shared_rows), b, strict=True):
             index[first : first + self.shared_rows] += cell
-        pixels = _gather(self.table, index).numpy()
+        pixels = self.table.take(index.astype(np.intp), mode="clip")
         # Each word is written over the last byte of the one before it: three times as fast as byte by byte.
         memory = np.empty(pixels.size * bands + 4, np.uint8)
         np.copyto(np.ndarray((pixels.size,), "<i4", memory.data, strides=(bands,)), pixels.reshape(-1))
         return memory[:-4].reshape(*pixels.shape, bands)
 
 
-def _colour_table(a: Tensor, b: Tensor) -> Tensor:
+def _colour_table(a: Float32[ndarray, " a"], b: Float32[ndarray, " b"]) -> NDArray[np.int32]:
     """Return the table: by a, by b, by luminance, four bytes a colour."""
-    luminance = torch.linspace(0, 1, _NUM_LUMINANCES).square()
+    luminance = np.linspace(0, 1, _NUM_LUMINANCES, dtype=np.float32) ** 2
     pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)
     for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
         _put_codes(recolour(luminance, value, b[:, None]), cell)
-    return torch.from_numpy(pixels.view(np.int32).reshape(-1))
+    return pixels.view(np.int32).reshape(-1)
 
 
 def _first_bytes(codes: Strip, dtype: str) -> Strip:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyvips
-import torch
-import torch.nn.functional as F
-from jaxtyping import UInt8
-from torch import Tensor
+from jaxtyping import Shaped, UInt8
+from numpy import ndarray
+from PIL import Image
 
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
@@ -53,7 +52,9 @@ class Photo:
     notes: tuple[str, ...]  # remarks for the user on how it was read
     develop: Callable[[int], pyvips.Image]
     """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
-    _thumbnails: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _thumbnails: dict[tuple[int, int], UInt8[ndarray, "3 h w"]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     """Small copies that were read before, by height and width."""
 
     @property
@@ -66,18 +67,18 @@ class Photo:
         """Height and width as the photo is displayed."""
         return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
 
-    def upright(self, stored: Tensor) -> Tensor:
+    def upright(self, stored: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch _H _W"]:
         """Turn rows as stored, (..., height, width), to how the photo is displayed."""
         swaps, mirrored = _DISPLAY[self.orientation]
-        return (stored.mT if swaps else stored).flip(mirrored)
+        return np.flip(stored.swapaxes(-2, -1) if swaps else stored, mirrored)
 
-    def as_stored(self, upright: Tensor) -> Tensor:
+    def as_stored(self, upright: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch _H _W"]:
         """Turn rows as displayed, (..., height, width), to how they are stored."""
         swaps, mirrored = _DISPLAY[self.orientation]
-        mirrored_back = upright.flip(mirrored)
-        return mirrored_back.mT if swaps else mirrored_back
+        mirrored_back = np.flip(upright, mirrored)
+        return mirrored_back.swapaxes(-2, -1) if swaps else mirrored_back
 
-    def thumbnail(self, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
+    def thumbnail(self, height: int, width: int) -> UInt8[ndarray, "3 height width"]:
         """Read the whole photo squeezed to this size, sRGB, rows as stored; small ones are kept.
 
         Raises:
@@ -93,9 +94,9 @@ class Photo:
             elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
                 image = _squeezed(image, 2 * height, 2 * width)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
-        # several times sooner than by libvips, which moves what it enlarges
-        bands = torch.from_numpy(codes).permute(2, 0, 1)[None]
-        small = F.interpolate(bands, (height, width), mode="bicubic", antialias=True)[0].contiguous()
+        # not by libvips, which moves what it enlarges
+        resized = Image.fromarray(codes).resize((width, height), Image.Resampling.BICUBIC)
+        small = np.ascontiguousarray(np.moveaxis(np.asarray(resized), -1, 0))
         if height * width <= _KEPT_PIXELS:
             self._thumbnails[height, width] = small
         return small
@@ -176,9 +177,9 @@ def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tup
     return metadata, notes
 
 
-def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
+def photo_of(codes: UInt8[ndarray, "3 height width"], path: Path) -> Photo:
     """Return a picture in memory, upright sRGB codes, as a photo; `path` is what messages call it."""
-    return photo_of_codes(codes.permute(1, 2, 0).contiguous().numpy(), path)
+    return photo_of_codes(np.ascontiguousarray(np.moveaxis(codes, 0, -1)), path)
 
 
 def photo_of_codes(codes: Strip, path: Path) -> Photo:

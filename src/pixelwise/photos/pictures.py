@@ -57,14 +57,15 @@ class Batches:
     @staticmethod
     def of(images: UInt8[Tensor, "N 3 H W"], space: Palette, device: torch.device) -> Batches:
         """Encode pictures in a label space, once for a whole run."""
-        return Batches(images.to(device), space.encode(images).to(device), space)
+        return Batches(images.to(device), torch.from_numpy(space.encode(images.numpy())).to(device), space)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def grey(self) -> Float[Tensor, "N 1 H W"]:
         """Return the grey pictures that a network reads, channels last."""
-        return self.space.read_grey(self.images).contiguous(memory_format=torch.channels_last)
+        grey = torch.from_numpy(self.space.read_grey(self.images.cpu().numpy()))
+        return grey.to(self.images.device).contiguous(memory_format=torch.channels_last)
 
     def take(self, index: Int[Tensor, " B"]) -> Batches:
         """Return the pictures and labels at some indices."""

@@ -11,9 +11,9 @@ import functools
 from typing import Final
 
 import torch
+from kornia.color import lab_to_rgb
 from torch import Tensor
 
-from pixelwise.colour.spaces import lab_to_srgb
 from pixelwise.errors import ConfigError
 from pixelwise.photos.pictures import Pictures, gather
 
@@ -63,7 +63,7 @@ def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
         centre = torch.rand(num, 2, generator=generator) * (_SIZE - 12) + 6
         cover = _cover(kind, radius, centre, draw(0.0, 2 * torch.pi))
         lab = torch.lerp(lab, _lab(lightness, SHAPE_CHROMA, kind), cover)
-    return (lab_to_srgb(lab) * 255).round().to(torch.uint8)
+    return (lab_to_rgb(lab) * 255).round().to(torch.uint8)
 
 
 def _each(values: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from jaxtyping import Float32, UInt8
-from torch import Tensor
+from numpy import ndarray
 
 from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.photos.resize import pool
 
 _LIGHTNESSES = 20  # steps of L: a tone is a function of it
 _NOTICEABLE = 3.0  # Lab units: above what noise and stains make of a toned photo, below most photos in colour
@@ -20,30 +20,30 @@ _SEPIA_HUES = (30.0, 100.0)  # degrees in the plane of a and b, from brown to ye
 _FEWEST_AREAS = 64  # fewer have hardly two of one lightness
 
 
-def has_own_colours(small: UInt8[Tensor, "3 h w"]) -> bool:
+def has_own_colours(small: UInt8[ndarray, "3 h w"]) -> bool:
     """Return whether the colours of a small picture, sRGB codes, are more than a tone."""
     return spread_of_chroma(small) > _NOTICEABLE
 
 
-def is_grey(small: UInt8[Tensor, "3 h w"]) -> bool:
+def is_grey(small: UInt8[ndarray, "3 h w"]) -> bool:
     """Return whether a small picture, sRGB codes, has neither colours nor a tone."""
-    ab = srgb_to_lab(small.float() / 255)[1:]
-    return float(ab.square().sum(0).mean().sqrt()) < _NOTICEABLE
+    ab = srgb_to_lab(small / np.float32(255))[1:]
+    return _root_mean_square(ab) < _NOTICEABLE
 
 
-def spread_of_chroma(small: UInt8[Tensor, "3 h w"]) -> float:
+def spread_of_chroma(small: UInt8[ndarray, "3 h w"]) -> float:
     """Return how far chroma spreads where lightness is equal, in Lab units.
 
     Toning makes a and b functions of L, so their means at each L are taken away first. What is left of a tone
     that has faded unevenly lies near one line in the plane of a and b. So the spread is the geometric mean of
     the standard deviations along and across that line.
     """
-    left = _beside_tone(srgb_to_lab(small.float() / 255).flatten(1))
-    covariance = (left @ left.T / left.shape[1]).double()
-    return float(torch.linalg.det(covariance).clamp_min(0)) ** 0.25
+    left = _beside_tone(srgb_to_lab(small / np.float32(255)).reshape(3, -1))
+    covariance = (left @ left.T / left.shape[1]).astype(np.float64)
+    return max(0.0, float(np.linalg.det(covariance))) ** 0.25
 
 
-def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
+def is_sepia(small: UInt8[ndarray, "3 h w"]) -> bool:
     """Return whether the colours of a small picture, sRGB codes, are one brown or yellow tone.
 
     At equal lightness chroma is the same all over, but for 2 units of Lab, and nothing has the opposite hue.
@@ -52,23 +52,28 @@ def is_sepia(small: UInt8[Tensor, "3 h w"]) -> bool:
     side = min(_SEPIA_SIDE, *small.shape[1:])
     if side**2 < _FEWEST_AREAS:
         return False
-    lab = srgb_to_lab(F.adaptive_avg_pool2d(small.float(), side) / 255).flatten(1)
+    areas = pool(small.astype(np.float32), (side, side)) / np.float32(255)
+    lab = srgb_to_lab(areas).reshape(3, -1)
     mean = lab[1:].mean(1)
     a, b = mean.tolist()
     low, high = _SEPIA_HUES
-    is_warm = low < math.degrees(math.atan2(b, a)) < high
-    against = (F.normalize(mean, dim=0) @ lab[1:]).clamp_max(0)
+    if not low < math.degrees(math.atan2(b, a)) < high:
+        return False
+    against = (mean @ lab[1:] / math.hypot(a, b)).clip(max=0)
     return (
-        is_warm
-        and float(against.square().mean().sqrt()) < _SEPIA_AGAINST
-        and float(_beside_tone(lab).square().sum(0).mean().sqrt()) < _SEPIA_WITHIN
+        _root_mean_square(against[None]) < _SEPIA_AGAINST
+        and _root_mean_square(_beside_tone(lab)) < _SEPIA_WITHIN
     )
 
 
-def _beside_tone(lab: Float32[Tensor, "3 P"]) -> Float32[Tensor, "2 P"]:
+def _root_mean_square(vectors: Float32[ndarray, " axes *points"]) -> float:
+    return float(np.sqrt(np.square(vectors).sum(0).mean()))
+
+
+def _beside_tone(lab: Float32[ndarray, "3 P"]) -> Float32[ndarray, "2 P"]:
     """Return a and b without their means at each lightness."""
     light, *ab = lab
-    step = (light * (_LIGHTNESSES / 100)).long().clamp(0, _LIGHTNESSES - 1)
-    counts = torch.bincount(step, minlength=_LIGHTNESSES).clamp_min(1)
-    means = torch.stack([torch.bincount(step, axis, _LIGHTNESSES) / counts for axis in ab])
-    return torch.stack(ab) - means[:, step]
+    step = (light * (_LIGHTNESSES / 100)).astype(np.intp).clip(0, _LIGHTNESSES - 1)
+    counts = np.bincount(step, minlength=_LIGHTNESSES).clip(1)
+    means = np.stack([np.bincount(step, axis, _LIGHTNESSES) / counts for axis in ab])
+    return lab[1:] - means[:, step].astype(np.float32)

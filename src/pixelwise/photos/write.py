@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from torch import Tensor
+from jaxtyping import Float
+from numpy import ndarray
 
 from pixelwise.colour.spaces import linear_to_srgb
 from pixelwise.errors import OutputError
@@ -107,7 +108,7 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
                 add_exif(temporary, photo.metadata["exif-data"][1])
 
 
-def write_map(path: Path, small: Tensor, photo: Photo) -> None:
+def write_map(path: Path, small: Float[ndarray, "h w"], photo: Photo) -> None:
     """Write a map (h, w) of values in [0, 1] as a grey PNG, 8 bit, of the photo's size and orientation.
 
     A value is shown as that much light, encoded as sRGB: plain numbers below 0.22 would be black to the eye.
@@ -115,7 +116,7 @@ def write_map(path: Path, small: Tensor, photo: Photo) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    image = pyvips.Image.new_from_array(linear_to_srgb(small).mul(255).numpy())
+    image = pyvips.Image.new_from_array(linear_to_srgb(small) * 255)
     image = image.resize(photo.width / image.width, vscale=photo.height / image.height, kernel="linear")
     image = image.rint().cast("uchar").copy(interpretation="b-w")
     image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)

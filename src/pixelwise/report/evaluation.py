@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch.nn.functional as F
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.evaluate.colour_scores import SCORES
@@ -27,6 +26,7 @@ from pixelwise.labels.read import resize_mask
 from pixelwise.photos.crop_view import WHOLE, read_view
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.resize import resize
 from pixelwise.report import figures, page
 
 EVALUATION = "evaluation.html"
@@ -69,12 +69,12 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     photo, labels = open_photo(scored.photo.photo), scored.photo.read_labels()
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
-    pixels = read_view(photo, WHOLE, height, width).permute(1, 2, 0).contiguous().numpy()
+    pixels = np.ascontiguousarray(np.moveaxis(read_view(photo, WHOLE, height, width), 0, -1))
     predicted = found.head.weights.labels(scored.features.read(), (height, width)).numpy()
     return {
         "name": scored.photo.stem,
         "miou": scored.miou,
-        "truth": _tinted(pixels, resize_mask(labels.numpy(), height, width), found.head.classes),
+        "truth": _tinted(pixels, resize_mask(labels, height, width), found.head.classes),
         "predicted": _tinted(pixels, predicted, found.head.classes),
     }
 
@@ -128,17 +128,18 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
     original = read_picture(scored.path, found.size)
     grey, coloured, prediction = colour_picture(original, scored.path, found.model, found.options)
     size = (original.shape[1], original.shape[2])
-    confidence = F.interpolate(prediction.confidence()[None, None], size, mode="bilinear")[0]
+    confidence = resize(prediction.confidence(), size)
     ours = scored.scores[MODEL]
     pictures = {
         scored.path.name: original,
         f"grey: CIEDE2000 {scored.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
         f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats": (
-            (confidence * 255).round().byte().expand(3, -1, -1)
+            np.repeat((confidence[None] * 255).round().astype(np.uint8), 3, axis=0)
         ),
     }
     uris = {
-        text: page.jpeg_uri(codes.permute(1, 2, 0).contiguous().numpy()) for text, codes in pictures.items()
+        text: page.jpeg_uri(np.ascontiguousarray(np.moveaxis(codes, 0, -1)))
+        for text, codes in pictures.items()
     }
     return {"name": scored.path.name, "pictures": uris}

@@ -10,8 +10,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float64, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -19,13 +17,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.network.runs import EpochMetrics, MetricName
+from pixelwise.photos.resize import resize
 
 _FEW = 3  # epochs, whose pieces say more than their means
 
@@ -141,8 +138,8 @@ Strips = dict[str, UInt8[ndarray, "rows columns 4"]]
 
 def comparison_strips(
     palette: Palette,
-    images: Bytes,
-    logits: Float[Tensor, "N K h w"],
+    images: UInt8[ndarray, "N 3 H W"],
+    logits: Float[ndarray, "N K h w"],
     temperature: float,
     saturation: float = 1.0,
 ) -> Strips:
@@ -152,28 +149,30 @@ def comparison_strips(
     """
     grey, labels = palette.read_grey(images), palette.encode(images)
     if palette.space == "ab":
-        luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
-        guessed = F.interpolate(
-            palette.chroma(logits, temperature) * saturation, luminance.shape[1:], mode="bilinear"
+        linear = srgb_to_linear(images / np.float32(255))
+        luminance = np.einsum("c,nchw->nhw", np.array(LUMINANCE_WEIGHTS, np.float32), linear)
+        guessed = resize(palette.chroma(logits, temperature) * np.float32(saturation), luminance.shape[1:])
+        chromas = (np.zeros((1, 2, 1, 1), np.float32), palette.decode(labels), guessed)
+        shown, classes, predicted = (
+            np.moveaxis(recolour(luminance, ab[:, 0], ab[:, 1]), 0, 1) for ab in chromas
         )
-        chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), guessed)
-        shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
         shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
     return {
         "Grey, as the network reads it": beside(shown),
-        "Truth": beside(images / 255),
+        "Truth": beside(images / np.float32(255)),
         f"Truth in the {palette.num_classes} colours to choose from": beside(classes),
         "Prediction": beside(predicted),
     }
 
 
-def beside(images: Tensor, gap: int = 2) -> UInt8[ndarray, "H W 4"]:
+def beside(images: Float[ndarray, "N C H W"], gap: int = 2) -> UInt8[ndarray, "H W 4"]:
     """Return pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
-    codes = (images.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1)
-    opaque = torch.cat([codes, torch.full_like(codes[:, :1], 255)], 1)
-    row = F.pad(opaque, (0, gap)).permute(2, 0, 3, 1).flatten(1, 2)  # (H, N (W + gap), 4)
-    return row[:, :-gap].numpy()
+    num, _, height, width = images.shape
+    row = np.zeros((height, num, width + gap, 4), np.uint8)
+    row[:, :, :width, :3] = (images.clip(0, 1) * 255).round().transpose(2, 0, 3, 1)
+    row[:, :, :width, 3] = 255
+    return row.reshape(height, -1, 4)[:, :-gap]
 
 
 def draw_strips(strips: Strips) -> Drawing:
@@ -189,11 +188,10 @@ def draw_strips(strips: Strips) -> Drawing:
     return Drawing(figure, ON_LIGHT)
 
 
-def heat(values: Float[Tensor, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
+def heat(values: Float[ndarray, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
     """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width)."""
-    even = (values - values.min()) / (values.max() - values.min()).clamp_min(1e-6)
-    large = F.interpolate(even[None, None], size, mode="bilinear")[0, 0]
-    codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](large.numpy(), bytes=True)[..., :3]
+    even = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+    codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](resize(even, size), bytes=True)[..., :3]
     return codes
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixelwise.colour.shapes import Bytes
+from jaxtyping import UInt8
+from torch import Tensor
+
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
@@ -70,12 +72,13 @@ def write_report(folder: Path, repeat: str) -> Path:
     return folder / PAGE
 
 
-def prediction_strips(model: Model, images: Bytes) -> figures.Strips:
+def prediction_strips(model: Model, images: UInt8[Tensor, "N 3 H W"]) -> figures.Strips:
     """Return rows of pictures beside a model's predictions, decoded as photos are coloured."""
-    logits = model.logits(model.palette.read_grey(images))
+    codes = images.numpy()
+    logits = model.logits(model.palette.read_grey(codes))
     options = ColouriseOptions()
     saturation = model.net.saturation * options.saturation
-    return figures.comparison_strips(model.palette, images, logits, options.temperature, saturation)
+    return figures.comparison_strips(model.palette, codes, logits, options.temperature, saturation)
 
 
 def _card(folder: Path, manifest: Manifest, rows: Sequence[EpochMetrics], repeat: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+from numpy import ndarray
 
+from pixelwise.colour.palette import softmax
 from pixelwise.network.models.on_backbone import small_logits
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.tiling import Maps
@@ -27,7 +28,7 @@ class EnlargedLogits:
         weights: Weights,
         maps: Maps,
         size: tuple[int, int],
-        turn: Callable[[Tensor], Tensor] = lambda small: small,
+        turn: Callable[[ndarray], ndarray] = lambda small: small,
     ) -> None:
         """Prepare for a photo of `size` (height, width); `turn` brings maps (K, h, w) into its orientation.
 
@@ -36,59 +37,63 @@ class EnlargedLogits:
         """
         relative_to_first = weights.relative_to_first()
         self.bias = relative_to_first.bias.tolist()
-        self._parts = [_Part(turn(small), size) for small in small_logits(maps, relative_to_first.weight)]
+        parts = small_logits(maps, relative_to_first.weight)
+        self._parts = [_Part(turn(small.numpy()), size) for small in parts]
         self.width = size[1]
 
-    def labels(self, first: int, num: int) -> UInt8[Tensor, "num W"]:
+    def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
         """Return the most probable class of each pixel of the rows from `first`; the lowest on a tie."""
-        label, best = torch.zeros(num, self.width, dtype=torch.uint8), torch.zeros(num, self.width)
+        label, best = np.zeros((num, self.width), np.uint8), np.zeros((num, self.width), np.float32)
         for index in range(len(self.bias)):  # one by one: all classes at once would take K times the memory
             logits = self._logits(index, first, num)
-            label.masked_fill_(logits > best, index + 1)
-            torch.maximum(best, logits, out=best)
+            label[logits > best] = index + 1
+            np.maximum(best, logits, out=best)
         return label
 
-    def probs(self, first: int, num: int) -> Float[Tensor, "K num W"]:
+    def probs(self, first: int, num: int) -> Float32[ndarray, "K num W"]:
         """Return the probability of each class at each pixel of the rows from `first`."""
         rows = [self._logits(index, first, num) for index in range(len(self.bias))]
-        return torch.stack([torch.zeros(num, self.width), *rows]).softmax(0)
+        return softmax(np.stack([np.zeros((num, self.width), np.float32), *rows]))
 
-    def _logits(self, index: int, first: int, num: int) -> Float[Tensor, "num W"]:
+    def _logits(self, index: int, first: int, num: int) -> Float32[ndarray, "num W"]:
         """Return by how much the logits of class `index` + 1 exceed those of class 0."""
         down, across = zip(*(part.factors(index, first, num) for part in self._parts), strict=True)
-        return torch.cat(down, 1) @ torch.cat(across, 1).T + self.bias[index]
+        return np.concatenate(down, 1) @ np.concatenate(across, 1).T + np.float32(self.bias[index])
 
 
 class _Part:
     """Small logits (K, h, w), and where the pixels of a larger picture lie between theirs."""
 
-    def __init__(self, small: Tensor, size: tuple[int, int]) -> None:
-        self.columns = small.mT.contiguous()  # (K, w, h): whole columns are copied, not single values
+    def __init__(self, small: Float32[ndarray, "K h w"], size: tuple[int, int]) -> None:
+        self.columns = np.ascontiguousarray(
+            small.swapaxes(1, 2)
+        )  # (K, w, h): whole columns are copied, not single values
         self.down, self.across = (
             _neighbours(num, wanted) for num, wanted in zip(small.shape[1:], size, strict=True)
         )
 
-    def factors(self, index: int, first: int, num: int) -> tuple[Tensor, Tensor]:
+    def factors(
+        self, index: int, first: int, num: int
+    ) -> tuple[Float32[ndarray, "num _h"], Float32[ndarray, "W _h"]]:
         """Return two factors of the rows from `first` of one class: (num, h') and (W, h').
 
         h' counts the small rows that matter here.
         """
         (above, below), weight = self.down[0][:, first : first + num], self.down[1][first : first + num]
         low, high = int(above[0]), int(below[-1]) + 1
-        down, rows = torch.zeros(num, high - low), torch.arange(num)
+        down, rows = np.zeros((num, high - low), np.float32), np.arange(num)
         down[rows, above - low] = 1 - weight
         down[rows, below - low] += weight
         (left, right), share = self.across
         columns = self.columns[index, :, low:high]
-        return down, torch.lerp(columns[left], columns[right], share[:, None])
+        return down, columns[left] + share[:, None] * (columns[right] - columns[left])
 
 
-def _neighbours(num_small: int, num_large: int) -> tuple[Tensor, Tensor]:
+def _neighbours(num_small: int, num_large: int) -> tuple[Int[ndarray, "2 n"], Float32[ndarray, " n"]]:
     """Return the two neighbours (2, num_large) of each enlarged pixel, and the weight of the second.
 
     Source: torch's `interpolate`, bilinear, with corners not aligned; edges repeat.
     """
-    at = (torch.arange(num_large, dtype=torch.float64) + 0.5) * num_small / num_large - 0.5
-    at.clamp_(min=0)
-    first = at.floor().long().clamp_(max=num_small - 1)
-    return torch.stack([first, (first + 1).clamp_(max=num_small - 1)]), (at - first).float()
+    at = ((np.arange(num_large) + 0.5) * num_small / num_large - 0.5).clip(0)
+    first = np.floor(at).astype(np.intp).clip(max=num_small - 1)
+    return np.stack([first, (first + 1).clip(max=num_small - 1)]), (at - first).astype(np.float32)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -144,7 +145,8 @@ def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) 
             for view in views:
                 source = next(sources)
                 # copies have one number: they are left out together
-                yield source, view.cut(labels), numbers.setdefault(source.digest, len(numbers))
+                cut = torch.from_numpy(np.ascontiguousarray(view.cut(labels)))
+                yield source, cut, numbers.setdefault(source.digest, len(numbers))
 
     def sample(crop: tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]) -> PixelSample:
         source, labels, number = crop

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ def read_photo(
         photo = open_photo(photo)
     height, width = photo.upright_size
     size = reading_size(height * view.height, width * view.width, short_side, multiple)
-    return read_view(photo, view, *size).contiguous()
+    return torch.from_numpy(np.ascontiguousarray(read_view(photo, view, *size)))
 
 
 @final

@@ -163,13 +163,13 @@ def overlay_strips(
     """Return a photo's strips with classes laid over them; a class 0 called background stays clear."""
     tint = Tint(classes.colours, opacity, first_is_clear=classes.names[0] == BACKGROUND)
     size = photo.height, photo.width
-    return overlay(strips, lambda first, num: logits.labels(first, num).numpy(), size, photo.alpha, tint)
+    return overlay(strips, logits.labels, size, photo.alpha, tint)
 
 
 def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
     """Write a copy of a photo as PNG, transparent where class 0 is."""
     with ONE_THREAD, closing(photo.strips()) as strips:
-        cut = cut_out(strips, lambda first, num: logits.labels(first, num).numpy(), photo.alpha)
+        cut = cut_out(strips, logits.labels, photo.alpha)
         write_photo(target, cut, photo)
 
 
@@ -226,9 +226,9 @@ def segment_photo(
 
 
 def _rows(
-    photo: Photo, num_channels: int, read: Callable[[int, int], Tensor]
+    photo: Photo, num_channels: int, read: Callable[[int, int], Shaped[ndarray, "*_channels _num _W"]]
 ) -> Ahead[Shaped[ndarray, "*_channels _num _W"]]:
     """Return what `read` gives of the rows from a first one, strip by strip, ahead of their use."""
     num = max(1, _STRIP_NUMBERS // (photo.width * num_channels))
     starts = range(0, photo.height, num)
-    return Ahead((read(row, min(num, photo.height - row)).numpy() for row in starts), _STRIPS_AHEAD)
+    return Ahead((read(row, min(num, photo.height - row)) for row in starts), _STRIPS_AHEAD)

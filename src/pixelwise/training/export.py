@@ -21,12 +21,14 @@ import onnx
 import onnxruntime
 import torch
 import torch.nn.functional as F
+from kornia.color import rgb_to_lab
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
 from pixelwise import __version__
-from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
+from pixelwise.colour.palette import softmax
+from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.files import checksum, require_writable, write_bytes
@@ -39,6 +41,7 @@ from pixelwise.network.runs import Model
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.resize import resize
 from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
@@ -158,14 +161,15 @@ def compare_model(content: bytes, model: Model) -> tuple[float, float]:
     runner, largest, differences = session(content), 0.0, []
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
-        image = codes.float() / 255
-        chroma, logits = map(torch.from_numpy, runner.run(None, {"photo": image.numpy()}))
-        expected = model.logits(model.palette.read_grey(codes))
-        largest = max(largest, float((logits - expected).abs().max()))
-        colours = []
-        for ab in (model.palette.chroma(expected, 1.0) * model.net.saturation, chroma):
-            large = F.interpolate(ab, image.shape[-2:], mode="bilinear", align_corners=False)
-            colours.append(torch.cat((lightness(image[0]), large[0])))
+        image = codes.numpy() / np.float32(255)
+        chroma, logits = runner.run(None, {"photo": image})
+        expected = model.logits(model.palette.read_grey(codes.numpy()))
+        largest = max(largest, float(np.abs(logits - expected).max()))
+        light = lightness(image[0])
+        colours = [
+            np.concatenate((light, resize(ab[0], image.shape[-2:])))
+            for ab in (model.palette.chroma(expected, 1.0) * model.net.saturation, chroma)
+        ]
         differences.append(float(ciede2000(*colours).mean()))
     return largest, sum(differences) / len(differences)
 
@@ -183,15 +187,14 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         images = {size: read_photo(photo, size, backbone.multiple) for size in head.sizes}
         inputs = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
         (logits,) = runner.run(None, inputs | {"size": np.array(photo.upright_size)})
-        found = torch.from_numpy(logits[0])
         maps = [one for image in images.values() for one in extractor(image)]
         expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
-        log_probs = expected.probs(0, height).clamp_min(1e-30).log()
-        found_log_probs = found.log_softmax(0).clamp_min(log_probs.min())
-        largest = max(largest, float((found_log_probs - log_probs).abs().max()))
+        log_probs = np.log(expected.probs(0, height).clip(1e-30))
+        found_log_probs = np.log(softmax(logits[0]).clip(np.exp(log_probs.min())))
+        largest = max(largest, float(np.abs(found_log_probs - log_probs).max()))
         labels = expected.labels(0, height)
-        num_equal += int((found.argmax(0) == labels).sum())
-        num += labels.numel()
+        num_equal += int((logits[0].argmax(0) == labels).sum())
+        num += labels.size
     return largest, num_equal / num
 
 
@@ -220,16 +223,17 @@ class _Colouring(nn.Module):
         self.backbone: Any = None
         if isinstance(model.net, ColourNet | LinearNet):
             self.backbone = _plain(model.net.backbone)  # of which the network itself has no weights
-        self.register_buffer("colours", model.palette.colours.float())
+        self.register_buffer("colours", torch.from_numpy(model.palette.colours).float())
         self.space, self.saturation = model.palette.space, model.net.saturation
 
     def forward(self, photo: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Return chroma and logits."""
-        grey = mean_grey(photo) * (255 / 256) if self.space == "rgb" else lightness(photo) / 100
+        mean, light = photo.mean(1, keepdim=True), rgb_to_lab(photo)[:, :1]
+        grey = mean * (255 / 256) if self.space == "rgb" else light / 100
         logits = self._logits(grey)
         probs = (logits / temperature).softmax(1)
         mean = torch.einsum("nkhw,kd->ndhw", probs, self.colours)
-        return (mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]) * self.saturation, logits
+        return (mean if self.space == "ab" else rgb_to_lab(mean)[:, 1:]) * self.saturation, logits
 
     def _logits(self, grey: Tensor) -> Tensor:
         if self.backbone is None:

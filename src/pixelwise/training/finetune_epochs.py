@@ -200,7 +200,7 @@ def _prepare(task: FinetuneTask, start: LearnedHead | None, rate: float, score: 
     groups: list[dict[str, Any]] = [{"params": [], "rate": rate}, {"params": [], "rate": _HEAD_RATE * rate}]
     for name, one in learned.items():
         groups[0 if name.startswith(_BACKBONE) else 1]["params"].append(one.requires_grad_())
-    labels = (shot.read_labels() for shot in task.shots)
+    labels = (torch.from_numpy(shot.read_labels()) for shot in task.shots)
     weights = class_weights(labels, task.classes.num_classes, config.rebalance)
     return _Learning(
         learner=learner,
@@ -292,7 +292,7 @@ def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
         for size in task.sizes
     )
     height, width = images[-1].shape[-2:]
-    labels = [resize_mask(view.cut(one.read_labels()).numpy(), height, width) for one, view in views]
+    labels = [resize_mask(view.cut(one.read_labels()), height, width) for one, view in views]
     return images, torch.stack([torch.from_numpy(one) for one in labels])
 
 
@@ -323,7 +323,7 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
     head, extractor = learner.weights(), Extractor(learner.backbone, device=task.device)
     counts = []
     for photo in task.early_stop_set:
-        known = photo.read_labels().numpy()
+        known = photo.read_labels()
         labels = head.labels(FreshMaps(photo, extractor, task.sizes).read(), (known.shape[0], known.shape[1]))
         counts.append(Confusion.of(labels.numpy(), known, task.classes.num_classes))
     return functools.reduce(operator.add, counts).miou

@@ -288,7 +288,7 @@ def _palette_of(config: RunConfig, pictures: Pictures) -> Palette:
         return Palette.read(config.palette)
     few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
     coarse = torch.cat([coarsened(some) for some in few.split(64)])
-    return Palette.learn(coarse, config.net.num_colours, "ab", config.train.seed)
+    return Palette.learn(coarse.numpy(), config.net.num_colours, "ab", config.train.seed)
 
 
 def _digest_of(config: RunConfig, pictures: Pictures) -> str:

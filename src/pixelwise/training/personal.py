@@ -27,6 +27,7 @@ from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.config import ColourFinetuneConfig, Device, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.network.frozen import Certificate, certified
+from pixelwise.network.losses import soft_labels
 from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
@@ -172,7 +173,7 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
     num = config.num_colours or _COLOURS
     while True:
         try:
-            return Palette.learn(places, num, "ab", config.seed)
+            return Palette.learn(places.numpy(), num, "ab", config.seed)
         except LabelError:
             if config.num_colours or num == 1:
                 raise
@@ -188,9 +189,9 @@ def _sample(
     @torch.no_grad()
     def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
         picture, photo = picture_and_photo
-        grey = palette.read_grey(picture[None]).to(net.classes.weight.device)
+        grey = torch.from_numpy(palette.read_grey(picture[None].numpy())).to(net.classes.weight.device)
         maps = [one[0].float().cpu() for one in net.features(grey)]
-        soft = palette.soft_labels(chroma_of(picture[None].float() / 255))
+        soft = soft_labels(palette, chroma_of(picture[None].float() / 255))
         size = (soft.classes.shape[2], soft.classes.shape[3])
         probs = torch.zeros(1, palette.num_classes, *size).scatter_add_(1, soft.classes, soft.shares)[0]
         places = grid(*size, max(1, round((size[0] * size[1] / num) ** 0.5)))

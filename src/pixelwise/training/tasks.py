@@ -8,15 +8,16 @@ from typing import Any
 import torch
 import torchvision.transforms.v2.functional as tv
 from jaxtyping import Float, Int, UInt8
+from kornia.color import rgb_to_linear_rgb
 from torch import Tensor, nn
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Grey, Logits
-from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, srgb_to_linear
+from pixelwise.colour.spaces import LUMINANCE_WEIGHTS
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.pictures import PixelScore, score
 from pixelwise.network.config import RunConfig
-from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy
+from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy, soft_labels
 from pixelwise.network.models.on_backbone import chroma_of
 from pixelwise.photos.pictures import Batches, Pictures
 
@@ -105,7 +106,7 @@ class ColourTask:
             window.copy_(self._window(self.pictures.train[int(place)], draw))
         images = windows.to(self.device).float() / 255
         grey = photographed(images, self.config.film, generator)[own]
-        targets = self.palette.soft_labels(chroma_of(images[own]), sigma=self.config.softness)
+        targets = soft_labels(self.palette, chroma_of(images[own]), sigma=self.config.softness)
         return grey.contiguous(memory_format=torch.channels_last), targets
 
     def loss(self, logits: Logits, targets: Any) -> Float[Tensor, ""]:
@@ -119,14 +120,14 @@ class ColourTask:
         net.eval()
         total = PixelScore()
         for images in self.pictures.val.split(_VAL_BATCH):
-            grey = self.palette.read_grey(images).to(self.device)
+            grey = torch.from_numpy(self.palette.read_grey(images.numpy())).to(self.device)
             total += PixelScore.of(net(grey), self._labels(images).to(self.device))
         net.train(was_training)
         return total
 
     def _labels(self, images: UInt8[Tensor, "N 3 H W"], coarser: int = 1) -> UInt8[Tensor, "N h w"]:
         ab = chroma_of(images.float() / 255, coarser)
-        return self.palette.soft_labels(ab, num_near=1).classes[:, 0].byte()
+        return soft_labels(self.palette, ab, num_near=1).classes[:, 0].byte()
 
     def _window(
         self, image: UInt8[Tensor, "3 H W"], draw: Float[Tensor, "5"]
@@ -172,8 +173,8 @@ def photographed(
     seen[old, 0] *= red[old]
     seen[old, 2] *= blue[old]
     seen /= seen.sum(1, keepdim=True)
-    luminance = torch.einsum("nchw,nc->nhw", srgb_to_linear(images), seen)[:, None]
-    grey = (luminance_to_lightness(luminance) / 100).clamp(0, 1)
+    luminance = torch.einsum("nchw,nc->nhw", rgb_to_linear_rgb(images), seen)[:, None]
+    grey = (_lightness(luminance) / 100).clamp(0, 1)
     exposure = torch.exp(_EXPOSURE * (2 * drawn() - 1))
     grey = grey ** exposure[:, None, None, None]
     if film_frac:
@@ -185,6 +186,12 @@ def photographed(
         noise = torch.randn(grey.shape, generator=randomness).to(grey.device)
         grey = grey + noise * _per_photo(_MOST_GRAIN * drawn() * old)
     return grey.clamp_(0, 1)
+
+
+def _lightness(luminance: Tensor) -> Tensor:
+    """Return CIE L of luminance in [0, 1], as `colour.spaces` does for arrays."""
+    line = luminance / (3 * (6 / 29) ** 2) + 4 / 29
+    return 116 * torch.where(luminance > (6 / 29) ** 3, luminance.clamp_min(0) ** (1 / 3), line) - 16
 
 
 def _per_photo(values: Tensor) -> Tensor:

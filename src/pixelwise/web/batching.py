@@ -12,12 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
 
-from pixelwise.colour.shapes import Grey
 from pixelwise.colourising.prediction import forward
 from pixelwise.network.runs import Model
+
+Grey = Float32[ndarray, "1 1 H W"]
+Logits = Float32[ndarray, "1 K h w"]
 
 
 @dataclass(eq=False)
@@ -26,7 +29,7 @@ class _Job:
 
     model: Model
     grey: Grey
-    logits: Future[Tensor] = field(default_factory=Future)
+    logits: Future[Logits] = field(default_factory=Future)
     is_taken: bool = False
 
     def fits(self, other: _Job) -> bool:
@@ -46,7 +49,7 @@ class Batcher:
         self._waiting: list[_Job] = []
         self._num_running = 0
 
-    def forward(self, model: Model, grey: Grey) -> Tensor:
+    def forward(self, model: Model, grey: Grey) -> Logits:
         """Return a model's logits (1, K, h, w) of one grey picture, computed by whichever thread is free."""
         own = _Job(model, grey)
         with self._changed:
@@ -70,9 +73,9 @@ class Batcher:
 
     def _run(self, batch: list[_Job]) -> None:
         try:
-            logits = forward(batch[0].model, torch.cat([one.grey for one in batch]))
-            for one, found in zip(batch, logits.split(1), strict=True):
-                one.logits.set_result(found.clone() if len(batch) > 1 else found)
+            logits = forward(batch[0].model, np.concatenate([one.grey for one in batch]))
+            for index, one in enumerate(batch):
+                one.logits.set_result(logits[index : index + 1].copy() if len(batch) > 1 else logits)
         except BaseException as error:
             for one in batch:
                 one.logits.set_exception(error)

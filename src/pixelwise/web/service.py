@@ -235,7 +235,7 @@ def _summary(name: str, runner: HeadRunner, photo: Photo, logits: EnlargedLogits
     rows = max(1, _STRIP_PIXELS // photo.width)
     for first in range(0, photo.height, rows):
         labels = logits.labels(first, min(rows, photo.height - first))
-        counts += np.bincount(labels.numpy().ravel(), minlength=classes.num_classes)
+        counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
     height, width = photo.upright_size
     shares = [
         ClassShare(

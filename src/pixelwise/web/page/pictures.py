@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from html import escape
 
 import numpy as np
-import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw
@@ -29,7 +28,7 @@ def small(photo: Photo) -> Codes:
     """
     short = max(1, round(_LONGEST * min(photo.height, photo.width) / max(photo.height, photo.width)))
     stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, short))
-    return photo.upright(stored).permute(1, 2, 0).contiguous().numpy()
+    return np.ascontiguousarray(np.moveaxis(photo.upright(stored), 0, -1))
 
 
 def nearest(values: UInt8[ndarray, "H W *bands"], size: tuple[int, int]) -> UInt8[ndarray, "h w *bands"]:
@@ -43,9 +42,9 @@ def nearest(values: UInt8[ndarray, "H W *bands"], size: tuple[int, int]) -> UInt
 
 def sureness(values: Float32[ndarray, "h w"], over: Codes) -> tuple[Codes, str]:
     """Return the confidence map over the picture, stretched to be visible, and a legend with numbers."""
-    colours = heat(torch.from_numpy(values), over.shape[:2])
+    colours = heat(values, over.shape[:2])
     mixed = (0.75 * colours + 0.25 * over.mean(axis=2, keepdims=True)).astype(np.uint8)
-    stops = ", ".join(f"rgb{tuple(one)}" for one in heat(torch.linspace(0, 1, 5)[None], (1, 5))[0].tolist())
+    stops = ", ".join(f"rgb{tuple(one)}" for one in heat(np.linspace(0, 1, 5)[None], (1, 5))[0].tolist())
     told = (
         f'<div class="legend">{values.min():.0%} sure <i class="scale" style="background: '
         f'linear-gradient(to right, {stops})"></i> {values.max():.0%} sure</div>'
