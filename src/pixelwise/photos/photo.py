@@ -11,7 +11,6 @@ import numpy as np
 import pyvips
 from jaxtyping import Shaped, UInt8
 from numpy import ndarray
-from PIL import Image
 
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
@@ -19,6 +18,7 @@ from pixelwise.photos.formats import has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
+from pixelwise.photos.resize import resize_codes
 from pixelwise.photos.tiff_exif import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
@@ -94,9 +94,7 @@ class Photo:
             elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
                 image = _squeezed(image, 2 * height, 2 * width)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
-        # not by libvips, which moves what it enlarges
-        resized = Image.fromarray(codes).resize((width, height), Image.Resampling.BICUBIC)
-        small = np.ascontiguousarray(np.moveaxis(np.asarray(resized), -1, 0))
+        small = resize_codes(codes, height, width)
         if height * width <= _KEPT_PIXELS:
             self._thumbnails[height, width] = small
         return small
