@@ -219,10 +219,10 @@ class _Colouring(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.net: Any = _plain(model.net)
+        self.net: Any = plain_copy(model.net)
         self.backbone: Any = None
         if isinstance(model.net, ColourNet | LinearNet):
-            self.backbone = _plain(model.net.backbone)  # of which the network itself has no weights
+            self.backbone = plain_copy(model.net.backbone)  # of which the network itself has no weights
         self.register_buffer("colours", torch.from_numpy(model.palette.colours).float())
         self.space, self.saturation = model.palette.space, model.net.saturation
 
@@ -259,7 +259,7 @@ class _Segmenting(nn.Module):
 
     def __init__(self, head: Head, backbone: Backbone) -> None:
         super().__init__()
-        self.backbone, self.strides = _plain(backbone), [level.stride for level in backbone.levels]
+        self.backbone, self.strides = plain_copy(backbone), [level.stride for level in backbone.levels]
         self.register_buffer("weight", head.weights.weight[:, :, None, None])
         self.register_buffer("bias", head.weights.bias[:, None, None])
 
@@ -274,7 +274,7 @@ class _Segmenting(nn.Module):
         return tuple(small.values())
 
 
-def _plain(net: Any) -> Any:
+def plain_copy(net: Any) -> Any:
     """Return a copy to export: batch norms folded, layers of our own replaced by equal convolutions."""
     copied = folded(net, "fp32") if isinstance(net, Backbone) else copy.deepcopy(net)
     for part in list(copied.modules()):
@@ -290,7 +290,7 @@ def colouring_graph(model: Model) -> onnx.ModelProto:
     """Return a colouriser as ONNX: `photo` and `temperature`, 1 if left out, to `chroma` and `logits`."""
     photo, axes = _photo(model.net.stride, "")
     inputs = {"photo": photo, "temperature": torch.tensor(1.0)}
-    graph = _traced(model.name, _Colouring(model), inputs, (axes, {}), ["chroma", "logits"])
+    graph = trace(model.name, _Colouring(model), inputs, (axes, {}), ["chroma", "logits"])
     graph.graph.initializer.append(helper.make_tensor("temperature", TensorProto.FLOAT, [], [1.0]))
     return graph
 
@@ -300,7 +300,7 @@ def segmenting_graph(head: Head, backbone: Backbone) -> onnx.ModelProto:
     photos, axes = zip(*(_photo(backbone.multiple, f"_{size}") for size in head.sizes), strict=True)
     inputs = {f"photo_{size}": photo for size, photo in zip(head.sizes, photos, strict=True)}
     small = [f"small{i}" for i in range(len(head.sizes) * len({level.stride for level in backbone.levels}))]
-    graph = _traced(head.name, _Segmenting(head, backbone), inputs, (axes,), small)
+    graph = trace(head.name, _Segmenting(head, backbone), inputs, (axes,), small)
     _enlarge(graph.graph, small, head.classes.num_classes)
     return graph
 
@@ -311,7 +311,7 @@ def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
     return torch.rand(2, 3, 6 * multiple, 8 * multiple), {0: Dim("batch"), 2: rows, 3: columns}
 
 
-def _traced(
+def trace(
     name: str,
     module: nn.Module,
     inputs: dict[str, Tensor],

@@ -84,8 +84,8 @@ class ColourNet(OnBackbone):
     def __init__(self, config: ColourNetConfig) -> None:
         super().__init__(config.backbone)
         self.config, self.saturation = config, config.saturation
-        self._levels = deepest(self.backbone)
-        c = {stride: self.backbone.levels[index].channels for stride, index in self._levels.items()}
+        self.levels = deepest(self.backbone)
+        c = {stride: self.backbone.levels[index].channels for stride, index in self.levels.items()}
         w = {stride: round(config.width * wider) for stride, wider in _STRIDES.items()}
         self.coarsest = nn.Sequential(nn.Conv2d(c[32], w[32], 1, bias=False), nn.BatchNorm2d(w[32]))
         self.summary = LinearApart(c[32], w[32])
@@ -101,10 +101,10 @@ class ColourNet(OnBackbone):
 
     def forward_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
         """Return the logits from the backbone's features of the photos, one map for each of its levels."""
-        coarsest = maps[self._levels[32]]
+        coarsest = maps[self.levels[32]]
         y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
         for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):
-            finer = maps[self._levels[stride]]
+            finer = maps[self.levels[stride]]
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
         logits: Tensor = self.classes(self.dropout(y))
         return logits
