@@ -6,7 +6,6 @@ import json
 import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -21,8 +20,7 @@ from pixelwise.colour.spaces import lightness, mean_grey, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
 
-IGNORE = 255
-"""The label of a pixel that has no class: left out of losses and scores."""
+IGNORE = 255  # the label of a pixel that has no class: left out of losses and scores
 
 Space = Literal["rgb", "ab"]
 
@@ -34,8 +32,7 @@ _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by les
 _NUM_AXES = {"rgb": 3, "ab": 2}
 _UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _RANGE = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
-_SCALE = {"rgb": 255.0, "ab": 1.0}
-"""Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
+_SCALE = {"rgb": 255.0, "ab": 1.0}  # to what pixels are compared in: codes, or Lab units
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,10 @@ class SoftLabels:
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """K classes that are colours; a pixel's class is the nearest of them.
+    """K classes that are colours, 1 to 255; a pixel's class is the nearest of them.
 
     In the space `rgb` a colour is sRGB in [0, 1]; in `ab` it is Lab's a and b (D65), and luminance is left to
-    the grey picture.
-
-    Raises:
-        LabelError: the colours are not 1 to 255 finite rows of the space, within its range.
+    the grey picture. LabelError where rows of colours are not that.
     """
 
     colours: Float64[Tensor, "K D"]
@@ -88,20 +82,13 @@ class Palette:
         if images.ndim < 3 or images.shape[-3] != 3:
             raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {tuple(images.shape)}")
         numbers = _colour_numbers(images)
-        labels = torch.index_select(self._class_of_colour, 0, numbers)
-        if len(new := numbers[labels == IGNORE]):
-            occurs = np.zeros(_NUM_COLOURS, bool)
-            occurs[new.numpy()] = True
-            colours = np.flatnonzero(occurs)
-            classes = _nearest(colours, self.colours.numpy() * _SCALE[self.space], self.space)
-            self._class_of_colour.numpy()[colours] = classes
-            labels = torch.index_select(self._class_of_colour, 0, numbers)
+        occurs = np.zeros(_NUM_COLOURS, bool)
+        occurs[numbers.numpy()] = True
+        colours = np.flatnonzero(occurs)
+        classes = np.zeros(_NUM_COLOURS, np.uint8)
+        classes[colours] = _nearest(colours, self.colours.numpy() * _SCALE[self.space], self.space)
+        labels = torch.index_select(torch.from_numpy(classes), 0, numbers)
         return labels.view(*images.shape[:-3], *images.shape[-2:]).to(images.device)
-
-    @cached_property
-    def _class_of_colour(self) -> UInt8[Tensor, " colours"]:
-        """Classes of the colours that were encoded so far, by their numbers; IGNORE for the others."""
-        return torch.full((_NUM_COLOURS,), IGNORE, dtype=torch.uint8)
 
     def soft_labels(
         self, colours: Float[Tensor, "N D H W"], num_near: int = 5, sigma: float = 5.0
@@ -118,10 +105,7 @@ class Palette:
         return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
 
     def soft_probs(self, chroma: Float[Tensor, "2 H W"], sigma: float = 5.0) -> Float[Tensor, "K H W"]:
-        """Return probabilities of all classes for pixels of known Lab a and b: the higher, the nearer.
-
-        Source: as of `soft_labels`.
-        """
+        """Return `soft_labels` as probabilities of all classes, for pixels of known Lab a and b."""
         points = chroma.movedim(0, -1)
         squares = torch.cdist(points, self.class_chroma.expand(len(points), -1, -1)).square()
         return _shares(squares, sigma).movedim(-1, 0)
@@ -129,8 +113,7 @@ class Palette:
     def decode(self, labels: Integer[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch D H W"]:
         """Paint each pixel with its class's colour: sRGB in [0, 1], or a and b; IGNORE with zeros.
 
-        Raises:
-            LabelError: a label is neither 0..K-1 nor IGNORE.
+        LabelError where a label is neither 0..K-1 nor IGNORE.
         """
         classes = labels.long()
         ignored = classes == IGNORE
@@ -145,10 +128,8 @@ class Palette:
         """Return Lab's a and b that the logits predict: the mean colour, by softmax(logits / temperature).
 
         Towards 0 the likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in
-        `rgb` has its mean taken in sRGB. Source: Zhang, Isola, Efros, arXiv:1603.08511, equation 5.
-
-        Raises:
-            LabelError: the temperature is not above 0.
+        `rgb` has its mean taken in sRGB. LabelError unless the temperature is above 0.
+        Source: Zhang, Isola, Efros, arXiv:1603.08511, equation 5.
         """
         if not (temperature > 0 and math.isfinite(temperature)):
             raise LabelError(f"needed a temperature above 0, got {temperature}")
@@ -157,10 +138,7 @@ class Palette:
         return mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]
 
     def read_grey(self, images: UInt8[Tensor, "N 3 H W"]) -> Float32[Tensor, "N 1 H W"]:
-        """Return the grey pictures that networks read, from 0 to 1.
-
-        `rgb`: the plain mean of the codes, over 256, as in the handout. `ab`: CIE L over 100.
-        """
+        """Return what networks read: in `rgb` the codes' mean / 256, as in the handout; in `ab` L / 100."""
         grey = torch.empty_like(images[:, :1], dtype=torch.float32)
         step = max(1, _GREY_AT_ONCE // max(1, images[0, 0].numel())) if len(images) else 1
         for part, codes in zip(grey.split(step), images.split(step), strict=True):
@@ -174,8 +152,7 @@ class Palette:
     ) -> Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
-        Raises:
-            LabelError: the number is not 1 to 255, or the images have too few different colours.
+        LabelError where the number is not 1 to 255, or the images have too few different colours.
         """
         if not 1 <= num_colours <= IGNORE:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
@@ -197,11 +174,7 @@ class Palette:
 
     @staticmethod
     def read(name_or_path: str | Path) -> Palette:
-        """Return a shipped palette by its name, or read one from a file that `write` made.
-
-        Raises:
-            LabelError: there is no such palette, or the file holds none.
-        """
+        """Return a shipped palette by its name, or read one from a file; LabelError where there is none."""
         shipped = resources.files("pixelwise.colour") / "palettes"
         names = sorted(entry.name.removesuffix(".json") for entry in shipped.iterdir())
         file = shipped / f"{name_or_path}.json" if str(name_or_path) in names else Path(name_or_path)
@@ -234,9 +207,8 @@ class Palette:
 
 
 def _colour_numbers(images: UInt8[Tensor, "*batch 3 H W"]) -> Int32[Tensor, " pixels"]:
-    """Return r * 65536 + g * 256 + b of each pixel."""
     red, green, blue = images.cpu().unbind(-3)
-    return red.int().mul_(256).add_(green).mul_(256).add_(blue).flatten()
+    return red.int().mul_(256).add_(green).mul_(256).add_(blue).flatten()  # r * 65536 + g * 256 + b
 
 
 def _points(numbers: Int64[ndarray, " n"], space: Space) -> Float64[ndarray, "D n"]:
@@ -262,14 +234,12 @@ def _nearest(
 
 
 def _shares(squares: Float[Tensor, "*pixels n"], sigma: float) -> Float[Tensor, "*pixels n"]:
-    """Return exp(-d^2 / 2 sigma^2) of squared distances, scaled to sum 1."""
     return (-squares / (2 * sigma**2)).softmax(-1)
 
 
 def _k_means(
     points: Float64[ndarray, "D n"], counts: Int64[ndarray, " n"], num_centres: int, seed: int
 ) -> Float64[ndarray, "K D"]:
-    """Return the centres of K clusters of the points, each counted as often as it occurs."""
     # half a second to import, and only learning needs it
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

@@ -15,18 +15,13 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_TO_XYZ = (
+_TO_XYZ = (  # from linear sRGB, as kornia has it. Source: ITU-R BT.709 primaries, D65 white
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
-"""Linear sRGB to XYZ, as kornia has it. Source: ITU-R BT.709 primaries, D65 white."""
-
-LUMINANCE_WEIGHTS = _TO_XYZ[1]
-"""Share of linear red, green and blue in luminance; they add up to 1."""
-
-_KNEE = 6 / 29
-"""Where Lab's cube root becomes a straight line. Source: CIE 15:2004, 8.2.1.1."""
+LUMINANCE_WEIGHTS = _TO_XYZ[1]  # share of linear red, green and blue; they add up to 1
+_KNEE = 6 / 29  # where Lab's cube root becomes a straight line. Source: CIE 15:2004, 8.2.1.1
 
 
 def srgb_to_lab(image: Tensor) -> Tensor:
@@ -36,11 +31,11 @@ def srgb_to_lab(image: Tensor) -> Tensor:
     return kornia.color.rgb_to_lab(image)
 
 
-def lab_to_srgb(lab: Tensor, *, clip: bool = True) -> Tensor:
-    """Convert Lab to sRGB; `clip` cuts channels to [0, 1], which changes L where out of gamut."""
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """Convert Lab to sRGB, cut to [0, 1], which changes L where out of gamut."""
     import kornia.color
 
-    return kornia.color.lab_to_rgb(lab, clip=clip)
+    return kornia.color.lab_to_rgb(lab)
 
 
 def mean_grey(image: Tensor) -> Tensor:

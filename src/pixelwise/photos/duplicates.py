@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from jaxtyping import Float32, UInt8
-from torch import Tensor
+import torch.nn.functional as F
 
+from pixelwise.colour.shapes import Picture
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
 
@@ -26,35 +26,30 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     apart, and no others below 20. A part cut out of a photo is another photo here.
     """
 
-    def read_coarsely(path: Path) -> tuple[Path, Tensor, float] | None:
+    def read_coarsely(path: Path) -> tuple[Path, Picture, float] | None:
         try:
             photo = open_photo(path)
             small = photo.upright(photo.thumbnail(4 * _SIDE, 4 * _SIDE))  # at 16 the filter would matter
         except PhotoError:
             return None
         height, width = photo.upright_size
-        return path, coarse_colours(small), height / width
+        return path, small, height / width
 
     with ThreadPoolExecutor() as pool:
         read = [photo for photo in pool.map(read_coarsely, photos) if photo is not None]
-    if not read:
-        return []
-    paths, colours, ratios = zip(*read, strict=True)
-    pairs = same_photos(torch.stack(colours), torch.tensor(ratios))
-    return [(paths[first], paths[second]) for first, second in pairs]
+    pairs = same_photos([small for _, small, _ in read], [ratio for _, _, ratio in read])
+    return [(read[first][0], read[second][0]) for first, second in pairs]
 
 
-def coarse_colours(picture: UInt8[Tensor, "3 H W"]) -> Float32[Tensor, " colours"]:
-    """Squeeze a picture to 16 x 16 colours, in sRGB codes."""
-    return torch.nn.functional.adaptive_avg_pool2d(picture.float(), _SIDE).flatten()
-
-
-def same_photos(colours: Float32[Tensor, "N D"], ratios: Float32[Tensor, " N"]) -> Iterator[tuple[int, int]]:
-    """Yield the indices of equal photos, by `coarse_colours` and heights over widths."""
+def same_photos(pictures: Sequence[Picture], ratios: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Yield the indices of equal photos, by small pictures and the photos' heights over widths."""
+    if not pictures:
+        return
+    colours = torch.stack([F.adaptive_avg_pool2d(one.float(), _SIDE).flatten() for one in pictures])
+    shapes = torch.tensor(ratios)
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for first in range(len(colours)):
-        later = colours[first + 1 :], ratios[first + 1 :]
-        alike = torch.cdist(colours[None, first], later[0])[0] < limit
-        alike &= (ratios[first] / later[1]).log().abs() < _SAME_SHAPE_WITHIN
+        alike = torch.cdist(colours[None, first], colours[first + 1 :])[0] < limit
+        alike &= (shapes[first] / shapes[first + 1 :]).log().abs() < _SAME_SHAPE_WITHIN
         for offset in alike.nonzero()[:, 0].tolist():
             yield first, first + 1 + offset

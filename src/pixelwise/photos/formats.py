@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 import stat
@@ -18,7 +19,7 @@ from PIL import Image as Pillow
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.files import reason
 
-VIPS_FORMATS = {
+VIPS_FORMATS = {  # loaders of libvips that are used, and their files' suffixes
     "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "pngload": (".png",),
     "tiffload": (".tif", ".tiff"),
@@ -26,9 +27,7 @@ VIPS_FORMATS = {
     "heifload": (".avif", ".heic", ".heif"),
     "gifload": (".gif",),
 }
-"""Loaders of libvips that are used, and their files' suffixes."""
-
-PILLOW_FORMATS = {
+PILLOW_FORMATS = {  # formats that only Pillow reads here
     "BMP": (".bmp", ".dib"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
@@ -36,12 +35,7 @@ PILLOW_FORMATS = {
     "PCX": (".pcx",),
     "QOI": (".qoi",),
 }
-"""Formats that only Pillow reads here, and their suffixes."""
-
-SUFFIXES = frozenset(
-    suffix for group in (*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()) for suffix in group
-)
-"""Suffixes of photos when a folder is searched."""
+SUFFIXES = frozenset(itertools.chain(*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()))  # found in folders
 
 _MAGIC = {
     "jpegload": rb"\xff\xd8\xff",
@@ -60,8 +54,7 @@ _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
-Load = Callable[[int], pyvips.Image]
-"""Opens a photo, shrunk up to the given number of times where that is cheap."""
+Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
 
 
 def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
@@ -168,11 +161,7 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
 
 
 def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:
-    """Open a picture of one of Pillow's `formats` without the limit of size that holds for a whole process.
-
-    Raises:
-        SyntaxError: it is of none of them.
-    """
+    """Open a picture of one of Pillow's `formats`, or raise a SyntaxError; Pillow's limit of size is off."""
     Pillow.init()
     head = file.read(16)
     for name in formats:

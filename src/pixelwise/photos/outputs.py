@@ -38,8 +38,7 @@ class PhotoResults(Generic[R]):
 
     written: list[R] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    """Remarks on all photos together, beside the notes on single ones."""
+    remarks: list[str] = field(default_factory=list)  # on all photos together, beside the notes on each
     seconds: float = 0.0
 
     @property
@@ -85,10 +84,8 @@ class OutputPaths:
         self.out = out
         self.single_file = single_file
         self.inputs = {resolved(path) for path in inputs}
-        self.claimed: dict[Path, Path] = {}
-        """Claimed files, resolved, and the photo that each is for."""
-        self.before: set[Path] = set()
-        """Claimed files that were there before."""
+        self.claimed: dict[Path, Path] = {}  # files, resolved, and the photo that each is for
+        self.before: set[Path] = set()  # claimed files that were there before
 
     @staticmethod
     def prepare(
@@ -98,10 +95,10 @@ class OutputPaths:
         writable: Collection[str],
         also_read: Sequence[Path] = (),
     ) -> OutputPaths:
-        """Make the folder for the results of `inputs`, which are these photos.
+        """Make the folder `out` for the results of `inputs`, which are these photos.
 
-        They go into the folder `out`. That of a single photo may go to a file, in the format that its name
-        asks for: `out` is one if it ends like a photo and is no folder. `also_read` is never written over.
+        That of a single photo may go to a file, in the format that its name asks for: `out` is one if it ends
+        like a photo and is no folder. `also_read` is never written over.
 
         Raises:
             ConfigError: `out` is a file of a format that cannot be written.
@@ -124,8 +121,7 @@ class OutputPaths:
     def claim(self, photo: InputPhoto, ending: str) -> Path:
         """Return the path for a result of `photo` whose name ends in `ending`, and keep it for that.
 
-        Raises:
-            OutputError: another input has this name already, or a file of that name is itself an input.
+        OutputError where another photo has the name already, or a file of that name is itself an input.
         """
         if self.single_file:
             path = self.out.with_name(self.out.stem + ending)

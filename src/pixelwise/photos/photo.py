@@ -45,16 +45,15 @@ class Photo:
     bits: int  # per sample, 8 or 16
     colour: bool  # whether it has red, green and blue
     alpha: bool
-    orientation: int  # EXIF's, 1 to 8; 1 shows the rows as they are stored
-    format: str  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
     metadata: dict[str, tuple[int, Any]]  # type and value of each piece of metadata, by libvips' names
-    profile: bytes | None  # ICC profile that a coloured copy carries; None: sRGB is understood
-    into_profile: bool  # whether a copy coloured in sRGB has to be converted into `profile`
-    notes: tuple[str, ...]  # remarks for the user on how it was read
     develop: Callable[[int], pyvips.Image]
     """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
+    orientation: int = 1  # EXIF's, 1 to 8; 1 shows the rows as they are stored
+    format: str = "pngload"  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
+    profile: bytes | None = None  # ICC profile that a coloured copy carries; None: sRGB is understood
+    into_profile: bool = False  # whether a copy coloured in sRGB has to be converted into `profile`
+    notes: tuple[str, ...] = ()  # remarks for the user on how it was read
     _thumbnails: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
-    """Small copies that were read before, by height and width."""
 
     @property
     def megapixels(self) -> float:
@@ -78,10 +77,9 @@ class Photo:
         return mirrored_back.mT if swaps else mirrored_back
 
     def thumbnail(self, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
-        """Read the whole photo squeezed to this size, sRGB, rows as stored; small ones are kept.
+        """Read the whole photo squeezed to this size, sRGB, rows as stored; PhotoError if it is damaged.
 
-        Raises:
-            PhotoError: the file is damaged or cut short.
+        Small ones are kept for the next time.
         """
         if (kept := self._thumbnails.get((height, width))) is not None:
             return kept
@@ -103,8 +101,7 @@ class Photo:
     def strips(self) -> Ahead[Strip]:
         """Return all rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
 
-        Raises:
-            PhotoError: the file is damaged or cut short; when that strip is asked for.
+        PhotoError if the file is damaged or cut short, when that strip is asked for.
         """
         rows = max(4, _STRIP_PIXELS // self.width // 4 * 4)
         bands = (3 if self.colour else 1) + self.alpha
@@ -142,19 +139,26 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     metadata, notes = _metadata(image, path, name)
     return Photo(
         path=path,
-        width=plain.width,
-        height=plain.height,
-        bits=8 if plain.format == "uchar" else 16,
-        colour=plain.bands >= 3,
-        alpha=plain.bands in (2, 4),
+        **_kind(plain),
+        metadata=metadata,
+        develop=lambda shrink: needed.convert(load(shrink)),
         orientation=orientation if orientation in _DISPLAY else 1,
         format=name,
-        metadata=metadata,
         profile=needed.profile,
         into_profile=needed.into_profile,
         notes=tuple(f"{path}: {note}" for note in (needed.note, *notes) if note),
-        develop=lambda shrink: needed.convert(load(shrink)),
     )
+
+
+def _kind(image: pyvips.Image) -> dict[str, Any]:
+    """Return the size of an image in sRGB or grey and what its numbers are, by the names of `Photo`."""
+    return {
+        "width": image.width,
+        "height": image.height,
+        "bits": 8 if image.format == "uchar" else 16,
+        "colour": image.bands >= 3,
+        "alpha": image.bands in (2, 4),
+    }
 
 
 def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
@@ -183,23 +187,7 @@ def photo_of(codes: UInt8[Tensor, "3 height width"], path: Path) -> Photo:
 
 def photo_of_codes(codes: Strip, path: Path) -> Photo:
     """Return codes (H, W, bands) of 8 or 16 bit, grey or sRGB and perhaps alpha, as a photo."""
-    height, width, bands = codes.shape
-    bits = 8 * codes.itemsize
-    colour = bands >= 3
-    kind = {(8, False): "b-w", (8, True): "srgb", (16, False): "grey16", (16, True): "rgb16"}[bits, colour]
-    image = pyvips.Image.new_from_array(codes).copy(interpretation=kind)
-    return Photo(
-        path=path,
-        width=width,
-        height=height,
-        bits=bits,
-        colour=colour,
-        alpha=bands in (2, 4),
-        orientation=1,
-        format="pngload",
-        metadata={name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")},
-        profile=None,
-        into_profile=False,
-        notes=(),
-        develop=lambda _shrink: image,
-    )
+    grey, colour = ("b-w", "srgb") if codes.dtype == np.uint8 else ("grey16", "rgb16")
+    image = pyvips.Image.new_from_array(codes).copy(interpretation=colour if codes.shape[2] >= 3 else grey)
+    metadata = {name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")}
+    return Photo(path=path, **_kind(image), metadata=metadata, develop=lambda _shrink: image)

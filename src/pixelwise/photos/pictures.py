@@ -21,15 +21,13 @@ class Pictures:
     train: UInt8[Tensor, "N 3 H W"]
     val: UInt8[Tensor, "M 3 H W"]  # pictures to measure on, never learnt from
     digest: str  # SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order
-    notes: tuple[str, ...] = ()
-    """Remarks for the user: files left out, checksums that are not the official ones."""
+    notes: tuple[str, ...] = ()  # for the user: files left out, checksums that are not the official ones
 
 
 def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -> Pictures:
     """Check both parts and compute their digest.
 
-    Raises:
-        DataError: a part is no (N, 3, H, W) of bytes, is empty, or differs in height or width from the other.
+    DataError where a part is no (N, 3, H, W) of bytes, is empty, or differs in size from the other.
     """
     for part, images in (("train", train), ("val", val)):
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:

@@ -9,15 +9,9 @@ import struct
 from collections.abc import Sequence
 from typing import Literal
 
-Kind = Literal["text", "short", "long", "place"]
-"""Type of a tag's values; a place in the file takes 4 bytes, or 8 where the file may be larger than 4 GB."""
-
-Tag = tuple[int, Kind, Sequence[int]]
-"""Number, kind and values."""
-
-HEADER_BYTES = {False: 8, True: 16}
-"""By whether it is a BigTIFF."""
-
+Kind = Literal["text", "short", "long", "place"]  # of a tag's values; a place takes 8 bytes in a BigTIFF
+Tag = tuple[int, Kind, Sequence[int]]  # number, kind and values
+HEADER_BYTES = {False: 8, True: 16}  # by whether it is a BigTIFF
 _SINGLE: dict[Kind, tuple[int, str]] = {"text": (2, "B"), "short": (3, "H"), "long": (4, "I")}
 _PLACE = {False: (4, "I"), True: (16, "Q")}
 

@@ -18,16 +18,10 @@ from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _NAMES = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
-_DESCRIBING = tuple(Base[name] for name in _NAMES)
-_PARTS = (IFD.Exif, IFD.GPSInfo)
 
 
 def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
-    """Return a TIFF's EXIF, type and value by libvips' names; empty where there is none.
-
-    Raises:
-        ValueError: the EXIF is damaged.
-    """
+    """Return a TIFF's EXIF, type and value by libvips' names, or nothing; ValueError where it is damaged."""
     with path.open("rb") as file:
         kept = describing_exif(file)
     if not kept:
@@ -44,10 +38,7 @@ def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
 def describing_exif(source: bytes | io.BufferedReader) -> dict[int, Any]:
     """Return the tags that describe the photo, of EXIF as JPEG files hold it or in a TIFF.
 
-    A part's tags are a dict, under the part's own tag.
-
-    Raises:
-        ValueError: the EXIF is damaged.
+    A part's tags are a dict, under the part's own tag. ValueError where the EXIF is damaged.
     """
     exif = Image.Exif()
     try:
@@ -57,8 +48,8 @@ def describing_exif(source: bytes | io.BufferedReader) -> dict[int, Any]:
                 exif.load(source)
             else:
                 exif.load_from_fp(source)
-            kept: dict[int, Any] = {int(tag): exif[tag] for tag in _DESCRIBING if tag in exif}
-            parts = {int(part): exif.get_ifd(part) for part in _PARTS if part in exif}
+            kept: dict[int, Any] = {int(tag): exif[tag] for name in _NAMES if (tag := Base[name]) in exif}
+            parts = {int(part): exif.get_ifd(part) for part in (IFD.Exif, IFD.GPSInfo) if part in exif}
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error) as error:
         raise ValueError(f"damaged EXIF: {error}") from error
     if not all(parts.values()):
@@ -72,10 +63,7 @@ def add_exif(path: Path, exif: bytes) -> None:
     """Put the tags in `exif`, as JPEG files hold it, that describe a photo into a TIFF that libvips wrote.
 
     The pixels stay where they are: a new directory goes to the end, and the header points to it.
-    Source: TIFF 6.0, section 2.
-
-    Raises:
-        ValueError: the EXIF is damaged, or the file is a BigTIFF.
+    ValueError where the EXIF is damaged, or the file is a BigTIFF. Source: TIFF 6.0, section 2.
     """
     kept = describing_exif(exif)
     with path.open("rb+") as file:
@@ -87,8 +75,7 @@ def add_exif(path: Path, exif: bytes) -> None:
         end = file.seek(0, io.SEEK_END)
         end += file.write(bytes(-end % 8))
         added = ImageFileDirectory_v2(head)
-        for tag, value in kept.items():
-            added[tag] = value
+        added.update(kept)
         described = added.tobytes(end).ljust(8, b"\0")
         described += bytes(-len(described) % 8)
         entries = [entry for _, entry in sorted((_entries(described) | own).items())]

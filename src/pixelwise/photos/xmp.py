@@ -13,8 +13,7 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
-Name = tuple[str, str]
-"""A property's namespace, and its name there."""
+Name = tuple[str, str]  # a property's namespace, and its name there
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NO_PROPERTIES = (_RDF, "http://www.w3.org/2000/xmlns/", "http://www.w3.org/XML/1998/namespace", None)
@@ -24,20 +23,14 @@ _EMPTY = (
     f'<rdf:RDF xmlns:rdf="{_RDF}"></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
 ).encode()
 """A packet that says nothing. Source: ISO 16684-1:2019, 7.3.2; the id is the same in all packets."""
-
 _CLOSING = re.compile(rb"</(?:[^<>:\s]+:)?RDF\s*>")
-_PADDING = re.compile(rb"""\s+(?=<\?xpacket\s+end=)""")
 _MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?]]>|<\?.*?\?>|<[^>]*>", re.DOTALL)
 _NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold. Source: XML 1.0, 2.2."""
 
 
 def read_properties(packet: bytes) -> dict[Name, str]:
-    """Return the properties that are plain text, however they are written; no parts of lists or structures.
-
-    Raises:
-        ValueError: the packet cannot be read.
-    """
+    """Return the properties that are plain text, not parts of others; ValueError of damaged XMP."""
     _, rdf = _parse(packet)
     nodes = [node for description in _descriptions(rdf) for node in _properties(description)]
     return {(node.namespaceURI or "", node.localName): _text(node).strip() for node in nodes}
@@ -49,10 +42,7 @@ def put_properties(
     """Return a packet with all that `packet` says, but with these values of the properties in `values`.
 
     `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. All
-    else stays byte for byte, unless something goes that another program wrote.
-
-    Raises:
-        ValueError: the packet cannot be read, and so not be added to.
+    else stays byte for byte, unless something goes that another program wrote. ValueError of damaged XMP.
     """
     whole = _EMPTY if packet is None else packet.rstrip(b"\0")
     _, rdf = _parse(whole)
@@ -82,11 +72,6 @@ def put_properties(
     if not values.keys() <= read_properties(whole).keys():
         raise ValueError("damaged XMP: nothing in it describes the photo")
     return whole
-
-
-def without_padding(packet: bytes) -> bytes:
-    """Return the packet without the blanks that leave room at its end, for formats that hold only so much."""
-    return _PADDING.sub(b"\n", packet)
 
 
 def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
