@@ -1,6 +1,6 @@
 """sRGB and CIE Lab in float, luminance, and colours brought back into gamut at constant luminance.
 
-* sRGB: IEC 61966-2-1, values in [0, 1] (beyond, where a function says so).
+* sRGB: IEC 61966-2-1, values in [0, 1].
 * linear: light, proportional to energy; sRGB's transfer curve undone.
 * luminance: CIE Y of the linear colour, 0 for black to 1 for white; L is a function of it alone.
 * Lab: CIE 1976, D65 white, 2 degree observer; L in [0, 100], a and b about -110 to 110.

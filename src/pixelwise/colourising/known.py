@@ -2,7 +2,6 @@
 
 A point decides the share exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours
 costs by its length and by the change of lightness on it; the whole path by the difference between its ends.
-
 Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
 and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
 """
@@ -45,8 +44,7 @@ class KnownChroma:
     Rows and columns are as the photo's file has them, at any size.
     """
 
-    share: Float[Tensor, "h w"]
-    """Share of each pixel's chroma that is known, 0 to 1; the rest is left to guess."""
+    share: Float[Tensor, "h w"]  # of each pixel's chroma that is known, 0 to 1; the rest is left to guess
     chroma: Float[Tensor, "2 h w"]  # Lab a and b; of no meaning where the share is 0
     notes: tuple[str, ...] = ()  # remarks for the user
 
@@ -60,10 +58,6 @@ class KnownChroma:
         total = share + rest
         weighted = share * _resize(self.chroma, size) + rest * _resize(below.chroma, size)
         return KnownChroma(total, weighted / total.clamp_min(1e-9), self.notes + below.notes)
-
-    def over_guess(self, chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 H W"]:
-        """Lay this over guessed Lab a and b, at the larger of the two sizes."""
-        return self.over(KnownChroma(torch.ones_like(chroma[0]), chroma)).chroma
 
     def over_probs(self, probs: Float[Tensor, "K h w"], palette: Palette) -> Float[Tensor, "K h w"]:
         """Lay this over probabilities of the classes, at their size."""
@@ -92,8 +86,7 @@ def hint_chroma(hint: Hint) -> Float[Tensor, " 2"]:
 def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
     """Spread hints: each has all of its own pixel, and less of others the farther and less similar they are.
 
-    Raises:
-        PhotoError: a hint lies outside the photo; the file is damaged or cut short.
+    PhotoError where one lies outside the photo, or the file is damaged.
     """
     height, width = photo.upright_size
     for hint in hints:

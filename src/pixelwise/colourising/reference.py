@@ -28,7 +28,6 @@ _NUM_STEPS = 30  # of scaling; the shares are met to a hundredth after ten
 class Reference:
     """Frequencies of the classes in a photo in colour, by lightness."""
 
-    path: Path
     shares: Float[Tensor, "B K"]  # shares of the classes in each band of L; they add up to 1 in a band
 
     @staticmethod
@@ -42,20 +41,16 @@ class Reference:
         if not has_own_colours(small):
             raise ConfigError(f"needed a reference photo in colour, got {path}, which is grey or of one tone")
         lab = srgb_to_lab(small.float() / 255)
-        return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
+        return Reference(_shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
 
 
 def follow(
-    logits: Float[Tensor, "K h w"],
-    light: Float[Tensor, "h w"],
-    reference: Reference,
-    strength: float = 1.0,
+    logits: Float[Tensor, "K h w"], light: Float[Tensor, "h w"], reference: Reference, strength: float = 1.0
 ) -> Float[Tensor, "K h w"]:
     """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
     A class gains or loses the same everywhere in a band, by iterative proportional fitting. With `strength` 0
     logits stay as they are, with 1 the means are met.
-
     Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
     probabilities of classes whose shares have changed.
     """
@@ -72,13 +67,10 @@ def _at_pixels(gains: Float[Tensor, "B K"], bands: Float[Tensor, "B h w"]) -> Fl
 
 
 def _bands(light: Float[Tensor, "h w"]) -> Float[Tensor, "B h w"]:
-    middles = torch.tensor(_BANDS)
-    place = torch.bucketize(light.clamp(_BANDS[0], _BANDS[-1]), middles).clamp(1, len(_BANDS) - 1)
-    low, high = middles[place - 1], middles[place]
-    upper = ((light - low) / (high - low)).clamp(0, 1)
-    bands = torch.zeros(len(_BANDS), *light.shape)
-    bands.scatter_(0, place[None], upper[None])
-    return bands.scatter_(0, place[None] - 1, 1 - upper[None])
+    middles = torch.tensor(_BANDS)[:, None, None]
+    above = ((light - middles[:-1]) / (middles[1:] - middles[:-1])).clamp(0, 1)
+    all_above = torch.ones_like(light)[None]
+    return torch.cat([all_above, above]) - torch.cat([above, 0 * all_above])
 
 
 def _shares(

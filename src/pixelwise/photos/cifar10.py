@@ -1,7 +1,6 @@
 """CIFAR-10 by class: 32x32 pictures out of the archive as its authors pack it.
 
-Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009. Address and checksums are
-those of `torchvision.datasets.CIFAR10`.
+Source: A. Krizhevsky, 2009; address and checksums are those of `torchvision.datasets.CIFAR10`.
 """
 
 from __future__ import annotations

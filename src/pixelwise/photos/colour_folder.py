@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pixelwise.colour.shapes import Picture
-from pixelwise.errors import ConfigError, DataError, PhotoError
+from pixelwise.errors import DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
 from pixelwise.photos.duplicates import same_photos
@@ -59,14 +59,9 @@ def load_folder(folder: Path, size: int) -> Pictures:
     """Load the colour photos in a folder and those below it, each cut to size x size around its centre.
 
     A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
-    so it stays where it is when others come or its name changes. The order is that of the paths.
-
-    Raises:
-        ConfigError: the size is not positive.
-        DataError: there is no such folder, or fewer than two different colour photos in it can be read.
+    so it stays where it is when others come or its name changes. The order is that of the paths. DataError
+    where there is no such folder, or fewer than two different colour photos in it can be read.
     """
-    if size < 1:
-        raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
     photos, notes = _read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
     ordered = sorted({photo.checksum for photo in photos})
     low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}

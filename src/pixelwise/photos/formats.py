@@ -61,20 +61,13 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     """Return a function that opens the photo in a file, and its format's key in the tables above.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
-
-    Raises:
-        FormatError: its format is not known.
-        PhotoError: there is no such file, or it may not be read.
-        PhotoSizeError: it is larger than `max_megapixels`.
+    PhotoError where there is no such file, it may not be read or its format is not known; or where Pillow
+    would have to read more than `max_megapixels`.
     """
     head = _head(path)
     for loader, magic in _MAGIC.items():
         if re.match(magic, head, re.DOTALL):
-            load = partial(_load_vips, path, loader)
-            with reading(path):
-                image = load(1)
-            _check_size(path, image.width, image.height, max_megapixels)
-            return load, loader
+            return partial(_load_vips, path, loader), loader
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
@@ -124,7 +117,8 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+def check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+    """Raise a PhotoSizeError of a photo of more than so many megapixels."""
     if (megapixels := width * height / 1e6) > max_megapixels:
         raise PhotoSizeError(
             f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
@@ -147,7 +141,7 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     with path.open("rb") as file:
         photo, name = open_pillow(file, PILLOW_FORMATS)
-        _check_size(path, *photo.size, max_megapixels)
+        check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
         elif photo.mode in ("L", "LA", "RGB", "RGBA"):

@@ -59,15 +59,15 @@ class PhotoResults(Generic[R]):
             on_result(failure)
         with progress(task, len(photos)) as advance:
             for photo in photos:
+                result: R | Failure
                 try:
                     with outputs.undone_on_failure(photo):
                         result = work(photo)
+                        self.written.append(result)
                 except Exception as error:  # whatever one photo does to a library, the others go on
-                    self.failed.append(Failure.of(photo.path, error))
-                    on_result(self.failed[-1])
-                else:
-                    self.written.append(result)
-                    on_result(result)
+                    result = Failure.of(photo.path, error)
+                    self.failed.append(result)
+                on_result(result)
                 advance(1, photo.path.name)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:

@@ -2,7 +2,6 @@
 
 A strip is a contiguous array (rows, W, bands) of 8- or 16-bit codes: 1 band, grey, or 3, red, green and blue,
 and perhaps one more, alpha. After painting it has 3 bands, or 4 with the alpha as it was.
-
 kornia and libvips take several times as long for Lab and back; see `benchmarks/colourise_large.py`.
 """
 

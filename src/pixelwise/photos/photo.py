@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
-from pixelwise.photos.formats import has_gain_map, opener, reading, value_of
+from pixelwise.photos.formats import check_size, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
-from pixelwise.photos.tiff_exif import read_exif
+from pixelwise.photos.tiff import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read during the network's forward pass
@@ -28,11 +28,8 @@ _MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and neve
 _KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
-_DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
-    number: (number > 4, mirrored)
-    for number, mirrored in enumerate(((), (-1,), (-2, -1), (-2,), (), (-1,), (-2, -1), (-2,)), 1)
-}
-"""By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
+_MIRRORED = ((), (-1,), (-2, -1), (-2,))
+"""Axes to mirror, by EXIF orientation; from 5 on rows and columns change places before. Source: EXIF 2.32."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +64,13 @@ class Photo:
 
     def upright(self, stored: Tensor) -> Tensor:
         """Turn rows as stored, (..., height, width), to how the photo is displayed."""
-        swaps, mirrored = _DISPLAY[self.orientation]
-        return (stored.mT if swaps else stored).flip(mirrored)
+        turned = stored.mT if self.orientation > 4 else stored
+        return turned.flip(_MIRRORED[(self.orientation - 1) % 4])
 
     def as_stored(self, upright: Tensor) -> Tensor:
         """Turn rows as displayed, (..., height, width), to how they are stored."""
-        swaps, mirrored = _DISPLAY[self.orientation]
-        mirrored_back = upright.flip(mirrored)
-        return mirrored_back.mT if swaps else mirrored_back
+        turned = upright.flip(_MIRRORED[(self.orientation - 1) % 4])
+        return turned.mT if self.orientation > 4 else turned
 
     def thumbnail(self, height: int, width: int) -> UInt8[Tensor, "3 height width"]:
         """Read the whole photo squeezed to this size, sRGB, rows as stored; PhotoError if it is damaged.
@@ -86,10 +82,10 @@ class Photo:
         shrink = min(self.height // (2 * height), self.width // (2 * width))
         with reading(self.path):
             image = self.develop(shrink)
-            if self.alpha:  # what is transparent has a colour that nobody is to see
-                image = _squeezed(image, height, width)
-            elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
-                image = _squeezed(image, 2 * height, 2 * width)
+            if self.alpha or min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
+                times = 1 if self.alpha else 2  # what is transparent has a colour that nobody is to see
+                size = {"height": times * height, "size": "force"}
+                image = image.thumbnail_image(times * width, **size, no_rotate=True)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
         # several times sooner than by libvips, which moves what it enlarges
         bands = torch.from_numpy(codes).permute(2, 0, 1)[None]
@@ -117,19 +113,15 @@ class Photo:
                 yield np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
 
 
-def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
-    return image.thumbnail_image(width, height=height, size="force", no_rotate=True)
-
-
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Open the photo in a file; only its header is read now.
 
-    Raises:
-        PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.
+    PhotoError where there is no such file, it is no photo, or it is larger than `max_megapixels`.
     """
     load, name = opener(path, max_megapixels)
     with reading(path):
         image = load(1)
+    check_size(path, image.width, image.height, max_megapixels)
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
     needed = conversion(path, image)
@@ -142,7 +134,7 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         **_kind(plain),
         metadata=metadata,
         develop=lambda shrink: needed.convert(load(shrink)),
-        orientation=orientation if orientation in _DISPLAY else 1,
+        orientation=orientation if 1 <= orientation <= 8 else 1,
         format=name,
         profile=needed.profile,
         into_profile=needed.into_profile,

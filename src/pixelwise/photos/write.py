@@ -25,8 +25,7 @@ from pixelwise.files import whole_file
 from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
-from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
-from pixelwise.photos.tiff_exif import add_exif, describing_exif
+from pixelwise.photos.tiff import HEADER_BYTES, Tag, add_exif, describing_exif, directory, header
 
 _KEPT = ("exif-", "iptc-data", "orientation", "resolution-unit", "image-description", "png-comment-")
 """Beginnings of libvips' names for metadata of the photo; the rest describes the old file's encoding."""

@@ -1,7 +1,5 @@
 """Properties in a photo's XMP: read, and put in beside whatever is there, which stays.
 
-A document type, with which entities come, is refused.
-
 Source: ISO 16684-1:2019 (XMP), 7; RDF/XML syntax of W3C.
 """
 
@@ -82,7 +80,7 @@ def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
         document = minidom.parseString(packet)
     except (ExpatError, UnicodeError, LookupError) as error:
         raise ValueError(f"damaged XMP: {error}") from error
-    if document.doctype is not None:
+    if document.doctype is not None:  # with which entities come
         raise ValueError("damaged XMP: a document type has no place in it")
     for above in (document, document.documentElement):
         for node in above.childNodes if above else ():
