@@ -19,14 +19,19 @@ from PIL import Image as Pillow
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.files import reason
 
-VIPS_FORMATS = {  # loaders of libvips that are used, and their files' suffixes
-    "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "pngload": (".png",),
-    "tiffload": (".tif", ".tiff"),
-    "webpload": (".webp",),
-    "heifload": (".avif", ".heic", ".heif"),
-    "gifload": (".gif",),
+_VIPS = {
+    "jpegload": (rb"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "pngload": (rb"\x89PNG\r\n\x1a\n", (".png",)),
+    "tiffload": (rb"II[*+]\0|MM\0[*+]", (".tif", ".tiff")),
+    "webpload": (rb"RIFF.{4}WEBP", (".webp",)),
+    "heifload": (rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])", (".avif", ".heic", ".heif")),
+    "gifload": (rb"GIF8[79]a", (".gif",)),
 }
+"""Loaders of libvips that are used, and their files' first bytes and suffixes.
+
+Source of the bytes: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F.
+"""
+VIPS_FORMATS = {loader: suffixes for loader, (_, suffixes) in _VIPS.items()}
 PILLOW_FORMATS = {  # formats that only Pillow reads here
     "BMP": (".bmp", ".dib"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
@@ -36,16 +41,6 @@ PILLOW_FORMATS = {  # formats that only Pillow reads here
     "QOI": (".qoi",),
 }
 SUFFIXES = frozenset(itertools.chain(*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()))  # found in folders
-
-_MAGIC = {
-    "jpegload": rb"\xff\xd8\xff",
-    "pngload": rb"\x89PNG\r\n\x1a\n",
-    "tiffload": rb"II[*+]\0|MM\0[*+]",
-    "webpload": rb"RIFF.{4}WEBP",
-    "heifload": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])",
-    "gifload": rb"GIF8[79]a",
-}
-"""First bytes of files. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
 
 _GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
 """Names in the header of a JPEG with a second picture, for bright screens. Source: ISO 21496-1, Ultra HDR."""
@@ -65,7 +60,7 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     would have to read more than `max_megapixels`.
     """
     head = _head(path)
-    for loader, magic in _MAGIC.items():
+    for loader, (magic, _) in _VIPS.items():
         if re.match(magic, head, re.DOTALL):
             return partial(_load_vips, path, loader), loader
     try:
