@@ -100,14 +100,12 @@ def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
     shares = torch.from_numpy(spread(light, cells)).float()
     for share, hint in zip(shares, hints, strict=True):
         # The cells of the map between which its pixel lies decide its colour.
-        row, column = (
-            (place + 0.5) * num / side - 0.5
-            for place, num, side in zip((hint.row, hint.column), light.shape, photo.upright_size, strict=True)
-        )
-        rows = slice(max(math.floor(row), 0), math.ceil(row) + 1)
-        columns = slice(max(math.floor(column), 0), math.ceil(column) + 1)
-        shares[:, rows, columns] = 0.0
-        share[rows, columns] = 1.0
+        around = []
+        for place, num, side in zip((hint.row, hint.column), light.shape, photo.upright_size, strict=True):
+            middle = (place + 0.5) * num / side - 0.5
+            around.append(slice(max(math.floor(middle), 0), math.ceil(middle) + 1))
+        shares[:, *around] = 0.0
+        share[*around] = 1.0
     chroma = torch.stack([hint_chroma(hint) for hint in hints])
     total = shares.sum(0)
     mean = torch.einsum("nhw,nd->dhw", shares, chroma) / total.clamp_min(1e-9)

@@ -34,7 +34,10 @@ def load_synthetic(seed: int) -> Pictures:
 
 def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
     """Draw pictures of two shapes, the second over the first, on a ground; uint8 (num, 3, 32, 32)."""
-    draw = functools.partial(_uniform, num=num, generator=generator)
+
+    def draw(low: float, high: float) -> Tensor:
+        return _each(low + (high - low) * torch.rand(num, generator=generator))
+
     kind = torch.randint(len(GROUND_CHROMA), (num,), generator=generator)
     ground = draw(_DARKEST, _LIGHTEST)
     plain = _plane(6.0, draw(0.0, 2 * torch.pi))
@@ -56,10 +59,6 @@ def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
 
 def _each(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
-
-
-def _uniform(low: float, high: float, num: int, generator: torch.Generator) -> Tensor:
-    return _each(low + (high - low) * torch.rand(num, generator=generator))
 
 
 def _lab(lightness: Tensor, chroma: tuple[tuple[float, float], ...], kind: Tensor) -> Tensor:
