@@ -78,8 +78,8 @@ def colourise_files(
     and so on. `on_result` is called with each photo as soon as it is done or has failed.
 
     Raises:
-        ConfigError: `out` is a file of a format that cannot be written; there are hints, which are points of
-            one photo, and more inputs than that; the reference cannot be read or is grey.
+        ConfigError: hints, which are points of one photo, come with more inputs than that; the reference
+            cannot be read or is grey; `out` is a file of a format that cannot be written.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     start_s = time.perf_counter()

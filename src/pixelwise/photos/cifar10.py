@@ -42,11 +42,8 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
     """Load the pictures of one class, or of `all`, in the order of the files.
 
     A folder laid out as the archive unpacks is used as it is, be it `data_dir` itself or inside it; where
-    there is none, `archive` is downloaded into `data_dir`, by `fetch` and `unpack`.
-
-    Raises:
-        ConfigError: there is no such class.
-        DataError: a file is missing, damaged or hostile.
+    there is none, `archive` is downloaded into `data_dir`. ConfigError where there is no such class,
+    DataError where a file is missing, damaged or hostile, or the download fails.
     """
     if name not in (*CLASSES, ALL):
         raise ConfigError(f"CIFAR-10 needs one of the classes {', '.join(CLASSES)}, or {ALL}; got {name!r}")

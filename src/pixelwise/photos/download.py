@@ -37,9 +37,7 @@ class Remote:
 def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     """Download a file into a folder, unless it is there already, verify its checksum and return its path.
 
-    Raises:
-        DownloadError: the network or the server fails, or the file has another checksum.
-        OutputError: the folder cannot be written or the disk is full.
+    DownloadError where the network fails or the file is another one; OutputError where it cannot be written.
     """
     import pooch  # with requests a fifth of a second, and few need it
     import requests
@@ -73,9 +71,8 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
 def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:
     """Unpack the folder named like `target` out of a tar archive; `target` appears whole or not at all.
 
-    Raises:
-        DataError: the archive is damaged, hostile or holds no such folder; or `check` refuses it.
-        OutputError: the disk is full or cannot be written.
+    DataError where the archive is damaged, hostile or holds no such folder, or `check` raises it of the
+    folder; OutputError where the disk is full or cannot be written.
     """
     remedy = "delete it and run again to download it"
     try:

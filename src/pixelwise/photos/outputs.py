@@ -98,11 +98,8 @@ class OutputPaths:
         """Make the folder `out` for the results of `inputs`, which are these photos.
 
         That of a single photo may go to a file, in the format that its name asks for: `out` is one if it ends
-        like a photo and is no folder. `also_read` is never written over.
-
-        Raises:
-            ConfigError: `out` is a file of a format that cannot be written.
-            OutputError: `out` cannot be a folder or cannot be written to.
+        like a photo and is no folder. `also_read` is never written over. ConfigError where that format cannot
+        be written, OutputError where `out` cannot be made.
         """
         single_file = False
         if len(photos) == 1 == len(inputs) and not is_folder(out) and out.suffix.lower() in SUFFIXES:

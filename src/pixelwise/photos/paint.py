@@ -204,7 +204,6 @@ class _Table:
         self.grey = linear.sqrt()
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
-        """Do as `_Exact` does."""
         if strip.shape[-1] <= 2:
             index = _gather(self.grey, strip[..., 0]).numpy()
         else:
