@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import UInt8
+from torch import Tensor
 
-from pixelwise.colour.shapes import Picture
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
 
@@ -26,7 +27,7 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     apart, and no others below 20. A part cut out of a photo is another photo here.
     """
 
-    def read_coarsely(path: Path) -> tuple[Path, Picture, float] | None:
+    def read_coarsely(path: Path) -> tuple[Path, Tensor, float] | None:
         try:
             photo = open_photo(path)
             small = photo.upright(photo.thumbnail(4 * _SIDE, 4 * _SIDE))  # at 16 the filter would matter
@@ -41,7 +42,9 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     return [(read[first][0], read[second][0]) for first, second in pairs]
 
 
-def same_photos(pictures: Sequence[Picture], ratios: Sequence[float]) -> Iterator[tuple[int, int]]:
+def same_photos(
+    pictures: Sequence[UInt8[Tensor, "3 _H _W"]], ratios: Sequence[float]
+) -> Iterator[tuple[int, int]]:
     """Yield the indices of equal photos, by small pictures and the photos' heights over widths."""
     if not pictures:
         return
