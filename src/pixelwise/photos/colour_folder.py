@@ -127,7 +127,7 @@ def _read_folder(
             else:
                 photos.append(result)
     repeats: dict[Path, Path] = {}  # photos that are there before, each with the first one that it equals
-    for first, second in same_photos([one.picture for one in photos], [one.ratio for one in photos]):
+    for first, second in same_photos([photo.picture for photo in photos], [photo.ratio for photo in photos]):
         repeats.setdefault(photos[second].path, photos[first].path)
     photos = [photo for photo in photos if photo.path not in repeats]
     left_out += [f"{path}: it is the same photo as {original}" for path, original in repeats.items()]

@@ -48,7 +48,7 @@ def same_photos(
     """Yield the indices of equal photos, by small pictures and the photos' heights over widths."""
     if not pictures:
         return
-    colours = torch.stack([F.adaptive_avg_pool2d(one.float(), _SIDE).flatten() for one in pictures])
+    colours = torch.stack([F.adaptive_avg_pool2d(picture.float(), _SIDE).flatten() for picture in pictures])
     shapes = torch.tensor(ratios)
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for first in range(len(colours)):
