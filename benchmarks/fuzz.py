@@ -117,7 +117,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance
-    from pixelwise.photos.tiff_exif import read_exif
+    from pixelwise.photos.tiff import read_exif
     from pixelwise.photos.xmp import read_properties
     from pixelwise.segmenting.heads import open_head
 

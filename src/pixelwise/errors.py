@@ -1,7 +1,4 @@
-"""Exceptions of this package; each message says what was needed, what came, what to do.
-
-The library raises; only the command line exits.
-"""
+"""Exceptions of this package; each message says what was needed, what came, what to do."""
 
 from __future__ import annotations
 

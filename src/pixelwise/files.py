@@ -31,11 +31,8 @@ def reason(error: OSError) -> str:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path` in one step, on failure it goes away.
 
-    The temporary name keeps the suffix, since writers choose their format by it. The content is flushed to
-    disk before the rename, so that a power cut leaves the old file or the new one, never half of one.
-
-    Raises:
-        OutputError: the folder cannot be written or the disk is full.
+    It keeps the suffix, by which writers choose their format. The content is flushed to disk before the
+    rename, so that a power cut leaves the old file or the new one. OutputError where it cannot be written.
     """
     temporary = _make_beside(path)
     try:
@@ -51,11 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def require_writable(path: Path) -> None:
-    """Make sure, before work that takes long, that a file can be written there; nothing is left of the try.
-
-    Raises:
-        OutputError: its folder cannot be made or written, or the path is a folder itself.
-    """
+    """Raise an OutputError, before work that takes long, where no file can be written; leave nothing."""
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose a name in it with -o")
     _make_beside(path).unlink()
@@ -75,8 +68,7 @@ def _make_beside(path: Path) -> Path:
 def alone_in(folder: Path) -> Iterator[bool]:
     """Lock a folder, made if need be; give False where another process has it. A new one left empty goes.
 
-    Raises:
-        OutputError: it cannot be made or written.
+    OutputError where it cannot be made or written.
     """
     is_new = not folder.exists()
     lock = FileLock(folder / ".lock", blocking=False)

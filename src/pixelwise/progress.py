@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-Advance = Callable[[int, str], None]
-"""Called with the number of steps just done and a short note on how it goes."""
+Advance = Callable[[int, str], None]  # takes the number of steps just done and a note on how it goes
 
 _LINE_EVERY_S = 10.0  # off a terminal: often enough to see life, seldom enough for a log
 
@@ -34,10 +33,9 @@ def announce(stage: str) -> None:
 
 @contextlib.contextmanager
 def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show `what` with a bar, the note of the last step and time left; give what each step calls.
+    """Show `what` with the note of the last step and time left, as a bar or, off a terminal, in plain lines.
 
-    `done` steps of the `total` were done before and do not count towards the pace. On a terminal the bar
-    moves in place; elsewhere a plain line appears about every ten seconds.
+    Give what each step calls. `done` of the `total` steps were done before and do not count towards the pace.
     """
     if not _shown:
         yield lambda _num, _note: None

@@ -6,7 +6,6 @@ import json
 import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,8 +18,7 @@ from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
 
-IGNORE = 255
-"""The label of a pixel that has no class: left out of losses and scores."""
+IGNORE = 255  # the label of a pixel that has no class: left out of losses and scores
 
 Space = Literal["rgb", "ab"]
 
@@ -32,19 +30,15 @@ _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by les
 _NUM_AXES = {"rgb": 3, "ab": 2}
 _UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
 _RANGE = {"rgb": (0.0, 1.0), "ab": (-128.0, 128.0)}
-_SCALE = {"rgb": 255.0, "ab": 1.0}
-"""Factor from a palette's units to those that pixels are compared in: codes, or Lab units."""
+_SCALE = {"rgb": 255.0, "ab": 1.0}  # to what pixels are compared in: codes, or Lab units
 
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """K classes that are colours; a pixel's class is the nearest of them.
+    """K classes that are colours, 1 to 255; a pixel's class is the nearest of them.
 
     In the space `rgb` a colour is sRGB in [0, 1]; in `ab` it is Lab's a and b (D65), and luminance is left to
-    the grey picture.
-
-    Raises:
-        LabelError: the colours are not 1 to 255 finite rows of the space, within its range.
+    the grey picture. LabelError where rows of colours are not that.
     """
 
     colours: Float64[ndarray, "K D"]
@@ -78,19 +72,12 @@ class Palette:
         if images.ndim < 3 or images.shape[-3] != 3:
             raise ShapeError(f"needed images of 3 channels (..., 3, H, W), got {images.shape}")
         numbers = _colour_numbers(images)
-        labels = self._class_of_colour.take(numbers)
-        if len(new := numbers[labels == IGNORE]):
-            occurs = np.zeros(_NUM_COLOURS, bool)
-            occurs[new] = True
-            colours = np.flatnonzero(occurs)
-            self._class_of_colour[colours] = _nearest(colours, self.colours * _SCALE[self.space], self.space)
-            labels = self._class_of_colour.take(numbers)
-        return labels.reshape(*images.shape[:-3], *images.shape[-2:])
-
-    @cached_property
-    def _class_of_colour(self) -> UInt8[ndarray, " colours"]:
-        """Classes of the colours that were encoded so far, by their numbers; IGNORE for the others."""
-        return np.full(_NUM_COLOURS, IGNORE, np.uint8)
+        occurs = np.zeros(_NUM_COLOURS, bool)
+        occurs[numbers] = True
+        colours = np.flatnonzero(occurs)
+        classes = np.zeros(_NUM_COLOURS, np.uint8)
+        classes[colours] = _nearest(colours, self.colours * _SCALE[self.space], self.space)
+        return classes.take(numbers).reshape(*images.shape[:-3], *images.shape[-2:])
 
     def soft_probs(self, chroma: Float[ndarray, "2 H W"], sigma: float = 5.0) -> Float[ndarray, "K H W"]:
         """Return probabilities of all classes for pixels of known Lab a and b: the higher, the nearer.
@@ -104,8 +91,7 @@ class Palette:
     def decode(self, labels: Integer[ndarray, "*batch H W"]) -> Float32[ndarray, "*batch D H W"]:
         """Paint each pixel with its class's colour: sRGB in [0, 1], or a and b; IGNORE with zeros.
 
-        Raises:
-            LabelError: a label is neither 0..K-1 nor IGNORE.
+        LabelError where a label is neither 0..K-1 nor IGNORE.
         """
         ignored = labels == IGNORE
         wrong = ~ignored & ((labels < 0) | (labels >= self.num_classes))
@@ -119,10 +105,8 @@ class Palette:
         """Return Lab's a and b that the logits predict: the mean colour, by softmax(logits / temperature).
 
         Towards 0 the likeliest class wins alone, in blotches; at 1 and above colours go dull. A palette in
-        `rgb` has its mean taken in sRGB. Source: Zhang, Isola, Efros, arXiv:1603.08511, equation 5.
-
-        Raises:
-            LabelError: the temperature is not above 0.
+        `rgb` has its mean taken in sRGB. LabelError unless the temperature is above 0.
+        Source: Zhang, Isola, Efros, arXiv:1603.08511, equation 5.
         """
         if not (temperature > 0 and math.isfinite(temperature)):
             raise LabelError(f"needed a temperature above 0, got {temperature}")
@@ -131,10 +115,7 @@ class Palette:
         return mean if self.space == "ab" else srgb_to_lab(mean)[:, 1:]
 
     def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
-        """Return the grey pictures that networks read, from 0 to 1.
-
-        `rgb`: the plain mean of the codes, over 256, as in the handout. `ab`: CIE L over 100.
-        """
+        """Return what networks read: in `rgb` the codes' mean / 256, as in the handout; in `ab` L / 100."""
         if self.space == "rgb":
             return images.mean(1, dtype=np.float32, keepdims=True) / np.float32(256)
         grey = np.empty_like(images[:, :1], np.float32)
@@ -154,8 +135,7 @@ class Palette:
     ) -> Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
-        Raises:
-            LabelError: the number is not 1 to 255, or the images have too few different colours.
+        LabelError where the number is not 1 to 255, or the images have too few different colours.
         """
         if not 1 <= num_colours <= IGNORE:
             raise LabelError(f"needed 1 to {IGNORE} colours, got {num_colours}")
@@ -177,11 +157,7 @@ class Palette:
 
     @staticmethod
     def read(name_or_path: str | Path) -> Palette:
-        """Return a shipped palette by its name, or read one from a file that `write` made.
-
-        Raises:
-            LabelError: there is no such palette, or the file holds none.
-        """
+        """Return a shipped palette by its name, or read one from a file; LabelError where there is none."""
         shipped = resources.files("pixelwise.colour") / "palettes"
         names = sorted(entry.name.removesuffix(".json") for entry in shipped.iterdir())
         file = shipped / f"{name_or_path}.json" if str(name_or_path) in names else Path(name_or_path)
@@ -214,13 +190,8 @@ class Palette:
 
 
 def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int32[ndarray, " pixels"]:
-    """Return r * 65536 + g * 256 + b of each pixel."""
     red, green, blue = np.moveaxis(images, -3, 0)
-    numbers = red.astype(np.int32)
-    for band in (green, blue):
-        numbers *= 256
-        numbers += band
-    return numbers.ravel()
+    return ((red.astype(np.int32) * 256 + green) * 256 + blue).ravel()  # r * 65536 + g * 256 + b
 
 
 def _points(numbers: Int64[ndarray, " n"], space: Space) -> Float64[ndarray, "D n"]:
@@ -255,7 +226,6 @@ def softmax(logits: Float[ndarray, "*shape"], axis: int = 0) -> Float[ndarray, "
 def _k_means(
     points: Float64[ndarray, "D n"], counts: Int64[ndarray, " n"], num_centres: int, seed: int
 ) -> Float64[ndarray, "K D"]:
-    """Return the centres of K clusters of the points, each counted as often as it occurs."""
     # half a second to import, and only learning needs it
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

@@ -1,6 +1,6 @@
 """sRGB and CIE Lab in float, luminance, and colours brought back into gamut at constant luminance.
 
-* sRGB: IEC 61966-2-1, values in [0, 1] (beyond, where a function says so).
+* sRGB: IEC 61966-2-1, values in [0, 1].
 * linear: light, proportional to energy; sRGB's transfer curve undone.
 * luminance: CIE Y of the linear colour, 0 for black to 1 for white; L is a function of it alone.
 * Lab: CIE 1976, D65 white, 2 degree observer; L in [0, 100], a and b about -110 to 110.
@@ -15,22 +15,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-_TO_XYZ = np.array(
+_TO_XYZ = np.array(  # from linear sRGB. Source: ITU-R BT.709 primaries, D65 white
     (
         (0.412453, 0.357580, 0.180423),
         (0.212671, 0.715160, 0.072169),
         (0.019334, 0.119193, 0.950227),
     )
 )
-"""Linear sRGB to XYZ. Source: ITU-R BT.709 primaries, D65 white."""
-_WHITE = (0.95047, 1.0, 1.08883)
-"""XYZ of D65. Source: CIE 15:2004, 2 degree observer."""
-
-LUMINANCE_WEIGHTS = tuple(map(float, _TO_XYZ[1]))
-"""Share of linear red, green and blue in luminance; they add up to 1."""
-
-_KNEE = 6 / 29
-"""Where Lab's cube root becomes a straight line. Source: CIE 15:2004, 8.2.1.1."""
+_WHITE = (0.95047, 1.0, 1.08883)  # XYZ of D65, 2 degree observer. Source: CIE 15:2004
+LUMINANCE_WEIGHTS = tuple(map(float, _TO_XYZ[1]))  # share of linear red, green and blue; they add up to 1
+_KNEE = 6 / 29  # where Lab's cube root becomes a straight line. Source: CIE 15:2004, 8.2.1.1
 
 
 def srgb_to_lab(image: Float[ndarray, "*batch 3 H W"]) -> Float[ndarray, "*batch 3 H W"]:

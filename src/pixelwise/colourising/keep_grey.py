@@ -28,10 +28,7 @@ _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
     """Return the paper and the boxes among `areas` as grey, or of the colours of hints that lie in them.
 
-    A hint colours all of an area, several the part each that is nearest to it.
-
-    Raises:
-        PhotoError: a box lies outside the photo.
+    A hint colours all of an area, several the part each that is nearest to it. PhotoError of a box outside.
     """
     light = light_map(photo)
     chroma, kept = np.zeros((2, *light.shape), np.float32), np.zeros(light.shape, np.float32)
@@ -62,7 +59,7 @@ def _coverage(photo: Photo, box: Box, map_size: tuple[int, ...]) -> Float32[ndar
     if box.top >= size[0] or box.left >= size[1]:
         raise PhotoError(
             f"{photo.path}: needed a box to keep grey within its {size[0]} rows and {size[1]} columns, "
-            f"got {box.text}"
+            f"got {box}"
         )
     overlaps = []
     spans = ((box.top, box.bottom), (box.left, box.right))

@@ -2,7 +2,6 @@
 
 A point decides the share exp(-cost of the cheapest path) of a pixel. Each step to one of eight neighbours
 costs by its length and by the change of lightness on it; the whole path by the difference between its ends.
-
 Source: geodesic distances as in A. Levin et al., "Colorization using Optimization", 2004, and in L. Yatziv
 and G. Sapiro, "Fast Image and Video Colorization using Chrominance Blending", 2006.
 """
@@ -41,8 +40,7 @@ class KnownChroma:
     Rows and columns are as the photo's file has them, at any size.
     """
 
-    share: Float[ndarray, "h w"]
-    """Share of each pixel's chroma that is known, 0 to 1; the rest is left to guess."""
+    share: Float[ndarray, "h w"]  # of each pixel's chroma that is known, 0 to 1; the rest is left to guess
     chroma: Float[ndarray, "2 h w"]  # Lab a and b; of no meaning where the share is 0
     notes: tuple[str, ...] = ()  # remarks for the user
 
@@ -56,10 +54,6 @@ class KnownChroma:
         total = share + rest
         weighted = share * resize(self.chroma, size) + rest * resize(below.chroma, size)
         return KnownChroma(total, weighted / total.clip(1e-9), self.notes + below.notes)
-
-    def over_guess(self, chroma: Float[ndarray, "2 h w"]) -> Float[ndarray, "2 H W"]:
-        """Lay this over guessed Lab a and b, at the larger of the two sizes."""
-        return self.over(KnownChroma(np.ones_like(chroma[0]), chroma)).chroma
 
     def over_probs(self, probs: Float[ndarray, "K h w"], palette: Palette) -> Float[ndarray, "K h w"]:
         """Lay this over probabilities of the classes, at their size."""
@@ -81,8 +75,7 @@ def hint_chroma(hint: Hint) -> Float[ndarray, " 2"]:
 def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
     """Spread hints: each has all of its own pixel, and less of others the farther and less similar they are.
 
-    Raises:
-        PhotoError: a hint lies outside the photo; the file is damaged or cut short.
+    PhotoError where one lies outside the photo, or the file is damaged.
     """
     height, width = photo.upright_size
     for hint in hints:
@@ -96,14 +89,12 @@ def known_from_hints(photo: Photo, hints: Sequence[Hint]) -> KnownChroma:
     shares = spread(light, cells).astype(np.float32)
     for share, hint in zip(shares, hints, strict=True):
         # The cells of the map between which its pixel lies decide its colour.
-        row, column = (
-            (place + 0.5) * num / side - 0.5
-            for place, num, side in zip((hint.row, hint.column), light.shape, photo.upright_size, strict=True)
-        )
-        rows = slice(max(math.floor(row), 0), math.ceil(row) + 1)
-        columns = slice(max(math.floor(column), 0), math.ceil(column) + 1)
-        shares[:, rows, columns] = 0.0
-        share[rows, columns] = 1.0
+        around = []
+        for place, num, side in zip((hint.row, hint.column), light.shape, photo.upright_size, strict=True):
+            middle = (place + 0.5) * num / side - 0.5
+            around.append(slice(max(math.floor(middle), 0), math.ceil(middle) + 1))
+        shares[:, *around] = 0.0
+        share[*around] = 1.0
     chroma = np.stack([hint_chroma(hint) for hint in hints])
     total = shares.sum(0)
     mean = np.einsum("nhw,nd->dhw", shares, chroma) / total.clip(1e-9)

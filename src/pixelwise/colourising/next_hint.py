@@ -41,8 +41,7 @@ class NextHint:
 
     row: int
     column: int
-    colours: tuple[LikelyColour, ...]
-    """The likeliest first; colours that are the same at this luminance are one."""
+    colours: tuple[LikelyColour, ...]  # the likeliest first; those that are equal at this luminance are one
     cut: float  # share of the photo's whole entropy, 0 to 1, that it would remove after the hints before it
 
     @property

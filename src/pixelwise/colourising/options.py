@@ -11,16 +11,14 @@ from typing import Any, Literal
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import MAX_MEGAPIXELS
 
-MOST_ALTERNATIVES = 12
 MOST_HINTS = 200
-BOUNDS = {
+BOUNDS = {  # least and most of an option
     "temperature": (0.01, 100.0),  # beyond these two ranges nothing more is to be seen
     "saturation": (0.0, 10.0),
     "reference-strength": (0.0, 1.0),
-    "alternatives": (1, MOST_ALTERNATIVES),
+    "alternatives": (1, 12),
     "suggest-hints": (0, 100),
 }
-"""Least and most of an option."""
 
 _HINT = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*#?([0-9a-fA-F]{6})\s*")
 _BOX = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
@@ -35,11 +33,9 @@ class Hint:
     colour: str  # #rrggbb; its hue and chroma count, lightness is the photo's own
 
     def __post_init__(self) -> None:
-        _matched(_HINT, self.text, "a hint as row,column,#rrggbb, such as 120,80,#7a4b2c")
+        _matched(_HINT, str(self), "a hint as row,column,#rrggbb, such as 120,80,#7a4b2c")
 
-    @property
-    def text(self) -> str:
-        """The hint as `parse` reads it."""
+    def __str__(self) -> str:  # as `parse` reads it
         return f"{self.row},{self.column},{self.colour}"
 
     @staticmethod
@@ -65,12 +61,10 @@ class Box:
     def __post_init__(self) -> None:
         if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
             raise ConfigError(
-                "needed a box as top,left,bottom,right, bottom and right the larger ones, got " + self.text
+                f"needed a box as top,left,bottom,right, bottom and right the larger ones, got {self}"
             )
 
-    @property
-    def text(self) -> str:
-        """The box as `parse_area` reads it."""
+    def __str__(self) -> str:  # as `parse_area` reads it
         return f"{self.top},{self.left},{self.bottom},{self.right}"
 
     def holds(self, hint: Hint) -> bool:
@@ -105,8 +99,7 @@ class ColouriseOptions:
     """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
     saturation: float = 1.0
     """Factor on the colours' strength, 0 to 10; 0 is grey."""
-    hints: tuple[Hint, ...] = ()
-    """Known colours of pixels."""
+    hints: tuple[Hint, ...] = ()  # known colours of pixels
     reference: Path | None = None
     """A photo in colour whose colours are followed: each as often as there, where it is likeliest here."""
     reference_strength: float = 0.5
@@ -114,16 +107,12 @@ class ColouriseOptions:
     alternatives: int = 1
     """Write this many copies, NAME.1, NAME.2 and so on, each coloured another way; the first is the usual
     one. Only what the network is unsure of differs."""
-    keep_grey: tuple[Area, ...] = ()
-    """Areas that stay as they are."""
+    keep_grey: tuple[Area, ...] = ()  # areas that stay as they are
     confidence: bool = False
     """Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
     equally likely; the surer, the lighter."""
-    num_hints: int = 0
-    """Number of points to name whose true colours would help most."""
-    provenance: bool = True
-    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
-    metadata is the photo's alone."""
+    num_hints: int = 0  # number of points to name whose true colours would help most
+    provenance: bool = True  # whether each copy says, in its XMP, that its colours are guessed, and by what
     max_megapixels: float = MAX_MEGAPIXELS
     """Refuse larger photos."""
 
@@ -151,19 +140,19 @@ class ColouriseOptions:
         *, hints: Iterable[str | Hint] = (), keep_grey: Iterable[str] = (), **others: Any
     ) -> ColouriseOptions:
         """Build options from hints and areas as users write them, and other fields as they are."""
-        parsed = tuple(one if isinstance(one, Hint) else Hint.parse(one) for one in hints)
+        parsed = tuple(hint if isinstance(hint, Hint) else Hint.parse(hint) for hint in hints)
         return ColouriseOptions(hints=parsed, keep_grey=tuple(map(parse_area, keep_grey)), **others)
 
     def colour_settings(self) -> dict[str, object]:
         """Return the options that decide colours as plain values; a reference by its file's name alone."""
         settings: dict[str, object] = {"temperature": self.temperature, "saturation": self.saturation}
         if self.hints:
-            settings["hints"] = [hint.text for hint in self.hints]
+            settings["hints"] = [str(hint) for hint in self.hints]
         if self.reference:
             settings["reference"] = self.reference.name
             settings["reference_strength"] = self.reference_strength
         if self.alternatives > 1:
             settings["alternatives"] = self.alternatives
         if self.keep_grey:
-            settings["keep_grey"] = [one if isinstance(one, str) else one.text for one in self.keep_grey]
+            settings["keep_grey"] = [str(area) for area in self.keep_grey]
         return settings

@@ -1,7 +1,4 @@
-"""A network's prediction for one photo, and how people's knowledge changes it; the network runs once.
-
-Its logits, at the size it was trained for, are kept in a `Prediction`; all options are decided from these.
-"""
+"""A network's prediction for one photo, and how people's knowledge changes it; the network runs once."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _MIN_PROBABILITY = 1e-9
 _SMALL = 128 * 128  # pixels that a network reads in one thread
 
 LogitsFn = Callable[[Float32[ndarray, "N 1 H W"]], Float32[ndarray, "N K h w"]]
-"""Returns a network's logits of grey pictures of one size."""
+"""A network, run on grey pictures of one size."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,9 @@ class Prediction:
         """
         guessed = self.palette.chroma(self.logits[None], temperature)[0]
         guessed *= np.float32(self.net_saturation * saturation)
-        return guessed if self.known is None else self.known.over_guess(guessed)
+        if self.known is None:
+            return guessed
+        return self.known.over(KnownChroma(np.ones_like(guessed[0]), guessed)).chroma
 
     def probs(self) -> Float[ndarray, "K h w"]:
         """Return the classes' probabilities at the network's size; where chroma is known, of the nearest."""
@@ -70,8 +69,7 @@ class Prediction:
     def with_grey(self, photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Prediction:
         """Return the prediction with parts known to be grey, or of the colour of hints that lie in them.
 
-        Raises:
-            PhotoError: a box lies outside the photo.
+        PhotoError where a box lies outside the photo.
         """
         if not areas:
             return self
@@ -93,7 +91,7 @@ class Prediction:
 
     def alternatives(self, num: int) -> list[Prediction]:
         """Return the prediction and others, each as coherent, that differ from each other; `num` in all."""
-        return [replace(self, logits=one) for one in alternatives(self.logits, self.palette, num)]
+        return [replace(self, logits=logits) for logits in alternatives(self.logits, self.palette, num)]
 
 
 def forward(model: Model, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
@@ -124,4 +122,4 @@ def apply_options(
     if reference is not None:
         prediction = prediction.following(photo, reference, options.reference_strength)
     versions = prediction.with_hints(photo, options.hints).alternatives(options.alternatives)
-    return [one.with_grey(photo, options.keep_grey, options.hints) for one in versions]
+    return [version.with_grey(photo, options.keep_grey, options.hints) for version in versions]

@@ -28,7 +28,6 @@ _NUM_STEPS = 30  # of scaling; the shares are met to a hundredth after ten
 class Reference:
     """Frequencies of the classes in a photo in colour, by lightness."""
 
-    path: Path
     shares: Float[ndarray, "B K"]  # shares of the classes in each band of L; they add up to 1 in a band
 
     @staticmethod
@@ -42,20 +41,16 @@ class Reference:
         if not has_own_colours(small):
             raise ConfigError(f"needed a reference photo in colour, got {path}, which is grey or of one tone")
         lab = srgb_to_lab(small / np.float32(255))
-        return Reference(path, _shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
+        return Reference(_shares(palette.soft_probs(lab[1:]), _bands(lab[0]), _POOLED))
 
 
 def follow(
-    logits: Float[ndarray, "K h w"],
-    light: Float[ndarray, "h w"],
-    reference: Reference,
-    strength: float = 1.0,
+    logits: Float[ndarray, "K h w"], light: Float[ndarray, "h w"], reference: Reference, strength: float = 1.0
 ) -> Float[ndarray, "K h w"]:
     """Return logits whose mean probabilities in each band of L are the reference's; `light` is CIE L.
 
     A class gains or loses the same everywhere in a band, by iterative proportional fitting. With `strength` 0
     logits stay as they are, with 1 the means are met.
-
     Source: Deming, Stephan 1940, On a least squares adjustment; Saerens, Latinne, Decaestecker 2002 for
     probabilities of classes whose shares have changed.
     """

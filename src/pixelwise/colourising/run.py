@@ -1,7 +1,6 @@
 """Photos of any size, coloured: find, open, predict, apply what the user knows, paint, write, report.
 
-The network reads a small copy of a photo. Its chroma is enlarged and joined with the photo's own luminance,
-strip by strip.
+The network reads a small copy. Its chroma is enlarged and joined with the photo's luminance, strip by strip.
 """
 
 from __future__ import annotations
@@ -9,18 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import Float32
+import numpy as np
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import LogitsFn, Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
-from pixelwise.colourising.warnings import photo_warnings
 from pixelwise.errors import ConfigError
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.runs import Model
@@ -34,13 +33,21 @@ from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_map, w
 
 _MAP = ".confidence.png"  # how the name ends of what lies beside a photo
 
+# Limits of warnings; each leaves at least 98 of 100 ordinary photos in peace (docs/log.md).
+_GREY = 2.0  # mean chroma in Lab units: colours that nobody sees
+_AVERAGED_AWAY = 2.0  # times the chroma of the result that its classes have, each by its probability
+_GUESSED = 0.06  # mean confidence; 2 of 1,255 photos are under it
+_UNIFORM = 3.0  # standard deviation of L
+_BLACK, _WHITE = 10, 85  # L of ink, and of paper as scanners have it
+_NO_GREY_FRAC = 0.8  # of pixels that are black or white
+_TINY = 32  # pixels of the short side
+
 
 @dataclass(frozen=True, kw_only=True)
 class Coloured(PhotoResult):
     """One photo that was coloured; `path` is the coloured copy."""
 
-    lightness_difference: float
-    """Mean absolute difference of L between the photo and its copy, before the format's own losses."""
+    lightness_difference: float  # mean absolute difference of L, before the file format's own losses
     hints: tuple[NextHint, ...] = ()  # points whose true colours would help most, where they were asked for
     warnings: tuple[str, ...] = ()  # those of the notes that give reason to doubt the colours
     in_colour: Path | None = None  # the photo, if it had colours of its own, and not of ours
@@ -53,7 +60,7 @@ class Colourised(PhotoResults[Coloured]):
     @property
     def lightness_difference(self) -> float:
         """Mean absolute difference of L over all pixels written."""
-        total = sum(one.lightness_difference * one.megapixels for one in self.written)
+        total = sum(photo.lightness_difference * photo.megapixels for photo in self.written)
         return total / max(self.megapixels, 1e-9)
 
 
@@ -67,13 +74,12 @@ def colourise_files(
 ) -> Colourised:
     """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
 
-    A single photo may go to a file, in the format that its name asks for: `out` is one if it ends like a
-    photo and is no folder. Of alternatives the first is NAME.1.SUFFIX, and so on. `on_result` is
-    called with each photo as soon as it is done or has failed.
+    A single photo may go to a file, as for `OutputPaths.prepare`. Of alternatives the first is NAME.1.SUFFIX,
+    and so on. `on_result` is called with each photo as soon as it is done or has failed.
 
     Raises:
-        ConfigError: `out` is a file of a format that cannot be written; there are hints, which are points of
-            one photo, and more inputs than that; the reference cannot be read or is grey.
+        ConfigError: hints, which are points of one photo, come with more inputs than that; the reference
+            cannot be read or is grey; `out` is a file of a format that cannot be written.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     start_s = time.perf_counter()
@@ -102,13 +108,9 @@ def colourise_one(
     reference: Reference | None = None,
     logits_fn: LogitsFn | None = None,
 ) -> Coloured:
-    """Colour one photo, to paths that it claims; `reference` is that of `options`.
+    """Colour a photo, to paths that it claims; `reference` is that of `options`, `logits_fn` as in `predict`.
 
-    `logits_fn` runs the network, as in `predict`.
-
-    Raises:
-        PhotoError: the photo is damaged.
-        OutputError: its copy cannot be written or named.
+    PhotoError if it is damaged, OutputError where its copy cannot be written or named.
     """
     photo = open_photo(found.path, options.max_megapixels)
     suffix, format_note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
@@ -127,16 +129,20 @@ def colourise_one(
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     usual = versions[0]
     known_notes = usual.known.notes if usual.known else ()
-    warnings = _warnings(photo, usual, options, drifts[0])
+    earlier = record_of(photo)
+    reasons = [f"was colourised already, by {earlier.software} with {earlier.model}"] if earlier else []
+    short_side = min(photo.width, photo.height)
+    reasons += photo_warnings(usual, options.temperature, drifts[0].tones, short_side)
+    warnings = tuple(f"{photo.path}: warning: {reason}" for reason in reasons)
     notes = (*photo.notes, format_note, *losses(photo, suffix), *known_notes, record_note, *warnings)
     return Coloured(
         paths=paths,
         megapixels=photo.megapixels,
         lightness_difference=sum(drift.mean for drift in drifts) / num,
-        notes=tuple(one for one in notes if one),
+        notes=tuple(note for note in notes if note),
         hints=tuple(usual.next_hints(photo, options.num_hints)) if options.num_hints else (),
         warnings=warnings,
-        in_colour=photo.path if prediction.in_colour and record_of(photo) is None else None,
+        in_colour=photo.path if prediction.in_colour and not earlier else None,
     )
 
 
@@ -146,11 +152,7 @@ def colourise_photo(
     """Write a coloured copy of a photo, and return how far L moved between the two.
 
     `chroma` (2, h, w) is any map of Lab a and b of the photo's shape. `strips` are the photo's own, where
-    reading them has begun already.
-
-    Raises:
-        PhotoError: the photo is damaged or cut short.
-        OutputError: the copy cannot be written.
+    reading them has begun already. PhotoError if it is damaged, OutputError if the copy cannot be written.
     """
     drift = LightnessDrift()
     with ONE_THREAD, closing(photo.strips() if strips is None else strips) as read:
@@ -171,23 +173,55 @@ def with_record(
     return recorded(photo, record, suffix)
 
 
-def _warnings(
-    photo: Photo, prediction: Prediction, options: ColouriseOptions, drift: LightnessDrift
-) -> tuple[str, ...]:
-    reasons = []
-    if earlier := record_of(photo):
-        reasons.append(f"was colourised already, by {earlier.software} with {earlier.model}")
-    short_side = min(photo.width, photo.height)
-    reasons += photo_warnings(prediction, options.temperature, drift.tones, short_side)
-    return tuple(f"{photo.path}: warning: {one}" for one in reasons)
+def photo_warnings(
+    prediction: Prediction, temperature: float, tones: Int[ndarray, " L"], short_side: int
+) -> list[str]:
+    """Return reasons to doubt what was guessed, as predicates that follow the photo's name; mostly none.
+
+    Saturation does not count; `tones` are numbers of pixels by L, in whole units.
+    """
+    warnings = []
+    if short_side < _TINY:
+        warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
+    tone_frac = tones / max(1, tones.sum())
+    if _deviation(tone_frac) < _UNIFORM:
+        warnings.append("is nearly the same grey all over: there is nothing to know colours by")
+    elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
+        warnings.append(
+            "is nearly all black and white, as pages and drawings are: models learn from photographs"
+        )
+    left, guess = np.ones_like(prediction.logits[0]), replace(prediction, known=None)
+    if prediction.known:
+        left = 1 - prediction.known.share_at(left.shape)
+    if float(left.sum()) == 0:
+        return warnings
+    if _mean(guess.confidence(), left) < _GUESSED:
+        warnings.append("is guessed at nearly everywhere: the model has seen little like it")
+    result = _mean(np.linalg.norm(guess.chroma(temperature), axis=0), left)
+    class_chroma = np.linalg.norm(prediction.palette.class_chroma, axis=1)
+    expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
+    if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
+        warnings.append(
+            "came out nearly grey, since the likely colours cancel out: try a lower --temperature"
+        )
+    return warnings
+
+
+def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> float:
+    return float((values * weights).sum() / weights.sum())
+
+
+def _deviation(tone_frac: Float[ndarray, " L"]) -> float:
+    units = np.arange(len(tone_frac))
+    return float(np.sqrt((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum()))
 
 
 def _remarks(written: list[Coloured]) -> Iterator[str]:
     num = len(written)
-    if in_colour := [one.in_colour for one in written if one.in_colour]:
+    if in_colour := [photo.in_colour for photo in written if photo.in_colour]:
         such = f"such as {in_colour[0]}; " if num > 1 else ""
         were = f"{len(in_colour)} of {num} photos were" if num > 1 else f"{in_colour[0]} was"
         yield f"{were} in colour already, {such}the copies have guessed colours in place of their own"
-    num_warned = sum(bool(one.warnings) for one in written)
+    num_warned = sum(bool(photo.warnings) for photo in written)
     if num_warned and num > 1:
         yield f"{num_warned} of {num} photos came with a warning: look at these first"

@@ -18,7 +18,6 @@ from pixelwise.photos.synthetic import load_synthetic
 
 _logger = logging.getLogger(__name__)
 _CIFAR10 = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
-_SYNTHETIC = [f"synthetic:{name}" for name in synthetic.NAMES]
 
 
 def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = 64) -> Pictures:
@@ -34,12 +33,12 @@ def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, s
     name = source.partition(":")[2]
     if source in _CIFAR10:
         pictures = load_cifar10(name, _expanded(data_dir) if data_dir else default_data_dir())
-    elif source in _SYNTHETIC:
-        pictures = load_synthetic(name, seed)
+    elif source == synthetic.SOURCE:
+        pictures = load_synthetic(seed)
     elif folder := source_folder(source):
         pictures = load_folder(folder, size)
     else:
-        raise _unknown("pictures", source, _CIFAR10 + _SYNTHETIC)
+        raise _unknown("pictures", source, [*_CIFAR10, synthetic.SOURCE])
     for note in pictures.notes:
         _logger.warning("%s", note)
     return pictures

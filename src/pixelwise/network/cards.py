@@ -29,6 +29,7 @@ class Card:
     score: str  # where it was trained, in which unit, and that of a baseline without a network
     limits: str
     checksum: str  # SHA-256 of the weights' file
+    onnx_checksum: str = ""  # SHA-256 of NAME.onnx, which runs without torch; empty where there is none
 
 
 def shipped_models() -> list[str]:
@@ -58,7 +59,7 @@ def read_card(name: str) -> Card:
         CheckpointError: there is no card, or a line that it needs is missing.
     """
     path = card_path(name)
-    needed = [field.name for field in fields(Card)]
+    needed = [field.name for field in fields(Card) if field.name != "onnx_checksum"]
     try:
         _, facts, _ = path.read_text().split("---\n", 2)
         return Card(**dict(line.split(": ", 1) for line in facts.splitlines()))

@@ -92,8 +92,9 @@ def open_shipped(name: str) -> OnnxModel:
     Raises:
         CheckpointError: a file of it has changed since it was shipped.
     """
-    decoder, sha256 = _open_verified(name)
-    backbone, _ = _open_verified(decoder.about["backbone"])
+    sha256 = read_card(name).onnx_checksum
+    decoder = _open_verified(name, sha256)
+    backbone = _open_verified(decoder.about["backbone"], decoder.about["backbone_sha256"])
     return OnnxModel(
         name=name,
         palette=Palette.from_dict(decoder.about["palette"]),
@@ -108,12 +109,11 @@ def open_shipped(name: str) -> OnnxModel:
 
 
 @lru_cache(maxsize=4)
-def _open_verified(name: str) -> tuple[OnnxNetwork, str]:
+def _open_verified(name: str, sha256: str) -> OnnxNetwork:
     path = SHIPPED / f"{name}.onnx"
-    found, needed = checksum(path), read_card(name).onnx_checksum
-    if found != needed:
+    if (found := checksum(path)) != sha256:
         raise CheckpointError(
-            f"the weights of {name} are damaged: {path} has the SHA-256 {found}, its card says {needed}; "
+            f"the weights of {name} are damaged: {path} needs the SHA-256 {sha256}, it has {found}; "
             "install pixelwise again"
         )
-    return OnnxNetwork(path), found
+    return OnnxNetwork(path)

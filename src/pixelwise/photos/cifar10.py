@@ -1,7 +1,6 @@
 """CIFAR-10 by class: 32x32 pictures out of the archive as its authors pack it.
 
-Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009. Address and checksums are
-those of `torchvision.datasets.CIFAR10`.
+Source: A. Krizhevsky, 2009; address and checksums are those of `torchvision.datasets.CIFAR10`.
 """
 
 from __future__ import annotations
@@ -21,30 +20,21 @@ from pixelwise.photos.download import Remote, fetch, unpack
 from pixelwise.photos.pictures import Pictures, gather
 
 CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""Names of the labels 0 to 9."""
-
 ALL: Final = "all"
-FOLDER: Final = "cifar-10-batches-py"
-"""The archive's only folder."""
-
+FOLDER: Final = "cifar-10-batches-py"  # the archive's only one
 ARCHIVE: Final = Remote(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
     num_megabytes=170.5,
     checksum="md5:c58f30108f718f92721af3b95e74349a",
 )
-
-TRAIN_MD5: Final = {
+TRAIN_MD5: Final = {  # files of the 50,000 training pictures, in order, and the official checksums
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
     "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
     "data_batch_4": "634d18415352ddfa80567beed471001a",
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
 }
-"""Files of the 50,000 training pictures, in order, and the official checksums."""
-
-TEST_MD5: Final = {"test_batch": "40351d587109b95175f43aff81a1287e"}
-"""The file of the 10,000 test pictures."""
-
+TEST_MD5: Final = {"test_batch": "40351d587109b95175f43aff81a1287e"}  # 10,000 pictures
 _REMEDY = f"delete the folder to have it downloaded again, or unpack {ARCHIVE.name} there"
 
 
@@ -52,29 +42,23 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
     """Load the pictures of one class, or of `all`, in the order of the files.
 
     A folder laid out as the archive unpacks is used as it is, be it `data_dir` itself or inside it; where
-    there is none, `archive` is downloaded into `data_dir`.
-
-    Raises:
-        ConfigError: there is no such class.
-        DataError: a file is missing, damaged or hostile; `DownloadError` where the download fails.
-        OutputError: the download cannot be written.
+    there is none, `archive` is downloaded into `data_dir`. ConfigError where there is no such class,
+    DataError where a file is missing, damaged or hostile, or the download fails.
     """
     if name not in (*CLASSES, ALL):
         raise ConfigError(f"CIFAR-10 needs one of the classes {', '.join(CLASSES)}, or {ALL}; got {name!r}")
     md5s = TRAIN_MD5 | TEST_MD5
-    is_unpacked = (data_dir.name == FOLDER and data_dir.is_dir()) or any(
-        (data_dir / f).exists() for f in md5s
-    )
-    folder = data_dir if is_unpacked else data_dir / FOLDER
+    is_own = data_dir.name == FOLDER and data_dir.is_dir()
+    folder = data_dir if is_own or any((data_dir / file).exists() for file in md5s) else data_dir / FOLDER
     if not folder.is_dir():
         unpack(fetch(archive, data_dir), folder)
     parts = []
     for files in (TRAIN_MD5, TEST_MD5):
         batches = [read_batch(folder / file) for file in files]
-        rows = [
-            pixels[(labels == CLASSES.index(name))] if name != ALL else pixels for pixels, labels in batches
-        ]
-        parts.append(torch.from_numpy(np.concatenate(rows)).view(-1, 3, 32, 32))
+        pixels, labels = (np.concatenate(rows) for rows in zip(*batches, strict=True))
+        if name != ALL:
+            pixels = pixels[labels == CLASSES.index(name)]
+        parts.append(torch.from_numpy(pixels).view(-1, 3, 32, 32))
     official = all(checksum(folder / file, "md5") == md5 for file, md5 in md5s.items())
     note = f"{folder} has other checksums than the official CIFAR-10: pictures may differ"
     return gather(f"cifar10:{name}", parts[0], parts[1], () if official else (note,))
@@ -83,15 +67,13 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
 def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N"]]:
     """Read pixels, a plane of red, one of green, one of blue, and labels, without running what a file names.
 
-    Raises:
-        DataError: the file is missing, damaged, hostile or of something else.
+    DataError where it is missing, damaged, hostile or of something else.
     """
     try:
         with path.open("rb") as file:
             record = _PlainUnpickler(file, encoding="bytes").load()
-        labels, data = (
-            record.get(key.encode(), record.get(key)) for key in ("labels", "data")
-        )  # Python 2 or 3
+        # Keys are bytes of Python 2, or text of Python 3.
+        labels, data = (record.get(key.encode(), record.get(key)) for key in ("labels", "data"))
     except Exception as error:  # a damaged or hostile pickle can fail in every way there is
         why = f"{type(error).__name__}: {str(error)[:100]}"
         raise DataError(f"{path}: needed a whole pickle of plain values ({why}); {_REMEDY}") from error

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.errors import ConfigError, DataError, PhotoError
+from pixelwise.errors import DataError, PhotoError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
-from pixelwise.photos.duplicates import coarse_colours, same_photos
+from pixelwise.photos.duplicates import same_photos
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.pictures import Pictures, gather
@@ -44,10 +44,8 @@ class ColourDataset:
 def open_colour_folder(folder: Path) -> ColourDataset:
     """Find the colour photos in a folder and those below it; of equal ones the first is taken.
 
-    Their contents decide which are held out, so that they stay the same under other names.
-
-    Raises:
-        DataError: there is no such folder, or no photo in colour in it.
+    Their contents decide which are held out, so that they stay the same under other names. DataError where
+    there is no such folder, or no photo in colour in it.
     """
     photos, notes = _read_folder(
         folder,
@@ -56,23 +54,17 @@ def open_colour_folder(folder: Path) -> ColourDataset:
     )
     num = min(_MOST_HELD_OUT, len(photos) // _PHOTOS_PER_HELD_OUT)
     held_out = {photo.path for photo in sorted(photos, key=lambda photo: photo.checksum)[:num]}
-    paths = [photo.path for photo in photos]
-    train = tuple(path for path in paths if path not in held_out)
-    return ColourDataset(train, tuple(path for path in paths if path in held_out), notes)
+    train = tuple(photo.path for photo in photos if photo.path not in held_out)
+    return ColourDataset(train, tuple(sorted(held_out)), notes)
 
 
 def load_folder(folder: Path, size: int) -> Pictures:
     """Load the colour photos in a folder and those below it, each cut to size x size around its centre.
 
     A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
-    so it stays where it is when others come or its name changes. The order is that of the paths.
-
-    Raises:
-        ConfigError: the size is not positive.
-        DataError: there is no such folder, or fewer than two different colour photos in it can be read.
+    so it stays where it is when others come or its name changes. The order is that of the paths. DataError
+    where there is no such folder, or fewer than two different colour photos in it can be read.
     """
-    if size < 1:
-        raise ConfigError(f"size needs to be at least 1 pixel, got {size}")
     photos, notes = _read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
     ordered = sorted({photo.checksum for photo in photos})
     low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
@@ -87,8 +79,7 @@ def load_folder(folder: Path, size: int) -> Pictures:
 def read_square(photo: Photo, size: int) -> UInt8[ndarray, "3 size size"]:
     """Read a photo upright, scaled to cover size x size and cut around its centre.
 
-    Raises:
-        PhotoError: it is damaged, or much longer than wide.
+    PhotoError where it is damaged, or much longer than wide.
     """
     short, long = sorted((photo.height, photo.width))
     if long > _LONGEST * short:
@@ -140,9 +131,11 @@ def _read_folder(
                 left_out.append(result)
             else:
                 photos.append(result)
-    repeats = _repeats(photos)
+    repeats: dict[Path, Path] = {}  # photos that are there before, each with the first one that it equals
+    for first, second in same_photos([photo.picture for photo in photos], [photo.ratio for photo in photos]):
+        repeats.setdefault(photos[second].path, photos[first].path)
     photos = [photo for photo in photos if photo.path not in repeats]
-    left_out += [f"{path}: it is the same photo as {first}" for path, first in repeats.items()]
+    left_out += [f"{path}: it is the same photo as {original}" for path, original in repeats.items()]
     notes = tuple(f"left out {reason}" for reason in left_out)
     if len(photos) < fewest:
         why = f": {'; '.join(notes[:3])}" if notes else ""
@@ -150,14 +143,3 @@ def _read_folder(
             f"needed at least {fewest} different photos in colour in {folder}, got {len(photos)}{why}"
         )
     return photos, notes
-
-
-def _repeats(photos: list[_ColourPhoto]) -> dict[Path, Path]:
-    """Return the photos that are there before, each with the first one that it equals."""
-    if not photos:
-        return {}
-    colours = np.stack([coarse_colours(photo.picture) for photo in photos])
-    firsts: dict[Path, Path] = {}
-    for first, second in same_photos(colours, np.array([photo.ratio for photo in photos])):
-        firsts.setdefault(photos[second].path, photos[first].path)
-    return firsts

@@ -57,11 +57,7 @@ def shrunk_size(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[ndarray, "3 height width"]:
-    """Read a crop of a photo squeezed to (3, height, width), upright, sRGB codes.
-
-    Raises:
-        PhotoError: the file is damaged or cut short.
-    """
+    """Read a crop of a photo squeezed to height x width, upright, sRGB codes; PhotoError if it is damaged."""
     whole = round(height / view.height), round(width / view.width)
     stored = whole if photo.orientation < 5 else whole[::-1]  # 5 to 8 lie on their side
     return view.cut_to(photo.upright(photo.thumbnail(*stored)), height, width)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from pixelwise.errors import DataError, DownloadError, OutputError
 from pixelwise.files import reason
-from pixelwise.progress import Advance, progress
+from pixelwise.progress import progress
+
+_PIECE_BYTES = 2**20
 
 _logger = logging.getLogger(__name__)
 
@@ -35,9 +37,7 @@ class Remote:
 def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     """Download a file into a folder, unless it is there already, verify its checksum and return its path.
 
-    Raises:
-        DownloadError: the network or the server fails, or the file has another checksum.
-        OutputError: the folder cannot be written or the disk is full.
+    DownloadError where the network fails or the file is another one; OutputError where it cannot be written.
     """
     import pooch  # with requests a fifth of a second, and few need it
     import requests
@@ -53,10 +53,14 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
     store = pooch.create(folder, "", registry=files, urls=urls, retry_if_failed=num_retries)
     try:
         with progress(f"downloading {remote.name}", round(remote.num_megabytes * 1e6)) as advance:
-            bar = _Bar(advance)
-            return Path(
-                store.fetch(remote.name, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30))
-            )
+
+            def download(url: str, target: str, _store: object) -> None:
+                with requests.get(url, stream=True, timeout=30) as response, Path(target).open("wb") as file:
+                    response.raise_for_status()
+                    for piece in response.iter_content(_PIECE_BYTES):
+                        advance(file.write(piece), "")
+
+            return Path(store.fetch(remote.name, downloader=download))
     except (requests.RequestException, ValueError) as error:  # ValueError is pooch's for a wrong checksum
         remedy = f"run again when the network is back, or put {wanted} into {folder} by hand"
         raise DownloadError(f"cannot download {remote.url}: {error}; {remedy}") from error
@@ -64,31 +68,11 @@ def fetch(remote: Remote, folder: Path, num_retries: int = 2) -> Path:
         raise _not_written(path, error) from error
 
 
-@dataclass
-class _Bar:
-    """The part of tqdm's bars that pooch calls."""
-
-    advance: Advance
-    total: int = 0
-
-    def update(self, num_bytes: int) -> None:
-        self.advance(num_bytes, "")
-
-    def reset(self) -> None:
-        """Do nothing: progress ends with the download."""
-
-    def close(self) -> None:
-        """Do nothing: progress ends with the download."""
-
-
 def unpack(archive: Path, target: Path, check: Callable[[Path], None] | None = None) -> None:
     """Unpack the folder named like `target` out of a tar archive; `target` appears whole or not at all.
 
-    `check` may refuse the folder by a `DataError` before it appears.
-
-    Raises:
-        DataError: the archive is damaged, hostile, holds no such folder, or the check refuses it.
-        OutputError: the disk is full or cannot be written.
+    DataError where the archive is damaged, hostile or holds no such folder, or `check` raises it of the
+    folder; OutputError where the disk is full or cannot be written.
     """
     remedy = "delete it and run again to download it"
     try:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
 
 from pixelwise.errors import PhotoError
@@ -27,35 +27,33 @@ def find_duplicates(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
     apart, and no others below 20. A part cut out of a photo is another photo here.
     """
 
-    def read_coarsely(path: Path) -> tuple[Path, Float32[ndarray, " colours"], float] | None:
+    def read_coarsely(path: Path) -> tuple[Path, UInt8[ndarray, "3 h w"], float] | None:
         try:
             photo = open_photo(path)
             small = photo.upright(photo.thumbnail(4 * _SIDE, 4 * _SIDE))  # at 16 the filter would matter
         except PhotoError:
             return None
         height, width = photo.upright_size
-        return path, coarse_colours(small), height / width
+        return path, small, height / width
 
     with ThreadPoolExecutor() as pool:
         read = [photo for photo in pool.map(read_coarsely, photos) if photo is not None]
-    if not read:
-        return []
-    paths, colours, ratios = zip(*read, strict=True)
-    pairs = same_photos(np.stack(colours), np.array(ratios))
-    return [(paths[first], paths[second]) for first, second in pairs]
+    pairs = same_photos([small for _, small, _ in read], [ratio for _, _, ratio in read])
+    return [(read[first][0], read[second][0]) for first, second in pairs]
 
 
-def coarse_colours(picture: UInt8[ndarray, "3 H W"]) -> Float32[ndarray, " colours"]:
-    """Squeeze a picture to 16 x 16 colours, in sRGB codes."""
-    return pool(picture.astype(np.float32), (_SIDE, _SIDE)).ravel()
-
-
-def same_photos(colours: Float32[ndarray, "N D"], ratios: Float[ndarray, " N"]) -> Iterator[tuple[int, int]]:
-    """Yield the indices of equal photos, by `coarse_colours` and heights over widths."""
+def same_photos(
+    pictures: Sequence[UInt8[ndarray, "3 _H _W"]], ratios: Sequence[float]
+) -> Iterator[tuple[int, int]]:
+    """Yield the indices of equal photos, by small pictures and the photos' heights over widths."""
+    if not pictures:
+        return
+    size = (_SIDE, _SIDE)
+    colours = np.stack([pool(picture.astype(np.float32), size).ravel() for picture in pictures])
+    shapes = np.array(ratios)
     limit = _SAME_WITHIN * colours.shape[1] ** 0.5
     for first in range(len(colours)):
-        later = colours[first + 1 :], ratios[first + 1 :]
-        alike = np.linalg.norm(later[0] - colours[first], axis=1) < limit
-        alike &= np.abs(np.log(ratios[first] / later[1])) < _SAME_SHAPE_WITHIN
+        alike = np.linalg.norm(colours[first + 1 :] - colours[first], axis=1) < limit
+        alike &= np.abs(np.log(shapes[first] / shapes[first + 1 :])) < _SAME_SHAPE_WITHIN
         for offset in np.flatnonzero(alike).tolist():
             yield first, first + 1 + offset

@@ -38,8 +38,7 @@ class InputPhoto:
     """One photo to read."""
 
     path: Path
-    folder: Path = Path()
-    """Where its result goes below the output folder: a recursive search keeps the folders it walked."""
+    folder: Path = Path()  # of its result below the output folder: a recursive search keeps those it walked
 
 
 def find_photos(

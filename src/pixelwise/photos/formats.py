@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 import stat
@@ -18,17 +19,20 @@ from PIL import Image as Pillow
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.files import reason
 
-VIPS_FORMATS = {
-    "jpegload": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "pngload": (".png",),
-    "tiffload": (".tif", ".tiff"),
-    "webpload": (".webp",),
-    "heifload": (".avif", ".heic", ".heif"),
-    "gifload": (".gif",),
+_VIPS = {
+    "jpegload": (rb"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "pngload": (rb"\x89PNG\r\n\x1a\n", (".png",)),
+    "tiffload": (rb"II[*+]\0|MM\0[*+]", (".tif", ".tiff")),
+    "webpload": (rb"RIFF.{4}WEBP", (".webp",)),
+    "heifload": (rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])", (".avif", ".heic", ".heif")),
+    "gifload": (rb"GIF8[79]a", (".gif",)),
 }
-"""Loaders of libvips that are used, and their files' suffixes."""
+"""Loaders of libvips that are used, and their files' first bytes and suffixes.
 
-PILLOW_FORMATS = {
+Source of the bytes: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F.
+"""
+VIPS_FORMATS = {loader: suffixes for loader, (_, suffixes) in _VIPS.items()}
+PILLOW_FORMATS = {  # formats that only Pillow reads here
     "BMP": (".bmp", ".dib"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
@@ -36,22 +40,7 @@ PILLOW_FORMATS = {
     "PCX": (".pcx",),
     "QOI": (".qoi",),
 }
-"""Formats that only Pillow reads here, and their suffixes."""
-
-SUFFIXES = frozenset(
-    suffix for group in (*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()) for suffix in group
-)
-"""Suffixes of photos when a folder is searched."""
-
-_MAGIC = {
-    "jpegload": rb"\xff\xd8\xff",
-    "pngload": rb"\x89PNG\r\n\x1a\n",
-    "tiffload": rb"II[*+]\0|MM\0[*+]",
-    "webpload": rb"RIFF.{4}WEBP",
-    "heifload": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs])",
-    "gifload": rb"GIF8[79]a",
-}
-"""First bytes of files. Source: each format's own specification; for HEIF ISO/IEC 23008-12, annex B and F."""
+SUFFIXES = frozenset(itertools.chain(*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()))  # found in folders
 
 _GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
 """Names in the header of a JPEG with a second picture, for bright screens. Source: ISO 21496-1, Ultra HDR."""
@@ -60,28 +49,20 @@ _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may
 # What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
-Load = Callable[[int], pyvips.Image]
-"""Opens a photo, shrunk up to the given number of times where that is cheap."""
+Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
 
 
 def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
     """Return a function that opens the photo in a file, and its format's key in the tables above.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
-
-    Raises:
-        FormatError: its format is not known.
-        PhotoError: there is no such file, or it may not be read.
-        PhotoSizeError: it is larger than `max_megapixels`.
+    PhotoError where there is no such file, it may not be read or its format is not known; or where Pillow
+    would have to read more than `max_megapixels`.
     """
     head = _head(path)
-    for loader, magic in _MAGIC.items():
+    for loader, (magic, _) in _VIPS.items():
         if re.match(magic, head, re.DOTALL):
-            load = partial(_load_vips, path, loader)
-            with reading(path):
-                image = load(1)
-            _check_size(path, image.width, image.height, max_megapixels)
-            return load, loader
+            return partial(_load_vips, path, loader), loader
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
@@ -131,7 +112,8 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+def check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+    """Raise a PhotoSizeError of a photo of more than so many megapixels."""
     if (megapixels := width * height / 1e6) > max_megapixels:
         raise PhotoSizeError(
             f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
@@ -154,7 +136,7 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     with path.open("rb") as file:
         photo, name = open_pillow(file, PILLOW_FORMATS)
-        _check_size(path, *photo.size, max_megapixels)
+        check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
         elif photo.mode in ("L", "LA", "RGB", "RGBA"):
@@ -168,11 +150,7 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
 
 
 def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:
-    """Open a picture of one of Pillow's `formats` without the limit of size that holds for a whole process.
-
-    Raises:
-        SyntaxError: it is of none of them.
-    """
+    """Open a picture of one of Pillow's `formats`, or raise a SyntaxError; Pillow's limit of size is off."""
     Pillow.init()
     head = file.read(16)
     for name in formats:

@@ -38,8 +38,7 @@ class PhotoResults(Generic[R]):
 
     written: list[R] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    """Remarks on all photos together, beside the notes on single ones."""
+    remarks: list[str] = field(default_factory=list)  # on all photos together, beside the notes on each
     seconds: float = 0.0
 
     @property
@@ -60,15 +59,15 @@ class PhotoResults(Generic[R]):
             on_result(failure)
         with progress(task, len(photos)) as advance:
             for photo in photos:
+                result: R | Failure
                 try:
                     with outputs.undone_on_failure(photo):
                         result = work(photo)
+                        self.written.append(result)
                 except Exception as error:  # whatever one photo does to a library, the others go on
-                    self.failed.append(Failure.of(photo.path, error))
-                    on_result(self.failed[-1])
-                else:
-                    self.written.append(result)
-                    on_result(result)
+                    result = Failure.of(photo.path, error)
+                    self.failed.append(result)
+                on_result(result)
                 advance(1, photo.path.name)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
@@ -85,10 +84,8 @@ class OutputPaths:
         self.out = out
         self.single_file = single_file
         self.inputs = {resolved(path) for path in inputs}
-        self.claimed: dict[Path, Path] = {}
-        """Claimed files, resolved, and the photo that each is for."""
-        self.before: set[Path] = set()
-        """Claimed files that were there before."""
+        self.claimed: dict[Path, Path] = {}  # files, resolved, and the photo that each is for
+        self.before: set[Path] = set()  # claimed files that were there before
 
     @staticmethod
     def prepare(
@@ -98,14 +95,11 @@ class OutputPaths:
         writable: Collection[str],
         also_read: Sequence[Path] = (),
     ) -> OutputPaths:
-        """Make the folder for the results of `inputs`, which are these photos.
+        """Make the folder `out` for the results of `inputs`, which are these photos.
 
-        They go into the folder `out`. That of a single photo may go to a file, in the format that its name
-        asks for: `out` is one if it ends like a photo and is no folder. `also_read` is never written over.
-
-        Raises:
-            ConfigError: `out` is a file of a format that cannot be written.
-            OutputError: `out` cannot be a folder or cannot be written to.
+        That of a single photo may go to a file, in the format that its name asks for: `out` is one if it ends
+        like a photo and is no folder. `also_read` is never written over. ConfigError where that format cannot
+        be written, OutputError where `out` cannot be made.
         """
         single_file = False
         if len(photos) == 1 == len(inputs) and not is_folder(out) and out.suffix.lower() in SUFFIXES:
@@ -124,8 +118,7 @@ class OutputPaths:
     def claim(self, photo: InputPhoto, ending: str) -> Path:
         """Return the path for a result of `photo` whose name ends in `ending`, and keep it for that.
 
-        Raises:
-            OutputError: another input has this name already, or a file of that name is itself an input.
+        OutputError where another photo has the name already, or a file of that name is itself an input.
         """
         if self.single_file:
             path = self.out.with_name(self.out.stem + ending)

@@ -17,8 +17,7 @@ _LINE_FRAC = 1 / 1000  # of the photo's short side
 _WIDEST_LINE = 6  # pixels; wider ones would make tall windows of large photos' narrow strips
 _PAINTERS = 2  # threads
 
-LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]
-"""Classes of so many of a photo's rows, from the first one given."""
+LabelRows = Callable[[int, int], UInt8[ndarray, "num W"]]  # classes of rows: the first one, and how many
 
 
 @dataclass(frozen=True)

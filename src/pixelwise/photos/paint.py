@@ -2,9 +2,7 @@
 
 A strip is a contiguous array (rows, W, bands) of 8- or 16-bit codes: 1 band, grey, or 3, red, green and blue,
 and perhaps one more, alpha. After painting it has 3 bands, or 4 with the alpha as it was.
-
-kornia and libvips take several times as long for Lab and back as decoding and encoding take;
-`benchmarks/colourise_large.py` prints how long this takes.
+kornia and libvips take several times as long for Lab and back; see `benchmarks/colourise_large.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ from numpy.typing import NDArray
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
 from pixelwise.photos.read_ahead import worked_ahead
 
-Strip = NDArray[Any]
-"""Codes of some rows, (rows, W, bands), uint8 or uint16."""
+Strip = NDArray[Any]  # codes of some rows, (rows, W, bands), uint8 or uint16
+
 _TABLE_FROM = 2**21  # pixels; smaller photos are painted exactly in the time that the table takes to make
 _NUM_LUMINANCES = 512  # evenly spaced in the square root: steps of at most 0.34 in L, as fine as 8 bit sRGB
 _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB, made in 0.03 s
@@ -42,10 +40,11 @@ class LightnessDrift:
     Counted on every n-th row, so that 16 to 31 are, or on all where there are fewer.
     """
 
-    total: float = field(default=0.0, init=False)
-    num_pixels: int = field(default=0, init=False)
-    tones: NDArray[np.int64] = field(default_factory=lambda: np.zeros(101, np.int64), init=False)
-    """Number of the photo's pixels of each L, in whole units."""
+    total: float = 0.0
+    num_pixels: int = 0
+    tones: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(101, np.int64)
+    )  # pixels by L, in whole units
 
     @property
     def mean(self) -> float:
@@ -68,11 +67,10 @@ def paint(
     drift: LightnessDrift,
     table_from: int = _TABLE_FROM,
 ) -> Iterator[Strip]:
-    """Colour the strips of a photo of `size` (height, width), from the top.
+    """Colour the strips of a photo of `size` (height, width), from the top, and count `drift` on the way.
 
     `chroma` (2, h, w) holds Lab a and b; it is enlarged bicubically to the photo. With `alpha` the strips'
-    last band is handed through. `drift` is counted on the way. Photos in 8 bit of `table_from` pixels and
-    more are painted by table.
+    last band is handed through. Photos in 8 bit of `table_from` pixels and more are painted by table.
     """
     first = next(strips)
     by_table = first.dtype == np.uint8 and math.prod(size) >= table_from
@@ -203,11 +201,11 @@ class _Table:
         self.grey = np.sqrt(linear)
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
-        """Return codes (rows, W, bands) of a strip that begins at the photo's `row`; a fourth is open."""
         if strip.shape[-1] <= 2:
             index = self.grey.take(strip[..., 0])
         else:
-            index = self.red_green.take(_first_bytes(strip, "<u2"))  # red + 256 green
+            first_bytes = np.ndarray(strip.shape[:2], "<u2", strip.data, strides=strip.strides[:2])
+            index = self.red_green.take(first_bytes)  # by red + 256 green
             index += self.blue.take(strip[..., 2])
             np.sqrt(index, out=index)
         a, b = np.rint(self.cells.rows(row, len(strip), self.shared_rows))
@@ -228,15 +226,8 @@ class _Table:
 
 
 def _colour_table(a: Float32[ndarray, " a"], b: Float32[ndarray, " b"]) -> NDArray[np.int32]:
-    """Return the table: by a, by b, by luminance, four bytes a colour."""
     luminance = np.linspace(0, 1, _NUM_LUMINANCES, dtype=np.float32) ** 2
-    pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)
+    pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)  # four bytes a colour
     for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
         _put_codes(recolour(luminance, value, b[:, None]), cell)
     return pixels.view(np.int32).reshape(-1)
-
-
-def _first_bytes(codes: Strip, dtype: str) -> Strip:
-    """Return each pixel's first bytes as one number: (rows, W) of `dtype`, in the same memory."""
-    rows, width, bands = codes.shape
-    return np.ndarray((rows, width), dtype, codes.data, strides=(width * bands, bands))

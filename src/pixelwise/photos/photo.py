@@ -14,12 +14,12 @@ from numpy import ndarray
 
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
-from pixelwise.photos.formats import has_gain_map, opener, reading, value_of
+from pixelwise.photos.formats import check_size, has_gain_map, opener, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.resize import resize_codes
-from pixelwise.photos.tiff_exif import read_exif
+from pixelwise.photos.tiff import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read during the network's forward pass
@@ -27,11 +27,8 @@ _MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and neve
 _KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
-_DISPLAY: dict[int, tuple[bool, tuple[int, ...]]] = {
-    number: (number > 4, mirrored)
-    for number, mirrored in enumerate(((), (-1,), (-2, -1), (-2,), (), (-1,), (-2, -1), (-2,)), 1)
-}
-"""By EXIF orientation: whether rows and columns change places, then the axes to mirror. Source: EXIF 2.32."""
+_MIRRORED = ((), (-1,), (-2, -1), (-2,))
+"""Axes to mirror, by EXIF orientation; from 5 on rows and columns change places before. Source: EXIF 2.32."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +41,15 @@ class Photo:
     bits: int  # per sample, 8 or 16
     colour: bool  # whether it has red, green and blue
     alpha: bool
-    orientation: int  # EXIF's, 1 to 8; 1 shows the rows as they are stored
-    format: str  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
     metadata: dict[str, tuple[int, Any]]  # type and value of each piece of metadata, by libvips' names
-    profile: bytes | None  # ICC profile that a coloured copy carries; None: sRGB is understood
-    into_profile: bool  # whether a copy coloured in sRGB has to be converted into `profile`
-    notes: tuple[str, ...]  # remarks for the user on how it was read
     develop: Callable[[int], pyvips.Image]
     """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
-    _thumbnails: dict[tuple[int, int], UInt8[ndarray, "3 h w"]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """Small copies that were read before, by height and width."""
+    orientation: int = 1  # EXIF's, 1 to 8; 1 shows the rows as they are stored
+    format: str = "pngload"  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
+    profile: bytes | None = None  # ICC profile that a coloured copy carries; None: sRGB is understood
+    into_profile: bool = False  # whether a copy coloured in sRGB has to be converted into `profile`
+    notes: tuple[str, ...] = ()  # remarks for the user on how it was read
+    _thumbnails: dict[tuple[int, int], ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def megapixels(self) -> float:
@@ -69,30 +63,28 @@ class Photo:
 
     def upright(self, stored: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch _H _W"]:
         """Turn rows as stored, (..., height, width), to how the photo is displayed."""
-        swaps, mirrored = _DISPLAY[self.orientation]
-        return np.flip(stored.swapaxes(-2, -1) if swaps else stored, mirrored)
+        turned = stored.swapaxes(-2, -1) if self.orientation > 4 else stored
+        return np.flip(turned, _MIRRORED[(self.orientation - 1) % 4])
 
     def as_stored(self, upright: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch _H _W"]:
         """Turn rows as displayed, (..., height, width), to how they are stored."""
-        swaps, mirrored = _DISPLAY[self.orientation]
-        mirrored_back = np.flip(upright, mirrored)
-        return mirrored_back.swapaxes(-2, -1) if swaps else mirrored_back
+        turned = np.flip(upright, _MIRRORED[(self.orientation - 1) % 4])
+        return turned.swapaxes(-2, -1) if self.orientation > 4 else turned
 
     def thumbnail(self, height: int, width: int) -> UInt8[ndarray, "3 height width"]:
-        """Read the whole photo squeezed to this size, sRGB, rows as stored; small ones are kept.
+        """Read the whole photo squeezed to this size, sRGB, rows as stored; PhotoError if it is damaged.
 
-        Raises:
-            PhotoError: the file is damaged or cut short.
+        Small ones are kept for the next time.
         """
         if (kept := self._thumbnails.get((height, width))) is not None:
             return kept
         shrink = min(self.height // (2 * height), self.width // (2 * width))
         with reading(self.path):
             image = self.develop(shrink)
-            if self.alpha:  # what is transparent has a colour that nobody is to see
-                image = _squeezed(image, height, width)
-            elif min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
-                image = _squeezed(image, 2 * height, 2 * width)
+            if self.alpha or min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
+                times = 1 if self.alpha else 2  # what is transparent has a colour that nobody is to see
+                size = {"height": times * height, "size": "force"}
+                image = image.thumbnail_image(times * width, **size, no_rotate=True)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
         small = resize_codes(codes, height, width)
         if height * width <= _KEPT_PIXELS:
@@ -102,8 +94,7 @@ class Photo:
     def strips(self) -> Ahead[Strip]:
         """Return all rows from the top, as `photos.paint` takes them; reading begins now, in another thread.
 
-        Raises:
-            PhotoError: the file is damaged or cut short; when that strip is asked for.
+        PhotoError if the file is damaged or cut short, when that strip is asked for.
         """
         rows = max(4, _STRIP_PIXELS // self.width // 4 * 4)
         bands = (3 if self.colour else 1) + self.alpha
@@ -119,19 +110,15 @@ class Photo:
                 yield np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
 
 
-def _squeezed(image: pyvips.Image, height: int, width: int) -> pyvips.Image:
-    return image.thumbnail_image(width, height=height, size="force", no_rotate=True)
-
-
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Open the photo in a file; only its header is read now.
 
-    Raises:
-        PhotoError: there is no such file, it is no photo, or it is larger than `max_megapixels`.
+    PhotoError where there is no such file, it is no photo, or it is larger than `max_megapixels`.
     """
     load, name = opener(path, max_megapixels)
     with reading(path):
         image = load(1)
+    check_size(path, image.width, image.height, max_megapixels)
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
     needed = conversion(path, image)
@@ -141,19 +128,26 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     metadata, notes = _metadata(image, path, name)
     return Photo(
         path=path,
-        width=plain.width,
-        height=plain.height,
-        bits=8 if plain.format == "uchar" else 16,
-        colour=plain.bands >= 3,
-        alpha=plain.bands in (2, 4),
-        orientation=orientation if orientation in _DISPLAY else 1,
-        format=name,
+        **_kind(plain),
         metadata=metadata,
+        develop=lambda shrink: needed.convert(load(shrink)),
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        format=name,
         profile=needed.profile,
         into_profile=needed.into_profile,
         notes=tuple(f"{path}: {note}" for note in (needed.note, *notes) if note),
-        develop=lambda shrink: needed.convert(load(shrink)),
     )
+
+
+def _kind(image: pyvips.Image) -> dict[str, Any]:
+    """Return the size of an image in sRGB or grey and what its numbers are, by the names of `Photo`."""
+    return {
+        "width": image.width,
+        "height": image.height,
+        "bits": 8 if image.format == "uchar" else 16,
+        "colour": image.bands >= 3,
+        "alpha": image.bands in (2, 4),
+    }
 
 
 def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
@@ -182,23 +176,7 @@ def photo_of(codes: UInt8[ndarray, "3 height width"], path: Path) -> Photo:
 
 def photo_of_codes(codes: Strip, path: Path) -> Photo:
     """Return codes (H, W, bands) of 8 or 16 bit, grey or sRGB and perhaps alpha, as a photo."""
-    height, width, bands = codes.shape
-    bits = 8 * codes.itemsize
-    colour = bands >= 3
-    kind = {(8, False): "b-w", (8, True): "srgb", (16, False): "grey16", (16, True): "rgb16"}[bits, colour]
-    image = pyvips.Image.new_from_array(codes).copy(interpretation=kind)
-    return Photo(
-        path=path,
-        width=width,
-        height=height,
-        bits=bits,
-        colour=colour,
-        alpha=bands in (2, 4),
-        orientation=1,
-        format="pngload",
-        metadata={name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")},
-        profile=None,
-        into_profile=False,
-        notes=(),
-        develop=lambda _shrink: image,
-    )
+    grey, colour = ("b-w", "srgb") if codes.dtype == np.uint8 else ("grey16", "rgb16")
+    image = pyvips.Image.new_from_array(codes).copy(interpretation=colour if codes.shape[2] >= 3 else grey)
+    metadata = {name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")}
+    return Photo(path=path, **_kind(image), metadata=metadata, develop=lambda _shrink: image)

@@ -21,23 +21,16 @@ class Pictures:
     train: UInt8[Tensor, "N 3 H W"]
     val: UInt8[Tensor, "M 3 H W"]  # pictures to measure on, never learnt from
     digest: str  # SHA-256 of both parts' shapes and bytes: equal digests mean equal pictures in equal order
-    notes: tuple[str, ...] = ()
-    """Remarks for the user: files left out, checksums that are not the official ones."""
+    notes: tuple[str, ...] = ()  # for the user: files left out, checksums that are not the official ones
 
 
-def gather(name: str, train: Tensor, val: Tensor, notes: tuple[str, ...] = ()) -> Pictures:
-    """Check both parts and compute their digest.
-
-    Raises:
-        DataError: a part is no (N, 3, H, W) of bytes, is empty, or differs in height or width from the other.
-    """
+def gather(
+    name: str, train: UInt8[Tensor, "N 3 H W"], val: UInt8[Tensor, "M 3 H W"], notes: tuple[str, ...] = ()
+) -> Pictures:
+    """Put two parts together and compute their digest; DataError where one is empty."""
     for part, images in (("train", train), ("val", val)):
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or len(images) == 0:
-            found = f"{images.dtype} {tuple(images.shape)}"
-            raise DataError(f"{name} needs its part {part} as torch.uint8 (N, 3, H, W), N > 0; got {found}")
-    if train.shape[1:] != val.shape[1:]:
-        sizes = f"{train.shape[2]}x{train.shape[3]} and {val.shape[2]}x{val.shape[3]}"
-        raise DataError(f"{name} needs pictures of one height and width in both parts, got {sizes}")
+        if len(images) == 0:
+            raise DataError(f"{name} needs pictures in its part {part}, got none")
     train, val = train.contiguous(), val.contiguous()
     sha256 = hashlib.sha256()
     for images in (train, val):

@@ -25,9 +25,7 @@ from PIL import Image, ImageCms
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import reading, value_of
 
-_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")
-"""libvips' names for device-independent colours; negative numbers are right there."""
-
+_DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
 Convert = Callable[[pyvips.Image], pyvips.Image]
@@ -46,8 +44,7 @@ class Conversion:
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
     """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
 
-    Raises:
-        PhotoError: a float photo holds NaN, infinity or negative numbers, or ones beyond 65,535.
+    PhotoError where these hold NaN, infinity or negative numbers, or ones beyond 65,535.
     """
     if image.interpretation in _DEVICE_INDEPENDENT:
         wide = "srgb" if image.interpretation == "labq" else "rgb16"

@@ -6,7 +6,7 @@ It lies in the photo's XMP, beside all that is there. It holds no date, so that 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,14 +21,9 @@ _OURS = "urn:uuid:5b2f1c1e-6d0a-4c0e-9a57-2f7c4f0d8a31#"
 """Our properties' namespace; nobody has to be asked for one of this kind. Source: RFC 9562."""
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _PREFIXES = {_OURS: "pixelwise", _IPTC: "Iptc4xmpExt"}
-_SECOND_PACKET = "http://ns.adobe.com/xmp/note/"
-"""Namespace of the pointer to a second packet, which no copy has. Source: XMP, part 3, 1.1.3.1."""
-
+_SECOND_PACKET = "http://ns.adobe.com/xmp/note/"  # a pointer that no copy needs. Source: XMP, part 3, 1.1.3.1
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""A photograph with something in it that was made by a model of sampled content: here its colours.
-
-Source: IPTC NewsCodes, digital source type.
-"""
+"""A photograph with something made by a model in it: its colours. Source: IPTC NewsCodes."""
 _MEANING = "The colours were guessed by a trained network; they are no record of what was photographed."
 
 
@@ -38,8 +33,8 @@ class Record:
 
     model: str  # its name, or that of its file or folder; not where that lay
     model_sha256: str  # checksum of the model's file
-    settings: dict[str, Any]  # options that decided the colours beside the model, by name
-    software: str = field(default=f"pixelwise {__version__}")
+    settings: dict[str, Any]  # options that decided the colours beside the model, by name; plain values
+    software: str = f"pixelwise {__version__}"
 
 
 def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
@@ -57,7 +52,7 @@ def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
         (_OURS, "Software"): record.software,
         (_OURS, "Model"): PurePath(record.model).name,
         (_OURS, "ModelSHA256"): record.model_sha256,
-        (_OURS, "Settings"): json.dumps(record.settings, default=_shown, ensure_ascii=False),
+        (_OURS, "Settings"): json.dumps(record.settings, ensure_ascii=False),
     }
     try:
         whole = put_properties(own, properties, _PREFIXES, drop={_OURS, _SECOND_PACKET})
@@ -69,11 +64,7 @@ def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
 
 
 def read_provenance(path: Path) -> Record | None:
-    """Read the record of colouring in a photo's file; None where there is none.
-
-    Raises:
-        PhotoError: there is no such file, or it is no photo.
-    """
+    """Read the record of colouring in a photo's file, or None; PhotoError where it is no photo."""
     return record_of(open_photo(path))
 
 
@@ -90,8 +81,3 @@ def record_of(photo: Photo) -> Record | None:
         )
     except (KeyError, ValueError, TypeError, RecursionError):  # others may have changed it
         return None
-
-
-def _shown(value: object) -> str:
-    """Return a setting that JSON has no form for as text; of a file its name, not where it lay."""
-    return value.name if isinstance(value, PurePath) else str(value)

@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 S = TypeVar("S")
 
-_END = object()
-
 
 class Ahead(Iterator[T], Generic[T]):
     """Items of an iterator, made from now on by another thread, `depth` of them before they are asked for.
@@ -22,20 +20,18 @@ class Ahead(Iterator[T], Generic[T]):
     def __init__(self, items: Iterator[T], depth: int) -> None:
         self._items = items
         self._pool = ThreadPoolExecutor(1)
-        self._waiting = deque(self._pool.submit(next, items, _END) for _ in range(depth))
+        self._waiting = deque(self._pool.submit(next, items) for _ in range(depth))
 
     def __next__(self) -> T:
-        item: object = _END
-        try:
-            if self._waiting:
-                item = self._waiting.popleft().result()
-        finally:
-            if item is _END:  # also after a failure
-                self.close()
-        if item is _END:
+        if not self._waiting:
             raise StopIteration
-        self._waiting.append(self._pool.submit(next, self._items, _END))
-        return item  # type: ignore[return-value] # an item, for it is not the mark
+        try:
+            item = self._waiting.popleft().result()
+        except BaseException:  # a failure, or the StopIteration of the items
+            self.close()
+            raise
+        self._waiting.append(self._pool.submit(next, self._items))
+        return item
 
     def close(self) -> None:
         """Make no more; returns when the item in the making is done."""

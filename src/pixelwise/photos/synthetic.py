@@ -14,39 +14,30 @@ import torch
 from kornia.color import lab_to_rgb
 from torch import Tensor
 
-from pixelwise.errors import ConfigError
 from pixelwise.photos.pictures import Pictures, gather
 
-NAMES: Final = ("shapes",)
-"""Synthetic sources."""
-
+SOURCE: Final = "synthetic:shapes"
+# Lab a and b of discs, squares and triangles (coral, blue, green), of plain and wavy grounds (sand, teal).
 SHAPE_CHROMA: Final = ((44.0, 30.0), (14.0, -42.0), (-36.0, 34.0))
-"""Lab a and b of discs, squares and triangles: coral, blue, green."""
-
 GROUND_CHROMA: Final = ((4.0, 20.0), (-16.0, -10.0))
-"""Lab a and b of plain and wavy backgrounds: sand, teal."""
-
 _SIZE = 32
 _NUM_TRAIN, _NUM_VAL = 2000, 400
 _DARKEST, _LIGHTEST = 38.0, 78.0  # in L, where all five colours are in gamut
 _EQUAL_AREAS = torch.tensor([1.0, 0.886, 0.778])  # radii of discs, squares and triangles
 
 
-def load_synthetic(name: str, seed: int) -> Pictures:
-    """Draw the pictures of one name; equal seeds draw equal pictures.
-
-    Raises:
-        ConfigError: there is no such name.
-    """
-    if name not in NAMES:
-        raise ConfigError(f"needed one of the synthetic pictures {', '.join(NAMES)}; got {name!r}")
+def load_synthetic(seed: int) -> Pictures:
+    """Draw the pictures of SOURCE; equal seeds draw equal pictures."""
     images = draw_shapes(_NUM_TRAIN + _NUM_VAL, torch.Generator().manual_seed(seed))
-    return gather(f"synthetic:{name}", images[:_NUM_TRAIN], images[_NUM_TRAIN:])
+    return gather(SOURCE, images[:_NUM_TRAIN], images[_NUM_TRAIN:])
 
 
 def draw_shapes(num: int, generator: torch.Generator) -> Tensor:
     """Draw pictures of two shapes, the second over the first, on a ground; uint8 (num, 3, 32, 32)."""
-    draw = functools.partial(_uniform, num=num, generator=generator)
+
+    def draw(low: float, high: float) -> Tensor:
+        return _each(low + (high - low) * torch.rand(num, generator=generator))
+
     kind = torch.randint(len(GROUND_CHROMA), (num,), generator=generator)
     ground = draw(_DARKEST, _LIGHTEST)
     plain = _plane(6.0, draw(0.0, 2 * torch.pi))
@@ -70,12 +61,7 @@ def _each(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
-def _uniform(low: float, high: float, num: int, generator: torch.Generator) -> Tensor:
-    return _each(low + (high - low) * torch.rand(num, generator=generator))
-
-
 def _lab(lightness: Tensor, chroma: tuple[tuple[float, float], ...], kind: Tensor) -> Tensor:
-    """Return Lab of pixels of this lightness, (N, 1, 32, 32), in the colours of the kinds."""
     colours = torch.tensor(chroma)[kind]
     return torch.cat([lightness, colours.view(-1, 2, 1, 1).expand(-1, -1, _SIZE, _SIZE)], dim=1)
 
@@ -98,7 +84,6 @@ def _plane(height: float, turn: Tensor) -> Tensor:
 
 
 def _along(turn: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return each pixel's distance from the origin along one direction per picture."""
     return torch.sin(turn) * rows + torch.cos(turn) * columns
 
 

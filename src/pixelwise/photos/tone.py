@@ -21,26 +21,21 @@ _FEWEST_AREAS = 64  # fewer have hardly two of one lightness
 
 
 def has_own_colours(small: UInt8[ndarray, "3 h w"]) -> bool:
-    """Return whether the colours of a small picture, sRGB codes, are more than a tone."""
-    return spread_of_chroma(small) > _NOTICEABLE
+    """Return whether the colours of a small picture, sRGB codes, are more than a tone.
+
+    Toning makes a and b functions of L, so their means at each L are taken away first. What is left of a tone
+    that has faded unevenly lies near one line in the plane of a and b. So the geometric mean of the standard
+    deviations along and across that line decides.
+    """
+    left = _beside_tone(srgb_to_lab(small / np.float32(255)).reshape(3, -1))
+    covariance = (left @ left.T / left.shape[1]).astype(np.float64)
+    return max(0.0, float(np.linalg.det(covariance))) ** 0.25 > _NOTICEABLE
 
 
 def is_grey(small: UInt8[ndarray, "3 h w"]) -> bool:
     """Return whether a small picture, sRGB codes, has neither colours nor a tone."""
     ab = srgb_to_lab(small / np.float32(255))[1:]
     return _root_mean_square(ab) < _NOTICEABLE
-
-
-def spread_of_chroma(small: UInt8[ndarray, "3 h w"]) -> float:
-    """Return how far chroma spreads where lightness is equal, in Lab units.
-
-    Toning makes a and b functions of L, so their means at each L are taken away first. What is left of a tone
-    that has faded unevenly lies near one line in the plane of a and b. So the spread is the geometric mean of
-    the standard deviations along and across that line.
-    """
-    left = _beside_tone(srgb_to_lab(small / np.float32(255)).reshape(3, -1))
-    covariance = (left @ left.T / left.shape[1]).astype(np.float64)
-    return max(0.0, float(np.linalg.det(covariance))) ** 0.25
 
 
 def is_sepia(small: UInt8[ndarray, "3 h w"]) -> bool:

@@ -8,7 +8,7 @@ libvips asks for them in one of its threads while another encodes the ones befor
 from __future__ import annotations
 
 import contextlib
-import itertools
+import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,16 +26,14 @@ from pixelwise.files import whole_file
 from pixelwise.photos.formats import VIPS_FORMATS, vips_reason
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo
-from pixelwise.photos.tiff import HEADER_BYTES, Tag, directory, header
-from pixelwise.photos.tiff_exif import add_exif, describing_exif
-from pixelwise.photos.xmp import without_padding
+from pixelwise.photos.tiff import HEADER_BYTES, Tag, add_exif, describing_exif, directory, header
 
 _KEPT = ("exif-", "iptc-data", "orientation", "resolution-unit", "image-description", "png-comment-")
 """Beginnings of libvips' names for metadata of the photo; the rest describes the old file's encoding."""
 
 _LEAST_FREE_BYTES = 2**16  # on a disk that is not full; libvips writes less at a time
-_JPEG_XMP_BYTES = 60_000
-"""Longer XMP libvips leaves out of a JPEG, whose segments hold 65,502 bytes."""
+_JPEG_XMP_BYTES = 60_000  # longer XMP libvips leaves out of a JPEG, whose segments hold 65,502 bytes
+_PADDING = re.compile(rb"\s+(?=<\?xpacket\s+end=)")  # blanks that leave room at the end of XMP
 
 WRITABLE = {
     suffix: loader
@@ -85,7 +83,7 @@ def fitting_xmp(packet: bytes, suffix: str) -> bytes | None:
     """Return XMP as a file of this suffix can hold it: as it is, without its padding, or None."""
     if WRITABLE[suffix.lower()] != "jpegload" or len(packet) <= _JPEG_XMP_BYTES:
         return packet
-    short = without_padding(packet)
+    short = _PADDING.sub(b"\n", packet)
     return short if len(short) <= _JPEG_XMP_BYTES else None
 
 
@@ -94,15 +92,12 @@ def write_photo(path: Path, strips: Iterable[Strip], photo: Photo) -> None:
 
     The suffix, one of WRITABLE, decides the format; quality is 95 where the format takes one. EXIF (but for
     the thumbnail in it), XMP, IPTC, orientation, resolution and colour profile are the photo's.
-
-    Raises:
-        OutputError: the file cannot be written.
-        PixelwiseError: whatever `strips` raises, as it is.
+    OutputError where the file cannot be written; what `strips` raises comes as it is.
     """
     stream = _Stream(iter(strips), photo)
     with whole_file(path) as temporary:
-        with _target(temporary) as target:
-            _run(lambda: _encode(stream, photo, path.suffix, target), stream, path)
+        with _target(temporary, path) as target:
+            _run(lambda: _encode(stream, photo, path.suffix, target), stream)
         if WRITABLE[path.suffix.lower()] == "tiffload" and "exif-data" in photo.metadata:
             with contextlib.suppress(ValueError):  # `losses` says that it is lost
                 add_exif(temporary, photo.metadata["exif-data"][1])
@@ -112,29 +107,29 @@ def write_map(path: Path, small: Float[ndarray, "h w"], photo: Photo) -> None:
     """Write a map (h, w) of values in [0, 1] as a grey PNG, 8 bit, of the photo's size and orientation.
 
     A value is shown as that much light, encoded as sRGB: plain numbers below 0.22 would be black to the eye.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
     image = pyvips.Image.new_from_array(linear_to_srgb(small) * 255)
     image = image.resize(photo.width / image.width, vscale=photo.height / image.height, kernel="linear")
     image = image.rint().cast("uchar").copy(interpretation="b-w")
     image.set_type(pyvips.GValue.gint_type, "orientation", photo.orientation)
-    with whole_file(path) as temporary, _target(temporary) as target:
-        try:
-            image.pngsave_target(target)
-        except pyvips.Error as error:
-            raise _not_written(path, error) from error
+    with whole_file(path) as temporary, _target(temporary, path) as target:
+        image.pngsave_target(target)
 
 
 @contextlib.contextmanager
-def _target(file: Path) -> Iterator[pyvips.Target]:
-    """Open an empty file for libvips to write to, by descriptor: its binding knows only names in UTF-8."""
-    with file.open("rb+") as opened:
-        yield pyvips.Target.new_to_descriptor(opened.fileno())
+def _target(file: Path, path: Path) -> Iterator[pyvips.Target]:
+    """Open an empty file for libvips to write `path` to, by descriptor: its binding knows only UTF-8."""
+    try:
+        with file.open("rb+") as opened:
+            yield pyvips.Target.new_to_descriptor(opened.fileno())
+    except pyvips.Error as error:
+        # of a full disk libvips says only that it could not write
+        is_full = shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
+        why = "no space left on device" if is_full else vips_reason(error)
+        raise OutputError(f"cannot write {path}: {why}") from error
 
 
-def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
+def _run(encode: Callable[[], None], stream: _Stream) -> None:
     """Encode in another thread, so that Ctrl-C reaches this one; raise what the strips raised."""
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(encode)
@@ -143,21 +138,15 @@ def _run(encode: Callable[[], None], stream: _Stream, path: Path) -> None:
         except KeyboardInterrupt:
             stream.stopped = True
             raise
-        except pyvips.Error as error:
+        except pyvips.Error:
             if stream.failure is not None:
                 raise stream.failure from None
-            raise _not_written(path, error) from error
+            raise
         finally:
             # Whoever asks for strips has to be done with them first, also when Ctrl-C came.
             pool.shutdown()
             if isinstance(stream.source, Generator):
                 stream.source.close()
-
-
-def _not_written(path: Path, error: pyvips.Error) -> OutputError:
-    # of a full disk libvips says only that it could not write
-    is_full = shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES
-    return OutputError(f"cannot write {path}: {'no space left on device' if is_full else vips_reason(error)}")
 
 
 class _Stream:
@@ -167,15 +156,13 @@ class _Stream:
         first = next(strips)
         self.header = _tiff_header(photo.width, photo.height, first)
         self.length = len(self.header) + photo.height * first[0].nbytes
-        self.strips = itertools.chain([first], strips)
         self.source = strips
-        self.waiting = memoryview(b"")
+        self.waiting = first.data.cast("B")
         self.position = 0
         self.stopped = False  # whether whoever asks gets no more strips
         self.failure: BaseException | None = None
 
     def image(self) -> pyvips.Image:
-        """Return the picture as libvips reads it."""
         source = pyvips.SourceCustom()
         source.on_read(self.read)
         source.on_seek(self.seek)
@@ -189,7 +176,7 @@ class _Stream:
         else:
             if not self.waiting and not self.stopped:
                 try:
-                    strip = next(self.strips, None)
+                    strip = next(self.source, None)
                     self.waiting = memoryview(b"") if strip is None else strip.data.cast("B")
                 except BaseException as error:  # libvips is written in C and would lose it
                     self.failure = error
@@ -228,7 +215,6 @@ def _tiff_header(width: int, height: int, first: Strip) -> bytes:
 
 
 def _with_metadata(image: pyvips.Image, photo: Photo, suffix: str) -> pyvips.Image:
-    """Return the coloured picture in the photo's colour space, with its metadata."""
     resolution = {name: photo.metadata[name][1] for name in ("xres", "yres")}
     image = image.copy(interpretation="srgb" if photo.bits == 8 else "rgb16", **resolution)
     for name, (kind, value) in photo.metadata.items():

@@ -1,7 +1,5 @@
 """Properties in a photo's XMP: read, and put in beside whatever is there, which stays.
 
-A document type, with which entities come, is refused.
-
 Source: ISO 16684-1:2019 (XMP), 7; RDF/XML syntax of W3C.
 """
 
@@ -13,8 +11,7 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape, quoteattr
 
-Name = tuple[str, str]
-"""A property's namespace, and its name there."""
+Name = tuple[str, str]  # a property's namespace, and its name there
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NO_PROPERTIES = (_RDF, "http://www.w3.org/2000/xmlns/", "http://www.w3.org/XML/1998/namespace", None)
@@ -24,20 +21,14 @@ _EMPTY = (
     f'<rdf:RDF xmlns:rdf="{_RDF}"></rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
 ).encode()
 """A packet that says nothing. Source: ISO 16684-1:2019, 7.3.2; the id is the same in all packets."""
-
 _CLOSING = re.compile(rb"</(?:[^<>:\s]+:)?RDF\s*>")
-_PADDING = re.compile(rb"""\s+(?=<\?xpacket\s+end=)""")
 _MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?]]>|<\?.*?\?>|<[^>]*>", re.DOTALL)
 _NO_CHARACTER = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold. Source: XML 1.0, 2.2."""
 
 
 def read_properties(packet: bytes) -> dict[Name, str]:
-    """Return the properties that are plain text, however they are written; no parts of lists or structures.
-
-    Raises:
-        ValueError: the packet cannot be read.
-    """
+    """Return the properties that are plain text, not parts of others; ValueError of damaged XMP."""
     _, rdf = _parse(packet)
     nodes = [node for description in _descriptions(rdf) for node in _properties(description)]
     return {(node.namespaceURI or "", node.localName): _text(node).strip() for node in nodes}
@@ -49,10 +40,7 @@ def put_properties(
     """Return a packet with all that `packet` says, but with these values of the properties in `values`.
 
     `prefixes` has one for each namespace of `values`; other properties of the namespaces in `drop` go. All
-    else stays byte for byte, unless something goes that another program wrote.
-
-    Raises:
-        ValueError: the packet cannot be read, and so not be added to.
+    else stays byte for byte, unless something goes that another program wrote. ValueError of damaged XMP.
     """
     whole = _EMPTY if packet is None else packet.rstrip(b"\0")
     _, rdf = _parse(whole)
@@ -84,11 +72,6 @@ def put_properties(
     return whole
 
 
-def without_padding(packet: bytes) -> bytes:
-    """Return the packet without the blanks that leave room at its end, for formats that hold only so much."""
-    return _PADDING.sub(b"\n", packet)
-
-
 def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
     packet = packet.rstrip(b"\0")  # some programs end it as C does
     if b"\0" in packet:
@@ -97,7 +80,7 @@ def _parse(packet: bytes) -> tuple[minidom.Document, minidom.Element]:
         document = minidom.parseString(packet)
     except (ExpatError, UnicodeError, LookupError) as error:
         raise ValueError(f"damaged XMP: {error}") from error
-    if document.doctype is not None:
+    if document.doctype is not None:  # with which entities come
         raise ValueError("damaged XMP: a document type has no place in it")
     for above in (document, document.documentElement):
         for node in above.childNodes if above else ():

@@ -318,6 +318,11 @@ def trace(
     axes: tuple[Any, ...],
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
+    """Return a module as ONNX; `axes` says which of its inputs' axes may have any length.
+
+    Raises:
+        ConfigError: it computes something that ONNX has not.
+    """
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
         with warnings.catch_warnings(), torch.no_grad():

@@ -1,7 +1,7 @@
 """Make the files that colour without torch: `python -m pixelwise.training.shipped` writes them anew.
 
-A backbone's ONNX has the name of each level as an output, a decoder's ONNX those that it reads as inputs. Both
-say in their metadata what is needed to run them.
+A backbone's outputs have the names of its levels, and so have the inputs of a decoder. The metadata of both
+say what is needed to run them.
 """
 
 from __future__ import annotations
@@ -84,8 +84,11 @@ def write_backbone(backbone: Backbone, out: Path) -> None:
     _write(graph, about, out)
 
 
-def write_decoder(model: Model, out: Path) -> None:
-    """Write what follows the backbone of a colouriser as ONNX; OutputError if it cannot be written."""
+def write_decoder(model: Model, out: Path, backbone_sha256: str) -> None:
+    """Write what follows the backbone of a colouriser as ONNX; OutputError if it cannot be written.
+
+    `backbone_sha256` is the checksum of the backbone's file.
+    """
     net = model.net
     assert isinstance(net, ColourNet)
     backbone, levels = net.backbone, sorted(net.levels.values())
@@ -101,7 +104,7 @@ def write_decoder(model: Model, out: Path) -> None:
         "task": "colour",
         "name": model.name,
         "backbone": backbone.name,
-        "backbone_checksum": backbone.checksum,
+        "backbone_sha256": backbone_sha256,
         "palette": model.palette.to_dict(),
         "short_side": model.size,
         "multiple": net.stride,
@@ -121,7 +124,7 @@ def main() -> None:
     assert isinstance(model.net, ColourNet)
     paths = [SHIPPED / f"{name}.onnx" for name in (model.net.backbone.name, model.name)]
     write_backbone(model.net.backbone, paths[0])
-    write_decoder(model, paths[1])
+    write_decoder(model, paths[1], checksum(paths[0]))
     off = largest_difference(model, OnnxNetwork(paths[0]), OnnxNetwork(paths[1]))
     if not off < _MOST_OFF:  # asked this way round, so that NaN is refused, too
         raise ConfigError(f"needed logits within {_MOST_OFF} of torch's, got {off:.4f}")

@@ -9,7 +9,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colourising.known import KnownChroma
 from pixelwise.colourising.next_hint import shown_at, suggest_hints
 from pixelwise.colourising.prediction import Prediction
-from pixelwise.colourising.warnings import photo_warnings
+from pixelwise.colourising.run import photo_warnings
 
 RING = Palette(
     torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"

@@ -8,6 +8,7 @@ import pyvips
 import torch
 
 from fixtures.photos import make
+from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_photo
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
@@ -80,12 +81,11 @@ def test_a_photo_coloured_anew_has_the_last_record_alone(tmp_path):
 
 
 def test_only_names_of_files_are_told(tmp_path):
-    private = Record(
-        model="/home/me/secret/mine.safetensors", model_sha256="0", settings={"like": Path("/home/me/a.jpg")}
-    )
+    settings = ColouriseOptions(reference=Path("/home/me/a.jpg")).colour_settings()
+    private = Record(model="/home/me/secret/mine.safetensors", model_sha256="0", settings=settings)
     written(dressed(tmp_path / "a.png"), tmp_path / "out.png", private)
     found = read_provenance(tmp_path / "out.png")
-    assert (found.model, found.settings) == ("mine.safetensors", {"like": "a.jpg"})
+    assert (found.model, found.settings["reference"]) == ("mine.safetensors", "a.jpg")
     assert b"/home/me" not in (tmp_path / "out.png").read_bytes()
 
 

@@ -11,7 +11,7 @@ CHROMA = torch.tensor([*GROUND_CHROMA, *SHAPE_CHROMA])
 
 @pytest.fixture(scope="module")
 def pictures():
-    return load_synthetic("shapes", seed=0)
+    return load_synthetic(seed=0)
 
 
 def kinds(images):
@@ -24,7 +24,7 @@ def test_equal_seeds_draw_equal_pictures(pictures):
     again, other = (draw_shapes(50, torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert torch.equal(draw_shapes(50, torch.Generator().manual_seed(0)), again)
     assert not torch.equal(other, again)
-    assert load_synthetic("shapes", seed=0).digest == pictures.digest
+    assert load_synthetic(seed=0).digest == pictures.digest
 
 
 @pytest.mark.parametrize("grey", [mean_grey, lightness])

@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 from fixtures.photos import make
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.tiff_exif import add_exif
+from pixelwise.photos.tiff import add_exif
 from pixelwise.photos.write import write_photo
 
 scene, PROFILE = make.scene, make.srgb_profile()
