@@ -15,8 +15,6 @@ from pixelwise.errors import LabelError, ShapeError
 LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
 Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
-_NUM_BYTES = 256  # values of a label
-
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
@@ -35,7 +33,7 @@ class Confusion:
         given, true = same_shape(predicted, labels)
         # both bytes in one number: a single pass, with no branch on what is ignored
         pairs = true.astype(np.uint16) << 8 | given
-        counts = np.bincount(pairs.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
+        counts = np.bincount(pairs.ravel(), minlength=2**16).reshape(256, 256)
         known = counts[:num_classes, :num_classes]
         if known.sum() + counts[IGNORE].sum() != true.size:
             last, labelled = num_classes - 1, counts[:IGNORE]

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
-from pixelwise.labels.folder import read_splits
+from pixelwise.labels.folder import SPLITS_FILE, read_splits
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal, gather_labelled
-from pixelwise.labels.layout import SPLITS_FILE
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend
 from pixelwise.labels.read import read_mask, read_raw
 from pixelwise.photos.download import Remote, fetch, unpack

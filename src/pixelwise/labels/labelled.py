@@ -27,15 +27,15 @@ Part = Literal["test", "val", "all"]  # to score on; `all` is for heads that lea
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """One photo, and where its labels come from."""
+    """A photo, and where its labels come from."""
 
     photo: Path
-    labels_file: Path  # the file that the labels are read from; COCO has one for all photos
+    labels_file: Path  # COCO has one for all photos
     make_labels: Callable[[], UInt8[ndarray, "H W"]] = field(repr=False, compare=False)
 
     @property
     def stem(self) -> str:
-        """The file name without its suffix."""
+        """Its file name without the suffix."""
         return self.photo.stem
 
     def read_labels(self) -> UInt8[Tensor, "H W"]:
@@ -58,7 +58,7 @@ class LabelledPhoto:
 class LabelledPhotos:
     """Labelled photos in three parts that share none."""
 
-    name: str  # the source they were found in, such as `flowers17`
+    name: str  # of the source, such as `flowers17`
     classes: ClassNames
     train: tuple[LabelledPhoto, ...]
     val: tuple[LabelledPhoto, ...]  # to choose by; empty where there are too few
@@ -96,7 +96,7 @@ def deal(
     Raises:
         DataError: a part names a photo twice, or one that has no labels or is not there.
     """
-    by_stem = {one.stem: one for one in photos}
+    by_stem = {photo.stem: photo for photo in photos}
     parts = {}
     for part, stems in splits.items():
         if missing := [stem for stem in stems if stem not in by_stem]:
@@ -120,7 +120,7 @@ def gather_labelled(
     parts: Mapping[str, Iterable[LabelledPhoto]],
     unlabelled: Iterable[Path],
     notes: tuple[str, ...] = (),
-    legend_files: Iterable[Path] = (),
+    legend_file: Path | None = None,
 ) -> LabelledPhotos:
     """Check that the parts share no photo, whatever it is called, and compute the digest.
 
@@ -130,24 +130,25 @@ def gather_labelled(
     dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
     if not any(dealt.values()):
         raise DataError(f"{name}: needed labelled photos, got none")
-    files = {file for part in dealt.values() for one in part for file in (one.photo, one.labels_file)}
-    checksums = file_checksums(files | set(legend_files))
-    lines = [repr(classes), *(checksums[file] for file in legend_files)]
+    files = {file for part in dealt.values() for shot in part for file in (shot.photo, shot.labels_file)}
+    lines = [repr(classes)]
+    if legend_file and legend_file.is_file():
+        lines += file_checksums([legend_file]).values()
+    checksums = file_checksums(files)
     seen: dict[str, tuple[str, Path]] = {}
     shared = []  # by two parts: what is learned by heart scores high and knows nothing
     for part, photos in dealt.items():
-        for one in photos:
-            lines.append(f"{part} {checksums[one.photo]} {checksums[one.labels_file]}")
-            other_part, other = seen.setdefault(checksums[one.photo], (part, one.photo))
+        for shot in photos:
+            sha256 = checksums[shot.photo]
+            lines.append(f"{part} {sha256} {checksums[shot.labels_file]}")
+            other_part, other = seen.setdefault(sha256, (part, shot.photo))
             if other_part != part:
-                shared.append(f"{other} of {other_part} and {one.photo} of {part}")
+                shared.append(f"{other} of {other_part} and {shot.photo} of {part}")
     if shared:
         found = f"{shared[0]} are the same ({len(shared)} such in all)"
         raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return LabelledPhotos(
-        name=name, classes=classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
-    )
+    return LabelledPhotos(name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes)
 
 
 def file_checksums(files: Iterable[Path]) -> dict[Path, str]:

@@ -40,7 +40,6 @@ SHADES_FROM = 64  # brighter greys are numbers of classes only where all numbers
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
 _NUM_LISTED = 8
-_NUM_OXFORD = 5  # colours of a trimap
 
 Kind = Literal["palette", "grey", "colour"]
 
@@ -51,16 +50,15 @@ class Values:
 
     path: Path
     kind: Kind
-    colours: dict[int, Colour]
-    """The colour that each code is displayed in: a stored number, or a place in a list of colours."""
+    colours: dict[int, Colour]  # that each code, a stored number or a place in a list, is displayed in
     counts: dict[int, int]  # number of pixels of each code
     palette_size: int = 0  # colours in its palette up to the last that is not black; 0 where it has none
 
     @property
     def may_be_trimap(self) -> bool:
         """Whether it has the palette of Oxford's trimaps, VOC's first five colours and no more."""
-        shown = self.colours.items()
-        return self.palette_size == _NUM_OXFORD and all(voc_colour(code) == colour for code, colour in shown)
+        is_voc = all(voc_colour(code) == colour for code, colour in self.colours.items())
+        return is_voc and self.palette_size == len(OXFORD.numbers)
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ class Legend:
     classes: ClassNames
     numbers: Mapping[int, int] = field(default_factory=dict)
     colours: Mapping[Colour, int] = field(default_factory=dict)
-    ignores_white: bool = False
-    """Whether its writer said that 255 means no class, where otherwise that is only the custom."""
+    ignores_white: bool = False  # its writer said that 255 means no class, which else is only the custom
 
     @property
     def is_plain_pair(self) -> bool:

@@ -41,8 +41,8 @@ class RawMask:
     def in_between_frac(self) -> float:
         """Return the share of changes between pixels that happen in steps, as after smooth resizing.
 
-        Of all pixels whose left and right neighbours differ, or upper and lower ones, the share that lies
-        strictly between the two. Drawn masks have below 0.006, smoothly resized ones 0.11 and more.
+        Of all pixels whose left and right neighbours differ, or upper and lower ones, it is the share that
+        lies strictly between the two.
         """
         # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
         sums = {code: r + 3 * g + 7 * b for code, (r, g, b) in self.values.colours.items()}
@@ -60,7 +60,7 @@ class RawMask:
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
     """Read the labels in a picture of a mask, as it is displayed; errors as of `read_raw` and `Legend.table`.
 
-    Without a legend the mask's own numbers count, as if it were alone; `legend_of` sees all of a folder.
+    Without a legend the mask's own numbers count, as if it were alone.
     """
     mask = read_raw(path)
     return mask.labels(legend or legend_of([mask.values]))
