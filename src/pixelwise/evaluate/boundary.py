@@ -16,8 +16,7 @@ from scipy.spatial import KDTree
 from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.confusion import LabelImage, same_shape
 
-TOLERANCE_FRAC = 0.0075
-"""Distance at which outlines still agree, as a share of the image's diagonal."""
+TOLERANCE_FRAC = 0.0075  # of the image's diagonal: the distance at which outlines still agree
 
 
 def boundary_f1(
@@ -57,10 +56,7 @@ def _f1(
     slack: Float32[ndarray, "H W"],
     tolerance: float,
 ) -> float:
-    """Return the F1 of one outline, which may be off by the slack at each pixel.
-
-    NaN where nothing is to be found and nothing is wrong.
-    """
+    """Return the F1 of one outline, which may be off by the slack at each pixel; NaN of nothing."""
     wanted_slack, certain = slack[tuple(wanted.T)], slack[tuple(found.T)] <= np.float32(tolerance)
     if not len(wanted) or not len(found):
         return 0.0 if len(wanted) or certain.any() else float("nan")

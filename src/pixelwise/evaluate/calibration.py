@@ -16,8 +16,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import LabelImage, ratio
 
-NUM_BINS = 15
-"""Equal steps of confidence from 0 to 1."""
+NUM_BINS = 15  # equal steps of confidence from 0 to 1
 _TOP = 5  # classes among which the true one may be, of `top5`
 _ROUNDING = 1e-3  # that bf16 may add to a probability of 1
 _AT_ONCE = 2**15  # pixels whose probabilities are held in memory

@@ -16,7 +16,7 @@ from pixelwise.errors import DataError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.confusion import ratio
 
-SCORES = {
+SCORES = {  # names in tables, by key
     "ciede2000": "CIEDE2000",
     "ab_rmse": "RMSE of ab",
     "colourfulness": "colourfulness",
@@ -25,7 +25,6 @@ SCORES = {
     "top5_accuracy": "top-5 accuracy, %",
     "cross_entropy": "cross-entropy, nats",
 }
-"""Names of the scores in tables, by key."""
 _CHROMA_7 = 25.0**7  # where chroma begins to count as much as its size says
 _HALF_TURN = math.pi + 1e-6  # opposite hues are not to be parted by rounding
 _STEEPEST = math.radians(275)  # of the rotation among the blues
@@ -36,12 +35,10 @@ class PhotoColours:
     """Differences of the colours of one photo from the original's."""
 
     ciede2000: float  # mean over pixels
-    ab_rmse: float
-    """Root of the mean over pixels of the squared distance in the plane of a and b, both axes added up."""
+    ab_rmse: float  # root of the mean over pixels of the squared distance in the plane of a and b
     colourfulness: float
     original_colourfulness: float
-    top1: float = math.nan
-    """Share of pixels whose true class is the likeliest, 0 to 1; NaN for a method without classes."""
+    top1: float = math.nan  # share of pixels whose true class is the likeliest; NaN without classes
     top5: float = math.nan  # share of pixels whose true class is among the five likeliest
     cross_entropy: float = math.nan  # minus the logarithm of the true class's probability, in nats
 

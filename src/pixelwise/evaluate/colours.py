@@ -39,8 +39,7 @@ from pixelwise.photos.tone import is_grey
 from pixelwise.progress import progress
 
 MODEL, GREY, MEAN = "model", "grey", "mean ab"
-SIZE = 256
-"""Short side in pixels at which photos are measured by default."""
+SIZE = 256  # short side in pixels at which photos are measured by default
 _SIZES = (16, 2048)
 _COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all is nearly grey
 _FEW = 20  # photos, whose intervals are themselves unsure
@@ -49,11 +48,11 @@ _THREADS = 2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColouredPhoto:
-    """One photo, and its scores by method: `model`, and the baselines."""
+    """A photo, and its scores by method: `model`, and the baselines."""
 
     path: Path
     scores: dict[str, PhotoColours]
-    bins: Float64[ndarray, "3 15"]  # calibration of the network's probabilities; see `calibration_bins`
+    bins: Float64[ndarray, "3 15"]  # `calibration_bins` of the network's probabilities
     mean_ab: Float64[Tensor, "2 1 1"]
 
     @property
@@ -309,11 +308,7 @@ def colour_picture(
 
 
 def read_picture(path: Path, size: int) -> Picture:
-    """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer."""
     photo = open_photo(path)
     return photo.upright(photo.thumbnail(*shrunk_size(photo.height, photo.width, size))).contiguous()
 
@@ -330,8 +325,7 @@ def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
     """Return the photos in a folder and those below it, and what cannot be read.
 
     Raises:
-        ConfigError: the source is no folder.
-        DataError: there is no such folder.
+        ConfigError, DataError: the source is no folder, or there is no such folder.
     """
     folder = require_source_folder(source)
     if not folder.is_dir():

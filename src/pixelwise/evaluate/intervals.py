@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 from numpy import ndarray
 
-NUM_RESAMPLES = 2000
-"""Draws behind an interval; others would move its ends by a few per cent of its width."""
+NUM_RESAMPLES = 2000  # draws; others would move the ends of an interval by a few per cent of its width
 _CONFIDENCE = (2.5, 97.5)  # per cent: 95 of 100 draws lie between
 
 

@@ -41,9 +41,8 @@ class ImageCounts:
     """Counts of one image behind its scores."""
 
     confusion: Confusion
-    boundary: Float64[ndarray, "2 K"] | None = None
-    """F1 of each class's outline, and 1 for each that the image has."""
-    calibration: Float64[ndarray, "3 15"] | None = None  # see `calibration_bins`
+    boundary: Float64[ndarray, "2 K"] | None = None  # F1 of each outline, and 1 for each there is
+    calibration: Float64[ndarray, "3 15"] | None = None  # `calibration_bins`
 
     @staticmethod
     def of(
@@ -76,10 +75,8 @@ class SegmentationScores:
     miou: Interval  # mean of `iou` over the classes that some pixel has or was given
     dice: dict[str, Interval]
     pixel_accuracy: Interval
-    boundary_f1: dict[str, Interval] | None = None
-    """F1 of the outlines, by class; None where it was not counted."""
-    calibration_error: Interval | None = None
-    """Expected calibration error, of which less is better; None where there were no probabilities."""
+    boundary_f1: dict[str, Interval] | None = None  # of outlines, by class, where they were counted
+    calibration_error: Interval | None = None  # less is better; None where there were no probabilities
 
     @staticmethod
     def of(images: Sequence[ImageCounts], classes: ClassNames, seed: int = 0) -> SegmentationScores:

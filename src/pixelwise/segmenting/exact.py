@@ -34,8 +34,7 @@ _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 _TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
 _MOST_FOLDS = 3
 _MANY = 12  # photos of which leaving out one third is enough
-DEFAULT_RIDGE = 0.1
-"""Where one photo alone leaves nothing to choose by."""
+DEFAULT_RIDGE = 0.1  # where one photo alone leaves nothing to choose by
 
 ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
 """A photo, and the views of it that are learned from."""
@@ -72,13 +71,12 @@ class ExactHead:
     missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
 
 
-def num_views(num_photos: int) -> int:
-    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5."""
-    return max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
+def views_of(stem: str, num: int, num_photos: int) -> tuple[View, ...]:
+    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them.
 
-
-def views_of(stem: str, num: int) -> tuple[View, ...]:
-    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them."""
+    A `num` of 0 is 1 to 5, more the fewer photos there are.
+    """
+    num = num or max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
     rng = random.Random(stem)
     return (WHOLE, *(random_crop(rng) for _ in range(num - 1)))
 
@@ -91,8 +89,8 @@ def random_crop(rng: random.Random) -> View:
 
 
 def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[ViewedPhoto]:
-    """Return photos with `num` views of each; 0: more the fewer photos there are."""
-    return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
+    """Return photos with `num` views of each, as `views_of` takes it."""
+    return [(shot, views_of(shot.stem, num, len(shots))) for shot in shots]
 
 
 def views_in(viewed: Sequence[ViewedPhoto]) -> list[CropView]:
@@ -120,7 +118,7 @@ def solve_from_views(
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
     found = labels.unique()
-    if len(found) == 0:
+    if not len(found):
         raise LabelError(
             "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
         )
@@ -191,14 +189,12 @@ def solve_choosing_ridge(
     """
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
-    if ridge is not None:
-        return solve_at_ridge(pixels, ridge, None, moments), None
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = torch.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
-    if num_folds < 2:
-        return solve_at_ridge(pixels, DEFAULT_RIDGE, None, moments), None
+    if ridge is not None or num_folds < 2:
+        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments), None
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold

@@ -1,7 +1,7 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
 The file names the backbone and the checksum of its weights, so that a head is never put on features it was
-not learned from. Where parts of the backbone learned too, the file holds these, and no others.
+not learned from. It holds the parts of the backbone that learned too, and no others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pixelwise.errors import CheckpointError, LabelError
@@ -95,8 +94,7 @@ class Head:
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
     facts: HeadFacts = HeadFacts()
-    changed: dict[str, Tensor] = field(default_factory=dict)
-    """The backbone's parameters that learned along, by name."""
+    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
@@ -106,9 +104,8 @@ class Head:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers."""
-        return sum(
-            tensor.nbytes for tensor in (self.weights.weight, self.weights.bias, *self.changed.values())
-        )
+        tensors = (self.weights.weight, self.weights.bias, *self.changed.values())
+        return sum(tensor.nbytes for tensor in tensors)
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
         """Return the backbone that the head reads: the given one, or a copy with the parameters that learned.
@@ -117,11 +114,9 @@ class Head:
             CheckpointError: the head was learned on another backbone, or the parts are not as they were.
         """
         if backbone.checksum != self.backbone_checksum:
-            remedy = (
-                "give the weights it was learned on, or learn it anew"
-                if backbone.name == self.backbone
-                else "run heads on different backbones apart"
-            )
+            remedy = "run heads on different backbones apart"
+            if backbone.name == self.backbone:
+                remedy = "give the weights it was learned on, or learn it anew"
             raise CheckpointError(
                 f"the head {self.name} was learned on {self.backbone} with weights "
                 f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
@@ -130,17 +125,13 @@ class Head:
         if not self.changed:
             return backbone
         tuned = copy.deepcopy(backbone)
-        tensors = dict(tuned.named_parameters())
-        if any(
-            name not in tensors or tensors[name].shape != tensor.shape
-            for name, tensor in self.changed.items()
-        ):
-            raise CheckpointError(
-                f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
-            )
-        with torch.no_grad():
-            for name, tensor in self.changed.items():
-                tensors[name].copy_(tensor)
+        own = dict(tuned.named_parameters())
+        for name, tensor in self.changed.items():
+            if name not in own or own[name].shape != tensor.shape:
+                raise CheckpointError(
+                    f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
+                )
+            own[name].detach().copy_(tensor)
         tuned.checksum = fingerprint(tuned)
         if tuned.checksum != self.changed_checksum:
             raise CheckpointError(
@@ -156,7 +147,7 @@ def photo_mark(digest: str) -> str:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head as one file, with all that is needed to use it."""
+    """Write a head as one file."""
     about = {
         "kind": _KIND,
         "classes": head.classes.to_dict(),

@@ -63,10 +63,7 @@ def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> li
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Features and labels of single pixels, over which a mean loss is taken.
-
-    `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K).
-    `class_weights` weight each pixel by its class; the mean is the weighted one.
+    """Features and labels of single pixels, over which a mean loss is taken; IGNORE is left out.
 
     Raises:
         LabelError: a label is no class, or there is no labelled pixel.
@@ -74,14 +71,14 @@ class Pixels:
     """
 
     features: Float[Tensor, "P D"]
-    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities
     num_classes: int
-    class_weights: Float[Tensor, " K"] | None = None
+    class_weights: Float[Tensor, " K"] | None = None  # of pixels in the mean, by their class
 
     def __post_init__(self) -> None:
         if self.labels.is_floating_point():
-            if self.labels.shape != (len(self.features), self.num_classes):
-                needed = (len(self.features), self.num_classes)
+            needed = (len(self.features), self.num_classes)
+            if self.labels.shape != needed:
                 raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
         elif len(wrong := self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)]):
             raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {int(wrong[0])}")

@@ -31,19 +31,18 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.extraction import CPU, Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
 _STRIPS_AHEAD = 4
 _MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentedPhoto(PhotoResult):
-    """One photo that was segmented; `paths` are its masks, one for each head."""
+    """A photo that was segmented; `paths` are its masks, one for each head."""
 
     overlays: tuple[Path, ...] = ()
     probabilities: tuple[Path, ...] = ()
@@ -62,7 +61,7 @@ def segment_files(
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[SegmentedPhoto | Failure], None] = lambda _result: None,
-    device: torch.device = _CPU,
+    device: torch.device = CPU,
 ) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
@@ -94,12 +93,9 @@ def segment_files(
 
 
 class HeadRunner:
-    """Runs some heads on photos, with one forward pass at each size for all of them.
+    """Runs heads on photos, in one forward pass at each size for all on the same backbone."""
 
-    A head with backbone weights of its own takes a forward pass of its own.
-    """
-
-    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
+    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = CPU) -> None:
         backbones = [head.apply_weights(backbone) for head in heads]
         made = {own: Extractor(own, device=device) for own in dict.fromkeys(backbones)}
         self.heads, self.endings = tuple(heads), _endings(heads)

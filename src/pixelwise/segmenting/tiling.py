@@ -21,13 +21,9 @@ class Span:
     seen_start: int
     seen_stop: int
 
-    def own(self, stride: int) -> slice:
-        """Return its place in the whole picture's map at `stride`."""
-        return slice(self.start // stride, self.stop // stride)
-
-    def own_of_seen(self, stride: int) -> slice:
-        """Return its rows or columns of the tile's map at `stride`."""
-        return slice((self.start - self.seen_start) // stride, (self.stop - self.seen_start) // stride)
+    def at(self, stride: int, origin: int = 0) -> slice:
+        """Return its place in a map at `stride` that begins at the picture's row or column `origin`."""
+        return slice((self.start - origin) // stride, (self.stop - origin) // stride)
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,8 @@ def stitch(
             height, width = image.shape[1:]
             for level, stride in zip(maps, strides, strict=True):
                 whole.append(level.new_empty(len(level), height // stride, width // stride))
+        rows, columns = tile.rows, tile.columns
         for target, level, stride in zip(whole, maps, strides, strict=True):
-            own = level[:, tile.rows.own_of_seen(stride), tile.columns.own_of_seen(stride)]
-            target[:, tile.rows.own(stride), tile.columns.own(stride)] = own
+            own = level[:, rows.at(stride, rows.seen_start), columns.at(stride, columns.seen_start)]
+            target[:, rows.at(stride), columns.at(stride)] = own
     return tuple(whole)

@@ -31,7 +31,7 @@ from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.segmenting.exact import PixelSample, num_views, solve_choosing_ridge, views_of
+from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.linear_head import features_at, grid
 from pixelwise.segmenting.solve import RidgeChoice, SolvedHead
@@ -134,8 +134,11 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
 
 def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
-    num = config.looks or num_views(len(dataset.train))
-    wanted = [CropView(path, view) for path in dataset.train for view in views_of(path.stem, num)]
+    wanted = [
+        CropView(path, view)
+        for path in dataset.train
+        for view in views_of(path.stem, config.looks, len(dataset.train))
+    ]
 
     def read(one: CropView) -> Picture:
         return read_photo(one.photo, config.size, LinearNet.stride, one.view)
