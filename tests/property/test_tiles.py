@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fixtures.tiny_backbone import MARGIN, tiny_backbone
 from pixelwise.network.backbones import open_backbone
-from pixelwise.segmenting.tiling import Span, Tile, split, stitch
+from pixelwise.segmenting.extraction import Span, Tile, split, stitch
 
 EMBEDDED = open_backbone()
 steps = st.sampled_from([1, 8, 32])

@@ -27,10 +27,10 @@ from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, labels_by
-from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more

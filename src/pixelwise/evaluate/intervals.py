@@ -28,12 +28,7 @@ class Interval:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON, which knows no NaN."""
-        return {name: plain(value) for name, value in asdict(self).items()}
-
-
-def plain(score: float) -> float | None:
-    """Return the score for JSON; None for NaN."""
-    return None if math.isnan(score) else score
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 def resampled_sums(

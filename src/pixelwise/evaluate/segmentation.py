@@ -14,7 +14,7 @@ from torch import Tensor
 from pixelwise.errors import DataError, ShapeError
 from pixelwise.evaluate.boundary import boundary_f1
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error
-from pixelwise.evaluate.intervals import Interval, interval, plain, resampled_sums
+from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.confusion import (
     Confusion,
@@ -116,28 +116,27 @@ class SegmentationScores:
     def by_name(self) -> dict[str, Interval]:
         """Return every score by its name in tables."""
         named: dict[str, Interval] = {}
-        for key, title in _TITLES.items():
-            score = getattr(self, key)
+        for key, score in self._by_key(lambda score: score).items():
             if isinstance(score, dict):
-                named |= {f"{title}, {label}": value for label, value in score.items()}
-            elif score is not None:
-                named[title] = score
+                named |= {f"{_TITLES[key]}, {label}": value for label, value in score.items()}
+            else:
+                named[_TITLES[key]] = score
         return named
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scores alone, `{"iou": {class: x}, "miou": x, ...}`, for JSON; None for no score."""
-        return self._by_key(lambda score: plain(score.value))
+        """Return the scores alone, `{"iou": {class: x}, "miou": x, ...}`; NaN for no score."""
+        return self._by_key(lambda score: score.value)
 
     def intervals(self) -> dict[str, Any]:
         """Return the scores as `{value, low, high}`, by the keys of `to_dict`."""
         return self._by_key(Interval.to_dict)
 
     def _by_key(self, convert: Callable[[Interval], Any]) -> dict[str, Any]:
-        found = {key: getattr(self, key) for key in _TITLES}
-        return {
-            key: {label: convert(one) for label, one in score.items()}
-            if isinstance(score, dict)
-            else convert(score)
-            for key, score in found.items()
-            if score is not None
-        }
+        found: dict[str, Any] = {}
+        for key in _TITLES:
+            score = getattr(self, key)
+            if isinstance(score, dict):
+                found[key] = {label: convert(own) for label, own in score.items()}
+            elif score is not None:
+                found[key] = convert(score)
+        return found

@@ -145,7 +145,7 @@ def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
         parts, notes = deal(photos, read_splits(splits_file, str), splits_file)
     else:
         parts = _draw(photos, seed)
-    return gather_labelled(f"folder:{folder}", classes, parts, unlabelled, notes, folder / LEGEND_FILE)
+    return gather_labelled(f"folder:{folder}", classes, parts, unlabelled, notes)
 
 
 def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Path]]:

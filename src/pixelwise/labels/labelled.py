@@ -64,8 +64,7 @@ class LabelledPhotos:
     val: tuple[LabelledPhoto, ...]  # to choose by; empty where there are too few
     test: tuple[LabelledPhoto, ...]  # to measure on at the end; empty unless the source names such a part
     unlabelled: tuple[Path, ...]
-    digest: str
-    """SHA-256 of class names and of the files in each part: equal digests mean equal photos and labels."""
+    digest: str  # SHA-256 of class names, and of photos and files of labels in each part
     notes: tuple[str, ...] = ()  # remarks for the user, such as photos left out
 
     @property
@@ -120,7 +119,6 @@ def gather_labelled(
     parts: Mapping[str, Iterable[LabelledPhoto]],
     unlabelled: Iterable[Path],
     notes: tuple[str, ...] = (),
-    legend_file: Path | None = None,
 ) -> LabelledPhotos:
     """Check that the parts share no photo, whatever it is called, and compute the digest.
 
@@ -131,10 +129,7 @@ def gather_labelled(
     if not any(dealt.values()):
         raise DataError(f"{name}: needed labelled photos, got none")
     files = {file for part in dealt.values() for shot in part for file in (shot.photo, shot.labels_file)}
-    lines = [repr(classes)]
-    if legend_file and legend_file.is_file():
-        lines += file_checksums([legend_file]).values()
-    checksums = file_checksums(files)
+    checksums, lines = file_checksums(files), [repr(classes)]
     seen: dict[str, tuple[str, Path]] = {}
     shared = []  # by two parts: what is learned by heart scores high and knows nothing
     for part, photos in dealt.items():

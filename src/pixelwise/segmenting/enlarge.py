@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pixelwise.network.models.on_backbone import small_logits
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.tiling import Maps
 
 
 @final

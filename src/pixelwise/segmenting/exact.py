@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -21,7 +21,7 @@ from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
-from pixelwise.segmenting.solve import Moments, RidgeChoice, SolvedHead, choose_ridge, solve_at_ridge
+from pixelwise.segmenting.solve import Moments, SolvedHead, choose_ridge, solve_at_ridge
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
 _VIEWS = 60  # of all photos together; above, more photos help more than more views
@@ -64,10 +64,9 @@ class PixelSample:
 
 @dataclass(frozen=True)
 class ExactHead:
-    """A head, and the scores by which its ridge was chosen (None: it was given)."""
+    """The best head of some views."""
 
     solved: SolvedHead
-    chosen: RidgeChoice | None
     missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
 
 
@@ -112,8 +111,8 @@ def solve_from_views(
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
-        solved, chosen = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
-    return ExactHead(solved, chosen, tuple(int(number) for number in (counts == 0).nonzero()))
+        solved = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
+    return ExactHead(solved, tuple(int(number) for number in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -181,11 +180,11 @@ def solve_choosing_ridge(
     ridge: float | None,
     *,
     by_loss: bool = False,
-) -> tuple[SolvedHead, RidgeChoice | None]:
-    """Return the best head of a sample, and how its ridge was chosen if it is None.
+) -> SolvedHead:
+    """Return the best head of a sample.
 
-    It is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of few each
-    third in turn.
+    A ridge of None is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of
+    few each third in turn.
     """
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
@@ -194,7 +193,7 @@ def solve_choosing_ridge(
     which, rank = torch.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
     if ridge is not None or num_folds < 2:
-        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments), None
+        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments)
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
@@ -203,4 +202,4 @@ def solve_choosing_ridge(
         )
         folds.append((learned, left_out))
     chosen = choose_ridge(folds, moments, by_loss=by_loss)
-    return solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), chosen
+    return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), ridge_scores=chosen.scores)

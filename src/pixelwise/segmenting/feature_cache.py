@@ -27,8 +27,7 @@ from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import certified
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, computed_in, read_photo
-from pixelwise.segmenting.tiling import Maps
+from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, Maps, computed_in, read_photo
 
 _logger = logging.getLogger(__name__)
 _FORMAT = 4

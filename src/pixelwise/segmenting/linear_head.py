@@ -20,7 +20,7 @@ from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.models.on_backbone import logits_of_maps
-from pixelwise.segmenting.tiling import Maps
+from pixelwise.segmenting.extraction import Maps
 
 _ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.optimize
@@ -48,6 +48,7 @@ class SolvedHead:
     its ridge. Source: S. Boyd, L. Vandenberghe, Convex Optimization, 9.1.2.
     """
     num_steps: int
+    ridge_scores: dict[float, float] = field(default_factory=dict)  # of `RidgeChoice`; none of a given ridge
 
 
 @dataclass(frozen=True, eq=False)

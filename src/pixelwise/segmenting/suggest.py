@@ -27,10 +27,10 @@ from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
 from pixelwise.photos.find import Failure, find_photos, is_folder
 from pixelwise.segmenting.exact import DEFAULT_RIDGE
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, features_at
-from pixelwise.segmenting.tiling import Maps
 
 _SIDE = 9  # pixels sampled in a photo, each way: with 5, half of what is gained over entropy is lost
 _DIRECTIONS = 256  # of all features: with 64 a seventh of the gain is lost

@@ -154,7 +154,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
             ", ".join(task.classes.names[number] for number in found.missing_classes),
         )
-    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
+    solved = found.solved
     return LearnedHead(
         weights=solved.weights,
         backbone=task.backbone,
@@ -162,7 +162,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
         facts=HeadFacts(
             ridge=solved.ridge,
-            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
+            ridge_scores={f"{ridge:g}": score for ridge, score in solved.ridge_scores.items()},
             loss=solved.loss,
             gradient_norm=solved.gradient_norm,
             num_steps=solved.num_steps,
