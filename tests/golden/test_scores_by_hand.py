@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.evaluate.boundary import boundary_f1
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error
+from pixelwise.evaluate.segmentation import boundary_f1
 from pixelwise.labels.confusion import Confusion, accuracy_of, dice_of
 
 V = IGNORE

@@ -53,10 +53,7 @@ def calibration_error(bins: Float64[ndarray, "*any 3 B"]) -> Float64[ndarray, "*
 def class_scores(logits: Float[Tensor, "n K"], labels: Int64[Tensor, " n"]) -> dict[str, float]:
     """Return `top1`, `top5` and `cross_entropy` (nats) of the logits of pixels, means over them.
 
-    Of equal logits the lowest class is likeliest.
-
-    Raises:
-        ShapeError: there is no pixel, or not one label for each.
+    Of equal logits the lowest class is likeliest. ShapeError without pixels, or a label for each.
     """
     if not len(labels) or len(logits) != len(labels):
         raise ShapeError(f"needed a class for each of some pixels, got {len(labels)} for {len(logits)}")

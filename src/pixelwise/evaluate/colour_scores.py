@@ -58,10 +58,7 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
     """Return means over photos, every photo counting the same, with intervals, by the keys of `SCORES`.
 
     `ab_rmse` is the root of the mean of photos' squared errors; `colourfulness_ratio` is the ratio of the
-    means. Accuracies are in per cent. NaN without classes.
-
-    Raises:
-        DataError: there is no photo.
+    means. Accuracies are in per cent. NaN without classes; DataError without photos.
     """
     if not photos:
         raise DataError("needed at least one photo to score, got none")
@@ -96,7 +93,8 @@ def ciede2000(
     """
     (light1, a1, b1), (light2, a2, b2) = lab, other
     more = 1.5 - 0.5 * _saturating((torch.hypot(a1, b1) + torch.hypot(a2, b2)) / 2)  # of a, near grey
-    (chroma1, hue1), (chroma2, hue2) = (_polar(a * more, b) for a, b in ((a1, b1), (a2, b2)))
+    chroma1, chroma2 = torch.hypot(a1 * more, b1), torch.hypot(a2 * more, b2)
+    hue1, hue2 = (torch.atan2(b, a * more) % (2 * math.pi) for a, b in ((a1, b1), (a2, b2)))
     grey = (chroma1 == 0) | (chroma2 == 0)  # which has no hue, and takes the other's
     turn = hue2 - hue1
     turn = torch.where(turn.abs() > _HALF_TURN, turn - turn.sign() * (2 * math.pi), turn)
@@ -123,10 +121,6 @@ def colourfulness(codes: UInt8[Tensor, "3 *points"]) -> float:
     axes = torch.stack([red - green, (red + green) / 2 - blue])
     spread, mean = axes.var(1, correction=0).sum().sqrt(), axes.mean(1).norm()
     return float(spread + 0.3 * mean)
-
-
-def _polar(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.hypot(a, b), torch.atan2(b, a) % (2 * math.pi)
 
 
 def _saturating(chroma: Tensor) -> Tensor:

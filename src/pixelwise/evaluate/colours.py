@@ -126,7 +126,7 @@ class ColourEvaluation:
             "photos that a network learned from score too well, and so do copies and crops of them",
         ]
         if self.failed:
-            notes.insert(0, f"could not be scored: {listed([one.path.name for one in self.failed])}")
+            notes.insert(0, f"could not be scored: {listed([failure.path.name for failure in self.failed])}")
         if self.colourless:
             notes.insert(0, f"without colour, left out: {listed([path.name for path in self.colourless])}")
         if len(self.photos) < _FEW:
@@ -171,9 +171,9 @@ class ColourEvaluation:
             "model": {"name": self.model.name, "sha256": self.model.checksum},
             "protocol": self.protocol,
             "num_photos": len(self.photos),
-            "photos": [one.to_dict() for one in self.photos],
+            "photos": [photo.to_dict() for photo in self.photos],
             "colourless": [str(path) for path in self.colourless],
-            "failed": [{"path": str(one.path), "error": one.error} for one in self.failed],
+            "failed": [{"path": str(failure.path), "error": failure.error} for failure in self.failed],
             "notes": self.notes,
             "warnings": self.warnings,
         }
@@ -322,11 +322,7 @@ def painted(codes: Picture, chroma: Float[Tensor, "2 h w"]) -> Picture:
 
 
 def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
-    """Return the photos in a folder and those below it, and what cannot be read.
-
-    Raises:
-        ConfigError, DataError: the source is no folder, or there is no such folder.
-    """
+    """Return the photos in a folder and below it, and what cannot be read; ConfigError, DataError if none."""
     folder = require_source_folder(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"

@@ -20,6 +20,7 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, DataError, ShapeError, listed
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import UNNAMED
+from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
@@ -36,7 +37,6 @@ _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 
 PhotoArray = UInt8[ndarray, "H W 3"]  # sRGB codes
-LabelArray = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
 Baseline = Callable[[PhotoArray], LabelArray]
 _BINS = 32  # of each channel of Lab, so that a few photos fill the bins around their colours
 _BLUR = 1.0  # bins; colours next to those seen are likely of the same class

@@ -22,11 +22,7 @@ _DISTINCT: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names of K classes, and the sRGB codes that each is drawn in.
-
-    Raises:
-        LabelError: these are not 2 to 255 different printable names, and as many different colours.
-    """
+    """Names of 2 to 255 classes, and the sRGB codes to draw them in, all different; else a LabelError."""
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...] = ()

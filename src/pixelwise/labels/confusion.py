@@ -12,7 +12,8 @@ from torch import Tensor
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
-LabelImage = UInt8[Tensor, "H W"] | UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+LabelArray = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+LabelImage = UInt8[Tensor, "H W"] | LabelArray
 Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
 

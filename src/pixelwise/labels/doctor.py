@@ -37,11 +37,7 @@ class LabelProblem:
 
 
 def check_folder(folder: Path) -> tuple[LabelProblem, ...]:
-    """Find mistakes in a folder of photos and masks, in the order of the files' paths.
-
-    Raises:
-        DataError: there is no such folder, it has no photos or nothing drawn on them, or two kinds of masks.
-    """
+    """Find mistakes in a folder of photos and masks, by path; DataError where it cannot be one at all."""
     doctor = _Doctor(find_layout(folder))
     try:
         if doctor.layout.format == "masks":

@@ -56,10 +56,8 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
 
     A folder with `jpg/` and `trimaps/`, be it `data_dir` itself or inside it, is used as it is; what of it is
     missing is unpacked from the archives beside it, or downloaded. Its `splits.json`, {part: numbers of
-    photos}, comes before the official `datasplits.mat`.
-
-    Raises:
-        DataError: a file is missing, damaged, or says that two parts share a photo.
+    photos}, comes before the official `datasplits.mat`. DataError where a file is missing, damaged, or says
+    that two parts share a photo.
     """
     folder = _find_folder(data_dir)
     notes = _complete(folder, archives)

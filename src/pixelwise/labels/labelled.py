@@ -90,11 +90,7 @@ class LabelledPhotos:
 def deal(
     photos: Iterable[LabelledPhoto], splits: Mapping[str, Collection[str]], splits_file: Path
 ) -> tuple[dict[str, list[LabelledPhoto]], tuple[str, ...]]:
-    """Return the photos of each part, by their stems, and a note on those that are in none.
-
-    Raises:
-        DataError: a part names a photo twice, or one that has no labels or is not there.
-    """
+    """Return the photos of each part, and a note on the others; DataError of a stem that is none or twice."""
     by_stem = {photo.stem: photo for photo in photos}
     parts = {}
     for part, stems in splits.items():
@@ -120,11 +116,7 @@ def gather_labelled(
     unlabelled: Iterable[Path],
     notes: tuple[str, ...] = (),
 ) -> LabelledPhotos:
-    """Check that the parts share no photo, whatever it is called, and compute the digest.
-
-    Raises:
-        DataError: two parts share a photo, or there is none.
-    """
+    """Join parts and compute the digest; DataError where two share a photo by content, or there is none."""
     dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
     if not any(dealt.values()):
         raise DataError(f"{name}: needed labelled photos, got none")

@@ -34,10 +34,6 @@ class RawMask:
     codes: NDArray[Any]  # (H, W), unsigned
     values: Values
 
-    def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:
-        """Return the class of each pixel; LabelError where a value is not in the legend."""
-        return self._mapped(legend.table(self.values), np.uint8)
-
     def in_between_frac(self) -> float:
         """Return the share of changes between pixels that happen in steps, as after smooth resizing.
 
@@ -46,12 +42,13 @@ class RawMask:
         """
         # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
         sums = {code: r + 3 * g + 7 * b for code, (r, g, b) in self.values.colours.items()}
-        fracs = [_in_between_frac(self._mapped(sums, np.int16))]
+        fracs = [_in_between_frac(self.mapped(sums, np.int16))]
         if self.values.kind != "colour":
             fracs.append(_in_between_frac(self.codes.astype(np.int16)))
         return max(fracs)
 
-    def _mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+    def mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+        """Return the value of each pixel's code."""
         table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
         table[list(by_code)] = list(by_code.values())
         return table[self.codes]
@@ -63,7 +60,8 @@ def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]
     Without a legend the mask's own numbers count, as if it were alone.
     """
     mask = read_raw(path)
-    return mask.labels(legend or legend_of([mask.values]))
+    legend = legend or legend_of([mask.values])
+    return mask.mapped(legend.table(mask.values), np.uint8)
 
 
 def read_raw(path: Path) -> RawMask:

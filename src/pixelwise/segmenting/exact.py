@@ -103,8 +103,7 @@ def solve_from_views(
     """Return the best head for a sample of the labelled pixels of views, from the features of each view.
 
     Raises:
-        DataError: labels cannot be read.
-        LabelError: no pixel has a label, all have the same, or a label is no class.
+        DataError, LabelError: labels cannot be read, are none or all the same, or one is no class.
     """
     with ONE_THREAD:  # pixels are shared among threads already
         sample = sample_pixels(viewed, features)

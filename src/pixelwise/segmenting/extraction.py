@@ -39,11 +39,7 @@ class CropView:
 def read_photo(
     photo: Photo | Path, short_side: int, multiple: int, view: View = WHOLE
 ) -> UInt8[Tensor, "3 H W"]:
-    """Return a photo, or a view of it, as a network reads it: upright, sRGB, sides divisible by `multiple`.
-
-    Raises:
-        PhotoError: it is no photo, damaged or cut short.
-    """
+    """Return a view as networks read it: upright, sRGB, sides divisible by `multiple`; else a PhotoError."""
     if isinstance(photo, Path):
         photo = open_photo(photo)
     height, width = photo.upright_size
@@ -62,11 +58,7 @@ class Extractor(nn.Module):
         device: torch.device = CPU,
         max_pixels: int = 1_500_000,
     ) -> None:
-        """Copy a backbone; pictures of more than `max_pixels` are read in tiles.
-
-        Raises:
-            FrozenError: a part is in training mode, in which a photo's features depend on other photos.
-        """
+        """Copy a backbone, or raise a FrozenError if it is in training mode; tiles have `max_pixels`."""
         super().__init__()
         if thawed := [name for name, part in backbone.named_modules() if part.training]:
             raise FrozenError(

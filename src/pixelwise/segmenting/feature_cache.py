@@ -64,10 +64,9 @@ class PhotoMaps:
         return [f"{level.name}.{size}" for size in self.sizes for level in self.backbone.levels]
 
     def read(self) -> Maps:
-        """Return maps (C, h, w) in bf16, size by size and, within a size, level by level.
+        """Return maps (C, h, w) in bf16, mapped from disk: size by size and, within a size, level by level.
 
-        They are mapped from disk. Those that were removed to make room are computed again, which raises a
-        PhotoError if the photo has gone or changed.
+        Those that were removed to make room are computed again; PhotoError if the photo has gone or changed.
         """
         return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone, self.device))
 

@@ -66,11 +66,7 @@ class HeadFacts:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> HeadFacts:
-        """Return the facts of `to_dict`; others are left out.
-
-        Raises:
-            KeyError, TypeError, ValueError: a fact is not of its kind.
-        """
+        """Return the facts of `to_dict`, without others; KeyError, TypeError or ValueError of a wrong one."""
         facts = {fact.name: values[fact.name] for fact in fields(HeadFacts) if fact.name in values}
         for name in ("photos", "watched_photos"):
             if name in facts:
@@ -108,11 +104,7 @@ class Head:
         return sum(tensor.nbytes for tensor in tensors)
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
-        """Return the backbone that the head reads: the given one, or a copy with the parameters that learned.
-
-        Raises:
-            CheckpointError: the head was learned on another backbone, or the parts are not as they were.
-        """
+        """Return the given backbone, or a copy with what learned; CheckpointError if it is not the head's."""
         if backbone.checksum != self.backbone_checksum:
             remedy = "run heads on different backbones apart"
             if backbone.name == self.backbone:
@@ -164,11 +156,7 @@ def write_head(path: Path, head: Head) -> None:
 
 
 def open_head(name_or_path: str | Path) -> Head:
-    """Read a shipped head by its name, or a head file by its path.
-
-    Raises:
-        CheckpointError: there is no such head, or the file is damaged or foreign.
-    """
+    """Read a shipped head by its name, or a head file by its path; CheckpointError if it is none."""
     path = find_head(str(name_or_path))
     if path.parent == SHIPPED_HEADS:
         check_weights(path.stem)

@@ -184,8 +184,7 @@ def segment_photo(
     """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
 
     Raises:
-        PhotoError: the photo is damaged.
-        OutputError: a result cannot be written or named.
+        PhotoError, OutputError: the photo is damaged, or a result cannot be written or named.
     """
 
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
