@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -62,20 +62,10 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
     """
     if not photos:
         raise DataError("needed at least one photo to score, got none")
-    rows = [
-        [
-            photo.ciede2000,
-            photo.ab_rmse**2,
-            photo.colourfulness,
-            photo.original_colourfulness,
-            100 * photo.top1,
-            100 * photo.top5,
-            photo.cross_entropy,
-            1.0,
-        ]
-        for photo in photos
-    ]
-    *sums, num = resampled_sums(np.array(rows), seed).T
+    rows = np.array([(*astuple(photo), 1.0) for photo in photos])  # in the order of the fields
+    rows[:, 1] **= 2  # of RMSE
+    rows[:, 4:6] *= 100  # accuracies
+    *sums, num = resampled_sums(rows, seed).T
     error, squared, strength, original, top1, top5, loss = (total / num for total in sums)
     means = (error, np.sqrt(squared), strength, ratio(strength, original), top1, top5, loss)
     return {name: interval(mean) for name, mean in zip(SCORES, means, strict=True)}
@@ -105,7 +95,14 @@ def ciede2000(
     from_middle = ((light1 + light2) / 2 - 50).square()
     in_light = (light2 - light1) / (1 + 0.015 * from_middle / (20 + from_middle).sqrt())
     in_chroma = (chroma2 - chroma1) / (1 + 0.045 * chroma)
-    in_hue = by_hue / (1 + 0.015 * chroma * _hue_weight(hue))
+    hue_weight = (
+        1
+        - 0.17 * torch.cos(hue - math.radians(30))
+        + 0.24 * torch.cos(2 * hue)
+        + 0.32 * torch.cos(3 * hue + math.radians(6))
+        - 0.20 * torch.cos(4 * hue - math.radians(63))
+    )
+    in_hue = by_hue / (1 + 0.015 * chroma * hue_weight)
     bend = math.radians(60) * torch.exp(-((hue - _STEEPEST) / math.radians(25)).square())
     rotation = -2 * _saturating(chroma) * bend.sin()
     squared = in_light.square() + in_chroma.square() + in_hue.square() + rotation * in_chroma * in_hue
@@ -126,13 +123,3 @@ def colourfulness(codes: UInt8[Tensor, "3 *points"]) -> float:
 def _saturating(chroma: Tensor) -> Tensor:
     power = chroma**7
     return (power / (power + _CHROMA_7)).sqrt()
-
-
-def _hue_weight(hue: Tensor) -> Tensor:
-    return (
-        1
-        - 0.17 * torch.cos(hue - math.radians(30))
-        + 0.24 * torch.cos(2 * hue)
-        + 0.32 * torch.cos(3 * hue + math.radians(6))
-        - 0.20 * torch.cos(4 * hue - math.radians(63))
-    )

@@ -25,7 +25,7 @@ from pixelwise.colourising.prediction import Prediction, predict
 from pixelwise.errors import CheckpointError, ConfigError, DataError, listed
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
-from pixelwise.evaluate.intervals import Interval, interval, mean_interval, resampled_sums
+from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.config import Device
 from pixelwise.network.device import ONE_THREAD, choose_device
@@ -212,6 +212,7 @@ def evaluate_photos(
         raise DataError(f"needed photos in colour in {source}, got {got}")
     photos = _with_mean_ab(scored, size)
     bins = resampled_sums(np.stack([photo.bins for photo in photos]), seed)
+    gain, num = resampled_sums(np.array([[photo.gain, 1.0] for photo in photos]), seed).T
     return ColourEvaluation(
         model=model,
         source=source,
@@ -220,7 +221,7 @@ def evaluate_photos(
         scores={
             name: colour_scores([photo.scores[name] for photo in photos], seed) for name in photos[0].scores
         },
-        gain=mean_interval([photo.gain for photo in photos], seed),
+        gain=interval(gain / num),
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
         colourless=tuple(colourless),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -48,9 +47,3 @@ def interval(scores: Float64[ndarray, " draws"]) -> Interval:
     known = scores[1:][~np.isnan(scores[1:])]
     low, high = np.percentile(known, _CONFIDENCE) if len(known) else (np.nan, np.nan)
     return Interval(value=float(scores[0]), low=float(low), high=float(high))
-
-
-def mean_interval(values: Sequence[float], seed: int) -> Interval:
-    """Return the mean of one value for each image, with its interval."""
-    sums = resampled_sums(np.array([[value, 1.0] for value in values]), seed)
-    return interval(sums[:, 0] / sums[:, 1])

@@ -100,8 +100,8 @@ def evaluate(
             advance(len(batch), "")
     found = {}
     for name, by_picture in scores.items():
-        counts = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
-        right, loss, num = resampled_sums(counts, seed, _NUM_RESAMPLES).T
+        rows = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
+        right, loss, num = resampled_sums(rows, seed, _NUM_RESAMPLES).T
         found[name] = {"accuracy": interval(100 * right / num), "loss": interval(loss / num)}
     return found
 

@@ -18,16 +18,7 @@ from pixelwise.errors import DataError, ShapeError
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.confusion import (
-    Confusion,
-    LabelImage,
-    accuracy_of,
-    dice_of,
-    iou_of,
-    mean_of_known,
-    ratio,
-    same_shape,
-)
+from pixelwise.labels.confusion import Confusion, LabelImage, iou_of, mean_of_known, ratio, same_shape
 
 TOLERANCE_FRAC = 0.0075  # of the image's diagonal: the distance at which outlines still agree
 _TITLES = {
@@ -77,7 +68,7 @@ class SegmentationScores:
     num_images: int
     iou: dict[str, Interval]  # intersection over union, by class
     miou: Interval  # mean of `iou` over the classes that some pixel has or was given
-    dice: dict[str, Interval]
+    dice: dict[str, Interval]  # source: Dice 1945, doi:10.2307/1932409
     pixel_accuracy: Interval
     boundary_f1: dict[str, Interval] | None = None  # of outlines, by class, where they were counted
     calibration_error: Interval | None = None  # less is better; None where there were no probabilities
@@ -99,6 +90,7 @@ class SegmentationScores:
             return {name: interval(scores[:, number]) for number, name in enumerate(classes.names)}
 
         overlaps = resampled_sums(np.stack([image.confusion.overlaps for image in images]), seed)
+        both, true, given = np.moveaxis(overlaps, 1, 0)
         outlines = [image.boundary for image in images if image.boundary is not None]
         bins = [image.calibration for image in images if image.calibration is not None]
         boundary = error = None
@@ -111,8 +103,8 @@ class SegmentationScores:
             num_images=len(images),
             iou=by_class(iou_of(overlaps)),
             miou=interval(mean_of_known(iou_of(overlaps))),
-            dice=by_class(dice_of(overlaps)),
-            pixel_accuracy=interval(accuracy_of(overlaps)),
+            dice=by_class(ratio(2 * both, true + given)),
+            pixel_accuracy=interval(ratio(both.sum(-1), true.sum(-1))),
             boundary_f1=boundary,
             calibration_error=error,
         )

@@ -73,18 +73,6 @@ def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
     return ratio(both, true + given - both)
 
 
-def dice_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
-    """Return the Dice coefficient of each class. Source: Dice 1945, doi:10.2307/1932409."""
-    both, true, given = np.moveaxis(overlaps, -2, 0)
-    return ratio(2 * both, true + given)
-
-
-def accuracy_of(overlaps: Overlaps) -> Float64[ndarray, "*any"]:
-    """Return the share of labelled pixels that were given their class."""
-    both, true, _ = np.moveaxis(overlaps, -2, 0)
-    return ratio(both.sum(-1), true.sum(-1))
-
-
 def mean_of_known(scores: Float64[ndarray, "*any K"]) -> Float64[ndarray, "*any"]:
     """Return the mean over the classes that have a score; NaN where none has."""
     known = ~np.isnan(scores)

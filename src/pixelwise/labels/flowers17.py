@@ -13,7 +13,7 @@ from pathlib import Path
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
 from pixelwise.labels.folder import SPLITS_FILE, read_splits
-from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal, gather_labelled
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend
 from pixelwise.labels.read import read_mask, read_raw
 from pixelwise.photos.download import Remote, fetch, unpack
@@ -77,7 +77,7 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
             notes += (f"{splits_file} has another checksum than the official file: another split",)
     parts, left_out = deal(photos, splits, splits_file)
     unlabelled = (photo for photo in sorted((folder / _PHOTOS).glob("*.jpg")) if photo.stem not in drawn)
-    return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
+    return LabelledPhotos.of(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
 
 
 def _find_folder(data_dir: Path) -> Path:

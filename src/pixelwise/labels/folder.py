@@ -22,14 +22,7 @@ from typing import Literal, TypeVar
 from pixelwise.errors import DataError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.json_file import get, read_json
-from pixelwise.labels.labelled import (
-    SPLITS,
-    LabelledPhoto,
-    LabelledPhotos,
-    deal,
-    file_checksums,
-    gather_labelled,
-)
+from pixelwise.labels.labelled import SPLITS, LabelledPhoto, LabelledPhotos, deal, file_checksums
 from pixelwise.labels.legend import LEGEND_FILE, Legend, legend_of, read_legend
 from pixelwise.labels.outlines import OutlinedPhoto, labelme_classes, read_coco, read_labelme
 from pixelwise.labels.read import read_mask, read_raw
@@ -145,7 +138,7 @@ def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
         parts, notes = deal(photos, read_splits(splits_file, str), splits_file)
     else:
         parts = _draw(photos, seed)
-    return gather_labelled(f"folder:{folder}", classes, parts, unlabelled, notes)
+    return LabelledPhotos.of(f"folder:{folder}", classes, parts, unlabelled, notes)
 
 
 def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Path]]:

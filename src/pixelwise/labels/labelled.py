@@ -67,6 +67,37 @@ class LabelledPhotos:
     digest: str  # SHA-256 of class names, and of photos and files of labels in each part
     notes: tuple[str, ...] = ()  # remarks for the user, such as photos left out
 
+    @staticmethod
+    def of(
+        name: str,
+        classes: ClassNames,
+        parts: Mapping[str, Iterable[LabelledPhoto]],
+        unlabelled: Iterable[Path],
+        notes: tuple[str, ...] = (),
+    ) -> LabelledPhotos:
+        """Join parts and compute their digest; DataError where two share a photo, or there is none."""
+        dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
+        if not any(dealt.values()):
+            raise DataError(f"{name}: needed labelled photos, got none")
+        files = {file for part in dealt.values() for shot in part for file in (shot.photo, shot.labels_file)}
+        checksums, lines = file_checksums(files), [repr(classes)]
+        seen: dict[str, tuple[str, Path]] = {}
+        shared = []  # by two parts: what is learned by heart scores high and knows nothing
+        for part, photos in dealt.items():
+            for shot in photos:
+                sha256 = checksums[shot.photo]
+                lines.append(f"{part} {sha256} {checksums[shot.labels_file]}")
+                other_part, other = seen.setdefault(sha256, (part, shot.photo))
+                if other_part != part:
+                    shared.append(f"{other} of {other_part} and {shot.photo} of {part}")
+        if shared:
+            found = f"{shared[0]} are the same ({len(shared)} such in all)"
+            raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return LabelledPhotos(
+            name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
+        )
+
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:
         """All parts together."""
@@ -107,35 +138,6 @@ def deal(
     first = by_stem[min(left)].photo
     note = f"left out {len(left)} labelled photos, {first} the first: {splits_file} names them nowhere"
     return parts, (note,)
-
-
-def gather_labelled(
-    name: str,
-    classes: ClassNames,
-    parts: Mapping[str, Iterable[LabelledPhoto]],
-    unlabelled: Iterable[Path],
-    notes: tuple[str, ...] = (),
-) -> LabelledPhotos:
-    """Join parts and compute the digest; DataError where two share a photo by content, or there is none."""
-    dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
-    if not any(dealt.values()):
-        raise DataError(f"{name}: needed labelled photos, got none")
-    files = {file for part in dealt.values() for shot in part for file in (shot.photo, shot.labels_file)}
-    checksums, lines = file_checksums(files), [repr(classes)]
-    seen: dict[str, tuple[str, Path]] = {}
-    shared = []  # by two parts: what is learned by heart scores high and knows nothing
-    for part, photos in dealt.items():
-        for shot in photos:
-            sha256 = checksums[shot.photo]
-            lines.append(f"{part} {sha256} {checksums[shot.labels_file]}")
-            other_part, other = seen.setdefault(sha256, (part, shot.photo))
-            if other_part != part:
-                shared.append(f"{other} of {other_part} and {shot.photo} of {part}")
-    if shared:
-        found = f"{shared[0]} are the same ({len(shared)} such in all)"
-        raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return LabelledPhotos(name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes)
 
 
 def file_checksums(files: Iterable[Path]) -> dict[Path, str]:

@@ -69,7 +69,7 @@ class _Part:
 
     def factors(self, index: int, first: int, num: int) -> tuple[Tensor, Tensor]:
         """Return two factors of the rows from `first` of one class: (num, h') and (W, h'); h' small rows."""
-        (above, below), weight = self.down[0][:, first : first + num], self.down[1][first : first + num]
+        (above, below), weight = (part[..., first : first + num] for part in self.down)
         low, high = int(above[0]), int(below[-1]) + 1
         down, rows = torch.zeros(num, high - low), torch.arange(num)
         down[rows, above - low] = 1 - weight

@@ -196,9 +196,7 @@ def solve_choosing_ridge(
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
-        learned, left_out = (
-            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
-        )
-        folds.append((learned, left_out))
+        learned = Pixels(features[~out], labels[~out], num_classes, class_weights)
+        folds.append((learned, Pixels(features[out], labels[out], num_classes, class_weights)))
     chosen = choose_ridge(folds, moments, by_loss=by_loss)
     return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), ridge_scores=chosen.scores)

@@ -31,7 +31,7 @@ from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, M
 
 _logger = logging.getLogger(__name__)
 _FORMAT = 4
-THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
 _FREE_FRAC = 0.1  # of what the disk would have free without them
@@ -121,7 +121,7 @@ class FeatureCache:
             raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {sizes}")
         crops = [photo if isinstance(photo, CropView) else CropView(photo) for photo in photos]
         paths = list({crop.photo: None for crop in crops})
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
             found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone, device) for crop in crops]
             distinct = list({photo.key: photo for photo in found}.values())
@@ -129,7 +129,7 @@ class FeatureCache:
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
         if missing:
             extractor = self.extractor(backbone, device)
-            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
+            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), _THREADS)
             with certified(extractor), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)

@@ -75,11 +75,10 @@ def segment_files(
             head without background is to cut out.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
-        raise ConfigError(
-            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
-            f"{without[0].classes.names[0]}; an overlay shows its classes"
-        )
+    for head in heads if options.cut_out else ():
+        if (first := head.classes.names[0]) != BACKGROUND:
+            needed = f"heads whose first class is {BACKGROUND} to cut out what is not"
+            raise ConfigError(f"needed {needed}, {head.name} has {first}; an overlay shows its classes")
     runner = HeadRunner(heads, backbone, device)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
@@ -122,15 +121,11 @@ class HeadRunner:
                 )
             maps[size, extractor] = extractor(image)
         stored = photo.height, photo.width
-        return tuple(
-            EnlargedLogits(
-                head.weights,
-                [level for size in head.sizes for level in maps[size, extractor]],
-                stored,
-                photo.as_stored,
-            )
-            for head, extractor in pairs
-        )
+        enlarged = []
+        for head, extractor in pairs:
+            levels = [level for size in head.sizes for level in maps[size, extractor]]
+            enlarged.append(EnlargedLogits(head.weights, levels, stored, photo.as_stored))
+        return tuple(enlarged)
 
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
@@ -198,7 +193,7 @@ def segment_photo(
     cut_outs = claim(_CUT, options.cut_out)
     notes = [*photo.notes]
     if options.overlay:
-        notes += [*([note] if note else []), *losses(photo, suffix)]
+        notes += [*filter(None, [note]), *losses(photo, suffix)]
     enlarged = runner(photo)
     # What was not asked for has no paths. Masks come last: one that is there says that all is.
     of_heads = [head.classes for head in runner.heads]
