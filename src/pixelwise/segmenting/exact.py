@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -16,7 +18,7 @@ from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.losses import class_counts, weights_of
-from pixelwise.photos.crop_view import WHOLE, View
+from pixelwise.photos.crop_view import View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
@@ -35,9 +37,6 @@ _TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than 
 _MOST_FOLDS = 3
 _MANY = 12  # photos of which leaving out one third is enough
 DEFAULT_RIDGE = 0.1  # where one photo alone leaves nothing to choose by
-
-ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
-"""A photo, and the views of it that are learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +61,17 @@ class PixelSample:
         return PixelSample(features, labels, photos)
 
 
-@dataclass(frozen=True)
-class ExactHead:
-    """The best head of some views."""
-
-    solved: SolvedHead
-    missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
-
-
-def views_of(stem: str, num: int, num_photos: int) -> tuple[View, ...]:
-    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them.
+def views_of(photos: Sequence[Path], num: int) -> list[CropView]:
+    """Return each photo whole, and `num` - 1 random crops, always the same for a name: a cache finds them.
 
     A `num` of 0 is 1 to 5, more the fewer photos there are.
     """
-    num = num or max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
-    rng = random.Random(stem)
-    return (WHOLE, *(random_crop(rng) for _ in range(num - 1)))
+    num = num or max(1, min(_MOST_VIEWS, _VIEWS // len(photos)))
+    views = []
+    for photo in photos:
+        rng = random.Random(photo.stem)
+        views += [CropView(photo), *(CropView(photo, random_crop(rng)) for _ in range(num - 1))]
+    return views
 
 
 def random_crop(rng: random.Random) -> View:
@@ -87,31 +81,21 @@ def random_crop(rng: random.Random) -> View:
     return View(top, left, share, share, mirrored=rng.random() < 0.5)
 
 
-def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[ViewedPhoto]:
-    """Return photos with `num` views of each, as `views_of` takes it."""
-    return [(shot, views_of(shot.stem, num, len(shots))) for shot in shots]
-
-
-def views_in(viewed: Sequence[ViewedPhoto]) -> list[CropView]:
-    """Return every view, photo by photo."""
-    return [CropView(shot.photo, view) for shot, views in viewed for view in views]
-
-
 def solve_from_views(
-    config: FinetuneConfig, num_classes: int, viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]
-) -> ExactHead:
-    """Return the best head for a sample of the labelled pixels of views, from the features of each view.
+    config: FinetuneConfig, num_classes: int, shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]
+) -> SolvedHead:
+    """Return the best head for a sample of the labelled pixels of photos, from the features of their views.
 
     Raises:
         DataError, LabelError: labels cannot be read, are none or all the same, or one is no class.
     """
     with ONE_THREAD:  # pixels are shared among threads already
-        sample = sample_pixels(viewed, features)
+        sample = sample_pixels(shots, features)
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
         solved = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
-    return ExactHead(solved, tuple(int(number) for number in (counts == 0).nonzero()))
+    return replace(solved, missing_classes=tuple(int(number) for number in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
@@ -127,7 +111,7 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
+def sample_pixels(shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
     """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))
@@ -135,12 +119,11 @@ def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) 
 
     def crops() -> Iterator[tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]]:
         sources = iter(features)
-        for shot, views in viewed:
+        for shot in shots:
             labels = shot.read_labels()
-            for view in views:
-                source = next(sources)
+            for source in islice(sources, len(features) // len(shots)):
                 # copies have one number: they are left out together
-                yield source, view.cut(labels), numbers.setdefault(source.digest, len(numbers))
+                yield source, source.crop.view.cut(labels), numbers.setdefault(source.digest, len(numbers))
 
     def sample(crop: tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]) -> PixelSample:
         source, labels, number = crop

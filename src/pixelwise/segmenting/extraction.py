@@ -74,9 +74,8 @@ class Extractor(nn.Module):
     def forward(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
         """Return the network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
 
-        One picture at a time: so its maps depend on nothing else, and on the CPU a batch takes no less time
-        each. A large one goes in tiles, if the network says how wide their margins have to be; where memory
-        does not suffice, in smaller ones from then on, with a warning.
+        A large one goes in tiles, if the network says how wide their margins have to be; where memory does
+        not suffice, in smaller ones from then on, with a warning.
         """
         if self.backbone.margin is None:
             return self._forward(image)

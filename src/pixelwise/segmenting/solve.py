@@ -49,6 +49,7 @@ class SolvedHead:
     """
     num_steps: int
     ridge_scores: dict[float, float] = field(default_factory=dict)  # of `RidgeChoice`; none of a given ridge
+    missing_classes: tuple[int, ...] = ()  # that no pixel learned from has: the head cannot find them
 
 
 @dataclass(frozen=True, eq=False)

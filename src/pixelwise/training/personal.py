@@ -133,11 +133,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
 
 def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
-    wanted = [
-        CropView(path, view)
-        for path in dataset.train
-        for view in views_of(path.stem, config.looks, len(dataset.train))
-    ]
+    wanted = views_of(dataset.train, config.looks)
 
     def read(one: CropView) -> Picture:
         return read_photo(one.photo, config.size, LinearNet.stride, one.view)
