@@ -158,13 +158,13 @@ def evaluate_head(
 
 
 def _require_same_classes(head: Head, labelled: LabelledPhotos) -> None:
-    names = labelled.classes.names
-    black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
-    if head.classes.names != names and not black_and_white:
-        raise ConfigError(
-            f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
-            f"{', '.join(names)}: needed the same classes in the same order"
+    known, names = head.classes.names, labelled.classes.names
+    black_and_white = names == UNNAMED and len(known) == len(UNNAMED)
+    if known != names and not black_and_white:
+        found = (
+            f"the head {head.name} knows {', '.join(known)}; {labelled.name} has labels of {', '.join(names)}"
         )
+        raise ConfigError(f"{found}: needed the same classes in the same order")
 
 
 def _scored_part(

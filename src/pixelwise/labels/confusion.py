@@ -45,10 +45,9 @@ class Confusion:
         return Confusion(known.astype(np.int64))
 
     def __add__(self, other: Confusion) -> Confusion:
-        if self.counts.shape != other.counts.shape:
-            raise ShapeError(
-                f"needed counts of as many classes, got {len(self.counts)} and {len(other.counts)}"
-            )
+        ours, theirs = len(self.counts), len(other.counts)
+        if ours != theirs:
+            raise ShapeError(f"needed counts of as many classes, got {ours} and {theirs}")
         return Confusion(self.counts + other.counts)
 
     @property
@@ -88,8 +87,6 @@ def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndar
     """Return both as arrays; ShapeError if they differ in height or width."""
     given, true = np.asarray(predicted), np.asarray(labels)
     if given.shape != true.shape:
-        raise ShapeError(
-            f"needed a class for each pixel of labels {true.shape}, got {given.shape};"
-            " bring predictions to the labels' size, and leave the labels as they are"
-        )
+        remedy = "bring predictions to the labels' size, and leave the labels as they are"
+        raise ShapeError(f"needed a class for each pixel of labels {true.shape}, got {given.shape}; {remedy}")
     return given, true

@@ -64,9 +64,7 @@ class _Doctor:
         self.layout = layout
         self.problems: list[LabelProblem] = []
         self.classes: ClassNames | None = None  # where they are known
-        self.drawn_stems: set[str] | None = None  # of photos; None where that cannot be read
-        if layout.format == "masks":
-            self.drawn_stems = set(layout.masks)
+        self.drawn_stems = set(layout.masks) if layout.format == "masks" else None  # of photos, where known
         self.labels: dict[Path, set[int]] = {}  # that occur; by file, or by photo where one file has all
 
     def add(self, path: Path, problem: str, remedy: str) -> None:

@@ -79,11 +79,9 @@ class Layout:
             if photo is None:
                 strays.append(image)
             elif (first := outlined.setdefault(photo, image)) is not image:
-                raise DataError(
-                    f"{self.root}: needed an image for each photo, got {first.name} and {image.name} for "
-                    f"{photo}; join the annotations of one photo under one image, or give two photos two "
-                    "names"
-                )
+                got = f"{first.name} and {image.name} for {photo}"
+                remedy = "join the annotations of one photo under one image, or give two photos two names"
+                raise DataError(f"{self.root}: needed an image for each photo, got {got}; {remedy}")
         return classes, outlined, strays
 
 

@@ -153,9 +153,9 @@ def _with_ignore(legend: Legend, ignore: Any) -> Legend:
     label = legend.numbers.get(_check_number(ignore), IGNORE)
     if label != IGNORE:
         taken = legend.classes.names[label]
+        remedy = f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
         raise LabelError(
-            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; "
-            f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
+            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; {remedy}"
         )
     return replace(legend, numbers={**legend.numbers, ignore: IGNORE}, ignores_white=ignore == _WHITE)
 
@@ -186,10 +186,10 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
-        raise LabelError(
-            f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
-            f"{listed([str(shade) for shade in shades])}; say what they mean in {LEGEND_FILE}"
+        got = (
+            f"shades of grey {listed([str(shade) for shade in shades])}; say what they mean in {LEGEND_FILE}"
         )
+        raise LabelError(f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got {got}")
     num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
     names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
     return Legend(ClassNames(names), _identity(num_classes))

@@ -79,15 +79,12 @@ def read_raw(path: Path) -> RawMask:
             image, name = open_pillow(file, (*_EXACT, *_LOSSY))
             width, height = image.size
             if width * height > MAX_MEGAPIXELS * 1e6:
-                raise DataError(
-                    f"{path}: needed a mask of at most {MAX_MEGAPIXELS:g} megapixels, got {width} x {height}"
-                )
+                needed = f"a mask of at most {MAX_MEGAPIXELS:g} megapixels"
+                raise DataError(f"{path}: needed {needed}, got {width} x {height}")
             if name in _LOSSY or image.info.get("compression") == "jpeg":
                 lossy = name if name in _LOSSY else "TIFF with JPEG inside"
-                raise LabelError(
-                    f"{path}: needed exact values, got {lossy}, which smears them; save the mask as PNG, "
-                    "from the program that it was drawn in"
-                )
+                remedy = "save the mask as PNG, from the program that it was drawn in"
+                raise LabelError(f"{path}: needed exact values, got {lossy}, which smears them; {remedy}")
             kind, codes, colours = _decode(path, ImageOps.exif_transpose(image), name)
     except PixelwiseError:
         raise
@@ -123,13 +120,11 @@ def _decode(path: Path, image: Image.Image, name: str) -> Decoded:
             codes = values.astype(np.uint8)
             if np.array_equal(codes, values):
                 return "grey", codes, _GREYS
-            raise LabelError(
-                f"{path}: needed whole class numbers up to 255, got values from {values.min():g} to "
-                f"{values.max():g}; save the mask in 8 bit, a number for each class"
-            )
-    raise LabelError(
-        f"{path}: needed a mask in grey, RGB or with a palette, got {image.mode}; save it as PNG"
-    )
+            got = f"values from {values.min():g} to {values.max():g}"
+            remedy = "save the mask in 8 bit, a number for each class"
+            raise LabelError(f"{path}: needed whole class numbers up to 255, got {got}; {remedy}")
+    needed = "a mask in grey, RGB or with a palette"
+    raise LabelError(f"{path}: needed {needed}, got {image.mode}; save it as PNG")
 
 
 def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:

@@ -101,9 +101,8 @@ def solve_from_views(
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
     found = labels.unique()
     if not len(found):
-        raise LabelError(
-            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
-        )
+        got = "none: every pixel of the masks is ignored"
+        raise LabelError(f"needed labelled pixels to learn from, got {got}")
     if len(found) == 1:
         raise LabelError(
             f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "

@@ -109,27 +109,22 @@ class Head:
             remedy = "run heads on different backbones apart"
             if backbone.name == self.backbone:
                 remedy = "give the weights it was learned on, or learn it anew"
-            raise CheckpointError(
-                f"the head {self.name} was learned on {self.backbone} with weights "
-                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
-                f"{remedy}"
-            )
+            learned_on = f"{self.backbone} with weights {self.backbone_checksum[:12]}"
+            these = f"these are {backbone.name} with {backbone.checksum[:12]}"
+            raise CheckpointError(f"the head {self.name} was learned on {learned_on}, {these}; {remedy}")
         if not self.changed:
             return backbone
-        tuned = copy.deepcopy(backbone)
+        tuned, damaged = copy.deepcopy(backbone), f"the head {self.name} is damaged"
         own = dict(tuned.named_parameters())
         for name, tensor in self.changed.items():
             if name not in own or own[name].shape != tensor.shape:
-                raise CheckpointError(
-                    f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
-                )
+                raise CheckpointError(f"{damaged}: it holds weights that no {self.backbone} has")
             own[name].detach().copy_(tensor)
         tuned.checksum = fingerprint(tuned)
         if tuned.checksum != self.changed_checksum:
-            raise CheckpointError(
-                f"the head {self.name} is damaged: with its weights {self.backbone} has the checksum "
-                f"{tuned.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
-            )
+            now, was = tuned.checksum[:12], self.changed_checksum[:12]
+            found = f"with its weights {self.backbone} has the checksum {now}, it was {was}"
+            raise CheckpointError(f"{damaged}: {found}; learn it anew")
         return tuned
 
 
@@ -185,10 +180,8 @@ def open_head(name_or_path: str | Path) -> Head:
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:
-        raise CheckpointError(
-            f"{path} holds no head of ours ({first_line(error)}); give a file that finetune wrote or one of "
-            f"{', '.join(shipped_heads())}"
-        ) from error
+        remedy = f"give a file that finetune wrote or one of {', '.join(shipped_heads())}"
+        raise CheckpointError(f"{path} holds no head of ours ({first_line(error)}); {remedy}") from error
 
 
 def is_head(name_or_path: str | Path) -> bool:
@@ -202,6 +195,5 @@ def find_head(name_or_path: str) -> Path:
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate
-    raise CheckpointError(
-        f"needed a head, but {name_or_path} is neither a head file nor one of: {', '.join(shipped_heads())}"
-    )
+    shipped = ", ".join(shipped_heads())
+    raise CheckpointError(f"needed a head, but {name_or_path} is neither a head file nor one of: {shipped}")

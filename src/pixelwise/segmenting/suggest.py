@@ -91,9 +91,8 @@ def suggest(
         PhotoError: a photo cannot be read.
     """
     if num < 1 or not photos:
-        raise ConfigError(
-            f"needed photos to choose from and at least 1 to choose, got {len(photos)} and {num}"
-        )
+        needed = "photos to choose from and at least 1 to choose"
+        raise ConfigError(f"needed {needed}, got {len(photos)} and {num}")
     if head:
         backbone, sizes = head.apply_weights(backbone), head.sizes
     wanted = [*known, *photos]
