@@ -134,12 +134,6 @@ def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: Cl
         write_mask(target, strips, classes, photo.orientation)
 
 
-def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
-    """Write the probability of each class at each pixel of a photo."""
-    with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
-        write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
-
-
 def write_overlay(
     target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
 ) -> None:
@@ -200,7 +194,8 @@ def segment_photo(
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
         write_overlay(path, photo, logits, classes, options.opacity)
     for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
-        write_probs(path, photo, logits, classes)
+        with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
+            write_probabilities(path, strips, classes, (photo.height, photo.width), photo.orientation)
     for path, logits in zip(cut_outs, enlarged, strict=False):
         write_cut_out(path, photo, logits)
     for path, logits, classes in zip(masks, enlarged, of_heads, strict=True):
