@@ -17,11 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from pixelwise.colour.shapes import Picture
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.colourising.next_hint import suggest_hints
 from pixelwise.colourising.options import Hint
 from pixelwise.colourising.prediction import Prediction, predict
-from pixelwise.evaluate.colours import Codes
 from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import Photo, open_photo
 
@@ -48,7 +48,7 @@ def least_certain(logits: torch.Tensor, num: int) -> Points:
     return [divmod(int(place), logits.shape[2]) for place in entropy.flatten().topk(num).indices]
 
 
-def squared_error(photo: Photo, prediction: Prediction, small: Codes, points: Points) -> float:
+def squared_error(photo: Photo, prediction: Prediction, small: Picture, points: Points) -> float:
     """Mean squared error of a and b after the points' true colours were told."""
     size, (height, width) = photo.upright_size, small.shape[1:]
     hints = [

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.evaluate.boundary import boundary_f1
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error
-from pixelwise.labels.confusion import Confusion, accuracy_of, dice_of
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores, boundary_f1
+from pixelwise.labels.class_names import FLOWER, ClassNames
+from pixelwise.labels.confusion import Confusion
 
 V = IGNORE
+CLASSES = ClassNames(("background", "flower", "leaf"))
 
 
 def image(*rows):
@@ -27,8 +29,9 @@ def test_every_score_of_a_picture_of_twelve_pixels():
     assert confusion.counts.sum() == 10
     assert confusion.iou.tolist() == pytest.approx([3 / 5, 3 / 6, 1 / 2])
     assert confusion.miou == pytest.approx((3 / 5 + 3 / 6 + 1 / 2) / 3)
-    assert dice_of(confusion.overlaps).tolist() == pytest.approx([6 / 8, 6 / 9, 2 / 3])
-    assert accuracy_of(confusion.overlaps) == pytest.approx(7 / 10)
+    scores = SegmentationScores.of([ImageCounts(confusion)], CLASSES).to_dict()
+    assert list(scores["dice"].values()) == pytest.approx([6 / 8, 6 / 9, 2 / 3])
+    assert scores["pixel_accuracy"] == pytest.approx(7 / 10)
 
 
 def test_a_class_in_neither_is_left_out_of_the_mean_and_one_wrongly_given_is_not():
@@ -44,7 +47,7 @@ def test_void_alone_has_no_score():
     assert nothing.counts.sum() == 0
     assert np.isnan(nothing.iou).all()
     assert math.isnan(nothing.miou)
-    assert math.isnan(accuracy_of(nothing.overlaps))
+    assert math.isnan(SegmentationScores.of([ImageCounts(nothing)], FLOWER).pixel_accuracy.value)
 
 
 def test_void_is_no_background():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.evaluate.boundary import boundary_f1
+from pixelwise.evaluate.segmentation import boundary_f1
 from pixelwise.labels.confusion import Confusion
 
 K = 4

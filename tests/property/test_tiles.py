@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fixtures.tiny_backbone import MARGIN, tiny_backbone
 from pixelwise.network.backbones import open_backbone
-from pixelwise.segmenting.tiling import Span, Tile, split, stitch
+from pixelwise.segmenting.extraction import Span, Tile, split, stitch
 
 EMBEDDED = open_backbone()
 steps = st.sampled_from([1, 8, 32])
@@ -26,7 +26,7 @@ def test_tiles_cover_a_picture_once_at_multiples_of_the_step(rows, columns, step
             assert span.seen_start == max(0, span.start - margin)
             assert span.seen_stop == min(side, span.stop + margin)
         assert tile.crop(picture)[0].numel() <= limit
-        covered[tile.rows.own(1), tile.columns.own(1)] += 1
+        covered[tile.rows.at(1), tile.columns.at(1)] += 1
     assert bool((covered == 1).all())
 
 
@@ -57,8 +57,12 @@ def test_the_embedded_backbones_margin_suffices_and_half_of_it_does_not(axis, pl
         span = Span(start, start + 32, max(0, start - margin), min(size[axis], start + 32 + margin))
         tile = Tile(span, other) if axis == 1 else Tile(other, span)
         for level, whole, part in zip(EMBEDDED.levels, expected, forward(tile.crop(picture)), strict=True):
-            needed = whole[:, tile.rows.own(level.stride), tile.columns.own(level.stride)]
-            found = part[:, tile.rows.own_of_seen(level.stride), tile.columns.own_of_seen(level.stride)]
+            needed = whole[:, tile.rows.at(level.stride), tile.columns.at(level.stride)]
+            read = (
+                tile.rows.at(level.stride, tile.rows.seen_start),
+                tile.columns.at(level.stride, tile.columns.seen_start),
+            )
+            found = part[:, *read]
             yield needed, found
 
     @torch.no_grad()

@@ -41,7 +41,7 @@ from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
@@ -194,9 +194,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 LabelledPhoto(path, path, partial(np.copy, label))
                 for path, label in zip(paths, labels, strict=True)
             ]
-            viewed = view_shots(shots, self.num_views)
-            features = self._extract(views_in(viewed))
-            solved = solve_from_views(config, classes.num_classes, viewed, features).solved
+            features = self._extract(views_of(paths, self.num_views))
+            solved = solve_from_views(config, classes.num_classes, shots, features)
         self.class_names_ = classes.names
         self.head_ = Head(
             name="learned",

@@ -12,16 +12,15 @@ from numpy import ndarray
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.labels.confusion import LabelImage, ratio
+from pixelwise.labels.confusion import LabelArray, ratio
 
-NUM_BINS = 15
-"""Equal steps of confidence from 0 to 1."""
+NUM_BINS = 15  # equal steps of confidence from 0 to 1
 _TOP = 5  # classes among which the true one may be, of `top5`
 _ROUNDING = 1e-3  # that bf16 may add to a probability of 1
 _AT_ONCE = 2**15  # pixels whose probabilities are held in memory
 
 
-def calibration_bins(probs: Float[ndarray, "K H W"], labels: LabelImage) -> Float64[ndarray, "3 15"]:
+def calibration_bins(probs: Float[ndarray, "K H W"], labels: LabelArray) -> Float64[ndarray, "3 15"]:
     """Return the number of pixels, the sum of confidences and the number of right pixels, by confidence.
 
     Pixels whose label is IGNORE are left out. Bins of several images add up.
@@ -51,10 +50,7 @@ def calibration_error(bins: Float64[ndarray, "*any 3 B"]) -> Float64[ndarray, "*
 def class_scores(logits: Float[ndarray, "n K"], labels: Int64[ndarray, " n"]) -> dict[str, float]:
     """Return `top1`, `top5` and `cross_entropy` (nats) of the logits of pixels, means over them.
 
-    Of equal logits the lowest class is likeliest.
-
-    Raises:
-        ShapeError: there is no pixel, or not one label for each.
+    Of equal logits the lowest class is likeliest. ShapeError without pixels, or a label for each.
     """
     if not len(labels) or len(logits) != len(labels):
         raise ShapeError(f"needed a class for each of some pixels, got {len(labels)} for {len(logits)}")

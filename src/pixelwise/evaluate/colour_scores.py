@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,7 +15,7 @@ from pixelwise.errors import DataError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.confusion import ratio
 
-SCORES = {
+SCORES = {  # names in tables, by key
     "ciede2000": "CIEDE2000",
     "ab_rmse": "RMSE of ab",
     "colourfulness": "colourfulness",
@@ -24,7 +24,6 @@ SCORES = {
     "top5_accuracy": "top-5 accuracy, %",
     "cross_entropy": "cross-entropy, nats",
 }
-"""Names of the scores in tables, by key."""
 _CHROMA_7 = 25.0**7  # where chroma begins to count as much as its size says
 _HALF_TURN = math.pi + 1e-6  # opposite hues are not to be parted by rounding
 _STEEPEST = math.radians(275)  # of the rotation among the blues
@@ -35,12 +34,10 @@ class PhotoColours:
     """Differences of the colours of one photo from the original's."""
 
     ciede2000: float  # mean over pixels
-    ab_rmse: float
-    """Root of the mean over pixels of the squared distance in the plane of a and b, both axes added up."""
+    ab_rmse: float  # root of the mean over pixels of the squared distance in the plane of a and b
     colourfulness: float
     original_colourfulness: float
-    top1: float = math.nan
-    """Share of pixels whose true class is the likeliest, 0 to 1; NaN for a method without classes."""
+    top1: float = math.nan  # share of pixels whose true class is the likeliest; NaN without classes
     top5: float = math.nan  # share of pixels whose true class is among the five likeliest
     cross_entropy: float = math.nan  # minus the logarithm of the true class's probability, in nats
 
@@ -60,27 +57,14 @@ def colour_scores(photos: Sequence[PhotoColours], seed: int = 0) -> dict[str, In
     """Return means over photos, every photo counting the same, with intervals, by the keys of `SCORES`.
 
     `ab_rmse` is the root of the mean of photos' squared errors; `colourfulness_ratio` is the ratio of the
-    means. Accuracies are in per cent. NaN without classes.
-
-    Raises:
-        DataError: there is no photo.
+    means. Accuracies are in per cent. NaN without classes; DataError without photos.
     """
     if not photos:
         raise DataError("needed at least one photo to score, got none")
-    rows = [
-        [
-            photo.ciede2000,
-            photo.ab_rmse**2,
-            photo.colourfulness,
-            photo.original_colourfulness,
-            100 * photo.top1,
-            100 * photo.top5,
-            photo.cross_entropy,
-            1.0,
-        ]
-        for photo in photos
-    ]
-    *sums, num = resampled_sums(np.array(rows), seed).T
+    rows = np.array([(*astuple(photo), 1.0) for photo in photos])  # in the order of the fields
+    rows[:, 1] **= 2  # of RMSE
+    rows[:, 4:6] *= 100  # accuracies
+    *sums, num = resampled_sums(rows, seed).T
     error, squared, strength, original, top1, top5, loss = (total / num for total in sums)
     means = (error, np.sqrt(squared), strength, ratio(strength, original), top1, top5, loss)
     return {name: interval(mean) for name, mean in zip(SCORES, means, strict=True)}
@@ -98,7 +82,8 @@ def ciede2000(
     """
     (light1, a1, b1), (light2, a2, b2) = lab, other
     more = 1.5 - 0.5 * _saturating((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)  # of a, near grey
-    (chroma1, hue1), (chroma2, hue2) = (_polar(a * more, b) for a, b in ((a1, b1), (a2, b2)))
+    chroma1, chroma2 = np.hypot(a1 * more, b1), np.hypot(a2 * more, b2)
+    hue1, hue2 = (np.arctan2(b, a * more) % (2 * math.pi) for a, b in ((a1, b1), (a2, b2)))
     grey = (chroma1 == 0) | (chroma2 == 0)  # which has no hue, and takes the other's
     turn = hue2 - hue1
     turn = np.where(np.abs(turn) > _HALF_TURN, turn - np.sign(turn) * (2 * math.pi), turn)
@@ -109,7 +94,14 @@ def ciede2000(
     from_middle = np.square((light1 + light2) / 2 - 50)
     in_light = (light2 - light1) / (1 + 0.015 * from_middle / np.sqrt(20 + from_middle))
     in_chroma = (chroma2 - chroma1) / (1 + 0.045 * chroma)
-    in_hue = by_hue / (1 + 0.015 * chroma * _hue_weight(hue))
+    hue_weight = (
+        1
+        - 0.17 * np.cos(hue - math.radians(30))
+        + 0.24 * np.cos(2 * hue)
+        + 0.32 * np.cos(3 * hue + math.radians(6))
+        - 0.20 * np.cos(4 * hue - math.radians(63))
+    )
+    in_hue = by_hue / (1 + 0.015 * chroma * hue_weight)
     bend = math.radians(60) * np.exp(-np.square((hue - _STEEPEST) / math.radians(25)))
     rotation = -2 * _saturating(chroma) * np.sin(bend)
     squared = in_light**2 + in_chroma**2 + in_hue**2 + rotation * in_chroma * in_hue
@@ -127,22 +119,6 @@ def colourfulness(codes: UInt8[ndarray, "3 *points"]) -> float:
     return float(spread + 0.3 * mean)
 
 
-def _polar(
-    a: Float[ndarray, "*points"], b: Float[ndarray, "*points"]
-) -> tuple[Float[ndarray, "*points"], Float[ndarray, "*points"]]:
-    return np.hypot(a, b), np.arctan2(b, a) % (2 * math.pi)
-
-
 def _saturating(chroma: Float[ndarray, "*points"]) -> Float[ndarray, "*points"]:
     power = chroma**7
     return np.sqrt(power / (power + _CHROMA_7))
-
-
-def _hue_weight(hue: Float[ndarray, "*points"]) -> Float[ndarray, "*points"]:
-    return (
-        1
-        - 0.17 * np.cos(hue - math.radians(30))
-        + 0.24 * np.cos(2 * hue)
-        + 0.32 * np.cos(3 * hue + math.radians(6))
-        - 0.20 * np.cos(4 * hue - math.radians(63))
-    )

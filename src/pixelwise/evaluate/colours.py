@@ -21,7 +21,7 @@ from pixelwise.colourising.prediction import Prediction, predict
 from pixelwise.errors import CheckpointError, ConfigError, DataError, listed
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
-from pixelwise.evaluate.intervals import Interval, interval, mean_interval, resampled_sums
+from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.config import Device
 from pixelwise.network.device import ONE_THREAD, choose_device
@@ -36,8 +36,7 @@ from pixelwise.photos.tone import is_grey
 from pixelwise.progress import progress
 
 MODEL, GREY, MEAN = "model", "grey", "mean ab"
-SIZE = 256
-"""Short side in pixels at which photos are measured by default."""
+SIZE = 256  # short side in pixels at which photos are measured by default
 _SIZES = (16, 2048)
 _COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all is nearly grey
 _FEW = 20  # photos, whose intervals are themselves unsure
@@ -49,11 +48,11 @@ Picture = UInt8[ndarray, "3 H W"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColouredPhoto:
-    """One photo, and its scores by method: `model`, and the baselines."""
+    """A photo, and its scores by method: `model`, and the baselines."""
 
     path: Path
     scores: dict[str, PhotoColours]
-    bins: Float64[ndarray, "3 15"]  # calibration of the network's probabilities; see `calibration_bins`
+    bins: Float64[ndarray, "3 15"]  # `calibration_bins` of the network's probabilities
     mean_ab: Float64[ndarray, "2 1 1"]
 
     @property
@@ -127,7 +126,7 @@ class ColourEvaluation:
             "photos that a network learned from score too well, and so do copies and crops of them",
         ]
         if self.failed:
-            notes.insert(0, f"could not be scored: {listed([one.path.name for one in self.failed])}")
+            notes.insert(0, f"could not be scored: {listed([failure.path.name for failure in self.failed])}")
         if self.colourless:
             notes.insert(0, f"without colour, left out: {listed([path.name for path in self.colourless])}")
         if len(self.photos) < _FEW:
@@ -172,9 +171,9 @@ class ColourEvaluation:
             "model": {"name": self.model.name, "sha256": self.model.checksum},
             "protocol": self.protocol,
             "num_photos": len(self.photos),
-            "photos": [one.to_dict() for one in self.photos],
+            "photos": [photo.to_dict() for photo in self.photos],
             "colourless": [str(path) for path in self.colourless],
-            "failed": [{"path": str(one.path), "error": one.error} for one in self.failed],
+            "failed": [{"path": str(failure.path), "error": failure.error} for failure in self.failed],
             "notes": self.notes,
             "warnings": self.warnings,
         }
@@ -213,6 +212,7 @@ def evaluate_photos(
         raise DataError(f"needed photos in colour in {source}, got {got}")
     photos = _with_mean_ab(scored, size)
     bins = resampled_sums(np.stack([photo.bins for photo in photos]), seed)
+    gain, num = resampled_sums(np.array([[photo.gain, 1.0] for photo in photos]), seed).T
     return ColourEvaluation(
         model=model,
         source=source,
@@ -221,7 +221,7 @@ def evaluate_photos(
         scores={
             name: colour_scores([photo.scores[name] for photo in photos], seed) for name in photos[0].scores
         },
-        gain=mean_interval([photo.gain for photo in photos], seed),
+        gain=interval(gain / num),
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
         colourless=tuple(colourless),
@@ -309,11 +309,7 @@ def colour_picture(
 
 
 def read_picture(path: Path, size: int) -> Picture:
-    """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer."""
     photo = open_photo(path)
     stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, size))
     return np.ascontiguousarray(photo.upright(stored))
@@ -328,12 +324,7 @@ def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
 
 
 def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
-    """Return the photos in a folder and those below it, and what cannot be read.
-
-    Raises:
-        ConfigError: the source is no folder.
-        DataError: there is no such folder.
-    """
+    """Return the photos in a folder and below it, and what cannot be read; ConfigError, DataError if none."""
     folder = require_source_folder(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"

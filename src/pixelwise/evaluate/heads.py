@@ -19,6 +19,7 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, DataError, ShapeError, listed
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import UNNAMED
+from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device
@@ -26,27 +27,23 @@ from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, labels_by
-from pixelwise.segmenting.tiling import Maps
 
 _THREADS = 2  # torch computes one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 
-PhotoArray = UInt8[ndarray, "H W 3"]
-"""A photo in sRGB codes, 0 to 255."""
-LabelArray = UInt8[ndarray, "H W"]
-"""The class of each pixel, or IGNORE."""
+PhotoArray = UInt8[ndarray, "H W 3"]  # sRGB codes
 Baseline = Callable[[PhotoArray], LabelArray]
-"""Gives each pixel of a photo a class."""
 _BINS = 32  # of each channel of Lab, so that a few photos fill the bins around their colours
 _BLUR = 1.0  # bins; colours next to those seen are likely of the same class
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPhoto:
-    """One photo, and the counts of a head's prediction."""
+    """A photo, and the counts of a head's prediction."""
 
     photo: LabelledPhoto
     features: PhotoMaps
@@ -82,7 +79,7 @@ class HeadEvaluation:
 
     @property
     def calibration_bins(self) -> Float64[ndarray, "3 15"]:
-        """Bins of all pixels together; see `calibration_bins` of the module `calibration`."""
+        """Bins of all pixels together."""
         by_photo = [photo.counts.calibration for photo in self.photos]
         return np.sum([bins for bins in by_photo if bins is not None], 0)
 
@@ -114,8 +111,8 @@ def evaluate_head(
 
     If none is named, it is the part `test`; where there is none, all photos if the head is known to have
     learned from none of them, and else the part `val`. Photos that are in the part `train` as well, saved
-    anew, are named; `without_duplicates` leaves them out. Baselines learn from at most 100 photos of the part
-    `train`, evenly taken; there are none where all photos are scored. The seed draws the intervals.
+    anew, are named; `without_duplicates` leaves them out. Baselines learn from the part `train`; there are
+    none where all photos are scored. The seed draws the intervals.
 
     Raises:
         CheckpointError: the head was learned on another backbone.
@@ -160,13 +157,13 @@ def evaluate_head(
 
 
 def _require_same_classes(head: Head, labelled: LabelledPhotos) -> None:
-    names = labelled.classes.names
-    black_and_white = names == UNNAMED and head.classes.num_classes == len(UNNAMED)
-    if head.classes.names != names and not black_and_white:
-        raise ConfigError(
-            f"the head {head.name} knows {', '.join(head.classes.names)}; {labelled.name} has labels of "
-            f"{', '.join(names)}: needed the same classes in the same order"
+    known, names = head.classes.names, labelled.classes.names
+    black_and_white = names == UNNAMED and len(known) == len(UNNAMED)
+    if known != names and not black_and_white:
+        found = (
+            f"the head {head.name} knows {', '.join(known)}; {labelled.name} has labels of {', '.join(names)}"
         )
+        raise ConfigError(f"{found}: needed the same classes in the same order")
 
 
 def _scored_part(
@@ -183,7 +180,7 @@ def _scored_part(
 def _find_twins(
     train: Sequence[LabelledPhoto], scored: Sequence[LabelledPhoto]
 ) -> tuple[tuple[Path, Path], ...]:
-    """Return pairs of a photo scored and one to learn from that show the same."""
+    """Return pairs of a photo scored and one learned from that show the same."""
     paths = {photo.photo: None for photo in scored}
     pairs = find_duplicates([*(photo.photo for photo in train), *paths])
     return tuple(sorted((b, a) for a, b in pairs if b in paths and a not in paths))
@@ -204,7 +201,7 @@ class MapsSource(Protocol):
     """Where the features of a photo come from, such as a cache."""
 
     def read(self) -> Maps:
-        """Return its maps, size by size and, within a size, level by level."""
+        """Return its maps, size by size."""
 
 
 def count_photos(
@@ -230,18 +227,14 @@ def count_photos(
             )
         if baselines:
             pixels = read_pixels(photo.photo)
-            others = (baseline(pixels) for baseline in baselines)
+            guesses = [baseline(pixels) for baseline in baselines]
             counts += [
-                ImageCounts.of(predicted, labels, num_classes, with_boundary=detailed) for predicted in others
+                ImageCounts.of(guess, labels, num_classes, with_boundary=detailed) for guess in guesses
             ]
         return counts
 
     by_photo = []
-    with (
-        ONE_THREAD,
-        progress("scoring photos", len(photos)) as advance,
-        ThreadPoolExecutor(_THREADS) as pool,
-    ):
+    with ONE_THREAD, progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(_THREADS) as pool:
         for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
             by_photo.append(counts)
             advance(1, photo.stem)

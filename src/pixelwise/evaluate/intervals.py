@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float64, Shaped
 from numpy import ndarray
 
-NUM_RESAMPLES = 2000
-"""Draws behind an interval; others would move its ends by a few per cent of its width."""
+NUM_RESAMPLES = 2000  # draws; others would move the ends of an interval by a few per cent of its width
 _CONFIDENCE = (2.5, 97.5)  # per cent: 95 of 100 draws lie between
 
 
@@ -29,12 +27,7 @@ class Interval:
 
     def to_dict(self) -> dict[str, float | None]:
         """Return plain values for JSON, which knows no NaN."""
-        return {name: plain(value) for name, value in asdict(self).items()}
-
-
-def plain(score: float) -> float | None:
-    """Return the score for JSON; None for NaN."""
-    return None if math.isnan(score) else score
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 def resampled_sums(
@@ -54,9 +47,3 @@ def interval(scores: Float64[ndarray, " draws"]) -> Interval:
     known = scores[1:][~np.isnan(scores[1:])]
     low, high = np.percentile(known, _CONFIDENCE) if len(known) else (np.nan, np.nan)
     return Interval(value=float(scores[0]), low=float(low), high=float(high))
-
-
-def mean_interval(values: Sequence[float], seed: int) -> Interval:
-    """Return the mean of one value for each image, with its interval."""
-    sums = resampled_sums(np.array([[value, 1.0] for value in values]), seed)
-    return interval(sums[:, 0] / sums[:, 1])

@@ -98,7 +98,12 @@ def evaluate(
                 for i in range(len(batch)):
                     scores[name].append(PixelScore.of(predicted[i : i + 1], batch.labels[i : i + 1]))
             advance(len(batch), "")
-    return {name: _intervals(by_picture, seed) for name, by_picture in scores.items()}
+    found = {}
+    for name, by_picture in scores.items():
+        rows = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
+        right, loss, num = resampled_sums(rows, seed, _NUM_RESAMPLES).T
+        found[name] = {"accuracy": interval(100 * right / num), "loss": interval(loss / num)}
+    return found
 
 
 def _batches(data: Batches) -> Iterator[Batches]:
@@ -109,12 +114,3 @@ def _batches(data: Batches) -> Iterator[Batches]:
 
 def _grey_level(data: Batches) -> Tensor:
     return (data.grey()[:, 0] * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
-
-
-def _intervals(by_picture: list[PixelScore], seed: int) -> dict[str, Interval]:
-    counts = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
-    sums = resampled_sums(counts, seed, _NUM_RESAMPLES)
-    return {
-        "accuracy": interval(100 * sums[:, 0] / sums[:, 2]),
-        "loss": interval(sums[:, 1] / sums[:, 2]),
-    }

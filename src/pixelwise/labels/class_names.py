@@ -13,8 +13,7 @@ BACKGROUND = "background"  # around everything else; drawn black where it is cla
 UNNAMED = (BACKGROUND, "object")  # two classes that nobody named, as in a black and white mask
 Colour = tuple[int, int, int]  # sRGB codes, 0 to 255
 
-# Distinct with any colour vision, beside black; the first shows on most things that are cut out.
-# Source: Okabe and Ito 2008, Color Universal Design.
+# Distinct with any colour vision, beside black. Source: Okabe and Ito 2008, Color Universal Design.
 _DISTINCT: tuple[Colour, ...] = (
     *((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66)),
     *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
@@ -23,12 +22,7 @@ _DISTINCT: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names of K classes, and the sRGB codes that each is drawn in.
-
-    Raises:
-        LabelError: the names are not 2 to 255 different printable ones, or there are not as many different
-            colours.
-    """
+    """Names of 2 to 255 classes, and the sRGB codes to draw them in, all different; else a LabelError."""
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...] = ()
@@ -102,5 +96,4 @@ def voc_colour(number: int) -> Colour:
     return red, green, blue
 
 
-FLOWER = ClassNames((BACKGROUND, "flower"))
-"""The two classes of Oxford's 17 flowers when only the flower counts."""
+FLOWER = ClassNames((BACKGROUND, "flower"))  # of Oxford's 17 flowers, when only the flower counts

@@ -11,10 +11,8 @@ from numpy import ndarray
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
-LabelImage = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
+LabelArray = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
 Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
-
-_NUM_BYTES = 256  # values of a label
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,7 @@ class Confusion:
     counts: Int64[ndarray, "K K"]  # row: the class a pixel has; column: the class it was given
 
     @staticmethod
-    def of(predicted: LabelImage, labels: LabelImage, num_classes: int) -> Confusion:
+    def of(predicted: LabelArray, labels: LabelArray, num_classes: int) -> Confusion:
         """Count the pixels of one image, without those whose label is IGNORE.
 
         Raises:
@@ -34,7 +32,7 @@ class Confusion:
         given, true = same_shape(predicted, labels)
         # both bytes in one number: a single pass, with no branch on what is ignored
         pairs = true.astype(np.uint16) << 8 | given
-        counts = np.bincount(pairs.ravel(), minlength=_NUM_BYTES**2).reshape(_NUM_BYTES, _NUM_BYTES)
+        counts = np.bincount(pairs.ravel(), minlength=2**16).reshape(256, 256)
         known = counts[:num_classes, :num_classes]
         if known.sum() + counts[IGNORE].sum() != true.size:
             last, labelled = num_classes - 1, counts[:IGNORE]
@@ -45,10 +43,9 @@ class Confusion:
         return Confusion(known.astype(np.int64))
 
     def __add__(self, other: Confusion) -> Confusion:
-        if self.counts.shape != other.counts.shape:
-            raise ShapeError(
-                f"needed counts of as many classes, got {len(self.counts)} and {len(other.counts)}"
-            )
+        ours, theirs = len(self.counts), len(other.counts)
+        if ours != theirs:
+            raise ShapeError(f"needed counts of as many classes, got {ours} and {theirs}")
         return Confusion(self.counts + other.counts)
 
     @property
@@ -73,18 +70,6 @@ def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
     return ratio(both, true + given - both)
 
 
-def dice_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
-    """Return the Dice coefficient of each class. Source: Dice 1945, doi:10.2307/1932409."""
-    both, true, given = np.moveaxis(overlaps, -2, 0)
-    return ratio(2 * both, true + given)
-
-
-def accuracy_of(overlaps: Overlaps) -> Float64[ndarray, "*any"]:
-    """Return the share of labelled pixels that were given their class."""
-    both, true, _ = np.moveaxis(overlaps, -2, 0)
-    return ratio(both.sum(-1), true.sum(-1))
-
-
 def mean_of_known(scores: Float64[ndarray, "*any K"]) -> Float64[ndarray, "*any"]:
     """Return the mean over the classes that have a score; NaN where none has."""
     known = ~np.isnan(scores)
@@ -96,12 +81,10 @@ def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[nd
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
 
 
-def same_shape(predicted: LabelImage, labels: LabelImage) -> tuple[ndarray, ndarray]:
+def same_shape(predicted: LabelArray, labels: LabelArray) -> tuple[ndarray, ndarray]:
     """Return both as arrays; ShapeError if they differ in height or width."""
     given, true = np.asarray(predicted), np.asarray(labels)
     if given.shape != true.shape:
-        raise ShapeError(
-            f"needed a class for each pixel of labels {true.shape}, got {given.shape};"
-            " bring predictions to the labels' size, and leave the labels as they are"
-        )
+        remedy = "bring predictions to the labels' size, and leave the labels as they are"
+        raise ShapeError(f"needed a class for each pixel of labels {true.shape}, got {given.shape}; {remedy}")
     return given, true

@@ -1,9 +1,6 @@
 """The label doctor: mistakes in a folder of photos and masks, before a network learns from it.
 
-It finds photos or masks whose other half is missing; masks of another size than their photo, or not turned as
-it is; masks that were resized smoothly, drawn softly or saved with loss; values that nobody named; masks and
-classes with nothing in them; the same photo twice where it would be learned from and measured on; and else
-whatever keeps the folder from being learned from. Each problem comes with a remedy.
+Each comes with a remedy. Where there are none, whatever else keeps the folder from being learned from is one.
 """
 
 from __future__ import annotations
@@ -18,14 +15,15 @@ import numpy as np
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import PhotoError, PixelwiseError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.labels.folder import load_labelled_folder, read_splits
-from pixelwise.labels.layout import SPLITS_FILE, Layout, find_layout
+from pixelwise.labels.folder import SPLITS_FILE, Layout, find_layout, load_labelled_folder, read_splits
 from pixelwise.labels.legend import LEGEND_FILE, Values, legend_of
-from pixelwise.labels.outlines import OutlinedPhoto, uncovered_label
+from pixelwise.labels.outlines import uncovered_label
 from pixelwise.labels.read import read_raw
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 
+_PLACES = {"masks": "masks/{}.png", "coco": "annotations.json", "labelme": "{}.json beside it"}
+"""Where the labels of a photo go, {} being its stem."""
 _CRISP = 0.05  # crisp masks have in-between pixels at less than 0.006 of their edges, smooth ones at 0.11
 
 
@@ -39,30 +37,24 @@ class LabelProblem:
 
 
 def check_folder(folder: Path) -> tuple[LabelProblem, ...]:
-    """Find mistakes in a folder of photos and masks, in the order of the files' paths.
-
-    Raises:
-        DataError: there is no such folder, it has no photos or nothing drawn on them, or two kinds of masks.
-    """
-    layout = find_layout(folder)
-    doctor = _Doctor(layout)
+    """Find mistakes in a folder of photos and masks, by path; DataError where it cannot be one at all."""
+    doctor = _Doctor(find_layout(folder))
     try:
-        if layout.format.read_outlines is None:
+        if doctor.layout.format == "masks":
             doctor.check_masks()
         else:
-            doctor.drawn_stems = None
-            doctor.check_outlines(*layout.format.read_outlines(layout))
+            doctor.check_outlines()
         doctor.check_empty()
     except PixelwiseError as error:
         doctor.add_refusal(error)
     doctor.check_halves()
     doctor.check_duplicates()
-    if not doctor.problems:  # whatever else keeps the folder from being learned from
+    if not doctor.problems:
         try:
             load_labelled_folder(folder)
         except PixelwiseError as error:
             doctor.add_refusal(error)
-    return tuple(sorted(doctor.problems, key=lambda one: str(one.path)))
+    return tuple(sorted(doctor.problems, key=lambda problem: str(problem.path)))
 
 
 class _Doctor:
@@ -72,7 +64,7 @@ class _Doctor:
         self.layout = layout
         self.problems: list[LabelProblem] = []
         self.classes: ClassNames | None = None  # where they are known
-        self.drawn_stems: set[str] | None = set(layout.masks)  # of photos; None where that cannot be read
+        self.drawn_stems = set(layout.masks) if layout.format == "masks" else None  # of photos, where known
         self.labels: dict[Path, set[int]] = {}  # that occur; by file, or by photo where one file has all
 
     def add(self, path: Path, problem: str, remedy: str) -> None:
@@ -82,9 +74,10 @@ class _Doctor:
         """Add an exception's message; the remedy in it, if there is one, comes first."""
         message = str(error).removeprefix(f"{path}: ")
         problem, _, own = message.partition("; ")
-        if not own or own.endswith(")"):  # what a library said, in brackets, advises nothing
-            problem, own = message, remedy
-        self.add(path, problem, own)
+        if own and not own.endswith(")"):  # what a library said, in brackets, advises nothing
+            self.add(path, problem, own)
+        else:
+            self.add(path, message, remedy)
 
     def add_refusal(self, error: PixelwiseError) -> None:
         folder = self.layout.folder
@@ -124,22 +117,15 @@ class _Doctor:
 
     def _check_pictures(self) -> list[Values]:
         """Check each mask by itself and with its photo, and return the values of those that are exact."""
-
-        def read(pair: tuple[Path, Path]) -> tuple[Values, tuple[int, ...], bool] | PixelwiseError:
-            try:
-                mask = read_raw(pair[1])
-            except PixelwiseError as error:
-                return error
-            return mask.values, mask.codes.shape, mask.in_between_frac() < _CRISP
-
         exact = []
         pairs = self.layout.pairs()
         with ThreadPoolExecutor() as pool:
-            for (photo, path), found in zip(pairs, pool.map(read, pairs), strict=True):
-                if isinstance(found, PixelwiseError):
-                    self.add_error(path, found, "save the mask again as PNG, or take it out")
+            found = pool.map(_read_mask, [path for _, path in pairs])
+            for (photo, path), mask in zip(pairs, found, strict=True):
+                if isinstance(mask, PixelwiseError):
+                    self.add_error(path, mask, "save the mask again as PNG, or take it out")
                     continue
-                values, size, is_crisp = found
+                values, size, is_crisp = mask
                 if is_crisp:
                     exact.append(values)
                 else:
@@ -151,9 +137,8 @@ class _Doctor:
                 self.check_size(photo, path, size)
         return exact
 
-    def check_outlines(
-        self, classes: ClassNames, outlined: dict[Path, OutlinedPhoto], strays: list[OutlinedPhoto]
-    ) -> None:
+    def check_outlines(self) -> None:
+        classes, outlined, strays = self.layout.outlines()
         self.classes = classes
         self.drawn_stems = {photo.stem for photo in outlined}
         for stray in strays:
@@ -172,7 +157,9 @@ class _Doctor:
         photos, masks = self.layout.photos, self.layout.masks
         for stem, files in photos.items():
             if self.drawn_stems is not None and stem not in self.drawn_stems:
-                remedy = f"save one in {self.layout.format.place.format(stem)}, or move the photo elsewhere"
+                remedy = (
+                    f"save one in {_PLACES[self.layout.format].format(stem)}, or move the photo elsewhere"
+                )
                 self.add(files[0], "there is no mask for this photo", remedy)
         for stem, files in masks.items():
             if stem not in photos:
@@ -188,7 +175,7 @@ class _Doctor:
                 problem = "no pixel has a class" if labels <= {IGNORE} else "there is nothing but background"
                 self.add(path, problem, "draw what it shows, or take it out if that is none of the classes")
         used = set().union(*self.labels.values())
-        path = self.layout.legend_file or self.layout.folder / self.layout.format.root
+        path = self.layout.legend_file or self.layout.root
         for label, name in enumerate(self.classes.names):
             if label not in used:
                 remedy = "draw it on some photos, or take it out of the list of classes"
@@ -208,3 +195,12 @@ class _Doctor:
                 where = f" ({parts[0]} and {parts[1]})" if all(parts) else ""
                 problem = f"shows the same as {first.name}{where}: it would be learned from and measured on"
                 self.add(second, problem, "keep one of them, or put both into one part")
+
+
+def _read_mask(path: Path) -> tuple[Values, tuple[int, ...], bool] | PixelwiseError:
+    """Return a mask's values and size, and whether its edges are crisp."""
+    try:
+        mask = read_raw(path)
+    except PixelwiseError as error:
+        return error
+    return mask.values, mask.codes.shape, mask.in_between_frac() < _CRISP

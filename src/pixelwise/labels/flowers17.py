@@ -12,9 +12,8 @@ from pathlib import Path
 
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
-from pixelwise.labels.folder import read_splits
-from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal, gather_labelled
-from pixelwise.labels.layout import SPLITS_FILE
+from pixelwise.labels.folder import SPLITS_FILE, read_splits
+from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, deal
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, Legend
 from pixelwise.labels.read import read_mask, read_raw
 from pixelwise.photos.download import Remote, fetch, unpack
@@ -57,15 +56,13 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
 
     A folder with `jpg/` and `trimaps/`, be it `data_dir` itself or inside it, is used as it is; what of it is
     missing is unpacked from the archives beside it, or downloaded. Its `splits.json`, {part: numbers of
-    photos}, comes before the official `datasplits.mat`.
-
-    Raises:
-        DataError: a file is missing, damaged, or says that two parts share a photo.
+    photos}, comes before the official `datasplits.mat`. DataError where a file is missing, damaged, or says
+    that two parts share a photo.
     """
     folder = _find_folder(data_dir)
     notes = _complete(folder, archives)
     photos = _pair(folder, LEGENDS[source])
-    drawn = {one.stem for one in photos}
+    drawn = {photo.stem for photo in photos}
     splits_file = folder / SPLITS_FILE
     if splits_file.is_file():
         numbers = read_splits(splits_file, int)
@@ -80,7 +77,7 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
             notes += (f"{splits_file} has another checksum than the official file: another split",)
     parts, left_out = deal(photos, splits, splits_file)
     unlabelled = (photo for photo in sorted((folder / _PHOTOS).glob("*.jpg")) if photo.stem not in drawn)
-    return gather_labelled(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
+    return LabelledPhotos.of(source, LEGENDS[source].classes, parts, unlabelled, notes + left_out)
 
 
 def _find_folder(data_dir: Path) -> Path:
@@ -115,13 +112,11 @@ def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
 
 def _pair(folder: Path, legend: Legend) -> list[LabelledPhoto]:
     """Return the photos that have a trimap, in the order of their stems."""
-    pairs = [
-        (folder / _PHOTOS / f"{trimap.stem}.jpg", trimap)
-        for trimap in sorted((folder / _TRIMAPS).glob("*.png"))
-    ]
-    photos = [
-        LabelledPhoto(*pair, partial(read_mask, pair[1], legend)) for pair in pairs if pair[0].is_file()
-    ]
+    photos = []
+    for trimap in sorted((folder / _TRIMAPS).glob("*.png")):
+        photo = folder / _PHOTOS / f"{trimap.stem}.jpg"
+        if photo.is_file():
+            photos.append(LabelledPhoto(photo, trimap, partial(read_mask, trimap, legend)))
     if not photos:
         needed = f"photos in {folder / _PHOTOS} and trimaps of the same names in {folder / _TRIMAPS}"
         raise DataError(f"needed {needed}, found no pair; delete both folders to have them unpacked again")
@@ -140,11 +135,9 @@ def _read_matlab(path: Path, photos: Path) -> dict[str, list[str]]:
         values = scipy.io.loadmat(path, variable_names=list(_OFFICIAL.values()))
         splits = {part: [_stem(int(n)) for n in values[key].ravel()] for part, key in _OFFICIAL.items()}
     except Exception as error:  # a damaged file can fail in every way there is
-        needed = f"{', '.join(_OFFICIAL.values())} with the numbers of photos"
+        needed = f"a MATLAB file of {', '.join(_OFFICIAL.values())} with the numbers of photos"
         reason = f"{type(error).__name__}: {error}"
-        raise DataError(
-            f"{path}: needed a MATLAB file of {needed} ({reason}); delete it, run again"
-        ) from error
+        raise DataError(f"{path}: needed {needed} ({reason}); delete it, run again") from error
     absent = [stem for stems in splits.values() for stem in stems if not (photos / f"{stem}.jpg").is_file()]
     if absent:
         missing = f"{absent[0]} is missing ({len(absent)} such in all); delete that folder to unpack it again"

@@ -25,15 +25,15 @@ Part = Literal["test", "val", "all"]  # to score on; `all` is for heads that lea
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """One photo, and where its labels come from."""
+    """A photo, and where its labels come from."""
 
     photo: Path
-    labels_file: Path  # the file that the labels are read from; COCO has one for all photos
+    labels_file: Path  # COCO has one for all photos
     make_labels: Callable[[], UInt8[ndarray, "H W"]] = field(repr=False, compare=False)
 
     @property
     def stem(self) -> str:
-        """The file name without its suffix."""
+        """Its file name without the suffix."""
         return self.photo.stem
 
     def read_labels(self) -> UInt8[ndarray, "H W"]:
@@ -56,15 +56,45 @@ class LabelledPhoto:
 class LabelledPhotos:
     """Labelled photos in three parts that share none."""
 
-    name: str  # the source they were found in, such as `flowers17`
+    name: str  # of the source, such as `flowers17`
     classes: ClassNames
     train: tuple[LabelledPhoto, ...]
     val: tuple[LabelledPhoto, ...]  # to choose by; empty where there are too few
     test: tuple[LabelledPhoto, ...]  # to measure on at the end; empty unless the source names such a part
     unlabelled: tuple[Path, ...]
-    digest: str
-    """SHA-256 of class names and of the files in each part: equal digests mean equal photos and labels."""
+    digest: str  # SHA-256 of class names, and of photos and files of labels in each part
     notes: tuple[str, ...] = ()  # remarks for the user, such as photos left out
+
+    @staticmethod
+    def of(
+        name: str,
+        classes: ClassNames,
+        parts: Mapping[str, Iterable[LabelledPhoto]],
+        unlabelled: Iterable[Path],
+        notes: tuple[str, ...] = (),
+    ) -> LabelledPhotos:
+        """Join parts and compute their digest; DataError where two share a photo, or there is none."""
+        dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
+        if not any(dealt.values()):
+            raise DataError(f"{name}: needed labelled photos, got none")
+        files = {file for part in dealt.values() for shot in part for file in (shot.photo, shot.labels_file)}
+        checksums, lines = file_checksums(files), [repr(classes)]
+        seen: dict[str, tuple[str, Path]] = {}
+        shared = []  # by two parts: what is learned by heart scores high and knows nothing
+        for part, photos in dealt.items():
+            for shot in photos:
+                sha256 = checksums[shot.photo]
+                lines.append(f"{part} {sha256} {checksums[shot.labels_file]}")
+                other_part, other = seen.setdefault(sha256, (part, shot.photo))
+                if other_part != part:
+                    shared.append(f"{other} of {other_part} and {shot.photo} of {part}")
+        if shared:
+            found = f"{shared[0]} are the same ({len(shared)} such in all)"
+            raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return LabelledPhotos(
+            name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
+        )
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:
@@ -89,12 +119,8 @@ class LabelledPhotos:
 def deal(
     photos: Iterable[LabelledPhoto], splits: Mapping[str, Collection[str]], splits_file: Path
 ) -> tuple[dict[str, list[LabelledPhoto]], tuple[str, ...]]:
-    """Return the photos of each part, by their stems, and a note on those that are in none.
-
-    Raises:
-        DataError: a part names a photo twice, or one that has no labels or is not there.
-    """
-    by_stem = {one.stem: one for one in photos}
+    """Return the photos of each part, and a note on the others; DataError of a stem that is none or twice."""
+    by_stem = {photo.stem: photo for photo in photos}
     parts = {}
     for part, stems in splits.items():
         if missing := [stem for stem in stems if stem not in by_stem]:
@@ -110,42 +136,6 @@ def deal(
     first = by_stem[min(left)].photo
     note = f"left out {len(left)} labelled photos, {first} the first: {splits_file} names them nowhere"
     return parts, (note,)
-
-
-def gather_labelled(
-    name: str,
-    classes: ClassNames,
-    parts: Mapping[str, Iterable[LabelledPhoto]],
-    unlabelled: Iterable[Path],
-    notes: tuple[str, ...] = (),
-    legend_files: Iterable[Path] = (),
-) -> LabelledPhotos:
-    """Check that the parts share no photo, whatever it is called, and compute the digest.
-
-    Raises:
-        DataError: two parts share a photo, or there is none.
-    """
-    dealt = {part: tuple(parts.get(part, ())) for part in SPLITS}
-    if not any(dealt.values()):
-        raise DataError(f"{name}: needed labelled photos, got none")
-    files = {file for part in dealt.values() for one in part for file in (one.photo, one.labels_file)}
-    checksums = file_checksums(files | set(legend_files))
-    lines = [repr(classes), *(checksums[file] for file in legend_files)]
-    seen: dict[str, tuple[str, Path]] = {}
-    shared = []  # by two parts: what is learned by heart scores high and knows nothing
-    for part, photos in dealt.items():
-        for one in photos:
-            lines.append(f"{part} {checksums[one.photo]} {checksums[one.labels_file]}")
-            other_part, other = seen.setdefault(checksums[one.photo], (part, one.photo))
-            if other_part != part:
-                shared.append(f"{other} of {other_part} and {one.photo} of {part}")
-    if shared:
-        found = f"{shared[0]} are the same ({len(shared)} such in all)"
-        raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return LabelledPhotos(
-        name=name, classes=classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
-    )
 
 
 def file_checksums(files: Iterable[Path]) -> dict[Path, str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import LabelError, shortened
+from pixelwise.errors import LabelError, listed, shortened
 from pixelwise.labels.class_names import (
     BACKGROUND,
     FLOWER,
@@ -39,8 +39,7 @@ SHADES_FROM = 64  # brighter greys are numbers of classes only where all numbers
 
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
-_NUM_LISTED = 8
-_NUM_OXFORD = 5  # colours of a trimap
+_NUM_NAMED = 8  # colours, in an example
 
 Kind = Literal["palette", "grey", "colour"]
 
@@ -51,16 +50,15 @@ class Values:
 
     path: Path
     kind: Kind
-    colours: dict[int, Colour]
-    """The colour that each code is displayed in: a stored number, or a place in a list of colours."""
+    colours: dict[int, Colour]  # that each code, a stored number or a place in a list, is displayed in
     counts: dict[int, int]  # number of pixels of each code
     palette_size: int = 0  # colours in its palette up to the last that is not black; 0 where it has none
 
     @property
     def may_be_trimap(self) -> bool:
         """Whether it has the palette of Oxford's trimaps, VOC's first five colours and no more."""
-        shown = self.colours.items()
-        return self.palette_size == _NUM_OXFORD and all(voc_colour(code) == colour for code, colour in shown)
+        is_voc = all(voc_colour(code) == colour for code, colour in self.colours.items())
+        return is_voc and self.palette_size == len(OXFORD.numbers)
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ class Legend:
     classes: ClassNames
     numbers: Mapping[int, int] = field(default_factory=dict)
     colours: Mapping[Colour, int] = field(default_factory=dict)
-    ignores_white: bool = False
-    """Whether its writer said that 255 means no class, where otherwise that is only the custom."""
+    ignores_white: bool = False  # its writer said that 255 means no class, which else is only the custom
 
     @property
     def is_plain_pair(self) -> bool:
@@ -93,11 +90,12 @@ class Legend:
         if not unknown:
             return known
         if by_colour:
-            got = _listed(list(values.colours[code]) for code in unknown)
-            colours = _listed(list(colour) for colour in self.colours)
+            got = listed([str(list(values.colours[code])) for code in unknown])
+            colours = listed([str(list(colour)) for colour in self.colours])
             needed = f"the colours {colours}" if self.colours else "numbers of classes, no colours"
         else:
-            got, needed = _listed(unknown), f"the values {_listed(sorted(self.numbers))}"
+            got = listed([str(code) for code in unknown])
+            needed = f"the values {listed([str(number) for number in sorted(self.numbers)])}"
         num_pixels = sum(values.counts[code] for code in unknown)
         raise LabelError(f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels")
 
@@ -123,7 +121,7 @@ def parse_legend(values: Any) -> Legend:
     named = {name: value for name, value in values.items() if name != "ignore"}
     if "names" in values:
         if further := set(named) - {"names", "colours"}:
-            raise LabelError(f"needed names, colours and ignore, got {_listed(sorted(further))} as well")
+            raise LabelError(f"needed names, colours and ignore, got {listed(sorted(further))} as well")
         classes = ClassNames.from_dict(values)
         colours = classes.colours if values.get("colours") else ()
         legend = Legend(classes, _identity(classes.num_classes), _places(colours))
@@ -155,9 +153,9 @@ def _with_ignore(legend: Legend, ignore: Any) -> Legend:
     label = legend.numbers.get(_check_number(ignore), IGNORE)
     if label != IGNORE:
         taken = legend.classes.names[label]
+        remedy = f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
         raise LabelError(
-            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; "
-            f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
+            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; {remedy}"
         )
     return replace(legend, numbers={**legend.numbers, ignore: IGNORE}, ignores_white=ignore == _WHITE)
 
@@ -188,10 +186,10 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
-        raise LabelError(
-            f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got shades of grey "
-            f"{_listed(shades)}; say what they mean in {LEGEND_FILE}"
+        got = (
+            f"shades of grey {listed([str(shade) for shade in shades])}; say what they mean in {LEGEND_FILE}"
         )
+        raise LabelError(f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got {got}")
     num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
     names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))
     return Legend(ClassNames(names), _identity(num_classes))
@@ -229,8 +227,8 @@ def _check_number(value: int) -> int:
 
 def _no_legend_text(mask: Values) -> str:
     found = sorted(mask.colours.values(), key=lambda colour: colour != (0, 0, 0))
-    named = ", ".join(f'"name {number}": {list(colour)}' for number, colour in enumerate(found[:_NUM_LISTED]))
-    more = ", ..." if len(found) > _NUM_LISTED else ""
+    named = ", ".join(f'"name {number}": {list(colour)}' for number, colour in enumerate(found[:_NUM_NAMED]))
+    more = ", ..." if len(found) > _NUM_NAMED else ""
     return (
         f"{mask.path}: needed to know what the colours of the masks mean; "
         f"write {LEGEND_FILE} such as {{{named}{more}}}, with names of your own"
@@ -244,9 +242,3 @@ def _trimap_text(mask: Values) -> str:
         f"class; if they are trimaps, write {LEGEND_FILE}: {json.dumps(numbers)}, if 0 is the background, "
         f'{{"names": ["{BACKGROUND}", ...]}}'
     )
-
-
-def _listed(items: Iterable[object]) -> str:
-    listed = [str(item) for item in items]
-    more = f", ... ({len(listed)} in all)" if len(listed) > _NUM_LISTED else ""
-    return ", ".join(listed[:_NUM_LISTED]) + more

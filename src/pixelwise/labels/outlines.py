@@ -175,9 +175,7 @@ def _fill_labelme(shape: Any, size: tuple[int, int], where: str) -> Bool[ndarray
             return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)
         case "circle", [[x, y], on_edge]:  # pixels whose centres lie in it
             rows, columns = np.ogrid[: size[0], : size[1]]
-            inside: Bool[ndarray, "H W"]
-            inside = np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= math.dist((x, y), on_edge)
-            return inside
+            return np.asarray(np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= math.dist((x, y), on_edge))
         case "mask", [[left, top], _]:
             return _fill_picture(shape.get("mask"), (round(left), round(top)), size, where)
         case kind, _:
@@ -203,10 +201,8 @@ def _fill_picture(
 
 
 def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first.
-
-    pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote.
-    """
+    """Fill COCO's run lengths: column by column, outside and inside in turn, outside first."""
+    # pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote
     height, width = size
     if broken := [length for length in lengths if int(length) != length]:
         raise LabelError(f"{where}: needed whole run lengths, got {broken[0]:g}")

@@ -34,24 +34,21 @@ class RawMask:
     codes: NDArray[Any]  # (H, W), unsigned
     values: Values
 
-    def labels(self, legend: Legend) -> UInt8[ndarray, "H W"]:
-        """Return the class of each pixel; LabelError where a value is not in the legend."""
-        return self._mapped(legend.table(self.values), np.uint8)
-
     def in_between_frac(self) -> float:
         """Return the share of changes between pixels that happen in steps, as after smooth resizing.
 
-        Of all pixels whose left and right neighbours differ, or upper and lower ones, the share that lies
-        strictly between the two. Drawn masks have below 0.006, smoothly resized ones 0.11 and more.
+        Of all pixels whose left and right neighbours differ, or upper and lower ones, it is the share that
+        lies strictly between the two.
         """
         # Any mixture of two colours lies between them in this sum, too, and few colours have the same.
         sums = {code: r + 3 * g + 7 * b for code, (r, g, b) in self.values.colours.items()}
-        fracs = [_in_between_frac(self._mapped(sums, np.int16))]
+        fracs = [_in_between_frac(self.mapped(sums, np.int16))]
         if self.values.kind != "colour":
             fracs.append(_in_between_frac(self.codes.astype(np.int16)))
         return max(fracs)
 
-    def _mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+    def mapped(self, by_code: dict[int, int], dtype: type) -> NDArray[Any]:
+        """Return the value of each pixel's code."""
         table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
         table[list(by_code)] = list(by_code.values())
         return table[self.codes]
@@ -60,10 +57,11 @@ class RawMask:
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
     """Read the labels in a picture of a mask, as it is displayed; errors as of `read_raw` and `Legend.table`.
 
-    Without a legend the mask's own numbers count, as if it were alone; `legend_of` sees all of a folder.
+    Without a legend the mask's own numbers count, as if it were alone.
     """
     mask = read_raw(path)
-    return mask.labels(legend or legend_of([mask.values]))
+    legend = legend or legend_of([mask.values])
+    return mask.mapped(legend.table(mask.values), np.uint8)
 
 
 def read_raw(path: Path) -> RawMask:
@@ -81,15 +79,12 @@ def read_raw(path: Path) -> RawMask:
             image, name = open_pillow(file, (*_EXACT, *_LOSSY))
             width, height = image.size
             if width * height > MAX_MEGAPIXELS * 1e6:
-                raise DataError(
-                    f"{path}: needed a mask of at most {MAX_MEGAPIXELS:g} megapixels, got {width} x {height}"
-                )
+                needed = f"a mask of at most {MAX_MEGAPIXELS:g} megapixels"
+                raise DataError(f"{path}: needed {needed}, got {width} x {height}")
             if name in _LOSSY or image.info.get("compression") == "jpeg":
                 lossy = name if name in _LOSSY else "TIFF with JPEG inside"
-                raise LabelError(
-                    f"{path}: needed exact values, got {lossy}, which smears them; save the mask as PNG, "
-                    "from the program that it was drawn in"
-                )
+                remedy = "save the mask as PNG, from the program that it was drawn in"
+                raise LabelError(f"{path}: needed exact values, got {lossy}, which smears them; {remedy}")
             kind, codes, colours = _decode(path, ImageOps.exif_transpose(image), name)
     except PixelwiseError:
         raise
@@ -125,13 +120,11 @@ def _decode(path: Path, image: Image.Image, name: str) -> Decoded:
             codes = values.astype(np.uint8)
             if np.array_equal(codes, values):
                 return "grey", codes, _GREYS
-            raise LabelError(
-                f"{path}: needed whole class numbers up to 255, got values from {values.min():g} to "
-                f"{values.max():g}; save the mask in 8 bit, a number for each class"
-            )
-    raise LabelError(
-        f"{path}: needed a mask in grey, RGB or with a palette, got {image.mode}; save it as PNG"
-    )
+            got = f"values from {values.min():g} to {values.max():g}"
+            remedy = "save the mask in 8 bit, a number for each class"
+            raise LabelError(f"{path}: needed whole class numbers up to 255, got {got}; {remedy}")
+    needed = "a mask in grey, RGB or with a palette"
+    raise LabelError(f"{path}: needed {needed}, got {image.mode}; save it as PNG")
 
 
 def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:

@@ -32,7 +32,7 @@ def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, s
     """
     name = source.partition(":")[2]
     if source in _CIFAR10:
-        pictures = load_cifar10(name, _expanded(data_dir) if data_dir else default_data_dir())
+        pictures = load_cifar10(name, _data_dir(data_dir))
     elif source == synthetic.SOURCE:
         pictures = load_synthetic(seed)
     elif folder := source_folder(source):
@@ -56,7 +56,7 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
         LabelError: what the masks of a folder mean is not clear.
     """
     if source in LEGENDS:
-        labelled = load_flowers17(source, _expanded(data_dir) if data_dir else default_data_dir())
+        labelled = load_flowers17(source, _data_dir(data_dir))
     elif folder := source_folder(source):
         labelled = load_labelled_folder(folder, seed)
     else:
@@ -80,15 +80,16 @@ def require_source_folder(source: str) -> Path:
     return folder
 
 
-def default_data_dir() -> Path:
-    """Return the directory of the data sets: PIXELWISE_DATA, or else a folder in the user's cache."""
+def _data_dir(given: Path | None) -> Path:
+    """Return the directory of data sets: the given one, or PIXELWISE_DATA, or one in the user's cache."""
+    if given:
+        return _expanded(given)
     if chosen := os.environ.get("PIXELWISE_DATA"):
         folder = _expanded(chosen)
         if not folder.is_dir():
             raise ConfigError(f"needed a folder in PIXELWISE_DATA, got {chosen}; make it, or unset it")
         return folder
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "pixelwise"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pixelwise")
 
 
 def _expanded(path: str | Path) -> Path:

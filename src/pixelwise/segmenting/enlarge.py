@@ -11,16 +11,15 @@ from numpy import ndarray
 
 from pixelwise.colour.palette import softmax
 from pixelwise.network.models.on_backbone import small_logits
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.tiling import Maps
 
 
 @final
 class EnlargedLogits:
-    """The logits of a head for one photo, at the photo's own size.
+    """The logits of a head for one photo, at the photo's own size: those of `Weights.logits`, up to rounding.
 
-    Logits are kept as small as the maps; rows are enlarged bilinearly when they are asked for, in any order,
-    by any thread. The numbers are those of `Weights.logits` and `Weights.labels`, up to rounding.
+    They are kept as small as the maps; rows are enlarged when they are asked for, in any order.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class EnlargedLogits:
         self.width = size[1]
 
     def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
-        """Return the most probable class of each pixel of the rows from `first`; the lowest on a tie."""
+        """Return the most probable class at each pixel of the rows from `first`; the lowest on a tie."""
         label, best = np.zeros((num, self.width), np.uint8), np.zeros((num, self.width), np.float32)
         for index in range(len(self.bias)):  # one by one: all classes at once would take K times the memory
             logits = self._logits(index, first, num)
@@ -75,11 +74,8 @@ class _Part:
     def factors(
         self, index: int, first: int, num: int
     ) -> tuple[Float32[ndarray, "num _h"], Float32[ndarray, "W _h"]]:
-        """Return two factors of the rows from `first` of one class: (num, h') and (W, h').
-
-        h' counts the small rows that matter here.
-        """
-        (above, below), weight = self.down[0][:, first : first + num], self.down[1][first : first + num]
+        """Return two factors of the rows from `first` of one class: (num, h') and (W, h'); h' small rows."""
+        (above, below), weight = (part[..., first : first + num] for part in self.down)
         low, high = int(above[0]), int(below[-1]) + 1
         down, rows = np.zeros((num, high - low), np.float32), np.arange(num)
         down[rows, above - low] = 1 - weight

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,12 +19,12 @@ from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.losses import class_counts, weights_of
-from pixelwise.photos.crop_view import WHOLE, View
+from pixelwise.photos.crop_view import View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
-from pixelwise.segmenting.solve import Moments, RidgeChoice, SolvedHead, choose_ridge, solve_at_ridge
+from pixelwise.segmenting.solve import Moments, SolvedHead, choose_ridge, solve_at_ridge
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
 _VIEWS = 60  # of all photos together; above, more photos help more than more views
@@ -35,11 +37,7 @@ _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 _TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
 _MOST_FOLDS = 3
 _MANY = 12  # photos of which leaving out one third is enough
-DEFAULT_RIDGE = 0.1
-"""Where one photo alone leaves nothing to choose by."""
-
-ViewedPhoto = tuple[LabelledPhoto, tuple[View, ...]]
-"""A photo, and the views of it that are learned from."""
+DEFAULT_RIDGE = 0.1  # where one photo alone leaves nothing to choose by
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,24 +62,17 @@ class PixelSample:
         return PixelSample(features, labels, photos)
 
 
-@dataclass(frozen=True)
-class ExactHead:
-    """A head, and the scores by which its ridge was chosen (None: it was given)."""
+def views_of(photos: Sequence[Path], num: int) -> list[CropView]:
+    """Return each photo whole, and `num` - 1 random crops, always the same for a name: a cache finds them.
 
-    solved: SolvedHead
-    chosen: RidgeChoice | None
-    missing_classes: tuple[int, ...]  # classes that no pixel learned from has: the head cannot find them
-
-
-def num_views(num_photos: int) -> int:
-    """Return how many views to take of each photo: more the fewer photos there are, 1 to 5."""
-    return max(1, min(_MOST_VIEWS, _VIEWS // num_photos))
-
-
-def views_of(stem: str, num: int) -> tuple[View, ...]:
-    """Return the whole photo and `num` - 1 random crops, always the same for a name: a cache finds them."""
-    rng = random.Random(stem)
-    return (WHOLE, *(random_crop(rng) for _ in range(num - 1)))
+    A `num` of 0 is 1 to 5, more the fewer photos there are.
+    """
+    num = num or max(1, min(_MOST_VIEWS, _VIEWS // len(photos)))
+    views = []
+    for photo in photos:
+        rng = random.Random(photo.stem)
+        views += [CropView(photo), *(CropView(photo, random_crop(rng)) for _ in range(num - 1))]
+    return views
 
 
 def random_crop(rng: random.Random) -> View:
@@ -91,40 +82,28 @@ def random_crop(rng: random.Random) -> View:
     return View(top, left, share, share, mirrored=rng.random() < 0.5)
 
 
-def view_shots(shots: Sequence[LabelledPhoto], num: int) -> list[ViewedPhoto]:
-    """Return photos with `num` views of each; 0: more the fewer photos there are."""
-    return [(shot, views_of(shot.stem, num or num_views(len(shots)))) for shot in shots]
-
-
-def views_in(viewed: Sequence[ViewedPhoto]) -> list[CropView]:
-    """Return every view, photo by photo."""
-    return [CropView(shot.photo, view) for shot, views in viewed for view in views]
-
-
 def solve_from_views(
-    config: FinetuneConfig, num_classes: int, viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]
-) -> ExactHead:
-    """Return the best head for a sample of the labelled pixels of views, from the features of each view.
+    config: FinetuneConfig, num_classes: int, shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]
+) -> SolvedHead:
+    """Return the best head for a sample of the labelled pixels of photos, from the features of their views.
 
     Raises:
-        DataError: labels cannot be read.
-        LabelError: no pixel has a label, all have the same, or a label is no class.
+        DataError, LabelError: labels cannot be read, are none or all the same, or one is no class.
     """
     with ONE_THREAD:  # pixels are shared among threads already
-        sample = sample_pixels(viewed, features)
+        sample = sample_pixels(shots, features)
         _require_two_classes(sample.labels)
         counts = class_counts([sample.labels], num_classes)
         weights = weights_of(counts, config.rebalance) if config.rebalance else None
-        solved, chosen = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
-    return ExactHead(solved, chosen, tuple(int(number) for number in (counts == 0).nonzero()))
+        solved = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
+    return replace(solved, missing_classes=tuple(int(number) for number in (counts == 0).nonzero()))
 
 
 def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
     found = labels.unique()
-    if len(found) == 0:
-        raise LabelError(
-            "needed labelled pixels to learn from, got none: every pixel of the masks is ignored"
-        )
+    if not len(found):
+        got = "none: every pixel of the masks is ignored"
+        raise LabelError(f"needed labelled pixels to learn from, got {got}")
     if len(found) == 1:
         raise LabelError(
             f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "
@@ -132,7 +111,7 @@ def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
         )
 
 
-def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
+def sample_pixels(shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
     """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))
@@ -140,13 +119,12 @@ def sample_pixels(viewed: Sequence[ViewedPhoto], features: Sequence[PhotoMaps]) 
 
     def crops() -> Iterator[tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]]:
         sources = iter(features)
-        for shot, views in viewed:
+        for shot in shots:
             labels = shot.read_labels()
-            for view in views:
-                source = next(sources)
+            for source in islice(sources, len(features) // len(shots)):
                 # copies have one number: they are left out together
-                cut = torch.from_numpy(np.ascontiguousarray(view.cut(labels)))
-                yield source, cut, numbers.setdefault(source.digest, len(numbers))
+                cut = np.ascontiguousarray(source.crop.view.cut(labels))
+                yield source, torch.from_numpy(cut), numbers.setdefault(source.digest, len(numbers))
 
     def sample(crop: tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]) -> PixelSample:
         source, labels, number = crop
@@ -185,28 +163,24 @@ def solve_choosing_ridge(
     ridge: float | None,
     *,
     by_loss: bool = False,
-) -> tuple[SolvedHead, RidgeChoice | None]:
-    """Return the best head of a sample, and how its ridge was chosen if it is None.
+) -> SolvedHead:
+    """Return the best head of a sample.
 
-    It is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of few each
-    third in turn.
+    A ridge of None is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of
+    few each third in turn.
     """
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
-    if ridge is not None:
-        return solve_at_ridge(pixels, ridge, None, moments), None
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = torch.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
-    if num_folds < 2:
-        return solve_at_ridge(pixels, DEFAULT_RIDGE, None, moments), None
+    if ridge is not None or num_folds < 2:
+        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments)
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
-        learned, left_out = (
-            Pixels(features[part], labels[part], num_classes, class_weights) for part in (~out, out)
-        )
-        folds.append((learned, left_out))
+        learned = Pixels(features[~out], labels[~out], num_classes, class_weights)
+        folds.append((learned, Pixels(features[out], labels[out], num_classes, class_weights)))
     chosen = choose_ridge(folds, moments, by_loss=by_loss)
-    return solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), chosen
+    return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), ridge_scores=chosen.scores)

@@ -27,12 +27,11 @@ from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.frozen import certified
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, computed_in, read_photo
-from pixelwise.segmenting.tiling import Maps
+from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, Maps, computed_in, read_photo
 
 _logger = logging.getLogger(__name__)
 _FORMAT = 4
-THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
 _FREE_FRAC = 0.1  # of what the disk would have free without them
@@ -65,10 +64,9 @@ class PhotoMaps:
         return [f"{level.name}.{size}" for size in self.sizes for level in self.backbone.levels]
 
     def read(self) -> Maps:
-        """Return maps (C, h, w) in bf16, size by size and, within a size, level by level.
+        """Return maps (C, h, w) in bf16, mapped from disk: size by size and, within a size, level by level.
 
-        They are mapped from disk. Those that were removed to make room are computed again, which raises a
-        PhotoError if the photo has gone or changed.
+        Those that were removed to make room are computed again; PhotoError if the photo has gone or changed.
         """
         return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone, self.device))
 
@@ -123,7 +121,7 @@ class FeatureCache:
             raise ConfigError(f"needed sizes of 1 pixel or more, at least one, got {sizes}")
         crops = [photo if isinstance(photo, CropView) else CropView(photo) for photo in photos]
         paths = list({crop.photo: None for crop in crops})
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
             found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone, device) for crop in crops]
             distinct = list({photo.key: photo for photo in found}.values())
@@ -131,7 +129,7 @@ class FeatureCache:
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
         if missing:
             extractor = self.extractor(backbone, device)
-            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), THREADS)
+            computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), _THREADS)
             with certified(extractor), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)

@@ -1,7 +1,7 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
 The file names the backbone and the checksum of its weights, so that a head is never put on features it was
-not learned from. Where parts of the backbone learned too, the file holds these, and no others.
+not learned from. It holds the parts of the backbone that learned too, and no others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pixelwise.errors import CheckpointError, LabelError
@@ -67,11 +66,7 @@ class HeadFacts:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> HeadFacts:
-        """Return the facts of `to_dict`; others are left out.
-
-        Raises:
-            KeyError, TypeError, ValueError: a fact is not of its kind.
-        """
+        """Return the facts of `to_dict`, without others; KeyError, TypeError or ValueError of a wrong one."""
         facts = {fact.name: values[fact.name] for fact in fields(HeadFacts) if fact.name in values}
         for name in ("photos", "watched_photos"):
             if name in facts:
@@ -95,8 +90,7 @@ class Head:
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
     facts: HeadFacts = HeadFacts()
-    changed: dict[str, Tensor] = field(default_factory=dict)
-    """The backbone's parameters that learned along, by name."""
+    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
     changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
 
     def knows(self, digest: str) -> bool:
@@ -106,47 +100,31 @@ class Head:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers."""
-        return sum(
-            tensor.nbytes for tensor in (self.weights.weight, self.weights.bias, *self.changed.values())
-        )
+        tensors = (self.weights.weight, self.weights.bias, *self.changed.values())
+        return sum(tensor.nbytes for tensor in tensors)
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
-        """Return the backbone that the head reads: the given one, or a copy with the parameters that learned.
-
-        Raises:
-            CheckpointError: the head was learned on another backbone, or the parts are not as they were.
-        """
+        """Return the given backbone, or a copy with what learned; CheckpointError if it is not the head's."""
         if backbone.checksum != self.backbone_checksum:
-            remedy = (
-                "give the weights it was learned on, or learn it anew"
-                if backbone.name == self.backbone
-                else "run heads on different backbones apart"
-            )
-            raise CheckpointError(
-                f"the head {self.name} was learned on {self.backbone} with weights "
-                f"{self.backbone_checksum[:12]}, these are {backbone.name} with {backbone.checksum[:12]}; "
-                f"{remedy}"
-            )
+            remedy = "run heads on different backbones apart"
+            if backbone.name == self.backbone:
+                remedy = "give the weights it was learned on, or learn it anew"
+            learned_on = f"{self.backbone} with weights {self.backbone_checksum[:12]}"
+            these = f"these are {backbone.name} with {backbone.checksum[:12]}"
+            raise CheckpointError(f"the head {self.name} was learned on {learned_on}, {these}; {remedy}")
         if not self.changed:
             return backbone
-        tuned = copy.deepcopy(backbone)
-        tensors = dict(tuned.named_parameters())
-        if any(
-            name not in tensors or tensors[name].shape != tensor.shape
-            for name, tensor in self.changed.items()
-        ):
-            raise CheckpointError(
-                f"the head {self.name} is damaged: it holds weights that no {self.backbone} has"
-            )
-        with torch.no_grad():
-            for name, tensor in self.changed.items():
-                tensors[name].copy_(tensor)
+        tuned, damaged = copy.deepcopy(backbone), f"the head {self.name} is damaged"
+        own = dict(tuned.named_parameters())
+        for name, tensor in self.changed.items():
+            if name not in own or own[name].shape != tensor.shape:
+                raise CheckpointError(f"{damaged}: it holds weights that no {self.backbone} has")
+            own[name].detach().copy_(tensor)
         tuned.checksum = fingerprint(tuned)
         if tuned.checksum != self.changed_checksum:
-            raise CheckpointError(
-                f"the head {self.name} is damaged: with its weights {self.backbone} has the checksum "
-                f"{tuned.checksum[:12]}, it was {self.changed_checksum[:12]}; learn it anew"
-            )
+            now, was = tuned.checksum[:12], self.changed_checksum[:12]
+            found = f"with its weights {self.backbone} has the checksum {now}, it was {was}"
+            raise CheckpointError(f"{damaged}: {found}; learn it anew")
         return tuned
 
 
@@ -156,7 +134,7 @@ def photo_mark(digest: str) -> str:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head as one file, with all that is needed to use it."""
+    """Write a head as one file."""
     about = {
         "kind": _KIND,
         "classes": head.classes.to_dict(),
@@ -173,11 +151,7 @@ def write_head(path: Path, head: Head) -> None:
 
 
 def open_head(name_or_path: str | Path) -> Head:
-    """Read a shipped head by its name, or a head file by its path.
-
-    Raises:
-        CheckpointError: there is no such head, or the file is damaged or foreign.
-    """
+    """Read a shipped head by its name, or a head file by its path; CheckpointError if it is none."""
     path = find_head(str(name_or_path))
     if path.parent == SHIPPED_HEADS:
         check_weights(path.stem)
@@ -206,10 +180,8 @@ def open_head(name_or_path: str | Path) -> Head:
             changed_checksum=str(about.get("changed_checksum", "")),
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:
-        raise CheckpointError(
-            f"{path} holds no head of ours ({first_line(error)}); give a file that finetune wrote or one of "
-            f"{', '.join(shipped_heads())}"
-        ) from error
+        remedy = f"give a file that finetune wrote or one of {', '.join(shipped_heads())}"
+        raise CheckpointError(f"{path} holds no head of ours ({first_line(error)}); {remedy}") from error
 
 
 def is_head(name_or_path: str | Path) -> bool:
@@ -223,6 +195,5 @@ def find_head(name_or_path: str) -> Path:
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate
-    raise CheckpointError(
-        f"needed a head, but {name_or_path} is neither a head file nor one of: {', '.join(shipped_heads())}"
-    )
+    shipped = ", ".join(shipped_heads())
+    raise CheckpointError(f"needed a head, but {name_or_path} is neither a head file nor one of: {shipped}")

@@ -15,12 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.models.on_backbone import logits_of_maps
-from pixelwise.segmenting.tiling import Maps
+from pixelwise.segmenting.extraction import Maps
 
 _ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
 
@@ -65,38 +64,31 @@ def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> li
 class Pixels:
     """Features and labels of single pixels, over which a mean loss is taken.
 
-    `labels` are classes (P,), IGNORE left out, or probabilities of every class (P, K).
-    `class_weights` weight each pixel by its class; the mean is the weighted one.
-
     Raises:
-        LabelError: a label is no class, or there is no labelled pixel.
-        ShapeError: the probabilities are not (P, K).
+        LabelError, ShapeError: there is no pixel, a label is no class, or probabilities are not (P, K).
     """
 
     features: Float[Tensor, "P D"]
-    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]
+    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities
     num_classes: int
-    class_weights: Float[Tensor, " K"] | None = None
+    class_weights: Float[Tensor, " K"] | None = None  # of pixels in the mean, by their class
 
     def __post_init__(self) -> None:
         if self.labels.is_floating_point():
-            if self.labels.shape != (len(self.features), self.num_classes):
-                needed = (len(self.features), self.num_classes)
+            needed = (len(self.features), self.num_classes)
+            if self.labels.shape != needed:
                 raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
-        elif len(wrong := self.labels[(self.labels != IGNORE) & (self.labels >= self.num_classes)]):
-            raise LabelError(f"needed labels 0 to {self.num_classes - 1} or {IGNORE}, got {int(wrong[0])}")
-        if not any(self._targets(start)[0].any() for start in range(0, len(self.features), _ROWS)):
+        elif len(wrong := self.labels[self.labels >= self.num_classes]):
+            raise LabelError(f"needed labels 0 to {self.num_classes - 1}, got {int(wrong[0])}")
+        if not len(self.labels):
             raise LabelError("needed at least one labelled pixel, got none")
 
     def _targets(self, start: int) -> tuple[Tensor, Tensor]:
         """Return pixel weights (P', 1) and probabilities (P', K) of the rows from `start`."""
         labels = self.labels[start : start + _ROWS]
         factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        if labels.is_floating_point():
-            return labels @ factors[:, None], labels
-        known = labels != IGNORE
-        probs = F.one_hot(labels.long() * known, self.num_classes).float()
-        return (probs @ factors[:, None]) * known[:, None], probs
+        probs = labels if labels.is_floating_point() else F.one_hot(labels.long(), self.num_classes).float()
+        return probs @ factors[:, None], probs
 
     def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """Return the mean loss in nats a pixel, and its gradients; two threads share the pixels."""

@@ -31,19 +31,18 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.extraction import CPU, Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
 _STRIPS_AHEAD = 4
 _MOST_AT_ONCE = 8_000_000  # pixels that a network may see whole; large ones need gigabytes for these
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentedPhoto(PhotoResult):
-    """One photo that was segmented; `paths` are its masks, one for each head."""
+    """A photo that was segmented; `paths` are its masks, one for each head."""
 
     overlays: tuple[Path, ...] = ()
     probabilities: tuple[Path, ...] = ()
@@ -62,7 +61,7 @@ def segment_files(
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[SegmentedPhoto | Failure], None] = lambda _result: None,
-    device: torch.device = _CPU,
+    device: torch.device = CPU,
 ) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
@@ -76,11 +75,10 @@ def segment_files(
             head without background is to cut out.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
-    if options.cut_out and (without := [head for head in heads if head.classes.names[0] != BACKGROUND]):
-        raise ConfigError(
-            f"needed heads whose first class is {BACKGROUND} to cut out what is not, {without[0].name} has "
-            f"{without[0].classes.names[0]}; an overlay shows its classes"
-        )
+    for head in heads if options.cut_out else ():
+        if (first := head.classes.names[0]) != BACKGROUND:
+            needed = f"heads whose first class is {BACKGROUND} to cut out what is not"
+            raise ConfigError(f"needed {needed}, {head.name} has {first}; an overlay shows its classes")
     runner = HeadRunner(heads, backbone, device)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
@@ -94,12 +92,9 @@ def segment_files(
 
 
 class HeadRunner:
-    """Runs some heads on photos, with one forward pass at each size for all of them.
+    """Runs heads on photos, in one forward pass at each size for all on the same backbone."""
 
-    A head with backbone weights of its own takes a forward pass of its own.
-    """
-
-    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = _CPU) -> None:
+    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = CPU) -> None:
         backbones = [head.apply_weights(backbone) for head in heads]
         made = {own: Extractor(own, device=device) for own in dict.fromkeys(backbones)}
         self.heads, self.endings = tuple(heads), _endings(heads)
@@ -126,27 +121,17 @@ class HeadRunner:
                 )
             maps[size, extractor] = extractor(image)
         stored = photo.height, photo.width
-        return tuple(
-            EnlargedLogits(
-                head.weights,
-                [level for size in head.sizes for level in maps[size, extractor]],
-                stored,
-                photo.as_stored,
-            )
-            for head, extractor in pairs
-        )
+        enlarged = []
+        for head, extractor in pairs:
+            levels = [level for size in head.sizes for level in maps[size, extractor]]
+            enlarged.append(EnlargedLogits(head.weights, levels, stored, photo.as_stored))
+        return tuple(enlarged)
 
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
     """Write the mask of a photo."""
     with ONE_THREAD, closing(_rows(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
-
-
-def write_probs(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
-    """Write the probability of each class at each pixel of a photo."""
-    with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
-        write_probabilities(target, strips, classes, (photo.height, photo.width), photo.orientation)
 
 
 def write_overlay(
@@ -188,8 +173,7 @@ def segment_photo(
     """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
 
     Raises:
-        PhotoError: the photo is damaged.
-        OutputError: a result cannot be written or named.
+        PhotoError, OutputError: the photo is damaged, or a result cannot be written or named.
     """
 
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
@@ -203,14 +187,15 @@ def segment_photo(
     cut_outs = claim(_CUT, options.cut_out)
     notes = [*photo.notes]
     if options.overlay:
-        notes += [*([note] if note else []), *losses(photo, suffix)]
+        notes += [*filter(None, [note]), *losses(photo, suffix)]
     enlarged = runner(photo)
     # What was not asked for has no paths. Masks come last: one that is there says that all is.
     of_heads = [head.classes for head in runner.heads]
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
         write_overlay(path, photo, logits, classes, options.opacity)
     for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
-        write_probs(path, photo, logits, classes)
+        with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
+            write_probabilities(path, strips, classes, (photo.height, photo.width), photo.orientation)
     for path, logits in zip(cut_outs, enlarged, strict=False):
         write_cut_out(path, photo, logits)
     for path, logits, classes in zip(masks, enlarged, of_heads, strict=True):

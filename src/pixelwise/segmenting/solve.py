@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.optimize
@@ -27,11 +27,9 @@ _MIN_CURVATURE = 1e-4  # in all directions: far more than rounding takes from th
 _ROWS_A_FEATURE = 4  # pixels that the whitening sees; more change the number of steps little
 _CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
-RIDGES = (1.0, 0.3, 0.1, 0.03)
-"""Tried where none is given, on features scaled to deviation 1; the head depends little on them."""
+RIDGES = (1.0, 0.3, 0.1, 0.03)  # tried where none is given; the head depends little on them
 _GRADIENT_NORM = 1e-5  # where steps end, of the whitened gradient; float32 sums to about a tenth of it
-CERTIFIED = 1e-4
-"""The largest gradient by weights of scaled features with which a head counts as the best."""
+CERTIFIED = 1e-4  # the largest gradient by weights of scaled features with which a head counts as the best
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
 _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
 
@@ -50,6 +48,8 @@ class SolvedHead:
     its ridge. Source: S. Boyd, L. Vandenberghe, Convex Optimization, 9.1.2.
     """
     num_steps: int
+    ridge_scores: dict[float, float] = field(default_factory=dict)  # of `RidgeChoice`; none of a given ridge
+    missing_classes: tuple[int, ...] = ()  # that no pixel learned from has: the head cannot find them
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +74,10 @@ class Moments:
 def solve_at_ridge(
     pixels: Pixels, ridge: float, start: Weights | None = None, moments: Moments | None = None
 ) -> SolvedHead:
-    """Return the head whose loss plus ridge penalty is least.
+    """Return the head whose loss plus ridge penalty is least; the bias has hardly any ridge.
 
-    Steps are taken in coordinates in which the curvature is about the same in all directions, which takes the
-    steps from hundreds to tens and leaves the answer as it is. The bias has hardly any ridge.
+    Steps are taken in coordinates in which the curvature is about the same in all directions: tens of them,
+    not hundreds.
 
     Raises:
         ConfigError: the ridge is not above 0; without one, separable classes have no best head.
@@ -132,8 +132,7 @@ def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_n
 class _Scaling:
     """Conversions of a head: on features as they are (raw), scaled to deviation 1, and whitened.
 
-    The search sees one row of numbers: whitened weights, then the bias of scaled features in units in which
-    the loss curves as much as along the weights.
+    The search sees one row of numbers: whitened weights, then biases in units in which the loss curves alike.
     """
 
     def __init__(self, moments: Moments, ridge: float, dtype: torch.dtype = torch.float32) -> None:
@@ -205,16 +204,16 @@ def choose_ridge(
 ) -> RidgeChoice:
     """Return the ridge whose heads, each learned on a fold's first part, do best on its second.
 
-    Best is the largest overlap or, with `by_loss`, the least loss. The least loss has a smaller ridge, whose
-    heads are more confident and more often wrong; it suits colours, which are means over all classes. Folds
-    have to leave out whole photos, since pixels of one photo resemble each other. Each head starts at the one
-    with the next larger ridge, and is stopped early. `moments` are those of all features.
+    Best is the largest overlap or, with `by_loss`, the least loss, which has a smaller ridge: it suits
+    colours, which are means over all classes. Folds have to leave out whole photos, since pixels of one photo
+    resemble each other. Each head starts at the one with the next larger ridge, and is stopped early.
+    `moments` are those of all features.
 
     By overlap on several folds, the largest ridge is chosen that falls short of the best by no more than a
-    standard error: folds of few photos cannot tell them apart, and the larger ridge is safer. Source:
-    L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
+    standard error. Source: L. Breiman et al., Classification and Regression Trees, 1984, 3.4.3.
     """
-    scalings = [_Scaling(moments, ridge) for ridge in sorted(ridges, reverse=True)]
+    ridges = sorted(ridges, reverse=True)
+    scalings = [_Scaling(moments, ridge) for ridge in ridges]
     losses: dict[float, list[float]] = {ridge: [] for ridge in ridges}
     counts: dict[float, list[Confusion]] = {ridge: [] for ridge in ridges}
     starts = {}
@@ -228,17 +227,16 @@ def choose_ridge(
                 counts[scaling.ridge].append(left_out.confusion(start))
     if by_loss:
         scores = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
-        chosen = min(sorted(ridges, reverse=True), key=scores.__getitem__)
+        chosen = min(ridges, key=scores.__getitem__)
     else:
         scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
-        best = max(sorted(ridges, reverse=True), key=scores.__getitem__)
-        chosen = max(ridge for ridge in ridges if ridge >= best and _as_good(counts[best], counts[ridge]))
+        best = max(ridges, key=scores.__getitem__)
+        chosen = next(ridge for ridge in ridges if _as_good(counts[best], counts[ridge]))
     return RidgeChoice(ridge=chosen, scores=scores, start=starts[chosen])
 
 
 def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:
     """Return whether, fold by fold, the best is ahead by no more than a standard error; 0 of one fold."""
-    gains = np.array([one.miou - another.miou for one, another in zip(best, other, strict=True)])
-    if len(gains) == 1:
-        return bool(gains[0] <= 0)
-    return bool(gains.mean() <= gains.std(ddof=1) / len(gains) ** 0.5)
+    gains = np.array([ours.miou - theirs.miou for ours, theirs in zip(best, other, strict=True)])
+    error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0
+    return bool(gains.mean() <= error)

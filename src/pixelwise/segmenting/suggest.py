@@ -2,9 +2,8 @@
 
 The last layer is taken as Gaussian about the best head, with the inverse of the loss's curvature there as its
 covariance. The photo to label is the one after which the variance of logits is least, on average over the
-pixels of all candidates. The curvature of logistic regression needs no labels but only how sure the head is,
-so that photos are chosen one after another before any is labelled, and near copies of a chosen one add
-nothing. Of what was tried, entropy, margin, distance and others, this gained most.
+pixels of all candidates. The curvature needs no labels but only how sure the head is, so that photos are
+chosen one after another before any is labelled, and near copies of a chosen one add nothing.
 
 Source: D. Cohn, Z. Ghahramani, M. Jordan 1996, Active learning with statistical models, arXiv:cs/9603104; of
 the last layer alone: E. Daxberger et al. 2021, Laplace redux, arXiv:2106.14806.
@@ -28,10 +27,10 @@ from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
 from pixelwise.photos.find import Failure, find_photos, is_folder
 from pixelwise.segmenting.exact import DEFAULT_RIDGE
+from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, features_at
-from pixelwise.segmenting.tiling import Maps
 
 _SIDE = 9  # pixels sampled in a photo, each way: with 5, half of what is gained over entropy is lost
 _DIRECTIONS = 256  # of all features: with 64 a seventh of the gain is lost
@@ -60,18 +59,15 @@ def candidates(
         ConfigError: there is no such source.
         DataError: the source is missing, damaged or empty.
     """
-    failures: list[Failure] = []
-    known: list[Path] = []
-    if is_folder(source):
-        found, failures = find_photos([source], recursive=True)
-        photos = [one.path for one in found]
-        if head and (learned_from := head.facts.source):
-            with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
-                known = [one.photo for one in load_labelled(learned_from, data_dir, seed).train]
-    else:
+    if not is_folder(source):
         labelled = load_labelled(source, data_dir, seed)
-        photos, known = list(labelled.unlabelled), [one.photo for one in labelled.train]
-    return photos, known, failures
+        return list(labelled.unlabelled), [shot.photo for shot in labelled.train], []
+    known: list[Path] = []
+    found, failures = find_photos([source], recursive=True)
+    if head and head.facts.source:
+        with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
+            known = [shot.photo for shot in load_labelled(head.facts.source, data_dir, seed).train]
+    return [photo.path for photo in found], known, failures
 
 
 def suggest(
@@ -95,18 +91,17 @@ def suggest(
         PhotoError: a photo cannot be read.
     """
     if num < 1 or not photos:
-        raise ConfigError(
-            f"needed photos to choose from and at least 1 to choose, got {len(photos)} and {num}"
-        )
+        needed = "photos to choose from and at least 1 to choose"
+        raise ConfigError(f"needed {needed}, got {len(photos)} and {num}")
     if head:
         backbone, sizes = head.apply_weights(backbone), head.sizes
     wanted = [*known, *photos]
     features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
     every = -(-len(features) // _MOST_IN_BASIS)
-    mean, directions = main_directions(torch.cat([lattice(photo.read()) for photo in features[::every]]))
+    mean, directions = _main_directions(torch.cat([_lattice(photo.read()) for photo in features[::every]]))
     points, doubts = [], []
     for photo in features:
-        pixels = lattice(photo.read())
+        pixels = _lattice(photo.read())
         points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
     known_points, new_points = torch.stack(points).tensor_split([len(known)])
@@ -157,20 +152,15 @@ def choose(
     return chosen
 
 
-def main_directions(
-    pixels: Float[Tensor, "P D"], num: int = _DIRECTIONS
-) -> tuple[Float[Tensor, " D"], Float[Tensor, "D R"]]:
-    """Return the mean of features, and the directions in which they, scaled to deviation 1, vary most.
-
-    `(features - mean) @ directions` scales them and goes along these.
-    """
+def _main_directions(pixels: Float[Tensor, "P D"]) -> tuple[Float[Tensor, " D"], Float[Tensor, "D R"]]:
+    """Return the mean of features, and the directions in which they, scaled to deviation 1, vary most."""
     mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
     rows = (pixels - mean) / scale
     _, vectors = torch.linalg.eigh(rows.T @ rows)
-    return mean, vectors[:, -num:] / scale[:, None]
+    return mean, vectors[:, -_DIRECTIONS:] / scale[:, None]
 
 
-def lattice(maps: Maps) -> Float[Tensor, "n D"]:
+def _lattice(maps: Maps) -> Float[Tensor, "n D"]:
     """Return the features of a few pixels spread evenly over a photo."""
     height, width = maps[0].shape[1:]
     rows, columns = (((2 * torch.arange(_SIDE) + 1) * side) // (2 * _SIDE) for side in (height, width))

@@ -21,7 +21,7 @@ from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.network.frozen import certified
-from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView, Extractor
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, HeadFacts, photo_mark, write_head
@@ -142,19 +142,18 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
     start_s = time.perf_counter()
-    viewed = view_shots(task.shots, task.config.looks)
+    views = views_of([shot.photo for shot in task.shots], task.config.looks)
     with certified(task.backbone) as watch:
-        features = task.cache.maps(views_in(viewed), task.backbone, task.sizes, task.device)
+        features = task.cache.maps(views, task.backbone, task.sizes, task.device)
         extracted_s = time.perf_counter()
-        found = solve_from_views(task.config, task.classes.num_classes, viewed, features)
+        solved = solve_from_views(task.config, task.classes.num_classes, task.shots, features)
         solved_s = time.perf_counter()
     assert watch.certificate is not None
-    if found.missing_classes:
+    if solved.missing_classes:
         _logger.warning(
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
-            ", ".join(task.classes.names[number] for number in found.missing_classes),
+            ", ".join(task.classes.names[number] for number in solved.missing_classes),
         )
-    solved, scores = found.solved, found.chosen.scores if found.chosen else {}
     return LearnedHead(
         weights=solved.weights,
         backbone=task.backbone,
@@ -162,7 +161,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
         facts=HeadFacts(
             ridge=solved.ridge,
-            ridge_scores={f"{ridge:g}": score for ridge, score in scores.items()},
+            ridge_scores={f"{ridge:g}": score for ridge, score in solved.ridge_scores.items()},
             loss=solved.loss,
             gradient_norm=solved.gradient_norm,
             num_steps=solved.num_steps,

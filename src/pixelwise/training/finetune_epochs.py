@@ -41,10 +41,9 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
 from pixelwise.segmenting.exact import random_crop
-from pixelwise.segmenting.extraction import Extractor, read_photo
+from pixelwise.segmenting.extraction import Extractor, Maps, read_photo
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.segmenting.tiling import Maps
 from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, learned_names
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first

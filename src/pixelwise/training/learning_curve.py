@@ -21,7 +21,7 @@ from pixelwise.network.backbones import open_backbone
 from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
-from pixelwise.segmenting.exact import solve_from_views, view_shots, views_in
+from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.training.finetune_task import draw
@@ -94,22 +94,22 @@ def learning_curve(
         DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
     """
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
-    drawn_views = [view_shots(shots, config.looks) for shots in draws]
+    drawn_views = [views_of([shot.photo for shot in shots], config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
     at_scored = [CropView(one.photo) for one in held_out]
-    at_learned = [crop for viewed in drawn_views for crop in views_in(viewed)]
+    at_learned = [crop for views in drawn_views for crop in views]
     wanted = list(dict.fromkeys([*at_learned, *at_scored]))
     maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
     found = dict(zip(wanted, maps, strict=True))
     heads = []
-    with progress("learning from few and from many", len(drawn_views)) as advance:
-        for viewed in drawn_views:
-            features = [found[crop] for crop in views_in(viewed)]
+    with progress("learning from few and from many", len(draws)) as advance:
+        for shots, views in zip(draws, drawn_views, strict=True):
+            features = [found[crop] for crop in views]
             num_classes = labelled.classes.num_classes
-            heads.append(solve_from_views(config, num_classes, viewed, features).solved.weights)
-            advance(1, f"{len(viewed)} photos")
+            heads.append(solve_from_views(config, num_classes, shots, features).weights)
+            advance(1, f"{len(shots)} photos")
     counts = count_photos(held_out, [found[crop] for crop in at_scored], heads)
-    return curve_of([len(viewed) for viewed in drawn_views], counts, config.seed)
+    return curve_of([len(shots) for shots in draws], counts, config.seed)
 
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:

@@ -32,10 +32,10 @@ from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
 from pixelwise.network.runs import open_model, write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.segmenting.exact import PixelSample, num_views, solve_choosing_ridge, views_of
+from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.linear_head import features_at, grid
-from pixelwise.segmenting.solve import RidgeChoice, SolvedHead
+from pixelwise.segmenting.solve import SolvedHead
 from pixelwise.training.finetune_task import draw
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +55,6 @@ class ColourResult:
     net: LinearNet
     palette: Palette
     solved: SolvedHead
-    chosen: RidgeChoice | None
     certificate: Certificate
     num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
@@ -74,7 +73,7 @@ class ColourResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; `ridge_scores` are losses on photos left out, nats a place."""
-        solved, tried = self.solved, self.chosen.scores if self.chosen else {}
+        solved = self.solved
         scores = {name: {key: one[key].to_dict() for key in _SCORES} for name, one in self.scores.items()}
         return {
             "task": "colour",
@@ -91,7 +90,7 @@ class ColourResult:
             "score_seconds": self.score_s,
             "seconds": self.seconds,
             "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": loss for ridge, loss in tried.items()},
+            "ridge_scores": {f"{ridge:g}": loss for ridge, loss in solved.ridge_scores.items()},
             "loss": solved.loss,
             "num_steps": solved.num_steps,
             "gradient_norm": solved.gradient_norm,
@@ -135,8 +134,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
 
 def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device) -> ColourResult:
     start_s = time.perf_counter()
-    num = config.looks or num_views(len(dataset.train))
-    wanted = [CropView(path, view) for path in dataset.train for view in views_of(path.stem, num)]
+    wanted = views_of(dataset.train, config.looks)
 
     def read(one: CropView) -> Picture:
         return read_photo(one.photo, config.size, LinearNet.stride, one.view)
@@ -149,7 +147,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     with certified(net.backbone) as watch, ONE_THREAD:
         sample = _sample(net, palette, pictures, [dataset.train.index(one.photo) for one in wanted])
         extracted_s = time.perf_counter()
-        solved, chosen = solve_choosing_ridge(sample, palette.num_classes, None, config.ridge, by_loss=True)
+        solved = solve_choosing_ridge(sample, palette.num_classes, None, config.ridge, by_loss=True)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
     assert watch.certificate is not None
@@ -159,7 +157,6 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
         net=net,
         palette=palette,
         solved=solved,
-        chosen=chosen,
         certificate=watch.certificate,
         num_views=len(wanted),
         extract_s=extracted_s - start_s,

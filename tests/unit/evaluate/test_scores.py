@@ -10,10 +10,9 @@ from torchmetrics.classification import MulticlassCalibrationError, MulticlassF1
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, LabelError, ShapeError
-from pixelwise.evaluate.boundary import boundary_f1
 from pixelwise.evaluate.calibration import calibration_bins
 from pixelwise.evaluate.intervals import interval, resampled_sums
-from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores, boundary_f1
 from pixelwise.labels.class_names import FLOWER, ClassNames
 from pixelwise.labels.confusion import Confusion
 

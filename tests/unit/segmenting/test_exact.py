@@ -10,7 +10,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.segmenting.exact import places_of, solve_from_views, view_shots, views_in
+from pixelwise.segmenting.exact import places_of, solve_from_views, views_of
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.linear_head import grid
 
@@ -63,9 +63,9 @@ def solved(folder, labels, num_classes):
         path = folder / f"{number}.png"
         Image.fromarray(scene(SIDE, SIDE, seed=number)).save(path)
         shots.append(LabelledPhoto(path, path, one.numpy))
-    viewed = view_shots(shots, 2)
-    features = FeatureCache(folder / "cache").maps(views_in(viewed), tiny_backbone())
-    return solve_from_views(FinetuneConfig(source="photos", ridge=0.1), num_classes, viewed, features)
+    views = views_of([shot.photo for shot in shots], 2)
+    features = FeatureCache(folder / "cache").maps(views, tiny_backbone())
+    return solve_from_views(FinetuneConfig(source="photos", ridge=0.1), num_classes, shots, features)
 
 
 def test_what_has_no_label_at_all_is_refused(tmp_path):

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
 from pixelwise.segmenting.linear_head import Pixels, Weights, features_at, grid
 from pixelwise.segmenting.solve import Moments, choose_ridge, solve_at_ridge
@@ -28,7 +27,6 @@ def photo_maps(seed=0):
     rng = torch.Generator().manual_seed(seed)
     maps = [torch.randn(c, h, w, generator=rng) for c, h, w in ((3, 16, 12), (5, 8, 6), (4, 8, 6), (2, 2, 2))]
     labels = torch.randint(0, 3, (37, 29), generator=rng, dtype=torch.uint8)
-    labels[:5] = IGNORE
     return maps, labels
 
 
@@ -78,11 +76,10 @@ def test_features_far_from_zero_are_solved_in_double_precision():
 
 def test_gradients_are_those_of_autograd():
     features, labels = blobs(200)
-    labels[:40] = IGNORE
     factors = torch.tensor([1.0, 2.0, 0.5])
     weight, bias = torch.randn(3, 12) * 0.01, torch.randn(3)
     weight.requires_grad_(), bias.requires_grad_()
-    expected = F.cross_entropy(features @ weight.T + bias, labels, factors, ignore_index=IGNORE)
+    expected = F.cross_entropy(features @ weight.T + bias, labels, factors)
     expected.backward()
     value, by_weight, by_bias = Pixels(features, labels, 3, factors).value_and_gradient(
         weight.detach(), bias.detach()
@@ -90,18 +87,6 @@ def test_gradients_are_those_of_autograd():
     assert value == pytest.approx(expected.item(), rel=1e-5)
     assert torch.allclose(by_weight, weight.grad, rtol=1e-3, atol=1e-5)
     assert torch.allclose(by_bias, bias.grad, rtol=1e-3, atol=1e-6)
-
-
-def test_ignored_pixels_count_for_nothing():
-    features, labels = blobs(600)
-    fewer = solve_at_ridge(Pixels(features[:500], labels[:500], 3), 0.1)
-    labels[500:] = IGNORE
-    features[500:] *= 100
-    moments = Moments.of(features[:500])
-    more = solve_at_ridge(Pixels(features, labels, 3), 0.1, moments=moments)
-    assert torch.allclose(
-        fewer.weights.weight, more.weights.weight, atol=1e-3 * fewer.weights.weight.abs().max()
-    )
 
 
 def test_a_class_without_pixels_takes_no_more_steps():
@@ -136,7 +121,7 @@ def test_wrong_labels_and_ridges_are_refused():
     with pytest.raises(LabelError, match="got 2"):
         Pixels(features, torch.full_like(labels, 2), 2)
     with pytest.raises(LabelError, match="got none"):
-        Pixels(features, torch.full_like(labels, IGNORE), 3)
+        Pixels(features[:0], labels[:0], 3)
     with pytest.raises(ConfigError, match="got 0"):
         solve_at_ridge(Pixels(features, labels, 3), 0.0)
     with pytest.raises(ShapeError, match=r"\(20, 2\)"):
