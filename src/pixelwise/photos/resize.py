@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Float32, Float64, Int, UInt8
 from numpy import ndarray
 
 _MOST_WEIGHT = 2**15  # of a neighbour, scaled to a whole number
@@ -71,7 +71,7 @@ def _along_rows(planes: UInt8[ndarray, "C h w"], num_out: int) -> UInt8[ndarray,
     for first in range(0, num_out, _BAND):
         band = slice(first, min(first + _BAND, num_out))
         near = slice(starts[first], stops[band.stop - 1])
-        sums = planes[:, :, near].astype(np.float32) @ weights[band, near].T  # of whole numbers, exact
+        sums = planes[:, :, near].astype(np.float64) @ weights[band, near].T  # exact: of whole numbers
         resized[..., band] = np.floor(sums / unit + 0.5).clip(0, 255)
     return resized
 
@@ -79,7 +79,7 @@ def _along_rows(planes: UInt8[ndarray, "C h w"], num_out: int) -> UInt8[ndarray,
 @lru_cache(maxsize=64)
 def _cubic(
     num_in: int, num_out: int
-) -> tuple[Float32[ndarray, "num_out num_in"], int, Int[ndarray, " num_out"], Int[ndarray, " num_out"]]:
+) -> tuple[Float64[ndarray, "num_out num_in"], int, Int[ndarray, " num_out"], Int[ndarray, " num_out"]]:
     """Return whole weights of the neighbours, the number that stands for 1, and first and last neighbours.
 
     Source: Keys 1981, cubic convolution, a = -0.5.
@@ -97,5 +97,4 @@ def _cubic(
     unit = 1
     while int(2 * unit * weights.max() + 0.5) < _MOST_WEIGHT:
         unit *= 2
-    whole = np.trunc(weights * unit + np.copysign(0.5, weights)).astype(np.float32)
-    return whole, unit, starts, stops
+    return np.trunc(weights * unit + np.copysign(0.5, weights)), unit, starts, stops
