@@ -26,13 +26,13 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
         Refusal: none of them will do.
     """
     ranges = [found for part in accept.split(",") if (found := _range(part)) is not None] or [("*/*", 1.0)]
-    liked = {one: _quality(one, ranges) for one in offered}
+    liked = {kind: _quality(kind, ranges) for kind in offered}
     best = max(liked.values())
     if best <= 0:
         raise Refusal(406, f"needed an Accept with one of {', '.join(offered)}, got {accept:.200}")
     if liked.get(own) == best:
         return own
-    return next(one for one in offered if liked[one] == best)
+    return next(kind for kind in offered if liked[kind] == best)
 
 
 def _range(text: str) -> tuple[str, float] | None:
@@ -40,7 +40,7 @@ def _range(text: str) -> tuple[str, float] | None:
     kind, slash, detail = name.partition("/")
     if not (kind and slash and detail):
         return None
-    given = dict(one.partition("=")[::2] for one in parameters)
+    given = dict(parameter.partition("=")[::2] for parameter in parameters)
     try:
         quality = float(given.get("q", "1"))
     except ValueError:
