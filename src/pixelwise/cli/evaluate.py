@@ -72,47 +72,41 @@ def evaluate(
         For a model folder:PATH, colour photos of any size, also below it; or cifar10:CLASS, cifar10:all,
         synthetic:shapes. For a head photos and masks: flowers17, flowers17:classes or folder:PATH.
     """
-    from pixelwise.files import require_writable
-    from pixelwise.report.evaluation import evaluation_path
     from pixelwise.segmenting.heads import is_head
 
-    of_head, of_folder = is_head(model), source.startswith("folder:")
-    _require_fitting(options, model, source, of_head=of_head, of_folder=of_folder)
-    page = evaluation_path(options.page) if options.page else None
-    if page:
-        require_writable(page)
-    if of_head:
-        return _evaluate_head(model, source, options, page, common)
-    if of_folder:
-        return _evaluate_colours(model, source, options, page, common)
-    return _evaluate_model(model, source, options, common)
-
-
-def _require_fitting(
-    options: EvaluateOptions, model: str, source: str, *, of_head: bool, of_folder: bool
-) -> None:
-    """Refuse options that would do nothing."""
-    of_photos = options.size is not None or options.colouring
-    if of_head:
-        if of_photos:
+    if is_head(model):
+        if options.size is not None or options.colouring:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
-    elif options.part or not options.baselines or options.without_duplicates or options.weights:
+        return _evaluate_head(model, source, options, common)
+    if options.part or not options.baselines or options.without_duplicates or options.weights:
         raise ConfigError(
             f"--part, --no-baselines, --without-duplicates and --weights are for heads, and {model} is none"
         )
-    elif not of_folder and (of_photos or options.page):
+    if source.startswith("folder:"):
+        return _evaluate_colours(model, source, options, common)
+    if options.size is not None or options.colouring or options.page:
         raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
+    return _evaluate_model(model, source, options, common)
 
 
-def _evaluate_colours(
-    model: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
-) -> Outcome:
+def _writable_page(options: EvaluateOptions) -> Path | None:
+    from pixelwise.files import require_writable
+    from pixelwise.report.evaluation import evaluation_path
+
+    page = evaluation_path(options.page) if options.page else None
+    if page:
+        require_writable(page)
+    return page
+
+
+def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.colourising.options import ColouriseOptions
     from pixelwise.evaluate.colour_scores import SCORES
     from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos, photos_of
     from pixelwise.network.runs import open_model
     from pixelwise.report.evaluation import write_colours_page
 
+    page = _writable_page(options)
     opened, (photos, failed) = open_model(model), photos_of(source)
     found = evaluate_photos(
         opened,
@@ -125,7 +119,7 @@ def _evaluate_colours(
         seed=common.seed,
     )
     for failure in found.failed:
-        say(failure.error, always=True)
+        say(failure.error)
     for warning in found.warnings:
         say(f"warning: {warning}", quiet=common.quiet)
     tables = {
@@ -166,15 +160,14 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
     return Outcome(values=values.pop("model") | {"baselines": values}, message="\n".join(rows))
 
 
-def _evaluate_head(
-    name: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
-) -> Outcome:
+def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.evaluate.heads import evaluate_head
     from pixelwise.labels.sources import load_labelled
     from pixelwise.network.backbones import open_backbone
     from pixelwise.report.evaluation import write_head_page
     from pixelwise.segmenting.heads import open_head
 
+    page = _writable_page(options)
     head, labelled = open_head(name), load_labelled(source, options.data_dir, common.seed)
     found = evaluate_head(
         head,

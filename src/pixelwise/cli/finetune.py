@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Out, Outcome, format_interval, format_number
+from pixelwise.cli.common import OUT, Common, DataDir, Outcome, format_interval, format_number
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
@@ -25,7 +25,7 @@ def finetune(
     *,
     task: Literal["mask", "colour"] = "mask",
     colours: int = 0,
-    out: Out = None,
+    out: Annotated[Path | None, OUT] = None,
     curve: bool = False,
     data_dir: DataDir = None,
     options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),  # noqa: B008 - frozen

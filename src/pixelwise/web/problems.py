@@ -66,7 +66,7 @@ def problem(status: int, error: str, headers: dict[str, str] | None = None) -> J
     return JSONResponse(Problem(error=error, status=status).model_dump(), status, headers)
 
 
-def answer_failure(_request: Request, error: Exception) -> JSONResponse:
+async def answer_failure(_request: Request, error: Exception) -> JSONResponse:
     """Return the response to whatever was raised for a request."""
     if isinstance(error, HTTPException):  # a refusal, ours or the framework's
         return problem(error.status_code, str(error.detail), dict(error.headers or {}))
