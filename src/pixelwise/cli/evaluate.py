@@ -123,7 +123,7 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
     for warning in found.warnings:
         say(f"warning: {warning}", quiet=common.quiet)
     tables = {
-        found.model.name if method == MODEL else method: {SCORES[name]: one for name, one in scores.items()}
+        found.model.name if method == MODEL else method: {SCORES[key]: scores[key] for key in scores}
         for method, scores in found.scores.items()
     }
     lines = [
@@ -147,17 +147,16 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
 
     opened, pictures = open_model(model), load_pictures(source, options.data_dir, common.seed)
     scores = evaluate_model(opened, pictures, common.seed, common.device)
-    rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
+    rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():
         right, loss = kinds["accuracy"], kinds["loss"]
         rows.append(
             f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
             f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
         )
-    values: dict[str, Any] = {
-        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
-    }
-    return Outcome(values=values.pop("model") | {"baselines": values}, message="\n".join(rows))
+        values[name] = {key: asdict(interval) for key, interval in kinds.items()}
+    ours: dict[str, Any] = values.pop("model")
+    return Outcome(values=ours | {"baselines": values}, message="\n".join(rows))
 
 
 def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
@@ -180,8 +179,8 @@ def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Com
         seed=common.seed,
     )
     methods = {"head": found.scores} | found.baselines
-    values, lines = found.to_dict(), list(_table({name: one.by_name() for name, one in methods.items()}))
-    lines += [found.protocol, *found.notes]
+    values, tables = found.to_dict(), {method: scores.by_name() for method, scores in methods.items()}
+    lines = [*_table(tables), found.protocol, *found.notes]
     if page:
         values["page"] = str(write_head_page(page, found))
         lines.append(f"wrote {page}")
@@ -193,6 +192,6 @@ def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
     (first, ours), *others = tables.items()
     width = max(len(score) for score in ours)
     yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
-    for score, one in ours.items():
-        beside = (format_number(scores[score].value) if score in scores else "-" for _, scores in others)
-        yield f"{score:{width}}  {format_interval(one):25}" + "".join(f"  {other:>16}" for other in beside)
+    for name, score in ours.items():
+        beside = (format_number(scores[name].value) if name in scores else "-" for _, scores in others)
+        yield f"{name:{width}}  {format_interval(score):25}" + "".join(f"  {other:>16}" for other in beside)
