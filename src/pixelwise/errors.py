@@ -52,10 +52,6 @@ class OutputError(PixelwiseError):
     """A result that cannot be written: no permission, no space, a name taken twice."""
 
 
-class BatchError(PixelwiseError):
-    """A batch that cannot go on here, though no photo is to blame: the disk is full, the model gone."""
-
-
 class CheckpointError(PixelwiseError):
     """A model or run file that is damaged, foreign or of another version."""
 

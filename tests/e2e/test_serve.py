@@ -62,7 +62,7 @@ def test_ctrl_c_ends_it_as_every_verb(serving):
         (["--host", "0.0.0.0"], "needed a token to serve on 0.0.0.0"),
         (["--host", "0.0.0.0", "--token", "short"], "needed a token of at least 8"),
         (["--port", "70000"], "needed a port from 0 to 65535, got 70000"),
-        (["--queue", "-1"], "needed a queue of 0 or more"),
+        (["--queue", "-1"], "queue needs to be at least 0"),
         (["--seconds", "nan"], "seconds needs to be above 0"),
         (["--head", "nothing.safetensors"], "nothing.safetensors"),
     ],

@@ -47,7 +47,7 @@ def test_what_is_said_meanwhile_stands_above_the_bar_whole(monkeypatch):
     show_progress(True)
     with progress("colouring :horse:", 2) as advance:
         advance(1, "")
-        say("[red] album/[b].jpg: cut short", always=True)
+        say("[red] album/[b].jpg: cut short")
         advance(1, "[red] album/[b].jpg")
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
     assert "pixelwise: [red] album/[b].jpg: cut short" in lines

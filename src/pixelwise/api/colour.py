@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
-from pixelwise.api.images import (
-    FileState,
-    ImageLike,
-    file_state,
-    notebook_png,
-    photo_from,
-    pil_of,
-    upright_codes,
-)
+from pixelwise.api.images import ImageLike, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Prediction, apply_options, predict
@@ -82,7 +74,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Model) else _open(str(model), file_state(str(model)))
+    opened = model if isinstance(model, Model) else kept(open_model, model)
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -171,8 +163,3 @@ class ColouredImage:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
-
-
-@lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: FileState) -> Model:
-    return open_model(name_or_path)

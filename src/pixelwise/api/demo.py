@@ -14,6 +14,7 @@ from numpy import ndarray
 from PIL import Image
 
 from pixelwise.api.colour import colourise
+from pixelwise.api.images import smaller
 from pixelwise.api.segmentation import Segmenter, segment
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.run import colourise_photo
@@ -140,7 +141,7 @@ def _cut_out_flower() -> dict[str, Any]:
         "after": _shown(found.overlay(), _LARGE),
         "pictures": {
             "The photograph": _shown(photo),
-            "Cut out": page.png_uri(np.asarray(_small(found.cut_out("flower"), _SMALL))),
+            "Cut out": page.png_uri(np.asarray(smaller(found.cut_out("flower"), _SMALL))),
             "Probability of flower: dark blue none, bright yellow sure": _heat(probs, photo),
         },
     }
@@ -183,16 +184,10 @@ def _scene(rng: np.random.Generator) -> tuple[ndarray, ndarray]:
     return picture, masks[0]
 
 
-def _small(image: Image.Image, longest: int) -> Image.Image:
-    small = image.copy()
-    small.thumbnail((longest, longest))
-    return small
-
-
 def _shown(image: Image.Image, longest: int = _SMALL) -> str:
-    return page.jpeg_uri(np.asarray(_small(image, longest).convert("RGB")))
+    return page.jpeg_uri(np.asarray(smaller(image, longest).convert("RGB")))
 
 
 def _heat(shares: Float32[ndarray, "h w"], photo: Image.Image) -> str:
     """Return a map of shares, 0 to 1, in the size of a photo in a row."""
-    return page.jpeg_uri(heat(shares, _small(photo, _SMALL).size[::-1]))
+    return page.jpeg_uri(heat(shares, smaller(photo, _SMALL).size[::-1]))

@@ -1,14 +1,14 @@
-"""Files, PIL images, arrays and tensors as photos, and backbones kept for the next picture."""
+"""Files, PIL images, arrays and tensors as photos, and models kept for the next picture."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from pixelwise.errors import PhotoError, ShapeError
-from pixelwise.network.backbones import open_backbone
-from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo, photo_of_codes
 
@@ -30,6 +28,7 @@ Images: TypeAlias = Sequence[ImageLike] | NDArray[Any] | Tensor
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
 FileState: TypeAlias = tuple[tuple[str, int, int], ...]
 """Path, time of the last change in ns and size in bytes of each file."""
+T = TypeVar("T")
 _SHOWN = 480  # pixels of the long side, in a notebook
 _IN_MEMORY = Path("image")
 
@@ -124,15 +123,24 @@ def file_state(name_or_path: str) -> FileState:
     return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
 
-@lru_cache(maxsize=2)
-def kept_backbone(name: str) -> Backbone:
-    """Open a frozen network, which is never changed, so that all may share it."""
-    return open_backbone(name)
+def kept(open_one: Callable[[str], T], name_or_path: str | os.PathLike[str]) -> T:
+    """Open a model, head or backbone, or return it as it was opened before, since nothing changes it."""
+    return _kept(open_one, str(name_or_path), file_state(str(name_or_path)))
+
+
+@lru_cache(maxsize=8)
+def _kept(open_one: Callable[[str], Any], name_or_path: str, _state: FileState) -> Any:
+    return open_one(name_or_path)
+
+
+def smaller(image: Image.Image, longest: int) -> Image.Image:
+    """Return a picture, or a smaller copy if its longer side is more than so many pixels."""
+    small = image.copy()
+    small.thumbnail((longest, longest))
+    return small
 
 
 def notebook_png(image: Image.Image) -> bytes | None:
     """Return a picture as PNG, small enough to be kept in a notebook."""
-    small = image.copy()
-    small.thumbnail((_SHOWN, _SHOWN))
-    png: bytes | None = small._repr_png_()
+    png: bytes | None = smaller(image, _SHOWN)._repr_png_()
     return png

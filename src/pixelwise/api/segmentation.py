@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from pixelwise.api.images import (
-    FileState,
-    ImageLike,
-    Images,
-    file_state,
-    kept_backbone,
-    notebook_png,
-    photo_from,
-    pil_of,
-    upright_codes,
-)
+from pixelwise.api.images import ImageLike, Images, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.photo import Photo
@@ -72,19 +64,18 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         >>> found.labels.shape, found.classes.names
         ((48, 64), ('background', 'flower'))
     """
-    if isinstance(head, Head):
-        runner = HeadRunner([head], kept_backbone(head.backbone))
-    else:
-        runner = _open(str(head), file_state(str(head)))
+    runner = _runner(head) if isinstance(head, Head) else kept(_open, head)
     photo = photo_from(image)
     (logits,) = runner(photo)
     return Segmentation(photo, logits, runner.heads[0].classes)
 
 
-@lru_cache(maxsize=4)
-def _open(name_or_path: str, _state: FileState) -> HeadRunner:
-    head = open_head(name_or_path)
-    return HeadRunner([head], kept_backbone(head.backbone))
+def _open(name_or_path: str) -> HeadRunner:
+    return _runner(open_head(name_or_path))
+
+
+def _runner(head: Head) -> HeadRunner:
+    return HeadRunner([head], kept(open_backbone, head.backbone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +193,8 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             classes=classes,
             weights=solved.weights,
             backbone=self.backbone,
-            backbone_checksum=kept_backbone(self.backbone).checksum,
-            sizes=self._sizes(),
+            backbone_checksum=self._opened.checksum,
+            sizes=self._sizes,
             facts=HeadFacts(num_images=len(shots), ridge=solved.ridge, gradient_norm=solved.gradient_norm),
         )
         return self
@@ -215,14 +206,14 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
         several: Any = [images] if _is_single(images) else images
-        found = [segmentation.labels for segmentation in self._segment(several)]
-        return found[0] if _is_single(images) else found
+        labels = [found.labels for found in self._segment(several)]
+        return labels[0] if _is_single(images) else labels
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
         several: Any = [images] if _is_single(images) else images
-        found = [segmentation.probs() for segmentation in self._segment(several)]
-        return found[0] if _is_single(images) else found
+        probs = [found.probs() for found in self._segment(several)]
+        return probs[0] if _is_single(images) else probs
 
     def score(self, images: Images, masks: Masks) -> float:
         """Return the mean over the classes of intersection over union, of all pixels of all pictures.
@@ -231,12 +222,11 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             PhotoError: a picture cannot be read.
             ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
         """
-        found, num_classes = self._segment(images), self.head_.classes.num_classes
+        several, num_classes = self._segment(images), self.head_.classes.num_classes
+        labels = _all_labels(masks, [found.photo for found in several])
         total = Confusion(np.zeros((num_classes, num_classes), np.int64))
-        for segmentation, labels in zip(
-            found, _all_labels(masks, [segmentation.photo for segmentation in found]), strict=True
-        ):
-            total += Confusion.of(segmentation.labels, labels, num_classes)
+        for found, true in zip(several, labels, strict=True):
+            total += Confusion.of(found.labels, true, num_classes)
         return total.miou
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -255,21 +245,26 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return ClassNames(tuple(names))
 
     def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
-        return self._cache.maps(crops, kept_backbone(self.backbone), self._sizes(), choose_device("auto"))
+        return self._cache.maps(crops, self._opened, self._sizes, choose_device("auto"))
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
         head, found = self.head_, []
         with _as_files(images) as paths:
-            for image, maps in zip(images, self._extract([CropView(path) for path in paths]), strict=True):
+            for image, maps in zip(images, self._extract(list(map(CropView, paths))), strict=True):
                 photo = photo_from(image)
                 size = photo.height, photo.width
                 logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
                 found.append(Segmentation(photo, logits, head.classes))
         return found
 
+    @property
+    def _opened(self) -> Backbone:
+        return kept(open_backbone, self.backbone)
+
+    @property
     def _sizes(self) -> tuple[int, ...]:
-        return tuple(self.sizes) or kept_backbone(self.backbone).sizes
+        return tuple(self.sizes) or self._opened.sizes
 
     @cached_property
     def _cache(self) -> FeatureCache:

@@ -36,7 +36,7 @@ class BatchResult:
     manifest: Path
     num_written: int  # outputs of this run
     num_resumed: int  # outputs of earlier runs
-    failed: tuple[Failure, ...]  # inputs without an output, whenever they failed
+    failed: list[Failure]  # inputs without an output, whenever they failed
     seconds: float
 
 
@@ -79,7 +79,7 @@ def run_batch(
         return BatchResult(
             manifest=state.write_manifest(job),
             num_written=state.num("NOT failed") - num_resumed,
-            failed=tuple(Failure(Path(row["path"]), row["error"]) for row in state.rows(job, "failed")),
+            failed=[Failure(Path(row["path"]), row["error"]) for row in state.rows(job, "failed")],
             num_resumed=num_resumed,
             seconds=time.perf_counter() - start_s,
         )
@@ -160,7 +160,7 @@ class Estimate:
     """The number of inputs of a batch, and how long it will take."""
 
     num: int
-    failed: tuple[Failure, ...]  # those of the inputs timed that would fail
+    failed: list[Failure]  # those of the inputs timed that would fail
     seconds_each: float  # of one worker for one input; loading the network is left out
     seconds: float  # of all workers for all inputs
 
@@ -172,18 +172,15 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
         ConfigError, DataError, CheckpointError: as `run_batch`.
     """
     job, process = job.open()
-    num, drawn = 0, list[Item]()
-    rng = random.Random(0)
-    for item in find_items(sources, out.absolute()):
-        num += 1
-        if num <= _NUM_TIMED:
-            drawn.append(item)
-        elif (place := rng.randrange(num)) < _NUM_TIMED:  # so each of `num` is among them alike
+    num, drawn, rng = 0, dict[int, Item](), random.Random(0)
+    for num, item in enumerate(find_items(sources, out.absolute()), 1):
+        place = num if num <= _NUM_TIMED else rng.randint(1, num)  # so that all are as likely to be drawn
+        if place <= _NUM_TIMED:
             drawn[place] = item
     failed = []
     start_s = time.perf_counter()
     with ONE_THREAD, progress("timing", len(drawn)) as advance:
-        for item in drawn:
+        for item in drawn.values():
             with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
                 try:
                     make_output(item, process, Path(folder))
@@ -192,4 +189,4 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
             advance(1, item.name)
     seconds_each = (time.perf_counter() - start_s) / len(drawn)
     seconds = num * seconds_each / (workers or num_processors(job))
-    return Estimate(num=num, failed=tuple(failed), seconds_each=seconds_each, seconds=seconds)
+    return Estimate(num=num, failed=failed, seconds_each=seconds_each, seconds=seconds)

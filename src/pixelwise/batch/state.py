@@ -69,32 +69,28 @@ class BatchState:
     def write_plan(self, job: Job, sources: Sequence[str], items: Iterable[Item]) -> None:
         """Fix job, sources and inputs: all of them or, if something fails, none."""
         rows = ((index, to_json(asdict(item))) for index, item in enumerate(items))
+        plan = to_json(asdict(job)), to_json(sources)
         with self._database:
             self._database.executemany("INSERT INTO input (number, item) VALUES (?, ?)", rows)
-            plan = to_json(asdict(job)), to_json(sources)
             self._database.execute("INSERT INTO plan VALUES (?, ?)", plan)
 
     def add(self, result: Result) -> None:
         """Record a result."""
+        row = to_json(asdict(result)), bool(result.error), result.index
         with self._database:
-            self._database.execute(
-                "UPDATE input SET result = ?, failed = ? WHERE number = ?",
-                (to_json(asdict(result)), bool(result.error), result.index),
-            )
+            self._database.execute("UPDATE input SET result = ?, failed = ? WHERE number = ?", row)
 
     def forget_missing(self) -> None:
         """Forget each result whose output is gone or has another size."""
-        query = "SELECT result FROM input WHERE NOT failed"
-        results = (Result(**json.loads(text)) for (text,) in self._database.execute(query))
-        missing = [
-            (result.index,)
-            for result in results
-            if not (path := self.out / result.output).is_file() or path.stat().st_size != result.num_bytes
-        ]
+        missing = []
+        for (text,) in self._database.execute("SELECT result FROM input WHERE NOT failed"):
+            result = Result(**json.loads(text))
+            output = self.out / result.output
+            if not output.is_file() or output.stat().st_size != result.num_bytes:
+                missing.append((result.index,))
+        forget = "UPDATE input SET result = NULL, failed = NULL WHERE number = ?"
         with self._database:
-            self._database.executemany(
-                "UPDATE input SET result = NULL, failed = NULL WHERE number = ?", missing
-            )
+            self._database.executemany(forget, missing)
 
     def num(self, condition: str = "TRUE") -> int:
         """Count the inputs: those `failed`, `NOT failed`, not done (`result IS NULL`), or all."""

@@ -16,8 +16,8 @@ import torch
 from pixelwise.batch.job import Job, Process
 from pixelwise.batch.sources import Item, extract
 from pixelwise.batch.state import SCRATCH, Result
-from pixelwise.errors import BatchError, OutputError, PhotoError, PixelwiseError
-from pixelwise.files import checksum
+from pixelwise.errors import OutputError, PhotoError, PixelwiseError
+from pixelwise.files import checksum, reason
 from pixelwise.photos.find import Failure, InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
 
@@ -48,8 +48,8 @@ class Worker:
         """Make the output of one input, or set it aside after three workers died over it.
 
         Raises:
-            BatchError: no photo is to blame, and the batch cannot go on.
             CheckpointError: the model is not as it was planned.
+            OutputError: no photo is to blame, and the batch cannot go on.
         """
         if self._process is None:
             torch.set_num_threads(1)  # the order of a sum, and so its last bits, may depend on their number
@@ -67,7 +67,7 @@ class Worker:
                     result = self._try(index, item, self._process, Path(folder), num)
             attempts.unlink(missing_ok=True)
         except OSError as error:
-            raise BatchError(f"cannot write into {self.out}: {error.strerror or error}") from error
+            raise OutputError(f"cannot write into {self.out}: {reason(error)}") from error
         return result
 
     def _try(self, index: int, item: Item, process: Process, folder: Path, attempts: int) -> Result:
@@ -85,7 +85,7 @@ class Worker:
         except Exception as error:  # whatever one photo does to a library, the others are done
             message = Failure.of(Path(item.name), error).error.replace(f"{folder}/output", str(self.out))
             if is_of_the_machine(error, folder):
-                raise BatchError(f"{message}; make room, then go on") from error
+                raise OutputError(f"{message}; make room, then go on") from error
             result = Result(index=index, error=message)
         return replace(result, seconds=time.perf_counter() - start_s, attempts=attempts)
 
@@ -108,6 +108,6 @@ def make_output(item: Item, process: Process, folder: Path) -> PhotoResult:
 def is_of_the_machine(error: BaseException, folder: Path) -> bool:
     """Return whether a failure to write below a folder is the disk's or the system's, so will come again."""
     causes = (error, error.__cause__)
-    if any(isinstance(one, OSError) and one.errno in _OF_THE_MACHINE for one in causes):
+    if any(isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE for cause in causes):
         return True
     return isinstance(error, OutputError) and shutil.disk_usage(folder).free < _LEAST_FREE_BYTES

@@ -36,30 +36,27 @@ app = App(
 )
 batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
 app.command(batch)
-for _group, _names, _target, _help in (
-    (app, ("colourise", "colorize"), "colourise:colourise", "Colour photos or folders of photos."),
-    (app, "train", "train:train", "Train a network on pictures."),
-    (app, "evaluate", "evaluate:evaluate", "Score a model or a head, beside its baselines."),
-    (
-        app,
-        "finetune",
-        "finetune:finetune",
-        "Learn to cut out what a few masks show, or to colour like photos.",
-    ),
-    (app, "segment", "segment:segment", "Cut things out of photos: masks and overlays."),
-    (app, "suggest", "suggest:suggest", "Say which photos to label next."),
-    (app, "check-labels", "check_labels:check_labels", "Find mistakes in masks, with a remedy for each."),
-    (app, "export", "export:export", "Write a model or head as ONNX, checked against the original."),
-    (app, "models", "models:models", "List what is shipped, with source, licence and checksum."),
-    (app, "lab", "lab:lab", "Answer every question of the assignment by measurement."),
-    (app, "serve", "serve:serve", "Colour and segment for browsers and other programs, over HTTP."),
-    (app, "demo", "models:demo", "Do the main jobs on what is embedded, and show them on one page."),
-    (batch, "colourise", "batch:colourise", "Colour any number of photos."),
-    (batch, "segment", "batch:segment", "Cut things out of any number of photos."),
+for _group, _module, _names, _help in (
+    (app, "photos", "colourise colorize", "Colour photos or folders of photos."),
+    (app, "train", "train", "Train a network on pictures."),
+    (app, "evaluate", "evaluate", "Score a model or a head, beside its baselines."),
+    (app, "finetune", "finetune", "Learn to cut out what a few masks show, or to colour like photos."),
+    (app, "photos", "segment", "Cut things out of photos: masks and overlays."),
+    (app, "labels", "suggest", "Say which photos to label next."),
+    (app, "labels", "check-labels", "Find mistakes in masks, with a remedy for each."),
+    (app, "models", "export", "Write a model or head as ONNX, checked against the original."),
+    (app, "models", "models", "List what is shipped, with source, licence and checksum."),
+    (app, "train", "lab", "Answer every question of the assignment by measurement."),
+    (app, "serve", "serve", "Colour and segment for browsers and other programs, over HTTP."),
+    (app, "models", "demo", "Do the main jobs on what is embedded, and show them on one page."),
+    (batch, "batch", "colourise", "Colour any number of photos."),
+    (batch, "batch", "segment", "Cut things out of any number of photos."),
 ):
     # Named by string, so that a verb's module is imported when it is called, not before.
-    _several = Parameter(negative=(), consume_multiple=_names in ("finetune", "suggest"))  # --sizes 224 448
-    _group.command(f"pixelwise.cli.{_target}", name=_names, help=_help, default_parameter=_several)
+    _verb, *_others = _names.split()
+    _several = Parameter(negative=(), consume_multiple=_verb in ("finetune", "suggest"))  # --sizes 224 448
+    _target = f"pixelwise.cli.{_module}:{_verb.replace('-', '_')}"
+    _group.command(_target, name=(_verb, *_others), help=_help, default_parameter=_several)
 
 
 def main() -> None:
@@ -93,7 +90,7 @@ def run(tokens: Sequence[str]) -> int:
         return _finish(command(*bound.args, **bound.kwargs), common)
     except CycloptsError as error:
         program = " ".join(["pixelwise", *(error.command_chain or ())])
-        say(f"{' '.join(str(error).split())} See {program} --help.", always=True)
+        say(f"{' '.join(str(error).split())} See {program} --help.")
         return WRONG
     except (Interrupted, KeyboardInterrupt) as error:
         say(f"interrupted; {str(error) or 'what was finished is kept'}", quiet=not _IS_RANK_0)
@@ -108,9 +105,9 @@ def run(tokens: Sequence[str]) -> int:
 
 def _describe_whole(tokens: Sequence[str]) -> None:
     """Let a verb's own --help show its docstring; the list of verbs has a line, since it imports none."""
-    for one in app.parse_commands(tokens)[1]:
-        if isinstance(one.default_command, FunctionType):  # --help is a method, of the verb that it is about
-            one.help = None
+    for verb in app.parse_commands(tokens)[1]:
+        if isinstance(verb.default_command, FunctionType):  # --help is a method, of the verb that it is about
+            verb.help = None
 
 
 def _finish(result: Any, common: Common) -> int:

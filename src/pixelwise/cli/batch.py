@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pixelwise.cli.common import Common, Outcome, Weights, say
-from pixelwise.cli.photos import ColourOptions, MaxMegapixels, printable
+from pixelwise.cli.common import OUT, Common, Outcome, Weights, printable, say
 from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # their modules import torch
@@ -30,7 +29,7 @@ Sources = Annotated[
 class BatchOptions:
     """Options of every batch."""
 
-    out: Annotated[Path, Parameter(name=["--out", "-o"])]
+    out: Annotated[Path, OUT]
     """Folder for outputs and manifest: an empty or a new one; or that of a batch that was stopped, which goes
     on."""
     workers: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
@@ -41,7 +40,24 @@ class BatchOptions:
     """A Ray cluster to work on, all of whose machines see SOURCES and OUT; this machine if not given."""
     dry_run: Annotated[bool, Parameter(negative="")] = False
     """Count the photos, time ten of them, and say how long all would take; OUT is left alone."""
-    max_megapixels: MaxMegapixels = MAX_MEGAPIXELS
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Refuse larger photos."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ColourOptions:
+    """Options of colouring in a batch."""
+
+    model: str | None = None
+    """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
+    temperature: float = 1.0
+    """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
+    saturation: float = 1.0
+    """Factor on the colours' strength, 0 to 10; 0 is grey."""
+    provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
 
 
 def colourise(
@@ -49,7 +65,7 @@ def colourise(
     /,
     *,
     batch: BatchOptions,
-    options: ColourOptions = ColourOptions(),  # noqa: B008 - frozen
+    options: ColourOptions = ColourOptions(),
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Colour any number of photos, as `pixelwise colourise` does: one output for each input.
@@ -61,15 +77,8 @@ def colourise(
     from pixelwise.batch.job import Job
     from pixelwise.network.runs import DEFAULT_MODEL
 
-    job = Job(
-        task="colourise",
-        model=options.model or DEFAULT_MODEL,
-        device=common.device,
-        temperature=options.temperature,
-        saturation=options.saturation,
-        provenance=options.provenance,
-        max_megapixels=batch.max_megapixels,
-    )
+    settings = asdict(options) | {"model": options.model or DEFAULT_MODEL}
+    job = Job(task="colourise", device=common.device, max_megapixels=batch.max_megapixels, **settings)
     return _run(job, sources, batch, common)
 
 
@@ -104,25 +113,17 @@ def segment(
 
 
 def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
-    from pixelwise.batch.run import estimate_batch, run_batch
+    from pixelwise.batch.run import run_batch
 
     if options.dry_run:
-        estimate = estimate_batch(job, sources, options.out, workers=options.workers)
-        for failure in estimate.failed:
-            say(failure.error, always=True)
-        num, each, seconds = estimate.num, estimate.seconds_each, estimate.seconds
-        return Outcome(
-            values=_values(estimate.failed) | {"photos": num, "seconds_each": each, "seconds": seconds},
-            message=f"{num} photos, {each:.2f} s each: about {seconds:.0f} s",
-            num_failed=len(estimate.failed),
-        )
-    written: list[tuple[int, str]] = []
+        return _estimate(job, sources, options)
+    written: dict[int, str] = {}
 
     def on_result(result: Result) -> None:
         if result.error:
-            say(result.error, always=True)
+            say(result.error)
         elif common.json:
-            written.append((result.index, str(options.out.absolute() / result.output)))
+            written[result.index] = str(options.out.absolute() / result.output)
 
     done = run_batch(
         job,
@@ -133,20 +134,28 @@ def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) ->
         retry=options.retry,
         on_result=on_result,
     )
-    out = printable(options.out)
     before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
     failed = f"; {len(done.failed)} failed" if done.failed else ""
     return Outcome(
-        values=_values(done.failed, [path for _, path in sorted(written)], done.num_resumed)
+        values=_values(done.failed, [path for _, path in sorted(written.items())], done.num_resumed)
         | {"manifest": str(done.manifest), "seconds": done.seconds},
-        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {out}{before}{failed}",
+        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {printable(options.out)}"
+        f"{before}{failed}",
         num_failed=len(done.failed),
     )
 
 
+def _estimate(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
+    from pixelwise.batch.run import estimate_batch
+
+    found = estimate_batch(job, sources, options.out, workers=options.workers)
+    for failure in found.failed:
+        say(failure.error)
+    times = {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
+    message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
+    return Outcome(values=_values(found.failed) | times, message=message, num_failed=len(found.failed))
+
+
 def _values(failed: Sequence[Failure], written: Sequence[str] = (), num_resumed: int = 0) -> dict[str, Any]:
-    return {
-        "written": list(written),
-        "failed": [{"path": str(one.path), "error": one.error} for one in failed],
-        "resumed": num_resumed,
-    }
+    failures = [{"path": str(failure.path), "error": failure.error} for failure in failed]
+    return {"written": list(written), "failed": failures, "resumed": num_resumed}

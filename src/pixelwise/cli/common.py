@@ -39,10 +39,9 @@ DataDir = Annotated[
         "in the user's cache.",
     ),
 ]
-Out = Annotated[Path | None, Parameter(name=["--out", "-o"])]
+OUT = Parameter(name=["--out", "-o"])
 Weights = Annotated[
-    Path | None,
-    Parameter(help="The backbone's weights, where they are neither installed nor downloaded."),
+    Path | None, Parameter(help="The backbone's weights, where they are neither installed nor downloaded.")
 ]
 
 
@@ -55,9 +54,9 @@ class Outcome:
     num_failed: int = 0
 
 
-def say(message: str, *, quiet: bool = False, always: bool = False) -> None:
+def say(message: str, *, quiet: bool = False) -> None:
     """Print a message on standard error, where progress goes too."""
-    if always or not quiet:
+    if not quiet:
         print(f"pixelwise: {message}", file=sys.stderr)
 
 
@@ -69,3 +68,8 @@ def format_interval(score: Interval) -> str:
 def format_number(value: float) -> str:
     """Return a score to three places, `-` for NaN."""
     return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def printable(path: Path) -> str:
+    """Return a path as standard output takes it: names of other times may not be UTF-8."""
+    return str(path).encode(errors="backslashreplace").decode()

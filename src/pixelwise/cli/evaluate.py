@@ -72,47 +72,41 @@ def evaluate(
         For a model folder:PATH, colour photos of any size, also below it; or cifar10:CLASS, cifar10:all,
         synthetic:shapes. For a head photos and masks: flowers17, flowers17:classes or folder:PATH.
     """
-    from pixelwise.files import require_writable
-    from pixelwise.report.evaluation import evaluation_path
     from pixelwise.segmenting.heads import is_head
 
-    of_head, of_folder = is_head(model), source.startswith("folder:")
-    _require_fitting(options, model, source, of_head=of_head, of_folder=of_folder)
-    page = evaluation_path(options.page) if options.page else None
-    if page:
-        require_writable(page)
-    if of_head:
-        return _evaluate_head(model, source, options, page, common)
-    if of_folder:
-        return _evaluate_colours(model, source, options, page, common)
-    return _evaluate_model(model, source, options, common)
-
-
-def _require_fitting(
-    options: EvaluateOptions, model: str, source: str, *, of_head: bool, of_folder: bool
-) -> None:
-    """Refuse options that would do nothing."""
-    of_photos = options.size is not None or options.colouring
-    if of_head:
-        if of_photos:
+    if is_head(model):
+        if options.size is not None or options.colouring:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
-    elif options.part or not options.baselines or options.without_duplicates or options.weights:
+        return _evaluate_head(model, source, options, common)
+    if options.part or not options.baselines or options.without_duplicates or options.weights:
         raise ConfigError(
             f"--part, --no-baselines, --without-duplicates and --weights are for heads, and {model} is none"
         )
-    elif not of_folder and (of_photos or options.page):
+    if source.startswith("folder:"):
+        return _evaluate_colours(model, source, options, common)
+    if options.size is not None or options.colouring or options.page:
         raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
+    return _evaluate_model(model, source, options, common)
 
 
-def _evaluate_colours(
-    model: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
-) -> Outcome:
+def _writable_page(options: EvaluateOptions) -> Path | None:
+    from pixelwise.files import require_writable
+    from pixelwise.report.evaluation import evaluation_path
+
+    page = evaluation_path(options.page) if options.page else None
+    if page:
+        require_writable(page)
+    return page
+
+
+def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.colourising.options import ColouriseOptions
     from pixelwise.evaluate.colour_scores import SCORES
     from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos, photos_of
     from pixelwise.network.runs import open_model
     from pixelwise.report.evaluation import write_colours_page
 
+    page = _writable_page(options)
     opened, (photos, failed) = open_model(model), photos_of(source)
     found = evaluate_photos(
         opened,
@@ -125,11 +119,11 @@ def _evaluate_colours(
         seed=common.seed,
     )
     for failure in found.failed:
-        say(failure.error, always=True)
+        say(failure.error)
     for warning in found.warnings:
         say(f"warning: {warning}", quiet=common.quiet)
     tables = {
-        found.model.name if method == MODEL else method: {SCORES[name]: one for name, one in scores.items()}
+        found.model.name if method == MODEL else method: {SCORES[key]: scores[key] for key in scores}
         for method, scores in found.scores.items()
     }
     lines = [
@@ -153,28 +147,26 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
 
     opened, pictures = open_model(model), load_pictures(source, options.data_dir, common.seed)
     scores = evaluate_model(opened, pictures, common.seed, common.device)
-    rows = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"]
+    rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():
         right, loss = kinds["accuracy"], kinds["loss"]
         rows.append(
             f"{name:12}{right.value:10.2f} ({right.low:.2f} to {right.high:.2f})"
             f"{loss.value:10.4f} ({loss.low:.4f} to {loss.high:.4f})"
         )
-    values: dict[str, Any] = {
-        name: {key: asdict(interval) for key, interval in kinds.items()} for name, kinds in scores.items()
-    }
-    return Outcome(values=values.pop("model") | {"baselines": values}, message="\n".join(rows))
+        values[name] = {key: asdict(interval) for key, interval in kinds.items()}
+    ours: dict[str, Any] = values.pop("model")
+    return Outcome(values=ours | {"baselines": values}, message="\n".join(rows))
 
 
-def _evaluate_head(
-    name: str, source: str, options: EvaluateOptions, page: Path | None, common: Common
-) -> Outcome:
+def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.evaluate.heads import evaluate_head
     from pixelwise.labels.sources import load_labelled
     from pixelwise.network.backbones import open_backbone
     from pixelwise.report.evaluation import write_head_page
     from pixelwise.segmenting.heads import open_head
 
+    page = _writable_page(options)
     head, labelled = open_head(name), load_labelled(source, options.data_dir, common.seed)
     found = evaluate_head(
         head,
@@ -187,8 +179,8 @@ def _evaluate_head(
         seed=common.seed,
     )
     methods = {"head": found.scores} | found.baselines
-    values, lines = found.to_dict(), list(_table({name: one.by_name() for name, one in methods.items()}))
-    lines += [found.protocol, *found.notes]
+    values, tables = found.to_dict(), {method: scores.by_name() for method, scores in methods.items()}
+    lines = [*_table(tables), found.protocol, *found.notes]
     if page:
         values["page"] = str(write_head_page(page, found))
         lines.append(f"wrote {page}")
@@ -200,6 +192,6 @@ def _table(tables: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
     (first, ours), *others = tables.items()
     width = max(len(score) for score in ours)
     yield f"{'':{width}}  {first:25}" + "".join(f"  {name:>16}" for name, _ in others)
-    for score, one in ours.items():
-        beside = (format_number(scores[score].value) if score in scores else "-" for _, scores in others)
-        yield f"{score:{width}}  {format_interval(one):25}" + "".join(f"  {other:>16}" for other in beside)
+    for name, score in ours.items():
+        beside = (format_number(scores[name].value) if name in scores else "-" for _, scores in others)
+        yield f"{name:{width}}  {format_interval(score):25}" + "".join(f"  {other:>16}" for other in beside)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Out, Outcome, format_interval, format_number
+from pixelwise.cli.common import OUT, Common, DataDir, Outcome, format_interval, format_number
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
@@ -25,7 +25,7 @@ def finetune(
     *,
     task: Literal["mask", "colour"] = "mask",
     colours: int = 0,
-    out: Out = None,
+    out: Annotated[Path | None, OUT] = None,
     curve: bool = False,
     data_dir: DataDir = None,
     options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),  # noqa: B008 - frozen
@@ -89,10 +89,10 @@ def _learn_head(
 def _learn_colours(
     source: str, colours: int, path: Path, options: FinetuneOptions, common: Common
 ) -> Outcome:
-    given = {one.name: getattr(options, one.name) for one in fields(options)}
-    for one in fields(options):
-        if one.name not in _OF_COLOURS and given.pop(one.name) != one.default:
-            raise ConfigError(f"--{one.name.replace('_', '-')} is an option of --task mask; leave it out")
+    given = asdict(options)
+    for option in fields(options):
+        if option.name not in _OF_COLOURS and given.pop(option.name) != option.default:
+            raise ConfigError(f"--{option.name.replace('_', '-')} is an option of --task mask; leave it out")
     sizes = given.pop("sizes")
     if len(sizes) > 1:
         raise ConfigError(f"--task colour reads photos at one size, got --sizes {sizes}; give one")
@@ -112,9 +112,8 @@ def _learn_colours(
         lines.append(f"on {len(result.dataset.held_out)} other photos, which were held out:")
         lines += [f"  {line}" for line in scores]
     lines.append(f"the backbone is as it was; wrote {path}, and its card {card}")
-    return Outcome(
-        values={"model": str(path), "card": str(card)} | result.to_dict(), message="\n".join(lines)
-    )
+    values = {"model": str(path), "card": str(card)} | result.to_dict()
+    return Outcome(values=values, message="\n".join(lines))
 
 
 def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:

@@ -1,47 +1,170 @@
-"""Options and reports of verbs on many photos."""
+"""The verbs on photos, and what the batch takes from them: colourise, segment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
-from pixelwise.cli.common import Common, say
+from pixelwise.cli.common import OUT, Common, Outcome, Weights, printable, say
+from pixelwise.colourising.options import Area, ColouriseOptions, Hint, parse_area
+from pixelwise.network.config import SegmentOptions
 
-if TYPE_CHECKING:  # its module imports libvips
+if TYPE_CHECKING:  # their modules import torch and libvips
+    from pixelwise.colourising.run import Colourised
     from pixelwise.photos.find import Failure
     from pixelwise.photos.outputs import PhotoResult, PhotoResults
 
 Recursive = Annotated[bool, Parameter(help="Search folders' subfolders, too, and keep them below OUT.")]
-MaxMegapixels = Annotated[float, Parameter(help="Refuse larger photos.")]
+
+
+def _several(parse: Callable[[str], Any]) -> Parameter:
+    """Return an option that may be given several times, each time as one text."""
+
+    def convert(_type: Any, tokens: Sequence[Token]) -> tuple[Any, ...]:
+        return tuple(parse(token.value) for token in tokens)
+
+    return Parameter(converter=convert, n_tokens=1, accepts_keys=False)
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ColourOptions:
-    """Options of colouring in a batch."""
+class _Options(ColouriseOptions):
+    """Options of the verb: those of the job, some under other names."""
 
     model: str | None = None
     """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
-    temperature: float = 1.0
-    """Below 1 bolder colours, above 1 duller ones; 0.01 to 100."""
-    saturation: float = 1.0
-    """Factor on the colours' strength, 0 to 10; 0 is grey."""
     provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
-    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
-    metadata is the photo's alone."""
+    hints: Annotated[tuple[Hint, ...], Parameter(name="--hint"), _several(Hint.parse)] = ()
+    """The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it is
+    displayed; may be given several times. It spreads to what is alike in lightness and connected, and neither
+    temperature nor saturation change it."""
+    keep_grey: Annotated[tuple[Area, ...], _several(parse_area)] = ()
+    """What stays as it is, several times if need be: paper, for mounts, borders and pages with their writing;
+    likely, for what is more likely grey than not; or a box as top,left,bottom,right."""
+    num_hints: Annotated[int, Parameter(name="--suggest-hints")] = 0
+    """Name N points, spread over the photo, whose true colours would help most, with the likeliest colours
+    there and the share of all doubt that the point settles."""
 
 
-def report_photo(common: Common) -> Callable[[PhotoResult | Failure], None]:
+def colourise(
+    inputs: list[str],
+    /,
+    *,
+    out: Annotated[Path, OUT],
+    options: _Options = _Options(),
+    recursive: Recursive = False,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Colour photos: same size, same name, same lightness, their metadata kept.
+
+    JPEG, PNG, TIFF, WebP and AVIF keep their format, 8 or 16 bit and alpha; GIF, HEIC, BMP and others become
+    PNG. What cannot be coloured is named, and the rest is done.
+
+    Parameters
+    ----------
+    inputs
+        Photos, folders of photos, or patterns such as 'scans/*.tif'.
+    out
+        Folder for the coloured photos; for a single photo also a file, whose name decides the format.
+        What an earlier run left there of the same name is replaced.
+    """
+    from pixelwise.colourising.run import colourise_files
+    from pixelwise.network.device import choose_device
+    from pixelwise.network.runs import DEFAULT_MODEL, open_model
+
+    opened = open_model(options.model or DEFAULT_MODEL)
+    opened.net.to(choose_device(common.device))
+    result = colourise_files(inputs, out, opened, options, recursive, _report_photo(common))
+    values = {
+        "lightness_difference": result.lightness_difference,
+        "warned": [
+            {"path": str(photo.path), "warnings": [*photo.warnings]}
+            for photo in result.written
+            if photo.warnings
+        ],
+        "hints": [
+            {
+                "path": str(photo.path),
+                "points": [{"hint": hint.argument} | asdict(hint) for hint in photo.hints],
+            }
+            for photo in result.written
+            if photo.hints
+        ],
+    }
+    moved = f"; lightness differs by {result.lightness_difference:.2f} of 100 on average"
+    return _outcome(result, out, "coloured", values, common, moved, _suggested_hints(result))
+
+
+def _suggested_hints(result: Colourised) -> list[str]:
+    """Describe the points worth a hint: each as --hint takes it, with its likeliest colour."""
+    lines = []
+    for photo in result.written:
+        if photo.hints:
+            lines.append(f"{printable(photo.path)}: the true colours here would help most:")
+        for hint in photo.hints:
+            first, *others = hint.colours
+            perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)
+            lines.append(
+                f"  --hint {hint.argument}   settles {hint.cut:.0%} of all doubt;"
+                f" guessed by {first.chance:.0%}{', or ' + perhaps if perhaps else ''}"
+            )
+    return lines
+
+
+def segment(
+    inputs: list[str],
+    /,
+    *,
+    head: list[str],
+    out: Annotated[Path, OUT],
+    options: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOptions(),  # noqa: B008 - frozen
+    recursive: Recursive = False,
+    weights: Weights = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Give each pixel of photos a class: masks of the photos' own size, NAME.png for each NAME.
+
+    A mask is a PNG that holds class numbers and shows them in the classes' colours, turned on display as its
+    photo is. What cannot be read is named, and the rest is done.
+
+    Parameters
+    ----------
+    inputs
+        Photos, folders of photos, or patterns such as 'scans/*.tif'.
+    head
+        A shipped head's name, or a file that finetune wrote. Given several times, the network runs once, and
+        masks are called NAME.HEAD.png.
+    out
+        Folder for the masks; for a single photo also a file that ends in .png. What an earlier run left
+        there of the same name is replaced.
+    """
+    from pixelwise.network.backbones import open_backbone
+    from pixelwise.network.device import choose_device
+    from pixelwise.segmenting.heads import open_head
+    from pixelwise.segmenting.run import segment_files
+
+    heads = [open_head(name) for name in head]
+    backbone = open_backbone(heads[0].backbone, weights)
+    device = choose_device(common.device)
+    result = segment_files(inputs, out, heads, backbone, options, recursive, _report_photo(common), device)
+    values = {
+        name: [str(path) for photo in result.written for path in getattr(photo, name)]
+        for name in ("overlays", "probabilities", "cut_outs")
+    }
+    return _outcome(result, out, "segmented", values, common)
+
+
+def _report_photo(common: Common) -> Callable[[PhotoResult | Failure], None]:
     """Return what is called with each photo as soon as it is done or has failed."""
     from pixelwise.photos.find import Failure
 
     def report(done: PhotoResult | Failure) -> None:
         if isinstance(done, Failure):
-            say(done.error, always=True)
+            say(done.error)
         else:
             for note in done.notes:
                 say(note, quiet=common.quiet)
@@ -49,29 +172,33 @@ def report_photo(common: Common) -> Callable[[PhotoResult | Failure], None]:
     return report
 
 
-def values_of(result: PhotoResults[Any], common: Common) -> dict[str, Any]:
-    """Return what every verb on photos gives as JSON; remarks on the batch are printed now."""
+def _outcome(
+    result: PhotoResults[Any],
+    out: Path,
+    done: str,
+    values: dict[str, Any],
+    common: Common,
+    detail: str = "",
+    lines: Sequence[str] = (),
+) -> Outcome:
+    """Sum up a batch whose photos are `done`, such as coloured; remarks on all of them are printed now."""
     for remark in result.remarks:
         say(remark, quiet=common.quiet)
-    return {
-        "written": [str(path) for one in result.written for path in one.paths],
+    written = result.written
+    summary = f"no photo was {done}"
+    if written:
+        place = written[0].path if len(written) == 1 else out
+        photos = "1 photo" if len(written) == 1 else f"{len(written)} photos"
+        summary = f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}"
+    if result.failed:
+        summary += f"; {len(result.failed)} failed"
+    shared = {
+        "written": [str(path) for photo in written for path in photo.paths],
         "failed": [{"path": str(failure.path), "error": failure.error} for failure in result.failed],
         "megapixels": result.megapixels,
         "seconds": result.seconds,
-        "remarks": [*(note for one in result.written for note in one.notes), *result.remarks],
+        "remarks": [*(note for photo in written for note in photo.notes), *result.remarks],
     }
-
-
-def summary(result: PhotoResults[Any], out: Path, done: str, detail: str = "") -> str:
-    """Return what came of a batch, in a sentence; photos are `done`, such as coloured."""
-    failed = f"; {len(result.failed)} failed" if result.failed else ""
-    if not result.written:
-        return f"no photo was {done}{failed}"
-    place = result.written[0].path if len(result.written) == 1 else out
-    photos = "1 photo" if len(result.written) == 1 else f"{len(result.written)} photos"
-    return f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}{failed}"
-
-
-def printable(path: Path) -> str:
-    """Return a path as standard output takes it: names of other times may not be UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()
+    return Outcome(
+        values=shared | values, message="\n".join([*lines, summary]), num_failed=len(result.failed)
+    )

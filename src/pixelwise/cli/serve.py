@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixelwise.cli.common import Common, say
-from pixelwise.cli.photos import MaxMegapixels
 from pixelwise.files import to_json
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class LimitOptions:
-    """Limits of the service."""
-
-    max_megabytes: float = 100.0
-    """Refuse larger requests."""
-    max_megapixels: MaxMegapixels = 100.0
-    seconds: float = 60.0
-    """Seconds that a photo may take to arrive, and as many again for its answer."""
-    queue: int = 32
-    """Requests that may wait while all workers are busy; further ones are refused for now."""
-    workers: int | None = None
-    """Photos that are worked on at once; two for each processor if not given."""
+from pixelwise.web.limits import Limits
 
 
 def serve(
@@ -38,7 +21,7 @@ def serve(
     token: str | None = None,
     model: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     head: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    limits: LimitOptions = LimitOptions(),
+    limits: Annotated[Limits, Parameter(name="*")] = Limits(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Open a page and a service that colour and segment: on this machine alone, unless asked otherwise.
@@ -60,7 +43,6 @@ def serve(
         A head file to serve by its name; may be given several times.
     """
     from pixelwise.network.device import choose_device
-    from pixelwise.web.limits import Limits
     from pixelwise.web.serving import serve as serve_photos
 
     def on_ready(url: str) -> None:
@@ -68,12 +50,11 @@ def serve(
         if common.json:
             print(to_json({"url": url}), flush=True)
 
-    kept = Limits(**{name: value for name, value in asdict(limits).items() if value is not None})
     say("opening models and heads", quiet=common.quiet)
     stopped_by = serve_photos(
         host,
         port,
-        kept,
+        limits,
         on_ready,
         token=os.environ.get("PIXELWISE_TOKEN") if token is None else token,
         models=model,

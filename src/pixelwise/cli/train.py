@@ -1,14 +1,14 @@
-"""The verb that trains networks: train."""
+"""The verbs that train networks, one or all that the assignment asks for: train, lab."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import Common, DataDir, Out, Outcome
+from pixelwise.cli.common import OUT, Common, DataDir, Outcome, say
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import LEARNED, NET_NAMES, Precision, RunConfig
 from pixelwise.training.recipes import change, recipe_names, repeat
@@ -53,7 +53,7 @@ class TrainOptions:
     """Torch's kernel, or the written-out matrix product: the same numbers."""
     precision: Precision | None = None
     """fp32, bf16, or auto: bf16 where this processor computes it faster, measured."""
-    out: Out = None
+    out: Annotated[Path | None, OUT] = None
     """The run's folder; out/NET-SOURCE-RECIPE if not given."""
     resume: bool = False
     """Go on with the run in --out as it was started; of its options only --data-dir is needed again."""
@@ -105,9 +105,10 @@ def train(
 
 def _config(net: str | None, source: str | None, options: TrainOptions, folder: Path, seed: int) -> RunConfig:
     """Return the configuration of a run; when resuming, as it was started, with whatever was given again."""
-    given = {name: value for name, value in asdict(options).items() if value is not None}
-    for name in ("recipe", "fixed_order", "out", "resume", "data_dir"):
-        given.pop(name, None)
+    no_values = ("recipe", "fixed_order", "out", "resume", "data_dir")
+    given = {
+        name: value for name, value in asdict(options).items() if value is not None and name not in no_values
+    }
     if options.fixed_order:
         given["reshuffle"] = False
     if seed:  # 0 is that of all recipes; a run to go on with may have another
@@ -129,3 +130,47 @@ def _config(net: str | None, source: str | None, options: TrainOptions, folder: 
             f"--num-colours is of a palette that is learned, not of {config.palette}; leave it out"
         )
     return config
+
+
+def lab(
+    *,
+    out: Annotated[Path, OUT] = Path("out/lab"),
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    precision: Precision = "auto",
+    question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    data_dir: DataDir = None,
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Answer every question of the assignment by measurement: a writeup, a notebook, answers.json.
+
+    Each answer is kept as soon as it is there: after Ctrl-C the same command goes on. If a data set is
+    missing, the questions that need it are named, and the rest is answered.
+
+    Parameters
+    ----------
+    out
+        The folder for a2-writeup.pdf, a2-cnn.ipynb, answers.json, figures and runs.
+    quick
+        Fewer epochs, seeds and pictures.
+    precision
+        fp32, bf16, or auto: bf16 if this processor computes it faster, measured once; all networks are
+        trained in the same.
+    question
+        Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
+    """
+    from pixelwise.lab.answer import Setting
+    from pixelwise.lab.run import QUESTIONS, run_lab
+
+    setting = Setting(
+        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
+    )
+    result = run_lab(setting, [name.upper() for name in question])
+    for name, why in result.not_answered.items():
+        say(f"{name} is not {'answered' if name in QUESTIONS else 'made'}: {why}")
+    lines = [
+        f"made in {result.seconds:.0f} s:",
+        f"{result.writeup}  the writeup, questions answered: {len(result.answers)}",
+    ]
+    if result.notebook:
+        lines.append(f"{result.notebook}  the notebook, run from top to bottom")
+    return Outcome(values=vars(result), message="\n".join(lines), num_failed=len(result.not_answered))

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, Query, Request, Security
+from fastapi import FastAPI, Query, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from pixelwise import __version__
-from pixelwise.web.answers import REMARKS, FileAnswer
 from pixelwise.web.guard import Guard, Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.metrics import Measured, Metrics
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES
 from pixelwise.web.parameters import ColouriseParameters, P, SegmentParameters, with_fields
-from pixelwise.web.problems import Refusal, documented, handle_problems
-from pixelwise.web.request_queue import RequestQueue
+from pixelwise.web.problems import FAILURES, Refusal, answer_failure, documented
+from pixelwise.web.request_queue import RequestQueue, Slot
 from pixelwise.web.service import Known, Made, Service
 from pixelwise.web.uploads import documented as documented_body
 from pixelwise.web.uploads import receive
 
 COLOURISE, SEGMENT, MODELS = "/v1/colourise", "/v1/segment", "/v1/models"
 HEALTH, METRICS = "/healthz", "/metrics"
+REMARKS = "Pixelwise-Remarks"
+"""Header with a JSON array of what is to be known of a photo and its result."""
+_METHODS = {COLOURISE: "POST", SEGMENT: "POST", MODELS: "GET", HEALTH: "GET", METRICS: "GET"}
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _OF_PHOTOS = (400, 406, 408, 413, 415, 422, 500, 503, 504)
+_PIECE_BYTES = 2**18
+_MOST_REMARKS, _LONGEST_REMARK = 10, 300  # what clients take in a header is some kilobytes
 
 
 class Health(BaseModel):
@@ -46,10 +55,9 @@ class Models(BaseModel):
 
 def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> FastAPI:
     """Make the application, but for its page; each request has a folder of its own in `folder`."""
-    metrics = Metrics(frozenset({COLOURISE, SEGMENT, MODELS, HEALTH, METRICS}))
     queue = RequestQueue(limits, folder)
-    metrics.watch(lambda: queue.num_waiting, lambda: queue.num_running)
-    service.batcher.on_batch = metrics.add_batch
+    metrics = Metrics(frozenset(_METHODS), queue)
+    service.batcher.on_batch = metrics.batch_sizes.observe
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -66,125 +74,111 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         # in the document only: the guard, which is outside all this, asks for the token
         dependencies=[Security(HTTPBearer(auto_error=False))] if rules.token else [],
         responses=documented(_of_rules(rules)),
+        exception_handlers=dict.fromkeys(FAILURES, answer_failure),
     )
-    app.include_router(_photo_routes(service, queue, metrics))
-    app.include_router(_other_routes(service, metrics))
-    app.include_router(_unknown_routes())
-    handle_problems(app)
+    _add_photo_routes(app, service, queue, metrics)
+    _add_other_routes(app, service, metrics)
+    _refuse_others(app)
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(Measured, metrics=metrics)
     return app
 
 
-def _photo_routes(service: Service, queue: RequestQueue, metrics: Metrics) -> APIRouter:
-    router = APIRouter()
-    seconds, max_megapixels = queue.limits.seconds, queue.limits.max_megapixels
+class FileAnswer(Response):
+    """A file, sent piece by piece, whose request leaves its slot when it has been sent, or cannot be."""
 
-    async def answer(request: Request, query: P, do: Callable[[Path, P, str], Made]) -> Response:
+    def __init__(
+        self, file: Path, media_type: str, remarks: Sequence[str], slot: Slot, seconds: float
+    ) -> None:
+        """A client that takes no piece within `seconds` is given up on."""
+        told = json.dumps([remark[:_LONGEST_REMARK] for remark in remarks[:_MOST_REMARKS]])
+        headers = {"Content-Length": str(file.stat().st_size), REMARKS: told}
+        super().__init__(None, 200, headers, media_type)
+        self._file, self._slot, self._seconds = file, slot, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        """Send it."""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            with self._file.open("rb") as file:
+                while piece := file.read(_PIECE_BYTES):
+                    async with asyncio.timeout(self._seconds):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._slot.leave()
+
+
+def _add_photo_routes(app: FastAPI, service: Service, queue: RequestQueue, metrics: Metrics) -> None:
+    async def answer(request: Request, query: P, work: Callable[[Path, P, float, str], Made]) -> Response:
         slot = queue.enter()
         try:
-            upload, fields = await receive(request, slot.folder, seconds)
-            asked = with_fields(query, fields)
-            made = await slot.run(partial(do, upload, asked, request.headers.get("accept", "*/*")), upload)
-            metrics.add_megapixels(request.scope["path"], made.megapixels)
+            upload, fields = await receive(request, slot.folder, queue.limits.seconds)
+            asked, accept = with_fields(query, fields), request.headers.get("accept", "*/*")
+            made = await slot.run(partial(work, upload, asked, queue.limits.max_megapixels, accept), upload)
+            metrics.megapixels.labels(request.scope["path"]).inc(made.megapixels)
             if made.file is not None:
-                return FileAnswer(made.file, made.media_type, made.remarks, slot, seconds)
+                remarks = [remark.replace(str(upload), "photo") for remark in made.remarks]
+                return FileAnswer(made.file, made.media_type, remarks, slot, queue.limits.seconds)
         except BaseException:
             slot.leave()
             raise
         slot.leave()
         return JSONResponse(made.summary and made.summary.model_dump())
 
-    @router.post(
-        COLOURISE, response_class=Response, **_documented(ColouriseParameters, "The coloured photo.")
-    )
+    coloured = _documented(ColouriseParameters, "The coloured photo.")
+    of_json = {JSON: {"schema": {"$ref": "#/components/schemas/Summary"}}}
+    mask = "A PNG of class numbers, which shows them in the classes' colours."
+
+    @app.post(COLOURISE, response_class=Response, **coloured)
     async def colourise(request: Request, query: Annotated[ColouriseParameters, Query()]) -> Response:
         """Colour a photo: same size, same lightness, its metadata kept.
 
         Accept decides the format; where it leaves the choice, it is the photo's own. Parameters may be given
         in the query or as fields of the form.
         """
-        return await answer(
-            request,
-            query,
-            lambda upload, asked, accept: service.colourise(
-                upload, asked.model, asked.options(max_megapixels), accept
-            ),
-        )
+        return await answer(request, query, service.colourise)
 
-    of_json = {JSON: {"schema": {"$ref": "#/components/schemas/Summary"}}}
-
-    @router.post(
-        SEGMENT,
-        response_class=Response,
-        **_documented(
-            SegmentParameters, "A PNG of class numbers, which shows them in the classes' colours.", of_json
-        ),
-    )
+    @app.post(SEGMENT, response_class=Response, **_documented(SegmentParameters, mask, of_json))
     async def segment(request: Request, query: Annotated[SegmentParameters, Query()]) -> Response:
         """Give each pixel of a photo a class.
 
         The answer is a mask of the photo's size as PNG; with Accept: application/json the classes' shares of
         the photo; or the photo with the classes laid over it, or cut out.
         """
-        return await answer(
-            request,
-            query,
-            lambda upload, asked, accept: service.segment(
-                upload, asked.head, asked.options(max_megapixels), accept
-            ),
-        )
-
-    return router
+        return await answer(request, query, service.segment)
 
 
-def _other_routes(service: Service, metrics: Metrics) -> APIRouter:
-    router = APIRouter()
-
-    @router.get(MODELS)
+def _add_other_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get(MODELS)
     async def models() -> Models:
         """List the models that colour and the heads that segment, with sources, licences and checksums."""
-        return Models(models=list(service.known))
+        return Models(models=service.known)
 
-    @router.get(HEALTH)
+    @app.get(HEALTH)
     async def healthz() -> Health:
         """Answer, if the server is up."""
         return Health()
 
-    @router.get(
-        METRICS,
-        response_class=Response,
-        responses={
-            200: {
-                "description": "Prometheus' text.",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-            }
-        },
-    )
+    text = {"description": "Prometheus' text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.get(METRICS, response_class=Response, responses={200: text})
     async def show_metrics() -> Response:
         """Give counts for Prometheus: requests, seconds, megapixels, the queue."""
-        return Response(metrics.text(), media_type=metrics.media_type)
-
-    return router
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _unknown_routes() -> APIRouter:
+def _refuse_others(app: FastAPI) -> None:
     """Refuse other methods and paths of ours: the page, which has all others, would answer its own way."""
-    router = APIRouter()
-    known = {COLOURISE: "POST", SEGMENT: "POST", MODELS: "GET", HEALTH: "GET", METRICS: "GET"}
 
     async def refuse(request: Request) -> Response:
         path = request.url.path
-        if (method := known.get(path)) is None:
-            raise Refusal(404, f"needed one of the paths {', '.join(known)}, got {path!r:.80}")
+        if (method := _METHODS.get(path)) is None:
+            raise Refusal(404, f"needed one of the paths {', '.join(_METHODS)}, got {path!r:.80}")
         raise Refusal(405, f"needed {method} {path}, got {request.method}", {"Allow": method})
 
     for path in ("/v1/{rest:path}", HEALTH, METRICS):
-        router.add_route(path, refuse, methods=list(_METHODS), include_in_schema=False)
-    return router
-
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+        app.add_route(path, refuse, methods=_ALL_METHODS, include_in_schema=False)
 
 
 def _of_rules(rules: Rules) -> list[int]:

@@ -43,8 +43,7 @@ class Batcher:
     def __init__(self, num_lanes: int, max_batch: int) -> None:
         """At most `num_lanes` batches at a time, each of at most `max_batch` photos."""
         self.num_lanes, self.max_batch = num_lanes, max_batch
-        self.on_batch: Callable[[int], None] = lambda _num: None
-        """Called with the number of photos of each batch."""
+        self.on_batch: Callable[[int], None] = lambda _num: None  # called with the size of each batch
         self._changed = threading.Condition()
         self._waiting: list[_Job] = []
         self._num_running = 0
@@ -62,23 +61,23 @@ class Batcher:
 
     def _take(self, own: _Job) -> list[_Job]:
         """Return own job and others that fit it, those that wait longest."""
-        others = [one for one in self._waiting if one is not own and one.fits(own)][: self.max_batch - 1]
-        batch = [own, *others]
-        for one in batch:
-            one.is_taken = True
-            self._waiting.remove(one)
+        others = [job for job in self._waiting if job is not own and job.fits(own)]
+        batch = [own, *others[: self.max_batch - 1]]
+        for job in batch:
+            job.is_taken = True
+            self._waiting.remove(job)
         self._num_running += 1
         self._changed.notify_all()  # the others wait for a result now, no longer for a lane
         return batch
 
     def _run(self, batch: list[_Job]) -> None:
         try:
-            logits = forward(batch[0].model, np.concatenate([one.grey for one in batch]))
-            for index, one in enumerate(batch):
-                one.logits.set_result(logits[index : index + 1].copy() if len(batch) > 1 else logits)
+            logits = forward(batch[0].model, np.concatenate([job.grey for job in batch]))
+            for index, job in enumerate(batch):
+                job.logits.set_result(logits[index : index + 1].copy() if len(batch) > 1 else logits)
         except BaseException as error:
-            for one in batch:
-                one.logits.set_exception(error)
+            for job in batch:
+                job.logits.set_exception(error)
         finally:
             with self._changed:
                 self._num_running -= 1

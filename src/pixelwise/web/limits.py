@@ -1,46 +1,35 @@
-"""Limits of a service."""
+"""Limits of the service, which are options of the command line."""
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
-from pixelwise.errors import ConfigError
-
-
-def _usual_workers() -> int:
-    """Return two for each processor: while one waits for a disk or for its turn, the other computes."""
-    return 2 * (os.cpu_count() or 1)
+from pixelwise.network.config import Checked, Needs, NonNegativeInt, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of a service; what is beyond is refused, with the reason.
+class Limits(Checked):
+    """Limits of the service."""
 
-    Raises:
-        ConfigError: a limit that nothing keeps.
-    """
-
-    max_megabytes: float = 100.0  # of a request's body
-    max_megapixels: float = 100.0  # of a photo; known from its header, before it is decoded
-    seconds: float = 60.0  # for a photo to arrive, and again for the answer, from then on
-    queue: int = 32  # requests that may wait while all workers are busy
-    workers: int = field(default_factory=_usual_workers)  # photos that are worked on at once
-
-    def __post_init__(self) -> None:
-        for name in ("max_megabytes", "max_megapixels", "seconds"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is not, either
-                raise ConfigError(
-                    f"{name.replace('_', '-')} needs to be above 0 and finite, got {getattr(self, name):g}"
-                )
-        if self.queue < 0 or self.workers < 1:
-            raise ConfigError(
-                "needed a queue of 0 or more requests and 1 worker or more, "
-                f"got {self.queue} and {self.workers}"
-            )
+    max_megabytes: Positive = 100.0
+    """Refuse larger requests."""
+    max_megapixels: Positive = 100.0
+    """Refuse larger photos."""
+    seconds: Positive = 60.0
+    """Seconds that a photo may take to arrive, and as many again for its answer."""
+    queue: NonNegativeInt = 32
+    """Requests that may wait while all workers are busy; further ones are refused for now."""
+    workers: Annotated[int | None, Needs("at least 1", lambda value: value >= 1)] = None
+    """Photos that are worked on at once; two for each processor if not given."""
 
     @property
     def max_bytes(self) -> int:
         """The most bytes of a request's body."""
         return int(self.max_megabytes * 1e6)
+
+    @property
+    def num_workers(self) -> int:
+        """Photos worked on at once: while one waits for a disk or for its turn, another computes."""
+        return self.workers or 2 * (os.cpu_count() or 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,65 +12,45 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pixelwise.web.request_queue import RequestQueue
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_OTHER = "other"
+_OTHER = "other"  # all paths that are no routes, since clients invent them
 
 
 class Metrics:
     """Counts of one service; several in a process do not mix."""
 
-    media_type = CONTENT_TYPE_LATEST
-
-    def __init__(self, routes: frozenset[str]) -> None:
+    def __init__(self, routes: frozenset[str], queue: RequestQueue) -> None:
         """`routes` are the paths that are counted by their names."""
         self.routes = routes
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "pixelwise_requests", "Requests answered.", ["route", "status"], registry=self._registry
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter(
+            "pixelwise_requests", "Requests answered.", ["route", "status"], registry=registry
         )
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "pixelwise_request_seconds",
             "From a request to the end of its answer.",
             ["route"],
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=registry,
         )
-        self._megapixels = Counter(
-            "pixelwise_megapixels", "Of photos that were done.", ["route"], registry=self._registry
+        self.megapixels = Counter(
+            "pixelwise_megapixels", "Of photos that were done.", ["route"], registry=registry
         )
-        self._batch_sizes = Histogram(
+        self.batch_sizes = Histogram(
             "pixelwise_photos_together",
             "Photos that a network ran on at once.",
             buckets=(1, 2, 4, 8),
-            registry=self._registry,
+            registry=registry,
         )
-
-    def watch(self, num_waiting: Callable[[], int], num_running: Callable[[], int]) -> None:
-        """Show how many requests wait, and how many are worked on."""
-        Gauge(
-            "pixelwise_queue_length", "Requests that no thread works on.", registry=self._registry
-        ).set_function(num_waiting)
-        Gauge(
-            "pixelwise_in_flight", "Requests that a thread works on.", registry=self._registry
-        ).set_function(num_running)
-
-    def add_megapixels(self, route: str, megapixels: float) -> None:
-        """Count a photo that was done."""
-        self._megapixels.labels(route).inc(megapixels)
-
-    def add_batch(self, num: int) -> None:
-        """Count a batch of `num` photos that a network ran on."""
-        self._batch_sizes.observe(num)
-
-    def add_request(self, path: str, status: int, seconds: float) -> None:
-        """Count a request; paths that are no routes are one, since clients invent them."""
-        route = path if path in self.routes else _OTHER
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        waiting = Gauge("pixelwise_queue_length", "Requests that no thread works on.", registry=registry)
+        waiting.set_function(lambda: queue.num_waiting)
+        running = Gauge("pixelwise_in_flight", "Requests that a thread works on.", registry=registry)
+        running.set_function(lambda: queue.num_running)
 
     def text(self) -> bytes:
         """Return all counts as Prometheus reads them."""
@@ -100,4 +79,6 @@ class Measured:
         try:
             await self.app(scope, receive, noting)
         finally:
-            self.metrics.add_request(scope["path"], status, time.perf_counter() - start_s)
+            route = scope["path"] if scope["path"] in self.metrics.routes else _OTHER
+            self.metrics.requests.labels(route, str(status)).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - start_s)

@@ -25,32 +25,29 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
     Raises:
         Refusal: none of them will do.
     """
-    ranges = [found for part in accept.split(",") if (found := _range(part)) is not None] or [("*/*", 1.0)]
-    liked = {one: _quality(one, ranges) for one in offered}
+    ranges = _ranges(accept) or {"*/*": 1.0}
+    liked = {}
+    for kind in offered:
+        holding = (kind, f"{kind.partition('/')[0]}/*", "*/*")  # the most exact range decides
+        liked[kind] = next((ranges[name] for name in holding if name in ranges), 0.0)
     best = max(liked.values())
     if best <= 0:
         raise Refusal(406, f"needed an Accept with one of {', '.join(offered)}, got {accept:.200}")
     if liked.get(own) == best:
         return own
-    return next(one for one in offered if liked[one] == best)
+    return next(kind for kind in offered if liked[kind] == best)
 
 
-def _range(text: str) -> tuple[str, float] | None:
-    name, *parameters = (part.strip().lower() for part in text.split(";"))
-    kind, slash, detail = name.partition("/")
-    if not (kind and slash and detail):
-        return None
-    given = dict(one.partition("=")[::2] for one in parameters)
-    try:
-        quality = float(given.get("q", "1"))
-    except ValueError:
-        return None
-    return (name, quality) if 0 <= quality <= 1 else None
-
-
-def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """Return the quality of a media type, by the most exact range that it is in."""
-    for wanted in (media_type, media_type.split("/", maxsplit=1)[0] + "/*", "*/*"):
-        if said := [quality for name, quality in ranges if name == wanted]:
-            return max(said)
-    return 0.0
+def _ranges(accept: str) -> dict[str, float]:
+    """Return the media ranges that are well formed, each with its quality."""
+    ranges: dict[str, float] = {}
+    for part in accept.split(","):
+        name, *parameters = (text.strip().lower() for text in part.split(";"))
+        given = dict(parameter.partition("=")[::2] for parameter in parameters)
+        try:
+            quality = float(given.get("q", "1"))
+        except ValueError:
+            continue
+        if all(name.partition("/")) and 0 <= quality <= 1:
+            ranges[name] = max(quality, ranges.get(name, 0.0))
+    return ranges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,9 +17,8 @@ from pixelwise.network.runs import DEFAULT_MODEL
 _MOST_AREAS = 100
 
 
-def _bounded(name: str, text: str) -> Any:
-    low, high = BOUNDS[name]
-    return Field(ge=low, le=high, allow_inf_nan=False, description=text)
+def _bounded(value: float, bounds: tuple[float, float], text: str) -> Any:
+    return Field(value, ge=bounds[0], le=bounds[1], allow_inf_nan=False, description=text)
 
 
 class Parameters(BaseModel):
@@ -31,30 +30,21 @@ class Parameters(BaseModel):
 class ColouriseParameters(Parameters):
     """Options of colouring a photo."""
 
-    model: Annotated[str, Field(description="One of the names in /v1/models whose task is colourise.")] = (
-        DEFAULT_MODEL
+    model: str = Field(DEFAULT_MODEL, description="One of the names in /v1/models whose task is colourise.")
+    temperature: float = _bounded(1.0, BOUNDS["temperature"], "Below 1 bolder colours, above 1 duller ones.")
+    saturation: float = _bounded(1.0, BOUNDS["saturation"], "Factor on the colours' strength; 0 is grey.")
+    hint: list[str] = Field(
+        [],
+        max_length=MOST_HINTS,
+        description="The colour of a pixel as row,column,#rrggbb, from 0, in the photo as displayed.",
+        examples=[["120,80,#7a4b2c"]],
     )
-    temperature: Annotated[float, _bounded("temperature", "Below 1 bolder colours, above 1 duller ones.")] = (
-        1.0
+    keep_grey: list[str] = Field(
+        [], max_length=_MOST_AREAS, description="What stays grey: paper, likely, or top,left,bottom,right."
     )
-    saturation: Annotated[float, _bounded("saturation", "Factor on the colours' strength; 0 is grey.")] = 1.0
-    hint: Annotated[
-        list[str],
-        Field(
-            max_length=MOST_HINTS,
-            description="The colour of a pixel as row,column,#rrggbb, from 0, in the photo as displayed.",
-            examples=[["120,80,#7a4b2c"]],
-        ),
-    ] = []
-    keep_grey: Annotated[
-        list[str],
-        Field(
-            max_length=_MOST_AREAS, description="What stays grey: paper, likely, or top,left,bottom,right."
-        ),
-    ] = []
-    provenance: Annotated[
-        bool, Field(description="Let the copy say, in its XMP, that its colours are guessed, and by what.")
-    ] = True
+    provenance: bool = Field(
+        True, description="Let the copy say, in its XMP, that its colours are guessed, and by what."
+    )
 
     def options(self, max_megapixels: float) -> ColouriseOptions:
         """Return the options that the library takes.
@@ -62,37 +52,23 @@ class ColouriseParameters(Parameters):
         Raises:
             ConfigError: a hint or an area means nothing, or two hints are of one pixel.
         """
-        return ColouriseOptions.parse(
-            temperature=self.temperature,
-            saturation=self.saturation,
-            hints=self.hint,
-            keep_grey=self.keep_grey,
-            provenance=self.provenance,
-            max_megapixels=max_megapixels,
-        )
+        given = self.model_dump(exclude={"model", "hint"})
+        return ColouriseOptions.parse(hints=self.hint, max_megapixels=max_megapixels, **given)
 
 
 class SegmentParameters(Parameters):
     """Options of segmenting a photo."""
 
-    head: Annotated[str, Field(description="One of the names in /v1/models whose task is segment.")] = (
-        DEFAULT_HEAD
+    head: str = Field(DEFAULT_HEAD, description="One of the names in /v1/models whose task is segment.")
+    overlay: bool = Field(
+        False, description="Give the photo with the classes' colours laid over it, not the mask."
     )
-    overlay: Annotated[
-        bool, Field(description="Give the photo with the classes' colours laid over it, not the mask.")
-    ] = False
-    opacity: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            allow_inf_nan=False,
-            description="How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen.",
-        ),
-    ] = 0.5
-    cut_out: Annotated[
-        bool, Field(description="Give the photo as PNG, clear where the background is, not the mask.")
-    ] = False
+    opacity: float = _bounded(
+        0.5, (0, 1), "How much of the colours an overlay has: 0 only outlines, 1 no photo to be seen."
+    )
+    cut_out: bool = Field(
+        False, description="Give the photo as PNG, clear where the background is, not the mask."
+    )
 
     def options(self, max_megapixels: float) -> SegmentOptions:
         """Return the options that the library takes; ConfigError if two results are asked for."""
@@ -100,9 +76,7 @@ class SegmentParameters(Parameters):
             raise ConfigError(
                 "needed one result, got both overlay and cut_out; ask for them one after the other"
             )
-        return SegmentOptions(
-            overlay=self.overlay, opacity=self.opacity, cut_out=self.cut_out, max_megapixels=max_megapixels
-        )
+        return SegmentOptions(max_megapixels=max_megapixels, **self.model_dump(exclude={"head"}))
 
 
 P = TypeVar("P", bound=Parameters)
@@ -126,6 +100,5 @@ def with_fields(query: P, form: FormData) -> P:
     try:
         return type(query).model_validate(given)
     except ValidationError as error:
-        raise RequestValidationError(
-            [dict(one, loc=("body", *one["loc"])) for one in error.errors()]
-        ) from error
+        errors = [dict(found, loc=("body", *found["loc"])) for found in error.errors()]
+        raise RequestValidationError(errors) from error

@@ -28,13 +28,11 @@ class RequestQueue:
     def __init__(self, limits: Limits, folder: Path) -> None:
         """Requests get folders of their own below `folder`."""
         self.limits, self.folder = limits, folder
-        self.num_inside = 0
-        """Requests that were let in and have not left."""
-        self.num_running = 0
-        """Those of them that a thread works on."""
+        self.num_inside = 0  # requests that were let in and have not left
+        self.num_running = 0  # those of them that a thread works on
         self._trimmed_s = time.monotonic()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="photo")
+        self._pool = ThreadPoolExecutor(limits.num_workers, thread_name_prefix="photo")
 
     @property
     def num_waiting(self) -> int:
@@ -43,7 +41,7 @@ class RequestQueue:
 
     def enter(self) -> Slot:
         """Let a request in; Refusal if there are too many."""
-        most = self.limits.workers + self.limits.queue
+        most = self.limits.num_workers + self.limits.queue
         with self._lock:
             if self.num_inside >= most:
                 raise busy(f"needed fewer than {most} requests at a time, there are as many; try again soon")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,14 @@ from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
 
-from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
-from pixelwise.labels.class_names import BACKGROUND
+from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
-from pixelwise.network.config import SegmentOptions
 from pixelwise.network.runs import Model, open_model
 from pixelwise.photos.find import InputPhoto
-from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import WRITABLE, losses, output_suffix
@@ -33,6 +30,7 @@ from pixelwise.segmenting.heads import find_head, open_head
 from pixelwise.segmenting.run import HeadRunner, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
+from pixelwise.web.parameters import ColouriseParameters, SegmentParameters
 
 T = TypeVar("T")
 _CPU = torch.device("cpu")
@@ -78,7 +76,7 @@ class Made:
     """The result of one photo."""
 
     megapixels: float
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
     file: Path | None = None
     media_type: str = JSON
     summary: Summary | None = None  # where there is no file
@@ -90,31 +88,27 @@ class Service:
 
     models: dict[str, Model]
     runners: dict[str, HeadRunner]  # one for each head, by its name
-    known: tuple[Known, ...]
+    known: list[Known]
     batcher: Batcher
 
-    def colourise(self, upload: Path, name: str, options: ColouriseOptions, accept: str) -> Made:
+    def colourise(self, upload: Path, asked: ColouriseParameters, max_megapixels: float, accept: str) -> Made:
         """Write a coloured copy of an uploaded photo, beside it.
 
         Raises:
-            ConfigError: there is no such model.
+            ConfigError: there is no such model, or an option means nothing.
             PhotoError: the photo cannot be read, or a hint or a box lies outside it.
             Refusal: it cannot be had in any format of `accept`.
         """
-        model = _named(self.models, name, "model")
-        photo = open_photo(upload, options.max_megapixels)
+        options = asked.options(max_megapixels)
+        model = _named(self.models, asked.model, "model")
+        photo = open_photo(upload, max_megapixels)
         media_type, suffix = _format(photo, accept)
         outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
         logits_fn = partial(self.batcher.forward, model)
         done = colourise_one(InputPhoto(upload), outputs, model, options, logits_fn=logits_fn)
-        return Made(
-            file=done.path,
-            media_type=media_type,
-            megapixels=done.megapixels,
-            remarks=_of_photo(done.notes, upload),
-        )
+        return Made(megapixels=done.megapixels, remarks=done.notes, file=done.path, media_type=media_type)
 
-    def segment(self, upload: Path, name: str, options: SegmentOptions, accept: str) -> Made:
+    def segment(self, upload: Path, asked: SegmentParameters, max_megapixels: float, accept: str) -> Made:
         """Write the mask of an uploaded photo, beside it; or its overlay or cut-out, or sum it up in numbers.
 
         Raises:
@@ -122,19 +116,21 @@ class Service:
             PhotoError: the photo cannot be read.
             Refusal: the result cannot be had in any format of `accept`.
         """
-        runner = _named(self.runners, name, "head")
+        options = asked.options(max_megapixels)
+        runner = _named(self.runners, asked.head, "head")
         classes = runner.heads[0].classes
         if options.cut_out and classes.names[0] != BACKGROUND:
             raise ConfigError(f"needed a head whose first class is {BACKGROUND} to cut out what is not")
-        photo = open_photo(upload, options.max_megapixels)
-        suffix, media_type = ".png", PNG
+        photo = open_photo(upload, max_megapixels)
+        media_type, suffix = PNG, ".png"
         if options.overlay:
             media_type, suffix = _format(photo, accept)
         elif not options.cut_out:
             media_type = choose(accept, (PNG, JSON))
         (logits,) = runner(photo)
         if media_type == JSON:
-            return Made(megapixels=photo.megapixels, summary=_summary(name, runner, photo, logits))
+            summary = _summary(asked.head, classes, photo, logits)
+            return Made(megapixels=photo.megapixels, summary=summary)
         target, remarks = upload.with_name("result" + suffix), photo.notes
         if options.overlay:
             write_overlay(target, photo, logits, classes, options.opacity)
@@ -143,12 +139,7 @@ class Service:
             write_cut_out(target, photo, logits)
         else:
             write_labels(target, photo, logits, classes)
-        return Made(
-            file=target,
-            media_type=media_type,
-            megapixels=photo.megapixels,
-            remarks=_of_photo(remarks, upload),
-        )
+        return Made(megapixels=photo.megapixels, remarks=remarks, file=target, media_type=media_type)
 
 
 def open_service(
@@ -165,30 +156,31 @@ def open_service(
         CheckpointError: a file holds no such thing, or another backbone's head.
         ConfigError: two have one name.
     """
-    opened = {name: open_model(name) for name in shipped_models()}
-    for path in models:
-        _add(opened, path.stem, open_model(path))
-    found = {name: open_head(name) for name in shipped_heads()}
-    for path in heads:
-        _add(found, path.stem.removesuffix(".head"), open_head(path))
+    opened = _open_all(open_model, shipped_models(), models)
+    found = _open_all(open_head, shipped_heads(), heads)
     for model in opened.values():
         model.net.to(device)
-    backbones = {name: open_backbone(name) for name in sorted({one.backbone for one in found.values()})}
+    backbones = {name: open_backbone(name) for name in sorted({head.backbone for head in found.values()})}
     runners = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
-    known = [_known(name, "colourise", model.checksum) for name, model in opened.items()]
+    known = [_known(name, "colourise", model.checksum, None) for name, model in opened.items()]
     for name, head in found.items():
-        sha256 = checksum(find_head(head.name))
-        known.append(_known(name, "segment", sha256, list(head.classes.names)))
-    return Service(models=opened, runners=runners, known=tuple(known), batcher=Batcher(num_lanes, _MAX_BATCH))
+        known.append(_known(name, "segment", checksum(find_head(head.name)), list(head.classes.names)))
+    return Service(models=opened, runners=runners, known=known, batcher=Batcher(num_lanes, _MAX_BATCH))
 
 
-def _add(opened: dict[str, T], name: str, one: T) -> None:
-    if name in opened:
-        raise ConfigError(f"needed different names, got {name} twice; rename the file of one")
-    opened[name] = one
+def _open_all(
+    open_one: Callable[[str | Path], T], shipped: Sequence[str], files: Sequence[Path]
+) -> dict[str, T]:
+    opened = {name: open_one(name) for name in shipped}
+    for path in files:
+        name = path.stem.removesuffix(".head")
+        if name in opened:
+            raise ConfigError(f"needed different names, got {name} twice; rename the file of one")
+        opened[name] = open_one(path)
+    return opened
 
 
-def _known(name: str, task: str, sha256: str, classes: list[str] | None = None) -> Known:
+def _known(name: str, task: str, sha256: str, classes: list[str] | None) -> Known:
     shipped = name in (shipped_models() if task == "colourise" else shipped_heads())
     card = read_card(name) if shipped else None
     return Known(
@@ -203,44 +195,29 @@ def _known(name: str, task: str, sha256: str, classes: list[str] | None = None) 
     )
 
 
-def _named(known: dict[str, T], name: str, what: str) -> T:
-    if name not in known:
-        raise ConfigError(f"needed a {what}, one of {', '.join(known)}, got {name!r:.80}")
-    return known[name]
+def _named(opened: dict[str, T], name: str, kind: str) -> T:
+    if name not in opened:
+        raise ConfigError(f"needed a {kind}, one of {', '.join(opened)}, got {name!r:.80}")
+    return opened[name]
 
 
 def _format(photo: Photo, accept: str) -> tuple[str, str]:
     """Return media type and suffix of a photo's copy: its own format where Accept leaves the choice."""
-    own = _MEDIA_TYPES[output_suffix(photo)[0].lower()]
-    media_type = choose(accept, tuple(PHOTO_TYPES), own)
+    own = WRITABLE[output_suffix(photo)[0].lower()]
+    own_type = next(kind for kind, suffix in PHOTO_TYPES.items() if WRITABLE[suffix] == own)
+    media_type = choose(accept, tuple(PHOTO_TYPES), own_type)
     return media_type, PHOTO_TYPES[media_type]
 
 
-_MEDIA_TYPES = {
-    other: media_type
-    for media_type, suffix in PHOTO_TYPES.items()
-    for other in VIPS_FORMATS[WRITABLE[suffix]]
-}
-"""By all suffixes of a format."""
-
-
-def _of_photo(remarks: Sequence[str], upload: Path) -> tuple[str, ...]:
-    """Return remarks without our name of the file."""
-    return tuple(one.replace(str(upload), "photo") for one in remarks)
-
-
-def _summary(name: str, runner: HeadRunner, photo: Photo, logits: EnlargedLogits) -> Summary:
-    classes = runner.heads[0].classes
+def _summary(head: str, classes: ClassNames, photo: Photo, logits: EnlargedLogits) -> Summary:
     counts: Int64[ndarray, " K"] = np.zeros(classes.num_classes, np.int64)
     rows = max(1, _STRIP_PIXELS // photo.width)
     for first in range(0, photo.height, rows):
         labels = logits.labels(first, min(rows, photo.height - first))
         counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
+    shares = []
+    for name, colour, num in zip(classes.names, classes.colours, counts.tolist(), strict=True):
+        shown = "#{:02x}{:02x}{:02x}".format(*colour)
+        shares.append(ClassShare(name=name, colour=shown, pixels=num, fraction=num / counts.sum()))
     height, width = photo.upright_size
-    shares = [
-        ClassShare(
-            name=one, colour="#{:02x}{:02x}{:02x}".format(*colour), pixels=num, fraction=num / counts.sum()
-        )
-        for one, colour, num in zip(classes.names, classes.colours, counts.tolist(), strict=True)
-    ]
-    return Summary(head=name, width=width, height=height, classes=shares)
+    return Summary(head=head, width=width, height=height, classes=shares)

@@ -26,7 +26,6 @@ from pixelwise.web.limits import Limits
 from pixelwise.web.service import open_service
 
 _SHORTEST_TOKEN = 8
-_CPU = torch.device("cpu")
 _logger = logging.getLogger(__name__)
 
 
@@ -35,10 +34,10 @@ def serve(
     port: int,
     limits: Limits,
     on_ready: Callable[[str], None],
-    token: str | None = None,
-    models: Sequence[Path] = (),
-    heads: Sequence[Path] = (),
-    device: torch.device = _CPU,
+    token: str | None,
+    models: Sequence[Path],
+    heads: Sequence[Path],
+    device: torch.device,
 ) -> signal.Signals:
     """Serve until a signal comes; return it. Requests taken by then are answered, within `limits.seconds`.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +56,18 @@ async def _from_body(request: Request, target: Path) -> None:
 
 
 async def _from_form(request: Request, target: Path) -> FormData:
-    async with _form(request) as form:
-        photo = form.get(_FILE)
-        if not isinstance(photo, UploadFile):
-            raise Refusal(422, f"needed a form whose part {_FILE!r} is a photo with a file name")
-        with target.open("wb") as file:
-            await asyncio.to_thread(shutil.copyfileobj, photo.file, file)
-        if not photo.size:
-            raise Refusal(422, f"needed a photo, got an empty file as {_FILE!r}")
-        return FormData([pair for pair in form.multi_items() if pair[0] != _FILE])
-
-
-@asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    """Read a form with one file; Refusal if it is malformed, or has more files or fields than are taken."""
+    """Write a form's one file; Refusal if it is malformed, or has more files or fields than are taken."""
     most = {"max_files": 1, "max_fields": _MOST_FIELDS, "max_part_size": _MOST_FIELD_BYTES}
     try:
         async with request.form(**most) as form:
-            yield form
+            photo = form.get(_FILE)
+            if not isinstance(photo, UploadFile):
+                raise Refusal(422, f"needed a form whose part {_FILE!r} is a photo with a file name")
+            with target.open("wb") as file:
+                await asyncio.to_thread(shutil.copyfileobj, photo.file, file)
+            if not photo.size:
+                raise Refusal(422, f"needed a photo, got an empty file as {_FILE!r}")
+            return FormData([pair for pair in form.multi_items() if pair[0] != _FILE])
     except HTTPException as error:
         if isinstance(error, Refusal):
             raise
@@ -95,5 +87,5 @@ def documented(parameters: dict[str, Any]) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {_FILE: binary} | parameters["properties"],
     }
-    raw = {one: {"schema": binary} for one in (*PHOTO_TYPES, _OCTETS)}
+    raw = {kind: {"schema": binary} for kind in (*PHOTO_TYPES, _OCTETS)}
     return {"requestBody": {"required": True, "content": {_MULTIPART: {"schema": form}} | raw}}

@@ -277,7 +277,7 @@ def test_a_full_queue_says_when_to_come_again(make, flower):
         assert "needed fewer than 1 requests at a time" in told(second, 503)
         assert second.headers["retry-after"] == "2"
         assert first.result().status_code == 200
-    with pytest.raises(ConfigError, match="needed a queue of 0 or more"):
+    with pytest.raises(ConfigError, match="queue needs to be at least 0"):
         Limits(queue=-1)
 
 

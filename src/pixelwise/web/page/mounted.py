@@ -14,7 +14,7 @@ from pixelwise.web.page.colour import colour_tab
 from pixelwise.web.page.frame import STYLE, THEME, TITLE
 from pixelwise.web.page.segment import segment_tab
 from pixelwise.web.page.teach import teach_tab
-from pixelwise.web.problems import gone
+from pixelwise.web.problems import answer_failure
 
 _KEPT_S = 3600  # what visitors bring, after they last touched it
 
@@ -48,4 +48,4 @@ def mount(app: FastAPI, max_bytes: int, heads: Sequence[Path] = ()) -> None:
     blocks.has_launched = True
     for route in app.routes:
         if isinstance(route, Mount) and isinstance(route.app, FastAPI):
-            route.app.add_exception_handler(ClientDisconnect, gone)
+            route.app.add_exception_handler(ClientDisconnect, answer_failure)

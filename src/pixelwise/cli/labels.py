@@ -1,7 +1,9 @@
-"""The verb that names photos to label next: suggest."""
+"""The verbs about labels, which photos need them and where they are wrong: suggest, check-labels."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -49,7 +51,7 @@ def suggest(
     opened = open_head(head) if head else None
     photos, known, failures = candidates(source, opened, data_dir, common.seed)
     for failure in failures:
-        say(failure.error, always=True)
+        say(failure.error)
     if not photos:
         raise ConfigError(f"needed photos without labels to choose from, {source} has none")
     suggested = suggest_photos(
@@ -62,10 +64,37 @@ def suggest(
         device=common.device,
     )
     values = {
-        "suggestions": [{"path": str(one.photo), "gain": one.gain} for one in suggested],
+        "suggestions": [{"path": str(found.photo), "gain": found.gain} for found in suggested],
         "num_candidates": len(photos),
         "num_known": len(known),
     }
     title = f"{len(photos)} photos without labels, {len(known)} known; doubt that labels of each will settle:"
-    lines = [f"{100 * one.gain:5.1f} %  {one.photo}" for one in suggested]
+    lines = [f"{100 * found.gain:5.1f} %  {found.photo}" for found in suggested]
     return Outcome(values=values, message="\n".join([title, *lines]))
+
+
+def check_labels(
+    folder: Path,
+    /,
+    *,
+    common: Common = Common(),  # noqa: ARG001, B008 - every verb's options
+) -> Outcome:
+    """Find mistakes in masks before a network learns from them, with a remedy for each; 1 if there are any.
+
+    It finds missing halves of pairs; sizes and EXIF turns that disagree; masks resized smoothly or saved as
+    JPEG; values that are no class; masks and classes with nothing in them; and photos that are there twice.
+
+    Parameters
+    ----------
+    folder
+        Photos in images and masks in masks, of the same names; or COCO's annotations.json; or LabelMe's files
+        beside the photos.
+    """
+    from pixelwise.labels.doctor import check_folder
+
+    problems = check_folder(folder)
+    lines = [f"{found.path}: {found.problem}; {found.remedy}" for found in problems]
+    num = len(problems)
+    lines.append(f"{num} problem{'s' if num != 1 else ''} in {folder}" if num else f"no problem in {folder}")
+    values = {"problems": [asdict(found) | {"path": str(found.path)} for found in problems]}
+    return Outcome(values=values, message="\n".join(lines), num_failed=num)
