@@ -21,8 +21,7 @@ from pixelwise.colourising.prediction import Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
 from pixelwise.errors import ConfigError
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.write import WRITABLE
@@ -74,7 +73,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Model) else kept(open_model, model)
+    opened = kept(open_model, model) if isinstance(model, str | os.PathLike) else model
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -136,9 +135,8 @@ class ColouredImage:
     def codes(self) -> Strip:
         """The picture's codes (H, W, 3 or 4) as it is displayed, uint8 or uint16."""
         size = (self.photo.height, self.photo.width)
-        with ONE_THREAD:
-            painted = paint(self.photo.strips(), self._chroma(), size, self.photo.alpha, LightnessDrift())
-            return upright_codes(self.photo, painted)
+        painted = paint(self.photo.strips(), self._chroma(), size, self.photo.alpha, LightnessDrift())
+        return upright_codes(self.photo, painted)
 
     @property
     def image(self) -> Image.Image:

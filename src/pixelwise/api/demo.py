@@ -21,7 +21,7 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import DataError
 from pixelwise.files import write_text
 from pixelwise.network.cards import read_card, shipped_models
-from pixelwise.network.runs import Model
+from pixelwise.network.model import Model
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.report import page

@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
-from torch import Tensor
 
 from pixelwise.errors import PhotoError, ShapeError
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo, photo_of_codes
 
-ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor"
 """A file's path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4); a tensor (H, W) or (C, H, W).
 
 Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 """
-Images: TypeAlias = Sequence[ImageLike] | NDArray[Any] | Tensor
+Images: TypeAlias = "Sequence[ImageLike] | NDArray[Any] | Tensor"
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
 FileState: TypeAlias = tuple[tuple[str, int, int], ...]
 """Path, time of the last change in ns and size in bytes of each file."""
@@ -44,7 +47,7 @@ def photo_from(image: ImageLike) -> Photo:
         return open_photo(Path(image))
     if isinstance(image, Image.Image):
         return photo_of_codes(_codes_of_pil(image), _IN_MEMORY)
-    if isinstance(image, Tensor):
+    if "torch" in sys.modules and isinstance(image, sys.modules["torch"].Tensor):
         if image.ndim == 3 and image.shape[0] > 4:
             raise _wrong_shape(image)
         numbers = image.detach().cpu().numpy()

@@ -16,7 +16,7 @@ from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import shipped_heads, shipped_models
 from pixelwise.network.config import MAX_MEGAPIXELS, Device, SegmentOptions
 from pixelwise.network.device import choose_device
-from pixelwise.network.runs import open_model
+from pixelwise.network.model import open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.segmenting.heads import find_head, open_head
@@ -56,8 +56,7 @@ class Job:
                 provenance=self.provenance,
                 max_megapixels=self.max_megapixels,
             )
-            model = open_model(self.model)
-            model.net.to(device)
+            model = open_model(self.model, self.device)
             process, found = partial(colourise_one, model=model, options=options), model.checksum
         else:
             head = open_head(self.model)

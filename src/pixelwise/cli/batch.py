@@ -75,7 +75,7 @@ def colourise(
     command is given again. What cannot be coloured is set aside with its reason.
     """
     from pixelwise.batch.job import Job
-    from pixelwise.network.runs import DEFAULT_MODEL
+    from pixelwise.network.model import DEFAULT_MODEL
 
     settings = asdict(options) | {"model": options.model or DEFAULT_MODEL}
     job = Job(task="colourise", device=common.device, max_megapixels=batch.max_megapixels, **settings)

@@ -103,11 +103,11 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
     from pixelwise.colourising.options import ColouriseOptions
     from pixelwise.evaluate.colour_scores import SCORES
     from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos, photos_of
-    from pixelwise.network.runs import open_model
+    from pixelwise.network.model import open_model
     from pixelwise.report.evaluation import write_colours_page
 
     page = _writable_page(options)
-    opened, (photos, failed) = open_model(model), photos_of(source)
+    opened, (photos, failed) = open_model(model, common.device), photos_of(source)
     found = evaluate_photos(
         opened,
         source,
@@ -115,7 +115,6 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
         failed,
         size=SIZE if options.size is None else options.size,
         options=ColouriseOptions(**options.colouring),
-        device=common.device,
         seed=common.seed,
     )
     for failure in found.failed:
@@ -143,9 +142,9 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
 def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.evaluate.pictures import evaluate as evaluate_model
     from pixelwise.labels.sources import load_pictures
-    from pixelwise.network.runs import open_model
+    from pixelwise.network.runs import open_torch_model
 
-    opened, pictures = open_model(model), load_pictures(source, options.data_dir, common.seed)
+    opened, pictures = open_torch_model(model), load_pictures(source, options.data_dir, common.seed)
     scores = evaluate_model(opened, pictures, common.seed, common.device)
     rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():

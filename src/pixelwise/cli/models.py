@@ -48,7 +48,7 @@ def export(
     """
     from pixelwise.network.backbones import open_backbone
     from pixelwise.network.cards import shipped_heads, shipped_models
-    from pixelwise.network.runs import open_model
+    from pixelwise.network.runs import open_torch_model
     from pixelwise.segmenting.heads import is_head, open_head
     from pixelwise.training.export import export_head, export_model
 
@@ -62,7 +62,7 @@ def export(
         done = export_head(head, open_backbone(head.backbone, weights), out)
         near = f"{done.equal:.4%} of pixels have torch's class"
     else:
-        done = export_model(open_model(model), out)
+        done = export_model(open_torch_model(model), out)
         near = f"colours differ from torch's by a CIEDE2000 of {done.ciede2000:.4f} on average"
     num_bytes = out.stat().st_size
     return Outcome(
@@ -87,7 +87,7 @@ def demo(
         A shipped model, a run folder or a model file; the model that `colourise` takes if not given.
     """
     from pixelwise.api.demo import write_demo
-    from pixelwise.network.runs import DEFAULT_MODEL, open_model
+    from pixelwise.network.model import DEFAULT_MODEL, open_model
 
     made = write_demo(out, open_model(model or DEFAULT_MODEL), common.seed)
     photos = [str(path) for path in made.photos]

@@ -73,11 +73,9 @@ def colourise(
         What an earlier run left there of the same name is replaced.
     """
     from pixelwise.colourising.run import colourise_files
-    from pixelwise.network.device import choose_device
-    from pixelwise.network.runs import DEFAULT_MODEL, open_model
+    from pixelwise.network.model import DEFAULT_MODEL, open_model
 
-    opened = open_model(options.model or DEFAULT_MODEL)
-    opened.net.to(choose_device(common.device))
+    opened = open_model(options.model or DEFAULT_MODEL, common.device)
     result = colourise_files(inputs, out, opened, options, recursive, _report_photo(common))
     values = {
         "lightness_difference": result.lightness_difference,

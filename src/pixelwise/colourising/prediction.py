@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,14 +17,12 @@ from pixelwise.colourising.known import KnownChroma, known_from_hints, light_at
 from pixelwise.colourising.next_hint import NextHint, entropy_of, suggest_hints
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.runs import Model
+from pixelwise.network.model import Model
 from pixelwise.photos.crop_view import reading_size
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.tone import has_own_colours
 
 _MIN_PROBABILITY = 1e-9
-_SMALL = 128 * 128  # pixels that a network reads in one thread
 
 LogitsFn = Callable[[Float32[ndarray, "N 1 H W"]], Float32[ndarray, "N K h w"]]
 """A network, run on grey pictures of one size."""
@@ -94,22 +91,16 @@ class Prediction:
         return [replace(self, logits=logits) for logits in alternatives(self.logits, self.palette, num)]
 
 
-def forward(model: Model, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
-    """Return a model's logits of grey pictures of one size, in as many threads as pay for that size."""
-    with ONE_THREAD if grey[0].size <= _SMALL else nullcontext():
-        return model.logits(grey)
-
-
 def predict(photo: Photo, model: Model, logits_fn: LogitsFn | None = None) -> Prediction:
     """Predict the colours of a photo, seen upright and at the network's size; PhotoError if it is damaged.
 
-    `logits_fn` runs the network, perhaps on other photos along with this one; `forward` if not given.
+    `logits_fn` runs the network, perhaps on other photos along with this one; `model.logits` if not given.
     """
-    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.net.stride))
+    small = photo.thumbnail(*reading_size(photo.height, photo.width, model.size, model.stride))
     grey = model.palette.read_grey(photo.upright(small)[None])
-    logits = (forward(model, grey) if logits_fn is None else logits_fn(grey))[0]
-    in_colour, saturation = has_own_colours(small), model.net.saturation
-    return Prediction(photo.as_stored(logits), model.palette, in_colour, net_saturation=saturation)
+    (logits,) = (logits_fn or model.logits)(grey)
+    in_colour = has_own_colours(small)
+    return Prediction(photo.as_stored(logits), model.palette, in_colour, net_saturation=model.saturation)
 
 
 def apply_options(

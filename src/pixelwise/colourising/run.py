@@ -21,8 +21,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import LogitsFn, Prediction, apply_options, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.runs import Model
+from pixelwise.network.model import Model
 from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
@@ -155,7 +154,7 @@ def colourise_photo(
     reading them has begun already. PhotoError if it is damaged, OutputError if the copy cannot be written.
     """
     drift = LightnessDrift()
-    with ONE_THREAD, closing(photo.strips() if strips is None else strips) as read:
+    with closing(photo.strips() if strips is None else strips) as read:
         painted = paint(read, chroma, (photo.height, photo.width), photo.alpha, drift)
         write_photo(target, painted, photo)
     return drift

@@ -23,9 +23,9 @@ from pixelwise.evaluate.calibration import calibration_bins, calibration_error, 
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
-from pixelwise.network.config import Device
-from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.network.runs import Model, read_manifest
+from pixelwise.network.device import ONE_THREAD
+from pixelwise.network.model import Model
+from pixelwise.network.runs import read_manifest
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
@@ -187,7 +187,6 @@ def evaluate_photos(
     *,
     size: int = SIZE,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
-    device: Device = "auto",
     seed: int = 0,
 ) -> ColourEvaluation:
     """Score a colouriser on photos of a source, as `photos_of` gives them, beside two baselines.
@@ -202,7 +201,6 @@ def evaluate_photos(
     """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
-    model.net.to(choose_device(device))
     scored, colourless, unread = _score_all(paths, model, size, options)
     failed = (*failed, *unread)
     if not scored:

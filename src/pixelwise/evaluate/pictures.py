@@ -16,7 +16,7 @@ from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.network.config import Device
 from pixelwise.network.device import choose_device
 from pixelwise.network.losses import cross_entropy
-from pixelwise.network.runs import Model
+from pixelwise.network.runs import TorchModel
 from pixelwise.photos.pictures import Batches, Pictures
 from pixelwise.progress import progress
 
@@ -73,7 +73,7 @@ def score(net: nn.Module, data: Batches) -> PixelScore:
 
 @torch.inference_mode()
 def evaluate(
-    model: Model, pictures: Pictures, seed: int = 0, device: Device = "auto"
+    model: TorchModel, pictures: Pictures, seed: int = 0, device: Device = "auto"
 ) -> dict[str, dict[str, Interval]]:
     """Return validation accuracy (per cent) and loss (nats a pixel) of a model and of two baselines.
 

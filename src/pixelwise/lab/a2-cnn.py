@@ -98,7 +98,7 @@ show(draw_network(find_blocks(build(CNNConfig()).eval(), grey[:1]), grey[:1]))
 # Do the results look good? Compare the last row with the truth: colours at large, outlines, rare colours.
 
 # %%
-from pixelwise.network.runs import open_model, read_metrics
+from pixelwise.network.runs import open_torch_model, read_metrics
 from pixelwise.report.figures import draw_curves
 from pixelwise.training.loop import train
 
@@ -111,7 +111,7 @@ BRIEF = replace(HANDOUT, epochs=1)
 def learn(name, net, config=HANDOUT):
     """Train a network; return the model and its scores by epoch."""
     train(RunConfig(net=net, source=pictures.name, train=config), pictures, WORK / name, device=DEVICE)
-    return open_model(WORK / name), read_metrics(WORK / name)
+    return open_torch_model(WORK / name), read_metrics(WORK / name)
 
 
 cnn_model, cnn_rows = learn("cnn", CNNConfig())

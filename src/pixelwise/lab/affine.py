@@ -30,7 +30,7 @@ from pixelwise.lab.colouring import comparison_config
 from pixelwise.lab.outcomes import gains_over_seeds
 from pixelwise.network.models import HandoutNetwork
 from pixelwise.network.models.handout import MyConv2d, UNet
-from pixelwise.network.runs import open_model
+from pixelwise.network.runs import open_torch_model
 from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
 from pixelwise.training.recipes import recipe
@@ -75,7 +75,7 @@ def answer_a4(setting: Setting) -> Answer:
 
 def _subject(setting: Setting, net: str) -> TrainedNet:
     """Return the network that A2 and B2 train, with some validation pictures."""
-    model = open_model(setting.trained(f"{net}-seed0", comparison_config(setting, net, 0)))
+    model = open_torch_model(setting.trained(f"{net}-seed0", comparison_config(setting, net, 0)))
     val = setting.pictures().val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
     return TrainedNet(
@@ -147,7 +147,7 @@ def _retrain(setting: Setting, cnn: TrainedNet) -> dict[str, Any]:
                 run = setting.trained(
                     f"affine-{net}-{name}-seed{seed}", recipe("fast", net, PICTURES, **options)
                 )
-                trained = cast(HandoutNetwork, open_model(run).net)
+                trained = cast(HandoutNetwork, open_torch_model(run).net)
                 accuracy["stored"].append(cnn.accuracy(trained))
                 accuracy["batch"].append(cnn.accuracy(on_batch_statistics(trained)))
             row: dict[str, Any] = {"a": a, "b": b, "reads": name}

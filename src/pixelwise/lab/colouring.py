@@ -34,7 +34,7 @@ from pixelwise.lab.outcomes import (
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import EpochMetrics, MetricName, open_model, read_metrics, read_samples
+from pixelwise.network.runs import EpochMetrics, MetricName, open_torch_model, read_metrics, read_samples
 from pixelwise.progress import announce
 from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_curves, draw_strips, new_figure, styled
 from pixelwise.report.run import prediction_strips
@@ -81,7 +81,7 @@ def _trained(setting: Setting, net: str) -> list[Path]:
 def answer_a2(setting: Setting) -> Answer:
     """Train the CNN; show curves, pictures, which colours it confuses, and where it fails."""
     runs, pictures = _trained(setting, "cnn"), setting.pictures()
-    model = open_model(runs[0])
+    model = open_torch_model(runs[0])
     palette, found = model.palette, predict(runs[0], pictures.val)
     rows = len(found.labels), -1
     confusion = Confusion.of(found.predicted.reshape(rows), found.labels.reshape(rows), palette.num_classes)
@@ -118,7 +118,7 @@ def answer_b2(setting: Setting) -> Answer:
     figures = (
         setting.draw("b2-curves", draw_curves(rows)),
         setting.draw(
-            "b2-pictures", draw_strips(prediction_strips(open_model(runs[0]), read_samples(runs[0])))
+            "b2-pictures", draw_strips(prediction_strips(open_torch_model(runs[0]), read_samples(runs[0])))
         ),
     )
     return Answer(values, figures)
@@ -129,7 +129,7 @@ def answer_b3(setting: Setting) -> Answer:
     runs = {"CNN": _trained(setting, "cnn"), "U-Net": _trained(setting, "unet")}
     val = setting.pictures().val
     cnn, unet = ([predict(run, val) for run in own] for own in runs.values())
-    palette = open_model(runs["CNN"][0]).palette
+    palette = open_torch_model(runs["CNN"][0]).palette
     grey = palette.read_grey(val.numpy())[:, 0]
     rows = {name: [read_metrics(run) for run in own] for name, own in runs.items()}
     handout = _trained_as_in_handout(setting)
@@ -194,7 +194,7 @@ def compare_pictures(runs: dict[str, Path]) -> Strips:
     """Return rows of the same validation pictures: true, and as the network of each run colours them."""
     predictions, strips = {}, Strips()
     for title, run in runs.items():
-        strips = prediction_strips(open_model(run), read_samples(run))
+        strips = prediction_strips(open_torch_model(run), read_samples(run))
         predictions[title] = strips.pop("Prediction")
     return strips | predictions
 

@@ -17,7 +17,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.labels.confusion import Confusion
-from pixelwise.network.runs import EpochMetrics, MetricName, open_model, read_checkpoint, read_metrics
+from pixelwise.network.runs import EpochMetrics, MetricName, open_torch_model, read_checkpoint, read_metrics
 
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 EDGES_FRAC = 0.15
@@ -102,7 +102,7 @@ class Predictions:
 
 def predict(run: Path, images: Bytes) -> Predictions:
     """Return the predictions of a finished run's network."""
-    model = open_model(run)
+    model = open_torch_model(run)
     predicted = [
         model.logits(model.palette.read_grey(one.numpy())).argmax(1).astype(np.uint8)
         for one in images.split(_AT_ONCE)

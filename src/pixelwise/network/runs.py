@@ -16,6 +16,7 @@ import json
 import platform
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +33,7 @@ from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, write_text
 from pixelwise.network.cards import SHIPPED, check_weights, shipped_models, weights_path
 from pixelwise.network.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
-from pixelwise.network.device import processor_name
+from pixelwise.network.device import ONE_THREAD, processor_name
 from pixelwise.network.models import Network, build
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
@@ -41,9 +42,9 @@ CHECKPOINT = "checkpoint.safetensors"
 SAMPLES = "samples.safetensors"
 MANIFEST = "run.json"
 METRICS = "metrics.jsonl"
-DEFAULT_MODEL = "photo"
 SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
 _NUM_SAMPLES = 8
+_SMALL = 128 * 128  # pixels that a network reads in one thread: more would wait for each other
 MetricName = Literal["train_loss", "val_loss", "val_accuracy", "train_seconds"]
 
 
@@ -63,7 +64,7 @@ _METRICS_KEYS = tuple(name for name in EpochMetrics.__annotations__ if name != "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class TorchModel:
     """A network with its palette, ready to predict."""
 
     name: str  # a shipped model's, or the path it was read from
@@ -72,6 +73,16 @@ class Model:
     palette: Palette
     size: int  # short side in pixels at which the network reads a photo
     checksum: str  # SHA-256 of the file
+
+    @property
+    def stride(self) -> int:
+        """Number that divides height and width of what the network reads."""
+        return self.net.stride
+
+    @property
+    def saturation(self) -> float:
+        """Factor on the chroma that the network's probabilities mean."""
+        return self.net.saturation
 
     @torch.inference_mode()
     def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
@@ -83,7 +94,8 @@ class Model:
         padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
         device = next(self.net.parameters()).device
         padded = pad(torch.from_numpy(grey).to(device), padding, mode="replicate")
-        logits: Tensor = self.net(padded)
+        with ONE_THREAD if grey[0].size <= _SMALL else nullcontext():
+            logits: Tensor = self.net(padded)
         rows, columns = (-(-side // self.net.out_stride) for side in (height, width))
         return logits[..., :rows, :columns].float().cpu().numpy()
 
@@ -94,7 +106,7 @@ def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, s
     write_tensors(path, net.state_dict(), {"net": described, "palette": palette.to_dict(), "size": size})
 
 
-def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
+def open_torch_model(name_or_path: str | Path) -> TorchModel:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
     Raises:
@@ -119,7 +131,9 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
             f"{', '.join(shipped_models())}"
         ) from error
     net.eval().requires_grad_(False)
-    return Model(name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256)
+    return TorchModel(
+        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
+    )
 
 
 def _require_agreement(config: NetConfig, palette: Palette, size: object) -> None:

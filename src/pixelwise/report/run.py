@@ -12,13 +12,13 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes, write_text
 from pixelwise.network.config import NET_NAMES, RunConfig
+from pixelwise.network.model import Model
 from pixelwise.network.runs import (
     METRICS,
     MODEL,
     EpochMetrics,
     Manifest,
-    Model,
-    open_model,
+    open_torch_model,
     read_manifest,
     read_metrics,
     read_samples,
@@ -45,7 +45,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     config, finished = manifest.config, (folder / MODEL).is_file()
     if finished and not rows:
         raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
-    strips = prediction_strips(open_model(folder), read_samples(folder)) if finished else {}
+    strips = prediction_strips(open_torch_model(folder), read_samples(folder)) if finished else {}
     if rows:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
     if strips:
@@ -77,7 +77,7 @@ def prediction_strips(model: Model, images: UInt8[Tensor, "N 3 H W"]) -> figures
     codes = images.numpy()
     logits = model.logits(model.palette.read_grey(codes))
     options = ColouriseOptions()
-    saturation = model.net.saturation * options.saturation
+    saturation = model.saturation * options.saturation
     return figures.comparison_strips(model.palette, codes, logits, options.temperature, saturation)
 
 

@@ -37,7 +37,7 @@ from pixelwise.network.backbones.efficientnet import StridedConv2d
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.network.models.handout import MyConv2d
 from pixelwise.network.models.on_backbone import ColourNet, LinearNet
-from pixelwise.network.runs import Model
+from pixelwise.network.runs import TorchModel
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
@@ -61,7 +61,7 @@ class Exported:
     equal: float | None = None  # share of pixels that have the same class, of a head's masks
 
 
-def export_model(model: Model, out: Path) -> Exported:
+def export_model(model: TorchModel, out: Path) -> Exported:
     """Write a colouriser as ONNX.
 
     Raises:
@@ -156,7 +156,7 @@ def _write(
     write_bytes(out, graph.SerializeToString())
 
 
-def compare_model(content: bytes, model: Model) -> tuple[float, float]:
+def compare_model(content: bytes, model: TorchModel) -> tuple[float, float]:
     """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
     runner, largest, differences = session(content), 0.0, []
     for path in sample_photos():
@@ -217,7 +217,7 @@ class _Colouring(nn.Module):
 
     colours: Tensor
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: TorchModel) -> None:
         super().__init__()
         self.net: Any = plain_copy(model.net)
         self.backbone: Any = None
@@ -286,7 +286,7 @@ def plain_copy(net: Any) -> Any:
     return copied.cpu().eval()
 
 
-def colouring_graph(model: Model) -> onnx.ModelProto:
+def colouring_graph(model: TorchModel) -> onnx.ModelProto:
     """Return a colouriser as ONNX: `photo` and `temperature`, 1 if left out, to `chroma` and `logits`."""
     photo, axes = _photo(model.net.stride, "")
     inputs = {"photo": photo, "temperature": torch.tensor(1.0)}

@@ -28,8 +28,9 @@ from pixelwise.network.config import ColourFinetuneConfig, Device, LinearNetConf
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.network.frozen import Certificate, certified
 from pixelwise.network.losses import soft_labels
+from pixelwise.network.model import open_model
 from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
-from pixelwise.network.runs import open_model, write_model
+from pixelwise.network.runs import write_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
@@ -125,7 +126,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     write_text(card_of(out), _card(result, out.stem))
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
-        found = evaluate_photos(open_model(out), config.source, held_out, [], device=device, seed=config.seed)
+        found = evaluate_photos(open_model(out, device), config.source, held_out, [], seed=config.seed)
         scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
         result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
         write_text(card_of(out), _card(result, out.stem))

@@ -23,9 +23,10 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum, write_bytes
 from pixelwise.network.backbones import Backbone
 from pixelwise.network.cards import SHIPPED
+from pixelwise.network.model import DEFAULT_MODEL
 from pixelwise.network.models.on_backbone import ColourNet
 from pixelwise.network.onnx_model import OnnxModel, OnnxNetwork
-from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.network.runs import TorchModel, open_torch_model
 from pixelwise.segmenting.extraction import read_photo
 from pixelwise.training.export import plain_copy, sample_photos, trace
 
@@ -84,7 +85,7 @@ def write_backbone(backbone: Backbone, out: Path) -> None:
     _write(graph, about, out)
 
 
-def write_decoder(model: Model, out: Path, backbone_sha256: str) -> None:
+def write_decoder(model: TorchModel, out: Path, backbone_sha256: str) -> None:
     """Write what follows the backbone of a colouriser as ONNX; OutputError if it cannot be written.
 
     `backbone_sha256` is the checksum of the backbone's file.
@@ -120,7 +121,7 @@ def main() -> None:
     Raises:
         ConfigError: the files give other logits than torch.
     """
-    model = open_model(DEFAULT_MODEL)
+    model = open_torch_model(DEFAULT_MODEL)
     assert isinstance(model.net, ColourNet)
     paths = [SHIPPED / f"{name}.onnx" for name in (model.net.backbone.name, model.name)]
     write_backbone(model.net.backbone, paths[0])
@@ -133,7 +134,7 @@ def main() -> None:
     print(f"logits differ from torch's by at most {off:.4f}")
 
 
-def largest_difference(model: Model, backbone: OnnxNetwork, decoder: OnnxNetwork) -> float:
+def largest_difference(model: TorchModel, backbone: OnnxNetwork, decoder: OnnxNetwork) -> float:
     """Return how far logits are from torch's at most, on two real photos."""
     net, largest = model.net, 0.0
     exported = OnnxModel(

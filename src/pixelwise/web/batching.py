@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from pixelwise.colourising.prediction import forward
-from pixelwise.network.runs import Model
+from pixelwise.network.model import Model
 
 Grey = Float32[ndarray, "1 1 H W"]
 Logits = Float32[ndarray, "1 K h w"]
@@ -72,7 +71,7 @@ class Batcher:
 
     def _run(self, batch: list[_Job]) -> None:
         try:
-            logits = forward(batch[0].model, np.concatenate([job.grey for job in batch]))
+            logits = batch[0].model.logits(np.concatenate([job.grey for job in batch]))
             for index, job in enumerate(batch):
                 job.logits.set_result(logits[index : index + 1].copy() if len(batch) > 1 else logits)
         except BaseException as error:

@@ -12,7 +12,7 @@ from pixelwise.api.segmentation import DEFAULT_HEAD
 from pixelwise.colourising.options import BOUNDS, MOST_HINTS, ColouriseOptions
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import SegmentOptions
-from pixelwise.network.runs import DEFAULT_MODEL
+from pixelwise.network.model import DEFAULT_MODEL
 
 _MOST_AREAS = 100
 

@@ -20,7 +20,7 @@ from pixelwise.files import checksum
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
-from pixelwise.network.runs import Model, open_model
+from pixelwise.network.model import Model, open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
@@ -158,8 +158,6 @@ def open_service(
     """
     opened = _open_all(open_model, shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
-    for model in opened.values():
-        model.net.to(device)
     backbones = {name: open_backbone(name) for name in sorted({head.backbone for head in found.values()})}
     runners = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum, None) for name, model in opened.items()]
