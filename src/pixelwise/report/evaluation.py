@@ -21,7 +21,6 @@ from pixelwise.evaluate.colours import (
     read_picture,
 )
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
-from pixelwise.files import write_text
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.read import resize_mask
 from pixelwise.photos.crop_view import WHOLE, read_view
@@ -50,7 +49,8 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
     """
     head, bins = found.head, found.calibration_bins
     judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
-    text = page.render(
+    return page.write_page(
+        path,
         "head.html",
         title=f"{Path(head.name).stem.removesuffix('.head')} on {found.source}",
         found=found,
@@ -60,8 +60,6 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         worst=[_labelled(photo, found) for photo in judged[:_NUM_WORST]],
         best=[_labelled(photo, found) for photo in judged[: -_NUM_BEST - 1 : -1]],
     )
-    write_text(path, text)
-    return path
 
 
 def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
@@ -97,7 +95,8 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         PhotoError: a photo went away since it was scored.
     """
     bins = found.calibration_bins
-    text = page.render(
+    return page.write_page(
+        path,
         "colours.html",
         title=f"{Path(found.model.name).name} on {found.source}",
         found=found,
@@ -111,8 +110,6 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
             name: [_coloured(found, photo) for photo in some] for name, some in _chosen(found.photos).items()
         },
     )
-    write_text(path, text)
-    return path
 
 
 def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
@@ -127,8 +124,7 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
     """Return a photo as it is, grey, coloured, and a map of the network's confidence."""
     original = read_picture(scored.path, found.size)
     grey, coloured, prediction = colour_picture(original, scored.path, found.model, found.options)
-    size = (original.shape[1], original.shape[2])
-    confidence = F.interpolate(prediction.confidence()[None, None], size, mode="bilinear")[0]
+    confidence = F.interpolate(prediction.confidence()[None, None], original.shape[1:], mode="bilinear")[0]
     ours = scored.scores[MODEL]
     pictures = {
         scored.path.name: original,
