@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from pixelwise.colour.shapes import Grey, Logits
@@ -30,6 +30,7 @@ from pixelwise.progress import progress
 from pixelwise.report.figures import Drawing, new_drawing
 from pixelwise.training.recipes import recipe
 
+_NETS = ("cnn", "unet")
 _SCALES, _SHIFTS = (-2.0, -1.0, -0.5, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
 _QUICK_SCALES, _QUICK_SHIFTS = (-1.0, 0.1, 0.5, 1.0, 2.0), (-0.5, 0.0, 0.5)
 _AFFINES = ((2.0, 0.0), (0.01, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (0.1, 1.0))
@@ -42,57 +43,45 @@ _NUM_PICTURES, _QUICK_PICTURES, _NUM_EXACT, _BATCH = 300, 50, 16, 100
 _NO_EPSILON = 1e-25  # a factor that stands for 0, which torch refuses
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedNet:
-    """A trained network in evaluation mode, and the pictures that it is tried on."""
-
-    net: HandoutNetwork
-    grey: Grey
-    labels: UInt8[Tensor, "N H W"]
-
-    def accuracy(self, net: HandoutNetwork) -> float:
-        """Return the right pixels of a rewritten network in per cent."""
-        return PixelScore.of(logits_of(net, self.grey), self.labels).accuracy
+Accuracy = Callable[[HandoutNetwork], float]  # right pixels in per cent
 
 
 def answer_a4(setting: Setting) -> Answer:
     """Measure networks on ax + b: trained on x, and trained anew; which cases are exact and which are not."""
-    cnn, unet = (_subject(setting, net) for net in ("cnn", "unet"))
-    grid = _grid(cnn, setting.quick)
+    models = [open_model(train_alike(setting, f"{net}-seed0", HANDOUT_CONFIGS[net]())) for net in _NETS]
+    cnn, unet = (cast(HandoutNetwork, model.net) for model in models)
+    val = setting.pictures().val
+    images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
+    grey, labels = models[0].palette.read_grey(images), models[0].palette.encode(images)
+
+    def accuracy(net: HandoutNetwork) -> float:
+        return PixelScore.of(logits_of(net, grey), labels).accuracy
+
+    grid = _grid(cnn, accuracy, setting.quick)
     values = {
-        "network": {"accuracy": cnn.accuracy(cnn.net), "num_pictures": len(cnn.grey)},
+        "network": {"accuracy": accuracy(cnn), "num_pictures": len(grey)},
         "grid": grid,
-        "claims": {"rows": check_claims(cnn, unet)},
-        "retrained": _retrain(setting, cnn),
+        "claims": {"rows": check_claims(cnn, unet, grey[:_NUM_EXACT])},
+        "retrained": _retrain(setting, accuracy),
     }
     return Answer(values, [setting.draw("a4-grid", _draw_grid(grid))])
 
 
-def _subject(setting: Setting, net: str) -> TrainedNet:
-    """Return the network that A2 and B2 train, with some validation pictures."""
-    model = open_model(train_alike(setting, f"{net}-seed0", HANDOUT_CONFIGS[net]()))
-    val = setting.pictures().val
-    images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
-    grey, labels = model.palette.read_grey(images), model.palette.encode(images)
-    return TrainedNet(cast(HandoutNetwork, model.net), grey, labels)
-
-
-def _grid(cnn: TrainedNet, quick: bool) -> dict[str, Any]:
+def _grid(cnn: HandoutNetwork, accuracy: Accuracy, quick: bool) -> dict[str, Any]:
     """Return the accuracy over a grid of a and b, with stored statistics and with those of the batch."""
     scales, shifts = (_QUICK_SCALES, _QUICK_SHIFTS) if quick else (_SCALES, _SHIFTS)
     grid: dict[str, Any] = {"a": scales, "b": shifts, "stored": [], "batch": []}
     with progress("reading a x + b", 2 * len(shifts) * len(scales)) as advance:
-        for name, net in (("stored", cnn.net), ("batch", _on_batch(cnn.net))):
+        for name, net in (("stored", cnn), ("batch", _on_batch(cnn))):
             for b in shifts:
-                grid[name].append([cnn.accuracy(reading(net, a, b)) for a in scales])
+                grid[name].append([accuracy(reading(net, a, b)) for a in scales])
                 advance(len(scales), f"b = {b:g}")
     return grid
 
 
-def check_claims(cnn: TrainedNet, unet: TrainedNet) -> list[dict[str, Any]]:
+def check_claims(cnn: HandoutNetwork, unet: HandoutNetwork, grey: Grey) -> list[dict[str, Any]]:
     """Return what is exact and what is not, in fp64: the largest difference of logits, in deviations."""
-    grey = cnn.grey[:_NUM_EXACT].double()
-    stored, skipping = (copy.deepcopy(trained.net).double() for trained in (cnn, unet))
+    grey, stored, skipping = grey.double(), copy.deepcopy(cnn).double(), copy.deepcopy(unet).double()
     batch = _on_batch(stored)
     no_epsilon = with_first_block(batch, epsilon=_NO_EPSILON)
     skips = with_first_block(_on_batch(skipping), epsilon=_NO_EPSILON)
@@ -116,18 +105,18 @@ def check_claims(cnn: TrainedNet, unet: TrainedNet) -> list[dict[str, Any]]:
     return found
 
 
-def _retrain(setting: Setting, cnn: TrainedNet) -> dict[str, Any]:
+def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
     """Train both networks on ax + b by the recipe `fast`; return accuracies and differences to x by seed.
 
     Seeds draw initial weights and batches, the same for every a and b, so differences are taken seed by seed.
     Pictures are whole, since a crop has a larger share of border pixels, and convolutions in fp32, since bf16
     has too few digits for pictures far from 0.
     """
-    changes, num_seeds, affines = (
-        (_QUICK_CHANGES, _QUICK_SEEDS, _QUICK_AFFINES) if setting.quick else (_CHANGES, _NUM_SEEDS, _AFFINES)
-    )
+    changes, num_seeds, affines = _CHANGES, _NUM_SEEDS, _AFFINES
+    if setting.quick:
+        changes, num_seeds, affines = _QUICK_CHANGES, _QUICK_SEEDS, _QUICK_AFFINES
     found: dict[str, Any] = {"recipe": "fast", "changes": changes, "num_seeds": num_seeds}
-    for net in ("cnn", "unet"):
+    for net in _NETS:
         rows: list[dict[str, Any]] = []
         for a, b in ((1.0, 0.0), *affines):
             name, stored = f"{a:g}x{b:+g}", []
@@ -138,10 +127,10 @@ def _retrain(setting: Setting, cnn: TrainedNet) -> dict[str, Any]:
                 stored.append(cast(HandoutNetwork, open_model(run).net))
             row: dict[str, Any] = {"a": a, "b": b, "reads": name}
             for kind, nets in (("stored", stored), ("batch", map(_on_batch, stored))):
-                accuracy = [cnn.accuracy(trained) for trained in nets]
-                row[kind] = {"accuracy": accuracy, "mean": mean(accuracy)}
+                scores = [*map(accuracy, nets)]
+                row[kind] = {"accuracy": scores, "mean": mean(scores)}
                 if rows:
-                    row[kind]["difference"] = over_seeds(np.subtract(accuracy, rows[0][kind]["accuracy"]))
+                    row[kind]["difference"] = over_seeds(np.subtract(scores, rows[0][kind]["accuracy"]))
             rows.append(row)
         found[net] = {"on_x": rows[0], "rows": rows[1:]}
     return found

@@ -282,14 +282,10 @@ def _draw_losses(runs: Sequence[tuple[dict[str, Any], Path]]) -> Drawing:
             own = [(row, run) for row, run in runs if row["fixed"] == fixed]
             colours = matplotlib.colormaps["viridis"].resampled(len(own) + 1)
             for index, (row, run) in enumerate(own):
-                steps, losses, start = [], [], 0
-                for epoch in read_metrics(run):  # each piece of an epoch at its middle step
-                    num, length = len(epoch["losses"]), epoch["step"] - start
-                    steps += [start + (place + 0.5) * length / num for place in range(num)]
-                    losses += epoch["losses"]
-                    start = epoch["step"]
-                scale = row["epochs"] / start if fixed == "epochs" else 1
-                x = [step * scale for step in steps]
+                rows = read_metrics(run)
+                x, losses = figures.loss_pieces(rows)
+                if fixed == "steps":
+                    x = np.interp(x, range(len(rows) + 1), [0, *(epoch["step"] for epoch in rows)]).tolist()
                 axes.plot(x, losses, color=colours(index), label=str(row["batch_size"]))
             axes.set_xlabel(fixed[:-1])
             axes.set_title(f"Training loss at equal {fixed}, nats per pixel", loc="left")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -149,18 +149,13 @@ def answer_c2(setting: Setting) -> Answer:
     return Answer(values)
 
 
-@dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(NamedTuple):
     """A photo with its labels and the mask that a head gives it."""
 
     photo: LabelledPhoto
     labels: UInt8[ndarray, "H W"]  # 0 background, 1 flower, or IGNORE
     predicted: UInt8[ndarray, "H W"]
-
-    @property
-    def miou(self) -> float:
-        """Mean intersection over union within this photo; NaN if it has no labelled pixel."""
-        return Confusion.of(self.predicted, self.labels, _NUM_CLASSES).miou
+    miou: float  # within this photo; NaN if it has no labelled pixel
 
 
 def answer_c3(setting: Setting) -> Answer:
@@ -172,10 +167,10 @@ def answer_c3(setting: Setting) -> Answer:
     photos, masks = photos[: _FEW_SCORED if setting.quick else None], list[Mask]()
     with progress("cutting out", len(photos)) as advance:
         for photo in photos:
-            masks.append(Mask(photo, photo.read_labels().numpy(), segment(photo.photo, head).labels))
+            labels, predicted = photo.read_labels().numpy(), segment(photo.photo, head).labels
+            masks.append(Mask(photo, labels, predicted, Confusion.of(predicted, labels, _NUM_CLASSES).miou))
             advance(1, photo.photo.name)
-    scored = [(mask.miou, mask) for mask in masks if not math.isnan(mask.miou)]
-    miou, ranked = zip(*sorted(scored, key=lambda pair: pair[0]), strict=True)
+    ranked = sorted((mask for mask in masks if not math.isnan(mask.miou)), key=lambda mask: mask.miou)
     middle = max(0, len(ranked) // 2 - _NUM_SHOWN // 2)
     groups = {
         "best": ranked[::-1][:_NUM_SHOWN],
@@ -185,9 +180,9 @@ def answer_c3(setting: Setting) -> Answer:
     values: dict[str, Any] = {
         "way": name,
         "num_scored": len(ranked),
-        "photo_miou": {mask.photo.stem: score for score, mask in zip(miou, ranked, strict=True)},
-        "quarter_miou": miou[len(ranked) // 4],
-        "median_miou": miou[len(ranked) // 2],
+        "photo_miou": {mask.photo.stem: mask.miou for mask in ranked},
+        "quarter_miou": ranked[len(ranked) // 4].miou,
+        "median_miou": ranked[len(ranked) // 2].miou,
     }
     values |= {group: [mask.photo.stem for mask in shown] for group, shown in groups.items()}
     drawn = [setting.draw(f"c3-{group}", _draw_masks(shown)) for group, shown in groups.items()]

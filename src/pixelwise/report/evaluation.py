@@ -11,15 +11,9 @@ import numpy as np
 import torch.nn.functional as F
 
 from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate import colours
 from pixelwise.evaluate.colour_scores import SCORES
-from pixelwise.evaluate.colours import (
-    GREY,
-    MODEL,
-    ColouredPhoto,
-    ColourEvaluation,
-    colour_picture,
-    read_picture,
-)
+from pixelwise.evaluate.colours import GREY, MODEL, ColouredPhoto, ColourEvaluation
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.read import resize_mask
@@ -107,7 +101,8 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         },
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
         shown={
-            name: [_coloured(found, photo) for photo in some] for name, some in _chosen(found.photos).items()
+            title: [_coloured(found, photo) for photo in photos]
+            for title, photos in _chosen(found.photos).items()
         },
     )
 
@@ -122,8 +117,8 @@ def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
 
 def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
     """Return a photo as it is, grey, coloured, and a map of the network's confidence."""
-    original = read_picture(scored.path, found.size)
-    grey, coloured, prediction = colour_picture(original, scored.path, found.model, found.options)
+    original = colours.read_picture(scored.path, found.size)
+    grey, coloured, prediction = colours.colour_picture(original, scored.path, found.model, found.options)
     confidence = F.interpolate(prediction.confidence()[None, None], original.shape[1:], mode="bilinear")[0]
     ours = scored.scores[MODEL]
     pictures = {
@@ -134,7 +129,5 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
             (confidence * 255).round().byte().expand(3, -1, -1)
         ),
     }
-    uris = {
-        text: page.jpeg_uri(codes.permute(1, 2, 0).contiguous().numpy()) for text, codes in pictures.items()
-    }
-    return {"name": scored.path.name, "pictures": uris}
+    pixels = {text: codes.permute(1, 2, 0).contiguous().numpy() for text, codes in pictures.items()}
+    return {"name": scored.path.name, "pictures": {text: page.jpeg_uri(p) for text, p in pixels.items()}}

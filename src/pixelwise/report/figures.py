@@ -92,16 +92,11 @@ def _styled(ink: Ink) -> contextlib.AbstractContextManager[None]:
 
 def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
     """Draw loss and accuracy by epoch beside each other; the training loss of few epochs within them."""
-    pieces = [
-        (row["epoch"] - 1 + (index + 0.5) / len(row["losses"]), loss)
-        for row in rows
-        if len(rows) <= _FEW
-        for index, loss in enumerate(row.get("losses", []))
-    ]
+    x, losses = loss_pieces(rows)
     with new_drawing(10, 3.8, ink) as drawing:
         left, right = drawing.figure.subplots(1, 2)
-        if pieces:
-            left.plot(*zip(*pieces, strict=True), color=ink.train, label="training", linewidth=1.8)
+        if losses and len(rows) <= _FEW:
+            left.plot(x, losses, color=ink.train, label="training", linewidth=1.8)
         else:
             draw_by_epoch(left, [rows], "train_loss", ink.train, "training")
         draw_by_epoch(left, [rows], "val_loss", ink.val, "validation")
@@ -110,6 +105,17 @@ def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
         right.set_title("Validation pixels in the right class, %", loc="left")
         left.legend(frameon=False)
     return drawing
+
+
+def loss_pieces(rows: Sequence[EpochMetrics]) -> tuple[list[float], list[float]]:
+    """Return where in epochs the middles of the pieces of a run are, and their training losses."""
+    x: list[float] = []
+    losses: list[float] = []
+    for row in rows:
+        pieces = row.get("losses", [])
+        x += [row["epoch"] - 1 + (index + 0.5) / len(pieces) for index in range(len(pieces))]
+        losses += pieces
+    return x, losses
 
 
 def draw_by_epoch(
@@ -165,8 +171,7 @@ def draw_learning(shots: Sequence[int], scores: Sequence[Interval]) -> Drawing:
     return drawing
 
 
-Strips = dict[str, UInt8[ndarray, "rows columns 4"]]
-"""Rows of a picture figure by title: pictures beside each other."""
+Strips = dict[str, UInt8[ndarray, "rows columns 4"]]  # title -> pictures beside each other
 
 
 def comparison_strips(
@@ -180,7 +185,7 @@ def comparison_strips(
 
     Temperature and saturation are those of decoding chroma; a palette in `rgb` shows the likeliest classes.
     """
-    grey, labels = palette.read_grey(images), palette.encode(images)
+    labels = palette.encode(images)
     if palette.space == "ab":
         luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE_WEIGHTS), srgb_to_linear(images / 255))
         guessed = F.interpolate(
@@ -189,7 +194,8 @@ def comparison_strips(
         chromas = (torch.zeros(1, 2, 1, 1), palette.decode(labels), guessed)
         shown, classes, predicted = (recolour(luminance, *ab.unbind(1)).movedim(0, 1) for ab in chromas)
     else:
-        shown, classes, predicted = grey, palette.decode(labels), palette.decode(logits.argmax(1))
+        shown, classes = palette.read_grey(images), palette.decode(labels)
+        predicted = palette.decode(logits.argmax(1))
     return {
         "Grey, as the network reads it": _beside(shown),
         "Truth": _beside(images / 255),

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pixelwise.lab.affine import (
-    TrainedNet,
     check_claims,
     equivalent,
     logits_of,
@@ -69,9 +68,8 @@ def test_the_skip_from_the_picture_is_cancelled_by_nothing(a, b):
 
 
 def test_the_claims_come_out_as_the_algebra_has_them():
-    labels = torch.zeros(3, 16, 16, dtype=torch.uint8)
-    cnn, unet = (TrainedNet(network(kind).eval(), pictures(), labels) for kind in (CNNConfig, UNetConfig))
-    found = {row["name"]: row["exact"] for row in check_claims(cnn, unet)}
+    cnn, unet = (network(kind).eval() for kind in (CNNConfig, UNetConfig))
+    found = {row["name"]: row["exact"] for row in check_claims(cnn, unet, pictures())}
     exact = {"factor", "shift_padded_with_b", "negative_repaired", "equivalent", "skip_reads_x"}
     assert {name for name, is_exact in found.items() if is_exact} == exact
     assert len(found) == 11
