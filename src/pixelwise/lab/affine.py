@@ -41,8 +41,6 @@ _QUICK_CHANGES = _CHANGES | {"num_filters": 8, "batch_size": 96}  # steps take t
 _EXACT = 1e-6  # of a standard deviation of the logits; rounding of fp64 stays below
 _NUM_PICTURES, _QUICK_PICTURES, _NUM_EXACT, _BATCH = 300, 50, 16, 100
 _NO_EPSILON = 1e-25  # a factor that stands for 0, which torch refuses
-
-
 Accuracy = Callable[[HandoutNetwork], float]  # right pixels in per cent
 
 
@@ -141,10 +139,9 @@ def _draw_grid(grid: dict[str, Any]) -> Drawing:
     high = np.max([grid["stored"], grid["batch"]])
     with new_drawing(11, 0.5 * len(grid["b"]) + 1.5) as drawing:
         left, right = drawing.figure.subplots(1, 2, sharey=True)
-        for axes, name, title in (
-            (left, "stored", "Statistics as stored"),
-            (right, "batch", "Statistics of the batch"),
-        ):
+        left.set_title("Statistics as stored", loc="left")
+        right.set_title("Statistics of the batch", loc="left")
+        for axes, name in ((left, "stored"), (right, "batch")):
             axes.imshow(grid[name], cmap="cividis", vmin=0, vmax=high, aspect="auto", origin="lower")
             for (row, column), value in np.ndenumerate(grid[name]):
                 colour = "white" if value < 0.6 * high else "black"
@@ -152,7 +149,6 @@ def _draw_grid(grid: dict[str, Any]) -> Drawing:
             axes.set_xticks(range(len(grid["a"])), [f"{a:g}" for a in grid["a"]])
             axes.set_yticks(range(len(grid["b"])), [f"{b:g}" for b in grid["b"]])
             axes.set_xlabel("a")
-            axes.set_title(title, loc="left")
             axes.grid(False)
         left.set_ylabel("b")
         title = "Right pixels, %, of the trained CNN on ax + b"

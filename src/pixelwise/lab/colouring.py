@@ -149,7 +149,7 @@ def _see(runs: dict[str, list[Path]], val: Bytes) -> dict[str, Any]:
     return {
         "truth": outcomes.appearance(labels, palette),
         "looks": {
-            name: outcomes.compare({net: [one[name] for one in own] for net, own in seen.items()})
+            name: outcomes.compare({net: [picture[name] for picture in own] for net, own in seen.items()})
             for name in ("borders", "chroma")
         },
         "places": outcomes.by_edges(grey, labels, predicted),

@@ -65,11 +65,11 @@ def training(runs: Sequence[Path]) -> dict[str, Any]:
         "epochs": config.train.epochs,
         "batch_size": config.train.batch_size,
         "learning_rate": config.train.learning_rate,
-        "precision": sorted({one.precision for one in checkpoints}),
+        "precision": sorted({checkpoint.precision for checkpoint in checkpoints}),
         "seconds": mean([row["train_seconds"] for row in last]),
         "by_seed": [
-            {"seed": one.config.train.seed} | {name: row[name] for name in names}
-            for one, row in zip(checkpoints, last, strict=True)
+            {"seed": checkpoint.config.train.seed} | {name: row[name] for name in names}
+            for checkpoint, row in zip(checkpoints, last, strict=True)
         ],
         "mean": {name: mean([row[name] for row in last]) for name in names},
         "apart_by_chance": {
@@ -109,9 +109,9 @@ def predict(run: Path, images: Bytes) -> UInt8[ndarray, "N H W"]:
 def distance_to_edges(grey: Float32[ndarray, "N H W"]) -> Float64[ndarray, "N H W"]:
     """Return each pixel's distance to the nearest edge of its picture, in pixels; inf if it has none."""
     steepness = np.hypot(*np.gradient(grey, axis=(1, 2)))
-    edges = steepness >= np.quantile(steepness, 1 - EDGES_FRAC)
+    is_edge = steepness >= np.quantile(steepness, 1 - EDGES_FRAC)
     far = np.full(grey.shape[1:], np.inf)
-    return np.stack([ndimage.distance_transform_edt(~one) if one.any() else far for one in edges])
+    return np.stack([ndimage.distance_transform_edt(~edges) if edges.any() else far for edges in is_edge])
 
 
 def by_edges(

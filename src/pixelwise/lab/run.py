@@ -79,9 +79,8 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     setting = _with_one_precision(setting)
     missing = _load_data(setting, asked)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
-    reasons: dict[str, str] = {}
     try:
-        reasons |= _answer_all(setting, asked, kept, missing)
+        reasons = _answer_all(setting, asked, kept, missing)
         answers = _write_answers(setting, kept, reasons)
         announce(f"{WRITEUP}: the writeup")
         write_writeup(setting.out)

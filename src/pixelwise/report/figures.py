@@ -26,6 +26,7 @@ from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.network.runs import EpochMetrics, MetricName
 
+Runs = Sequence[Sequence[EpochMetrics]]  # that differ in their seed
 _FEW = 3  # epochs, whose pieces say more than their means
 _GAP = 2  # pixels between pictures in a row
 
@@ -119,12 +120,7 @@ def loss_pieces(rows: Sequence[EpochMetrics]) -> tuple[list[float], list[float]]
 
 
 def draw_by_epoch(
-    axes: Axes,
-    seeds: Sequence[Sequence[EpochMetrics]],
-    column: MetricName,
-    colour: str,
-    label: str,
-    line: str = "-",
+    axes: Axes, seeds: Runs, column: MetricName, colour: str, label: str, line: str = "-"
 ) -> None:
     """Draw a column of metrics by epoch: its mean over seeds, with a band from least to most."""
     epochs = [row["epoch"] for row in seeds[0]]
