@@ -110,9 +110,9 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
     Pictures are whole, since a crop has a larger share of border pixels, and convolutions in fp32, since bf16
     has too few digits for pictures far from 0.
     """
-    changes, num_seeds, affines = _CHANGES, _NUM_SEEDS, _AFFINES
-    if setting.quick:
-        changes, num_seeds, affines = _QUICK_CHANGES, _QUICK_SEEDS, _QUICK_AFFINES
+    changes = _QUICK_CHANGES if setting.quick else _CHANGES
+    affines = _QUICK_AFFINES if setting.quick else _AFFINES
+    num_seeds = _QUICK_SEEDS if setting.quick else _NUM_SEEDS
     found: dict[str, Any] = {"recipe": "fast", "changes": changes, "num_seeds": num_seeds}
     for net in _NETS:
         rows: list[dict[str, Any]] = []
