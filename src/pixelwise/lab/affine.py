@@ -1,9 +1,8 @@
 """Question A4: every pixel x becomes ax + b, for a trained network and for one that is trained on it.
 
-With the statistics of the batch, a network that reads ax + b, padded with 0, is the network that reads x with
-three things of its first block changed: the sign of its weights, the padding, and the epsilon of its batch
-norm. That is `equivalent`, exact for every a but 0; all that question A4 asks follows. The algebra is in the
-writeup's `a4.typ`.
+With the statistics of the batch, a network that reads ax + b is the network that reads x with three things of
+its first block changed: the sign of its weights, the padding, and the epsilon of its batch norm. That is
+`equivalent`, exact for every a but 0; the algebra is in the writeup's `a4.typ`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from pixelwise.progress import progress
 from pixelwise.report.figures import Drawing, new_drawing
 from pixelwise.training.recipes import recipe
 
-_NETS = ("cnn", "unet")
 _SCALES, _SHIFTS = (-2.0, -1.0, -0.5, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
 _QUICK_SCALES, _QUICK_SHIFTS = (-1.0, 0.1, 0.5, 1.0, 2.0), (-0.5, 0.0, 0.5)
 _AFFINES = ((2.0, 0.0), (0.01, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (0.1, 1.0))
@@ -46,7 +44,8 @@ Accuracy = Callable[[HandoutNetwork], float]  # right pixels in per cent
 
 def answer_a4(setting: Setting) -> Answer:
     """Measure networks on ax + b: trained on x, and trained anew; which cases are exact and which are not."""
-    models = [open_model(train_alike(setting, f"{net}-seed0", HANDOUT_CONFIGS[net]())) for net in _NETS]
+    runs = [train_alike(setting, f"{net}-seed0", config()) for net, config in HANDOUT_CONFIGS.items()]
+    models = [*map(open_model, runs)]
     cnn, unet = (cast(HandoutNetwork, model.net) for model in models)
     val = setting.pictures().val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
@@ -114,7 +113,7 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
     affines = _QUICK_AFFINES if setting.quick else _AFFINES
     num_seeds = _QUICK_SEEDS if setting.quick else _NUM_SEEDS
     found: dict[str, Any] = {"recipe": "fast", "changes": changes, "num_seeds": num_seeds}
-    for net in _NETS:
+    for net in HANDOUT_CONFIGS:
         rows: list[dict[str, Any]] = []
         for a, b in ((1.0, 0.0), *affines):
             name, stored = f"{a:g}x{b:+g}", []

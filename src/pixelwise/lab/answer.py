@@ -51,11 +51,7 @@ class Setting:
         return _SEEDS_EACH * self.seed + number
 
     def made_by(self, source: str = "") -> dict[str, Any]:
-        """Return everything that decides a result on a data set; with other values it is made anew.
-
-        Raises:
-            DataError: the data set is missing.
-        """
+        """Return everything that decides a result on a data set, or raise a DataError if that is missing."""
         if source and source not in self.digests:
             load = load_labelled if source == PHOTOS else load_pictures
             self.digests[source] = load(source, self.data_dir, self.seed).digest

@@ -45,11 +45,7 @@ _QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS, _QUICK_STEPS = (20, 100, 500), 1, 10
 
 
 def train_alike(setting: Setting, name: str, net: NetConfig, seed: int = 0, **changes: Any) -> Path:
-    """Train a network like all others, but for changes of its training; return the folder of its run.
-
-    It is the handout's batch size of 100, its 25 epochs and Adam, at the learning rate that it gives the
-    U-Net alone.
-    """
+    """Train a network as the handout does its U-Net, but for changes; return the folder of the run."""
     options: dict[str, Any] = {
         "epochs": _QUICK_EPOCHS if setting.quick else _EPOCHS,
         "batch_size": 100,

@@ -101,9 +101,8 @@ class _TensorBytes(TorchDispatchMode):
         self._bytes: dict[int, int] = {}
 
     def __torch_dispatch__(
-        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, operation: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        del types
         result = operation(*args, **(kwargs or {}))
         known = _storages((args, kwargs)).keys() | self._bytes.keys()
         for key, storage in _storages(result).items():

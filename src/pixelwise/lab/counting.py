@@ -1,13 +1,9 @@
 """Question A3: weights, outputs and connections of a network, as formulas that the network itself yields.
 
-No formula of a network is written here. It is built and run without content (device "meta") at a few
-settings, and hooks read off the sizes of each layer's tensors. From one setting to the next a single quantity
-changes, so the sizes become linear expressions in
-
-    NF filters, NC colours, NIC channels of the input, k side of the kernel, H and W of the input.
-
-At further settings, where everything differs at once, they have to come out as predicted, or there is no
-formula. Counts are products and sums of these sizes.
+It is built and run without content (device "meta") at a few settings, and hooks read off the sizes of each
+layer's tensors. From one setting to the next a single quantity changes, so the sizes become linear
+expressions. At further settings, where everything differs at once, they have to come out as predicted, or
+there is no formula. Counts are products and sums of these sizes.
 """
 
 from __future__ import annotations
@@ -27,6 +23,7 @@ from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig
 from pixelwise.network.models import build
 
 Values = dict[Symbol, int]  # a number for each of these symbols
+# filters, colours, channels of the input, side of the kernel, height and width of the input
 NF, NC, NIC, K, H, W = sympy.symbols("NF NC NIC k H W")
 _FIELDS = {NF: "num_filters", NC: "num_colours", NIC: "num_in_channels", K: "kernel"}
 _SIDE = 32  # of the handout's pictures, in pixels

@@ -44,8 +44,7 @@ def write_writeup(folder: Path) -> Path:
     The fonts are the typesetter's own, and there is no date: equal answers and figures give equal bytes.
 
     Raises:
-        OutputError: a figure is missing, a text needs a value that the answers lack, or the file cannot be
-            written.
+        OutputError: a figure is missing, the answers lack a value, or the file cannot be written.
     """
     path = folder / WRITEUP
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:

@@ -40,8 +40,7 @@ _SIDE, _BATCH = 64, 2  # of the pictures of one step: batch norm in training mod
 _HANDOUT_SIZE = 224
 _SHOTS, _FEW_SHOTS = 40, 5
 _EPOCHS, _FEW_EPOCHS = 10, 5
-_FEW_SCORED = 40  # photos
-_NUM_SHOWN = 3  # photos of each kind
+_FEW_SCORED, _NUM_SHOWN = 40, 3  # photos; those shown are of each kind
 _SHOWN_SIZE = (440, 330)  # pixels at most, across and down
 _FLOWER = (86, 180, 233)  # Source of the colours: Okabe and Ito 2008, Color Universal Design
 _MISSED, _TOO_MUCH, _UNKNOWN = (213, 94, 0), (240, 228, 66), (128, 128, 128)
@@ -101,10 +100,7 @@ def step_in_training_mode(
 
 
 def _methods(setting: Setting) -> dict[str, FinetuneConfig]:
-    """Return methods of learning the last layer: the handout's loop, then the exact head.
-
-    The exact head sees the photos as the loop does, and then as it would by default.
-    """
+    """Return the handout's loop, the exact head that sees photos as the loop does, and one as by default."""
     shots, epochs = (_FEW_SHOTS, _FEW_EPOCHS) if setting.quick else (_SHOTS, _EPOCHS)
     default = FinetuneConfig(source=PHOTOS, shots=shots, seed=setting.seed)
     alike = replace(default, sizes=(_HANDOUT_SIZE,))

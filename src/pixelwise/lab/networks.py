@@ -45,7 +45,7 @@ def answer_a1(setting: Setting) -> Answer:
                 "name": block.name,
                 "layers": [describe_layer(layer) for layer in block.layers],
                 "output": list(block.maps.shape),
-                "parameters": block.num_learned,
+                "parameters": num_parameters(*block.layers),
             }
             for block in blocks
         ],
@@ -106,7 +106,7 @@ def answer_b1(setting: Setting) -> Answer:
                 "num_in": next(block.layers[0].parameters()).shape[1],
                 "num_out": block.maps.shape[0],
                 "side": block.maps.shape[-1],
-                "learned": block.num_learned,
+                "learned": num_parameters(*block.layers),
             }
             for block in blocks
         ],
@@ -138,11 +138,6 @@ class Block:
     layers: tuple[nn.Module, ...]  # in the order in which they run
     reads: tuple[str, ...]  # the blocks whose outputs it reads, concatenated; `INPUT` is the picture
     maps: Float[Tensor, "C H W"]
-
-    @property
-    def num_learned(self) -> int:
-        """Number of parameters."""
-        return num_parameters(*self.layers)
 
 
 def find_blocks(net: HandoutNetwork, picture: Grey) -> tuple[Block, ...]:
@@ -182,7 +177,7 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
     sizes = {INPUT: picture.shape[1:]} | {block.name: block.maps.shape for block in blocks}
     lines = {INPUT: list[str]()}
     for block in blocks:
-        lines[block.name] = [*map(describe_layer, block.layers), f"{block.num_learned:,} learned"]
+        lines[block.name] = [*map(describe_layer, block.layers), f"{num_parameters(*block.layers):,} learned"]
     tallest = max(height for _, height, _ in sizes.values())
     places = {name: _STEP * index for index, name in enumerate(sizes)}
     peak = _LOWEST

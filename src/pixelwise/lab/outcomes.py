@@ -19,6 +19,7 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.runs import EpochMetrics, MetricName, open_model, read_checkpoint, read_metrics
 
+Classes = UInt8[ndarray, "N H W"]  # of the pixels of pictures
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point
 EDGES_FRAC = 0.15  # of all pixels count as edges: those where brightness changes most
 _AT_ONCE = 100  # pictures, whose logits are held in memory
@@ -98,7 +99,7 @@ def compare_variants(rows: dict[str, list[list[EpochMetrics]]], reference: str) 
     return sorted(found, key=lambda row: -row["accuracy"])
 
 
-def predict(run: Path, images: Bytes) -> UInt8[ndarray, "N H W"]:
+def predict(run: Path, images: Bytes) -> Classes:
     """Return the classes that a finished run's network gives to the pixels."""
     model = open_model(run)
     batches = images.split(_AT_ONCE)
@@ -115,14 +116,9 @@ def distance_to_edges(grey: Float32[ndarray, "N H W"]) -> Float64[ndarray, "N H 
 
 
 def by_edges(
-    grey: Float32[ndarray, "N H W"],
-    labels: UInt8[ndarray, "N H W"],
-    predicted: Mapping[str, Sequence[UInt8[ndarray, "N H W"]]],
+    grey: Float32[ndarray, "N H W"], labels: Classes, predicted: Mapping[str, Sequence[Classes]]
 ) -> list[dict[str, Any]]:
-    """Return what `compare` says of the right pixels, in per cent, by the distance to the nearest edge.
-
-    `predicted` has the classes that each network gives, by seed.
-    """
+    """Return what `compare` says of networks' right pixels, in per cent, by distance to the nearest edge."""
     distances, start, rows = distance_to_edges(grey), -1.0, []
     for place, end in _PLACES.items():
         where = (distances > start) & (distances <= end)
@@ -137,7 +133,7 @@ def by_edges(
     return rows
 
 
-def appearance(classes: UInt8[ndarray, "N H W"], palette: Palette) -> dict[str, float]:
+def appearance(classes: Classes, palette: Palette) -> dict[str, float]:
     """Return the detail and the colourfulness of pictures whose pixels have these classes.
 
     `borders` is the share of neighbouring pixels that differ, in per cent; `chroma` the mean distance from

@@ -47,7 +47,6 @@ QUESTIONS = {
     "C4": Question("Memory and computation over n layers", "costs"),
     "C5": Question("Twice the height and the width", "costs"),
 }
-"""By name, in the handout's order."""
 
 
 @dataclass(frozen=True, kw_only=True)

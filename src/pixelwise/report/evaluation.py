@@ -23,7 +23,7 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.report import figures, page
 
 EVALUATION = "evaluation.html"
-_NUM_WORST, _NUM_BEST = 6, 3  # photos on a page
+_NUM_WORST, _NUM_BEST = 6, 3  # photos
 _LONGEST = 560  # pixels of a photo's longer side on the page
 _OPACITY = 0.45
 _UNLABELLED = (128, 128, 128)

@@ -110,8 +110,7 @@ def draw_curves(rows: Sequence[EpochMetrics], ink: Ink = ON_LIGHT) -> Drawing:
 
 def loss_pieces(rows: Sequence[EpochMetrics]) -> tuple[list[float], list[float]]:
     """Return where in epochs the middles of the pieces of a run are, and their training losses."""
-    x: list[float] = []
-    losses: list[float] = []
+    x, losses = list[float](), list[float]()
     for row in rows:
         pieces = row.get("losses", [])
         x += [row["epoch"] - 1 + (index + 0.5) / len(pieces) for index in range(len(pieces))]

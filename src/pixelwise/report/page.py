@@ -32,11 +32,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def write_page(path: Path, template: str, **values: Any) -> Path:
-    """Write a filled template; return its path.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write a filled template and return its path, or raise an OutputError."""
     write_text(path, render(template, **values))
     return path
 

@@ -46,8 +46,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     strips = prediction_strips(folder) if finished else {}
     if finished:
         write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
-        notes = [note for note in manifest.notes if note.startswith(_LEFT_OUT)]
-        left_out = [note.removeprefix(_LEFT_OUT) for note in notes]
+        left_out = [note.removeprefix(_LEFT_OUT) for note in manifest.notes if note.startswith(_LEFT_OUT)]
         page.write_page(
             folder / CARD, "card.md", folder=folder, net=net, left_out=left_out, last=rows[-1], **on_both
         )
