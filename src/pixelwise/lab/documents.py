@@ -1,4 +1,4 @@
-"""What is handed in: a typeset writeup, all of whose numbers come from answers.json, and a notebook."""
+"""The writeup, a typeset PDF all of whose numbers come from answers.json, and the notebook, which is run."""
 
 from __future__ import annotations
 
