@@ -57,4 +57,4 @@ def test_a_formula_for_every_kernel_and_size():
     k, h, w, nf, nc, nic = sympy.symbols("k H W NF NC NIC")
     by_hand = k**2 * h * w * (nic * nf + nf**2 * (2 / sympy.S(4) + 4 / sympy.S(16) + 2 / sympy.S(16)))
     by_hand += k**2 * h * w * (nf * nc / 4 + nc**2)
-    assert count_network(CNNConfig()).formula("connections") == sympy.expand(by_hand)
+    assert count_network(CNNConfig()).formulas["connections"] == sympy.expand(by_hand)

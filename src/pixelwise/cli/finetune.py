@@ -118,12 +118,12 @@ def _learn_colours(
 
 def _report_curve(found: LearningCurve, path: Path) -> tuple[dict[str, object], list[str]]:
     from pixelwise.files import write_bytes
-    from pixelwise.report.figures import ON_LIGHT, draw_learning
+    from pixelwise.report.figures import draw_learning
     from pixelwise.training.learning_curve import MORE
 
     drawn = path.with_name(f"{path.name.removesuffix('.safetensors')}.curve.png")
     scores = [row.miou for row in found.rows]
-    write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores, ON_LIGHT).png())
+    write_bytes(drawn, draw_learning([row.shots for row in found.rows], scores).png())
     lines = [
         "mean intersection over union by the number of photos learned from:",
         *(f"  {row.shots:>5}  {format_interval(row.miou)}, draws: {row.draws}" for row in found.rows),

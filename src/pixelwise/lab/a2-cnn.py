@@ -42,7 +42,7 @@ def show(drawing, width=900):
 def table(rows, *columns):
     """Return rows of values below the names of their columns."""
     lines = [columns, ["---"] * len(columns), *rows]
-    cells = [[f"{one:.3f}" if isinstance(one, float) else str(one) for one in line] for line in lines]
+    cells = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in cells))
 
 
@@ -77,7 +77,7 @@ show(draw_strips(strips))
 # result as maps again: this is torch's own convolution, up to rounding.
 
 # %%
-from pixelwise.lab.networks import draw_network, find_blocks
+from pixelwise.lab.networks import draw_network, find_blocks, num_parameters
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
@@ -130,8 +130,8 @@ rows = []
 for name, config in (("CNN", CNNConfig()), ("U-Net", UNetConfig())):
     counts = count_network(config).to_dict()
     for what in ("weights", "outputs", "connections"):
-        one, doubled = counts[what], counts["doubled"][what]
-        rows.append((name, what, f"`{one['formula']}`", f"{one['value']:,}", f"{doubled['value']:,}"))
+        count, doubled = counts[what], counts["doubled"][what]
+        rows.append((name, what, f"`{count['formula']}`", f"{count['value']:,}", f"{doubled['value']:,}"))
 table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 
 # %% [markdown]
@@ -162,7 +162,7 @@ display(show(draw_network(find_blocks(build(UNetConfig()).eval(), grey[:1]), gre
 unet_model, unet_rows = learn("unet", UNetConfig())
 display(show(draw_curves(unet_rows)))
 keys = ("epoch", "val_loss", "val_accuracy")
-rows = [(name, *map(one[-1].get, keys)) for name, one in (("CNN", cnn_rows), ("U-Net", unet_rows))]
+rows = [(name, *map(epochs[-1].get, keys)) for name, epochs in (("CNN", cnn_rows), ("U-Net", unet_rows))]
 display(table(rows, "network", "epochs", "validation loss, nats", "right pixels, %"))
 strips = {}
 for name, model in (("CNN", cnn_model), ("U-Net", unet_model)):
@@ -196,8 +196,8 @@ from pixelwise.network.frozen import certified, learn_only
 deeplab = deeplabv3_resnet101(weights=None, weights_backbone=None, aux_loss=True)
 deeplab.classifier[4] = nn.Conv2d(256, 2, kernel_size=1)
 names = learn_only(deeplab, "classifier.4")
-learned = [one for one in deeplab.parameters() if one.requires_grad]
-total, num_learned = (sum(one.numel() for one in some_of) for some_of in (deeplab.parameters(), learned))
+learned = [weights for weights in deeplab.parameters() if weights.requires_grad]
+total, num_learned = num_parameters(deeplab), sum(weights.numel() for weights in learned)
 print(f"{', '.join(names)}: {num_learned} of {total:,} numbers learn")
 with certified(deeplab, leave_out=names) as watch:
     logits = deeplab.train()(torch.rand(1, 3, 64, 64))["out"]
@@ -221,10 +221,10 @@ try:
     config = FinetuneConfig(source="flowers17", shots=20, sizes=(224,), seed=SEED)
     result = finetune(config, WORK / "head.safetensors", DATA_DIR, DEVICE)
     scores = (("before", result.scores.before.iou["flower"]), ("after", result.scores.after.iou["flower"]))
-    rows = [(when, one.value, f"{one.low:.3f} to {one.high:.3f}") for when, one in scores]
+    rows = [(when, iou.value, f"{iou.low:.3f} to {iou.high:.3f}") for when, iou in scores]
     display(table(rows, "", "intersection over union of flower", "95 % interval over photos"))
-    for one in held_out[:: max(1, len(held_out) // 4)][:4]:
-        display(segment(one.photo, result.head).overlay())
+    for photo in held_out[:: max(1, len(held_out) // 4)][:4]:
+        display(segment(photo.photo, result.head).overlay())
 except DataError as error:
     print(f"The flowers are not here: {error}")
 

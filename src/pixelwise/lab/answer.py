@@ -18,10 +18,8 @@ from pixelwise.photos.pictures import Pictures
 from pixelwise.report.figures import Drawing
 from pixelwise.training.loop import train_source
 
-PICTURES: Final = "cifar10:horse"
-"""Data set of the questions about colouring: 5000 training and 1000 validation pictures."""
-PHOTOS: Final = "flowers17"
-"""Data set of the questions about fine-tuning."""
+PICTURES: Final = "cifar10:horse"  # of the questions about colouring: 5000 training, 1000 validation pictures
+PHOTOS: Final = "flowers17"  # of the questions about fine-tuning
 _SEEDS_EACH = 1000  # seeds reserved for each seed of the lab
 
 
@@ -29,10 +27,10 @@ _SEEDS_EACH = 1000  # seeds reserved for each seed of the lab
 class Answer:
     """Values and figures of one question."""
 
-    values: dict[str, Any]
-    """Plain values, for answers.json; every number that the writeup shows is among them."""
-    figures: tuple[str, ...] = ()
-    """Names of the question's figures in OUT/figures."""
+    values: dict[str, Any]  # plain, for answers.json; every number that the writeup shows is among them
+    figures: list[str] = field(default_factory=list)  # names of files in OUT/figures
+    seconds: float = 0.0  # that it took
+    made_by: dict[str, Any] = field(default_factory=dict)  # `Setting.made_by` of its data set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,26 +38,20 @@ class Setting:
     """Where answers go, and how much work they may take."""
 
     out: Path
-    quick: bool = False
-    """Fewer seeds, epochs and pictures."""
+    quick: bool = False  # fewer seeds, epochs and pictures
     data_dir: Path | None = None
     seed: int = 0
     device: Device = "auto"
-    precision: Precision = "fp32"
-    """One for all networks, so that they are trained alike."""
+    precision: Precision = "fp32"  # one for all networks, so that they are trained alike
+    # checksums of the data sets that were loaded
     digests: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Checksums of the data sets that were loaded."""
 
     def seed_of(self, number: int) -> int:
         """Return the seed of one of several runs; two seeds of the lab share none."""
         return _SEEDS_EACH * self.seed + number
 
     def made_by(self, source: str = "") -> dict[str, Any]:
-        """Return everything that decides a result on a data set; with other values it is made anew.
-
-        Raises:
-            DataError: the data set is missing.
-        """
+        """Return everything that decides a result on a data set, or raise a DataError if that is missing."""
         if source and source not in self.digests:
             load = load_labelled if source == PHOTOS else load_pictures
             self.digests[source] = load(source, self.data_dir, self.seed).digest
@@ -93,7 +85,11 @@ class Setting:
         train_source(config, folder, data_dir=self.data_dir, device=self.device, resume=resume)
         return folder
 
+    def figure(self, name: str) -> Path:
+        """Return where a figure lies."""
+        return self.out / "figures" / f"{name}.png"
+
     def draw(self, name: str, drawing: Drawing) -> str:
-        """Write a figure as OUT/figures/NAME.png; return its name."""
-        write_bytes(self.out / "figures" / f"{name}.png", drawing.png())
+        """Write a figure; return its name."""
+        write_bytes(self.figure(name), drawing.png())
         return name

@@ -23,15 +23,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.segmentation import deeplabv3_resnet101
 
 from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.networks import num_parameters
 from pixelwise.network.frozen import learn_only
 from pixelwise.progress import progress
-from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing
 
 Policy = Literal["whole", "last"]
-POLICIES: tuple[Policy, ...] = ("whole", "last")
-"""All layers learn, or the last one alone."""
-HANDOUT_NETWORK, HANDOUT_LAYER = "deeplabv3_resnet101", "classifier.4"
-"""The handout's network and its last layer."""
+POLICIES: tuple[Policy, ...] = ("whole", "last")  # all layers learn, or the last one alone
+HANDOUT_NETWORK, HANDOUT_LAYER = "deeplabv3_resnet101", "classifier.4"  # and its last layer
 _AMOUNTS = ("saved_bytes", "peak_bytes", "flops", "seconds")
 _CHANNELS, _SIDE, _BATCH = 64, 32, 8  # of a chain: each map takes 2 MB, each layer's weights 0.15 MB
 _NUM_LAYERS, _FEW_LAYERS = (4, 8, 12, 16, 24, 32), (2, 4, 6, 8)
@@ -46,53 +45,46 @@ class StepCost:
 
     num_parameters: int
     num_learned: int
-    weights_bytes: int
-    """All parameters, learned or not."""
-    saved_bytes: int
-    """Tensors that autograd saves for the backward pass, each storage counted once, parameters left out."""
-    peak_bytes: int
-    """Most bytes of tensors at once: maps, gradients and Adam's moments; parameters left out."""
-    flops: int
-    """Forward and backward; a multiplication and an addition are two."""
-    seconds: float
-    """The faster of two further steps."""
+    weights_bytes: int  # of all parameters, learned or not
+    saved_bytes: int  # saved for the backward pass, each storage counted once, parameters left out
+    peak_bytes: int  # of maps, gradients and Adam's moments at once; parameters left out
+    flops: int  # forward and backward; a multiplication and an addition are two
+    seconds: float  # the faster of two further steps
 
 
-def measure_step(
-    net: nn.Module, loss: Callable[[nn.Module], Tensor], learned: Sequence[str] = ()
-) -> StepCost:
+def measure_step(net: nn.Module, loss: Callable[[], Tensor], learned: Sequence[str] = ()) -> StepCost:
     """Measure steps of Adam on the parameters below some names, such as `classifier.4`; on all if none.
 
     All layers are in evaluation mode, so that batch norm takes a batch of one. The network is changed.
     """
     learn_only(net, *learned or [name for name, _ in net.named_parameters()])
-    parameters = [one for one in net.parameters() if one.requires_grad]
+    parameters = [weights for weights in net.parameters() if weights.requires_grad]
     adam = torch.optim.Adam(parameters)
 
     def step() -> float:
         start_s = time.perf_counter()
         adam.zero_grad(set_to_none=False)  # gradients stay allocated, as the moments do
-        loss(net).backward()
+        loss().backward()
         adam.step()
         return time.perf_counter() - start_s
 
     saved: dict[int, int] = {}
-    held = {_storage_key(one) for one in (*net.parameters(), *net.buffers())}
 
-    def keep(one: Tensor) -> Tensor:
-        if (key := _storage_key(one)) not in held:
-            saved[key] = one.untyped_storage().nbytes()
-        return one
+    def keep(tensor: Tensor) -> Tensor:
+        saved.update({key: storage.nbytes() for key, storage in _storages(tensor).items()})
+        return tensor
 
     with _TensorBytes() as tensors:
         step()
         flops = FlopCounterMode(display=False)
         with flops, saved_tensors_hooks(keep, lambda kept: kept):
             step()
+    for key in _storages([*net.parameters(), *net.buffers()]):
+        saved.pop(key, None)
     return StepCost(
-        num_parameters=sum(one.numel() for one in net.parameters()),
-        num_learned=sum(one.numel() for one in parameters),
-        weights_bytes=sum(one.nbytes for one in net.parameters()),
+        num_parameters=num_parameters(net),
+        num_learned=sum(weights.numel() for weights in parameters),
+        weights_bytes=sum(weights.nbytes for weights in net.parameters()),
         saved_bytes=sum(saved.values()),
         peak_bytes=tensors.peak_bytes,
         flops=flops.get_total_flops(),
@@ -105,52 +97,42 @@ class _TensorBytes(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.num_bytes = self.peak_bytes = 0
+        self.peak_bytes = 0
         self._bytes: dict[int, int] = {}
 
     def __torch_dispatch__(
-        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, operation: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        del types
         result = operation(*args, **(kwargs or {}))
-        inputs = {_storage_key(one) for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
-        for one in tree_leaves(result):
-            if not isinstance(one, Tensor):
-                continue
-            key = _storage_key(one)
-            if key not in inputs and key not in self._bytes:
-                self._bytes[key] = one.untyped_storage().nbytes()
-                self.num_bytes += self._bytes[key]
-                self.peak_bytes = max(self.peak_bytes, self.num_bytes)
-                weakref.finalize(one.untyped_storage(), self._remove, key)
+        known = _storages((args, kwargs)).keys() | self._bytes.keys()
+        for key, storage in _storages(result).items():
+            if key not in known:
+                self._bytes[key] = storage.nbytes()
+                self.peak_bytes = max(self.peak_bytes, sum(self._bytes.values()))
+                weakref.finalize(storage, self._bytes.pop, key)
         return result
 
-    def _remove(self, key: int) -> None:
-        self.num_bytes -= self._bytes.pop(key)
 
-
-def _storage_key(one: Tensor) -> int:
-    return one.untyped_storage()._cdata
+def _storages(tree: Any) -> dict[int, torch.UntypedStorage]:
+    """Return the storages of all tensors in nested lists and dictionaries, each once."""
+    storages = [tensor.untyped_storage() for tensor in tree_leaves(tree) if isinstance(tensor, Tensor)]
+    return {storage._cdata: storage for storage in storages}
 
 
 def chain_cost(num_layers: int, policy: Policy) -> StepCost:
     """Measure a chain of equal layers: each a convolution of 3x3 from 64 to 64 channels, and its ReLU."""
-    layers: list[nn.Module] = []
+    net = nn.Sequential()
     for _ in range(num_layers):
-        layers += [nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1), nn.ReLU()]
+        net.extend([nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1), nn.ReLU()])
     last = [str(2 * num_layers - 2)] if policy == "last" else []  # the name of the last convolution
-
-    def loss(net: nn.Module) -> Tensor:
-        return net(torch.ones(_BATCH, _CHANNELS, _SIDE, _SIDE)).square().mean()
-
-    return measure_step(nn.Sequential(*layers), loss, last)
+    return measure_step(net, lambda: net(torch.ones(_BATCH, _CHANNELS, _SIDE, _SIDE)).square().mean(), last)
 
 
 def handout_cost(policy: Policy, side: int) -> StepCost:
     """Measure the handout's network with random weights, which no cost depends on, on one square photo."""
     net = deeplabv3_resnet101(weights=None, weights_backbone=None, num_classes=2)
 
-    def loss(net: nn.Module) -> Tensor:
+    def loss() -> Tensor:
         logits = net(torch.full((1, 3, side, side), 0.5))["out"]
         return F.cross_entropy(logits, torch.zeros(1, side, side, dtype=torch.long))
 
@@ -178,7 +160,7 @@ def answer_c4(setting: Setting) -> Answer:
                 "r_squared": float(fit.rvalue) ** 2 if len(set(amounts)) > 1 else None,
             }
     values = {"layer": layer_facts(), "rows": rows, "lines": lines, "formula_slopes": formula_slopes()}
-    return Answer(values, (setting.draw("c4-layers", _draw_growth(rows, lines)),))
+    return Answer(values, [setting.draw("c4-layers", _draw_growth(rows, lines))])
 
 
 def layer_facts() -> dict[str, int]:
@@ -222,9 +204,8 @@ def _draw_growth(rows: Sequence[dict[str, Any]], lines: dict[str, Any]) -> Drawi
         ("last", "s", ON_LIGHT.val, "the last layer learns"),
     )
     ends = np.array([0, rows[-1]["layers"]])
-    with styled(ON_LIGHT):
-        figure = new_figure(9, 6.4)
-        for axes, (name, unit, title) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+    with new_drawing(9, 6.4) as drawing:
+        for axes, (name, unit, title) in zip(drawing.figure.subplots(2, 2).flat, panels, strict=True):
             for policy, marker, colour, label in styles:
                 own, line = [row for row in rows if row["policy"] == policy], lines[policy][name]
                 x, y = [row["layers"] for row in own], [row[name] / unit for row in own]
@@ -234,22 +215,21 @@ def _draw_growth(rows: Sequence[dict[str, Any]], lines: dict[str, Any]) -> Drawi
             axes.set_xlabel("layers, n")
             axes.set_ylim(bottom=0)
             axes.set_xlim(left=0)
-        figure.axes[0].legend(frameon=False, loc="upper left")
-    return Drawing(figure, ON_LIGHT)
+        drawing.figure.axes[0].legend(frameon=False, loc="upper left")
+    return drawing
 
 
 def answer_c5(setting: Setting) -> Answer:
     """Measure memory, computation and parameters of the handout's network as height and width double."""
-    side = _QUICK_SIDE if setting.quick else _HANDOUT_SIDE
-    sides, rows, ratios = [side, 2 * side], list[dict[str, Any]](), list[dict[str, Any]]()
-    names = (*_AMOUNTS, "num_parameters")
+    once = _QUICK_SIDE if setting.quick else _HANDOUT_SIDE
+    sides, rows, ratios = [once, 2 * once], list[dict[str, Any]](), list[dict[str, Any]]()
     with progress("doubling height and width", len(POLICIES) * len(sides)) as advance:
         for policy in POLICIES:
-            costs = []
-            for one in sides:
-                costs.append(asdict(handout_cost(policy, one)))
-                rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": one} | costs[-1])
-                advance(1, f"{one} pixels")
-            once, doubled = costs
-            ratios.append({"policy": policy} | {name: doubled[name] / once[name] for name in names})
+            for side in sides:
+                cost = asdict(handout_cost(policy, side))
+                rows.append({"network": HANDOUT_NETWORK, "policy": policy, "side": side} | cost)
+                advance(1, f"{side} pixels")
+            less, more = rows[-2:]
+            names = (*_AMOUNTS, "num_parameters")
+            ratios.append({"policy": policy} | {name: more[name] / less[name] for name in names})
     return Answer({"sides": sides, "rows": rows, "ratios": ratios})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -20,22 +21,16 @@ from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
 from pixelwise.network.models import HandoutNetwork, build
 from pixelwise.network.models.handout import MyConv2d, UNet
-from pixelwise.report.figures import ON_LIGHT, Drawing, new_figure, styled
+from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing
 
-INPUT = "input"
-"""Name of the picture among the sources of a block."""
+INPUT = "input"  # name of the picture among the sources of a block
 _STEP = 1.5  # from one block to the next in the picture of a network; the tallest is 1 high
 _LOWEST, _LANE = 0.64, 0.14  # heights of the lowest arrow above the blocks, and from one to the next
 SKIPS = {"full": ("input", "classes"), "half": ("down1", "up2"), "quarter": ("down2", "up1")}
 """Skip connections of the U-Net, by the size of their maps: source and reader."""
 _SHAPES = ((1, 3, 3), (4, 2, 5), (3, 5, 1), (32, 64, 3))  # channels in and out, and kernel
-_CONFIGURATIONS = (
-    CNNConfig(),
-    CNNConfig(kernel=5),
-    CNNConfig(num_filters=16),
-    CNNConfig(num_colours=12),
-    CNNConfig(num_in_channels=3),
-)
+# Options of the CNN, and what each is changed to by itself.
+_OPTIONS = {"kernel": 5, "num_filters": 16, "num_colours": 12, "num_in_channels": 3}
 
 
 def answer_a1(setting: Setting) -> Answer:
@@ -47,30 +42,30 @@ def answer_a1(setting: Setting) -> Answer:
         "parameters": num_parameters(net),
         "blocks": [
             {
-                "name": one.name,
-                "layers": [describe_layer(layer) for layer in one.layers],
-                "output": list(one.maps.shape),
-                "parameters": one.num_learned,
+                "name": block.name,
+                "layers": [describe_layer(layer) for layer in block.layers],
+                "output": list(block.maps.shape),
+                "parameters": num_parameters(*block.layers),
             }
-            for one in blocks
+            for block in blocks
         ],
-        "configurable": [_configured(config) for config in _CONFIGURATIONS],
+        "configurable": [_configured({}), *(_configured({name: _OPTIONS[name]}) for name in _OPTIONS)],
         "my_conv2d": [_compare_with_torch(*shape) for shape in _SHAPES],
     }
-    return Answer(values, (setting.draw("a1-network", draw_network(blocks, picture)),))
+    return Answer(values, [setting.draw("a1-network", draw_network(blocks, picture))])
 
 
-def num_parameters(net: nn.Module) -> int:
+def num_parameters(*modules: nn.Module) -> int:
     """Return the number of learnable parameters."""
-    return sum(one.numel() for one in net.parameters())
+    return sum(weights.numel() for module in modules for weights in module.parameters())
 
 
-def _configured(config: CNNConfig) -> dict[str, Any]:
+def _configured(changes: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration, the parameters of its network, and its output shape for three pictures."""
+    config = CNNConfig(**changes)
     net = build(config).eval()
     logits = net(torch.rand(3, config.num_in_channels, 16, 16))
-    names = ("kernel", "num_filters", "num_colours", "num_in_channels")
-    options = {name: getattr(config, name) for name in names}
+    options = {name: getattr(config, name) for name in _OPTIONS}
     return options | {"parameters": num_parameters(net), "output": list(logits.shape)}
 
 
@@ -86,10 +81,9 @@ def _compare_with_torch(num_in: int, num_out: int, kernel: int) -> dict[str, Any
         loss = (output * torch.arange(output.numel(), dtype=torch.float64).view_as(output).sin()).sum()
         results.append([output.detach(), *torch.autograd.grad(loss, [x, ours.weight, ours.bias])])
     names = ("output", "gradient_of_input", "gradient_of_weight", "gradient_of_bias")
-    differences = {
-        name: float((one - other).abs().max()) for name, one, other in zip(names, *results, strict=True)
-    }
-    return {"num_in": num_in, "num_out": num_out, "kernel": kernel} | differences
+    differences = [float((ours - theirs).abs().max()) for ours, theirs in zip(*results, strict=True)]
+    shape = {"num_in": num_in, "num_out": num_out, "kernel": kernel}
+    return shape | dict(zip(names, differences, strict=True))
 
 
 def answer_b1(setting: Setting) -> Answer:
@@ -107,14 +101,14 @@ def answer_b1(setting: Setting) -> Answer:
         "cnn_parameters": num_parameters(cnn),
         "blocks": [
             {
-                "name": one.name,
-                "reads": list(one.reads),
-                "num_in": next(one.layers[0].parameters()).shape[1],
-                "num_out": one.maps.shape[0],
-                "side": one.maps.shape[-1],
-                "learned": one.num_learned,
+                "name": block.name,
+                "reads": list(block.reads),
+                "num_in": next(block.layers[0].parameters()).shape[1],
+                "num_out": block.maps.shape[0],
+                "side": block.maps.shape[-1],
+                "learned": num_parameters(*block.layers),
             }
-            for one in blocks
+            for block in blocks
         ],
         "skips": [
             {
@@ -128,7 +122,7 @@ def answer_b1(setting: Setting) -> Answer:
         "forward": inspect.getsource(UNet.forward),
         "without_skips": {"parameters": num_parameters(bare), "max_difference_to_cnn": float(difference)},
     }
-    return Answer(values, (setting.draw("b1-network", draw_network(blocks, picture)),))
+    return Answer(values, [setting.draw("b1-network", draw_network(blocks, picture))])
 
 
 def unet_without(*skips: str) -> NetConfig:
@@ -141,38 +135,24 @@ class Block:
     """A named part of a network, and its output for one picture."""
 
     name: str
-    layers: tuple[nn.Module, ...]
-    """In the order in which they run."""
-    reads: tuple[str, ...]
-    """The blocks whose outputs it reads, concatenated; `INPUT` is the picture."""
+    layers: tuple[nn.Module, ...]  # in the order in which they run
+    reads: tuple[str, ...]  # the blocks whose outputs it reads, concatenated; `INPUT` is the picture
     maps: Float[Tensor, "C H W"]
-
-    @property
-    def num_learned(self) -> int:
-        """Number of parameters."""
-        return sum(one.numel() for layer in self.layers for one in layer.parameters())
 
 
 def find_blocks(net: HandoutNetwork, picture: Grey) -> tuple[Block, ...]:
     """Return the blocks of a network in the order in which one picture (1, C, H, W) passes them."""
-    maps: dict[nn.Module, Tensor] = {}
-
-    def keep(block: nn.Module, _inputs: Any, output: Tensor) -> None:
-        maps[block] = output[0]
-
-    hooks = [block.register_forward_hook(keep) for block in net.children()]
+    net, maps = copy.deepcopy(net), dict[nn.Module, Tensor]()
+    for block in net.children():
+        block.register_forward_hook(lambda block, _inputs, output: maps.update({block: output[0]}))
     with torch.no_grad():
         net(picture)
-    for hook in hooks:
-        hook.remove()
     found, before = [], INPUT
     for name, block in net.named_children():
-        reads = [before]
-        for skip, (source, reader) in SKIPS.items():
-            if reader == name and getattr(net.config, f"skip_{skip}", False):
-                reads.append(source)
-        layers = tuple(one for one in block.modules() if not any(one.children()))
-        found.append(Block(name, layers, tuple(reads), maps[block]))
+        skipping = [skip for skip in SKIPS if getattr(net.config, f"skip_{skip}", False)]
+        sources = [SKIPS[skip][0] for skip in skipping if SKIPS[skip][1] == name]
+        layers = tuple(layer for layer in block.modules() if not any(layer.children()))
+        found.append(Block(name, layers, (before, *sources), maps[block]))
         before = name
     return tuple(found)
 
@@ -180,7 +160,7 @@ def find_blocks(net: HandoutNetwork, picture: Grey) -> tuple[Block, ...]:
 def describe_layer(layer: nn.Module) -> str:
     """Return a layer in a few words, such as "MyConv2d 32 → 64, 3×3"."""
     name = type(layer).__name__
-    match [tuple(one.shape) for one in layer.parameters()]:
+    match [tuple(weights.shape) for weights in layer.parameters()]:
         case [(num_out, num_in, height, width), *_]:
             return f"{name} {num_in} → {num_out}, {height}×{width}"
         case [(channels,), *_]:
@@ -194,40 +174,38 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
 
     Heights are those of the maps, widths grow with the logarithm of their number.
     """
-    sizes = {INPUT: tuple(picture.shape[1:])} | {one.name: tuple(one.maps.shape) for one in blocks}
+    sizes = {INPUT: picture.shape[1:]} | {block.name: block.maps.shape for block in blocks}
+    lines = {INPUT: list[str]()}
+    for block in blocks:
+        lines[block.name] = [*map(describe_layer, block.layers), f"{num_parameters(*block.layers):,} learned"]
     tallest = max(height for _, height, _ in sizes.values())
     places = {name: _STEP * index for index, name in enumerate(sizes)}
-    lines = {one.name: [*map(describe_layer, one.layers), f"{one.num_learned:,} learned"] for one in blocks}
-    skips = 0
-    with styled(ON_LIGHT):
-        figure = new_figure(1.6 * len(sizes), 4.1)
-        axes = figure.subplots()
+    peak = _LOWEST
+    with new_drawing(1.6 * len(sizes), 4.1) as drawing:
+        axes = drawing.figure.subplots()
         for name, (channels, height, width) in sizes.items():
             x, box_width, box_height = places[name], 0.1 + 0.07 * math.log2(channels), height / tallest
             corner = (x - box_width / 2, -box_height / 2)
-            axes.add_patch(
-                Rectangle(corner, box_width, box_height, facecolor="#cfe3f2", edgecolor=ON_LIGHT.val)
-            )
+            axes.add_patch(Rectangle(corner, box_width, box_height, fc="#cfe3f2", ec=ON_LIGHT.val))
             text: dict[str, Any] = {"ha": "center", "va": "top"}
             axes.text(x, -0.62, name, weight="bold", fontsize=10, **text)
             axes.text(x, -0.77, f"{channels} × {height}×{width}", fontsize=9, **text)
-            axes.text(x, -0.95, "\n".join(lines.get(name, [])), fontsize=7.5, **text)
-        spans = [(source, one.name) for one in blocks for source in one.reads]
+            axes.text(x, -0.95, "\n".join(lines[name]), fontsize=7.5, **text)
+        spans = [(source, block.name) for block in blocks for source in block.reads]
         for source, name in sorted(spans, key=lambda span: places[span[1]] - places[span[0]]):
             start, end = places[source], places[name]
             if end - start <= _STEP:
                 _draw_arrow(axes, [(start + 0.34, 0), (end - 0.34, 0)], ON_LIGHT.text)
                 continue
-            low, high = (sizes[one][1] / tallest / 2 + 0.02 for one in (source, name))
-            peak = _LOWEST + _LANE * skips
+            low, high = (sizes[block][1] / tallest / 2 + 0.02 for block in (source, name))
             _draw_arrow(axes, [(start, low), (start, peak), (end, peak), (end, high)], ON_LIGHT.train)
             label: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8, "color": ON_LIGHT.train}
             axes.text((start + end) / 2, peak, f"{sizes[source][0]} beside", **label)
-            skips += 1
+            peak += _LANE
         axes.set_xlim(-0.6, _STEP * len(blocks) + 0.8)
-        axes.set_ylim(-1.65, _LOWEST + _LANE * skips + 0.1)
+        axes.set_ylim(-1.65, peak + 0.1)
         axes.set_axis_off()
-    return Drawing(figure, ON_LIGHT)
+    return drawing
 
 
 def _draw_arrow(axes: Axes, points: list[tuple[float, float]], colour: str) -> None:

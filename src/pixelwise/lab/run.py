@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented, not exported
@@ -19,21 +19,17 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented,
 from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, PixelwiseError
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
-from pixelwise.lab.notebook import NOTEBOOK, write_notebook
-from pixelwise.lab.writeup import ANSWERS, WRITEUP, write_writeup
+from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
 from pixelwise.network.device import choose_device, choose_precision, processor_name
 from pixelwise.progress import announce
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """A question, and where its answer is made."""
 
     title: str
-    module: str
-    """File of this package with a function answer_NAME; imported only when the question is asked."""
-    source: str = ""
-    """The data set that it needs."""
+    module: str  # of this package, with a function answer_NAME; imported only when the question is asked
+    source: str = ""  # the data set that it needs
 
 
 QUESTIONS = {
@@ -51,33 +47,17 @@ QUESTIONS = {
     "C4": Question("Memory and computation over n layers", "costs"),
     "C5": Question("Twice the height and the width", "costs"),
 }
-"""By name, in the handout's order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabResult:
     """The answers so far; its fields are the keys of `pixelwise lab --json`."""
 
-    answers: dict[str, dict[str, Any]]
-    """Question -> its values."""
-    not_answered: dict[str, str]
-    """Question, or the notebook -> the reason, and what to do about it."""
+    answers: dict[str, dict[str, Any]]  # question -> its values
+    not_answered: dict[str, str]  # question, or the notebook -> the reason, and what to do about it
     writeup: str
-    """The PDF."""
-    notebook: str | None
-    """None where single questions were asked, or it failed."""
-    seconds: float
-    """Duration of this call."""
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """An answer on disk."""
-
-    values: dict[str, Any]
-    figures: list[str]
-    seconds: float
-    made_by: dict[str, Any]
+    notebook: str | None  # None where single questions were asked, or it failed
+    seconds: float  # duration of this call
 
 
 def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
@@ -98,10 +78,9 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     setting = _with_one_precision(setting)
     missing = _load_data(setting, asked)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
-    reasons: dict[str, str] = {}
     try:
-        reasons |= _answer_all(setting, asked, kept, missing)
-        _write_answers(setting, kept, reasons)
+        reasons = _answer_all(setting, asked, kept, missing)
+        answers = _write_answers(setting, kept, reasons)
         announce(f"{WRITEUP}: the writeup")
         write_writeup(setting.out)
         if not questions:
@@ -114,7 +93,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         have = ", ".join(name for name in QUESTIONS if name in kept) or "no answer yet"
         raise Interrupted(f"{setting.out} keeps {have}; the same command goes on", setting.out) from error
     return LabResult(
-        answers=_values(kept),
+        answers=answers,
         not_answered=reasons,
         writeup=str(setting.out / WRITEUP),
         notebook=str(setting.out / NOTEBOOK) if not questions and NOTEBOOK not in reasons else None,
@@ -123,18 +102,18 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
 
 
 def _answer_all(
-    setting: Setting, asked: Sequence[str], kept: dict[str, _Kept], missing: dict[str, str]
+    setting: Setting, asked: Sequence[str], kept: dict[str, Answer], missing: dict[str, str]
 ) -> dict[str, str]:
     """Add the answers that are not there yet to `kept`; return why questions could not be answered."""
     reasons: dict[str, str] = {}
-    for name in asked:
+    for number, name in enumerate(asked):
         question = QUESTIONS[name]
         if name in kept:
             continue
         if question.source in missing:
             reasons[name] = missing[question.source]
             continue
-        announce(f"{name}: {question.title} ({asked.index(name) + 1} of {len(asked)})")
+        announce(f"{name}: {question.title} ({number + 1} of {len(asked)})")
         try:
             kept[name] = _answer(setting, name)
         except (Interrupted, OutputError):
@@ -144,15 +123,27 @@ def _answer_all(
     return reasons
 
 
+def _answer(setting: Setting, name: str) -> Answer:
+    """Answer a question and write its answer."""
+    start_s, question = time.perf_counter(), QUESTIONS[name]
+    module = import_module(f"pixelwise.lab.{question.module}")
+    answer: Answer = getattr(module, f"answer_{name.lower()}")(setting)
+    made_by, seconds = setting.made_by(question.source), time.perf_counter() - start_s
+    content = asdict(replace(answer, seconds=seconds, made_by=made_by))
+    write_text(_answer_path(setting, name), to_json(content, indent=1) + "\n")
+    return _read(setting, name) or answer  # NaN is null from here on
+
+
 def _answer_path(setting: Setting, name: str) -> Path:
     return setting.out / "answers" / f"{name}.json"
 
 
-def _read(path: Path) -> _Kept | None:
+def _read(setting: Setting, name: str) -> Answer | None:
     """Return an answer on disk; None if it is missing or damaged."""
     try:
-        return _Kept(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(_answer_path(setting, name).read_text(encoding="utf-8"))
+        return Answer(kept["values"], kept["figures"], kept["seconds"], kept["made_by"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -161,7 +152,7 @@ def _with_one_precision(setting: Setting) -> Setting:
     if setting.precision != "auto":
         return setting
     for name in QUESTIONS:
-        if kept := _read(_answer_path(setting, name)):
+        if kept := _read(setting, name):
             return replace(setting, precision=kept.made_by["precision"])
     precision, reason = choose_precision("auto", choose_device(setting.device))
     announce(f"networks are trained in {reason}")
@@ -179,40 +170,24 @@ def _load_data(setting: Setting, asked: Sequence[str]) -> dict[str, str]:
     return missing
 
 
-def _find(setting: Setting, name: str) -> _Kept | None:
+def _find(setting: Setting, name: str) -> Answer | None:
     """Return a kept answer, if it and its figures are whole and it was made in the same setting.
 
     Data that are missing, or that no question of this call needs, are taken to be the same.
     """
-    kept = _read(_answer_path(setting, name))
-    if kept is None or not all((setting.out / "figures" / f"{one}.png").is_file() for one in kept.figures):
+    kept, source = _read(setting, name), QUESTIONS[name].source
+    if kept is None or not all(setting.figure(drawn).is_file() for drawn in kept.figures):
         return None
-    source = QUESTIONS[name].source
     made_by = setting.made_by(source if source in setting.digests else "")
-    if source and source not in setting.digests:
+    if source not in setting.digests:
         made_by["data"] = kept.made_by.get("data")
     return kept if kept.made_by == made_by else None
 
 
-def _answer(setting: Setting, name: str) -> _Kept:
-    """Answer a question and write its answer."""
-    start_s = time.perf_counter()
-    module = import_module(f"pixelwise.lab.{QUESTIONS[name].module}")
-    answer: Answer = getattr(module, f"answer_{name.lower()}")(setting)
-    made_by = setting.made_by(QUESTIONS[name].source)
-    kept = _Kept(answer.values, list(answer.figures), time.perf_counter() - start_s, made_by)
-    path = _answer_path(setting, name)
-    write_text(path, to_json(asdict(kept), indent=1) + "\n")
-    return _read(path) or kept  # NaN is null from here on
-
-
-def _values(kept: dict[str, _Kept]) -> dict[str, dict[str, Any]]:
-    return {name: kept[name].values for name in QUESTIONS if name in kept}
-
-
-def _write_answers(setting: Setting, kept: dict[str, _Kept], reasons: dict[str, str]) -> None:
-    """Write answers.json: the values of each question and, under `about`, how they were made."""
+def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str, str]) -> dict[str, Any]:
+    """Write answers.json: the values of each question, which are returned, and how they were made."""
     names = ("pixelwise", "torch", "torchvision", "numpy", "typst")
+    values = {name: kept[name].values for name in QUESTIONS if name in kept}
     about = {
         "quick": setting.quick,
         "seed": setting.seed,
@@ -220,11 +195,12 @@ def _write_answers(setting: Setting, kept: dict[str, _Kept], reasons: dict[str, 
         "command": _command(setting),
         "questions": {name: {"title": question.title} for name, question in QUESTIONS.items()},
         "not_answered": reasons,
-        "seconds": {name: one.seconds for name, one in kept.items()},
+        "seconds": {name: answer.seconds for name, answer in kept.items()},
         "machine": {"processor": processor_name(), "threads": torch.get_num_threads()},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names},
     }
-    write_text(setting.out / ANSWERS, to_json(_values(kept) | {"about": about}, indent=1) + "\n")
+    write_text(setting.out / ANSWERS, to_json(values | {"about": about}, indent=1) + "\n")
+    return values
 
 
 def _command(setting: Setting) -> str:

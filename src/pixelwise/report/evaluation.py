@@ -10,17 +10,10 @@ from typing import Any
 import numpy as np
 
 from pixelwise.colour.palette import IGNORE
+from pixelwise.evaluate import colours
 from pixelwise.evaluate.colour_scores import SCORES
-from pixelwise.evaluate.colours import (
-    GREY,
-    MODEL,
-    ColouredPhoto,
-    ColourEvaluation,
-    colour_picture,
-    read_picture,
-)
+from pixelwise.evaluate.colours import GREY, MODEL, ColouredPhoto, ColourEvaluation
 from pixelwise.evaluate.heads import HeadEvaluation, ScoredPhoto
-from pixelwise.files import write_text
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.read import resize_mask
 from pixelwise.photos.crop_view import WHOLE, read_view
@@ -30,7 +23,7 @@ from pixelwise.photos.resize import resize
 from pixelwise.report import figures, page
 
 EVALUATION = "evaluation.html"
-_NUM_WORST, _NUM_BEST = 6, 3  # photos on a page
+_NUM_WORST, _NUM_BEST = 6, 3  # photos
 _LONGEST = 560  # pixels of a photo's longer side on the page
 _OPACITY = 0.45
 _UNLABELLED = (128, 128, 128)
@@ -50,7 +43,8 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
     """
     head, bins = found.head, found.calibration_bins
     judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
-    text = page.render(
+    return page.write_page(
+        path,
         "head.html",
         title=f"{Path(head.name).stem.removesuffix('.head')} on {found.source}",
         found=found,
@@ -60,8 +54,6 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         worst=[_labelled(photo, found) for photo in judged[:_NUM_WORST]],
         best=[_labelled(photo, found) for photo in judged[: -_NUM_BEST - 1 : -1]],
     )
-    write_text(path, text)
-    return path
 
 
 def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
@@ -97,7 +89,8 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         PhotoError: a photo went away since it was scored.
     """
     bins = found.calibration_bins
-    text = page.render(
+    return page.write_page(
+        path,
         "colours.html",
         title=f"{Path(found.model.name).name} on {found.source}",
         found=found,
@@ -108,11 +101,10 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         },
         reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
         shown={
-            name: [_coloured(found, photo) for photo in some] for name, some in _chosen(found.photos).items()
+            title: [_coloured(found, photo) for photo in photos]
+            for title, photos in _chosen(found.photos).items()
         },
     )
-    write_text(path, text)
-    return path
 
 
 def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
@@ -125,10 +117,9 @@ def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
 
 def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
     """Return a photo as it is, grey, coloured, and a map of the network's confidence."""
-    original = read_picture(scored.path, found.size)
-    grey, coloured, prediction = colour_picture(original, scored.path, found.model, found.options)
-    size = (original.shape[1], original.shape[2])
-    confidence = resize(prediction.confidence(), size)
+    original = colours.read_picture(scored.path, found.size)
+    grey, coloured, prediction = colours.colour_picture(original, scored.path, found.model, found.options)
+    confidence = resize(prediction.confidence(), original.shape[1:])
     ours = scored.scores[MODEL]
     pictures = {
         scored.path.name: original,
@@ -138,8 +129,5 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
             np.repeat((confidence[None] * 255).round().astype(np.uint8), 3, axis=0)
         ),
     }
-    uris = {
-        text: page.jpeg_uri(np.ascontiguousarray(np.moveaxis(codes, 0, -1)))
-        for text, codes in pictures.items()
-    }
-    return {"name": scored.path.name, "pictures": uris}
+    pixels = {text: np.ascontiguousarray(np.moveaxis(codes, 0, -1)) for text, codes in pictures.items()}
+    return {"name": scored.path.name, "pictures": {text: page.jpeg_uri(p) for text, p in pixels.items()}}

@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from numpy import ndarray
 from PIL import Image
 
-if TYPE_CHECKING:  # it imports matplotlib
-    from pixelwise.report.figures import Drawing, Ink
+from pixelwise.files import write_text
+from pixelwise.report.figures import ON_DARK, ON_LIGHT, Drawing, Ink
 
-_TEMPLATES = Path(__file__).with_name("templates")
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""Loads the templates: text is escaped in HTML, a name without value is an error."""
 
 
 def render(template: str, **values: Any) -> str:
     """Return a filled template; text is escaped in HTML, bytes of file names that are no UTF-8 become `?`."""
-    text = environment().get_template(template).render(values)
-    return text.encode(errors="replace").decode()
+    return ENVIRONMENT.get_template(template).render(values).encode(errors="replace").decode()
 
 
-@functools.cache
-def environment() -> Environment:
-    """Return what loads the templates: text is escaped in HTML, a name without value is an error."""
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def write_page(path: Path, template: str, **values: Any) -> Path:
+    """Write a filled template and return its path, or raise an OutputError."""
+    write_text(path, render(template, **values))
+    return path
 
 
 def png_uri(pixels: UInt8[ndarray, "H W C"]) -> str:
-    """Return a picture of 1, 3 or 4 channels as a data: URI, without loss."""
+    """Return a picture of 3 or 4 channels as a data: URI, without loss."""
     return _encoded(pixels, "PNG")
 
 
@@ -51,15 +49,13 @@ def jpeg_uri(pixels: UInt8[ndarray, "H W 3"]) -> str:
 
 def drawing_uris(draw: Callable[[Ink], Drawing]) -> dict[str, str]:
     """Draw a figure twice, and return the data: URIs of both, `light` and `dark`."""
-    from pixelwise.report.figures import ON_DARK, ON_LIGHT
-
     inks = {"light": ON_LIGHT, "dark": ON_DARK}
     return {name: _uri("image/svg+xml", draw(ink).svg().encode()) for name, ink in inks.items()}
 
 
 def _encoded(pixels: UInt8[ndarray, "H W C"], kind: str, **options: int) -> str:
     content = io.BytesIO()
-    Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).save(content, kind, **options)
+    Image.fromarray(pixels).save(content, kind, **options)
     return _uri(f"image/{kind.lower()}", content.getvalue())
 
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-
-from jaxtyping import UInt8
-from torch import Tensor
+from typing import Any
 
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
-from pixelwise.files import write_bytes, write_text
-from pixelwise.network.config import NET_NAMES, RunConfig
-from pixelwise.network.model import Model
+from pixelwise.files import write_bytes
+from pixelwise.network.config import NET_NAMES
 from pixelwise.network.runs import (
     METRICS,
     MODEL,
-    EpochMetrics,
-    Manifest,
     open_torch_model,
     read_manifest,
     read_metrics,
@@ -33,9 +27,8 @@ _LEFT_OUT = "left out "
 def write_report(folder: Path, repeat: str) -> Path:
     """Write `report.html`, `curves.png`, `pictures.png` and `card.md` into a run's folder; return the page.
 
-    `repeat` is the command that trains the same again.
-
-    An interrupted run has curves of the epochs it finished, and neither pictures nor a card yet.
+    `repeat` is the command that trains the same again. An interrupted run has curves of the epochs it
+    finished, and neither pictures nor a card yet.
 
     Raises:
         CheckpointError: the folder holds no run, or a damaged one.
@@ -45,56 +38,38 @@ def write_report(folder: Path, repeat: str) -> Path:
     config, finished = manifest.config, (folder / MODEL).is_file()
     if finished and not rows:
         raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
-    strips = prediction_strips(open_torch_model(folder), read_samples(folder)) if finished else {}
+    net = NET_NAMES[type(config.net)]
+    palette = f"{config.net.num_colours} colours ({Path(config.palette).stem})"
+    on_both: dict[str, Any] = {"manifest": manifest, "config": config, "palette": palette, "repeat": repeat}
     if rows:
         write_bytes(folder / CURVES, figures.draw_curves(rows).png())
-    if strips:
+    strips = prediction_strips(folder) if finished else {}
+    if finished:
         write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
-        write_text(folder / CARD, _card(folder, manifest, rows, repeat))
+        left_out = [note.removeprefix(_LEFT_OUT) for note in manifest.notes if note.startswith(_LEFT_OUT)]
+        page.write_page(
+            folder / CARD, "card.md", folder=folder, net=net, left_out=left_out, last=rows[-1], **on_both
+        )
     nested = config.to_dict()
     settings = {"source": config.source, "palette": config.palette} | nested["net"] | nested["train"]
-    text = page.render(
+    return page.write_page(
+        folder / PAGE,
         "run.html",
-        title=f"{NET_NAMES[type(config.net)]} on {config.source}",
-        config=config,
-        manifest=manifest,
-        palette=_palette(config),
+        title=f"{net} on {config.source}",
         finished=finished,
         rows=rows,
         curves=page.drawing_uris(lambda ink: figures.draw_curves(rows, ink)) if rows else None,
         strips={title: page.png_uri(pixels) for title, pixels in strips.items()},
         resume=resume_command(folder),
-        repeat=repeat,
         settings={name.replace("_", " "): value for name, value in settings.items()},
         made_by=manifest.versions | manifest.machine | {"data SHA-256": manifest.data_sha256},
+        **on_both,
     )
-    write_text(folder / PAGE, text)
-    return folder / PAGE
 
 
-def prediction_strips(model: Model, images: UInt8[Tensor, "N 3 H W"]) -> figures.Strips:
-    """Return rows of pictures beside a model's predictions, decoded as photos are coloured."""
-    codes = images.numpy()
-    logits = model.logits(model.palette.read_grey(codes))
-    options = ColouriseOptions()
+def prediction_strips(folder: Path) -> figures.Strips:
+    """Return rows of a finished run's sample pictures and its predictions, decoded as photos are coloured."""
+    model, images, options = open_torch_model(folder), read_samples(folder).numpy(), ColouriseOptions()
+    logits = model.logits(model.palette.read_grey(images))
     saturation = model.saturation * options.saturation
-    return figures.comparison_strips(model.palette, codes, logits, options.temperature, saturation)
-
-
-def _card(folder: Path, manifest: Manifest, rows: Sequence[EpochMetrics], repeat: str) -> str:
-    config = manifest.config
-    return page.render(
-        "card.md",
-        folder=folder,
-        manifest=manifest,
-        config=config,
-        left_out=[note.removeprefix(_LEFT_OUT) for note in manifest.notes if note.startswith(_LEFT_OUT)],
-        net=NET_NAMES[type(config.net)],
-        palette=_palette(config),
-        last=rows[-1],
-        repeat=repeat,
-    )
-
-
-def _palette(config: RunConfig) -> str:
-    return f"{config.net.num_colours} colours ({Path(config.palette).stem})"
+    return figures.comparison_strips(model.palette, images, logits, options.temperature, saturation)

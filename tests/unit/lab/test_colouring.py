@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pixelwise.lab.outcomes import Predictions, by_edges, distance_to_edges, over_seeds
+from pixelwise.lab.outcomes import by_edges, distance_to_edges, over_seeds
 
 
 @pytest.mark.parametrize("gains", [[1.0, 2.0, 4.0], [-3.0, 2.5], [0.5, 0.25, 0.5, 0.75]])
@@ -35,8 +35,7 @@ def test_right_pixels_and_gains_are_told_by_distance():
     grey = step_pictures()
     labels, wrong = np.zeros(grey.shape, np.uint8), np.ones(grey.shape, np.uint8)
     at_edges = np.where(distance_to_edges(grey) == 0, labels, wrong)
-    cnn, unet = Predictions(labels, wrong), Predictions(labels, at_edges)
-    rows = by_edges(grey, {"cnn": [cnn, cnn], "unet": [unet, unet]})
+    rows = by_edges(grey, labels, {"cnn": [wrong, wrong], "unet": [at_edges, at_edges]})
     assert [(row["cnn"], row["unet"], row["gain"]["value"]) for row in rows] == [
         (0, 100 * (row["place"] == "on an edge"), 100 * (row["place"] == "on an edge")) for row in rows
     ]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.lab.answer import Setting
-from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1, find_blocks
+from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1, find_blocks, num_parameters
 from pixelwise.network.config import CNNConfig, UNetConfig
 from pixelwise.network.models import build
 
@@ -37,7 +37,8 @@ def test_blocks_hold_the_maps_of_the_network():
     blocks = find_blocks(net, PICTURE)
     with torch.no_grad():
         assert torch.equal(blocks[-1].maps, net(PICTURE)[0])
-    assert sum(one.num_learned for one in blocks) == sum(one.numel() for one in net.parameters())
+    learned = sum(num_parameters(*one.layers) for one in blocks)
+    assert learned == sum(weights.numel() for weights in net.parameters())
     chain = [(*one.reads, one.name) for one in find_blocks(small(CNNConfig), PICTURE)]
     assert chain == list(pairwise(CHAIN))
 

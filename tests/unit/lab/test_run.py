@@ -9,7 +9,7 @@ import pytest
 
 from pixelwise.errors import DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.notebook import make_notebook, write_notebook
+from pixelwise.lab.documents import make_notebook, write_notebook
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
 from pixelwise.labels import sources
 

@@ -8,8 +8,8 @@ import pytest
 from fixtures.cifar10.make import write_cifar10
 from fixtures.flowers17 import make
 from pixelwise.lab.answer import Setting
+from pixelwise.lab.documents import write_writeup
 from pixelwise.lab.run import QUESTIONS, run_lab
-from pixelwise.lab.writeup import write_writeup
 
 
 @pytest.mark.slow

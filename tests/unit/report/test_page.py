@@ -5,7 +5,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from fixtures.pages import Page
-from pixelwise.report.page import environment, png_uri, render
+from pixelwise.report.page import ENVIRONMENT, png_uri, render
 
 NASTY = '<b onclick="x">&\''
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
@@ -19,7 +19,7 @@ PIECES = """
 
 
 def test_every_piece_shows_text_as_it_is_and_fetches_nothing():
-    read = Page(environment().from_string(PIECES).render(title=NASTY, uri=png_uri(RED), text=NASTY))
+    read = Page(ENVIRONMENT.from_string(PIECES).render(title=NASTY, uri=png_uri(RED), text=NASTY))
     assert read.faults == []
     assert read.text.count(NASTY) == 6  # title twice, two captions, two cells
     assert [*read.pictures] == [NASTY, f"row: {NASTY}", f"{NASTY}, before", f"{NASTY}, after", "both"]

@@ -13,7 +13,7 @@ from PIL import Image
 from pixelwise.errors import PixelwiseError
 from pixelwise.labels.class_names import UNNAMED
 from pixelwise.photos.formats import SUFFIXES
-from pixelwise.report.figures import ON_LIGHT, draw_learning
+from pixelwise.report.figures import draw_learning
 from pixelwise.web.page.events import download_on, shown_errors
 from pixelwise.web.page.lesson import MOST, TeachSession
 from pixelwise.web.page.segment import tinted
@@ -211,7 +211,7 @@ def _learn(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, .
 def _curve(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, str]:
     _keep(lesson, painted)
     shots, scores = lesson.curve()
-    drawn = draw_learning(shots, scores, ON_LIGHT)
+    drawn = draw_learning(shots, scores)
     folder = Path(lesson.folder.name)
     (folder / "curve.png").write_bytes(drawn.png())
     gained = scores[-1].value - scores[-2].value if len(scores) > 1 else 0.0

@@ -1,9 +1,10 @@
-"""The notebook: made from its paired source, run from top to bottom, with its outputs kept."""
+"""The writeup, a typeset PDF all of whose numbers come from answers.json, and the notebook, which is run."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,14 +14,17 @@ from typing import Final
 
 import jupytext
 import nbformat
+import typst
 
 from pixelwise.errors import OutputError
-from pixelwise.files import write_text
+from pixelwise.files import write_bytes, write_text
 from pixelwise.lab.answer import Setting
 from pixelwise.progress import progress
 
+ANSWERS: Final = "answers.json"
+WRITEUP: Final = "a2-writeup.pdf"
 NOTEBOOK: Final = "a2-cnn.ipynb"
-_SOURCE = "a2-cnn.py"  # beside this file, in jupytext's percent format
+_FIGURES = "figures"
 _EXECUTE = """
 import sys
 import nbformat
@@ -34,9 +38,37 @@ nbformat.write(notebook, sys.argv[1])
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
+def write_writeup(folder: Path) -> Path:
+    """Typeset `folder`/a2-writeup.pdf from the answers and the figures in the folder; return its path.
+
+    The fonts are the typesetter's own, and there is no date: equal answers and figures give equal bytes.
+
+    Raises:
+        OutputError: a figure is missing, the answers lack a value, or the file cannot be written.
+    """
+    path = folder / WRITEUP
+    with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
+        root = Path(name)  # the typesetter reads nothing outside of one folder
+        with resources.as_file(resources.files(__package__) / "typst") as texts:
+            shutil.copytree(texts, root, dirs_exist_ok=True)
+        try:
+            shutil.copy(folder / ANSWERS, root)
+            if (folder / _FIGURES).is_dir():
+                shutil.copytree(folder / _FIGURES, root / _FIGURES)
+            content = typst.compile(root / "writeup.typ", root=root, ignore_system_fonts=True, timestamp=0)
+        except (OSError, typst.TypstError) as error:
+            where = ", ".join(getattr(error, "trace", ()))  # which text, and what in it
+            raise OutputError(
+                f"cannot write {path}: {error}{f' ({where})' if where else ''}; "
+                f"delete {folder / 'answers'} to have the answers made anew"
+            ) from error
+    write_bytes(path, content)
+    return path
+
+
 def make_notebook(setting: Setting) -> nbformat.NotebookNode:
     """Return the notebook, not run yet; its first cell of code holds the setting."""
-    source = resources.files(__package__).joinpath(_SOURCE).read_text(encoding="utf-8")
+    source = resources.files(__package__).joinpath("a2-cnn.py").read_text(encoding="utf-8")
     chosen = {
         "QUICK": setting.quick,
         "SEED": setting.seed,
