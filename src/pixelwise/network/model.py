@@ -1,64 +1,144 @@
-"""Colourisers, however they run: without torch where the package has them as ONNX, on torch otherwise."""
+"""Colourisers ready to predict: as ONNX files, run without torch, where the package has them so."""
 
 from __future__ import annotations
 
+import json
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
+from pixelwise.errors import CheckpointError
+from pixelwise.files import checksum
+from pixelwise.network.cards import SHIPPED, read_card
 from pixelwise.network.config import Device
-from pixelwise.network.onnx_model import is_shipped_as_onnx, open_shipped
 
 DEFAULT_MODEL = "photo"
 
 
-class Model(Protocol):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model(ABC):
     """A network with its palette, ready to predict."""
 
-    @property
-    def name(self) -> str:
-        """A shipped model's name, or the path it was read from."""
-
-    @property
-    def palette(self) -> Palette:
-        """The colours that are its classes."""
-
-    @property
-    def size(self) -> int:
-        """Short side in pixels at which it reads a photo."""
-
-    @property
-    def stride(self) -> int:
-        """Number that divides height and width of what it reads."""
-
-    @property
-    def saturation(self) -> float:
-        """Factor on the chroma that its probabilities mean."""
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of its file."""
+    name: str  # a shipped model's, or the path it was read from
+    palette: Palette
+    size: int  # short side in pixels at which it reads a photo
+    checksum: str  # SHA-256 of its file
+    stride: int  # divides height and width of what it reads
+    out_stride: int  # pixels of that, down and across, that share one place of the logits
+    saturation: float  # factor on the chroma that its probabilities mean
 
     def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
-        """Return the logits of grey pictures of any size, as `palette.read_grey` makes them."""
+        """Return the logits of grey pictures of any size, at that size over `out_stride`.
+
+        At the lower and right border pixels repeat until `stride` divides height and width.
+        """
+        height, width = grey.shape[-2:]
+        padding = ((0, 0), (0, 0), (0, -height % self.stride), (0, -width % self.stride))
+        rows, columns = (-(-side // self.out_stride) for side in (height, width))
+        return self._forward(np.pad(grey, padding, mode="edge"))[..., :rows, :columns]
+
+    @abstractmethod
+    def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
+        """Return the logits of grey pictures whose sides `stride` divides."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OnnxModel(Model):
+    """A colouriser in two ONNX files: a frozen backbone, and a decoder of its maps."""
+
+    backbone: OnnxNetwork
+    decoder: OnnxNetwork
+
+    def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
+        maps = self.backbone.run({"photo": np.repeat(grey, 3, axis=1)}, self.decoder.inputs)
+        return self.decoder.run(maps, ("logits",))["logits"]
+
+
+class OnnxNetwork:
+    """A network in an ONNX file, with what it says of itself in its metadata."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file.
+
+        Raises:
+            CheckpointError: there is no such file, or it is damaged or no network.
+        """
+        import onnxruntime  # an eighth of a second
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = os.cpu_count() or 1
+        # Threads that spin while they wait take the processor from whoever else works on a busy machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False  # which keeps the memory of the largest photo for ever
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of a kind of its own for each fault
+            raise CheckpointError(
+                f"{path} cannot be read as a network: {str(error).splitlines()[0]}"
+            ) from error
+        self.inputs = tuple(one.name for one in self._session.get_inputs())
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.about: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
+
+    def run(
+        self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
+    ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
+        """Return some outputs of the network, by name."""
+        return dict(zip(outputs, self._session.run(list(outputs), inputs), strict=True))
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto") -> Model:
     """Open a shipped model by its name, or a run folder or model file by its path.
+
+    The default model runs without torch, unless a GPU is asked for.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
         ConfigError: a GPU was asked for and there is none.
     """
     name = str(name_or_path)
-    if device != "cuda" and is_shipped_as_onnx(name):
-        return open_shipped(name)
+    if device != "cuda" and (SHIPPED / f"{name}.onnx").is_file():
+        return _open_shipped(name)
     from pixelwise.network.device import choose_device  # torch takes seconds to import
     from pixelwise.network.runs import open_torch_model
 
     model = open_torch_model(name)
     model.net.to(choose_device(device))
     return model
+
+
+def _open_shipped(name: str) -> OnnxModel:
+    sha256 = read_card(name).onnx_checksum
+    decoder = _open_verified(name, sha256)
+    backbone = _open_verified(decoder.about["backbone"], decoder.about["backbone_sha256"])
+    return OnnxModel(
+        name=name,
+        palette=Palette.from_dict(decoder.about["palette"]),
+        size=decoder.about["short_side"],
+        stride=decoder.about["multiple"],
+        out_stride=decoder.about["out_stride"],
+        saturation=decoder.about["saturation"],
+        checksum=sha256,
+        backbone=backbone,
+        decoder=decoder,
+    )
+
+
+@lru_cache(maxsize=4)
+def _open_verified(name: str, sha256: str) -> OnnxNetwork:
+    path = SHIPPED / f"{name}.onnx"
+    if (found := checksum(path)) != sha256:
+        raise CheckpointError(
+            f"the weights of {name} are damaged: {path} needs the SHA-256 {sha256}, it has {found}; "
+            "install pixelwise again"
+        )
+    return OnnxNetwork(path)

@@ -26,7 +26,6 @@ import torch
 from jaxtyping import Float32
 from numpy import ndarray
 from torch import Tensor
-from torch.nn.functional import pad
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
@@ -34,6 +33,7 @@ from pixelwise.files import checksum, write_text
 from pixelwise.network.cards import SHIPPED, check_weights, shipped_models, weights_path
 from pixelwise.network.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
 from pixelwise.network.device import ONE_THREAD, processor_name
+from pixelwise.network.model import Model
 from pixelwise.network.models import Network, build
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
@@ -63,41 +63,19 @@ class EpochMetrics(TypedDict):
 _METRICS_KEYS = tuple(name for name in EpochMetrics.__annotations__ if name != "losses")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TorchModel:
-    """A network with its palette, ready to predict."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TorchModel(Model):
+    """A colouriser on torch."""
 
-    name: str  # a shipped model's, or the path it was read from
     net: Network  # in evaluation mode
     config: NetConfig
-    palette: Palette
-    size: int  # short side in pixels at which the network reads a photo
-    checksum: str  # SHA-256 of the file
-
-    @property
-    def stride(self) -> int:
-        """Number that divides height and width of what the network reads."""
-        return self.net.stride
-
-    @property
-    def saturation(self) -> float:
-        """Factor on the chroma that the network's probabilities mean."""
-        return self.net.saturation
 
     @torch.inference_mode()
-    def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
-        """Return the logits of grey pictures of any size, at that size over `out_stride`.
-
-        At the lower and right border pixels repeat until the network's stride divides height and width.
-        """
-        height, width = grey.shape[-2:]
-        padding = (0, -width % self.net.stride, 0, -height % self.net.stride)
+    def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
         device = next(self.net.parameters()).device
-        padded = pad(torch.from_numpy(grey).to(device), padding, mode="replicate")
         with ONE_THREAD if grey[0].size <= _SMALL else nullcontext():
-            logits: Tensor = self.net(padded)
-        rows, columns = (-(-side // self.net.out_stride) for side in (height, width))
-        return logits[..., :rows, :columns].float().cpu().numpy()
+            logits: Tensor = self.net(torch.from_numpy(grey).to(device))
+        return logits.float().cpu().numpy()
 
 
 def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
@@ -132,7 +110,15 @@ def open_torch_model(name_or_path: str | Path) -> TorchModel:
         ) from error
     net.eval().requires_grad_(False)
     return TorchModel(
-        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
+        name=str(name_or_path),
+        palette=palette,
+        size=size,
+        checksum=sha256,
+        stride=net.stride,
+        out_stride=net.out_stride,
+        saturation=net.saturation,
+        net=net,
+        config=config,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum, write_bytes
 from pixelwise.network.backbones import Backbone
 from pixelwise.network.cards import SHIPPED
-from pixelwise.network.model import DEFAULT_MODEL
+from pixelwise.network.model import DEFAULT_MODEL, Model, OnnxModel, OnnxNetwork
 from pixelwise.network.models.on_backbone import ColourNet
-from pixelwise.network.onnx_model import OnnxModel, OnnxNetwork
 from pixelwise.network.runs import TorchModel, open_torch_model
 from pixelwise.segmenting.extraction import read_photo
 from pixelwise.training.export import plain_copy, sample_photos, trace
@@ -136,20 +135,11 @@ def main() -> None:
 
 def largest_difference(model: TorchModel, backbone: OnnxNetwork, decoder: OnnxNetwork) -> float:
     """Return how far logits are from torch's at most, on two real photos."""
-    net, largest = model.net, 0.0
-    exported = OnnxModel(
-        name=model.name,
-        palette=model.palette,
-        size=model.size,
-        stride=net.stride,
-        out_stride=net.out_stride,
-        saturation=net.saturation,
-        checksum="",
-        backbone=backbone,
-        decoder=decoder,
-    )
+    largest = 0.0
+    shared = {field.name: getattr(model, field.name) for field in fields(Model)}
+    exported = OnnxModel(**shared, backbone=backbone, decoder=decoder)
     for path in sample_photos():
-        grey = model.palette.read_grey(read_photo(path, model.size, net.stride)[None].numpy())
+        grey = model.palette.read_grey(read_photo(path, model.size, model.stride)[None].numpy())
         largest = max(largest, float(np.abs(model.logits(grey) - exported.logits(grey)).max()))
     return largest
 
