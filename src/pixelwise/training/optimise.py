@@ -18,9 +18,7 @@ _MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no be
 class Optimiser:
     """Adam for all weights, or Muon for those of convolutions and Adam for the rest, on one schedule.
 
-    A convolution's weight (O, I, k, k) is the matrix (O, I k k) of its unfolded product; torch's Muon takes
-    matrices only, so it gets views of that shape.
-
+    torch's Muon takes matrices only: it gets views of weights (O, I, k, k) as (O, I k k).
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024;
     D. Kingma, J. Ba, arXiv:1412.6980.
     """
@@ -78,8 +76,7 @@ class Optimiser:
 def rate_frac(done: float, warmup_frac: float, decay: Literal["linear", "cosine"] = "linear") -> float:
     """Return the fraction of the peak learning rate when the fraction `done` of the steps is done.
 
-    The rate climbs along a straight line until `warmup_frac`, then falls to 0 along a line or a half cosine.
-
+    The rate climbs along a line until `warmup_frac`, then falls to 0 along a line or a half cosine.
     Source: L. Smith, N. Topin, arXiv:1708.07120; I. Loshchilov, F. Hutter, arXiv:1608.03983.
     """
     if done < warmup_frac:

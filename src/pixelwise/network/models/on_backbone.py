@@ -16,18 +16,14 @@ from pixelwise.errors import CheckpointError, ConfigError, ShapeError
 from pixelwise.network.backbones import Backbone, folded, open_backbone
 from pixelwise.network.config import ColourNetConfig, LinearNetConfig
 
-_STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}
-"""Channels of the decoder at each stride, over its width: coarse maps are small and matter most."""
+_STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}  # channels of the decoder at each stride, over its width
 
 
 class OnBackbone(nn.Module):
     """Layers on a backbone, which is neither trained nor saved; abstract.
 
-    `state_dict` has the layers, and the checksum of the backbone that they were trained on.
-
-    Raises:
-        ConfigError: there is no such backbone.
-        CheckpointError: the backbone's weights are not to be had, or others than the layers were trained on.
+    `state_dict` has the layers, and the checksum of the backbone that they were trained on: loading refuses
+    another one with a CheckpointError.
     """
 
     stride = 32  # divides height and width of the input
@@ -50,10 +46,7 @@ class OnBackbone(nn.Module):
         return self._outside[0]
 
     def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """Return the backbone's features of grey photos, read as equal red, green and blue: one map a level.
-
-        Frozen weights record no gradient; one of the photo itself can be had.
-        """
+        """Return the backbone's features of photos, grey in all three channels: one map a level."""
         backbone = self.backbone
         if backbone.centre.device != x.device:
             backbone.to(x.device)
@@ -62,7 +55,6 @@ class OnBackbone(nn.Module):
 
 
 def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
-    """Refuse weights of layers that were trained on another backbone."""
     assert isinstance(net, OnBackbone)
     if not torch.equal(net.backbone_checksum.cpu(), net._installed):
         raise CheckpointError(
@@ -114,8 +106,7 @@ class ColourNet(OnBackbone):
 class LinearApart(nn.Linear):
     """A linear layer that, outside training, adds up each photo's numbers in the same order.
 
-    A matrix product of many photos adds in another order than that of one: a photo's colours would depend on
-    the others in its batch.
+    A matrix product does not: a photo's colours would depend on the others in its batch.
     """
 
     def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N width"]:
@@ -143,11 +134,7 @@ def deepest(backbone: Backbone) -> dict[int, int]:
 
 @final
 class LinearNet(OnBackbone):
-    """Logits of every class at a quarter of the size of the grey photo, by one linear layer: solved exactly.
-
-    Raises:
-        ConfigError: the backbone reads other multiples than `stride`.
-    """
+    """Logits at a quarter of the size of the grey photo, by one linear layer that was solved."""
 
     def __init__(self, config: LinearNetConfig) -> None:
         super().__init__(config.backbone)
@@ -173,8 +160,7 @@ def logits_of_maps(
 ) -> Float[Tensor, "N K H W"]:
     """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
 
-    These are the logits of features read bilinearly at each place: a linear layer and an interpolation whose
-    weights add up to 1 commute.
+    These are those of features read bilinearly at each place: linear layers and interpolations commute.
     """
     total = bias[:, None, None]
     for logits in small_logits(maps, weight):
@@ -185,18 +171,14 @@ def logits_of_maps(
 def small_logits(
     maps: Sequence[Float[Tensor, "*batch _C _h _w"]], weight: Float[Tensor, "K D"]
 ) -> list[Float[Tensor, "*batch K _ _"]]:
-    """Return the share of each map in the logits, at the map's size; those of equal size are added.
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
-    channels = [one.shape[-3] for one in maps]
+    """Return the share of each map in the logits, at the map's size; those of equal size are added."""
+    channels = [level.shape[-3] for level in maps]
     if sum(channels) != weight.shape[1]:
         raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
     small: dict[tuple[int, int], Tensor] = {}
-    for one, part in zip(maps, weight.split(channels, dim=1), strict=True):
-        height, width = one.shape[-2:]
-        logits = part @ one.flatten(-2).to(weight.dtype)
+    for level, part in zip(maps, weight.split(channels, dim=1), strict=True):
+        height, width = level.shape[-2:]
+        logits = part @ level.flatten(-2).to(weight.dtype)
         small[height, width] = small.get((height, width), 0) + logits.unflatten(-1, (height, width))
     return list(small.values())
 
