@@ -138,8 +138,7 @@ class LinearNetConfig(Checked):
     backbone: str = "efficientnet_lite0"  # the frozen network
 
 
-HandoutConfig = CNNConfig | UNetConfig
-NetConfig = HandoutConfig | ColourNetConfig | LinearNetConfig
+NetConfig = CNNConfig | UNetConfig | ColourNetConfig | LinearNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,9 +191,8 @@ class RunConfig(Checked):
             others = {name: nested[name] for name in ("source", "palette", "size")}
             return RunConfig(net=net, train=TrainConfig(**train), **others)
         except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"needed a run's configuration, got {shortened(nested, 200)} ({error!r})"
-            ) from error
+            found = f"{shortened(nested, 200)} ({error!r})"
+            raise ConfigError(f"needed a run's configuration, got {found}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,7 +291,7 @@ class SegmentOptions(Checked):
     """Refuse larger photos."""
 
 
-HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
+HANDOUT_CONFIGS: dict[str, type[CNNConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
 NET_CONFIGS: dict[str, type[NetConfig]] = {
     **HANDOUT_CONFIGS,
     "colournet": ColourNetConfig,

@@ -26,13 +26,9 @@ def cross_entropy(
     """
     flat = logits.permute(0, 2, 3, 1).flatten(0, 2)  # classes last: their sums are several times as fast
     flat = flat if flat.dtype == torch.float64 else flat.float()
-    return F.cross_entropy(
-        flat,
-        labels.flatten().long(),
-        None if weights is None else weights.to(flat.dtype),
-        ignore_index=IGNORE,
-        reduction=reduction,
-    )
+    weights = None if weights is None else weights.to(flat.dtype)
+    targets = labels.flatten().long()
+    return F.cross_entropy(flat, targets, weights, ignore_index=IGNORE, reduction=reduction)
 
 
 def soft_cross_entropy(

@@ -188,13 +188,6 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         ) from error
 
 
-def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with `prefix` and a dot, without it."""
-    return {
-        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
-    }
-
-
 def _describe_machine() -> dict[str, str]:
     threads = str(torch.get_num_threads())
     return {"processor": processor_name(), "threads": threads, "python": platform.python_version()}

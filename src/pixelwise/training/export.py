@@ -94,7 +94,7 @@ def export_model(model: Model, out: Path) -> Exported:
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
-    """Write a head with its backbone as ONNX, as `export_model` does; a CheckpointError if it has another."""
+    """Write a head with its backbone as ONNX, as `export_model` does; a CheckpointError for another one."""
     backbone = head.apply_weights(backbone)
     _begin(out, head.name)
     graph = segmenting_graph(head, backbone)
@@ -299,11 +299,7 @@ def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
 
 
 def _traced(
-    name: str,
-    module: nn.Module,
-    inputs: dict[str, Tensor],
-    axes: tuple[Any, ...],
-    output_names: Sequence[str],
+    name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
 ) -> onnx.ModelProto:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
@@ -314,7 +310,7 @@ def _traced(
                 tuple(inputs.values()),
                 dynamo=True,
                 input_names=list(inputs),
-                output_names=output_names,
+                output_names=outputs,
                 dynamic_shapes=axes,
                 verbose=False,
             )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import operator
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -306,9 +305,7 @@ def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
         torch.tensor([rng.uniform(-most, most) for _ in range(num)])[:, None, None, None]
         for most in (_SHIFT, _STRETCH)
     )
-    return [
-        ((photos - 0.5) * (1 + stretch.to(photos)) + 0.5 + shift.to(photos)).clamp(0, 1) for photos in images
-    ]
+    return [((batch - 0.5) * (1 + stretch.to(batch)) + 0.5 + shift.to(batch)).clamp(0, 1) for batch in images]
 
 
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
@@ -319,15 +316,14 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
         known = photo.read_labels().numpy()
         labels = head.labels(FreshMaps(photo, extractor, task.sizes).read(), (known.shape[0], known.shape[1]))
         counts.append(Confusion.of(labels.numpy(), known, task.classes.num_classes))
-    return functools.reduce(operator.add, counts).miou
+    return sum(counts[1:], counts[0]).miou
 
 
 def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:
     """Return how the head was learned, for people and for its file."""
     num = len(run.losses)
-    facts = HeadFacts(
-        epochs=num, learning_rate=run.rate, batch_size=task.config.batch_size, losses=run.losses
-    )
+    size = task.config.batch_size
+    facts = HeadFacts(epochs=num, learning_rate=run.rate, batch_size=size, losses=run.losses)
     if not run.is_tuning:
         losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
         return f"{num} epochs of Adam at {run.rate:g}, the losses {losses}", facts

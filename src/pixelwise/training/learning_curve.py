@@ -102,12 +102,9 @@ def learning_curve(
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:
     """Return the curve of heads that each learned from so many photos, by the counts of each photo scored."""
-    scores = np.stack(  # resampled photos are the same for every head; the first column has all photos
-        [
-            mean_of_known(iou_of(resampled_sums(np.stack([i.confusion.overlaps for i in head]), seed)))
-            for head in counts
-        ]
-    )
+    # resampled photos are the same for every head; the first column has all photos
+    overlaps = [np.stack([photo.confusion.overlaps for photo in head]) for head in counts]
+    scores = np.stack([mean_of_known(iou_of(resampled_sums(of_head, seed))) for of_head in overlaps])
     sizes = np.array(sorted(set(shots)))
     rows, means = [], []
     for num in sizes:

@@ -82,8 +82,7 @@ def train(
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
-        CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
-            a run and `resume` is off, or another process trains there.
+        CheckpointError: `resume` finds no run or another one, or without it one is there, or is training.
         DivergedError: the loss is no longer a number.
         Interrupted: Ctrl-C or SIGTERM came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
@@ -205,7 +204,8 @@ class Run:
 
     def _restore(self, saved: runs.Checkpoint) -> None:
         try:
-            self.net.load_state_dict(runs.with_prefix(saved.tensors, "net"))
+            weights = {n.removeprefix("net."): t for n, t in saved.tensors.items() if n.startswith("net.")}
+            self.net.load_state_dict(weights)
             self.optimiser.restore(saved.tensors)
             self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
@@ -240,7 +240,7 @@ def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
         config=run.config,
         data_sha256=pictures.digest,
         reasons=reasons,
-        notes=tuple(pictures.notes),
+        notes=pictures.notes,
         num_images=(len(pictures.train), len(pictures.val)),
     )
     runs.write_manifest(folder, manifest)

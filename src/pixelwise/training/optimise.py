@@ -10,7 +10,6 @@ import torch._dynamo  # what torch imports with its first optimiser: 2 s that ar
 from torch import Tensor, nn
 
 from pixelwise.network.config import TrainConfig
-from pixelwise.network.runs import with_prefix
 
 _MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no better: docs/log.md
 
@@ -65,12 +64,14 @@ class Optimiser:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Load what `state` returned; missing momenta start at zero."""
+        states: dict[str, dict[int, dict[str, Tensor]]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser"):
+                place, index, key = name.split(".", 2)
+                states.setdefault(place, {}).setdefault(int(index), {})[key] = tensor
         for i, (part, _) in enumerate(self._parts):
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in with_prefix(tensors, f"optimiser{i}").items():
-                index, key = name.split(".", 1)
-                state.setdefault(int(index), {})[key] = tensor
-            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+            groups = part.state_dict()["param_groups"]
+            part.load_state_dict({"state": states.get(f"optimiser{i}", {}), "param_groups": groups})
 
 
 def rate_frac(done: float, warmup_frac: float, decay: Literal["linear", "cosine"] = "linear") -> float:

@@ -29,6 +29,7 @@ class OnBackbone(nn.Module):
     stride = 32  # divides height and width of the input
     out_stride = 4  # pixels of the input, down and across, that share one place of the logits
     saturation = 1.0  # factor on the chroma that the probabilities mean
+    backbone: Backbone
     backbone_checksum: Tensor
 
     def __init__(self, backbone: str) -> None:
@@ -36,14 +37,9 @@ class OnBackbone(nn.Module):
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             opened = open_backbone(backbone)
             self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
-        self._outside = [folded(opened, "fp32")]  # in a list, so that it is no part of this module
+        self.__dict__["backbone"] = folded(opened, "fp32")  # and so it is no part of this module
         self.register_buffer("backbone_checksum", self._installed.clone())
         self.register_load_state_dict_post_hook(_require_same_backbone)
-
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen network."""
-        return self._outside[0]
 
     def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
         """Return the backbone's features of photos, grey in all three channels: one map a level."""
@@ -77,7 +73,12 @@ class ColourNet(OnBackbone):
     def __init__(self, config: ColourNetConfig) -> None:
         super().__init__(config.backbone)
         self.config, self.saturation = config, config.saturation
-        self._levels = deepest(self.backbone)
+        self._levels = {level.stride: index for index, level in enumerate(self.backbone.levels)}
+        if sorted(self._levels) != sorted(_STRIDES) or self.backbone.multiple != self.stride:
+            raise ConfigError(
+                f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {self.backbone.name} has "
+                f"them at {', '.join(map(str, sorted(self._levels)))}; take efficientnet_lite0"
+            )
         c = {stride: self.backbone.levels[index].channels for stride, index in self._levels.items()}
         w = {stride: round(config.width * wider) for stride, wider in _STRIDES.items()}
         self.coarsest = nn.Sequential(nn.Conv2d(c[32], w[32], 1, bias=False), nn.BatchNorm2d(w[32]))
@@ -119,17 +120,6 @@ class LinearApart(nn.Linear):
 def _joining(num_in: int, num_out: int) -> nn.Sequential:
     conv = nn.Conv2d(num_in, num_out, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(num_out), nn.ReLU())
-
-
-def deepest(backbone: Backbone) -> dict[int, int]:
-    """Return the index of the last level of each stride, or raise a ConfigError if these are not 4 to 32."""
-    found = {level.stride: index for index, level in enumerate(backbone.levels)}
-    if sorted(found) != sorted(_STRIDES) or backbone.multiple != ColourNet.stride:
-        raise ConfigError(
-            f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {backbone.name} has them at "
-            f"{', '.join(map(str, sorted(found)))}; take efficientnet_lite0"
-        )
-    return found
 
 
 @final
