@@ -1,8 +1,7 @@
 """Cards of shipped models and heads: purpose, source, licence, and the checksum that the file must have.
 
-A model NAME is `weights/NAME.safetensors` and its card `weights/NAME.md`; a head the same under
-`weights/heads`, and no head has a model's name. The card opens with one `key: value` a line between two lines
-of dashes, and goes on as text for people.
+A model NAME is `weights/NAME.safetensors` and its card `weights/NAME.md`, a head the same in `weights/heads`;
+all names differ. The card opens with one `key: value` a line between two lines of dashes.
 """
 
 from __future__ import annotations

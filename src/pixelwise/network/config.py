@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 
 from pixelwise.errors import ConfigError, shortened
 
-MAX_MEGAPIXELS = 500.0
-"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
+MAX_MEGAPIXELS = 500.0  # larger photos are refused unless asked for: a small file can unpack to any size
 LEARNED = "learned"  # the name of a palette that a run learns from its own pictures
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]

@@ -29,7 +29,7 @@ def choose_device(device: Device) -> torch.device:
 def choose_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
     """Return fp32 or bf16, and the reason in words.
 
-    "auto" times one convolution both ways, some 20 ms, since a list of processors would rot.
+    "auto" times one convolution both ways, some 20 ms: a list of processors would rot.
     """
     if precision != "auto":
         return precision, f"{precision}: as asked"

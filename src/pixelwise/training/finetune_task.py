@@ -109,9 +109,8 @@ def _set_aside(
     sums = file_checksums(shot.photo for shot in shots)
     different = tuple({sums[shot.photo]: shot for shot in shots}.values())
     if len(different) < 2:
-        raise ConfigError(
-            f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
-        )
+        needed = f"the policy {config.policy} needs a labelled photo to stop by"
+        raise ConfigError(f"{needed}; label at least 2 to learn from")
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
     aside = {sums[shot.photo] for shot in draw(different, num, config.seed)}  # copies stay on shot side
     return (

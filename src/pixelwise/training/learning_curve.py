@@ -39,8 +39,7 @@ class CurveRow:
     """The scores of heads that learned from so many photos."""
 
     shots: int
-    miou: Interval
-    """Mean over draws of shots; 95 of 100 single ones, on photos drawn anew, lie between low and high."""
+    miou: Interval  # mean over draws of shots; 95 of 100 single ones, on photos drawn anew, are within
     draws: int
 
 

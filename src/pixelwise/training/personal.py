@@ -58,8 +58,7 @@ class ColourResult:
     num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
-    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
-    """Of photos held out: left grey, in the mean colour of the others, by the model; empty without any."""
+    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)  # of photos held out, if any
     score_s: float = 0.0
     seconds: float = 0.0
 

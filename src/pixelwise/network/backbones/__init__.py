@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pixelwise.errors import ConfigError
-from pixelwise.network.backbones.backbone import Backbone, Level, folded
+from pixelwise.network.backbones.backbone import Backbone, folded
 from pixelwise.network.backbones.coco import COCO, open_coco
 from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
 from pixelwise.network.backbones.efficientnet import open_efficientnet
@@ -37,4 +37,4 @@ def open_backbone(name: str = DEFAULT, weights: Path | None = None) -> Backbone:
     )
 
 
-__all__ = ["COCO", "DEFAULT", "Backbone", "Level", "folded", "open_backbone"]
+__all__ = ["COCO", "DEFAULT", "Backbone", "folded", "open_backbone"]

@@ -36,15 +36,11 @@ class Intermediate(nn.Module):
 
     def __init__(self, net: Any, indices: list[int], norm: bool) -> None:
         super().__init__()
-        self.net, self.indices, self.norm = net, indices, norm
+        self.net, self.options = net, {"indices": indices, "norm": norm, "output_fmt": "NCHW"}
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return one map for each number."""
-        return tuple(
-            self.net.forward_intermediates(
-                x, indices=self.indices, norm=self.norm, output_fmt="NCHW", intermediates_only=True
-            )
-        )
+        return tuple(self.net.forward_intermediates(x, intermediates_only=True, **self.options))
 
 
 def open_timm(name: str, weights: Path | None) -> Backbone:
@@ -63,15 +59,15 @@ def open_timm(name: str, weights: Path | None) -> Backbone:
         raise ConfigError(f"{name} gives no maps of features in timm {timm.__version__}; choose another")
     maps = [(step["reduction"], step["num_chs"]) for step in net.feature_info]
     one_grid = len({stride for stride, _ in maps}) == 1  # of patches: one level, read at one size
-    levels = tuple(Level(f"map{i}", *map_) for i, map_ in enumerate(maps) if map_[0] >= _FINEST)
-    levels = levels[-1:] if one_grid else levels
+    indices = [index for index, (stride, _) in enumerate(maps) if stride >= _FINEST]
+    indices = indices[-1:] if one_grid else indices
+    levels = tuple(Level(f"map{index}", *maps[index]) for index in indices)
     # the part that makes the last map, by the name that timm has for it, where that has parameters
     last = net.feature_info[-1].get("module", "")
     has_last = any(parameter.startswith(f"{last}.") for parameter, _ in net.named_parameters())
     native = facts["input_size"][1]
     with contextlib.suppress(*_REFUSALS, AttributeError):
         net.reset_classifier(0)  # what is behind the maps only takes memory
-    indices = [int(level.name.removeprefix("map")) for level in levels]
     backbone = Backbone(
         Intermediate(net, indices, norm=one_grid),
         weights,
