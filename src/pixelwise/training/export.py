@@ -32,9 +32,9 @@ from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.files import checksum, require_writable, write_bytes
 from pixelwise.network.backbones.backbone import Backbone, folded
 from pixelwise.network.backbones.efficientnet import StridedConv2d
-from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
+from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.models.handout import MyConv2d
-from pixelwise.network.models.on_backbone import ColourNet, LinearNet
+from pixelwise.network.models.on_backbone import ColourNet, OnBackbone
 from pixelwise.network.runs import Model
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
@@ -42,10 +42,11 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
-from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.heads import Head, find_head
 
 _MOST_CIEDE2000 = 0.1
 _LEAST_EQUAL = 0.999
+_COMPARING = "running it beside torch, on real photos"
 _RANGE = "sRGB from 0 to 1, N 3 H W; a grey photo has its grey three times"
 
 
@@ -65,10 +66,8 @@ def export_model(model: Model, out: Path) -> Exported:
         ConfigError: it cannot be exported, or the export is not what the model is.
         OutputError: the file cannot be written.
     """
-    _require_target(out)
-    announce(f"tracing {model.name}; what follows runs on the CPU and takes up to a minute")
+    _begin(out, model.name)
     graph = colouring_graph(model)
-    announce("running it beside torch, on real photos")
     logit_difference, colour_difference = compare_model(graph.SerializeToString(), model)
     if not colour_difference < _MOST_CIEDE2000:  # asked this way round, so that NaN is refused, too
         raise ConfigError(
@@ -90,33 +89,25 @@ def export_model(model: Model, out: Path) -> Exported:
         "palette": model.palette.to_dict(),
         "saturation": net.saturation,
     }
-    _write(out, graph, model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None, facts)
+    _write(out, graph, model.name, net.backbone if isinstance(net, OnBackbone) else None, facts)
     return Exported(max_difference=logit_difference, ciede2000=colour_difference)
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
-    """Write a head with its backbone as ONNX.
-
-    Raises:
-        CheckpointError: the head was learned on another backbone.
-        ConfigError, OutputError: as `export_model`.
-    """
-    _require_target(out)
+    """Write a head with its backbone as ONNX, as `export_model` does; a CheckpointError for another one."""
     backbone = head.apply_weights(backbone)
-    announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
+    _begin(out, head.name)
     graph = segmenting_graph(head, backbone)
-    announce("running it beside torch, on real photos")
     logit_difference, equal = compare_head(graph.SerializeToString(), head, backbone)
     if not equal > _LEAST_EQUAL:
         raise ConfigError(
             f"needed an export of {head.name} with torch's class in over {_LEAST_EQUAL:.1%} of pixels, "
             f"got {equal:.4%}; nothing was written"
         )
-    is_shipped = head.name in shipped_heads()
     inputs = {f"photo_{size}": _RANGE for size in head.sizes}
     facts = {
         "task": "segment",
-        "checksum": checksum(weights_path(head.name) if is_shipped else Path(head.name)),
+        "checksum": checksum(find_head(head.name)),
         "inputs": inputs | {"size": "height and width of the logits"},
         "outputs": {"logits": "of each class; the class of a pixel is the one whose logit is largest"},
         "short_side": list(head.sizes),
@@ -128,10 +119,11 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
     return Exported(max_difference=logit_difference, equal=equal)
 
 
-def _require_target(out: Path) -> None:
+def _begin(out: Path, name: str) -> None:
     if out.suffix != ".onnx":
         raise ConfigError(f"-o names the exported file, such as {out.with_suffix('.onnx')}, got {out}")
     require_writable(out)
+    announce(f"tracing {name}; what follows runs on the CPU and takes up to a minute")
 
 
 def _write(
@@ -155,6 +147,7 @@ def _write(
 
 def compare_model(content: bytes, model: Model) -> tuple[float, float]:
     """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
+    announce(_COMPARING)
     runner, largest, differences = session(content), 0.0, []
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
@@ -173,9 +166,9 @@ def compare_model(content: bytes, model: Model) -> tuple[float, float]:
 def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float, float]:
     """Return how far an exported head's logits are from torch's at most, and the share of equal classes.
 
-    Compared are logarithms of probabilities, since a number added to all logits of a pixel changes nothing;
-    probabilities below 1e-30 count as that.
+    Compared are logarithms of probabilities, 1e-30 at least: a number added to all logits changes nothing.
     """
+    announce(_COMPARING)
     runner, extractor = session(content), Extractor(backbone, dtype=torch.float32)
     largest, num_equal, num = 0.0, 0, 0
     for path in sample_photos():
@@ -184,11 +177,11 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         inputs = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
         (logits,) = runner.run(None, inputs | {"size": np.array(photo.upright_size)})
         found = torch.from_numpy(logits[0])
-        maps = [one for image in images.values() for one in extractor(image)]
+        maps = [level for image in images.values() for level in extractor(image)]
         expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
         log_probs = expected.probs(0, height).clamp_min(1e-30).log()
-        found_log_probs = found.log_softmax(0).clamp_min(log_probs.min())
-        largest = max(largest, float((found_log_probs - log_probs).abs().max()))
+        differences = found.log_softmax(0).clamp_min(log_probs.min()) - log_probs
+        largest = max(largest, float(differences.abs().max()))
         labels = expected.labels(0, height)
         num_equal += int((found.argmax(0) == labels).sum())
         num += labels.numel()
@@ -210,7 +203,7 @@ def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 class _Colouring(nn.Module):
-    """A colouriser with the step from logits to chroma of `Palette.chroma`, at its own saturation."""
+    """A colouriser, from a photo to logits and, as by `Palette.chroma` at its own saturation, to chroma."""
 
     colours: Tensor
 
@@ -218,13 +211,12 @@ class _Colouring(nn.Module):
         super().__init__()
         self.net: Any = _plain(model.net)
         self.backbone: Any = None
-        if isinstance(model.net, ColourNet | LinearNet):
+        if isinstance(model.net, OnBackbone):
             self.backbone = _plain(model.net.backbone)  # of which the network itself has no weights
         self.register_buffer("colours", model.palette.colours.float())
         self.space, self.saturation = model.palette.space, model.net.saturation
 
     def forward(self, photo: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-        """Return chroma and logits."""
         grey = mean_grey(photo) * (255 / 256) if self.space == "rgb" else lightness(photo) / 100
         logits = self._logits(grey)
         probs = (logits / temperature).softmax(1)
@@ -239,10 +231,10 @@ class _Colouring(nn.Module):
             return self.net.forward_maps(maps)
         # as `logits_of_maps`, which sorts maps by their size: while a graph is traced, no size is known
         classes = self.net.classes
-        parts = classes.weight.split([one.shape[1] for one in maps], dim=1)
+        parts = classes.weight.split([level.shape[1] for level in maps], dim=1)
         total: Tensor = classes.bias[:, None, None]
-        for one, part in zip(maps, parts, strict=True):
-            small = F.conv2d(one, part[:, :, None, None])
+        for level, part in zip(maps, parts, strict=True):
+            small = F.conv2d(level, part[:, :, None, None])
             total = total + F.interpolate(small, maps[0].shape[-2:], mode="bilinear", align_corners=False)
         return total
 
@@ -260,13 +252,12 @@ class _Segmenting(nn.Module):
         self.register_buffer("bias", head.weights.bias[:, None, None])
 
     def forward(self, *photos: Tensor) -> tuple[Tensor, ...]:
-        """Return the small logits; the bias is in the first."""
-        maps = [one for photo in photos for one in self.backbone(photo)]
-        parts = self.weight.split([one.shape[1] for one in maps], dim=1)
-        small: dict[tuple[int, int], Tensor] = {}
-        for index, (one, part) in enumerate(zip(maps, parts, strict=True)):
+        maps = [level for photo in photos for level in self.backbone(photo)]
+        parts = self.weight.split([level.shape[1] for level in maps], dim=1)
+        small: dict[tuple[int, int], Tensor] = {}  # the bias is in the first
+        for index, (level, part) in enumerate(zip(maps, parts, strict=True)):
             key = index // len(self.strides), self.strides[index % len(self.strides)]
-            small[key] = small.get(key, 0 if small else self.bias) + F.conv2d(one, part)
+            small[key] = small.get(key, 0 if small else self.bias) + F.conv2d(level, part)
         return tuple(small.values())
 
 
@@ -308,11 +299,7 @@ def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
 
 
 def _traced(
-    name: str,
-    module: nn.Module,
-    inputs: dict[str, Tensor],
-    axes: tuple[Any, ...],
-    output_names: Sequence[str],
+    name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
 ) -> onnx.ModelProto:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
@@ -323,7 +310,7 @@ def _traced(
                 tuple(inputs.values()),
                 dynamo=True,
                 input_names=list(inputs),
-                output_names=output_names,
+                output_names=outputs,
                 dynamic_shapes=axes,
                 verbose=False,
             )

@@ -12,6 +12,7 @@ from pixelwise.network.config import CNNConfig, RunConfig
 from pixelwise.network.models import build
 from pixelwise.network.runs import (
     Checkpoint,
+    Manifest,
     open_model,
     read_checkpoint,
     read_manifest,
@@ -91,7 +92,8 @@ ROW = {"epoch": 1, "step": 2, "train_loss": 1.5, "val_loss": 1.5, "val_accuracy"
 
 def test_a_manifest_says_how_to_repeat_a_run_and_what_was_left_out(tmp_path):
     config = RunConfig(net=CONFIG, source="folder:photos")
-    write_manifest(tmp_path, config, "0" * 64, {"precision": "asked for"}, ("left out a.png",))
+    reasons, notes = {"precision": "asked for"}, ("left out a.png",)
+    write_manifest(tmp_path, Manifest(config=config, data_sha256="0" * 64, reasons=reasons, notes=notes))
     manifest = read_manifest(tmp_path)
     assert (manifest.config, manifest.data_sha256, manifest.notes) == (config, "0" * 64, ("left out a.png",))
     assert manifest.reasons == {"precision": "asked for"}
