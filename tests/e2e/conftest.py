@@ -95,6 +95,16 @@ def serving(program: list[str]) -> Callable[..., AbstractContextManager[tuple[su
 
 
 @pytest.fixture(scope="session")
+def served(
+    serving: Callable[..., AbstractContextManager], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The address of a server for all tests that leave it as it is, and the folder that it puts files in."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder)) as (_, url):
+        yield url, folder
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network that colours in four colours, at random and sure of itself."""
     torch.manual_seed(0)

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fixtures.photos.make import write_noise
+
 pytestmark = pytest.mark.slow  # Ray takes ten seconds to start
 
 
@@ -35,13 +37,8 @@ def finish(process):
 
 def write_photos(folder, num):
     """Small grey photos; each seventh is damaged."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(num):
-        path = folder / f"{index:03}.jpg"
-        Image.fromarray(rng.integers(0, 255, (48, 64)).astype(np.uint8)).save(path)
-        if index % 7 == 3:
-            path.write_bytes(path.read_bytes()[:150])
+    for path in write_noise(folder, num, 48, 64)[3::7]:
+        path.write_bytes(path.read_bytes()[:150])
 
 
 def table(out):

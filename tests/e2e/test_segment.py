@@ -24,7 +24,7 @@ PIXELS, LABELS = halves()
 def heads(tmp_path_factory) -> Path:
     """red: background and flower; petals: the same numbers, and two classes that are both things."""
     folder = tmp_path_factory.mktemp("heads")
-    head = red_head(folder)
+    head = red_head()
     write_head(folder / "red.head.safetensors", head)
     both = ClassNames(("blue", "red", "neither"))
     write_head(folder / "petals.safetensors", with_classes(head, both))

@@ -113,9 +113,7 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(refused, tmp_path, args, me
 
 
 def test_the_same_seed_gives_the_same_numbers_through_the_command_line(answer, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "pixelwise.report.run.write_report", lambda *_: tmp_path
-    )  # takes longer than training
+    monkeypatch.setattr("pixelwise.report.run.write_report", lambda *_: tmp_path)  # slower than training
     photos = folder_of_sunsets(tmp_path / "photos", 16)
     command = ["train", "cnn", f"folder:{photos}", "--size", 16, "--num-filters", 2, "--epochs", 2]
     command += ["--precision", "fp32"]  # as measured on a busy machine it may differ from run to run

@@ -5,7 +5,7 @@ import json
 import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.hostile import any_json, spoilt
@@ -25,9 +25,6 @@ from pixelwise.network.runs import (
 )
 
 pytestmark = pytest.mark.usefixtures("unchecked")
-many = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture]
-)  # each example writes its own file
 
 CONFIG = CNNConfig(num_filters=1, num_colours=2)
 PALETTE = Palette.from_dict({"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]})
@@ -86,13 +83,11 @@ def read_all(folder, content) -> None:
             reader(folder)
 
 
-@many
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path, content):
     read_all(tmp_path, content)
 
 
-@many
 @given(plain)
 def test_any_json_is_read_or_refused(tmp_path, value):
     read_all(tmp_path, json.dumps(value).encode())
@@ -101,7 +96,6 @@ def test_any_json_is_read_or_refused(tmp_path, value):
             read(value)
 
 
-@many
 @given(st.data())
 def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     with contextlib.suppress(PixelwiseError):
@@ -111,14 +105,12 @@ def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST, plain))).encode())
 
 
-@many
 @given(st.data())
 def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, data):
     for whole in (model, checkpoint):
         read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole), plain))))
 
 
-@many
 @given(st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
 def test_spoilt_and_cut_files_are_read_or_refused(tmp_path, model, checkpoint, at, other, cut):
     for whole in (model, checkpoint):
