@@ -2,24 +2,16 @@
 
 import re
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.photos.make import scene
 from pixelwise.photos.provenance import read_provenance
-
-
-def scene(height=90, width=120):
-    """A light sky over dark ground, a disc in it: lightness enough to guess by."""
-    rows, columns = np.mgrid[:height, :width]
-    grey = np.where(rows < height // 2, 190, 80) + np.random.default_rng(0).integers(-8, 9, (height, width))
-    grey[np.hypot(rows - 40, columns - 60) < 15] = 130
-    return grey.astype(np.uint8)
 
 
 @pytest.fixture
 def photo(tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "a.png")
+    Image.fromarray(scene(90, 120)).convert("L").save(tmp_path / "a.png")
     return tmp_path / "a.png"
 
 

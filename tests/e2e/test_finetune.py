@@ -54,9 +54,7 @@ def test_the_last_layer(answer, folder):
     assert overlap_of_masks(answer, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("policy", "other_tensors"), [("stage", 281), pytest.param("full", 146, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("policy", "other_tensors"), [("stage", 281), ("full", 146)])
 def test_a_policy_that_thaws(answer, folder, policy, other_tensors):
     values = learn(
         answer, folder, "--policy", policy, "--epochs", 2, "--batch-size", 2, "--learning-rate", 0.001

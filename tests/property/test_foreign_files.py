@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 from fixtures.hostile import any_json, spoilt
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
+from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import (
-    Checkpoint,
-    open_model,
-    read_checkpoint,
-    read_manifest,
-    read_metrics,
-    read_samples,
-    write_checkpoint,
-    write_model,
-)
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -40,7 +31,7 @@ plain = any_json(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model.safetensors"
-    write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
+    runs.write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
     return path.read_bytes()
 
 
@@ -49,7 +40,7 @@ def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     weights = {f"net.{name}": tensor for name, tensor in build(CONFIG).state_dict().items()}
     state = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
-    write_checkpoint(folder, Checkpoint(config=RUN, tensors=weights, **state))
+    runs.write_checkpoint(folder, runs.Checkpoint(config=RUN, tensors=weights, **state))
     return (folder / "checkpoint.safetensors").read_bytes()
 
 
@@ -70,11 +61,11 @@ def with_about(content, changed) -> bytes:
 def read_all(folder, content) -> None:
     """Give the content to every reader of a run's files."""
     readers = {
-        "model.safetensors": open_model,
-        "checkpoint.safetensors": read_checkpoint,
-        "samples.safetensors": read_samples,
-        "run.json": read_manifest,
-        "metrics.jsonl": read_metrics,
+        "model.safetensors": runs.open_model,
+        "checkpoint.safetensors": runs.read_checkpoint,
+        "samples.safetensors": runs.read_samples,
+        "run.json": runs.read_manifest,
+        "metrics.jsonl": runs.read_metrics,
         "palette.json": lambda folder: Palette.read(folder / "palette.json"),
     }
     for name, reader in readers.items():
