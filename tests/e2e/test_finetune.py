@@ -94,8 +94,8 @@ def test_all_photos_are_learned_from_once_the_head_is_scored(answer, pixelwise, 
     assert head.facts.scores["miou"]["value"] == values["after"]["miou"]
     done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--then-all", "-o", folder / "head")
     assert " numbers learned from 6 photos, " in done.stdout.splitlines()[0]
-    assert f"then learned anew from 8 photos, {head.facts['num_looks']} views" in done.stdout
-    assert f"{head.facts['gradient_norm']:.1e}, ridge {head.facts['ridge']:g}" in done.stdout.splitlines()[-2]
+    assert f"then learned anew from 8 photos, {head.facts.num_looks} views" in done.stdout
+    assert f"{head.facts.gradient_norm:.1e}, ridge {head.facts.ridge:g}" in done.stdout.splitlines()[-2]
     told = refused("finetune", f"folder:{folder}", "--then-all", "--shots", 2, "-o", folder / "head")
     assert "--then-all is for the exact last layer" in told
 
