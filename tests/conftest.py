@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers and the programs they start share the cores: threads that wait for each other would only fight.
@@ -24,8 +24,14 @@ jaxtyping.install_import_hook(
     "pixelwise", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
 
-# A slow machine is no failure; and a run of CI says something about the commit, not about its luck.
-settings.register_profile("pixelwise", deadline=None, derandomize="CI" in os.environ)
+# A slow machine is no failure; a run of CI says something about the commit, not about its luck; and examples
+# of one test may share its folder, since each writes its own files.
+settings.register_profile(
+    "pixelwise",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("pixelwise")
 
 

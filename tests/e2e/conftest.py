@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fixtures.photos.make import BAD, PHOTOS
 from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
 from pixelwise.network import models
@@ -45,6 +46,31 @@ def pixelwise(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done
     show_progress(False)
 
 
+@pytest.fixture
+def answer(pixelwise: Callable[..., Done]) -> Callable[..., dict]:
+    """Run a command that succeeds; gives its JSON object."""
+
+    def run_command(*args: object) -> dict:
+        done = pixelwise(*args, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run_command
+
+
+@pytest.fixture
+def refused(pixelwise: Callable[..., Done]) -> Callable[..., str]:
+    """Run a command that is used wrongly; gives the one line that says so."""
+
+    def run_command(*args: object) -> str:
+        done = pixelwise(*args)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        return line
+
+    return run_command
+
+
 @pytest.fixture(scope="session")
 def program() -> list[str]:
     """The command line as a process of its own."""
@@ -69,11 +95,35 @@ def serving(program: list[str]) -> Callable[..., AbstractContextManager[tuple[su
 
 
 @pytest.fixture(scope="session")
+def served(
+    serving: Callable[..., AbstractContextManager], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """The address of a server for all tests that leave it as it is, and the folder that it puts files in."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder)) as (_, url):
+        yield url, folder
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a small network of random weights that colours in four colours."""
+    """The file of a small network that colours in four colours, at random and sure of itself."""
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
+    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    write_model(path, models.build(config), config, palette, size=32)
+    net = models.build(config)
+    with torch.no_grad():
+        net.classes.weight.mul_(100)
+    write_model(path, net, config, palette, size=32)
     return path
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a photo of every kind and of files that are none."""
+    folder = tmp_path_factory.mktemp("everything")
+    for name, (write, _) in BAD.items():
+        write(folder / name)
+    for name, write in PHOTOS.items():
+        write(folder / name)
+    return folder

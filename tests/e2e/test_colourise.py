@@ -5,37 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fixtures.photos.make import BAD, PHOTOS
-from pixelwise.colour.palette import Palette
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    net = models.build(config)
-    with torch.no_grad():
-        net.classes.weight.mul_(100)  # sure of itself, as no network of random weights is
-    write_model(path, net, config, palette, size=32)
-    return path
-
-
-def test_a_folder_of_everything(pixelwise, model, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, (write, _) in BAD.items():
-        write(folder / name)
-    for name, write in PHOTOS.items():
-        write(folder / name)
-    command = ("colourise", folder, tmp_path / "missing.jpg", "-o", tmp_path / "out", "--model", model)
+def test_a_folder_of_everything(pixelwise, model, everything, tmp_path):
+    command = ("colourise", everything, tmp_path / "missing.jpg", "-o", tmp_path / "out", "--model", model)
     done = pixelwise(*command, "--json")
     assert done.returncode == 1, done.stderr
     (line,) = done.stdout.splitlines()
@@ -55,7 +31,7 @@ def test_a_folder_of_everything(pixelwise, model, tmp_path):
     assert any("animation.gif: took the first" in remark for remark in result["remarks"])
     assert result["remarks"][-3:] == [
         "1 subfolder was left alone; --recursive takes subfolders in",
-        f"17 of 22 photos were in colour already, such as {tmp_path}/in/animation.gif; "
+        f"17 of 22 photos were in colour already, such as {everything}/animation.gif; "
         "the copies have guessed colours in place of their own",
         "2 of 22 photos came with a warning: look at these first",
     ]
@@ -89,18 +65,12 @@ def test_colour_arrives_and_saturation_takes_it_away(pixelwise, model, tmp_path)
         ([], "--out requires an argument. See pixelwise colourise --help."),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(pixelwise, args, message, model, tmp_path):
-    PHOTOS["colour.png"](tmp_path / "colour.png")
-    default = [] if "--model" in args else ["--model", str(model)]
-    done = pixelwise("colourise", tmp_path / "colour.png", *default, *args)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert message in line
+def test_wrong_use_is_one_line_and_exit_code_2(refused, everything, args, message, model):
+    default = [] if "--model" in args else ["--model", model]
+    assert message in refused("colourise", everything / "colour.png", *default, *args)
 
 
-def test_an_output_folder_that_cannot_be(pixelwise, model, tmp_path):
-    PHOTOS["colour.png"](tmp_path / "colour.png")
-    below = tmp_path / "colour.png" / "below"
-    done = pixelwise("colourise", tmp_path / "colour.png", "-o", below, "--model", model)
-    assert done.returncode == 2
-    assert f"cannot write into {below}: " in done.stderr
+def test_an_output_folder_that_cannot_be(refused, everything, model):
+    photo = everything / "colour.png"
+    told = refused("colourise", photo, "-o", photo / "below", "--model", model)
+    assert f"cannot write into {photo / 'below'}: " in told

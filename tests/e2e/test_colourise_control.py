@@ -1,6 +1,5 @@
 """Hints, references, alternatives and grey areas, through the command line."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,9 @@ def lab_of(path: Path) -> torch.Tensor:
     return srgb_to_lab(torch.from_numpy(np.array(Image.open(path).convert("RGB"))).movedim(-1, 0) / 255)
 
 
-def test_a_hint_is_met_whatever_the_saturation(pixelwise, model, grey, tmp_path):
+def test_a_hint_is_met_whatever_the_saturation(answer, model, grey, tmp_path):
     hints = ("--hint", "20,30,#806a60", "--hint", "50,80,#607080")
-    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *hints, "--saturation", "0")
-    assert done.returncode == 0, done.stderr
+    answer("colourise", grey, "-o", tmp_path / "out", "--model", model, *hints, "--saturation", "0")
     lab = lab_of(tmp_path / "out" / "ida.png")
     for row, column, colour in ((20, 30, (128, 106, 96)), (50, 80, (96, 112, 128))):
         told = srgb_to_lab(torch.tensor(colour)[:, None, None] / 255)[1:, 0, 0]
@@ -34,11 +32,11 @@ def test_a_hint_is_met_whatever_the_saturation(pixelwise, model, grey, tmp_path)
     assert float(lab[1:, 55, 3].norm()) < 6
 
 
-def test_alternatives_are_files_of_their_own(pixelwise, model, grey, tmp_path):
-    command = ("colourise", grey, "--model", model, "--json")
-    pixelwise(*command, "-o", tmp_path / "usual")
-    done = pixelwise(*command, "-o", tmp_path / "out", "--alternatives", 3, "--confidence")
-    written = [Path(path) for path in json.loads(done.stdout)["written"]]
+def test_alternatives_are_files_of_their_own(answer, model, grey, tmp_path):
+    command = ("colourise", grey, "--model", model)
+    answer(*command, "-o", tmp_path / "usual")
+    told = answer(*command, "-o", tmp_path / "out", "--alternatives", 3, "--confidence")
+    written = [Path(path) for path in told["written"]]
     assert [path.name for path in written] == ["ida.1.png", "ida.2.png", "ida.3.png"]
     assert (tmp_path / "out" / "ida.confidence.png").is_file()
     first, second, third = (np.array(Image.open(path)).astype(int) for path in written)
@@ -70,9 +68,8 @@ def test_a_reference_is_not_written_over(pixelwise, model, grey, tmp_path):
         (("--hint", "2,3,#806a60", "--hint", "2,3,#906a60"), "#806a60 and #906a60 at 2,3"),
     ],
 )
-def test_wrong_values_are_refused_before_anything_is_written(said, value, pixelwise, model, grey, tmp_path):
+def test_wrong_values_are_refused_before_anything_is_written(said, value, refused, model, grey, tmp_path):
     said = [one.format(grey=grey) for one in said]
-    done = pixelwise("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
-    assert done.returncode == 2
-    assert value.format(grey=grey) in done.stderr
+    told = refused("colourise", grey, "-o", tmp_path / "out", "--model", model, *said)
+    assert value.format(grey=grey) in told
     assert not (tmp_path / "out").exists()

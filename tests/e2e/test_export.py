@@ -72,11 +72,9 @@ def test_any_size_any_number_and_a_temperature_that_may_be_left_out(exported):
     assert facts["licence"].startswith("MIT")
 
 
-def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
+def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, answer):
     path = tmp_path / "flower.onnx"
-    done = pixelwise("export", "flower", "-o", path, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["equal"] > 0.999
+    assert answer("export", "flower", "-o", path)["equal"] > 0.999
     session, facts = opened(path)
     photos = {f"photo_{size}": np.zeros((1, 3, 64, 96), np.float32) for size in facts["short_side"]}
     (logits,) = session.run(None, photos | {"size": np.array([50, 70])})
@@ -93,9 +91,7 @@ def test_a_head_gives_logits_at_the_size_that_is_asked_for(tmp_path, pixelwise):
     ("arguments", "named"),
     [(["photo", "-o", "photo.pt"], "photo.onnx"), (["nothing", "-o", "x.onnx"], "flower20")],
 )
-def test_wrong_use_is_refused_and_nothing_written(arguments, named, tmp_path, pixelwise, monkeypatch):
+def test_wrong_use_is_refused_and_nothing_written(arguments, named, tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = pixelwise("export", *arguments)
-    assert done.returncode == 2
-    assert named in done.stderr
+    assert named in refused("export", *arguments)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The cache of features among processes: killed, interrupted, several at once; and on real photos."""
+"""The cache of features among processes: killed, interrupted, several at once."""
 
 import os
 import random
@@ -10,16 +10,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import torch
 from filelock import FileLock
 from PIL import Image
 
 from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
-from pixelwise.network.backbones import open_backbone
-from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.feature_cache import FeatureCache
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join((str(ROOT / "tests"), str(ROOT / "src")))
 NUM_PHOTOS = 20
@@ -90,7 +88,6 @@ def fill_here(folder: Path, photos: Path) -> tuple[int, float]:
     return num_seen(backbone), sum(float(one.float().sum()) for photo in maps for one in photo.read())
 
 
-@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_finished(folder, photos):
     num_before = 0
     for _ in range(2):
@@ -108,7 +105,6 @@ def test_a_kill_loses_nothing_that_was_finished(folder, photos):
     assert total == fill_here(folder.with_name("undisturbed"), photos)[1]
 
 
-@pytest.mark.slow
 def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos):
     process = filling(folder, photos, pause_s=0.01)
     begin(process)
@@ -123,7 +119,6 @@ def test_an_interruption_leaves_the_cache_whole_and_nothing_else(folder, photos)
     assert fill_here(folder, photos)[0] == 2 * (NUM_PHOTOS - num)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [10**9, 50_000], ids=["enough", "too little"])
 def test_two_that_fill_one_cache_at_once_agree_and_keep_the_limit(folder, photos, limit_bytes):
     both = [filling(folder, photos, limit_bytes=limit_bytes) for _ in range(2)]
@@ -139,27 +134,3 @@ def test_two_that_fill_one_cache_at_once_agree_and_keep_the_limit(folder, photos
     if limit_bytes == 10**9:
         assert fill_here(folder, photos)[0] == 0
         assert len(entries(folder)) == NUM_PHOTOS
-
-
-@pytest.fixture(scope="module")
-def backbone():
-    return open_backbone()
-
-
-@pytest.fixture
-def flowers(real_data_dir):
-    return sorted((real_data_dir / "flowers17" / "jpg").glob("*.jpg"))
-
-
-@pytest.mark.real
-@pytest.mark.slow
-def test_tiles_of_a_large_photo_say_what_the_whole_says(backbone, flowers):
-    """A photo enlarged to 3.8 megapixels, more than the embedded backbone takes in one piece."""
-    image = read_photo(flowers[0], 1600, backbone.multiple)
-    assert image.shape[1] * image.shape[2] > (4 * backbone.margin) ** 2
-    extractor = Extractor(backbone, torch.float32)
-    tiled = extractor(image)
-    with torch.no_grad():
-        whole = extractor.backbone(image[None].float() / 255)
-    for one, other in zip(tiled, whole, strict=True):
-        torch.testing.assert_close(one, other[0], rtol=0, atol=1e-5 * float(other.abs().max()))

@@ -1,6 +1,5 @@
 """finetune in every way, as its user runs it: masks in, a head out that segment understands."""
 
-import json
 import os
 import signal
 
@@ -26,23 +25,18 @@ def folder(tmp_path, monkeypatch):
     return folder_of_halves(tmp_path / "halves", **PARTS)
 
 
-def learn(pixelwise, folder, *options):
-    done = pixelwise(
-        "finetune", f"folder:{folder}", *SIZES, *options, "-o", folder / "head", "--json", "--quiet"
-    )
-    assert done.returncode == 0, done.stderr
-    values = json.loads(done.stdout)
+def learn(answer, folder, *options):
+    values = answer("finetune", f"folder:{folder}", *SIZES, *options, "-o", folder / "head", "--quiet")
     assert set(values) >= CONTRACT
     certificate = values["certificate"]
     assert certificate["before"] == certificate["after"]
     return values
 
 
-def overlap_of_masks(pixelwise, folder):
+def overlap_of_masks(answer, folder):
     """Intersection over union of segment's masks of the test photos with those that were drawn."""
     photos = [folder / "images" / f"photo{number}.png" for number in PARTS["test"]]
-    done = pixelwise("segment", *photos, "--head", folder / "head", "-o", folder / "out")
-    assert done.returncode == 0, done.stderr
+    answer("segment", *photos, "--head", folder / "head", "-o", folder / "out")
     both = either = 0
     for photo in photos:
         given, true = (read_mask(folder / where / photo.name) for where in ("out", "masks"))
@@ -52,20 +46,18 @@ def overlap_of_masks(pixelwise, folder):
     return both / either
 
 
-def test_the_last_layer(pixelwise, folder):
-    values = learn(pixelwise, folder)
+def test_the_last_layer(answer, folder):
+    values = learn(answer, folder)
     assert values["gradient_norm"] < 1e-4
     assert values["last_layer"] is None
     assert values["after"]["iou"]["red"] > 0.9
-    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.01)
+    assert overlap_of_masks(answer, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("policy", "other_tensors"), [("stage", 281), pytest.param("full", 146, marks=pytest.mark.slow)]
-)
-def test_a_policy_that_thaws(pixelwise, folder, policy, other_tensors):
+@pytest.mark.parametrize(("policy", "other_tensors"), [("stage", 281), ("full", 146)])
+def test_a_policy_that_thaws(answer, folder, policy, other_tensors):
     values = learn(
-        pixelwise, folder, "--policy", policy, "--epochs", 2, "--batch-size", 2, "--learning-rate", 0.001
+        answer, folder, "--policy", policy, "--epochs", 2, "--batch-size", 2, "--learning-rate", 0.001
     )
     assert values["last_layer"]["miou"] > values["before"]["miou"]
     assert values["gradient_norm"] is None
@@ -76,25 +68,25 @@ def test_a_policy_that_thaws(pixelwise, folder, policy, other_tensors):
     if head.changed:
         assert values["best_epoch"] > 0
         assert head.num_bytes > 1e6
-    assert overlap_of_masks(pixelwise, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
+    assert overlap_of_masks(answer, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)
 
 
-def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(pixelwise, tmp_path, monkeypatch):
+def test_too_few_photos_to_hold_one_out_teach_a_head_without_scores(answer, pixelwise, tmp_path, monkeypatch):
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
     few = folder_of_halves(tmp_path / "few", num=3)
-    values = learn(pixelwise, few)
+    values = learn(answer, few)
     assert values["before"] is values["after"] is None
     done = pixelwise("finetune", f"folder:{few}", *SIZES, "-o", few / "head")
     assert "all 3 photos are learned from" in done.stderr
     assert "intersection over union" not in done.stdout
-    assert pixelwise("segment", few / "images", "--head", few / "head", "-o", few / "out").returncode == 0
+    answer("segment", few / "images", "--head", few / "head", "-o", few / "out")
 
 
-def test_all_photos_are_learned_from_once_the_head_is_scored(pixelwise, folder):
+def test_all_photos_are_learned_from_once_the_head_is_scored(answer, pixelwise, refused, folder):
     (folder / "splits.json").unlink()
-    first = learn(pixelwise, folder)
+    first = learn(answer, folder)
     assert (first["num_images"], first["num_scored"]) == (6, 2)
-    values = learn(pixelwise, folder, "--then-all")
+    values = learn(answer, folder, "--then-all")
     assert values["after"] == first["after"]
     assert (values["num_images"], values["scored_num_images"], values["num_scored"]) == (8, 6, 2)
     head = open_head(folder / "head")
@@ -102,14 +94,13 @@ def test_all_photos_are_learned_from_once_the_head_is_scored(pixelwise, folder):
     assert head.facts.scores["miou"]["value"] == values["after"]["miou"]
     done = pixelwise("finetune", f"folder:{folder}", *SIZES, "--then-all", "-o", folder / "head")
     assert " numbers learned from 6 photos, " in done.stdout.splitlines()[0]
-    assert f"then learned anew from 8 photos, {head.facts['num_looks']} views" in done.stdout
-    assert f"{head.facts['gradient_norm']:.1e}, ridge {head.facts['ridge']:g}" in done.stdout.splitlines()[-2]
-    refused = pixelwise("finetune", f"folder:{folder}", "--then-all", "--shots", 2, "-o", folder / "head")
-    assert refused.returncode == 2
-    assert "--then-all is for the exact last layer" in refused.stderr
+    assert f"then learned anew from 8 photos, {head.facts.num_looks} views" in done.stdout
+    assert f"{head.facts.gradient_norm:.1e}, ridge {head.facts.ridge:g}" in done.stdout.splitlines()[-2]
+    told = refused("finetune", f"folder:{folder}", "--then-all", "--shots", 2, "-o", folder / "head")
+    assert "--then-all is for the exact last layer" in told
 
 
-def test_ctrl_c_leaves_a_head(pixelwise, folder, monkeypatch):
+def test_ctrl_c_leaves_a_head(answer, pixelwise, folder, monkeypatch):
     def vary(images, rng, as_ever=epochs.vary):
         os.kill(os.getpid(), signal.SIGINT)
         return as_ever(images, rng)
@@ -121,4 +112,4 @@ def test_ctrl_c_leaves_a_head(pixelwise, folder, monkeypatch):
     head = open_head(folder / "head")
     assert head.facts.best_epoch == 0
     assert head.facts.scores is None
-    assert overlap_of_masks(pixelwise, folder) > 0.9
+    assert overlap_of_masks(answer, folder) > 0.9

@@ -23,8 +23,6 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
     assert "A3" not in again.stderr
 
 
-def test_a_question_that_there_is_not(pixelwise, tmp_path):
-    done = pixelwise("lab", "-o", tmp_path / "lab", "--question", "D1")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "D1" in done.stderr
+def test_a_question_that_there_is_not(refused, tmp_path):
+    assert "D1" in refused("lab", "-o", tmp_path / "lab", "--question", "D1")
     assert not (tmp_path / "lab").exists()

@@ -1,7 +1,5 @@
 """finetune --curve, through the command line."""
 
-import json
-
 import pytest
 from PIL import Image
 
@@ -11,15 +9,12 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_curve_ends_in_the_score_of_all_photos_and_is_drawn_beside_the_head(
-    pixelwise, tmp_path, monkeypatch
+    answer, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
     folder = folder_of_discs(tmp_path / "discs", num_train=3, num_test=2)
     few = ("--sizes", 64, "--looks", 1, "--ridge", 0.01)
-    options = (f"folder:{folder}", *few, "--curve", "-o", tmp_path / "disc.safetensors")
-    done = pixelwise("finetune", *options, "--json")
-    assert done.returncode == 0, done.stderr
-    values = json.loads(done.stdout)
+    values = answer("finetune", f"folder:{folder}", *few, "--curve", "-o", tmp_path / "disc.safetensors")
     assert [(row["shots"], row["draws"]) for row in values["curve"]] == [(2, 5), (3, 1)]
     for row in values["curve"]:
         assert 0 <= row["miou"]["low"] <= row["miou"]["high"] <= 1

@@ -1,6 +1,5 @@
 """The verbs models and demo, through the command line."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from pixelwise.network.runs import DEFAULT_MODEL, open_model
 from pixelwise.segmenting.heads import open_head
 
 
-def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
-    done = pixelwise("models", "--json")
-    assert done.returncode == 0, done.stderr
-    listed = json.loads(done.stdout)["models"]
+def test_models_lists_where_each_comes_from_and_its_checksum(answer):
+    listed = answer("models")["models"]
     assert DEFAULT_MODEL in [model["name"] for model in listed]
     for model in listed:
         assert {"name", "size_bytes", *(one.name for one in fields(Card))} <= set(model)
@@ -29,11 +26,8 @@ def test_models_lists_where_each_comes_from_and_its_checksum(pixelwise):
 
 
 @pytest.mark.slow
-def test_demo_makes_its_page_and_says_where(pixelwise, tmp_path):
-    done = pixelwise("demo", "-o", tmp_path / "demo", "--model", "cifar-ab", "--json")
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    made = json.loads(line)
+def test_demo_makes_its_page_and_says_where(answer, tmp_path):
+    made = answer("demo", "-o", tmp_path / "demo", "--model", "cifar-ab")
     assert made["page"] == str(tmp_path / "demo" / "index.html")
     read = Page(Path(made["page"]).read_text())
     assert read.faults == []

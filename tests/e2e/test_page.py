@@ -6,7 +6,6 @@ With PIXELWISE_SCREENSHOTS=DIR pictures of it are written there, as docs/images 
 import contextlib
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,11 +27,9 @@ pytestmark = [
 PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="module")
-def url(serving, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served")
-    with serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder)) as (_, url):
-        yield url
+@pytest.fixture
+def url(served):
+    return served[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The page opens no file but those that its visitors uploaded, whatever paths a request names."""
 
 import json
-import subprocess
 
 import httpx
 import numpy as np
@@ -12,13 +11,10 @@ MARK = b"a secret that stays where it is"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def served(serving, tmp_path_factory):
-    """A running server: a client of it and the folder that it puts everything in."""
-    folder = tmp_path_factory.mktemp("served")
-    server = serving(stderr=subprocess.DEVNULL, TMPDIR=str(folder))
-    with server as (_, url), httpx.Client(base_url=url, timeout=60) as client:
-        yield client, folder
+@pytest.fixture
+def client(served):
+    with httpx.Client(base_url=served[0], timeout=60) as client:
+        yield client
 
 
 @pytest.fixture
@@ -50,8 +46,8 @@ def copies(folder):
     return [path for path in folder.rglob("*") if path.is_file() and MARK in path.read_bytes()]
 
 
-def test_no_function_of_the_page_copies_a_file_from_outside(served, secret):
-    client, folder = served
+def test_no_function_of_the_page_copies_a_file_from_outside(client, served, secret):
+    _, folder = served
     file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
     layers = {"background": file, "layers": [file], "composite": file}
     dependencies = client.get("/config").json()["dependencies"]
@@ -62,8 +58,8 @@ def test_no_function_of_the_page_copies_a_file_from_outside(served, secret):
             assert copies(folder) == [], dependency["api_name"]
 
 
-def test_no_server_function_of_a_component_copies_a_file_from_outside(served, secret):
-    client, folder = served
+def test_no_server_function_of_a_component_copies_a_file_from_outside(client, served, secret):
+    _, folder = served
     file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
     for component in client.get("/config").json()["components"]:
         for name in component["props"].get("server_fns") or []:
@@ -73,16 +69,14 @@ def test_no_server_function_of_a_component_copies_a_file_from_outside(served, se
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}", "../../../../..{}", "/{}", "http:///{}"])
-def test_no_path_in_a_url_is_opened(served, secret, form):
-    client, _ = served
+def test_no_path_in_a_url_is_opened(client, secret, form):
     routes = "/gradio_api/file= /gradio_api/file/ /file= /static/ /assets/ /gradio_api/stream/"
     for route in routes.split():
         answer = client.get(route + form.format(secret))
         assert MARK not in answer.content, route
 
 
-def test_what_was_uploaded_is_used(served, secret):
-    client, _ = served
+def test_what_was_uploaded_is_used(client, secret):
     uploaded = client.post("/gradio_api/upload", files={"files": secret.read_bytes()}).json()[0]
     name = next(one for one in client.get("/config").json()["dependencies"] if one["api_name"] == "_pick")
     outside = call(client, name, {"path": str(secret), "meta": {"_type": "gradio.FileData"}})

@@ -1,6 +1,5 @@
 """The verb train, through the command line."""
 
-import json
 import os
 import shutil
 import signal
@@ -10,6 +9,7 @@ import time
 import pytest
 
 from fixtures.ctrl_c import ctrl_c
+from fixtures.sunsets import folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
 from pixelwise.network.runs import MODEL
@@ -19,37 +19,31 @@ FILES = "run.json metrics.jsonl model.safetensors checkpoint.safetensors curves.
 
 
 @pytest.mark.slow
-def test_training_prints_one_json_object_and_leaves_a_run(pixelwise, tmp_path):
+def test_training_prints_one_json_object_and_leaves_a_run(answer, tmp_path):
     small = ["--recipe", "fast", "--num-filters", 8]
-    done = pixelwise("train", "unet", "synthetic:shapes", *small, "--out", tmp_path / "run", "--json")
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
-    result = json.loads(line)
+    result = answer("train", "unet", "synthetic:shapes", *small, "--out", tmp_path / "run")
     assert set(result) == set(KEYS.split())
     assert result["val_accuracy"] > 30
     assert set(FILES.split()) <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_resume_finishes(pixelwise, program, tmp_path):
+def test_ctrl_c_saves_and_resume_finishes(refused, program, tmp_path):
     args = ["train", "cnn", "synthetic:shapes", "--epochs", "500", "--out", str(tmp_path / "run"), "--json"]
     running = subprocess.Popen([*program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)
-    second = pixelwise(*args)
-    assert second.returncode == 2
-    assert f"another process is training in {tmp_path / 'run'}; wait, or" in second.stderr
+    assert f"another process is training in {tmp_path / 'run'}; wait, or" in refused(*args)
     os.kill(running.pid, signal.SIGINT)
     _, messages = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "are saved in" in messages
     assert "--resume" in messages
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
-    other = pixelwise(*args[:3], "--epochs", "400", *args[5:], "--resume")
-    assert other.returncode == 2
-    assert "train.epochs was 500, now 400" in other.stderr
+    told = refused(*args[:3], "--epochs", "400", *args[5:], "--resume")
+    assert "train.epochs was 500, now 400" in told
 
 
 TINY = ["unet", "synthetic:shapes", "--recipe", "fast", "--num-filters", "4", "--epochs", "2", "--seed", "3"]
@@ -67,21 +61,16 @@ def interrupted(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_folder_is_all_it_takes_to_resume(pixelwise, interrupted, tmp_path):
+def test_the_folder_is_all_it_takes_to_resume(answer, interrupted, tmp_path):
     stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
-    done = pixelwise("train", "--resume", "-o", stopped, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["run"] == str(stopped)
+    assert answer("train", "--resume", "-o", stopped)["run"] == str(stopped)
     assert checksum(stopped / MODEL) == checksum(interrupted / "whole" / MODEL)
 
 
 @pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)
 @pytest.mark.slow
-def test_what_is_given_again_when_resuming_may_be_the_same(pixelwise, interrupted, again):
-    done = pixelwise(
-        "train", *again, "--resume", "-o", interrupted / "whole"
-    )  # of which nothing is left to do
-    assert done.returncode == 0, done.stderr
+def test_what_is_given_again_when_resuming_may_be_the_same(answer, interrupted, again):
+    answer("train", *again, "--resume", "-o", interrupted / "whole")  # of which nothing is left to do
 
 
 @pytest.mark.parametrize(
@@ -96,14 +85,10 @@ def test_what_is_given_again_when_resuming_may_be_the_same(pixelwise, interrupte
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 @pytest.mark.slow
-def test_what_is_given_otherwise_when_resuming_is_refused(
-    pixelwise, interrupted, tmp_path, other, difference
-):
-    args = ["train", *other, "--resume", "-o", interrupted / "stopped", "--data-dir", tmp_path]
-    done = pixelwise(*args)
-    assert done.returncode == 2
-    assert difference in done.stderr
-    assert "leave out what differs to go on with it, or choose another --out" in done.stderr
+def test_what_is_given_otherwise_when_resuming_is_refused(refused, interrupted, tmp_path, other, difference):
+    told = refused("train", *other, "--resume", "-o", interrupted / "stopped", "--data-dir", tmp_path)
+    assert difference in told
+    assert "leave out what differs to go on with it, or choose another --out" in told
 
 
 @pytest.mark.parametrize(
@@ -120,22 +105,22 @@ def test_what_is_given_otherwise_when_resuming_is_refused(
         (["models", "x"], "See pixelwise models --help."),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_exit_code_2(pixelwise, tmp_path, args, message):
-    own_out = args[0] == "train" and len(args) > 1
-    done = pixelwise(*args, "--out", tmp_path / "run") if own_out else pixelwise(*args)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+def test_wrong_use_is_one_clear_line_and_exit_code_2(refused, tmp_path, args, message):
+    own_out = ["--out", tmp_path / "run"] if args[0] == "train" and len(args) > 1 else []
+    line = refused(*args, *own_out)
     assert line.startswith("pixelwise: ")
     assert message in line
 
 
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_numbers_through_the_command_line(pixelwise, tmp_path):
-    command = ["train", "cnn", "synthetic:shapes", "--recipe", "fast", "--num-filters", 4, "--json"]
+def test_the_same_seed_gives_the_same_numbers_through_the_command_line(answer, tmp_path, monkeypatch):
+    monkeypatch.setattr("pixelwise.report.run.write_report", lambda *_: tmp_path)  # slower than training
+    photos = folder_of_sunsets(tmp_path / "photos", 16)
+    command = ["train", "cnn", f"folder:{photos}", "--size", 16, "--num-filters", 2, "--epochs", 2]
     command += ["--precision", "fp32"]  # as measured on a busy machine it may differ from run to run
-    losses = [
-        json.loads(pixelwise(*command, "--seed", seed, "--out", tmp_path / name).stdout)["val_loss"]
-        for name, seed in (("a", 3), ("b", 3), ("c", 4))
-    ]
-    assert losses[0] == losses[1] != losses[2]
+    one, same, other = (
+        answer(*command, "--seed", seed, "--out", tmp_path / name)
+        for name, seed in (("one", 3), ("same", 3), ("other", 4))
+    )
+    numbers = ("epochs", "steps", "train_loss", "val_loss", "val_accuracy")
+    assert [one[name] for name in numbers] == [same[name] for name in numbers]
+    assert one["train_loss"] != other["train_loss"]

@@ -1,6 +1,5 @@
 """A colouriser of one's own photos, through the command line: learned, stopped, gone on with, used."""
 
-import json
 import shutil
 
 import pytest
@@ -27,17 +26,14 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(pixelwise, runs, tmp_path):
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(answer, runs, tmp_path):
     stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
-    done = pixelwise("train", "--resume", "-o", stopped, "--json")
-    assert done.returncode == 0, done.stderr
+    answer("train", "--resume", "-o", stopped)
     assert checksum(stopped / MODEL) == checksum(runs / "whole" / MODEL)
 
 
-def test_it_learned_what_skies_and_seas_look_like(pixelwise, runs, tmp_path):
+def test_it_learned_what_skies_and_seas_look_like(answer, runs, tmp_path):
     others = folder_of_sunsets(tmp_path / "others", 6)
-    done = pixelwise("evaluate", runs / "whole", f"folder:{others}", "--json")
-    assert done.returncode == 0, done.stderr
-    scores = json.loads(done.stdout)
+    scores = answer("evaluate", runs / "whole", f"folder:{others}")
     assert scores["ciede2000"]["value"] < 0.7 * scores["baselines"]["mean ab"]["ciede2000"]["value"]
     assert 0.6 < scores["colourfulness_ratio"]["value"] < 1.4

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixelwise.network.runs import read_metrics
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import recipe
@@ -36,8 +37,6 @@ def pictures() -> Pictures:
 
 def trace(net: str, name: str, folder: Path) -> list[float]:
     """Training losses of the first ten epochs of one batch each."""
-    from pixelwise.network.runs import read_metrics
-
     config = recipe(name, net, "waves", epochs=10, batch_size=70, precision="fp32", num_filters=8)
     train(config, pictures(), folder, device="cpu")
     return [row["train_loss"] for row in read_metrics(folder)]
@@ -52,9 +51,7 @@ def test_losses_are_where_they_were(net, name, tmp_path):
 if __name__ == "__main__":
     import tempfile
 
-    for net in ("cnn", "unet"):
-        for name in ("handout", "fast", "best"):
-            with tempfile.TemporaryDirectory() as folder:
-                print(
-                    f"    ({net!r}, {name!r}): {[round(loss, 4) for loss in trace(net, name, Path(folder))]},"
-                )
+    for net, name in TRACES:
+        with tempfile.TemporaryDirectory() as folder:
+            losses = [round(loss, 4) for loss in trace(net, name, Path(folder))]
+        print(f"    ({net!r}, {name!r}): {losses},")

@@ -5,29 +5,17 @@ import json
 import struct
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.hostile import any_json, spoilt
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
+from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import (
-    Checkpoint,
-    open_model,
-    read_checkpoint,
-    read_manifest,
-    read_metrics,
-    read_samples,
-    write_checkpoint,
-    write_model,
-)
 
 pytestmark = pytest.mark.usefixtures("unchecked")
-many = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture]
-)  # each example writes its own file
 
 CONFIG = CNNConfig(num_filters=1, num_colours=2)
 PALETTE = Palette.from_dict({"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]})
@@ -43,7 +31,7 @@ plain = any_json(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model.safetensors"
-    write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
+    runs.write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
     return path.read_bytes()
 
 
@@ -52,7 +40,7 @@ def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     weights = {f"net.{name}": tensor for name, tensor in build(CONFIG).state_dict().items()}
     state = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
-    write_checkpoint(folder, Checkpoint(config=RUN, tensors=weights, **state))
+    runs.write_checkpoint(folder, runs.Checkpoint(config=RUN, tensors=weights, **state))
     return (folder / "checkpoint.safetensors").read_bytes()
 
 
@@ -73,11 +61,11 @@ def with_about(content, changed) -> bytes:
 def read_all(folder, content) -> None:
     """Give the content to every reader of a run's files."""
     readers = {
-        "model.safetensors": open_model,
-        "checkpoint.safetensors": read_checkpoint,
-        "samples.safetensors": read_samples,
-        "run.json": read_manifest,
-        "metrics.jsonl": read_metrics,
+        "model.safetensors": runs.open_model,
+        "checkpoint.safetensors": runs.read_checkpoint,
+        "samples.safetensors": runs.read_samples,
+        "run.json": runs.read_manifest,
+        "metrics.jsonl": runs.read_metrics,
         "palette.json": lambda folder: Palette.read(folder / "palette.json"),
     }
     for name, reader in readers.items():
@@ -86,13 +74,11 @@ def read_all(folder, content) -> None:
             reader(folder)
 
 
-@many
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path, content):
     read_all(tmp_path, content)
 
 
-@many
 @given(plain)
 def test_any_json_is_read_or_refused(tmp_path, value):
     read_all(tmp_path, json.dumps(value).encode())
@@ -101,7 +87,6 @@ def test_any_json_is_read_or_refused(tmp_path, value):
             read(value)
 
 
-@many
 @given(st.data())
 def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     with contextlib.suppress(PixelwiseError):
@@ -111,14 +96,12 @@ def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST, plain))).encode())
 
 
-@many
 @given(st.data())
 def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, data):
     for whole in (model, checkpoint):
         read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole), plain))))
 
 
-@many
 @given(st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
 def test_spoilt_and_cut_files_are_read_or_refused(tmp_path, model, checkpoint, at, other, cut):
     for whole in (model, checkpoint):

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -21,9 +21,6 @@ from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, 
 from pixelwise.labels.read import read_mask, resize_mask
 from pixelwise.labels.write import write_mask
 
-many = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture]
-)  # each example writes its own file
 CLASSES = ClassNames(("background", "flower", "leaf"))
 PLAIN = Legend(CLASSES, {0: 0, 1: 1, 2: 2, 255: 255})
 
@@ -33,7 +30,6 @@ labels = st.tuples(sides, sides).flatmap(
 )
 
 
-@many
 @given(labels, st.integers(1, 5))
 def test_what_is_written_in_strips_of_any_height_is_read(tmp_path, drawn, height):
     strips = (drawn[row : row + height] for row in range(0, len(drawn), height))
@@ -53,7 +49,6 @@ def test_resizing_makes_no_new_label_and_back_from_multiples_none_is_lost(drawn,
 near = st.floats(-20, 40, width=32)
 
 
-@many
 @given(st.lists(st.tuples(near, near), min_size=3, max_size=12))
 def test_polygons_are_filled_as_by_cocos_own_tools(tmp_path, points):
     flat = [value for point in points for value in point]
@@ -74,20 +69,16 @@ def test_packed_lengths_are_unpacked(lengths):
     assert unpack_runs(packed, "here") == lengths
 
 
-def pictures() -> list[bytes]:
-    made = []
-    for kind in ("PNG", "TIFF", "GIF", "BMP", "PPM", "JPEG"):
-        file = io.BytesIO()
-        Image.fromarray(drawing()).save(file, kind)
-        made.append(file.getvalue())
-    return made
+def picture(kind) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(drawing()).save(file, kind)
+    return file.getvalue()
 
 
-PICTURES = pictures()
+PICTURES = [picture(kind) for kind in ("PNG", "TIFF", "GIF", "BMP", "PPM", "JPEG")]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damage: where that matters it is an error as well
-@many
 @given(st.sampled_from(PICTURES), st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
 def test_spoilt_and_cut_pictures_are_read_or_refused(tmp_path, whole, at, other, cut):
     where = at % len(whole)
@@ -109,7 +100,6 @@ whole = st.sampled_from([COCO, LABELME, LEGEND]).flatmap(lambda one: spoilt(one,
 
 
 @pytest.mark.usefixtures("unchecked")
-@many
 @given(st.binary(max_size=200) | (plain | whole).map(lambda values: json.dumps(values).encode()))
 def test_any_content_is_read_or_refused(tmp_path, content):
     path = tmp_path / "file"

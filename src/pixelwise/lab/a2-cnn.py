@@ -199,11 +199,11 @@ names = learn_only(deeplab, "classifier.4")
 learned = [weights for weights in deeplab.parameters() if weights.requires_grad]
 total, num_learned = num_parameters(deeplab), sum(weights.numel() for weights in learned)
 print(f"{', '.join(names)}: {num_learned} of {total:,} numbers learn")
-with certified(deeplab, leave_out=names) as watch:
+with certified(deeplab, leave_out=names) as certificate:
     logits = deeplab.train()(torch.rand(1, 3, 64, 64))["out"]
     F.cross_entropy(logits, torch.zeros(1, 64, 64, dtype=torch.long)).backward()
     torch.optim.Adam(learned, lr=0.01).step()
-print(f"all {watch.certificate.num_tensors} other tensors are what they were")
+print(f"all {certificate.num_tensors} other tensors are what they were")
 
 # %% [markdown]
 # ## C2, C3: From twenty masks to a head

@@ -1,8 +1,7 @@
 """Cards of shipped models and heads: purpose, source, licence, and the checksum that the file must have.
 
-A model NAME is two files, `weights/NAME.safetensors` and its card `weights/NAME.md`; a head the same under
-`weights/heads`, and no head has a model's name. The card opens with one `key: value` a line between two lines
-of dashes, as model cards do, and goes on as text for people.
+A model NAME is `weights/NAME.safetensors` and its card `weights/NAME.md`, a head the same in `weights/heads`;
+all names differ. The card opens with one `key: value` a line between two lines of dashes.
 """
 
 from __future__ import annotations
@@ -53,30 +52,22 @@ def card_path(name: str) -> Path:
 
 
 def read_card(name: str) -> Card:
-    """Read the facts on the card of a shipped model or head.
-
-    Raises:
-        CheckpointError: there is no card, or a line that it needs is missing.
-    """
+    """Read the facts on the card of a shipped model or head; a CheckpointError if one is missing."""
     path = card_path(name)
-    needed = [field.name for field in fields(Card) if field.name != "onnx_checksum"]
     try:
         _, facts, _ = path.read_text().split("---\n", 2)
         return Card(**dict(line.split(": ", 1) for line in facts.splitlines()))
     except OSError as error:
         raise CheckpointError(f"the model {name} has no card at {path}; install pixelwise again") from error
     except (ValueError, TypeError) as error:
+        needed = ", ".join(field.name for field in fields(Card))
         raise CheckpointError(
-            f"{path} needs to open with one line each of {', '.join(needed)} between two lines --- ({error})"
+            f"{path} needs to open with one line each of {needed} between two lines --- ({error})"
         ) from error
 
 
 def check_weights(name: str) -> str:
-    """Verify a shipped model's weights by the checksum on its card, and return it.
-
-    Raises:
-        CheckpointError: the file has changed since it was shipped, or its card is missing.
-    """
+    """Return the SHA-256 of a shipped model's weights; a CheckpointError if its card has another."""
     found, needed = checksum(weights_path(name)), read_card(name).checksum
     if found != needed:
         raise CheckpointError(

@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 
 from pixelwise.errors import ConfigError, shortened
 
-MAX_MEGAPIXELS = 500.0
-"""Larger photos are refused unless asked for: a small file can unpack to more than the machine holds."""
+MAX_MEGAPIXELS = 500.0  # larger photos are refused unless asked for: a small file can unpack to any size
 LEARNED = "learned"  # the name of a palette that a run learns from its own pictures
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -51,53 +50,48 @@ Sizes = Annotated[
 ]
 
 
-class Checked:
-    """A dataclass whose values are checked: to be of their fields' types, and to keep the rules there.
-
-    Raises:
-        ConfigError: one does not.
-    """
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        kinds, annotated = get_type_hints(type(self)), get_type_hints(type(self), include_extras=True)
-        for entry in fields(self):  # type: ignore[arg-type] # each subclass is a dataclass
-            value = getattr(self, entry.name)
-            if value is None and entry.default is None:
-                continue
-            _require_kind(entry.name, value, kinds[entry.name])
-            for rule in getattr(annotated[entry.name], "__metadata__", ()):
-                if isinstance(rule, Needs) and not rule.is_kept(value):
-                    raise _unfit(entry.name, rule.words, value)
-
-
-def _require_kind(name: str, value: Any, kind: Any) -> None:
-    """Refuse a value of another kind than its field's, such as text for a number; files hold anything."""
-    if get_origin(kind) is Literal:
-        is_good, needed = value in get_args(kind), "one of " + ", ".join(get_args(kind))
-    elif kind in (float, float | None):
-        is_good, needed = isinstance(value, float) or _is_whole(value), "a number"
-    elif kind is int:
-        is_good, needed = _is_whole(value), "a whole number"
-    elif kind == tuple[int, ...]:
-        is_good, needed = isinstance(value, tuple | list) and all(map(_is_whole, value)), "whole numbers"
-    elif kind is bool:
-        is_good, needed = type(value) is bool, "yes or no"
-    elif kind in (str, str | None):
-        is_good, needed = type(value) is str, "text"
-    else:
-        is_good, needed = isinstance(value, kind), "a configuration"
-    if not is_good:
-        raise _unfit(name, needed, value)
-
-
 def _is_whole(value: object) -> bool:
     return type(value) is not bool and isinstance(value, Integral) and -(2**63) <= int(value) < 2**63
 
 
-def _unfit(name: str, needed: str, value: object) -> ConfigError:
-    return ConfigError(f"{name.replace('_', '-')} needs to be {needed}, got {shortened(value, 200)}")
+_NUMBER = Needs("a number", lambda value: isinstance(value, float) or _is_whole(value))
+_TEXT = Needs("text", lambda value: type(value) is str)
+_KINDS: dict[Any, Needs] = {
+    bool: Needs("yes or no", lambda value: type(value) is bool),
+    int: Needs("a whole number", _is_whole),
+    float: _NUMBER,
+    float | None: _NUMBER,
+    str: _TEXT,
+    str | None: _TEXT,
+    tuple[int, ...]: Needs(
+        "whole numbers", lambda value: isinstance(value, tuple | list) and all(map(_is_whole, value))
+    ),
+}
+
+
+def _of_kind(kind: Any) -> Needs:
+    """Return the rule that a value is of its field's type: files hold anything, such as text for a number."""
+    if get_origin(kind) is Literal:
+        return Needs("one of " + ", ".join(get_args(kind)), lambda value: value in get_args(kind))
+    return _KINDS.get(kind) or Needs("a configuration", lambda value: isinstance(value, kind))
+
+
+class Checked:
+    """A dataclass whose values keep their fields' types and rules, or else it is a ConfigError."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self), include_extras=True)
+        for entry in fields(self):  # type: ignore[arg-type] # each subclass is a dataclass
+            name, value, hint = entry.name, getattr(self, entry.name), hints[entry.name]
+            if value is None and entry.default is None:
+                continue
+            kind, *rules = get_args(hint) if get_origin(hint) is Annotated else [hint]
+            for rule in (_of_kind(kind), *rules):
+                if not rule.is_kept(value):
+                    needed = f"{name.replace('_', '-')} needs to be {rule.words}"
+                    raise ConfigError(f"{needed}, got {shortened(value, 200)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +137,7 @@ class LinearNetConfig(Checked):
     backbone: str = "efficientnet_lite0"  # the frozen network
 
 
-HandoutConfig = CNNConfig | UNetConfig
-NetConfig = HandoutConfig | ColourNetConfig | LinearNetConfig
+NetConfig = CNNConfig | UNetConfig | ColourNetConfig | LinearNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,8 +172,7 @@ class RunConfig(Checked):
     net: NetConfig
     source: str  # where the pictures come from: cifar10:horse, cifar10:all, synthetic:shapes, folder:PATH
     palette: str = "handout24"  # name, path, or `learned` from the pictures of the run
-    size: Annotated[int, between(8, 1024)] = 64
-    """Side in pixels of the squares that the photos of a folder are cut to."""
+    size: Annotated[int, between(8, 1024)] = 64  # side in pixels of the squares that photos are cut to
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,20 +183,15 @@ class RunConfig(Checked):
 
     @staticmethod
     def from_dict(nested: dict[str, Any]) -> RunConfig:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ConfigError: a key is missing or unknown, or a value is out of range.
-        """
+        """Read what `to_dict` wrote, or raise a ConfigError."""
         try:
             net = net_from_dict(nested["net"])
             train = {name: value for name, value in dict(nested["train"]).items() if name not in _RETIRED}
             others = {name: nested[name] for name in ("source", "palette", "size")}
             return RunConfig(net=net, train=TrainConfig(**train), **others)
         except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"needed a run's configuration, got {shortened(nested, 200)} ({error!r})"
-            ) from error
+            found = f"{shortened(nested, 200)} ({error!r})"
+            raise ConfigError(f"needed a run's configuration, got {found}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,9 +246,9 @@ class FinetuneOptions(Checked):
 
     def _refuse(self, names: tuple[str, ...], whose: str) -> None:
         """Refuse options that would do nothing."""
-        for one in fields(self):
-            if one.name in names and getattr(self, one.name) != one.default:
-                raise ConfigError(f"{one.name.replace('_', '-')} is an option of {whose}; leave it out")
+        for entry in fields(self):
+            if entry.name in names and getattr(self, entry.name) != entry.default:
+                raise ConfigError(f"{entry.name.replace('_', '-')} is an option of {whose}; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,12 +267,9 @@ class ColourFinetuneConfig(Checked):
     backbone: str = "efficientnet_lite0"  # the frozen network whose features it reads
     size: Annotated[int, between(32, 1024)] = 192  # short side in pixels at which photos are read
     shots: NonNegativeInt = 0  # photos drawn to learn from; 0: all but those that are held out
-    looks: NonNegativeInt = 0
-    """Views of each photo, the first whole, others random crops; 0: more the fewer photos there are."""
-    num_colours: Annotated[int, between(0, 255)] = 0
-    """Classes per pixel; 0: 32, or fewer where the photos have fewer colours."""
-    ridge: PositiveOrNone = None
-    """Weight decay, on features scaled to deviation 1; chosen by photos left out if not given."""
+    looks: NonNegativeInt = 0  # views of each photo, as in `FinetuneOptions`
+    num_colours: Annotated[int, between(0, 255)] = 0  # 0: 32, or fewer where the photos have fewer
+    ridge: PositiveOrNone = None  # as in `FinetuneOptions`
     seed: Seed = 0  # decides which photos are drawn, and where the palette's search begins
 
 
@@ -306,7 +290,7 @@ class SegmentOptions(Checked):
     """Refuse larger photos."""
 
 
-HANDOUT_CONFIGS: dict[str, type[HandoutConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
+HANDOUT_CONFIGS: dict[str, type[CNNConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
 NET_CONFIGS: dict[str, type[NetConfig]] = {
     **HANDOUT_CONFIGS,
     "colournet": ColourNetConfig,
@@ -316,11 +300,7 @@ NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 
 def net_from_dict(values: dict[str, Any]) -> NetConfig:
-    """Read a network's configuration from plain values with its `name`.
-
-    Raises:
-        ConfigError: the name is no network of ours, or a value does not fit.
-    """
+    """Read a network's configuration from plain values with its `name`, or raise a ConfigError."""
     if not isinstance(values, dict):
         raise ConfigError(f"needed a network's name and settings, got {shortened(values, 200)}")
     values = dict(values)

@@ -19,11 +19,7 @@ _WORTH_IT = 1.15  # bf16 gives up 16 bits of mantissa; it has to pay more than n
 
 
 def choose_device(device: Device) -> torch.device:
-    """Return the device asked for; for "auto" a GPU where there is one.
-
-    Raises:
-        ConfigError: a GPU was asked for and there is none.
-    """
+    """Return the device asked for; for "auto" a GPU where there is one; a ConfigError if "cuda" has none."""
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise ConfigError("device cuda needs a GPU that torch can use, and there is none; use --device cpu")
@@ -33,8 +29,7 @@ def choose_device(device: Device) -> torch.device:
 def choose_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
     """Return fp32 or bf16, and the reason in words.
 
-    "auto" times one convolution both ways, which takes some 20 ms: whether bf16 pays depends on the
-    processor's matrix instructions, and a list of processors would rot.
+    "auto" times one convolution both ways, some 20 ms: a list of processors would rot.
     """
     if precision != "auto":
         return precision, f"{precision}: as asked"
@@ -88,8 +83,7 @@ def give_back_memory() -> None:
 class _OneThread:
     """Context in which torch computes in one thread; may be entered by several threads, and nested.
 
-    Reading, painting and encoding keep three threads busy by themselves; to share a step of a tenth of a
-    millisecond among more of them takes up to 8 ms on a busy machine.
+    Reading, painting and encoding keep three threads busy: to share a short step among more takes longer.
     """
 
     def __init__(self) -> None:

@@ -38,20 +38,9 @@ def _stay_in_evaluation(part: nn.Module, _mode: bool = True) -> nn.Module:
 def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
     """Freeze a network but for the parameters below prefixes, such as `classifier.4`; return their names.
 
-    Batch norm below a prefix learns its scale and shift, and keeps its statistics.
-
-    Raises:
-        ConfigError: there is no parameter below one of the prefixes.
+    Batch norm below a prefix learns its scale and shift, and keeps its statistics. A ConfigError if there is
+    no parameter below one of the prefixes.
     """
-    learned = names_below(net, *prefixes)
-    freeze(net)
-    for name in learned:
-        net.get_parameter(name).requires_grad_(True)
-    return learned
-
-
-def names_below(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
-    """Return the names of the parameters below prefixes, in the network's order, or raise a ConfigError."""
     names = [name for name, _ in net.named_parameters()]
     for prefix in prefixes:
         if not prefix or not any(f"{name}.".startswith(f"{prefix}.") for name in names):
@@ -60,38 +49,36 @@ def names_below(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
                 f"needed the name of a layer to learn, got {prefix!r}; "
                 f"the last layers of this network are {', '.join(layers[-3:])}"
             )
-    return tuple(name for name in names if f"{name}.".startswith(tuple(f"{one}." for one in prefixes)))
+    learned = [name for name in names if f"{name}.".startswith(tuple(f"{prefix}." for prefix in prefixes))]
+    freeze(net)
+    for name in learned:
+        net.get_parameter(name).requires_grad_(True)
+    return tuple(learned)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Certificate:
     """Fingerprints of the tensors that were to stay as they are, before and after."""
 
     before: str
-    after: str
-    num_tensors: int  # parameters and buffers that were compared
+    after: str  # empty while the network is watched
+    num_tensors: int  # parameters and buffers that are compared
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return asdict(self)
 
 
-@dataclass
-class Watch:
-    """A network under watch; the certificate is there once the watch is over."""
-
-    certificate: Certificate | None = None
-
-
 @contextlib.contextmanager
-def certified(net: nn.Module, leave_out: Collection[str] = ()) -> Iterator[Watch]:
-    """Watch a network, and certify at the end that it has not changed, but for the tensors left out by name.
+def certified(net: nn.Module, leave_out: Collection[str] = ()) -> Iterator[Certificate]:
+    """Certify that a network did not change meanwhile, but for the tensors left out by name.
 
     Raises:
         FrozenError: a parameter or buffer has changed, come or gone.
     """
-    before, watch = _digests(net, leave_out), Watch()
-    yield watch
+    before = _digests(net, leave_out)
+    certificate = Certificate(_digest_of(before), "", len(before))
+    yield certificate
     after = _digests(net, leave_out)
     if changed := [name for name in before | after if before.get(name) != after.get(name)]:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -99,7 +86,7 @@ def certified(net: nn.Module, leave_out: Collection[str] = ()) -> Iterator[Watch
             f"needed a network that stays as it is, but {', '.join(changed[:3])}{more} changed; "
             "freeze it before it learns, and leave out what is to learn"
         )
-    watch.certificate = Certificate(_digest_of(before), _digest_of(after), len(before))
+    certificate.after = _digest_of(after)
 
 
 def fingerprint(net: nn.Module) -> str:
@@ -118,4 +105,6 @@ def _digests(net: nn.Module, leave_out: Collection[str] = ()) -> dict[str, str]:
 
 
 def _digest_of(digests: dict[str, str]) -> str:
-    return hashlib.sha256("".join(f"{name} {one}\n" for name, one in digests.items()).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name} {digest}\n" for name, digest in digests.items()).encode()
+    ).hexdigest()

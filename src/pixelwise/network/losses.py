@@ -50,13 +50,9 @@ def cross_entropy(
     """
     flat = logits.permute(0, 2, 3, 1).flatten(0, 2)  # classes last: their sums are several times as fast
     flat = flat if flat.dtype == torch.float64 else flat.float()
-    return F.cross_entropy(
-        flat,
-        labels.flatten().long(),
-        None if weights is None else weights.to(flat.dtype),
-        ignore_index=IGNORE,
-        reduction=reduction,
-    )
+    weights = None if weights is None else weights.to(flat.dtype)
+    targets = labels.flatten().long()
+    return F.cross_entropy(flat, targets, weights, ignore_index=IGNORE, reduction=reduction)
 
 
 def soft_cross_entropy(
@@ -64,8 +60,7 @@ def soft_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Return the mean cross-entropy between the pixels' shares of the classes and the logits, in nats.
 
-    A pixel counts as much as the `weights` of its classes, each by its share. Source: R. Zhang, P. Isola,
-    A. Efros, arXiv:1603.08511, equation 2.
+    A pixel counts as much as the `weights` of its classes, by share. Source: arXiv:1603.08511, equation 2.
     """
     log_probs = logits.float().log_softmax(1).gather(1, labels.classes)
     loss = -(labels.shares * log_probs).sum(1)
@@ -83,7 +78,7 @@ def class_weights(
 
 def class_counts(labels: Iterable[UInt8[Tensor, "..."]], num_classes: int) -> Float64[Tensor, " K"]:
     """Return the number of pixels of each class."""
-    counts = [torch.bincount(one.flatten(), minlength=IGNORE + 1)[:num_classes] for one in labels]
+    counts = [torch.bincount(part.flatten(), minlength=IGNORE + 1)[:num_classes] for part in labels]
     return torch.stack(counts).sum(0).double()
 
 
@@ -91,9 +86,7 @@ def weights_of(counts: Float64[Tensor, " K"], rebalance: float) -> Float[Tensor,
     """Return weights that make rare classes count more, of mean 1 over all pixels.
 
     With p the frequencies of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
-    `rebalance`, above 0 and at most 1.
-
-    Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511, equation 4, whose lambda is 1 - r.
+    `rebalance`, above 0 and at most 1. Source: R. Zhang et al., arXiv:1603.08511, equation 4, lambda = 1 - r.
     """
     freqs = counts / counts.sum()
     weights = 1 / ((1 - rebalance) / len(counts) + rebalance * freqs).clamp_min(1e-9)

@@ -1,23 +1,12 @@
-"""Run folders, checkpoints and models on disk: safetensors and JSON, never pickle.
-
-A run folder holds
-
-* ``run.json``: configuration, versions, data checksum, and the reasons for what was chosen automatically;
-* ``metrics.jsonl``: one line per epoch;
-* ``checkpoint.safetensors``: weights and optimiser state, from which a run goes on bit for bit;
-* ``samples.safetensors``: a few validation pictures, so that the run can be shown without its data;
-* ``model.safetensors``: the finished model, one file that describes itself (network, label space, weights);
-* ``report.html`` and ``card.md``, which `pixelwise.report` makes of these.
-"""
+"""Run folders, checkpoints and models on disk: safetensors and JSON, never pickle."""
 
 from __future__ import annotations
 
 import json
 import platform
 import shlex
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, get_args
@@ -37,14 +26,15 @@ from pixelwise.network.model import Model
 from pixelwise.network.models import Network, build
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
-MODEL = "model.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
-SAMPLES = "samples.safetensors"
-MANIFEST = "run.json"
-METRICS = "metrics.jsonl"
+MODEL = "model.safetensors"  # the finished model, which describes itself: network, label space, weights
+CHECKPOINT = "checkpoint.safetensors"  # weights and optimiser state, from which a run goes on bit for bit
+SAMPLES = "samples.safetensors"  # a few validation pictures, so that the run can be shown without its data
+MANIFEST = "run.json"  # configuration, versions, data checksum, and reasons for what was automatic
+METRICS = "metrics.jsonl"  # one line per epoch
 SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
 _NUM_SAMPLES = 8
 _SMALL = 128 * 128  # pixels that a network reads in one thread: more would wait for each other
+_VERSIONED = ("pixelwise", "torch", "numpy")
 MetricName = Literal["train_loss", "val_loss", "val_accuracy", "train_seconds"]
 
 
@@ -85,11 +75,7 @@ def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, s
 
 
 def open_torch_model(name_or_path: str | Path) -> TorchModel:
-    """Open a shipped model by its name, or a run folder or model file by its path.
-
-    Raises:
-        CheckpointError: there is no such model, or the file is damaged or foreign.
-    """
+    """Open a shipped model by its name, or a run folder or model file, or raise a CheckpointError."""
     path = _find_model(str(name_or_path))
     sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
     tensors, about = read_tensors(path)
@@ -194,20 +180,18 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         )
     tensors, about = read_tensors(path)
     try:
-        config = RunConfig.from_dict(about.pop("config"))
-        known: dict[str, Any] = {one.name: about[one.name] for one in fields(Checkpoint) if one.name in about}
-        return Checkpoint(config=config, tensors=tensors, **known)  # older ones hold more
+        names = {entry.name for entry in fields(Checkpoint)}
+        known = {name: value for name, value in about.items() if name in names}  # older ones hold more
+        return Checkpoint(**known | {"config": RunConfig.from_dict(about["config"]), "tensors": tensors})
     except (KeyError, TypeError, ConfigError, CheckpointError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint of ours ({first_line(error)}); start the run anew"
         ) from error
 
 
-def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with `prefix` and a dot, without it."""
-    return {
-        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
-    }
+def _describe_machine() -> dict[str, str]:
+    threads = str(torch.get_num_threads())
+    return {"processor": processor_name(), "threads": threads, "python": platform.python_version()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,35 +201,15 @@ class Manifest:
     config: RunConfig
     data_sha256: str  # of the training data
     reasons: dict[str, str]  # why what was automatic came out as it did
-    versions: dict[str, str]
-    machine: dict[str, str]  # processor, threads, Python
+    versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _VERSIONED})
+    machine: dict[str, str] = field(default_factory=_describe_machine)
     notes: tuple[str, ...] = ()  # about the pictures, such as files left out
     num_images: tuple[int, int] = (0, 0)  # to train and to validate on; 0 in runs of earlier versions
 
 
-def write_manifest(
-    folder: Path,
-    config: RunConfig,
-    digest: str,
-    reasons: dict[str, str],
-    notes: Sequence[str] = (),
-    num_images: tuple[int, int] = (0, 0),
-) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write run.json, or raise an OutputError."""
-    manifest = Manifest(
-        config=config,
-        data_sha256=digest,
-        reasons=reasons,
-        versions={name: version(name) for name in ("pixelwise", "torch", "numpy")},
-        machine={
-            "processor": processor_name(),
-            "threads": str(torch.get_num_threads()),
-            "python": platform.python_version(),
-        },
-        notes=tuple(notes),
-        num_images=num_images,
-    )
-    values = vars(manifest) | {"config": config.to_dict()}
+    values = vars(manifest) | {"config": manifest.config.to_dict()}
     write_text(folder / MANIFEST, json.dumps(values, indent=1) + "\n")
 
 

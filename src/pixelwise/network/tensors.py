@@ -17,11 +17,7 @@ _FORMAT = 1
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors by name, and plain values for JSON, in one atomic step.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write tensors by name, and plain values for JSON, in one atomic step, or raise an OutputError."""
     contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
         try:
@@ -32,11 +28,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
 
 
 def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors and plain values that `write_tensors` wrote; no tensors with `header_only`.
-
-    Raises:
-        CheckpointError: the file is damaged, foreign or of another version.
-    """
+    """Read what `write_tensors` wrote, without tensors if `header_only`, or raise a CheckpointError."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))

@@ -34,9 +34,9 @@ from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.files import checksum, require_writable, write_bytes
 from pixelwise.network.backbones.backbone import Backbone, folded
 from pixelwise.network.backbones.efficientnet import StridedConv2d
-from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
+from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.models.handout import MyConv2d
-from pixelwise.network.models.on_backbone import ColourNet, LinearNet
+from pixelwise.network.models.on_backbone import ColourNet, OnBackbone
 from pixelwise.network.runs import TorchModel
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
@@ -45,10 +45,11 @@ from pixelwise.photos.resize import resize
 from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
-from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.heads import Head, find_head
 
 _MOST_CIEDE2000 = 0.1
 _LEAST_EQUAL = 0.999
+_COMPARING = "running it beside torch, on real photos"
 _RANGE = "sRGB from 0 to 1, N 3 H W; a grey photo has its grey three times"
 
 
@@ -68,10 +69,8 @@ def export_model(model: TorchModel, out: Path) -> Exported:
         ConfigError: it cannot be exported, or the export is not what the model is.
         OutputError: the file cannot be written.
     """
-    _require_target(out)
-    announce(f"tracing {model.name}; what follows runs on the CPU and takes up to a minute")
+    _begin(out, model.name)
     graph = colouring_graph(model)
-    announce("running it beside torch, on real photos")
     logit_difference, colour_difference = compare_model(graph.SerializeToString(), model)
     if not colour_difference < _MOST_CIEDE2000:  # asked this way round, so that NaN is refused, too
         raise ConfigError(
@@ -93,33 +92,25 @@ def export_model(model: TorchModel, out: Path) -> Exported:
         "palette": model.palette.to_dict(),
         "saturation": net.saturation,
     }
-    _write(out, graph, model.name, net.backbone if isinstance(net, ColourNet | LinearNet) else None, facts)
+    _write(out, graph, model.name, net.backbone if isinstance(net, OnBackbone) else None, facts)
     return Exported(max_difference=logit_difference, ciede2000=colour_difference)
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
-    """Write a head with its backbone as ONNX.
-
-    Raises:
-        CheckpointError: the head was learned on another backbone.
-        ConfigError, OutputError: as `export_model`.
-    """
-    _require_target(out)
+    """Write a head with its backbone as ONNX, as `export_model` does; a CheckpointError for another one."""
     backbone = head.apply_weights(backbone)
-    announce(f"tracing {head.name}; what follows runs on the CPU and takes up to a minute")
+    _begin(out, head.name)
     graph = segmenting_graph(head, backbone)
-    announce("running it beside torch, on real photos")
     logit_difference, equal = compare_head(graph.SerializeToString(), head, backbone)
     if not equal > _LEAST_EQUAL:
         raise ConfigError(
             f"needed an export of {head.name} with torch's class in over {_LEAST_EQUAL:.1%} of pixels, "
             f"got {equal:.4%}; nothing was written"
         )
-    is_shipped = head.name in shipped_heads()
     inputs = {f"photo_{size}": _RANGE for size in head.sizes}
     facts = {
         "task": "segment",
-        "checksum": checksum(weights_path(head.name) if is_shipped else Path(head.name)),
+        "checksum": checksum(find_head(head.name)),
         "inputs": inputs | {"size": "height and width of the logits"},
         "outputs": {"logits": "of each class; the class of a pixel is the one whose logit is largest"},
         "short_side": list(head.sizes),
@@ -131,10 +122,11 @@ def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:
     return Exported(max_difference=logit_difference, equal=equal)
 
 
-def _require_target(out: Path) -> None:
+def _begin(out: Path, name: str) -> None:
     if out.suffix != ".onnx":
         raise ConfigError(f"-o names the exported file, such as {out.with_suffix('.onnx')}, got {out}")
     require_writable(out)
+    announce(f"tracing {name}; what follows runs on the CPU and takes up to a minute")
 
 
 def _write(
@@ -158,6 +150,7 @@ def _write(
 
 def compare_model(content: bytes, model: TorchModel) -> tuple[float, float]:
     """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
+    announce(_COMPARING)
     runner, largest, differences = session(content), 0.0, []
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
@@ -177,9 +170,9 @@ def compare_model(content: bytes, model: TorchModel) -> tuple[float, float]:
 def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float, float]:
     """Return how far an exported head's logits are from torch's at most, and the share of equal classes.
 
-    Compared are logarithms of probabilities, since a number added to all logits of a pixel changes nothing;
-    probabilities below 1e-30 count as that.
+    Compared are logarithms of probabilities, 1e-30 at least: a number added to all logits changes nothing.
     """
+    announce(_COMPARING)
     runner, extractor = session(content), Extractor(backbone, dtype=torch.float32)
     largest, num_equal, num = 0.0, 0, 0
     for path in sample_photos():
@@ -187,7 +180,7 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
         images = {size: read_photo(photo, size, backbone.multiple) for size in head.sizes}
         inputs = {f"photo_{size}": (image[None].float() / 255).numpy() for size, image in images.items()}
         (logits,) = runner.run(None, inputs | {"size": np.array(photo.upright_size)})
-        maps = [one for image in images.values() for one in extractor(image)]
+        maps = [level for image in images.values() for level in extractor(image)]
         expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
         log_probs = np.log(expected.probs(0, height).clip(1e-30))
         found_log_probs = np.log(softmax(logits[0]).clip(np.exp(log_probs.min())))
@@ -213,7 +206,7 @@ def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 class _Colouring(nn.Module):
-    """A colouriser with the step from logits to chroma of `Palette.chroma`, at its own saturation."""
+    """A colouriser, from a photo to logits and, as by `Palette.chroma` at its own saturation, to chroma."""
 
     colours: Tensor
 
@@ -221,13 +214,12 @@ class _Colouring(nn.Module):
         super().__init__()
         self.net: Any = plain_copy(model.net)
         self.backbone: Any = None
-        if isinstance(model.net, ColourNet | LinearNet):
+        if isinstance(model.net, OnBackbone):
             self.backbone = plain_copy(model.net.backbone)  # of which the network itself has no weights
         self.register_buffer("colours", torch.from_numpy(model.palette.colours).float())
         self.space, self.saturation = model.palette.space, model.net.saturation
 
     def forward(self, photo: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
-        """Return chroma and logits."""
         mean, light = photo.mean(1, keepdim=True), rgb_to_lab(photo)[:, :1]
         grey = mean * (255 / 256) if self.space == "rgb" else light / 100
         logits = self._logits(grey)
@@ -243,10 +235,10 @@ class _Colouring(nn.Module):
             return self.net.forward_maps(maps)
         # as `logits_of_maps`, which sorts maps by their size: while a graph is traced, no size is known
         classes = self.net.classes
-        parts = classes.weight.split([one.shape[1] for one in maps], dim=1)
+        parts = classes.weight.split([level.shape[1] for level in maps], dim=1)
         total: Tensor = classes.bias[:, None, None]
-        for one, part in zip(maps, parts, strict=True):
-            small = F.conv2d(one, part[:, :, None, None])
+        for level, part in zip(maps, parts, strict=True):
+            small = F.conv2d(level, part[:, :, None, None])
             total = total + F.interpolate(small, maps[0].shape[-2:], mode="bilinear", align_corners=False)
         return total
 
@@ -264,13 +256,12 @@ class _Segmenting(nn.Module):
         self.register_buffer("bias", head.weights.bias[:, None, None])
 
     def forward(self, *photos: Tensor) -> tuple[Tensor, ...]:
-        """Return the small logits; the bias is in the first."""
-        maps = [one for photo in photos for one in self.backbone(photo)]
-        parts = self.weight.split([one.shape[1] for one in maps], dim=1)
-        small: dict[tuple[int, int], Tensor] = {}
-        for index, (one, part) in enumerate(zip(maps, parts, strict=True)):
+        maps = [level for photo in photos for level in self.backbone(photo)]
+        parts = self.weight.split([level.shape[1] for level in maps], dim=1)
+        small: dict[tuple[int, int], Tensor] = {}  # the bias is in the first
+        for index, (level, part) in enumerate(zip(maps, parts, strict=True)):
             key = index // len(self.strides), self.strides[index % len(self.strides)]
-            small[key] = small.get(key, 0 if small else self.bias) + F.conv2d(one, part)
+            small[key] = small.get(key, 0 if small else self.bias) + F.conv2d(level, part)
         return tuple(small.values())
 
 
@@ -312,11 +303,7 @@ def _photo(multiple: int, ending: str) -> tuple[Tensor, dict[int, Any]]:
 
 
 def trace(
-    name: str,
-    module: nn.Module,
-    inputs: dict[str, Tensor],
-    axes: tuple[Any, ...],
-    output_names: Sequence[str],
+    name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
 ) -> onnx.ModelProto:
     """Return a module as ONNX; `axes` says which of its inputs' axes may have any length.
 
@@ -332,7 +319,7 @@ def trace(
                 tuple(inputs.values()),
                 dynamo=True,
                 input_names=list(inputs),
-                output_names=output_names,
+                output_names=outputs,
                 dynamic_shapes=axes,
                 verbose=False,
             )

@@ -24,9 +24,9 @@ from pixelwise.network.frozen import certified
 from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView, Extractor
 from pixelwise.segmenting.feature_cache import FeatureCache
-from pixelwise.segmenting.heads import Head, HeadFacts, photo_mark, write_head
+from pixelwise.segmenting.heads import Head, photo_mark, write_head
 from pixelwise.segmenting.linear_head import Weights
-from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, make_task
+from pixelwise.training.finetune_task import FinetuneTask, LearnedHead, facts_of, make_task
 
 _logger = logging.getLogger(__name__)
 
@@ -36,8 +36,7 @@ class HeadScores:
     """Scores of a head before and after it learned."""
 
     before: SegmentationScores  # of the random last layer, of torch's own making
-    last_layer: SegmentationScores | None
-    """Of the exact head, where more than the last layer learned from there on."""
+    last_layer: SegmentationScores | None  # of the exact head, where more learned from there on
     after: SegmentationScores
 
 
@@ -83,8 +82,7 @@ def finetune(
     """Learn from labelled photos what the policy says, and write it as a head to `out`.
 
     The head is written once it is learned, and again with its scores. Where there are too few photos to hold
-    any out, there are no scores, and a warning says so. `backbone` and `labelled` are the configuration's, if
-    None.
+    any out, a warning says so. `backbone` and `labelled` are the configuration's, if None.
 
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
@@ -109,14 +107,17 @@ def finetune(
     write_head(out, head)
     if learned.interrupted:
         raise Interrupted(f"{out} has what was learned until then, without scores", out)
-    score_start_s = time.perf_counter()
-    scores = _score_or_warn(task, learned, held_out, out) if held_out else None
-    score_s = time.perf_counter() - score_start_s
-    facts: dict[str, Any] = {}
-    if scores:
+    learned_s, scores, facts = time.perf_counter(), None, dict[str, Any]()
+    if held_out:
+        try:
+            scores = score(task, learned, held_out)
+        except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
+            _logger.warning("%s has what was learned, without scores", out)
+            raise
         facts = {"scored_on": part, "num_scored": len(held_out), "scores": scores.after.intervals()}
         head = replace(head, facts=replace(head.facts, **facts))
         write_head(out, head)
+    score_s = time.perf_counter() - learned_s
     if config.then_all and labelled.val:
         facts["scored_num_images"] = len(task.shots)
         task = replace(task, shots=labelled.train + labelled.val)
@@ -136,19 +137,14 @@ def finetune(
 
 
 def learn_last_layer(task: FinetuneTask) -> LearnedHead:
-    """Return the best head on the backbone as it is.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-    """
+    """Return the best head on the backbone as it is; errors are those of photos and labels."""
     start_s = time.perf_counter()
     views = views_of([shot.photo for shot in task.shots], task.config.looks)
-    with certified(task.backbone) as watch:
+    with certified(task.backbone) as certificate:
         features = task.cache.maps(views, task.backbone, task.sizes, task.device)
         extracted_s = time.perf_counter()
         solved = solve_from_views(task.config, task.classes.num_classes, task.shots, features)
         solved_s = time.perf_counter()
-    assert watch.certificate is not None
     if solved.missing_classes:
         _logger.warning(
             "no pixel learned from is of the class %s: the head cannot find it; label some, or more of it",
@@ -157,15 +153,9 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
     return LearnedHead(
         weights=solved.weights,
         backbone=task.backbone,
-        certificate=watch.certificate,
+        certificate=certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts=HeadFacts(
-            ridge=solved.ridge,
-            ridge_scores={f"{ridge:g}": score for ridge, score in solved.ridge_scores.items()},
-            loss=solved.loss,
-            gradient_norm=solved.gradient_norm,
-            num_steps=solved.num_steps,
-        ),
+        facts=facts_of(solved),
         num_learned=solved.weights.num_learned,
         num_views=len(features),
         extract_s=extracted_s - start_s,
@@ -181,37 +171,23 @@ def _learn(task: FinetuneTask) -> LearnedHead:
     return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
 
 
-def _score_or_warn(
-    task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto], out: Path
-) -> HeadScores:
-    try:
-        return score(task, learned, photos)
-    except (KeyboardInterrupt, PixelwiseError):  # such as of a mask that is damaged
-        _logger.warning("%s has what was learned, without scores", out)
-        raise
-
-
 def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:
-    """Return the scores of a head, and of the heads that its learning began with.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
-    """
+    """Return the scores of a head, and of the heads that its learning began with."""
     heads = [learned.random_head or random_head(learned.weights, task.config.seed)]
     if learned.start:
         heads.append(learned.start)
     if not learned.changed:
         heads.append(learned.weights)
-    crops = [CropView(one.photo) for one in photos]
+    crops = [CropView(photo.photo) for photo in photos]
     features = task.cache.maps(crops, task.backbone, task.sizes, task.device)
     counts = count_photos(photos, features, heads)
     if learned.changed:
         from pixelwise.training.finetune_epochs import FreshMaps  # imported by now
 
         extractor = Extractor(learned.backbone, device=task.device)
-        fresh = [FreshMaps(one, extractor, task.sizes) for one in photos]
+        fresh = [FreshMaps(photo, extractor, task.sizes) for photo in photos]
         counts += count_photos(photos, fresh, [learned.weights])
-    scores = [SegmentationScores.of(one, task.classes, task.config.seed) for one in counts]
+    scores = [SegmentationScores.of(of_head, task.classes, task.config.seed) for of_head in counts]
     return HeadScores(before=scores[0], last_layer=scores[1] if learned.start else None, after=scores[-1])
 
 
@@ -249,4 +225,4 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
 
 
 def _marks(photos: Sequence[LabelledPhoto]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(photo_mark, file_checksums(one.photo for one in photos).values())))
+    return tuple(dict.fromkeys(map(photo_mark, file_checksums(photo.photo for photo in photos).values())))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +17,11 @@ from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checks
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.frozen import Certificate, names_below
+from pixelwise.network.frozen import Certificate
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.solve import SolvedHead
 
 _HANDOUT_SIZE = 224  # short side in pixels at which the handout reads photos
 _HANDOUT_EPOCHS, _EPOCHS = 10, 20
@@ -74,12 +75,7 @@ def make_task(
     cache: FeatureCache,
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
-    """Return the task that a configuration describes, on its backbone if none is given.
-
-    Raises:
-        ConfigError: there are too few photos, options exclude each other, or the policy is stage and the
-            backbone does not say what its last stage is.
-    """
+    """Return the task of a configuration, on its own backbone if none is given, or raise a ConfigError."""
     backbone = backbone or open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
@@ -87,7 +83,11 @@ def make_task(
     early_stop_set: tuple[LabelledPhoto, ...] = ()
     if config.policy != "last-layer":
         shots, early_stop_set = _set_aside(shots, labelled, config)
-        learned_names(backbone, config.policy)
+    if config.policy == "stage" and not backbone.last_stage:
+        raise ConfigError(
+            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
+            "choose last-layer or full"
+        )
     return FinetuneTask(
         config=config,
         classes=labelled.classes,
@@ -109,9 +109,8 @@ def _set_aside(
     sums = file_checksums(shot.photo for shot in shots)
     different = tuple({sums[shot.photo]: shot for shot in shots}.values())
     if len(different) < 2:
-        raise ConfigError(
-            f"the policy {config.policy} needs a labelled photo to stop by; label at least 2 to learn from"
-        )
+        needed = f"the policy {config.policy} needs a labelled photo to stop by"
+        raise ConfigError(f"{needed}; label at least 2 to learn from")
     num = min(_MOST_TO_STOP_BY, max(1, round(_STOP_FRAC * len(different))))
     aside = {sums[shot.photo] for shot in draw(different, num, config.seed)}  # copies stay on shot side
     return (
@@ -120,12 +119,19 @@ def _set_aside(
     )
 
 
-def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
-    """Draw `num` of the photos at random, in their own order; 0: all of them.
+def facts_of(solved: SolvedHead) -> HeadFacts:
+    """Return the facts of a layer that was solved."""
+    return HeadFacts(
+        ridge=solved.ridge,
+        ridge_scores={f"{ridge:g}": score for ridge, score in solved.ridge_scores.items()},
+        loss=solved.loss,
+        gradient_norm=solved.gradient_norm,
+        num_steps=solved.num_steps,
+    )
 
-    Raises:
-        ConfigError: there are fewer, or none.
-    """
+
+def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
+    """Draw `num` of the photos at random, in their own order; 0: all. A ConfigError if there are fewer."""
     if not photos:
         raise ConfigError("needed photos to learn from, the part train has none")
     if num > len(photos):
@@ -136,19 +142,3 @@ def draw(photos: Sequence[T], num: int, seed: int) -> tuple[T, ...]:
         return tuple(photos)
     chosen = random.Random(seed).sample(range(len(photos)), num)
     return tuple(photos[index] for index in sorted(chosen))
-
-
-def learned_names(backbone: Backbone, policy: Literal["stage", "full"]) -> tuple[str, ...]:
-    """Return the names of the backbone's parameters that learn along with the head.
-
-    Raises:
-        ConfigError: the backbone does not say what its last stage is.
-    """
-    if policy == "full":
-        return tuple(name for name, _ in backbone.named_parameters())
-    if not backbone.last_stage:
-        raise ConfigError(
-            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
-            "choose last-layer or full"
-        )
-    return names_below(backbone, *backbone.last_stage)

@@ -26,8 +26,7 @@ from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.training.finetune_task import draw
 
-MORE = 10
-"""Further photos that a forecast is for."""
+MORE = 10  # further photos that a forecast is for
 _SIZES = [step * 10**power for power in range(7) for step in (1, 2, 5)][1:]  # 2, 5, 10, 20, 50, ...
 _DRAWS, _FEW_DRAWS = 5, 3
 _FEW = 50  # from so many photos on draws differ little, and take long
@@ -40,8 +39,7 @@ class CurveRow:
     """The scores of heads that learned from so many photos."""
 
     shots: int
-    miou: Interval
-    """Mean over draws of shots; 95 of 100 single ones, on photos drawn anew, lie between low and high."""
+    miou: Interval  # mean over draws of shots; 95 of 100 single ones, on photos drawn anew, are within
     draws: int
 
 
@@ -50,34 +48,26 @@ class LearningCurve:
     """Overlap by the number of photos learned from."""
 
     rows: tuple[CurveRow, ...]
-    gain: Interval | None
-    """At most what `MORE` photos beyond all there are would add; None where that cannot be said."""
+    gain: Interval | None  # at most, of `MORE` photos beyond all there are; None where that cannot be said
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {
-            "curve": [
-                {"shots": row.shots, "miou": row.miou.to_dict(), "draws": row.draws} for row in self.rows
-            ],
-            "forecast": {"more": MORE, "at_most": self.gain.to_dict()} if self.gain else None,
-        }
+        rows = [{"shots": row.shots, "miou": row.miou.to_dict(), "draws": row.draws} for row in self.rows]
+        forecast = {"more": MORE, "at_most": self.gain.to_dict()} if self.gain else None
+        return {"curve": rows, "forecast": forecast}
 
 
 def draw_for_curve(config: FinetuneConfig, labelled: LabelledPhotos) -> list[tuple[LabelledPhoto, ...]]:
-    """Draw 2, 5, 10, 20, ... photos, several times each, and all that `config` learns from.
-
-    Raises:
-        ConfigError: there are fewer than 3 photos to learn from, or none to score on.
-    """
+    """Draw 2, 5, 10, 20, ... photos, several times each, and all; a ConfigError if there are too few."""
     photos = draw(labelled.train, config.shots, config.seed)
     labelled.require_held_out()
     if len(photos) < _SIZES[0] + 1:
         raise ConfigError(f"needed at least 3 photos to learn from for a curve, got {len(photos)}")
-    draws = [photos]
-    for num in reversed([size for size in _SIZES if size < len(photos)]):
+    draws = []
+    for num in [size for size in _SIZES if size < len(photos)]:
         num_draws = _DRAWS if num < _FEW else _FEW_DRAWS
-        draws = [*(draw(photos, num, config.seed + 1 + place) for place in range(num_draws)), *draws]
-    return draws
+        draws += [draw(photos, num, config.seed + 1 + place) for place in range(num_draws)]
+    return [*draws, photos]
 
 
 def learning_curve(
@@ -88,15 +78,12 @@ def learning_curve(
 ) -> LearningCurve:
     """Learn the exact head of each draw from these photos alone, and score it on what `finetune` scores on.
 
-    Each head chooses its own ridge, unless the configuration has one.
-
-    Raises:
-        DataError, LabelError, PhotoError: a photo or its labels cannot be read or used.
+    Each head chooses its own ridge, unless the configuration has one. Errors are those of photos and labels.
     """
     backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
     drawn_views = [views_of([shot.photo for shot in shots], config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
-    at_scored = [CropView(one.photo) for one in held_out]
+    at_scored = [CropView(photo.photo) for photo in held_out]
     at_learned = [crop for views in drawn_views for crop in views]
     wanted = list(dict.fromkeys([*at_learned, *at_scored]))
     maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
@@ -114,12 +101,9 @@ def learning_curve(
 
 def curve_of(shots: Sequence[int], counts: Sequence[Sequence[ImageCounts]], seed: int = 0) -> LearningCurve:
     """Return the curve of heads that each learned from so many photos, by the counts of each photo scored."""
-    scores = np.stack(  # resampled photos are the same for every head; the first column has all photos
-        [
-            mean_of_known(iou_of(resampled_sums(np.stack([i.confusion.overlaps for i in one]), seed)))
-            for one in counts
-        ]
-    )
+    # resampled photos are the same for every head; the first column has all photos
+    overlaps = [np.stack([photo.confusion.overlaps for photo in head]) for head in counts]
+    scores = np.stack([mean_of_known(iou_of(resampled_sums(of_head, seed))) for of_head in overlaps])
     sizes = np.array(sorted(set(shots)))
     rows, means = [], []
     for num in sizes:
@@ -139,10 +123,7 @@ def forecast(sizes: Int64[ndarray, " sizes"], errors: Float64[ndarray, "sizes re
 
     The error falls as a power of the number of photos, the power between the last two sizes: an upper bound,
     since curves flatten. The first column of `errors` is what was measured, the others what other draws would
-    give; all have to fall, over at least 3 sizes.
-
-    Source: the power law of learning curves, J. Hestness et al. 2017, Deep learning scaling is predictable,
-    empirically, arXiv:1712.00409.
+    give; all have to fall, over at least 3 sizes. Source: J. Hestness et al. 2017, arXiv:1712.00409.
     """
     if len(sizes) < _LEAST_ROWS:
         return None

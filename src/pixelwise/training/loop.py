@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import logging
 import math
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ from pixelwise.photos.pictures import Pictures
 from pixelwise.progress import progress
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
 from pixelwise.training.optimise import Optimiser
-from pixelwise.training.stopping import Stopwatch, finish_step_first
+from pixelwise.training.stopping import finish_step_first
 from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
 
 _logger = logging.getLogger(__name__)
@@ -35,8 +37,7 @@ _PHOTO_SCALE = 2  # photos show more than the pictures trained on: docs/log.md h
 _MOST_PIECES = 60  # of an epoch's loss curve
 _NUM_SAMPLED = 4000  # pictures whose colours a palette is learned from
 _DROPOUT = 2**40  # random stream of the layers; ranks count from there
-CHECKPOINT_EVERY_S = 20.0
-"""A kill costs at most this much work."""
+CHECKPOINT_EVERY_S = 20.0  # a kill costs at most this much work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,7 @@ def train(
 
     Raises:
         ConfigError: the size of the pictures does not suit the network.
-        CheckpointError: `resume` finds no run, or one of another configuration or data; or the folder holds
-            a run and `resume` is off, or another process trains there.
+        CheckpointError: `resume` finds no run or another one, or without it one is there, or is training.
         DivergedError: the loss is no longer a number.
         Interrupted: Ctrl-C or SIGTERM came; the state between two steps is saved in the folder.
         OutputError: the folder cannot be written.
@@ -97,15 +97,15 @@ def train(
         on_rank0(lambda: runs.cut_metrics(folder, run.step))
         advance = stack.enter_context(progress(f"training on {pictures.name}", run.num_steps, done=run.step))
         stop_asked = stack.enter_context(finish_step_first())
-        saved_at_s = run.clock.seconds()
+        saved_at_s = run.seconds()
         while run.step < run.num_steps:
             loss = run.train_step()
             if run.step % run.steps_per_epoch == 0 or run.step == run.num_steps:
                 on_rank0(lambda: _validate(run, folder))
             stopping = sum_over_ranks(stop_asked()) > 0
-            if rank() == 0 and (stopping or run.clock.seconds() - saved_at_s > CHECKPOINT_EVERY_S):
+            if rank() == 0 and (stopping or run.seconds() - saved_at_s > CHECKPOINT_EVERY_S):
                 runs.write_checkpoint(folder, run.checkpoint())
-                saved_at_s = run.clock.seconds()
+                saved_at_s = run.seconds()
             if stopping and run.step < run.num_steps:
                 saved = f"{run.step} of {run.num_steps} steps are saved in {folder}"
                 raise Interrupted(f"{saved}; to go on: {runs.resume_command(folder)}", folder)
@@ -127,7 +127,7 @@ class Run:
         saved: runs.Checkpoint | None = None,
     ) -> None:
         self.config, self.device, self.digest = config, device, _digest_of(config, pictures)
-        self.clock = Stopwatch(saved.train_seconds if saved else 0.0)
+        self.start_s = time.perf_counter() - (saved.train_seconds if saved else 0.0)
         wanted = saved.precision if saved else config.train.precision
         self.precision, self.precision_reason = on_rank0(lambda: choose_precision(wanted, device))
         torch.manual_seed(config.train.seed)
@@ -136,8 +136,8 @@ class Run:
         _require_fit(self.net, config, self.palette, pictures)
         self.net.to(device)
         side: int = pictures.train.shape[-2]
+        # short side in pixels at which the network is to read photos
         self.size = side if config.train.window else min(_PHOTO_SCALE * side, runs.SIZES[-1])
-        """Short side in pixels at which the network is to read photos."""
         kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
         self.task = kind(config, pictures, self.palette, device)
         self.steps_per_epoch = -(-self.task.num_train // config.train.batch_size)
@@ -151,11 +151,7 @@ class Run:
         self.parallel_net: nn.Module = DistributedDataParallel(self.net) if world_size() > 1 else self.net
 
     def train_step(self) -> float:
-        """Take one step on the next batch; return its loss before the step, in nats a pixel.
-
-        Raises:
-            DivergedError: the loss is no number.
-        """
+        """Take one step on the next batch; return its loss before it in nats a pixel, or a DivergedError."""
         config, (epoch, batch) = self.config.train, divmod(self.step, self.steps_per_epoch)
         if batch == 0:
             self.losses = []
@@ -184,6 +180,10 @@ class Run:
         self.losses.append(whole_loss)
         return whole_loss
 
+    def seconds(self) -> float:
+        """Return the seconds of training, those before the run was resumed included."""
+        return time.perf_counter() - self.start_s
+
     @property
     def epochs_begun(self) -> int:
         """Passes over the pictures so far, the current one included."""
@@ -197,20 +197,20 @@ class Run:
             config=self.config,
             digest=self.digest,
             step=self.step,
-            train_seconds=self.clock.seconds(),
+            train_seconds=self.seconds(),
             precision=self.precision,
             tensors=weights | self.optimiser.state() | {"losses": torch.tensor(losses, dtype=torch.float64)},
         )
 
     def _restore(self, saved: runs.Checkpoint) -> None:
         try:
-            self.net.load_state_dict(runs.with_prefix(saved.tensors, "net"))
+            weights = {n.removeprefix("net."): t for n, t in saved.tensors.items() if n.startswith("net.")}
+            self.net.load_state_dict(weights)
             self.optimiser.restore(saved.tensors)
             self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"{runs.CHECKPOINT} does not fit the network; start the run anew"
-            ) from error
+            message = f"{runs.CHECKPOINT} does not fit the network; start the run anew"
+            raise CheckpointError(message) from error
         self.step = saved.step
 
 
@@ -236,15 +236,22 @@ def _require_fit(net: Network, config: RunConfig, palette: Palette, pictures: Pi
 
 def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
     reasons = {"precision": run.precision_reason, "device": str(run.device), "processes": str(world_size())}
-    num_images = len(pictures.train), len(pictures.val)
-    runs.write_manifest(folder, run.config, pictures.digest, reasons, pictures.notes, num_images)
+    manifest = runs.Manifest(
+        config=run.config,
+        data_sha256=pictures.digest,
+        reasons=reasons,
+        notes=pictures.notes,
+        num_images=(len(pictures.train), len(pictures.val)),
+    )
+    runs.write_manifest(folder, manifest)
     runs.write_samples(folder, pictures.val)
 
 
 def _validate(run: Run, folder: Path) -> None:
     """Score the validation pictures at the end of an epoch, or of the run, and append the epoch's metrics."""
-    with run.clock.paused():
-        val = run.task.score(run.net)
+    seconds = run.seconds()
+    val = run.task.score(run.net)
+    run.start_s = time.perf_counter() - seconds  # validation does not count
     num, starts = run.config.train.batch_size, range(0, run.task.num_train, run.config.train.batch_size)
     sizes = [min(num, run.task.num_train - start) for start in starts][: len(run.losses)]
     pieces = np.array_split(run.losses, min(_MOST_PIECES, len(run.losses)))
@@ -254,7 +261,7 @@ def _validate(run: Run, folder: Path) -> None:
         "train_loss": sum(loss * size for loss, size in zip(run.losses, sizes, strict=True)) / sum(sizes),
         "val_loss": val.loss,
         "val_accuracy": val.accuracy,
-        "train_seconds": round(run.clock.seconds(), 3),
+        "train_seconds": round(seconds, 3),
         "losses": [round(float(np.mean(piece)), 6) for piece in pieces],
     }
     runs.append_metrics(folder, row)
@@ -262,7 +269,7 @@ def _validate(run: Run, folder: Path) -> None:
 
 
 def _finish(run: Run, folder: Path) -> TrainResult:
-    seconds = run.clock.seconds()
+    seconds = run.seconds()
     # the state first: a folder with a model and no checkpoint could neither go on nor start anew
     runs.write_checkpoint(folder, run.checkpoint())
     runs.write_model(folder / runs.MODEL, run.net, run.config.net, run.palette, run.size)
@@ -300,7 +307,7 @@ def _digest_of(config: RunConfig, pictures: Pictures) -> str:
 def _saved_run(
     config: RunConfig, pictures: Pictures, folder: Path, *, resume: bool
 ) -> runs.Checkpoint | None:
-    """Return the checkpoint to resume from, if it is of this run; None for a new run."""
+    """Return the checkpoint to resume from, which has to be of this run; None for a new one."""
     if not resume:
         if (folder / runs.CHECKPOINT).exists() or (folder / runs.MODEL).exists():
             raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
@@ -315,15 +322,16 @@ def _saved_run(
 
 
 def _require_same_config(asked: RunConfig, saved: RunConfig, folder: Path) -> None:
-    was, now = saved.to_dict(), asked.to_dict()
-    differences = []
-    for part in ("net", "train"):
-        for key, value in was.pop(part).items():
-            if value != (other := now[part].get(key)):
-                differences.append(f"{part}.{key} was {value}, now {other}")
-    differences += [f"{key} was {was[key]}, now {now[key]}" for key in was if was[key] != now[key]]
+    was, now = _flat(saved), _flat(asked)
+    differences = [f"{key} was {was[key]}, now {now.get(key)}" for key in was if was[key] != now.get(key)]
     if differences:
         raise CheckpointError(
             f"{folder} holds a run of another configuration ({', '.join(differences)}); "
             "leave out what differs to go on with it, or choose another --out"
         )
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    nested = config.to_dict()
+    parts = {f"{part}.{key}": value for part in ("net", "train") for key, value in nested.pop(part).items()}
+    return parts | nested

@@ -10,7 +10,6 @@ import torch._dynamo  # what torch imports with its first optimiser: 2 s that ar
 from torch import Tensor, nn
 
 from pixelwise.network.config import TrainConfig
-from pixelwise.network.runs import with_prefix
 
 _MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no better: docs/log.md
 
@@ -18,9 +17,7 @@ _MUON_ITERATIONS = 3  # torch's 5 take a quarter of a small step and score no be
 class Optimiser:
     """Adam for all weights, or Muon for those of convolutions and Adam for the rest, on one schedule.
 
-    A convolution's weight (O, I, k, k) is the matrix (O, I k k) of its unfolded product; torch's Muon takes
-    matrices only, so it gets views of that shape.
-
+    torch's Muon takes matrices only: it gets views of weights (O, I, k, k) as (O, I k k).
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024;
     D. Kingma, J. Ba, arXiv:1412.6980.
     """
@@ -67,19 +64,20 @@ class Optimiser:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Load what `state` returned; missing momenta start at zero."""
+        states: dict[str, dict[int, dict[str, Tensor]]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser"):
+                place, index, key = name.split(".", 2)
+                states.setdefault(place, {}).setdefault(int(index), {})[key] = tensor
         for i, (part, _) in enumerate(self._parts):
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in with_prefix(tensors, f"optimiser{i}").items():
-                index, key = name.split(".", 1)
-                state.setdefault(int(index), {})[key] = tensor
-            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+            groups = part.state_dict()["param_groups"]
+            part.load_state_dict({"state": states.get(f"optimiser{i}", {}), "param_groups": groups})
 
 
 def rate_frac(done: float, warmup_frac: float, decay: Literal["linear", "cosine"] = "linear") -> float:
     """Return the fraction of the peak learning rate when the fraction `done` of the steps is done.
 
-    The rate climbs along a straight line until `warmup_frac`, then falls to 0 along a line or a half cosine.
-
+    The rate climbs along a line until `warmup_frac`, then falls to 0 along a line or a half cosine.
     Source: L. Smith, N. Topin, arXiv:1708.07120; I. Loshchilov, F. Hutter, arXiv:1608.03983.
     """
     if done < warmup_frac:

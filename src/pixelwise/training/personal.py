@@ -1,8 +1,7 @@
 """A colouriser from a few dozen photos: one linear layer on a frozen backbone, solved exactly.
 
-It is a head whose classes are colours. The photos are read as a network reads them, grey, and each place of a
-quarter of their size belongs to the classes around its colour. Features are not kept: at the size at which
-colours are read a forward pass takes a few hundredths of a second.
+It is a head whose classes are colours: each place of a quarter of a photo's size belongs to the classes
+around its colour. Features are not kept: a forward pass takes a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from pixelwise.files import require_writable, write_text
 from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.config import ColourFinetuneConfig, Device, LinearNetConfig
 from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.network.frozen import Certificate, certified
+from pixelwise.network.frozen import certified
 from pixelwise.network.losses import soft_labels
 from pixelwise.network.model import open_model
 from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
@@ -35,9 +34,10 @@ from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
+from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import features_at, grid
 from pixelwise.segmenting.solve import SolvedHead
-from pixelwise.training.finetune_task import draw
+from pixelwise.training.finetune_task import draw, facts_of
 
 _logger = logging.getLogger(__name__)
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
@@ -56,12 +56,11 @@ class ColourResult:
     net: LinearNet
     palette: Palette
     solved: SolvedHead
-    certificate: Certificate
+    facts: HeadFacts
     num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
-    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)
-    """Of photos held out: left grey, in the mean colour of the others, by the model; empty without any."""
+    scores: dict[str, dict[str, Interval]] = field(default_factory=dict)  # of photos held out, if any
     score_s: float = 0.0
     seconds: float = 0.0
 
@@ -74,14 +73,13 @@ class ColourResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; `ridge_scores` are losses on photos left out, nats a place."""
-        solved = self.solved
-        scores = {name: {key: one[key].to_dict() for key in _SCORES} for name, one in self.scores.items()}
+        scores = {name: {key: found[key].to_dict() for key in _SCORES} for name, found in self.scores.items()}
         return {
             "task": "colour",
             "num_images": len(self.dataset.train),
             "num_looks": self.num_views,
             "num_colours": self.palette.num_classes,
-            "num_learned": solved.weights.num_learned,
+            "num_learned": self.solved.weights.num_learned,
             "left_out": list(self.dataset.notes),
             "num_scored": len(self.dataset.held_out),
             "after": scores.pop(MODEL, None),
@@ -90,13 +88,7 @@ class ColourResult:
             "solve_seconds": self.solve_s,
             "score_seconds": self.score_s,
             "seconds": self.seconds,
-            "ridge": solved.ridge,
-            "ridge_scores": {f"{ridge:g}": loss for ridge, loss in solved.ridge_scores.items()},
-            "loss": solved.loss,
-            "num_steps": solved.num_steps,
-            "gradient_norm": solved.gradient_norm,
-            "certificate": self.certificate.to_dict(),
-        }
+        } | self.facts.to_dict()
 
 
 def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "auto") -> ColourResult:
@@ -137,28 +129,27 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     start_s = time.perf_counter()
     wanted = views_of(dataset.train, config.looks)
 
-    def read(one: CropView) -> Picture:
-        return read_photo(one.photo, config.size, LinearNet.stride, one.view)
+    def read(crop: CropView) -> Picture:
+        return read_photo(crop.photo, config.size, LinearNet.stride, crop.view)
 
     with ONE_THREAD:
         pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
     palette = _learn_palette(pictures, config)
     net = LinearNet(LinearNetConfig(num_colours=palette.num_classes, backbone=config.backbone)).eval()
     net.requires_grad_(False).to(choose_device(device))
-    with certified(net.backbone) as watch, ONE_THREAD:
-        sample = _sample(net, palette, pictures, [dataset.train.index(one.photo) for one in wanted])
+    with certified(net.backbone) as certificate, ONE_THREAD:
+        sample = _sample(net, palette, pictures, [dataset.train.index(crop.photo) for crop in wanted])
         extracted_s = time.perf_counter()
         solved = solve_choosing_ridge(sample, palette.num_classes, None, config.ridge, by_loss=True)
         net.classes.weight.copy_(solved.weights.weight)
         net.classes.bias.copy_(solved.weights.bias)
-    assert watch.certificate is not None
     return ColourResult(
         config=config,
         dataset=dataset,
         net=net,
         palette=palette,
         solved=solved,
-        certificate=watch.certificate,
+        facts=replace(facts_of(solved), certificate=certificate),
         num_views=len(wanted),
         extract_s=extracted_s - start_s,
         solve_s=time.perf_counter() - extracted_s,
@@ -167,7 +158,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
 
 def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) -> Palette:
     """Return colours of the photos' places; fewer where they have fewer and no number was asked for."""
-    places = torch.cat([coarsened(one[None]).flatten(2) for one in pictures], dim=2)[..., None]
+    places = torch.cat([coarsened(picture[None]).flatten(2) for picture in pictures], dim=2)[..., None]
     num = config.num_colours or _COLOURS
     while True:
         try:
@@ -188,7 +179,7 @@ def _sample(
     def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
         picture, photo = picture_and_photo
         grey = torch.from_numpy(palette.read_grey(picture[None].numpy())).to(net.classes.weight.device)
-        maps = [one[0].float().cpu() for one in net.features(grey)]
+        maps = [level[0].float().cpu() for level in net.features(grey)]
         soft = soft_labels(palette, chroma_of(picture[None].float() / 255))
         size = (soft.classes.shape[2], soft.classes.shape[3])
         probs = torch.zeros(1, palette.num_classes, *size).scatter_add_(1, soft.classes, soft.shares)[0]

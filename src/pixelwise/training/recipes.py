@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import (
@@ -13,7 +13,6 @@ from pixelwise.network.config import (
     LEARNED,
     NET_NAMES,
     ColourNetConfig,
-    NetConfig,
     RunConfig,
     TrainConfig,
 )
@@ -29,14 +28,12 @@ from pixelwise.training.loop import train_source
 
 config = RunConfig.from_dict({config})
 train_source(config, Path("again"))"""
-_Part = TypeVar("_Part", bound="NetConfig | TrainConfig | RunConfig")
 
 
 def handout(net: str, source: str) -> RunConfig:
-    """Return the assignment's own hyper-parameters, with the batches reshuffled each epoch.
+    """Return the assignment's own hyper-parameters, in fp32 as they were, with batches reshuffled each epoch.
 
-    The learning rates are the original's: 0.3 for the CNN and 0.001 for the U-Net, which confounds the two;
-    give --learning-rate to compare them fairly. Arithmetic is fp32, as it was.
+    The rates of 0.3 for the CNN and 0.001 for the U-Net confound the two; --learning-rate makes them fair.
 
     Command: pixelwise train unet cifar10:horse --recipe handout
     Expect:  47.9 % of pixels (45.9 to 49.8, n = 2) in 164 s on two cores of an AMD EPYC; in the original's
@@ -50,9 +47,7 @@ def handout(net: str, source: str) -> RunConfig:
 def fast(net: str, source: str) -> RunConfig:
     """Return what comes soonest to the quality of `handout`: one pass, mostly over quarters of the pictures.
 
-    Small batches make many steps of one pass, Muon makes each of them count, and a quarter of a picture
-    costs a quarter of the time. The last fifth sees whole pictures, so that the batch-norm statistics are
-    those of whole pictures.
+    The last fifth sees whole pictures, so that the batch-norm statistics are those of whole pictures.
 
     Command: pixelwise train unet cifar10:horse --recipe fast
     Expect:  50.2 % of pixels (49.9 to 50.4, n = 2) in 3.4 s on two cores of an AMD EPYC, 49 times sooner
@@ -135,27 +130,19 @@ def recipe_names(net: str) -> tuple[str, ...]:
 
 
 def recipe(name: str, net: str, source: str, **changes: Any) -> RunConfig:
-    """Return a named recipe for a network and a source, with some values changed; None changes nothing.
-
-    Raises:
-        ConfigError: no such network, no such recipe of it, or a value out of range.
-    """
+    """Return a recipe with values changed, where not None; a ConfigError if there is none or one is wrong."""
     if name not in recipe_names(net):
         raise ConfigError(f"needed one of the recipes of {net}, {', '.join(_RECIPES[net])}; got {name!r}")
     return change(_RECIPES[net][name](net, source), **changes)
 
 
 def change(config: RunConfig, **changes: Any) -> RunConfig:
-    """Return a configuration with values of it, its network or its training changed; None changes nothing.
-
-    Raises:
-        ConfigError: a value is out of range, or is of other networks.
-    """
+    """Return a configuration with values changed, where not None; a ConfigError if one is wrong."""
     given = {key: value for key, value in changes.items() if value is not None}
     foreign = set() if isinstance(config.net, ColourNetConfig) else _COLOURNET_ONLY
 
-    def changed(part: _Part) -> _Part:
-        names = {one.name for one in fields(part)} - foreign
+    def changed(part: Any) -> Any:
+        names = {entry.name for entry in fields(part)} - foreign
         return replace(part, **{key: given.pop(key) for key in names & given.keys()})
 
     config = replace(changed(config), net=changed(config.net), train=changed(config.train))

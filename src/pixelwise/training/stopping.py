@@ -1,4 +1,4 @@
-"""Stopping between two steps, and counting only the seconds that count."""
+"""Stopping between two steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 _logger = logging.getLogger(__name__)
@@ -36,23 +35,3 @@ def finish_step_first() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class Stopwatch:
-    """Seconds of work; what happens while paused does not count."""
-
-    def __init__(self, already_s: float = 0.0) -> None:
-        self._start_s = time.perf_counter() - already_s
-
-    def seconds(self) -> float:
-        """Return the seconds counted so far."""
-        return time.perf_counter() - self._start_s
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count what happens inside."""
-        at_s = self.seconds()
-        try:
-            yield
-        finally:
-            self._start_s = time.perf_counter() - at_s

@@ -48,10 +48,9 @@ class ClassTask:
     def batch(
         self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
     ) -> tuple[Grey, Any]:
-        """Return grey pictures, some mirrored, and labels; with `crop` the same random quarter of each.
+        """Return the grey pictures at `index`, some mirrored, and labels; with `crop` a quarter of each.
 
-        Pictures are those at `index`; what is random follows from seed and step. Of the whole batch only the
-        part `own` is returned.
+        What is random follows from seed and step. Of the whole batch only the part `own` is returned.
         """
         batch, generator = self.train.take(index[own]), generator_at(self.config.seed, step, 1)
         if self.config.flip:
@@ -73,11 +72,7 @@ class ClassTask:
 
 
 class ColourTask:
-    """Predict soft classes of the mean colour of every 4 x 4 pixels, from windows of photos.
-
-    Raises:
-        ConfigError: the palette is not of Lab's a and b, or the windows have no size.
-    """
+    """Predict soft classes of the mean colour of every 4 x 4 pixels, from windows of photos."""
 
     def __init__(self, config: RunConfig, pictures: Pictures, palette: Palette, device: torch.device) -> None:
         if palette.space != "ab":
@@ -160,8 +155,8 @@ def photographed(
 ) -> Float[Tensor, "N 1 H W"]:
     """Return L over 100 of colour pictures, sRGB in [0, 1], at exposures that vary; some as if on old film.
 
-    Old film, on a share of the pictures, is more or less blind to red and quick to see blue, as
-    orthochromatic emulsions were; it has faded, grains show, and some of it is out of focus.
+    Old film, on a share of the pictures, is more or less blind to red and quick to see blue; it has faded,
+    grains show, and some of it is out of focus.
     """
 
     def drawn() -> Tensor:

@@ -17,6 +17,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV
 
 import pixelwise
+from fixtures.discs import HEIGHT, WIDTH, disc
 from pixelwise.api.images import file_state
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
@@ -142,18 +143,9 @@ def test_a_flower_is_cut_out_as_by_the_command_line(flower, tmp_path):
 
 
 def discs(num, seed=0):
-    """Pictures of a bright disc on a dark slope, and where it is."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:96, :128]
-    pictures, masks = [], []
-    for _ in range(num):
-        row, column, radius = rng.uniform(30, 66), rng.uniform(30, 98), rng.uniform(12, 26)
-        inside = np.hypot(rows - row, columns - column) < radius
-        picture = np.zeros((96, 128, 3), np.uint8) + (rows + columns)[..., None].astype(np.uint8) // 4
-        picture[inside] = 230, 180, 40
-        pictures.append(picture)
-        masks.append(inside)
-    return pictures, masks
+    """Pictures of a disc, and where it is."""
+    drawn = [disc(10 * seed + number) for number in range(num)]
+    return [pixels for pixels, _ in drawn], [labels == 1 for _, labels in drawn]
 
 
 @pytest.fixture(scope="module")
@@ -237,10 +229,10 @@ def test_it_is_an_estimator_of_scikit_learn(learned):
         ([], [], ShapeError, "0 and 0"),
         (discs(1)[0][0], discs(1)[1], ShapeError, "single picture"),
         (discs(1)[0], [np.zeros((5, 5), int)], ShapeError, r"\(5, 5\)"),
-        (discs(1)[0], [np.zeros((96, 128))], LabelError, "float64"),
-        (discs(1)[0], [np.full((96, 128), 300)], LabelError, "300"),
-        (discs(1)[0], [np.full((96, 128), 255)], LabelError, "labelled pixels"),
-        (discs(1)[0], [np.full((96, 128), 1)], LabelError, "two classes"),
+        (discs(1)[0], [np.zeros((HEIGHT, WIDTH))], LabelError, "float64"),
+        (discs(1)[0], [np.full((HEIGHT, WIDTH), 300)], LabelError, "300"),
+        (discs(1)[0], [np.full((HEIGHT, WIDTH), 255)], LabelError, "labelled pixels"),
+        (discs(1)[0], [np.full((HEIGHT, WIDTH), 1)], LabelError, "two classes"),
     ],
 )
 def test_what_cannot_be_learned_from(images, masks, error, message):

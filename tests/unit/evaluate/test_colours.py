@@ -21,7 +21,7 @@ from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted,
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet
-from pixelwise.network.runs import Model, write_manifest
+from pixelwise.network.runs import Manifest, Model, write_manifest
 
 COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()
 AB = Palette(COLOURS, "ab", "seven")
@@ -138,7 +138,7 @@ def test_the_mean_colour_is_that_of_the_other_photos(tmp_path):
 def test_scores_on_what_a_run_learned_from_are_told_apart(folder, tmp_path):
     learned = model()
     config = RunConfig(net=learned.config, source=f"folder:{folder}/below/..", train=TrainConfig(epochs=1))
-    write_manifest(tmp_path, config, "digest", {})
+    write_manifest(tmp_path, Manifest(config=config, data_sha256="digest", reasons={}))
     warnings = evaluated(replace(learned, name=str(tmp_path)), folder).warnings
     assert "learned from photos of this very folder" in " ".join(warnings)
 

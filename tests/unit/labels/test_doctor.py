@@ -7,52 +7,33 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fixtures.drawn import (
-    COLOURS,
-    HEIGHT,
-    NAMES,
-    VOID,
-    VOID_COLOUR,
-    WIDTH,
-    drawing,
-    folder_of_coco,
-    folder_of_labelme,
-    folder_of_masks,
-    labelme,
-    scene,
-    write_black_and_white,
-    write_colours,
-    write_json,
-    write_numbers,
-    write_photo,
-    write_trimap,
-    write_voc,
-)
+from fixtures import drawn
+from fixtures.drawn import COLOURS, HEIGHT, NAMES, VOID, VOID_COLOUR, WIDTH, drawing
 from pixelwise.errors import DataError
 from pixelwise.labels.doctor import check_folder
 from pixelwise.photos.duplicates import find_duplicates
 
 PHOTO, MASK, COCO, SPLITS = "images/photo1.jpg", "masks/photo1.png", "annotations.json", "splits.json"
 LEGEND, MASK0, PHOTO2, LABELME = "classes.json", "masks/photo0.png", "images/photo2.jpg", "photo1.json"
-FLOWER = drawing(1) == 1
+FLOWER, EMPTY = drawing(1) == 1, drawn.labelme([])
 
 
-def with_json(name, values, write=write_numbers):
+def with_json(name, values, write=drawn.write_numbers):
     def make(folder):
-        write_json(folder_of_masks(folder, write) / name, values)
+        drawn.write_json(drawn.folder_of_masks(folder, write) / name, values)
         return folder
 
     return make
 
 
 def black_and_white(folder):
-    return folder_of_masks(folder, write_black_and_white)
+    return drawn.folder_of_masks(folder, drawn.write_black_and_white)
 
 
 named = with_json(LEGEND, {"names": list(NAMES)})
 colours = dict(zip((*NAMES, "ignore"), map(list, (*COLOURS, VOID_COLOUR)), strict=True))
-coloured = with_json(LEGEND, colours, write_colours)
-trimaps = with_json(LEGEND, {"flower": 1, "leaf": 2, "background": 3, "ignore": 0}, write_trimap)
+coloured = with_json(LEGEND, colours, drawn.write_colours)
+trimaps = with_json(LEGEND, {"flower": 1, "leaf": 2, "background": 3, "ignore": 0}, drawn.write_trimap)
 split = with_json(SPLITS, {"train": ["photo0", "photo1"], "val": ["photo2"], "test": ["photo3"]})
 
 
@@ -63,11 +44,11 @@ def with_box(pixels, value):
 
 
 def put(labels):
-    return lambda folder: write_numbers(folder / MASK, labels)
+    return lambda folder: drawn.write_numbers(folder / MASK, labels)
 
 
 def put_json(name, values):
-    return lambda folder: write_json(folder / name, values)
+    return lambda folder: drawn.write_json(folder / name, values)
 
 
 def remove(name):
@@ -79,7 +60,7 @@ def damage(name):
 
 
 def add_photo(name, **options):
-    return lambda folder: write_photo(folder / name, options.pop("seed", 9), **options)
+    return lambda folder: drawn.write_photo(folder / name, options.pop("seed", 9), **options)
 
 
 def resize_smoothly(times=1):
@@ -110,14 +91,14 @@ def save_anew(folder):
     """Larger, with more loss."""
     image = Image.open(folder / "images/photo0.jpg")
     image.resize((2 * WIDTH, 2 * HEIGHT)).save(folder / PHOTO2, quality=60)
-    write_numbers(folder / "masks/photo2.png", np.kron(drawing(0), np.ones((2, 2), np.uint8)))
+    drawn.write_numbers(folder / "masks/photo2.png", np.kron(drawing(0), np.ones((2, 2), np.uint8)))
 
 
 def change(name, how):
     def spoil(folder):
         values = json.loads((folder / name).read_text())
         how(values)
-        write_json(folder / name, values)
+        drawn.write_json(folder / name, values)
 
     return spoil
 
@@ -127,7 +108,7 @@ def line(values):
 
 
 def shrink_photo(folder):
-    Image.fromarray(scene(1, 20, 28)).save(folder / PHOTO)
+    Image.fromarray(drawn.scene(20, 28, 1)).save(folder / PHOTO)
 
 
 # A clean folder, how it is spoilt, the file that is named for it, and a part of the problem.
@@ -150,21 +131,23 @@ MISTAKES = {
     "broken legend": (named, put_json(LEGEND, {"names": ["a"]}), LEGEND, "got 1"),
     "nothing labelled": (named, put(np.full_like(drawing(), VOID)), MASK, "no pixel has a class"),
     "only background": (black_and_white, put(np.zeros_like(drawing())), MASK, "but background"),
-    "number without a pixel": (folder_of_masks, put(with_box(drawing(1), 4)), "masks", "class 3"),
+    "number without a pixel": (drawn.folder_of_masks, put(with_box(drawing(1), 4)), "masks", "class 3"),
     "copy in two parts": (split, copy_pair("photo3"), "images/photo3.jpg", "(train and test)"),
     "two parts, saved anew": (split, save_anew, PHOTO2, "(train and val)"),
     "in two parts": (split, put_json(SPLITS, {"train": ["photo0"], "test": ["photo0"]}), "", "of test"),
     "broken splits": (split, put_json(SPLITS, {"train": [1]}), SPLITS, "got 1"),
-    "COCO: no mask": (folder_of_coco, add_photo("images/new.jpg"), "images/new.jpg", "no mask"),
-    "COCO: no photo": (folder_of_coco, remove(PHOTO), COCO, "speaks of photo1.jpg"),
-    "COCO: another size": (folder_of_coco, shrink_photo, COCO, "28 x 20, got 56 x 40"),
-    "COCO: no JSON": (folder_of_coco, damage(COCO), COCO, "needed JSON"),
-    "LabelMe: line": (folder_of_labelme, change(LABELME, line), LABELME, "a line"),
-    "LabelMe: no shapes": (folder_of_labelme, put_json(LABELME, labelme([])), LABELME, "but background"),
+    "COCO: no mask": (drawn.folder_of_coco, add_photo("images/new.jpg"), "images/new.jpg", "no mask"),
+    "COCO: no photo": (drawn.folder_of_coco, remove(PHOTO), COCO, "speaks of photo1.jpg"),
+    "COCO: another size": (drawn.folder_of_coco, shrink_photo, COCO, "28 x 20, got 56 x 40"),
+    "COCO: no JSON": (drawn.folder_of_coco, damage(COCO), COCO, "needed JSON"),
+    "LabelMe: line": (drawn.folder_of_labelme, change(LABELME, line), LABELME, "a line"),
+    "LabelMe: no shapes": (drawn.folder_of_labelme, put_json(LABELME, EMPTY), LABELME, "but background"),
 }
 
 
-@pytest.mark.parametrize("make", [trimaps, black_and_white, lambda f: folder_of_masks(f, write_voc)])
+@pytest.mark.parametrize(
+    "make", [trimaps, black_and_white, lambda f: drawn.folder_of_masks(f, drawn.write_voc)]
+)
 def test_nothing_is_wrong_with_a_clean_folder(tmp_path, make):
     assert check_folder(make(tmp_path / "clean")) == ()
 
@@ -181,14 +164,12 @@ def test_each_mistake_is_found_alone_and_has_a_remedy(tmp_path, name):
 
 
 def test_turned_photos_with_masks_as_displayed_or_turned_alike_are_right(tmp_path):
-    folder = folder_of_masks(tmp_path)
+    folder = drawn.folder_of_masks(tmp_path)
     for number, orientation in enumerate((5, 6, 8)):
-        write_photo(folder / f"images/photo{number}.jpg", number, orientation)
-        write_numbers(folder / f"masks/photo{number}.png", np.ascontiguousarray(drawing(number).T))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    write_photo(folder / "images/photo3.jpg", 3, 6)
-    Image.fromarray(drawing(3)).save(folder / "masks/photo3.png", exif=exif)
+        drawn.write_photo(folder / f"images/photo{number}.jpg", number, orientation)
+        drawn.write_numbers(folder / f"masks/photo{number}.png", np.ascontiguousarray(drawing(number).T))
+    drawn.write_photo(folder / "images/photo3.jpg", 3, 6)
+    Image.fromarray(drawing(3)).save(folder / "masks/photo3.png", exif=drawn.exif(6))
     assert check_folder(folder) == ()
 
 
@@ -198,8 +179,8 @@ def test_turned_photos_with_masks_as_displayed_or_turned_alike_are_right(tmp_pat
         (lambda f: None, "is not there"),
         (lambda f: f.write_text(""), "is a file"),
         (lambda f: f.mkdir(), "needed photos"),
-        (lambda f: (f.mkdir(), write_photo(f / "a.jpg")), "found none"),
-        (lambda f: (folder_of_coco(f), (f / "masks").mkdir()), "found masks and coco"),
+        (lambda f: (f.mkdir(), drawn.write_photo(f / "a.jpg")), "found none"),
+        (lambda f: (drawn.folder_of_coco(f), (f / "masks").mkdir()), "found masks and coco"),
     ],
 )
 def test_a_folder_without_photos_or_with_two_kinds_of_masks_is_refused(tmp_path, make, message):
@@ -210,12 +191,10 @@ def test_a_folder_without_photos_or_with_two_kinds_of_masks_is_refused(tmp_path,
 
 def test_duplicates_are_found_through_size_turn_and_loss(tmp_path):
     """A mirrored photo, one of another shape and a part cut out of it are others."""
-    original = Image.fromarray(scene(3, 300, 420))
+    original = Image.fromarray(drawn.scene(300, 420, 3))
     original.save(tmp_path / "a.png")
     original.resize((210, 150)).save(tmp_path / "b.jpg", quality=40)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    original.rotate(90, expand=True).save(tmp_path / "c.jpg", exif=exif)
+    original.rotate(90, expand=True).save(tmp_path / "c.jpg", exif=drawn.exif(6))
     original.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "d.png")
     original.resize((420, 420)).save(tmp_path / "e.png")
     original.crop((60, 40, 340, 240)).save(tmp_path / "f.png")

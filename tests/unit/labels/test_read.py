@@ -8,20 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fixtures.drawn import (
-    COLOURS,
-    NAMES,
-    VOID,
-    VOID_COLOUR,
-    drawing,
-    voc_palette,
-    write_black_and_white,
-    write_colours,
-    write_json,
-    write_numbers,
-    write_trimap,
-    write_voc,
-)
+from fixtures import drawn
+from fixtures.drawn import COLOURS, NAMES, VOID, VOID_COLOUR, drawing
 from pixelwise.errors import DataError, LabelError
 from pixelwise.labels.legend import OXFORD, OXFORD_FLOWER, legend_of, parse_legend, read_legend
 from pixelwise.labels.read import read_mask, read_raw, resize_mask
@@ -39,13 +27,13 @@ def parsed(legend):
 @pytest.mark.parametrize(
     ("write", "legend"),
     [
-        (write_voc, None),
-        (write_voc, NAMED),
-        (write_numbers, None),
-        (write_numbers, NAMED),
-        (write_numbers, COLOURED),
-        (write_colours, COLOURED),
-        (write_colours, IN_COLOURS),
+        (drawn.write_voc, None),
+        (drawn.write_voc, NAMED),
+        (drawn.write_numbers, None),
+        (drawn.write_numbers, NAMED),
+        (drawn.write_numbers, COLOURED),
+        (drawn.write_colours, COLOURED),
+        (drawn.write_colours, IN_COLOURS),
     ],
 )
 def test_each_format_gives_the_labels_that_were_drawn(tmp_path, write, legend):
@@ -56,7 +44,7 @@ def test_each_format_gives_the_labels_that_were_drawn(tmp_path, write, legend):
 
 
 def test_oxfords_trimaps_are_flower_leaf_background_sky_or_flower_and_rest(tmp_path):
-    write_trimap(tmp_path / "trimap.png", LABELS)
+    drawn.write_trimap(tmp_path / "trimap.png", LABELS)
     own = parse_legend({"background": 3, "flower": 1, "leaf": 2, "ignore": 0})
     by_number = np.select([LABELS == 1, LABELS == 2, LABELS == 0], [0, 1, 2], VOID)
     flower = np.where(LABELS == VOID, VOID, LABELS == 1)
@@ -68,7 +56,7 @@ def test_oxfords_trimaps_are_flower_leaf_background_sky_or_flower_and_rest(tmp_p
 @pytest.mark.parametrize("num_colours", [5, 6, 256])
 def test_only_a_palette_that_ends_where_oxfords_does_leaves_open_what_0_means(tmp_path, num_colours):
     image = Image.frombytes("P", (5, 1), bytes(range(5)))
-    image.putpalette(voc_palette()[: 3 * num_colours] + [0] * 3 * (256 - num_colours))
+    image.putpalette(drawn.voc_palette()[: 3 * num_colours] + [0] * 3 * (256 - num_colours))
     image.save(tmp_path / "mask.png")
     if num_colours == 5:
         with pytest.raises(LabelError, match=r"mask\.png: needed to know what 0 means, got .* Oxford's"):
@@ -99,8 +87,8 @@ def test_black_and_white_is_read_however_it_is_stored(tmp_path, mode, legend):
 
 @pytest.mark.parametrize("given", [None, {"names": ["rest", "flower"]}, {"rest": 0, "flower": 1}])
 def test_masks_of_0_and_255_among_masks_that_count_are_refused(tmp_path, given):
-    write_black_and_white(tmp_path / "white.png", LABELS)
-    write_numbers(tmp_path / "numbers.png", np.where(LABELS == 1, 1, 0).astype(np.uint8))
+    drawn.write_black_and_white(tmp_path / "white.png", LABELS)
+    drawn.write_numbers(tmp_path / "numbers.png", np.where(LABELS == 1, 1, 0).astype(np.uint8))
     masks = [read_raw(tmp_path / name).values for name in ("numbers.png", "white.png")]
     for order in (masks, masks[::-1]):
         with pytest.raises(LabelError, match=r"white\.png: .* got 255 here and 1 in .*numbers\.png"):
@@ -121,25 +109,27 @@ def test_a_mask_is_turned_as_it_is_displayed(tmp_path):
         LABELS[::-1, ::-1].T,
         np.rot90(LABELS),
     ]  # Source: EXIF 2.32, 4.6.4.A
-    write_voc(tmp_path / "mask.png", LABELS)
+    drawn.write_voc(tmp_path / "mask.png", LABELS)
     for orientation, expected in enumerate(turned, 1):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
         with Image.open(tmp_path / "mask.png") as image:
-            image.save(tmp_path / "turned.png", exif=exif)
+            image.save(tmp_path / "turned.png", exif=drawn.exif(orientation))
         np.testing.assert_array_equal(read_mask(tmp_path / "turned.png"), expected)
 
 
 @pytest.mark.parametrize(
     ("write", "legend", "message"),
     [
-        (write_voc, {"a": 0, "b": 1}, r"0, 1, 255, got 2 in \d+ pixels"),
-        (write_numbers, {"a": 0, "b": 1, "c": 9}, r"0, 1, 9, 255, got 2 in \d+ pixels"),
-        (write_colours, NAMED, r"got \[.*\], \[.*\].* in 2240 pixels"),
-        (write_colours, {"a": [10, 20, 30], "b": [230, 0, 90]}, r"got \[0, 160, 40\], \[224, 224, 192\]"),
-        (write_colours, None, r'classes.json such as {"name 0": \[\d+, \d+, \d+\], "name 1": '),
-        (write_numbers, {"a": [0, 0, 0], "b": [9, 9, 9]}, r"got \[1, 1, 1\]"),
-        (lambda path, labels: write_numbers(path, np.minimum(labels, 128)), None, "grey 0, 1, 2, 128"),
+        (drawn.write_voc, {"a": 0, "b": 1}, r"0, 1, 255, got 2 in \d+ pixels"),
+        (drawn.write_numbers, {"a": 0, "b": 1, "c": 9}, r"0, 1, 9, 255, got 2 in \d+ pixels"),
+        (drawn.write_colours, NAMED, r"got \[.*\], \[.*\].* in 2240 pixels"),
+        (
+            drawn.write_colours,
+            {"a": [10, 20, 30], "b": [230, 0, 90]},
+            r"got \[0, 160, 40\], \[224, 224, 192\]",
+        ),
+        (drawn.write_colours, None, r'classes.json such as {"name 0": \[\d+, \d+, \d+\], "name 1": '),
+        (drawn.write_numbers, {"a": [0, 0, 0], "b": [9, 9, 9]}, r"got \[1, 1, 1\]"),
+        (lambda path, labels: drawn.write_numbers(path, np.minimum(labels, 128)), None, "grey 0, 1, 2, 128"),
     ],
 )
 def test_an_unknown_value_is_named(tmp_path, write, legend, message):
@@ -169,7 +159,7 @@ def test_a_file_without_exact_labels_is_refused(tmp_path, name, save, error, mes
 
 
 def test_a_small_file_that_unpacks_to_too_much_is_refused(tmp_path):
-    write_numbers(tmp_path / "bomb.png", LABELS)
+    drawn.write_numbers(tmp_path / "bomb.png", LABELS)
     content = bytearray((tmp_path / "bomb.png").read_bytes())
     content[16:24] = struct.pack(">II", 30_000, 30_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -198,7 +188,7 @@ def test_resizing_takes_the_label_under_each_pixels_centre(size):
     ],
 )
 def test_another_json_is_no_legend(tmp_path, values, message):
-    write_json(tmp_path / "classes.json", values)
+    drawn.write_json(tmp_path / "classes.json", values)
     with pytest.raises(LabelError, match=rf"classes.json: .*{message}"):
         read_legend(tmp_path / "classes.json")
 
@@ -221,7 +211,7 @@ def test_oxfords_own_trimaps_read_right(real_data_dir):
 
 
 def test_a_mask_that_is_cut_short_is_refused(tmp_path):
-    write_voc(tmp_path / "mask.png", LABELS)
+    drawn.write_voc(tmp_path / "mask.png", LABELS)
     (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:-60])
     with pytest.raises(DataError, match=r"mask.png: needed a whole picture"):
         read_mask(tmp_path / "mask.png")
@@ -229,9 +219,9 @@ def test_a_mask_that_is_cut_short_is_refused(tmp_path):
 
 def test_two_named_classes_are_0_and_1_or_black_and_white_as_all_masks_say(tmp_path):
     given = parse_legend({"names": ["rest", "flower"]})
-    write_numbers(tmp_path / "numbers.png", np.where(LABELS == 2, 0, LABELS))
-    write_numbers(tmp_path / "void.png", np.where(LABELS == VOID, LABELS, 0).astype(np.uint8))
-    write_black_and_white(tmp_path / "white.png", LABELS)
+    drawn.write_numbers(tmp_path / "numbers.png", np.where(LABELS == 2, 0, LABELS))
+    drawn.write_numbers(tmp_path / "void.png", np.where(LABELS == VOID, LABELS, 0).astype(np.uint8))
+    drawn.write_black_and_white(tmp_path / "white.png", LABELS)
     values = {path.stem: read_raw(path).values for path in tmp_path.iterdir()}
     assert legend_of([values["white"]], given).numbers == {0: 0, 255: 1}
     assert legend_of([values["numbers"], values["void"]], given) == given

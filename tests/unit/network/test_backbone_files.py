@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, DownloadError
-from pixelwise.network.backbones import open_backbone
-from pixelwise.network.backbones.coco import COCO, open_coco
+from pixelwise.network.backbones import coco, open_backbone
 
 SMALL = "lraspp_mobilenet_v3_large"
 DEEPLAB = "deeplabv3_mobilenet_v3_large"
@@ -68,13 +67,13 @@ class Answer(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A file on a server, the empty folder of downloads, and the server's address."""
+    """A file on a server, and the empty folder of downloads."""
     served, home = tmp_path / "served", tmp_path / "home"
     served.mkdir()
     path = publish(SMALL, served)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     path = path.rename(served / f"{SMALL}-{digits}.pth")
-    monkeypatch.setitem(COCO, SMALL, path.name)
+    monkeypatch.setitem(coco.COCO, SMALL, path.name)
     monkeypatch.setenv("TORCH_HOME", str(home))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with http.server.ThreadingHTTPServer(
@@ -82,31 +81,32 @@ def published(tmp_path, monkeypatch):
     ) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield path, home / "hub" / "checkpoints", f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(coco, "_SERVER", f"http://127.0.0.1:{server.server_port}")
+        yield path, home / "hub" / "checkpoints"
         server.shutdown()
         thread.join()
 
 
 def test_weights_are_downloaded_once_and_verified(published, capsys):
-    path, home, server = published
-    first = open_coco(SMALL, server=server)
+    path, home = published
+    first = open_backbone(SMALL)
     assert (home / path.name).read_bytes() == path.read_bytes()
     path.unlink()
-    assert open_coco(SMALL, server=server).checksum == first.checksum
+    assert open_backbone(SMALL).checksum == first.checksum
     assert "torchvision" in first.source
     assert capsys.readouterr() == ("", "")
 
 
 def test_damaged_downloads_are_refused(published):
-    path, home, server = published
+    path, home = published
     home.mkdir(parents=True)
     (home / path.name).write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=path.name):
-        open_coco(SMALL, server=server)
+        open_backbone(SMALL)
     (home / path.name).unlink()
     path.write_bytes(b"<html>please pay</html>")
     with pytest.raises(DownloadError, match=path.name):
-        open_coco(SMALL, server=server)
+        open_backbone(SMALL)
     assert not list(home.iterdir())
 
 

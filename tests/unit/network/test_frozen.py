@@ -52,12 +52,12 @@ def test_nothing_in_a_frozen_network_learns_or_drifts():
     net = freeze(network())
     assert not any(one.requires_grad for one in net.parameters())
     x = torch.rand(4, 3, 8, 8)
-    with certified(net) as watch:
+    with certified(net) as certificate:
         first = run(net.train(), x)
         learn(net)
         torch.testing.assert_close(run(net, x), first, rtol=0, atol=0)  # no dropout
     num_tensors = len(net.state_dict())
-    assert watch.certificate.to_dict() == dict.fromkeys(("before", "after"), fingerprint(net)) | {
+    assert certificate.to_dict() == dict.fromkeys(("before", "after"), fingerprint(net)) | {
         "num_tensors": num_tensors
     }
 
@@ -74,9 +74,9 @@ def test_a_certificate_leaves_out_what_is_to_learn():
     learned = learn_only(net, "classifier.1")
     assert learned == ("classifier.1.weight", "classifier.1.bias")
     before = copy.deepcopy(net.state_dict())
-    with certified(net, leave_out=learned) as watch:
+    with certified(net, leave_out=learned) as certificate:
         learn(net)
-    assert watch.certificate.num_tensors == len(before) - 2
+    assert certificate.num_tensors == len(before) - 2
     changed = [name for name, one in net.state_dict().items() if not torch.equal(one, before[name])]
     assert changed == list(learned)
     with pytest.raises(FrozenError, match=r"classifier\.1\.weight, classifier\.1\.bias"), certified(net):

@@ -8,18 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
+from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig
 from pixelwise.network.models import build
-from pixelwise.network.runs import (
-    Checkpoint,
-    open_model,
-    read_checkpoint,
-    read_manifest,
-    read_metrics,
-    write_checkpoint,
-    write_manifest,
-    write_model,
-)
 from pixelwise.network.tensors import write_tensors
 
 CONFIG = CNNConfig(num_filters=2)
@@ -28,23 +19,25 @@ BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}
 
 @pytest.fixture
 def path(tmp_path):
-    write_model(tmp_path / "model.safetensors", build(CONFIG), CONFIG, Palette.read("handout24"), size=32)
+    runs.write_model(
+        tmp_path / "model.safetensors", build(CONFIG), CONFIG, Palette.read("handout24"), size=32
+    )
     return tmp_path / "model.safetensors"
 
 
 def test_a_model_file_describes_itself(path):
-    model = open_model(path)
+    model = runs.open_model(path)
     assert (model.config, model.size, model.palette.num_classes) == (CONFIG, 32, 24)
     assert not model.net.training
     assert not any(p.requires_grad for p in model.net.parameters())
-    assert open_model(path.parent).checksum == model.checksum
-    assert torch.equal(open_model(path).net.classes.weight, model.net.classes.weight)
+    assert runs.open_model(path.parent).checksum == model.checksum
+    assert torch.equal(runs.open_model(path).net.classes.weight, model.net.classes.weight)
 
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=f"finish it: pixelwise train --resume --out {tmp_path}"):
-        open_model(tmp_path)
+        runs.open_model(tmp_path)
 
 
 def rewrite(path, **changes) -> None:
@@ -75,7 +68,7 @@ def rewrite(path, **changes) -> None:
 def test_a_description_that_does_not_fit_is_refused(path, changes, offending):
     rewrite(path, **changes)
     with pytest.raises(CheckpointError, match=offending):
-        open_model(path)
+        runs.open_model(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x80\x04\x95pickle", 0.1, 0.5, 0.99])
@@ -83,7 +76,7 @@ def test_a_file_of_another_kind_or_cut_off_is_refused_and_never_run(path, conten
     whole = path.read_bytes()
     path.write_bytes(whole[: int(content * len(whole))] if isinstance(content, float) else content)
     with pytest.raises(CheckpointError, match="safetensors"):
-        open_model(path)
+        runs.open_model(path)
 
 
 ROW = {"epoch": 1, "step": 2, "train_loss": 1.5, "val_loss": 1.5, "val_accuracy": 40.0, "train_seconds": 0.1}
@@ -91,8 +84,10 @@ ROW = {"epoch": 1, "step": 2, "train_loss": 1.5, "val_loss": 1.5, "val_accuracy"
 
 def test_a_manifest_says_how_to_repeat_a_run_and_what_was_left_out(tmp_path):
     config = RunConfig(net=CONFIG, source="folder:photos")
-    write_manifest(tmp_path, config, "0" * 64, {"precision": "asked for"}, ("left out a.png",))
-    manifest = read_manifest(tmp_path)
+    reasons, notes = {"precision": "asked for"}, ("left out a.png",)
+    manifest = runs.Manifest(config=config, data_sha256="0" * 64, reasons=reasons, notes=notes)
+    runs.write_manifest(tmp_path, manifest)
+    manifest = runs.read_manifest(tmp_path)
     assert (manifest.config, manifest.data_sha256, manifest.notes) == (config, "0" * 64, ("left out a.png",))
     assert manifest.reasons == {"precision": "asked for"}
     assert manifest.machine["threads"] == str(torch.get_num_threads())
@@ -102,7 +97,7 @@ def test_a_manifest_says_how_to_repeat_a_run_and_what_was_left_out(tmp_path):
 def test_a_manifest_without_a_run_is_refused(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"run\.json"):
-        read_manifest(tmp_path)
+        runs.read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +115,12 @@ def test_a_manifest_without_a_run_is_refused(tmp_path, content):
 def test_a_line_of_metrics_without_its_numbers_is_refused(tmp_path, row):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(row)}\n")
     with pytest.raises(CheckpointError, match="line 2"):
-        read_metrics(tmp_path)
+        runs.read_metrics(tmp_path)
 
 
 def test_a_last_line_of_metrics_that_was_cut_off_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(ROW)[:20]}")
-    assert read_metrics(tmp_path) == [ROW]
+    assert runs.read_metrics(tmp_path) == [ROW]
 
 
 STATE = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
@@ -134,15 +129,15 @@ STATE = {"digest": "0", "step": 1, "train_seconds": 1.0, "precision": "fp32"}
 @pytest.mark.parametrize("change", [{"step": -1}, {"step": "two"}, {"precision": "fp8"}, {"digest": None}])
 @pytest.mark.usefixtures("unchecked")
 def test_a_checkpoint_with_values_of_other_kinds_is_refused(tmp_path, change):
-    checkpoint = Checkpoint(config=RunConfig(net=CONFIG, source="synthetic:shapes"), tensors={}, **STATE)
+    checkpoint = runs.Checkpoint(config=RunConfig(net=CONFIG, source="synthetic:shapes"), tensors={}, **STATE)
     vars(checkpoint).update(change)
-    write_checkpoint(tmp_path, checkpoint)
+    runs.write_checkpoint(tmp_path, checkpoint)
     with pytest.raises(CheckpointError, match="no checkpoint of ours"):
-        read_checkpoint(tmp_path)
+        runs.read_checkpoint(tmp_path)
 
 
 def test_logits_of_any_size_are_those_of_the_network_over_repeated_borders(path):
-    model = open_model(path)
+    model = runs.open_model(path)
     grey = torch.rand(2, 1, 9, 14)
     padded = torch.nn.functional.pad(grey, (0, 2, 0, 3), mode="replicate")
     assert torch.allclose(model.logits(grey), model.net(padded)[..., :9, :14], atol=1e-6)
@@ -150,7 +145,7 @@ def test_logits_of_any_size_are_those_of_the_network_over_repeated_borders(path)
 
 def test_a_head_is_no_model():
     with pytest.raises(CheckpointError, match="the head flower"):
-        open_model("flower")
+        runs.open_model("flower")
 
 
 def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path):
@@ -159,4 +154,4 @@ def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path):
     older["train"] |= {"accumulate": 1, "shared_norm": True, "window_from": 0.55}
     about = STATE | {"epoch_loss_sum": 1.0, "config": older}
     write_tensors(tmp_path / "checkpoint.safetensors", {"losses": torch.zeros(1)}, about)
-    assert read_checkpoint(tmp_path).config == config
+    assert runs.read_checkpoint(tmp_path).config == config

@@ -106,26 +106,18 @@ class TestFinding:
         assert computed(cache, photos[:1])[0] == 2
 
 
-class TestLimit:
-    @pytest.fixture
-    def size(self, cache, photos):
-        """Bytes of each entry."""
-        computed(cache, photos[:1])
-        (path,) = entries(cache)
-        size = path.stat().st_size
-        shutil.rmtree(cache.folder)
-        return size
-
-    def test_what_was_used_least_recently_goes_first(self, cache, photos, size):
-        limited = FeatureCache(cache.folder, limit_bytes=6 * size)
-        _, maps = computed(limited, photos[:6])
-        for number, photo in enumerate(maps):
-            os.utime(cache.folder / f"{photo.key}.safetensors", (1000 + number, 1000 + number))
-        computed(limited, photos[:1])
-        computed(limited, photos[6:7])  # a tenth of the limit becomes free
-        assert computed(FeatureCache(cache.folder), photos[:1])[0] == 0
-        assert computed(FeatureCache(cache.folder), photos[3:7])[0] == 0
-        assert len(entries(cache)) == 5
+def test_what_was_used_least_recently_goes_first(cache, photos):
+    computed(cache, photos[:1])
+    (path,) = entries(cache)
+    limited = FeatureCache(cache.folder, limit_bytes=6 * path.stat().st_size)
+    _, maps = computed(limited, photos[:6])
+    for number, photo in enumerate(maps):
+        os.utime(cache.folder / f"{photo.key}.safetensors", (1000 + number, 1000 + number))
+    computed(limited, photos[:1])
+    computed(limited, photos[6:7])  # a tenth of the limit becomes free
+    assert computed(FeatureCache(cache.folder), photos[:1])[0] == 0
+    assert computed(FeatureCache(cache.folder), photos[3:7])[0] == 0
+    assert len(entries(cache)) == 5
 
 
 @pytest.mark.parametrize(

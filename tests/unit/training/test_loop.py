@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.loop import train
+from pixelwise.training.tasks import ClassTask
 
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),
@@ -169,6 +171,19 @@ def test_a_damaged_checkpoint_is_named(run, pictures, damage):
         path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\x7fELF" + content[:100])
     with pytest.raises(CheckpointError, match=CHECKPOINT):
         train(CONFIG, pictures, run, device="cpu", resume=True)
+
+
+def test_seconds_of_validation_do_not_count(tmp_path, pictures, monkeypatch):
+    late_s, now, score = [0.0], time.perf_counter, ClassTask.score
+
+    def score_late(task, net):
+        late_s[0] += 1000
+        return score(task, net)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now() + late_s[0])
+    monkeypatch.setattr(ClassTask, "score", score_late)
+    assert train(CONFIG, pictures, tmp_path, device="cpu").train_seconds < 1000
+    assert late_s[0] == 2000
 
 
 def test_pictures_that_cannot_be_halved_twice_are_refused(tmp_path, pictures):

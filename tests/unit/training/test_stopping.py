@@ -1,12 +1,11 @@
-"""Stopping between steps, and the stopwatch."""
+"""Stopping between steps."""
 
 import os
 import signal
-import time
 
 import pytest
 
-from pixelwise.training.stopping import Stopwatch, finish_step_first
+from pixelwise.training.stopping import finish_step_first
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -19,10 +18,3 @@ def test_the_first_signal_waits_and_the_second_stops(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
-
-
-def test_what_happens_while_paused_does_not_count():
-    clock = Stopwatch(already_s=100.0)
-    with clock.paused():
-        time.sleep(0.05)
-    assert 100.0 <= clock.seconds() < 100.04

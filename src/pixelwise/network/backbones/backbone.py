@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -28,61 +29,52 @@ class Level:
     channels: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
-    """Where a backbone comes from, what it reads, and the maps that it gives."""
-
-    name: str
-    licence: str  # under which its weights may be used
-    source: str  # whose weights they are, and what they were learned from
-    implementation: str = ""  # whose code computes it, with its version, where that is another project's
-    levels: tuple[Level, ...]
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # taken from red, green and blue, sRGB in [0, 1], first
-    std: tuple[float, float, float] = IMAGENET_STD  # the rest is divided by it
-    multiple: int  # divides height and width of what it reads
-    sizes: tuple[int, ...]  # short sides in pixels at which photos are best read; each gives maps of its own
-    margin: int | None = None
-    """Pixels around a tile, a multiple of `multiple`, with which its features are those of the whole photo;
-    None: every place depends on the whole photo."""
-    last_stage: tuple[str, ...] = ()
-    """Prefixes of the names of the parameters that only the last level depends on; none: not known."""
-
-
 @final
 class Backbone(nn.Module):
-    """A frozen network that turns photos into feature maps.
-
-    Attributes:
-        name, licence, source, implementation, levels, multiple, sizes, margin: as in `BackboneSpec`.
-        last_stage: the same, for this module's own parameters.
-        checksum: fingerprint of its weights and of how it normalises, as it was opened.
-    """
+    """A frozen network that turns photos into feature maps."""
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, net: nn.Module, spec: BackboneSpec, weights: Path | None = None) -> None:
-        """`net` gives one map for each level from normalised photos; `weights`: a file of the user's own."""
+    def __init__(
+        self,
+        net: nn.Module,
+        weights: Path | None = None,
+        *,
+        name: str,
+        licence: str,
+        source: str,
+        implementation: str = "",
+        levels: tuple[Level, ...],
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        multiple: int,
+        sizes: tuple[int, ...],
+        margin: int | None = None,
+        last_stage: tuple[str, ...] = (),
+    ) -> None:
+        """`net` gives one map for each level from photos less `mean`, over `std`, of sRGB in [0, 1]."""
         super().__init__()
-        self.net = net
-        self.name, self.implementation = spec.name, spec.implementation
-        self.licence = spec.licence if weights is None else "that of the file"
-        self.source = spec.source if weights is None else f"weights from {weights.name}"
-        self.levels, self.multiple, self.sizes = spec.levels, spec.multiple, spec.sizes
-        self.margin = spec.margin
-        self.last_stage = tuple(f"net.{name}" for name in spec.last_stage)
-        self.register_buffer("centre", torch.tensor(spec.mean).view(3, 1, 1))
-        self.register_buffer("scale", torch.tensor(spec.std).view(3, 1, 1))
+        self.net, self.name, self.levels = net, name, levels
+        self.licence = "that of the file" if weights else licence  # under which its weights may be used
+        # whose weights they are, and what they were learned from
+        self.source = f"weights from {weights.name}" if weights else source
+        self.implementation = implementation  # the project whose code computes it, and version, if not ours
+        self.multiple = multiple  # divides height and width of what it reads
+        self.sizes = sizes  # short sides in pixels at which photos are best read; each gives maps of its own
+        self.margin = margin
+        """Pixels around a tile, a multiple of `multiple`, with which its features are those of the whole
+        photo; None: every place depends on the whole photo."""
+        self.last_stage = tuple(f"net.{prefix}" for prefix in last_stage)
+        """Prefixes of the parameters that only the last level depends on; none: not known."""
+        self.register_buffer("centre", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("scale", torch.tensor(std).view(3, 1, 1))
         # convolutions in bf16 on a CPU take half the time in this order
         freeze(self).to(memory_format=torch.channels_last)
-        self.checksum = fingerprint(self)
+        self.checksum = fingerprint(self)  # of weights, `mean` and `std`, as it was opened
 
     def forward(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride).
-
-        Raises:
-            ShapeError: height or width is no multiple of `multiple`.
-        """
+        """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride)."""
         height, width = images.shape[-2:]
         over_height, over_width = -height % self.multiple, -width % self.multiple
         if over_height or over_width or not height * width:

@@ -11,19 +11,17 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.backbone import Backbone, Level
 from pixelwise.network.backbones.weights import load_weights, read_weights
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import progress_is_shown
 
-COCO = {
+COCO = {  # the files of their published weights, named by the first digits of their SHA-256
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
     "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569.pth",
     "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
     "lraspp_mobilenet_v3_large": "lraspp_mobilenet_v3_large-d234d4ea.pth",
 }
-"""The files of their published weights, named by the first digits of their SHA-256."""
-_LRASPP = "lraspp_mobilenet_v3_large"
 _SERVER = "https://download.pytorch.org/models"
 _NUM_CLASSES = 21  # of COCO_WITH_VOC_LABELS_V1
 _SIZE = 520  # short side of COCO's photos in training. Source: torchvision, SemanticSegmentation
@@ -41,7 +39,7 @@ class DeepLab(nn.Module):
         self.classifier = nn.Sequential(*list(net.classifier)[:-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Return one map."""
+        """Return the one map."""
         return (self.classifier(self.backbone(x)["out"]),)
 
 
@@ -61,31 +59,24 @@ class LiteRASPP(nn.Module):
         return maps["low"], self.cbr(maps["high"]) * self.scale(maps["high"])
 
 
-def open_coco(
-    name: str, weights: Path | None = None, random_weights: bool = False, server: str = _SERVER
-) -> Backbone:
-    """Return one of torchvision's networks; arguments and errors are those of `open_backbone`.
-
-    Raises:
-        OutputError: there is no room for a download.
-    """
+def open_coco(name: str, weights: Path | None) -> Backbone:
+    """Return one of torchvision's networks, as `open_backbone` does; OutputError: no room for a download."""
     from torchvision.models import segmentation  # takes a second to import
 
-    # filling in random weights takes seconds: what is read from a file replaces them
-    with torch.device("cpu" if random_weights else "meta"):
+    build = getattr(segmentation, name)
+    with torch.device("meta"):  # filling in random weights takes seconds, and they are replaced
         # both None: without weights of its own the builder would download those of the network below
-        build = getattr(segmentation, name)
         net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
-    if not random_weights:
-        path = weights or _downloaded(COCO[name], server)
-        # an auxiliary classifier is for training only
-        kept = {k: one for k, one in read_weights(path).items() if not k.startswith("aux_classifier.")}
-        load_weights(net, kept, path)
-    is_lraspp = name == _LRASPP
-    levels: tuple[Level, ...] = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
-    if is_lraspp:
-        levels = (Level("low", 8, 40), Level("high", 16, 128))
-    spec = BackboneSpec(
+    path = weights or _downloaded(COCO[name])
+    tensors = read_weights(path)
+    # an auxiliary classifier is for training only
+    load_weights(net, {k: t for k, t in tensors.items() if not k.startswith("aux_classifier.")}, path)
+    is_lraspp = name.startswith("lraspp")
+    deep = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
+    levels = (Level("low", 8, 40), Level("high", 16, 128)) if is_lraspp else deep
+    return Backbone(
+        LiteRASPP(net) if is_lraspp else DeepLab(net),
+        weights,
         name=name,
         licence="BSD-3-Clause",
         source="torchvision, COCO_WITH_VOC_LABELS_V1: learned from COCO's photos of the 20 classes of VOC",
@@ -94,15 +85,12 @@ def open_coco(
         sizes=(_SIZE,),
         last_stage=("cbr", "scale") if is_lraspp else ("classifier",),
     )
-    return Backbone(LiteRASPP(net) if is_lraspp else DeepLab(net), spec, weights)
 
 
-def _downloaded(file_name: str, server: str) -> Path:
+def _downloaded(file_name: str) -> Path:
     """Return the published weights in torch's folder of downloads, verified by the digits in their name."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path, url = folder / file_name, f"{server}/{file_name}"
-    digits = path.stem.rpartition("-")[2]
-    by_hand = f"put {file_name} into {folder}, or say where it lies with --weights FILE"
+    folder, url = Path(torch.hub.get_dir()) / "checkpoints", f"{_SERVER}/{file_name}"
+    path, digits = folder / file_name, Path(file_name).stem.rpartition("-")[2]
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +98,10 @@ def _downloaded(file_name: str, server: str) -> Path:
         except RuntimeError as error:  # the digits differ
             raise DownloadError(f"{url} came damaged ({first_line(error)}); run again") from error
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            raise DownloadError(f"cannot download {url} ({first_line(error)}); {by_hand}") from error
+            raise DownloadError(
+                f"cannot download {url} ({first_line(error)}); put {file_name} into {folder}, or say where "
+                "it lies with --weights FILE"
+            ) from error
         except OSError as error:
             raise OutputError(f"cannot write {path} ({first_line(error)}); set TORCH_HOME") from error
     if not (sha256 := checksum(path)).startswith(digits):

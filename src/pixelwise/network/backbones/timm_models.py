@@ -20,7 +20,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
-from pixelwise.network.backbones.backbone import Backbone, BackboneSpec, Level
+from pixelwise.network.backbones.backbone import Backbone, Level
 from pixelwise.network.backbones.weights import read_weights
 from pixelwise.network.tensors import first_line
 
@@ -36,55 +36,52 @@ class Intermediate(nn.Module):
 
     def __init__(self, net: Any, indices: list[int], norm: bool) -> None:
         super().__init__()
-        self.net, self.indices, self.norm = net, indices, norm
+        self.net, self.options = net, {"indices": indices, "norm": norm, "output_fmt": "NCHW"}
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return one map for each number."""
-        return tuple(
-            self.net.forward_intermediates(
-                x, indices=self.indices, norm=self.norm, output_fmt="NCHW", intermediates_only=True
-            )
-        )
+        return tuple(self.net.forward_intermediates(x, intermediates_only=True, **self.options))
 
 
-def open_timm(name: str, weights: Path | None, random_weights: bool) -> Backbone:
-    """Return a model of timm, `timm:NAME`; arguments and errors are those of `open_backbone`."""
+def open_timm(name: str, weights: Path | None) -> Backbone:
+    """Return a model of timm, `timm:NAME`, as `open_backbone` does."""
     model = name.removeprefix("timm:")
     facts = _facts(model)
     hub = facts.get("hf_hub_id")
-    if random_weights:
-        net = _create(model, pretrained=False)
-    elif file := weights or _downloaded_before(hub):
-        net = _load(model, file)
+    # of an earlier download: timm would first ask the network, for most of a minute
+    kept = try_to_load_from_cache(hub, _PUBLISHED_AS) if hub else None
+    if weights or isinstance(kept, str):
+        net = _load(model, weights or Path(str(kept)))
     else:
         url = f"{constants.ENDPOINT}/{hub}/resolve/main/{_PUBLISHED_AS}" if hub else facts.get("url")
         net = _download(model, url)
     if not getattr(net, "feature_info", ()) or not hasattr(net, "forward_intermediates"):
         raise ConfigError(f"{name} gives no maps of features in timm {timm.__version__}; choose another")
-    maps = [(one["reduction"], one["num_chs"]) for one in net.feature_info]
+    maps = [(step["reduction"], step["num_chs"]) for step in net.feature_info]
     one_grid = len({stride for stride, _ in maps}) == 1  # of patches: one level, read at one size
-    levels = tuple(Level(f"map{i}", *map_) for i, map_ in enumerate(maps) if map_[0] >= _FINEST)
-    levels = levels[-1:] if one_grid else levels
+    indices = [index for index, (stride, _) in enumerate(maps) if stride >= _FINEST]
+    indices = indices[-1:] if one_grid else indices
+    levels = tuple(Level(f"map{index}", *maps[index]) for index in indices)
     # the part that makes the last map, by the name that timm has for it, where that has parameters
     last = net.feature_info[-1].get("module", "")
     has_last = any(parameter.startswith(f"{last}.") for parameter, _ in net.named_parameters())
     native = facts["input_size"][1]
-    spec = BackboneSpec(
+    with contextlib.suppress(*_REFUSALS, AttributeError):
+        net.reset_classifier(0)  # what is behind the maps only takes memory
+    backbone = Backbone(
+        Intermediate(net, indices, norm=one_grid),
+        weights,
         name=name,
         licence=facts.get("license") or "not said; see the model's page",
         source=f"timm {facts.get('architecture', model)}" + (f", {hub}" if hub else ""),
         implementation=f"timm {timm.__version__}",
         levels=levels,
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
+        mean=facts["mean"],
+        std=facts["std"],
         multiple=math.lcm(*(level.stride for level in levels)),
         sizes=(native,) if one_grid else (native, 2 * native),
         last_stage=(f"net.{last}",) if has_last else (),
     )
-    with contextlib.suppress(*_REFUSALS, AttributeError):
-        net.reset_classifier(0)  # what is behind the maps only takes memory
-    indices = [int(level.name.removeprefix("map")) for level in levels]
-    backbone = Backbone(Intermediate(net, indices, norm=one_grid), spec, weights)
     _require_any_size(backbone)
     return backbone
 
@@ -105,34 +102,28 @@ def _facts(model: str) -> dict[str, Any]:
 
 
 def _create(model: str, **options: Any) -> Any:
-    """Create a model, with the option to read photos of any size that some models need and others lack."""
+    """Create a model with its weights, and the option to read photos of any size if it has one."""
     any_size: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}
     for option, value in any_size.items():
         try:
-            return timm.create_model(model, **options, **{option: value})
+            return timm.create_model(model, pretrained=True, **options, **{option: value})
         except TypeError as error:
             if option not in str(error):  # then it is another error than having no such option
                 raise
-    return timm.create_model(model, **options)
+    return timm.create_model(model, pretrained=True, **options)
 
 
 def _load(model: str, path: Path) -> Any:
     """Create a model with a file's weights, which timm translates where another project named them."""
     tensors = read_weights(path)
     try:
-        net = _create(model, pretrained=True, pretrained_cfg_overlay={"state_dict": tensors})
+        net = _create(model, pretrained_cfg_overlay={"state_dict": tensors})
     except Exception as error:  # each model has a translator of its own, which fails in its own way
         raise CheckpointError(
             f"{path} does not fit timm:{model} ({first_line(error)}); give the file that was made for it"
         ) from error
     net.pretrained_cfg = net.default_cfg = {}  # they would hold the file's tensors a second time
     return net
-
-
-def _downloaded_before(hub: str | None) -> Path | None:
-    """Return the weights of an earlier download; timm would first ask the network, for most of a minute."""
-    found = try_to_load_from_cache(hub, _PUBLISHED_AS) if hub else None
-    return Path(found) if isinstance(found, str) else None
 
 
 def _download(model: str, url: str | None) -> Any:
@@ -143,7 +134,7 @@ def _download(model: str, url: str | None) -> Any:
         with contextlib.suppress(urllib.error.HTTPError):
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S).close()
         with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
-            return _create(model, pretrained=True)
+            return _create(model)
     except (OSError, RuntimeError) as error:
         raise DownloadError(
             f"cannot download {url} ({first_line(error)}); "
@@ -156,9 +147,9 @@ def _require_any_size(backbone: Backbone) -> None:
     """Refuse a model whose maps of a small photo, wider than high, have other shapes than it says."""
     height = math.ceil(_PROBED / backbone.multiple) * backbone.multiple
     width = height + backbone.multiple
-    needed = [(one.channels, height // one.stride, width // one.stride) for one in backbone.levels]
+    needed = [(level.channels, height // level.stride, width // level.stride) for level in backbone.levels]
     try:
-        found: object = [tuple(one.shape[1:]) for one in backbone(torch.zeros(1, 3, height, width))]
+        found: object = [tuple(level.shape[1:]) for level in backbone(torch.zeros(1, 3, height, width))]
     except _REFUSALS as error:
         found = first_line(error)
     if found != needed:

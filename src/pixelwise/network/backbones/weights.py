@@ -17,11 +17,7 @@ from pixelwise.network.tensors import first_line
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name: safetensors, or what torch saved of a network's state.
-
-    Raises:
-        CheckpointError: there is no such file, or it holds no named tensors, or more than those.
-    """
+    """Return the tensors of a file by name, safetensors or what torch saved, or raise a CheckpointError."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -34,22 +30,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} cannot be read as weights ({first_line(error)}); it is damaged or holds more"
         ) from error
-    if not (isinstance(tensors, dict) and all(isinstance(one, Tensor) for one in tensors.values())):
+    if not (isinstance(tensors, dict) and all(isinstance(tensor, Tensor) for tensor in tensors.values())):
         raise CheckpointError(f"{path} holds no weights: needed tensors by name, as a network's state_dict()")
     return tensors
 
 
 def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Load a file's tensors into a network, which may be on the meta device.
-
-    Raises:
-        CheckpointError: one is missing, too many, or of another shape.
-    """
+    """Load a file's tensors into a network, maybe a meta one; a CheckpointError if they do not fit."""
     needed = net.state_dict()
-    shapes, found = ({name: one.shape for name, one in those.items()} for those in (needed, tensors))
+    shapes, found = ({name: tensor.shape for name, tensor in those.items()} for those in (needed, tensors))
     if wrong := [name for name in shapes | found if shapes.get(name) != found.get(name)]:
         raise CheckpointError(
             f"{path} does not fit the network: {len(wrong)} tensors are missing, too many, or of another "
             f"shape, such as {', '.join(sorted(wrong)[:3])}; give the file that was made for it"
         )
-    net.load_state_dict({name: tensors[name].to(one.dtype) for name, one in needed.items()}, assign=True)
+    net.load_state_dict(
+        {name: tensors[name].to(tensor.dtype) for name, tensor in needed.items()}, assign=True
+    )

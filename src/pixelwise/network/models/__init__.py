@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from pixelwise.network.config import (
-    CNNConfig,
-    ColourNetConfig,
-    HandoutConfig,
-    LinearNetConfig,
-    NetConfig,
-    UNetConfig,
-)
+from pixelwise.network.config import CNNConfig, ColourNetConfig, LinearNetConfig, NetConfig, UNetConfig
 from pixelwise.network.models.handout import CNN, UNet
 from pixelwise.network.models.on_backbone import ColourNet, LinearNet
 
 HandoutNetwork = CNN | UNet
 Network = HandoutNetwork | ColourNet | LinearNet
-"""Any network of ours: grey in, logits out.
-
-Height and width of the input are multiples of its `stride`; those of the logits are the same over its
-`out_stride`."""
+"""Grey in, logits out: of multiples of `stride` in height and width, at these over `out_stride`."""
 
 _BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     CNNConfig: CNN,
@@ -32,7 +22,7 @@ _BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
 
 
 @overload
-def build(config: HandoutConfig) -> HandoutNetwork: ...
+def build(config: CNNConfig) -> HandoutNetwork: ...
 @overload
 def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:

@@ -18,12 +18,9 @@ class UnfoldedConvolution(torch.autograd.Function):
     """A convolution as one matrix product, with its backward written out.
 
     Unfolding lays the k x k window of every output pixel out as a column, so that a convolution with O
-    filters over I channels is ``(O, I k k) @ (I k k, H W)``. Its gradients are matrix products, too; folding
-    adds up the columns' entries that came from the same pixel. The columns are k k times as large as the
-    input, so backward unfolds again instead of keeping them.
-
-    Source: K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for
-    Document Processing", 2006.
+    filters over I channels is ``(O, I k k) @ (I k k, H W)``. Folding adds up the columns' entries that came
+    from the same pixel. Backward unfolds again, since columns are k k times as large as the input.
+    Source: K. Chellapilla et al., "High Performance Convolutional Neural Networks for Document Processing".
     """
 
     @staticmethod
@@ -32,9 +29,7 @@ class UnfoldedConvolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         columns = F.unfold(x, weight.shape[-2:], padding=padding)
-        height, width = (
-            size + 2 * padding - k + 1 for size, k in zip(x.shape[-2:], weight.shape[-2:], strict=True)
-        )
+        height, width = (side + 2 * padding - weight.shape[-1] + 1 for side in x.shape[-2:])
         out = weight.flatten(1) @ columns + bias[:, None]
         return out.unflatten(-1, (height, width))
 
@@ -54,12 +49,10 @@ class UnfoldedConvolution(torch.autograd.Function):
 
 
 class MyConv2d(nn.Module):
-    """A convolution with k x k windows, half a window of zero padding, no stride or dilation.
+    """A convolution with k x k windows, k odd, half a window of zero padding, no stride or dilation.
 
     Weight (out, in, k, k) and bias (out,) start uniform within 1 / sqrt(in k k), as in the handout's code.
-
-    `kernel` is the side of the window in pixels; odd, so that the output has the input's size. `how` is
-    torch's kernel, or `UnfoldedConvolution`: equal in value and gradient.
+    `how` is torch's kernel, or `UnfoldedConvolution`: equal in value and gradient.
     """
 
     def __init__(
@@ -82,10 +75,8 @@ class MyConv2d(nn.Module):
 
 def _block(num_in: int, num_out: int, config: CNNConfig, resize: nn.Module | None = None) -> nn.Sequential:
     """Build convolution, pooling or upsampling if any, batch norm and ReLU, in the handout's order."""
-    layers: list[nn.Module] = [MyConv2d(num_in, num_out, config.kernel, config.convolution)]
-    if resize is not None:
-        layers.append(resize)
-    return nn.Sequential(*layers, nn.BatchNorm2d(num_out), nn.ReLU())
+    conv, resized = MyConv2d(num_in, num_out, config.kernel, config.convolution), [resize] if resize else []
+    return nn.Sequential(conv, *resized, nn.BatchNorm2d(num_out), nn.ReLU())
 
 
 class CNN(nn.Module):

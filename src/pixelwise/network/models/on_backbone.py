@@ -15,23 +15,20 @@ from pixelwise.errors import CheckpointError, ConfigError, ShapeError
 from pixelwise.network.backbones import Backbone, folded, open_backbone
 from pixelwise.network.config import ColourNetConfig, LinearNetConfig
 
-_STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}
-"""Channels of the decoder at each stride, over its width: coarse maps are small and matter most."""
+_STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}  # channels of the decoder at each stride, over its width
 
 
 class OnBackbone(nn.Module):
     """Layers on a backbone, which is neither trained nor saved; abstract.
 
-    `state_dict` has the layers, and the checksum of the backbone that they were trained on.
-
-    Raises:
-        ConfigError: there is no such backbone.
-        CheckpointError: the backbone's weights are not to be had, or others than the layers were trained on.
+    `state_dict` has the layers, and the checksum of the backbone that they were trained on: loading refuses
+    another one with a CheckpointError.
     """
 
     stride = 32  # divides height and width of the input
     out_stride = 4  # pixels of the input, down and across, that share one place of the logits
     saturation = 1.0  # factor on the chroma that the probabilities mean
+    backbone: Backbone
     backbone_checksum: Tensor
 
     def __init__(self, backbone: str) -> None:
@@ -39,20 +36,12 @@ class OnBackbone(nn.Module):
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             opened = open_backbone(backbone)
             self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
-        self._outside = [folded(opened, "fp32")]  # in a list, so that it is no part of this module
+        self.__dict__["backbone"] = folded(opened, "fp32")  # and so it is no part of this module
         self.register_buffer("backbone_checksum", self._installed.clone())
         self.register_load_state_dict_post_hook(_require_same_backbone)
 
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen network."""
-        return self._outside[0]
-
     def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """Return the backbone's features of grey photos, read as equal red, green and blue: one map a level.
-
-        Frozen weights record no gradient; one of the photo itself can be had.
-        """
+        """Return the backbone's features of photos, grey in all three channels: one map a level."""
         backbone = self.backbone
         if backbone.centre.device != x.device:
             backbone.to(x.device)
@@ -61,7 +50,6 @@ class OnBackbone(nn.Module):
 
 
 def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
-    """Refuse weights of layers that were trained on another backbone."""
     assert isinstance(net, OnBackbone)
     if not torch.equal(net.backbone_checksum.cpu(), net._installed):
         raise CheckpointError(
@@ -84,7 +72,12 @@ class ColourNet(OnBackbone):
     def __init__(self, config: ColourNetConfig) -> None:
         super().__init__(config.backbone)
         self.config, self.saturation = config, config.saturation
-        self.levels = deepest(self.backbone)
+        self.levels = {level.stride: index for index, level in enumerate(self.backbone.levels)}
+        if sorted(self.levels) != sorted(_STRIDES) or self.backbone.multiple != self.stride:
+            raise ConfigError(
+                f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {self.backbone.name} has "
+                f"them at {', '.join(map(str, sorted(self.levels)))}; take efficientnet_lite0"
+            )
         c = {stride: self.backbone.levels[index].channels for stride, index in self.levels.items()}
         w = {stride: round(config.width * wider) for stride, wider in _STRIDES.items()}
         self.coarsest = nn.Sequential(nn.Conv2d(c[32], w[32], 1, bias=False), nn.BatchNorm2d(w[32]))
@@ -113,8 +106,7 @@ class ColourNet(OnBackbone):
 class LinearApart(nn.Linear):
     """A linear layer that, outside training, adds up each photo's numbers in the same order.
 
-    A matrix product of many photos adds in another order than that of one: a photo's colours would depend on
-    the others in its batch.
+    A matrix product does not: a photo's colours would depend on the others in its batch.
     """
 
     def forward(self, input: Float[Tensor, "N C"]) -> Float[Tensor, "N width"]:
@@ -129,24 +121,9 @@ def _joining(num_in: int, num_out: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(num_out), nn.ReLU())
 
 
-def deepest(backbone: Backbone) -> dict[int, int]:
-    """Return the index of the last level of each stride, or raise a ConfigError if these are not 4 to 32."""
-    found = {level.stride: index for index, level in enumerate(backbone.levels)}
-    if sorted(found) != sorted(_STRIDES) or backbone.multiple != ColourNet.stride:
-        raise ConfigError(
-            f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {backbone.name} has them at "
-            f"{', '.join(map(str, sorted(found)))}; take efficientnet_lite0"
-        )
-    return found
-
-
 @final
 class LinearNet(OnBackbone):
-    """Logits of every class at a quarter of the size of the grey photo, by one linear layer: solved exactly.
-
-    Raises:
-        ConfigError: the backbone reads other multiples than `stride`.
-    """
+    """Logits at a quarter of the size of the grey photo, by one linear layer that was solved."""
 
     def __init__(self, config: LinearNetConfig) -> None:
         super().__init__(config.backbone)
@@ -172,8 +149,7 @@ def logits_of_maps(
 ) -> Float[Tensor, "N K H W"]:
     """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
 
-    These are the logits of features read bilinearly at each place: a linear layer and an interpolation whose
-    weights add up to 1 commute.
+    These are those of features read bilinearly at each place: linear layers and interpolations commute.
     """
     total = bias[:, None, None]
     for logits in small_logits(maps, weight):
@@ -184,18 +160,14 @@ def logits_of_maps(
 def small_logits(
     maps: Sequence[Float[Tensor, "*batch _C _h _w"]], weight: Float[Tensor, "K D"]
 ) -> list[Float[Tensor, "*batch K _ _"]]:
-    """Return the share of each map in the logits, at the map's size; those of equal size are added.
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
-    channels = [one.shape[-3] for one in maps]
+    """Return the share of each map in the logits, at the map's size; those of equal size are added."""
+    channels = [level.shape[-3] for level in maps]
     if sum(channels) != weight.shape[1]:
         raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
     small: dict[tuple[int, int], Tensor] = {}
-    for one, part in zip(maps, weight.split(channels, dim=1), strict=True):
-        height, width = one.shape[-2:]
-        logits = part @ one.flatten(-2).to(weight.dtype)
+    for level, part in zip(maps, weight.split(channels, dim=1), strict=True):
+        height, width = level.shape[-2:]
+        logits = part @ level.flatten(-2).to(weight.dtype)
         small[height, width] = small.get((height, width), 0) + logits.unflatten(-1, (height, width))
     return list(small.values())
 
