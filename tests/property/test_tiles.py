@@ -13,7 +13,7 @@ EMBEDDED = open_backbone()
 steps = st.sampled_from([1, 8, 32])
 
 
-@given(st.integers(1, 20), st.integers(1, 20), steps, st.integers(0, 5), st.integers(1, 4000))
+@given(st.integers(1, 40), st.integers(1, 40), steps, st.integers(0, 5), st.integers(1, 4000))
 def test_tiles_cover_a_picture_once_at_multiples_of_the_step(rows, columns, step, margins, max_pixels):
     height, width, margin = rows * step, columns * step, margins * step
     covered, picture = torch.zeros(height, width, dtype=torch.uint8), torch.zeros(1).expand(3, height, width)
@@ -31,7 +31,7 @@ def test_tiles_cover_a_picture_once_at_multiples_of_the_step(rows, columns, step
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31))
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
 def test_tiled_equals_whole(rows, columns, seed):
     backbone = tiny_backbone()
     picture = torch.rand(3, rows * 8, columns * 8, generator=torch.Generator().manual_seed(seed))

@@ -112,7 +112,9 @@ class ColouriseOptions:
     """Beside each photo write NAME.confidence.png: white where one colour is certain, black where all are
     equally likely; the surer, the lighter."""
     num_hints: int = 0  # number of points to name whose true colours would help most
-    provenance: bool = True  # whether each copy says, in its XMP, that its colours are guessed, and by what
+    provenance: bool = True
+    """Let each copy say, in its XMP, that its colours are guessed, by which model and settings; without it
+    metadata is the photo's alone."""
     max_megapixels: float = MAX_MEGAPIXELS
     """Refuse larger photos."""
 
