@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,7 +74,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network of random weights that colours in four colours."""
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[40.0, 0], [0, 40], [-40, 0], [0, -40]], dtype=torch.float64), "ab")
+    palette = Palette(np.array([[40.0, 0], [0, 40], [-40, 0], [0, -40]]), "ab")
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
     write_model(path, models.build(config), config, palette, size=32)
     return path

@@ -19,7 +19,7 @@ from pixelwise.network.runs import write_model
 def model(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
+    palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
     net = models.build(config)
     with torch.no_grad():

@@ -56,7 +56,8 @@ def resize_codes(codes: UInt8[ndarray, "h w C"], height: int, width: int) -> UIn
     """Return a picture resized bicubically; where it is shrunk, the kernel is as much wider.
 
     The numbers are those of torch's `interpolate` of bytes, antialiased, on which networks and heads were
-    trained: columns first, rounded in between. Pillow's differ by one code in some pixels, and networks see that.
+    trained: columns first, rounded in between. Pillow's differ by one code in some pixels, and networks see
+    that.
     """
     planes = np.ascontiguousarray(np.moveaxis(codes, -1, 0))
     wide = _along_rows(planes, width)
