@@ -31,7 +31,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files
 from pixelwise.evaluate.colour_scores import ciede2000
-from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import open_photo
 
 RIVAL_S = 0.45  # DDColor-tiny at 256 x 256 on two cores; measured elsewhere, on a like machine
@@ -55,7 +55,7 @@ def main() -> None:
 
 def tell_times(model: Model, folder: Path, repeats: int) -> None:
     """The network alone, and all of it for a photo of a megapixel."""
-    grey = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    grey = np.random.default_rng(0).random((1, 1, 256, 256), np.float32)
     network_s = median_s(lambda: model.logits(grey), repeats)
     print(
         f"256 x 256, the network: {network_s * 1e3:.1f} ms, {RIVAL_S / network_s:.0f} times as fast as 0.45 s"
@@ -88,13 +88,13 @@ def tell_sizes(model: Model, folder: Path, photos: Path | None) -> None:
         )
 
 
-def coloured(model: Model, file: Path, size: tuple[int, ...] | None = None) -> torch.Tensor:
+def coloured(model: Model, file: Path, size: tuple[int, ...] | None = None) -> np.ndarray:
     """A photo in its predicted colours at one lightness throughout, sRGB, as large as asked or as it is."""
     photo = open_photo(file)
     height, width = size or (photo.height, photo.width)
-    chroma = predict(photo, model).chroma()[None]
-    a, b = torch.nn.functional.interpolate(chroma, (height, width), mode="bicubic")[0]
-    return recolour(torch.full_like(a, 0.4), a, b)
+    chroma = torch.from_numpy(predict(photo, model).chroma())[None]
+    a, b = torch.nn.functional.interpolate(chroma, (height, width), mode="bicubic")[0].numpy()
+    return recolour(np.full_like(a, 0.4), a, b)
 
 
 def tell_sameness(model: Model, folder: Path, photos: Path | None) -> None:

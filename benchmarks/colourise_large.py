@@ -35,7 +35,7 @@ from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import CheckpointError
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import Model, open_model
+from pixelwise.network.model import Model, open_model
 
 
 def main() -> None:
@@ -123,7 +123,7 @@ def any_model() -> Model:
     except CheckpointError:
         torch.manual_seed(0)
         config = UNetConfig(num_colours=32)
-        palette = Palette((torch.rand(32, 2, dtype=torch.float64) - 0.5) * 80, "ab", "random")
+        palette = Palette(np.random.default_rng(0).uniform(-40, 40, (32, 2)), "ab", "random")
         net = models.build(config).eval()
         return Model(name="random", net=net, config=config, palette=palette, size=64, checksum="")
 

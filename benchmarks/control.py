@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import log_softmax
 from skimage.color import deltaE_ciede2000
 
 from pixelwise.colour.spaces import recolour, srgb_to_lab, srgb_to_linear
@@ -26,7 +27,7 @@ from pixelwise.colourising.options import Hint
 from pixelwise.colourising.prediction import Prediction, predict
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
-from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.network.model import DEFAULT_MODEL, open_model
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo, open_photo
 
@@ -35,15 +36,15 @@ STRENGTHS = (0.3, 0.5, 1.0)
 NUM_WAYS = 4
 
 
-def codes_of(photo: Photo, size: tuple[int, int]) -> torch.Tensor:
+def codes_of(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     return photo.upright(photo.thumbnail(*size))
 
 
-def error(photo: Photo, chroma: torch.Tensor) -> float:
+def error(photo: Photo, chroma: np.ndarray) -> float:
     """Mean squared error at 192 pixels."""
     size = shrunk_size(photo.height, photo.width, 192)
-    truth = srgb_to_lab(photo.thumbnail(*size).float() / 255)[1:]
-    large = F.interpolate(chroma[None], size, mode="bicubic")[0]
+    truth = srgb_to_lab(photo.thumbnail(*size) / np.float32(255))[1:]
+    large = F.interpolate(torch.from_numpy(chroma)[None], size, mode="bicubic")[0].numpy()
     return float(((large - truth) ** 2).sum(0).mean())
 
 
@@ -72,12 +73,12 @@ def hint_errors(photo: Photo, prediction: Prediction, draws: int) -> dict[int, t
 def ways_apart(photo: Photo, prediction: Prediction) -> tuple[float, float, float]:
     """Mean and least CIEDE2000 between alternatives, and the mean price of all but the usual one."""
     ways = prediction.alternatives(NUM_WAYS)
-    small = photo.thumbnail(*prediction.logits.shape[1:]).float() / 255
-    light = srgb_to_linear(small).mul(torch.tensor([0.2127, 0.7152, 0.0722])[:, None, None]).sum(0)
-    labs = [srgb_to_lab(recolour(light, *way.chroma())).movedim(0, -1).numpy() for way in ways]
+    linear = srgb_to_linear(photo.thumbnail(*prediction.logits.shape[1:]) / np.float32(255))
+    light = np.einsum("c,chw->hw", np.array([0.2127, 0.7152, 0.0722], np.float32), linear)
+    labs = [np.moveaxis(srgb_to_lab(recolour(light, *way.chroma())), 0, -1) for way in ways]
     apart = [deltaE_ciede2000(one, other).mean() for one, other in itertools.combinations(labs, 2)]
-    usual = ways[0].logits.log_softmax(0)
-    prices = [(way.logits.softmax(0) * (way.logits.log_softmax(0) - usual)).sum(0).mean() for way in ways[1:]]
+    usual, *others = (log_softmax(way.logits, 0) for way in ways)
+    prices = [(np.exp(other) * (other - usual)).sum(0).mean() for other in others]
     return float(np.mean(apart)), float(np.min(apart)), float(np.mean(prices))
 
 

@@ -14,9 +14,11 @@ import platform
 import statistics
 import time
 
+import numpy as np
 import torch
 
-from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.network.model import DEFAULT_MODEL
+from pixelwise.network.runs import open_torch_model
 from pixelwise.training.export import colouring_graph, session
 
 
@@ -25,12 +27,12 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
-    model = open_model(options.model)
+    model = open_torch_model(options.model)
     exported = session(colouring_graph(model).SerializeToString(), torch.get_num_threads())
     print(f"{model.name} on {platform.machine()}, {os.cpu_count()} cores; medians, n = {options.repeats}")
     for side in (256, model.size):
-        codes = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).byte()
-        photo = {"photo": (codes.float() / 255).numpy()}
+        codes = np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8)
+        photo = {"photo": codes / np.float32(255)}
         taken: dict[str, list[float]] = {"torch": [], "onnxruntime": []}
         for _ in range(options.repeats + 1):
             begin = time.perf_counter()

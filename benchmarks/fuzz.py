@@ -103,7 +103,7 @@ def fuzz_one(name: str, arguments: list[str]) -> None:
 
 def all_targets() -> dict[str, Target]:
     """Every parser of ours."""
-    import torch
+    import numpy as np
 
     from pixelwise.batch.sources import find_items
     from pixelwise.colour import palette as labelspace
@@ -122,7 +122,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.segmenting.heads import open_head
 
     net = config.CNNConfig(num_filters=1, num_colours=2)
-    palette = labelspace.Palette(torch.tensor([[0.0, 0, 0], [1, 1, 1]]).double(), "rgb")
+    palette = labelspace.Palette(np.array([[0.0, 0, 0], [1, 1, 1]]), "rgb")
 
     def model(folder: Path) -> list[bytes]:
         runs.write_model(folder / "seed.safetensors", models.build(net), net, palette, 32)
@@ -157,7 +157,7 @@ def all_targets() -> dict[str, Target]:
             2,
         ),
         "pickle": Target(read_batch, "batch", _pickles, 3),
-        "model": Target(runs.open_model, "model.safetensors", model, 0.3),
+        "model": Target(runs.open_torch_model, "model.safetensors", model, 0.3),
         "head": Target(
             open_head, "mine.head.safetensors", lambda _: [weights_path("flower").read_bytes()], 0.3
         ),

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
 
-from pixelwise.colour.spaces import linear_to_srgb
+from pixelwise.colour.spaces import lightness_to_luminance, linear_to_srgb
 from pixelwise.colourising.prediction import predict
 from pixelwise.evaluate.colours import painted
-from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.training.tasks import photographed
@@ -58,23 +57,18 @@ def pair(model: Model, package: str, path: str, seed: int | None = None) -> UInt
     file = Path(str(resources.files(package))) / path
     photo = open_photo(file)
     codes = photo.thumbnail(*shrunk_size(photo.height, photo.width, 2 * _SIDE))
-    grey = painted(codes, torch.zeros(2, 1, 1))
+    grey = painted(codes, np.zeros((2, 1, 1), np.float32))
     if seed is not None:
-        film = photographed(codes[None] / 255, 1.0, torch.Generator().manual_seed(seed))[0]
-        grey = (lightness_to_code(film) * 255).round().byte().expand(3, -1, -1)
+        stored, generator = torch.from_numpy(codes)[None] / 255, torch.Generator().manual_seed(seed)
+        film = lightness_to_luminance(100 * photographed(stored, 1.0, generator)[0].numpy())
+        grey = (linear_to_srgb(film) * 255).round().astype(np.uint8).repeat(3, 0)
     coloured = painted(grey, predict(photo_of(grey, file), model).chroma())
     return np.concatenate([small(grey), small(coloured)], axis=1)
 
 
-def lightness_to_code(light: Tensor) -> Tensor:
-    """Grey sRGB values of CIE L over 100."""
-    root = (100 * light + 16) / 116
-    return linear_to_srgb(torch.where(root > 6 / 29, root**3, 3 * (6 / 29) ** 2 * (root - 4 / 29)))
-
-
-def small(codes: Tensor) -> UInt8[np.ndarray, "h w 3"]:
+def small(codes: UInt8[np.ndarray, "3 H W"]) -> UInt8[np.ndarray, "h w 3"]:
     """The middle of a picture, as a square of the sheet."""
-    image = Image.fromarray(codes.permute(1, 2, 0).contiguous().numpy())
+    image = Image.fromarray(np.moveaxis(codes, 0, -1))
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return np.asarray(image.crop((left, top, left + side, top + side)).resize((_SIDE, _SIDE)))

@@ -32,9 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     labelled = load_labelled("flowers17")
-    counts = [
-        ImageCounts.of(grabcut(read_pixels(one.photo)), one.read_labels().numpy(), 2) for one in labelled.test
-    ]
+    counts = [ImageCounts.of(grabcut(read_pixels(one.photo)), one.read_labels(), 2) for one in labelled.test]
     flower = SegmentationScores.of(counts, labelled.classes, options.seed).iou["flower"]
     print(
         f"GrabCut: flower IoU {flower.value:.4f} ({flower.low:.4f} to {flower.high:.4f}), n = {len(counts)}"

@@ -14,16 +14,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from pixelwise.colour.shapes import Picture
+from pixelwise.colour.palette import softmax
 from pixelwise.colour.spaces import lightness, srgb_to_lab
-from pixelwise.colourising.next_hint import suggest_hints
+from pixelwise.colourising.next_hint import entropy_of, suggest_hints
 from pixelwise.colourising.options import Hint
 from pixelwise.colourising.prediction import Prediction, predict
-from pixelwise.network.runs import DEFAULT_MODEL, Model, open_model
+from pixelwise.evaluate.colours import Picture
+from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.resize import pool
 
 NUMS = (1, 4, 9, 25)
 NUM_DRAWS = 3
@@ -43,9 +43,9 @@ def drawn(height: int, width: int, num: int, rng: np.random.Generator) -> Points
     return [divmod(int(place), width) for place in rng.choice(height * width, num, replace=False)]
 
 
-def least_certain(logits: torch.Tensor, num: int) -> Points:
-    entropy = torch.special.entr(logits.softmax(0)).sum(0)
-    return [divmod(int(place), logits.shape[2]) for place in entropy.flatten().topk(num).indices]
+def least_certain(logits: np.ndarray, num: int) -> Points:
+    entropy = entropy_of(softmax(logits))
+    return [divmod(int(place), logits.shape[2]) for place in entropy.argsort(axis=None)[::-1][:num]]
 
 
 def squared_error(photo: Photo, prediction: Prediction, small: Picture, points: Points) -> float:
@@ -60,8 +60,8 @@ def squared_error(photo: Photo, prediction: Prediction, small: Picture, points: 
         for row, column in points
     ]
     chroma = photo.upright(prediction.with_hints(photo, hints).chroma())
-    seen = F.interpolate(chroma[None], (height, width), mode="area")[0]
-    return float((seen - srgb_to_lab(small.float() / 255)[1:]).square().sum(0).mean())
+    seen = pool(chroma, (height, width))
+    return float(np.square(seen - srgb_to_lab(small / np.float32(255))[1:]).sum(0).mean())
 
 
 def errors_of(
@@ -70,11 +70,11 @@ def errors_of(
     """Squared errors of one photo by strategy and number, and how long suggesting took."""
     photo = open_photo(path)
     prediction = predict(photo, model)
-    logits = photo.upright(prediction.probs().clamp_min(1e-9).log())
+    logits = photo.upright(np.log(prediction.probs().clip(1e-9)))
     size = logits.shape[1], logits.shape[2]
     small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:]))
     started = time.perf_counter()
-    hints = suggest_hints(logits, lightness(small.float() / 255)[0], model.palette, size, max(NUMS))
+    hints = suggest_hints(logits, lightness(small / np.float32(255))[0], model.palette, size, max(NUMS))
     took = time.perf_counter() - started
     found = {("none", 0): squared_error(photo, prediction, small, [])}
     for num in NUMS:

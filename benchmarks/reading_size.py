@@ -13,13 +13,13 @@ import argparse
 import itertools
 from dataclasses import replace
 
-import torch
+import numpy as np
 
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
 from pixelwise.evaluate.colours import SIZE, colour_picture, painted, read_picture
-from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.network.model import DEFAULT_MODEL, open_model
 from pixelwise.photos.find import find_photos
 
 TEMPERATURES, SATURATIONS = (0.7, 0.85, 1.0, 1.2), (1.0, 1.1, 1.2)
@@ -38,13 +38,13 @@ def main() -> None:
     print(f"{options.model}, n = {len(paths)} photos\n{'':32} CIEDE2000  ab RMSE  colourfulness")
     pictures = [read_picture(path, SIZE) for path in paths]
 
-    def tell(name: str, copies: list[torch.Tensor]) -> None:
+    def tell(name: str, copies: list[np.ndarray]) -> None:
         each = [PhotoColours.of(copy, one) for copy, one in zip(copies, pictures, strict=True)]
         scores = colour_scores(each)
         row = [scores[key].value for key in ("ciede2000", "ab_rmse", "colourfulness_ratio")]
         print(f"{name:32} {row[0]:9.2f} {row[1]:8.2f} {row[2]:14.2f}", flush=True)
 
-    tell("left grey", [painted(codes, torch.zeros(2, 1, 1)) for codes in pictures])
+    tell("left grey", [painted(codes, np.zeros((2, 1, 1), np.float32)) for codes in pictures])
     for size in (int(one) for one in options.sizes.split(",")):
         reading = replace(model, size=size)
         said: list[Prediction] = [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,7 +110,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network that colours in four colours, at random and sure of itself."""
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=4)
-    palette = Palette(torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
+    palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
     path = tmp_path_factory.mktemp("model") / "random.safetensors"
     net = models.build(config)
     with torch.no_grad():

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pixelwise.colour.spaces import srgb_to_lab
@@ -18,8 +17,8 @@ def grey(tmp_path) -> Path:
     return tmp_path / "ida.png"
 
 
-def lab_of(path: Path) -> torch.Tensor:
-    return srgb_to_lab(torch.from_numpy(np.array(Image.open(path).convert("RGB"))).movedim(-1, 0) / 255)
+def lab_of(path: Path) -> np.ndarray:
+    return srgb_to_lab(np.moveaxis(np.asarray(Image.open(path).convert("RGB")), -1, 0) / 255)
 
 
 def test_a_hint_is_met_whatever_the_saturation(answer, model, grey, tmp_path):
@@ -27,9 +26,9 @@ def test_a_hint_is_met_whatever_the_saturation(answer, model, grey, tmp_path):
     answer("colourise", grey, "-o", tmp_path / "out", "--model", model, *hints, "--saturation", "0")
     lab = lab_of(tmp_path / "out" / "ida.png")
     for row, column, colour in ((20, 30, (128, 106, 96)), (50, 80, (96, 112, 128))):
-        told = srgb_to_lab(torch.tensor(colour)[:, None, None] / 255)[1:, 0, 0]
-        assert float((lab[1:, row, column] - told).norm()) < 2
-    assert float(lab[1:, 55, 3].norm()) < 6
+        told = srgb_to_lab(np.array(colour)[:, None, None] / 255)[1:, 0, 0]
+        assert np.linalg.norm(lab[1:, row, column] - told) < 2
+    assert np.linalg.norm(lab[1:, 55, 3]) < 6
 
 
 def test_alternatives_are_files_of_their_own(answer, model, grey, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from fixtures.pages import Page
 from pixelwise.files import checksum
 from pixelwise.network.cards import Card, weights_path
-from pixelwise.network.runs import DEFAULT_MODEL, open_model
+from pixelwise.network.model import DEFAULT_MODEL
+from pixelwise.network.runs import open_torch_model
 from pixelwise.segmenting.heads import open_head
 
 
@@ -20,7 +21,7 @@ def test_models_lists_where_each_comes_from_and_its_checksum(answer):
         assert model["size_bytes"] < 5_000_000
         assert checksum(weights_path(model["name"])) == model["checksum"]
         if model["colours"]:
-            assert open_model(model["name"]).checksum == model["checksum"]
+            assert open_torch_model(model["name"]).checksum == model["checksum"]
         else:
             assert open_head(model["name"]).classes.names == ("background", "flower")
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from skimage.color import rgb2lab
 
 from pixelwise.colour import spaces as colour
@@ -23,22 +22,21 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("code", "lab"), PUBLISHED.items())
 def test_published_values(code, lab):
-    srgb = torch.tensor(code, dtype=torch.float64)[:, None, None] / 255
-    found = colour.srgb_to_lab(srgb).flatten()
-    torch.testing.assert_close(found, torch.tensor(lab, dtype=torch.float64), atol=0.02, rtol=0)
+    srgb = np.array(code)[:, None, None] / 255
+    np.testing.assert_allclose(colour.srgb_to_lab(srgb).ravel(), lab, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(("code", "lab"), PUBLISHED.items())
 def test_recolour_finds_published_colours_again(code, lab):
-    lightness, a, b = (torch.tensor(value, dtype=torch.float64) for value in lab)
+    lightness, a, b = np.array(lab)[:, None]
     root = (lightness + 16) / 116
     luminance = root**3 if lightness > 8 else lightness / 903.2963
-    found = colour.recolour(luminance.clamp(0, 1), a, b) * 255
-    torch.testing.assert_close(found, torch.tensor(code, dtype=torch.float64), atol=1.0, rtol=0)
+    found = colour.recolour(luminance.clip(0, 1), a, b)[:, 0] * 255
+    np.testing.assert_allclose(found, code, atol=1.0, rtol=0)
 
 
 def test_agrees_with_scikit_image():
     rng = np.random.default_rng(0)
     image = rng.random((30, 40, 3))
-    ours = colour.srgb_to_lab(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    ours = np.moveaxis(colour.srgb_to_lab(np.moveaxis(image, -1, 0)), 0, -1)
     assert np.abs(ours - rgb2lab(image)).max() < 0.02

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error
@@ -110,13 +109,13 @@ def test_an_outline_where_nobody_knows_of_any_is_left_out():
 
 def test_the_calibration_error_is_the_gap_between_sure_and_right():
     # two pixels 90 % sure, one of them right; two 60 % sure, both right; one without label
-    sure = torch.tensor([[[0.9, 0.9, 0.6, 0.6, 0.9]]])
-    probabilities = torch.cat([sure, 1 - sure])
+    sure = np.array([[[0.9, 0.9, 0.6, 0.6, 0.9]]])
+    probabilities = np.concatenate([sure, 1 - sure])
     labels = image([0, 1, 0, 0, V])
     bins = calibration_bins(probabilities, labels)
     assert calibration_error(bins) == pytest.approx((2 * abs(0.5 - 0.9) + 2 * abs(1 - 0.6)) / 4)
     assert bins[0].nonzero()[0].tolist() == [9, 13]
-    certain = calibration_bins(torch.tensor([[[1.0]], [[0.0]]]), image([0]))
+    certain = calibration_bins(np.array([[[1.0]], [[0.0]]]), image([0]))
     assert calibration_error(certain) == 0
     assert certain[0, -1] == 1
-    assert math.isnan(calibration_error(calibration_bins(torch.full((2, 1, 1), 0.5), image([V]))))
+    assert math.isnan(calibration_error(calibration_bins(np.full((2, 1, 1), 0.5), image([V]))))

@@ -61,7 +61,7 @@ def with_about(content, changed) -> bytes:
 def read_all(folder, content) -> None:
     """Give the content to every reader of a run's files."""
     readers = {
-        "model.safetensors": runs.open_model,
+        "model.safetensors": runs.open_torch_model,
         "checkpoint.safetensors": runs.read_checkpoint,
         "samples.safetensors": runs.read_samples,
         "run.json": runs.read_manifest,

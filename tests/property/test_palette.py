@@ -1,5 +1,4 @@
 import numpy as np
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,28 +10,21 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def random_palette(seed, space, num, spread):
     """Colours from crowded (spread near 0) to all over the space."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     if space == "ab":
-        return Palette(
-            120 * spread * (2 * torch.rand(num, 2, dtype=torch.float64, generator=generator) - 1), "ab"
-        )
-    middle = torch.rand(3, dtype=torch.float64, generator=generator)
-    around = torch.rand(num, 3, dtype=torch.float64, generator=generator) - 0.5
-    return Palette((middle + spread * around).clamp(0, 1), "rgb")
+        return Palette(120 * spread * rng.uniform(-1, 1, (num, 2)), "ab")
+    return Palette((rng.random(3) + spread * (rng.random((num, 3)) - 0.5)).clip(0, 1), "rgb")
 
 
 def brute_force(palette, images):
     """Every distance, in float64; numpy's argmin takes the first of equals."""
-    values = images.double() / 255
+    values = images / 255
     points = colour.srgb_to_lab(values)[:, 1:] if palette.space == "ab" else values
-    squared = (points[:, None] - palette.colours[None, :, :, None, None]).square().sum(dim=2)
-    return squared.numpy().argmin(axis=1)
+    return np.square(points[:, None] - palette.colours[..., None, None]).sum(axis=2).argmin(axis=1)
 
 
 def random_images(seed, side):
-    return torch.randint(
-        0, 256, (1, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
-    )
+    return np.random.default_rng(seed).integers(0, 256, (1, 3, side, side), np.uint8)
 
 
 @settings(max_examples=12)
@@ -46,9 +38,8 @@ def test_encoding_is_the_nearest_colour(seed, space, num, spread):
 @given(SEEDS, st.integers(2, 40), st.sampled_from([2, 8, 64]))
 def test_ties_go_to_the_lowest_class(seed, num, step):
     """Colours on a coarse lattice of codes: many pixels lie exactly half way, and some colours come twice."""
-    generator = torch.Generator().manual_seed(seed)
-    codes = step * torch.randint(0, 256 // step, (num, 3), generator=generator)
+    codes = step * np.random.default_rng(seed).integers(0, 256 // step, (num, 3))
     images = random_images(seed, side=96)
-    squared = (images.long()[:, None] - codes[None, :, :, None, None]).square().sum(dim=2)  # exact integers
-    palette = Palette(codes.double() / 255, "rgb")
-    assert np.array_equal(palette.encode(images), squared.numpy().argmin(axis=1))
+    squared = np.square(images[:, None].astype(int) - codes[..., None, None]).sum(axis=2)  # exact integers
+    palette = Palette(codes / 255, "rgb")
+    assert np.array_equal(palette.encode(images), squared.argmin(axis=1))

@@ -228,6 +228,6 @@ class _Table:
 def _colour_table(a: Float32[ndarray, " a"], b: Float32[ndarray, " b"]) -> NDArray[np.int32]:
     luminance = np.linspace(0, 1, _NUM_LUMINANCES, dtype=np.float32) ** 2
     pixels = np.zeros((len(a), len(b), _NUM_LUMINANCES, 4), np.uint8)  # four bytes a colour
-    for cell, value in zip(pixels, a, strict=True):  # one at a time stays in the processor's cache
+    for cell, value in zip(pixels, a[:, None], strict=True):  # one at a time stays in the processor's cache
         _put_codes(recolour(luminance, value, b[:, None]), cell)
     return pixels.view(np.int32).reshape(-1)

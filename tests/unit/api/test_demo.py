@@ -14,14 +14,14 @@ from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
 from pixelwise.network.config import UNetConfig
+from pixelwise.network.model import Model
 from pixelwise.network.models import build
-from pixelwise.network.runs import Model
 
 
 @pytest.fixture(scope="module")
 def model():
     """Untrained, but its last bias favours one colour, so that photographs come out tinted."""
-    palette = Palette(torch.tensor([[30.0, 30.0], [-30.0, 0.0]], dtype=torch.float64), "ab", "two")
+    palette = Palette(np.array([[30.0, 30.0], [-30.0, 0.0]]), "ab", "two")
     config = UNetConfig(num_filters=4, num_colours=2)
     torch.manual_seed(0)
     net = build(config).eval()

@@ -2,8 +2,8 @@
 
 import math
 
+import numpy as np
 import pytest
-import torch
 
 from pixelwise.colour.palette import Palette
 from pixelwise.colourising.known import KnownChroma
@@ -11,23 +11,21 @@ from pixelwise.colourising.next_hint import shown_at, suggest_hints
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.colourising.run import photo_warnings
 
-RING = Palette(
-    torch.tensor([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]], dtype=torch.float64), "ab", "ring"
-)
+RING = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]]), "ab", "ring")
 
 
-def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> torch.Tensor:
-    logits = torch.zeros(RING.num_classes, height, width)
+def sure_of(label: int, height: int = 1, width: int = 1, by: float = 50.0) -> np.ndarray:
+    logits = np.zeros((RING.num_classes, height, width), np.float32)
     logits[label] = by
     return logits
 
 
-def halves(doubtful: slice) -> tuple[torch.Tensor, torch.Tensor]:
+def halves(doubtful: slice) -> tuple[np.ndarray, np.ndarray]:
     """A dark half and a light half; the network doubts some columns."""
-    light = torch.full((12, 24), 30.0)
+    light = np.full((12, 24), 30.0, np.float32)
     light[:, 12:] = 70.0
     logits = sure_of(0, 12, 24)
-    logits[:, :, doubtful] = torch.tensor([1.0, 0, 0, 0, 0]).log1p()[:, None, None]
+    logits[:, :, doubtful] = np.log1p([1.0, 0, 0, 0, 0])[:, None, None]
     return logits, light
 
 
@@ -46,8 +44,8 @@ def test_a_hint_goes_where_the_doubt_is(doubtful):
 
 
 def test_doubt_that_cannot_be_seen_needs_no_hint():
-    logits = torch.zeros(5, 12, 24)
-    light = torch.full((12, 24), 60.0)
+    logits = np.zeros((5, 12, 24), np.float32)
+    light = np.full((12, 24), 60.0, np.float32)
     light[:, :18] = 0.0  # any colour is black there
     first = suggest_hints(logits, light, RING, (12, 24), 1)[0]
     assert first.column >= 18
@@ -55,8 +53,8 @@ def test_doubt_that_cannot_be_seen_needs_no_hint():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (200, 300), (3, 5)])
 def test_points_lie_in_the_photo_whatever_its_size(size):
-    generator = torch.Generator().manual_seed(0)
-    logits, light = torch.randn(5, *size, generator=generator), 100 * torch.rand(size, generator=generator)
+    rng = np.random.default_rng(0)
+    logits, light = rng.standard_normal((5, *size), np.float32), 100 * rng.random(size, np.float32)
     hints = suggest_hints(logits, light, RING, (31, 47), 4)
     assert hints
     assert len({(hint.row, hint.column) for hint in hints}) == len(hints)
@@ -64,16 +62,16 @@ def test_points_lie_in_the_photo_whatever_its_size(size):
     assert sum(hint.cut for hint in hints) <= 1 + 1e-9
 
 
-def flat(light: int, num: float = 100.0) -> torch.Tensor:
-    tones = torch.zeros(101)
+def flat(light: int, num: int = 100) -> np.ndarray:
+    tones = np.zeros(101, int)
     tones[light] = num
     return tones
 
 
-EVEN = torch.ones(101)
-GUESS = torch.zeros(5, 1, 1)
+EVEN = np.ones(101, int)
+GUESS = np.zeros((5, 1, 1), np.float32)
 CANCELLED = sure_of(0) + sure_of(2)
-ALL_KNOWN = KnownChroma(torch.ones(1, 1), torch.zeros(2, 1, 1))
+ALL_KNOWN = KnownChroma(np.ones((1, 1)), np.zeros((2, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ ALL_KNOWN = KnownChroma(torch.ones(1, 1), torch.zeros(2, 1, 1))
         ({"tones": flat(97, 70) + flat(3, 20) + flat(50, 10)}, ["is nearly all black and white"]),
         ({"tones": flat(97, 40) + flat(3, 30) + flat(50, 30)}, []),
         ({"logits": CANCELLED}, ["came out nearly grey"]),
-        ({"logits": torch.tensor([0.0, -50, -50, -50, 5])[:, None, None]}, []),  # sure that it is grey
+        ({"logits": np.array([0.0, -50, -50, -50, 5])[:, None, None]}, []),  # sure that it is grey
         ({"logits": GUESS, "known": ALL_KNOWN}, []),
         (
             {"logits": GUESS, "tones": flat(50), "short_side": 1},
@@ -102,8 +100,8 @@ def test_warnings(changed, starts):
 
 
 def test_confidence_is_one_when_sure_and_zero_when_even():
-    logits = torch.zeros(5, 1, 3)
+    logits = np.zeros((5, 1, 3), np.float32)
     logits[2, 0, 0] = 100.0
     logits[:2, 0, 2] = 50.0
-    expected = torch.tensor([[1.0, 0.0, 1 - math.log(2) / math.log(5)]])
-    torch.testing.assert_close(Prediction(logits, RING).confidence(), expected, atol=1e-5, rtol=0)
+    expected = [[1.0, 0.0, 1 - math.log(2) / math.log(5)]]
+    np.testing.assert_allclose(Prediction(logits, RING).confidence(), expected, atol=1e-5, rtol=0)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fixtures.photos import make
@@ -18,17 +17,16 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
-PALETTE = Palette(torch.tensor([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]], dtype=torch.float64), "ab")
+PALETTE = Palette(np.array([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
 ORANGE = "#c07030"
 
 
-def lab_of(path: Path) -> torch.Tensor:
-    return srgb_to_lab(torch.from_numpy(np.array(Image.open(path).convert("RGB"))).movedim(-1, 0) / 255)
+def lab_of(path: Path) -> np.ndarray:
+    return srgb_to_lab(np.moveaxis(np.asarray(Image.open(path).convert("RGB")), -1, 0) / 255)
 
 
 def guess(height: int = 10, width: int = 14, seed: int = 0) -> Prediction:
-    logits = torch.randn(5, height, width, generator=torch.Generator().manual_seed(seed))
-    return Prediction(logits, PALETTE)
+    return Prediction(np.random.default_rng(seed).standard_normal((5, height, width), np.float32), PALETTE)
 
 
 def large_scene() -> Image.Image:

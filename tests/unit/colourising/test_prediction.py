@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pyvips
 import torch
@@ -15,7 +16,7 @@ from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files, colourise_photo
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import Model
+from pixelwise.network.model import Model
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
@@ -27,8 +28,8 @@ PHOTOS, BAD, scene = make.PHOTOS, make.BAD, make.scene
 def model() -> Model:
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=6)
-    angles = torch.arange(6, dtype=torch.float64) * math.pi / 3
-    palette = Palette(torch.stack([angles.cos(), angles.sin()], dim=1) * 60, "ab", "ring")
+    angles = np.arange(6) * math.pi / 3
+    palette = Palette(np.stack([np.cos(angles), np.sin(angles)], axis=1) * 60, "ab", "ring")
     net = models.build(config).eval()
     with torch.no_grad():
         net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
@@ -162,12 +163,13 @@ def test_memory_does_not_grow_with_the_photo(model, tmp_path):
     for height in (1000, 6000):
         image.replicate(1, height // 100).tiffsave(str(tmp_path / f"{height}.tif"))
         code = f"""
-import resource, torch
+import resource
+import numpy as np
 from pathlib import Path
 from pixelwise.photos.photo import open_photo
 from pixelwise.colourising.run import colourise_photo
 photo = open_photo(Path({str(tmp_path / f"{height}.tif")!r}))
-colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), torch.zeros(2, 8, 8))
+colourise_photo(photo, Path({str(tmp_path / "out.tif")!r}), np.zeros((2, 8, 8), np.float32))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,11 +19,12 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.model import Model
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet
-from pixelwise.network.runs import Manifest, Model, write_manifest
+from pixelwise.network.runs import Manifest, write_manifest
 
-COLOURS = torch.tensor([[0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]]).double()
+COLOURS = np.array([[0.0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]])
 AB = Palette(COLOURS, "ab", "seven")
 PLAIN = ColouriseOptions()
 
@@ -77,23 +78,23 @@ def found(folder):
 
 def test_the_network_sees_no_colour_of_the_original(tmp_path):
     codes = read_picture(write(tmp_path / "a.png", 1), 32)
-    other = painted(codes, torch.tensor([20.0, -30.0])[:, None, None])  # as light, and otherwise coloured
-    assert (codes.int() - other.int()).abs().float().mean() > 10
+    other = painted(codes, np.array([20, -30], np.float32)[:, None, None])  # as light, and otherwise coloured
+    assert np.abs(codes.astype(int) - other).mean() > 10
     (grey, _, said), (_, _, of_other) = (
         colour_picture(one, tmp_path, model(), PLAIN) for one in (codes, other)
     )
     assert (grey[0] == grey[1]).all()
-    assert (said.logits - of_other.logits).abs().max() < 0.05 * said.logits.std()  # grey to 8 bit, twice
+    assert np.abs(said.logits - of_other.logits).max() < 0.05 * said.logits.std()  # grey to 8 bit, twice
 
 
 def test_what_is_scored_is_what_colourising_writes(tmp_path):
     codes = read_picture(write(tmp_path / "a.png", 1), 32)
     options = ColouriseOptions(temperature=0.5, saturation=1.5)
     grey, coloured, _ = colour_picture(codes, tmp_path, model(), options)
-    Image.fromarray(grey.permute(1, 2, 0).contiguous().numpy()).save(tmp_path / "grey.png")
+    Image.fromarray(np.moveaxis(grey, 0, -1)).save(tmp_path / "grey.png")
     colourise_files([str(tmp_path / "grey.png")], tmp_path / "out", model(), options)
     written = np.asarray(Image.open(tmp_path / "out" / "grey.png")).astype(int)
-    difference = np.abs(written - coloured.permute(1, 2, 0).numpy().astype(int))
+    difference = np.abs(written - np.moveaxis(coloured, 0, -1))
     assert difference.max() <= 3  # the written one's luminance went through 8 bit once more
     assert difference.mean() < 0.5
 
@@ -129,9 +130,9 @@ def test_the_mean_colour_is_that_of_the_other_photos(tmp_path):
     paths = [write(tmp_path / "two" / f"{seed}.png", seed) for seed in range(2)]
     first, second = evaluated(model(), tmp_path / "two").photos
     for one, other in ((paths[0], second), (paths[1], first)):
-        mean = srgb_to_lab(read_picture(one, 32).float() / 255)[1:].double().mean((1, 2)).float()
+        mean = srgb_to_lab(read_picture(one, 32) / 255)[1:].mean((1, 2), np.float32, keepdims=True)
         codes = read_picture(other.path, 32)
-        in_mean = PhotoColours.of(painted(codes, mean[:, None, None]), codes)
+        in_mean = PhotoColours.of(painted(codes, mean), codes)
         assert other.scores["mean ab"].ciede2000 == pytest.approx(in_mean.ciede2000, rel=1e-5)
 
 

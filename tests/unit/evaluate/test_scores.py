@@ -32,7 +32,8 @@ def some(num=6, classes=4, size=(20, 30), seed=0):
 @pytest.mark.parametrize("classes", [2, 4, 21])
 def test_scores_are_those_of_torchmetrics(classes):
     labels, probs, given = some(classes=classes)
-    images = [ImageCounts.of(g, y, classes, probs=p) for g, y, p in zip(given, labels, probs, strict=True)]
+    arrays = zip(given.numpy(), labels.numpy(), probs.numpy(), strict=True)
+    images = [ImageCounts.of(own, true, classes, probs=shares) for own, true, shares in arrays]
     scores = SegmentationScores.of(images, ClassNames(tuple(f"c{i}" for i in range(classes))))
     options = {"num_classes": classes, "average": None, "ignore_index": IGNORE}
     iou = MulticlassJaccardIndex(**options)(given.long(), labels.long()).numpy()
@@ -86,22 +87,22 @@ def test_an_interval_is_as_wide_as_the_mean_of_so_many_varies():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / math.sqrt(400), rel=0.1)
 
 
-LABELS = torch.tensor([[0, 1], [1, IGNORE]], dtype=torch.uint8)
+LABELS = np.array([[0, 1], [1, IGNORE]], np.uint8)
 
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("refused", "error", "value"),
     [
-        (lambda: Confusion.of(torch.zeros(3, 2).byte(), LABELS, 2), ShapeError, r"\(3, 2\)"),
-        (lambda: boundary_f1(torch.zeros(3, 2).byte(), LABELS, 2), ShapeError, r"\(3, 2\)"),
-        (lambda: Confusion.of(LABELS, torch.tensor([[0, 2], [1, 1]]).byte(), 2), LabelError, "labels.* 2"),
+        (lambda: Confusion.of(np.zeros((3, 2), np.uint8), LABELS, 2), ShapeError, r"\(3, 2\)"),
+        (lambda: boundary_f1(np.zeros((3, 2), np.uint8), LABELS, 2), ShapeError, r"\(3, 2\)"),
+        (lambda: Confusion.of(LABELS, np.array([[0, 2], [1, 1]], np.uint8), 2), LabelError, "labels.* 2"),
         (lambda: Confusion.of(LABELS, LABELS * 0, 2), LabelError, "classes.* 255"),
         (lambda: Confusion.of(LABELS, LABELS, 2) + Confusion.of(LABELS, LABELS, 3), ShapeError, "2 and 3"),
         (lambda: SegmentationScores.of([], FLOWER), DataError, "none"),
         (lambda: SegmentationScores.of([ImageCounts.of(LABELS, LABELS, 2)], FOUR), ShapeError, "4 .* 2"),
-        (lambda: calibration_bins(torch.zeros(2, 2, 3), LABELS), ShapeError, r"\(2, 3\)"),
-        (lambda: calibration_bins(torch.full((2, 2, 2), 3.0), LABELS), LabelError, "3 to 3"),
+        (lambda: calibration_bins(np.zeros((2, 2, 3)), LABELS), ShapeError, r"\(2, 3\)"),
+        (lambda: calibration_bins(np.full((2, 2, 2), 3.0), LABELS), LabelError, "3 to 3"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(refused, error, value):

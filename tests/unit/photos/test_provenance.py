@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-import torch
 
 from fixtures.photos import make
 from pixelwise.colourising.options import ColouriseOptions
@@ -20,7 +19,7 @@ RECORD = Record(
 )
 IPTC = b"\x1c\x02\x5a\x00\x05Delft"
 IN_JPEG = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x0a" + IPTC
-GREY = torch.zeros(2, 1, 1)
+GREY = np.zeros((2, 1, 1), np.float32)
 
 
 def written(source: Path, target: Path, record: Record | None = RECORD) -> str:

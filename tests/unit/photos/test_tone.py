@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fixtures.photos.make import scene
@@ -10,9 +9,9 @@ from fixtures.sunsets import sunset
 from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia
 
 
-def as_tensor(values: np.ndarray) -> torch.Tensor:
+def codes_of(values: np.ndarray) -> np.ndarray:
     """A picture (h, w, 3) in [0, 1] as sRGB codes."""
-    return torch.from_numpy((values.clip(0, 1) * 255).round().astype(np.uint8)).permute(2, 0, 1)
+    return np.moveaxis((values.clip(0, 1) * 255).round().astype(np.uint8), -1, 0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ TONES = {
 def test_a_tone_is_no_colour(grey, tone):
     noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
     toned = TONES[tone](grey)
-    assert not has_own_colours(as_tensor(toned + noise[: len(toned), : toned.shape[1]]))
+    assert not has_own_colours(codes_of(toned + noise[: len(toned), : toned.shape[1]]))
 
 
 @pytest.mark.parametrize(
@@ -53,15 +52,15 @@ def test_a_tone_is_no_colour(grey, tone):
 )
 def test_sepia_is_one_warm_tone(grey, tone, needed):
     noise = np.random.default_rng(0).normal(0, 0.01, (*grey.shape[:2], 3))
-    assert is_sepia(as_tensor(TONES[tone](grey) + noise)) == needed
-    assert is_grey(as_tensor(TONES[tone](grey) + noise / 2)) == (tone == "grey")
+    assert is_sepia(codes_of(TONES[tone](grey) + noise)) == needed
+    assert is_grey(codes_of(TONES[tone](grey) + noise / 2)) == (tone == "grey")
 
 
 def test_photos_in_colour_are_no_sepia_even_where_warm():
-    codes = torch.from_numpy(scene(64, 96)).permute(2, 0, 1)
+    codes = np.moveaxis(scene(64, 96), -1, 0)
     assert has_own_colours(codes)
     assert not is_sepia(codes)
-    warm = (codes.float() * torch.tensor([1.0, 0.8, 0.5])[:, None, None]).byte()
+    warm = (codes * np.array([1.0, 0.8, 0.5])[:, None, None]).astype(np.uint8)
     assert not is_sepia(warm)
-    assert not is_sepia(torch.from_numpy(sunset(0)).permute(2, 0, 1))  # two hues that go with lightness
-    assert not is_sepia(torch.tensor([120, 80, 40], dtype=torch.uint8)[:, None, None].expand(3, 4, 4))
+    assert not is_sepia(np.moveaxis(sunset(0), -1, 0))  # two hues that go with lightness
+    assert not is_sepia(np.array([120, 80, 40], np.uint8)[:, None, None] + np.zeros((4, 4), np.uint8))

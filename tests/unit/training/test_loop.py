@@ -14,7 +14,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.labels.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.runs import CHECKPOINT, METRICS, MODEL, open_model, read_checkpoint, read_metrics
+from pixelwise.network.runs import CHECKPOINT, METRICS, MODEL, open_torch_model, read_checkpoint, read_metrics
 from pixelwise.photos.pictures import Pictures
 from pixelwise.training.loop import train
 from pixelwise.training.tasks import ClassTask
@@ -49,7 +49,7 @@ def run(finished, tmp_path):
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
-    return open_model(folder).net.state_dict()
+    return open_torch_model(folder).net.state_dict()
 
 
 def same(one, other) -> bool:

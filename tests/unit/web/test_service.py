@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError
-from pixelwise.network.runs import open_model
+from pixelwise.network.model import open_model
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
