@@ -36,6 +36,7 @@ from pixelwise.errors import CheckpointError
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.model import Model, open_model
+from pixelwise.network.runs import TorchModel
 
 
 def main() -> None:
@@ -125,7 +126,7 @@ def any_model() -> Model:
         config = UNetConfig(num_colours=32)
         palette = Palette(np.random.default_rng(0).uniform(-40, 40, (32, 2)), "ab", "random")
         net = models.build(config).eval()
-        return Model(name="random", net=net, config=config, palette=palette, size=64, checksum="")
+        return TorchModel.of(name="random", net=net, config=config, palette=palette, size=64, checksum="")
 
 
 def write_jpeg(path: Path, *, grey: bool) -> Path:

@@ -60,6 +60,12 @@ class TorchModel(Model):
     net: Network  # in evaluation mode
     config: NetConfig
 
+    @staticmethod
+    def of(net: Network, **others: Any) -> TorchModel:
+        """Return a network as a model; `others` are the fields that it does not decide."""
+        decided = {name: getattr(net, name) for name in ("stride", "out_stride", "saturation")}
+        return TorchModel(net=net, **decided, **others)
+
     @torch.inference_mode()
     def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
         device = next(self.net.parameters()).device
@@ -95,16 +101,8 @@ def open_torch_model(name_or_path: str | Path) -> TorchModel:
             f"{', '.join(shipped_models())}"
         ) from error
     net.eval().requires_grad_(False)
-    return TorchModel(
-        name=str(name_or_path),
-        palette=palette,
-        size=size,
-        checksum=sha256,
-        stride=net.stride,
-        out_stride=net.out_stride,
-        saturation=net.saturation,
-        net=net,
-        config=config,
+    return TorchModel.of(
+        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
     )
 
 

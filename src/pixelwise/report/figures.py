@@ -197,7 +197,7 @@ def comparison_strips(
     }
 
 
-def _beside(images: Float[ndarray, "N C H W"]) -> UInt8[ndarray, "H W 4"]:
+def _beside(images: Float[ndarray, "N C H W"]) -> UInt8[ndarray, "H columns 4"]:
     """Return pictures (N, 1 or 3, H, W) in [0, 1] in one row, clear between them, as RGBA."""
     num, _, height, width = images.shape
     row = np.zeros((height, num, width + _GAP, 4), np.uint8)

@@ -14,8 +14,8 @@ from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.model import Model
 from pixelwise.network.models import build
+from pixelwise.network.runs import TorchModel
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def model():
     net = build(config).eval()
     with torch.no_grad():
         list(net.parameters())[-1].copy_(torch.tensor([9.0, 0.0]))
-    return Model(name="tinted", net=net, config=config, palette=palette, size=32, checksum="0" * 64)
+    return TorchModel.of(name="tinted", net=net, config=config, palette=palette, size=32, checksum="0" * 64)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files, colourise_photo
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.model import Model
+from pixelwise.network.runs import TorchModel
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
@@ -25,7 +25,7 @@ PHOTOS, BAD, scene = make.PHOTOS, make.BAD, make.scene
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
+def model() -> TorchModel:
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=6)
     angles = np.arange(6) * math.pi / 3
@@ -33,7 +33,7 @@ def model() -> Model:
     net = models.build(config).eval()
     with torch.no_grad():
         net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
-    return Model(name="random", net=net, config=config, palette=palette, size=32, checksum="")
+    return TorchModel.of(name="random", net=net, config=config, palette=palette, size=32, checksum="")
 
 
 def write(folder: Path, *names: str) -> list[str]:

@@ -19,21 +19,20 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.model import Model
 from pixelwise.network.models import build
 from pixelwise.network.models.handout import UNet
-from pixelwise.network.runs import Manifest, write_manifest
+from pixelwise.network.runs import Manifest, TorchModel, write_manifest
 
 COLOURS = np.array([[0.0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]])
 AB = Palette(COLOURS, "ab", "seven")
 PLAIN = ColouriseOptions()
 
 
-def model(palette=AB, seed=0) -> Model:
+def model(palette=AB, seed=0) -> TorchModel:
     torch.manual_seed(seed)
     config = UNetConfig(num_filters=2, num_colours=palette.num_classes)
     net = build(config).eval().requires_grad_(False)
-    return Model(name="m", net=net, config=config, palette=palette, size=24, checksum="0")
+    return TorchModel.of(name="m", net=net, config=config, palette=palette, size=24, checksum="0")
 
 
 def write(path: Path, seed: int, height=40, width=56) -> Path:
