@@ -142,7 +142,7 @@ def test_a_palette_that_changed_under_its_name_is_noticed(tmp_path, pictures):
     Palette.read("handout24").write(path)
     config = replace(CONFIG, palette=str(path))
     train(config, pictures, tmp_path / "run", device="cpu")
-    Palette(Palette.read("handout24").colours.flip(0), "rgb").write(path)
+    Palette(Palette.read("handout24").colours[::-1], "rgb").write(path)
     with pytest.raises(CheckpointError, match="other pictures or colours"):
         train(config, pictures, tmp_path / "run", device="cpu", resume=True)
 
