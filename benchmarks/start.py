@@ -1,14 +1,14 @@
-"""How long the program takes to begin, and the most memory that its verbs hold: python benchmarks/start.py.
+"""What one photo costs from nothing: a process that starts, colours it and ends.
 
-Each command is a process of its own, run in turn with a bare interpreter, round by round; medians, and the
-quarter and three-quarter points. Memory is the kernel's count of the most a process held, shared pages too.
+    python benchmarks/start.py [--before SRC] [--repeats 5]
+
+Prints processor seconds, seconds on the clock and peak memory of `pixelwise colourise` of a photo of one
+megapixel, and of `--help`; medians. `--before` names the `src` folder of another version, which is run in turn
+with this one, so that both meet the same machine; then the ratios are printed, too. Both run in this environment.
 """
-
-from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,59 +16,56 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+MAKE_PHOTO = """
+import sys
 from PIL import Image
+from sklearn.datasets import load_sample_image
+Image.fromarray(load_sample_image("china.jpg")).resize((1224, 817)).convert("L").save(sys.argv[1])
+"""  # elsewhere, since a process that is started counts the memory of the one that starts it
+HERE = Path(__file__).parents[1] / "src"
 
-PROGRAM = [sys.executable, "-m", "pixelwise"]
-PHOTO_SIDE = 1000
+
+def measure(source: Path, *args: str) -> tuple[float, float, float]:
+    """Return processor seconds, seconds on the clock and peak memory in MB of a command."""
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    command = [sys.executable, "-c", "from pixelwise.cli import main; main()", *args]
+    silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+    start = time.perf_counter()
+    child = os.posix_spawn(sys.executable, command, environment, file_actions=silent)
+    _, status, used = os.wait4(child, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{' '.join(args)} in {source} failed")
+    return used.ru_utime + used.ru_stime, seconds, used.ru_maxrss / 1e3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rng = np.random.default_rng(0)
-        photo = rng.integers(0, 255, (PHOTO_SIDE, PHOTO_SIDE)).astype(np.uint8)
-        Image.fromarray(photo).save(folder / "photo.jpg")
-        asked = [str(folder / "photo.jpg"), "-o", str(folder / "out.jpg")]
-        commands = {
-            "python alone": [sys.executable, "-c", ""],
-            "pixelwise --help": [*PROGRAM, "--help"],
-            "pixelwise colourise --help": [*PROGRAM, "colourise", "--help"],
-            "import pixelwise": [sys.executable, "-c", "import pixelwise"],
-            "import torch": [sys.executable, "-c", "import torch"],
-            "colourise a photo of 1 megapixel": [*PROGRAM, "colourise", *asked],
-            "segment it": [*PROGRAM, "segment", *asked[:-1], str(folder / "mask.png"), "--head", "flower"],
-        }
-        taken: dict[str, list[tuple[float, float]]] = {what: [] for what in commands}
-        for _ in range(repeats + 1):
-            for what, command in commands.items():
-                taken[what].append(measured(command))
-    from pixelwise.network.device import (
-        processor_name,  # imports torch: a child begins with its parent's memory
-    )
-
-    print(f"{processor_name()}, {os.cpu_count()} cores, n = {repeats}")
-    for what, found in taken.items():
-        seconds, megabytes = zip(*found[1:], strict=True)  # the first one fills the disk's cache
-        low, middle, high = statistics.quantiles(seconds, n=4)
-        print(f"{what:34} {middle:6.2f} s ({low:.2f} to {high:.2f}), {statistics.median(megabytes):5.0f} MB")
-
-
-def measured(command: list[str]) -> tuple[float, float]:
-    """Seconds of a process, and the most megabytes that it held."""
-    start_s = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status != 0:
-        sys.exit(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - start_s, megabytes_of(used)
-
-
-def megabytes_of(used: resource.struct_rusage) -> float:
-    return used.ru_maxrss * 1024 / 1e6
+    """Measure both versions in turn and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    versions = {"now": HERE} | ({"before": options.before} if options.before else {})
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder, "photo.jpg")
+        subprocess.run([sys.executable, "-c", MAKE_PHOTO, str(photo)], check=True)
+        jobs = {"colourise": ("colourise", str(photo), "-o", str(Path(folder, "out"))), "--help": ("--help",)}
+        for job, command in jobs.items():
+            found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in versions}
+            for repeat in range(options.repeats + 1):
+                for name, source in versions.items():
+                    measured = measure(source, *command)
+                    if repeat:  # the first fills caches
+                        found[name].append(measured)
+            medians = {
+                name: [statistics.median(column) for column in zip(*rows, strict=True)]
+                for name, rows in found.items()
+            }
+            for name, (processor, clock, memory) in medians.items():
+                print(f"{job:10} {name:6} {processor:6.2f} s of processor, {clock:6.2f} s, {memory:6.0f} MB")
+            if options.before:
+                ratios = [old / new for old, new in zip(medians["before"], medians["now"], strict=True)]
+                print(f"{job:10} ratio  {ratios[0]:6.1f}              {ratios[1]:6.1f}    {ratios[2]:6.1f}")
 
 
 if __name__ == "__main__":
