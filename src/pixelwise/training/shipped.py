@@ -29,7 +29,7 @@ from pixelwise.network.runs import TorchModel, open_torch_model
 from pixelwise.segmenting.extraction import read_photo
 from pixelwise.training.export import plain_copy, sample_photos, trace
 
-_LARGE = 20_000  # numbers: such a tensor is stored in half precision; smaller ones matter more than they take
+_LARGE = 20_000  # numbers, of a tensor that is stored in fewer bits; smaller ones matter more than they take
 _MOST_OFF = 0.01  # of a logit, that rounding to half precision may change
 
 
@@ -81,7 +81,7 @@ def write_backbone(backbone: Backbone, out: Path) -> None:
         "sizes": backbone.sizes,
         "margin": backbone.margin,
     }
-    _write(graph, about, out)
+    _write(graph, about, out, fine=True)  # errors of early layers grow on the way
 
 
 def write_decoder(model: TorchModel, out: Path, backbone_sha256: str) -> None:
@@ -111,7 +111,7 @@ def write_decoder(model: TorchModel, out: Path, backbone_sha256: str) -> None:
         "out_stride": net.out_stride,
         "saturation": net.saturation,
     }
-    _write(graph, about, out)
+    _write(graph, about, out, fine=False)
 
 
 def main() -> None:
@@ -148,24 +148,41 @@ def _example(backbone: Backbone, num_channels: int) -> Tensor:
     return torch.rand(2, num_channels, 6 * backbone.multiple, 8 * backbone.multiple)
 
 
-def _write(graph: onnx.ModelProto, about: dict[str, Any], out: Path) -> None:
-    _halve(graph.graph)
+def _write(graph: onnx.ModelProto, about: dict[str, Any], out: Path, *, fine: bool) -> None:
+    for node in graph.graph.node:
+        del node.metadata_props[:]  # which lines of ours it was traced from
+    _compact(graph.graph, fine)
     helper.set_model_props(graph, {key: json.dumps(value) for key, value in about.items()})
     write_bytes(out, graph.SerializeToString())
 
 
-def _halve(graph: onnx.GraphProto) -> None:
-    """Store large tensors in half precision; a network casts them back, once, when it is opened."""
-    stored, casts = [], []
+def _compact(graph: onnx.GraphProto, fine: bool) -> None:
+    """Store large tensors in half precision; with `fine` what is missing from that as well, in 8 bit.
+
+    A network puts them together once, when it is opened, and computes in single precision.
+    """
+    stored, nodes = [], []
     for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size > _LARGE:
-            half = f"{tensor.name}_half"
-            stored.append(numpy_helper.from_array(values.astype(np.float16), half))
-            casts.append(helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))
-        else:
+        values, name = numpy_helper.to_array(tensor), tensor.name
+        if values.dtype != np.float32 or values.size <= _LARGE:
             stored.append(tensor)
-    nodes = [*casts, *graph.node]
+            continue
+        half = values.astype(np.float16)
+        stored.append(numpy_helper.from_array(half, f"{name}_half"))
+        if not fine:
+            nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+            continue
+        rest = values - half.astype(np.float32)
+        step = np.float32(np.abs(rest).max() / 127)
+        stored.append(numpy_helper.from_array(np.rint(rest / step).astype(np.int8), f"{name}_rest"))
+        stored.append(numpy_helper.from_array(np.array(step), f"{name}_step"))
+        nodes += [
+            helper.make_node("Cast", [f"{name}_{part}"], [f"{name}_{part}_single"], to=TensorProto.FLOAT)
+            for part in ("half", "rest")
+        ]
+        nodes.append(helper.make_node("Mul", [f"{name}_rest_single", f"{name}_step"], [f"{name}_added"]))
+        nodes.append(helper.make_node("Add", [f"{name}_half_single", f"{name}_added"], [name]))
+    nodes += graph.node
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(stored)
     graph.node.extend(nodes)
