@@ -3,8 +3,8 @@
     python benchmarks/start.py [--before SRC] [--repeats 5]
 
 Prints processor seconds, seconds on the clock and peak memory of `pixelwise colourise` of a photo of one
-megapixel, and of `--help`; medians. `--before` names the `src` folder of another version, which is run in turn
-with this one in the same environment, to meet the same machine; then ratios are printed, too.
+megapixel, and of `--help`; medians. `--before` names the `src` folder of another version, run in turn with
+this one in the same environment, to meet the same machine; then ratios are printed, too.
 """
 
 import argparse
