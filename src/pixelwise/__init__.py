@@ -5,6 +5,7 @@ Names are imported when they are first asked for: `import pixelwise` alone takes
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,15 +14,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["ColouredImage", "Segmentation", "Segmenter", "__version__", "colourise", "segment"]
+_MODULES = {"ColouredImage": "colour", "colourise": "colour"}  # the others are in `segmentation`
 
 
 def __getattr__(name: str) -> Any:
     """Import what `__all__` names when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module 'pixelwise' has no attribute {name!r}")
-    from pixelwise.api import colour, segmentation
-
-    return getattr(colour if hasattr(colour, name) else segmentation, name)
+    module = importlib.import_module(f"pixelwise.api.{_MODULES.get(name, 'segmentation')}")
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

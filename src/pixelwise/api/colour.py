@@ -73,7 +73,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = kept(open_model, model) if isinstance(model, str | os.PathLike) else model
+    opened = model if isinstance(model, Model) else kept(_open, model)
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -161,3 +161,7 @@ class ColouredImage:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
+
+
+def _open(name_or_path: str) -> Model:
+    return open_model(name_or_path, "cpu")

@@ -47,10 +47,12 @@ def photo_from(image: ImageLike) -> Photo:
         return open_photo(Path(image))
     if isinstance(image, Image.Image):
         return photo_of_codes(_codes_of_pil(image), _IN_MEMORY)
-    if "torch" in sys.modules and isinstance(image, sys.modules["torch"].Tensor):
+    if isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):
         if image.ndim == 3 and image.shape[0] > 4:
             raise _wrong_shape(image)
-        numbers = image.detach().cpu().numpy()
+        tensor: Any = image
+        tensor = tensor.detach().cpu()
+        numbers = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         return photo_of_codes(_codes(np.moveaxis(numbers, 0, -1) if image.ndim == 3 else numbers), _IN_MEMORY)
     if isinstance(image, np.ndarray):
         return photo_of_codes(_codes(image), _IN_MEMORY)
@@ -75,7 +77,7 @@ def _codes(numbers: NDArray[Any]) -> Strip:
                 f"needed floats from 0 to 1, got {numbers.min():g} to {numbers.max():g}; divide by the "
                 "largest, or give uint8"
             )
-        numbers = np.round(numbers * 65535).astype(np.uint16)
+        numbers = np.round(numbers.astype(np.float64) * 65535).astype(np.uint16)
     elif numbers.dtype == bool:
         numbers = numbers.astype(np.uint8) * 255
     elif numbers.dtype not in (np.uint8, np.uint16):

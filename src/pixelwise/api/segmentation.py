@@ -30,7 +30,7 @@ from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.device import ONE_THREAD, choose_device
+from pixelwise.network.device import choose_device
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_from_views, views_of
@@ -92,13 +92,11 @@ class Segmentation:
     @cached_property
     def labels(self) -> UInt8[ndarray, "H W"]:
         """The likeliest class of each pixel, an index into `classes.names`."""
-        with ONE_THREAD:
-            return np.ascontiguousarray(self.photo.upright(self.logits.labels(0, self.photo.height)))
+        return np.ascontiguousarray(self.photo.upright(self.logits.labels(0, self.photo.height)))
 
     def probs(self) -> Float32[ndarray, "K H W"]:
         """Return the probability of each class at each pixel; they add up to 1."""
-        with ONE_THREAD:
-            return np.ascontiguousarray(self.photo.upright(self.logits.probs(0, self.photo.height)))
+        return np.ascontiguousarray(self.photo.upright(self.logits.probs(0, self.photo.height)))
 
     def mask(self, name: str) -> Bool[ndarray, "H W"]:
         """Return where a class is; LabelError if there is none of this name."""

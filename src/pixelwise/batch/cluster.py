@@ -26,6 +26,7 @@ from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import temporary_folder
+from pixelwise.network.model import usable_processors
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -98,7 +99,7 @@ def num_processors(job: Job) -> int:
     """Return how many workers this machine has room for: one on each processor that we may use, or GPU."""
     if job.device == "cuda":
         return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_processors()
 
 
 def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Generator[Result]:

@@ -40,14 +40,17 @@ class Job:
     provenance: bool = True
     max_megapixels: float = MAX_MEGAPIXELS
 
-    def open(self) -> tuple[Job, Process]:
+    def open(self, threads: int = 0) -> tuple[Job, Process]:
         """Load the network; return the job with checksum and device filled in, and its function.
+
+        Without torch the network runs in so many threads, 0 being one for each processor.
 
         Raises:
             CheckpointError: the model cannot be read, or is not the one that the batch was planned with.
             ConfigError: an option is out of range, or a GPU was asked for and there is none.
         """
         device = choose_device(self.device)
+        on: Device = "cuda" if device.type == "cuda" else "cpu"
         process: Process
         if self.task == "colourise":
             options = ColouriseOptions(
@@ -56,7 +59,7 @@ class Job:
                 provenance=self.provenance,
                 max_megapixels=self.max_megapixels,
             )
-            model = open_model(self.model, self.device)
+            model = open_model(self.model, on, threads)
             process, found = partial(colourise_one, model=model, options=options), model.checksum
         else:
             head = open_head(self.model)
@@ -74,7 +77,7 @@ class Job:
             model=_absolute(self.model),
             checksum=found,
             weights=_absolute(self.weights) if self.weights else None,
-            device="cuda" if device.type == "cuda" else "cpu",
+            device=on,
         )
         return settled, process
 

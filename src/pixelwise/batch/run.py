@@ -171,7 +171,7 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
     Raises:
         ConfigError, DataError, CheckpointError: as `run_batch`.
     """
-    job, process = job.open()
+    job, process = job.open(threads=1)  # as a worker does
     num, drawn, rng = 0, dict[int, Item](), random.Random(0)
     for num, item in enumerate(find_items(sources, out.absolute()), 1):
         place = num if num <= _NUM_TIMED else rng.randint(1, num)  # so that all are as likely to be drawn

@@ -53,7 +53,7 @@ class Worker:
         """
         if self._process is None:
             torch.set_num_threads(1)  # the order of a sum, and so its last bits, may depend on their number
-            _, self._process = self.job.open()
+            _, self._process = self.job.open(threads=1)
         attempts = self.out / ATTEMPTS / str(index)
         try:
             with attempts.open("ab") as file:

@@ -28,7 +28,7 @@ class Common(Checked):
     seed: Seed = 0
     """Decides everything random."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU when there is one."""
+    """Where to compute; auto takes a GPU when there is one, but for the default model of colours."""
 
 
 DataDir = Annotated[

@@ -89,7 +89,7 @@ def demo(
     from pixelwise.api.demo import write_demo
     from pixelwise.network.model import DEFAULT_MODEL, open_model
 
-    made = write_demo(out, open_model(model or DEFAULT_MODEL), common.seed)
+    made = write_demo(out, open_model(model or DEFAULT_MODEL, common.device), common.seed)
     photos = [str(path) for path in made.photos]
     lines = [
         f"made in {made.seconds:.0f} s:",

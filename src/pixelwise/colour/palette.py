@@ -180,7 +180,10 @@ class Palette:
     def from_dict(values: dict[str, Any]) -> Palette:
         """Make a palette of the values that `to_dict` gave; raise a LabelError of others."""
         try:
-            colours = np.array(values["colours"], np.float64)
+            rows = np.array(values["colours"])
+            if rows.dtype.kind not in "iuf":
+                raise TypeError(f"colours of {rows.dtype}")
+            colours = rows.astype(np.float64)
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
         except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
             raise LabelError(

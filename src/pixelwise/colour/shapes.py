@@ -6,7 +6,6 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 Bytes = UInt8[Tensor, "N 3 H W"]  # sRGB as stored, 0 to 255
-Picture = UInt8[Tensor, "3 H W"]  # one of them
 Grey = Float[Tensor, "N C H W"]  # read by networks, about [0, 1]
 Labels = Int64[Tensor, "N H W"]  # a class 0..K-1 or `palette.IGNORE`
 Logits = Float[Tensor, "N K H W"]

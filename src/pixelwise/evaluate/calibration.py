@@ -60,6 +60,7 @@ def class_scores(logits: Float[ndarray, "n K"], labels: Int64[ndarray, " n"]) ->
         own = np.take_along_axis(some, true, 1)
         before = np.arange(some.shape[1]) < true
         rank = ((some > own) | ((some == own) & before)).sum(1)
-        losses = np.logaddexp.reduce(some, axis=1, keepdims=True) - own
+        highest = some.max(1, keepdims=True)
+        losses = np.log(np.exp(some - highest).sum(1, keepdims=True)) + highest - own
         sums += (rank == 0).sum(), (rank < _TOP).sum(), losses.sum(dtype=np.float64)
     return dict(zip(("top1", "top5", "cross_entropy"), (sums / len(labels)).tolist(), strict=True))

@@ -282,8 +282,7 @@ def _with_mean_ab(scored: list[ColouredPhoto], size: int) -> list[ColouredPhoto]
         in_mean = PhotoColours.of(painted(codes, mean.astype(np.float32)), codes)
         return replace(photo, scores=photo.scores | {MEAN: in_mean})
 
-    with ONE_THREAD:
-        return list(worked_ahead(score, iter(scored), _THREADS))
+    return list(worked_ahead(score, iter(scored), _THREADS))
 
 
 def true_classes(

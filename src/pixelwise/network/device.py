@@ -83,7 +83,7 @@ def give_back_memory() -> None:
 class _OneThread:
     """Context in which torch computes in one thread; may be entered by several threads, and nested.
 
-    Reading, painting and encoding keep three threads busy: to share a short step among more takes longer.
+    Where photos share the threads, to share a short step of one among more takes longer.
     """
 
     def __init__(self) -> None:

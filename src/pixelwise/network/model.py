@@ -17,7 +17,7 @@ from numpy import ndarray
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.network.cards import SHIPPED, read_card
+from pixelwise.network.cards import SHIPPED, read_card, shipped_models
 from pixelwise.network.config import Device
 
 DEFAULT_MODEL = "photo"
@@ -30,7 +30,7 @@ class Model(ABC):
     name: str  # a shipped model's, or the path it was read from
     palette: Palette
     size: int  # short side in pixels at which it reads a photo
-    checksum: str  # SHA-256 of its file
+    checksum: str  # SHA-256 of its file, which names the backbone's
     stride: int  # divides height and width of what it reads
     out_stride: int  # pixels of that, down and across, that share one place of the logits
     saturation: float  # factor on the chroma that its probabilities mean
@@ -65,26 +65,26 @@ class OnnxModel(Model):
 class OnnxNetwork:
     """A network in an ONNX file, with what it says of itself in its metadata."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a file.
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Open a file, to run in so many threads; 0: one for each processor that we may use.
 
         Raises:
-            CheckpointError: there is no such file, or it is damaged or no network.
+            CheckpointError: it is damaged or no network.
         """
         import onnxruntime  # an eighth of a second
 
+        self.path, self.threads = path, threads
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = os.cpu_count() or 1
+        options.log_severity_level = 4  # what fails is raised
+        options.intra_op_num_threads = threads or usable_processors()
         # Threads that spin while they wait take the processor from whoever else works on a busy machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_cpu_mem_arena = False  # which keeps the memory of the largest photo for ever
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # of a kind of its own for each fault
-            raise CheckpointError(
-                f"{path} cannot be read as a network: {str(error).splitlines()[0]}"
-            ) from error
+            _raise_lack_of_memory(error)
+            raise CheckpointError(f"{path} cannot be read as a network: {error!s:.200}") from error
         self.inputs = tuple(one.name for one in self._session.get_inputs())
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
@@ -92,22 +92,42 @@ class OnnxNetwork:
     def run(
         self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
     ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
-        """Return some outputs of the network, by name."""
-        return dict(zip(outputs, self._session.run(list(outputs), inputs), strict=True))
+        """Return some outputs of the network, by name; MemoryError where there is too little."""
+        try:
+            found = self._session.run(list(outputs), inputs)
+        except Exception as error:
+            _raise_lack_of_memory(error)
+            raise
+        return dict(zip(outputs, found, strict=True))
+
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path, int]]:
+        """Let a copy in another process open the file itself."""
+        return OnnxNetwork, (self.path, self.threads)
 
 
-def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto") -> Model:
+def usable_processors() -> int:
+    """Return the number of processors that we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _raise_lack_of_memory(error: Exception) -> None:
+    if any(words in str(error) for words in ("bad_alloc", "allocate memory")):  # no class of its own says so
+        raise MemoryError("a network needed more memory than there is") from error
+
+
+def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Model:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
-    The default model runs without torch, unless a GPU is asked for.
+    The default model runs without torch, on the processor and in so many threads, unless `device` is cuda;
+    0: one for each processor.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
         ConfigError: a GPU was asked for and there is none.
     """
     name = str(name_or_path)
-    if device != "cuda" and (SHIPPED / f"{name}.onnx").is_file():
-        return _open_shipped(name)
+    if device != "cuda" and name in shipped_models() and (SHIPPED / f"{name}.onnx").is_file():
+        return _open_shipped(name, threads)
     from pixelwise.network.device import choose_device  # torch takes seconds to import
     from pixelwise.network.runs import open_torch_model
 
@@ -116,10 +136,10 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto"
     return model
 
 
-def _open_shipped(name: str) -> OnnxModel:
+def _open_shipped(name: str, threads: int) -> OnnxModel:
     sha256 = read_card(name).onnx_checksum
-    decoder = _open_verified(name, sha256)
-    backbone = _open_verified(decoder.about["backbone"], decoder.about["backbone_sha256"])
+    decoder = _open_verified(name, sha256, threads)
+    backbone = _open_verified(decoder.about["backbone"], decoder.about["backbone_sha256"], threads)
     return OnnxModel(
         name=name,
         palette=Palette.from_dict(decoder.about["palette"]),
@@ -134,11 +154,12 @@ def _open_shipped(name: str) -> OnnxModel:
 
 
 @lru_cache(maxsize=4)
-def _open_verified(name: str, sha256: str) -> OnnxNetwork:
+def _open_verified(name: str, sha256: str, threads: int) -> OnnxNetwork:
     path = SHIPPED / f"{name}.onnx"
-    if (found := checksum(path)) != sha256:
+    found = checksum(path) if path.is_file() else "none"
+    if found != sha256:
         raise CheckpointError(
-            f"the weights of {name} are damaged: {path} needs the SHA-256 {sha256}, it has {found}; "
-            "install pixelwise again"
+            f"the weights of {name} are missing or damaged: {path} needs the SHA-256 {sha256}, it has "
+            f"{found}; install pixelwise again"
         )
-    return OnnxNetwork(path)
+    return OnnxNetwork(path, threads)

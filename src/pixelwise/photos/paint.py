@@ -122,9 +122,9 @@ class _Enlarged:
     def __init__(self, small: Float32[ndarray, "2 h w"], size: tuple[int, int]) -> None:
         height, width = size
         index, weights = _taps(small.shape[2], width)
-        matrix = np.zeros((small.shape[2], width), np.float32)
-        np.add.at(matrix, (index, np.arange(width)[:, None]), weights)
-        self.wide = small @ matrix
+        self.wide = small[..., index[:, 0]] * weights[:, 0]
+        for tap in range(1, 4):
+            self.wide += small[..., index[:, tap]] * weights[:, tap]
         self.index, self.weights = _taps(small.shape[1], height)
 
     def rows(self, first: int, num: int, step: int = 1) -> Float32[ndarray, "2 num W"]:

@@ -66,35 +66,40 @@ def resize_codes(codes: UInt8[ndarray, "h w C"], height: int, width: int) -> UIn
 def _along_rows(planes: UInt8[ndarray, "C h w"], num_out: int) -> UInt8[ndarray, "C h num_out"]:
     if planes.shape[2] == num_out:
         return planes
-    weights, unit, starts, stops = _cubic(planes.shape[2], num_out)
+    weights, unit, starts = _cubic(planes.shape[2], num_out)
     resized = np.empty((*planes.shape[:2], num_out), np.uint8)
     for first in range(0, num_out, _BAND):
         band = slice(first, min(first + _BAND, num_out))
-        near = slice(starts[first], stops[band.stop - 1])
-        sums = planes[:, :, near].astype(np.float64) @ weights[band, near].T  # exact: of whole numbers
+        num = len(weights[band])
+        places = starts[band, None] - starts[first] + np.arange(weights.shape[1])
+        matrix = np.zeros((num, places[-1, -1] + 1))
+        matrix[np.arange(num)[:, None], places] = weights[band]
+        near = planes[:, :, starts[first] : starts[first] + matrix.shape[1]]
+        sums = near.astype(np.float64) @ matrix[:, : near.shape[2]].T  # exact: of whole numbers
         resized[..., band] = np.floor(sums / unit + 0.5).clip(0, 255)
     return resized
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _cubic(
     num_in: int, num_out: int
-) -> tuple[Float64[ndarray, "num_out num_in"], int, Int[ndarray, " num_out"], Int[ndarray, " num_out"]]:
-    """Return whole weights of the neighbours, the number that stands for 1, and first and last neighbours.
+) -> tuple[Float64[ndarray, "num_out taps"], int, Int[ndarray, " num_out"]]:
+    """Return whole weights of neighbours, the number that stands for 1, and each place's first neighbour.
 
-    Source: Keys 1981, cubic convolution, a = -0.5.
+    Neighbours beyond the end have no weight. Source: Keys 1981, cubic convolution, a = -0.5.
     """
     scale = num_in / num_out
     wide = max(1.0, scale)
-    centres, places = (np.arange(num_out) + 0.5) * scale, np.arange(num_in)
+    centres = (np.arange(num_out) + 0.5) * scale
     starts = (centres - 2 * wide + 0.5).astype(np.intp).clip(0)
     stops = (centres + 2 * wide + 0.5).astype(np.intp).clip(max=num_in)
+    places = starts[:, None] + np.arange((stops - starts).max())
     far = np.abs(places - centres[:, None] + 0.5) / wide
-    near_weight, far_weight = (1.5 * far - 2.5) * far**2 + 1, ((-0.5 * far + 2.5) * far - 4) * far + 2
-    weights = np.where(far < 1, near_weight, np.where(far < 2, far_weight, 0))
-    weights *= (starts[:, None] <= places) & (places < stops[:, None])
+    near_weight = (1.5 * far - 2.5) * far**2 + 1
+    far_weight = ((-0.5 * far + 2.5) * far - 4) * far + 2
+    weights = np.where(far < 1, near_weight, np.where(far < 2, far_weight, 0)) * (places < stops[:, None])
     weights /= weights.sum(1, keepdims=True)
     unit = 1
     while int(2 * unit * weights.max() + 0.5) < _MOST_WEIGHT:
         unit *= 2
-    return np.trunc(weights * unit + np.copysign(0.5, weights)), unit, starts, stops
+    return np.trunc(weights * unit + np.copysign(0.5, weights)), unit, starts

@@ -22,7 +22,6 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.write import write_mask, write_probabilities
 from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import SegmentOptions
-from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
@@ -130,7 +129,7 @@ class HeadRunner:
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
     """Write the mask of a photo."""
-    with ONE_THREAD, closing(_rows(photo, 1, logits.labels)) as strips:
+    with closing(_rows(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
@@ -138,7 +137,7 @@ def write_overlay(
     target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames, opacity: float
 ) -> None:
     """Write a copy of a photo with classes laid over it, in the format of the target's suffix."""
-    with ONE_THREAD, closing(photo.strips()) as strips:
+    with closing(photo.strips()) as strips:
         write_photo(target, overlay_strips(strips, photo, logits, classes, opacity), photo)
 
 
@@ -153,7 +152,7 @@ def overlay_strips(
 
 def write_cut_out(target: Path, photo: Photo, logits: EnlargedLogits) -> None:
     """Write a copy of a photo as PNG, transparent where class 0 is."""
-    with ONE_THREAD, closing(photo.strips()) as strips:
+    with closing(photo.strips()) as strips:
         cut = cut_out(strips, logits.labels, photo.alpha)
         write_photo(target, cut, photo)
 
@@ -194,7 +193,7 @@ def segment_photo(
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
         write_overlay(path, photo, logits, classes, options.opacity)
     for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
-        with ONE_THREAD, closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
+        with closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
             write_probabilities(path, strips, classes, (photo.height, photo.width), photo.orientation)
     for path, logits in zip(cut_outs, enlarged, strict=False):
         write_cut_out(path, photo, logits)

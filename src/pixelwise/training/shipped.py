@@ -7,6 +7,7 @@ say what is needed to run them.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -122,14 +123,16 @@ def main() -> None:
     """
     model = open_torch_model(DEFAULT_MODEL)
     assert isinstance(model.net, ColourNet)
-    paths = [SHIPPED / f"{name}.onnx" for name in (model.net.backbone.name, model.name)]
-    write_backbone(model.net.backbone, paths[0])
-    write_decoder(model, paths[1], checksum(paths[0]))
-    off = largest_difference(model, OnnxNetwork(paths[0]), OnnxNetwork(paths[1]))
-    if not off < _MOST_OFF:  # asked this way round, so that NaN is refused, too
-        raise ConfigError(f"needed logits within {_MOST_OFF} of torch's, got {off:.4f}")
-    for path in paths:
-        print(f"{path}: {path.stat().st_size:,} bytes, onnx_checksum: {checksum(path)}")
+    with tempfile.TemporaryDirectory(dir=SHIPPED) as folder:
+        paths = [Path(folder) / f"{name}.onnx" for name in (model.net.backbone.name, model.name)]
+        write_backbone(model.net.backbone, paths[0])
+        write_decoder(model, paths[1], checksum(paths[0]))
+        off = largest_difference(model, OnnxNetwork(paths[0]), OnnxNetwork(paths[1]))
+        if not off < _MOST_OFF:  # asked this way round, so that NaN is refused, too
+            raise ConfigError(f"needed logits within {_MOST_OFF} of torch's, got {off:.4f}")
+        for path in paths:
+            print(f"{path.name}: {path.stat().st_size:,} bytes, onnx_checksum: {checksum(path)}")
+            path.replace(SHIPPED / path.name)
     print(f"logits differ from torch's by at most {off:.4f}")
 
 

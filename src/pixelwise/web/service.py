@@ -20,6 +20,7 @@ from pixelwise.files import checksum
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.network.backbones import open_backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
+from pixelwise.network.config import Device
 from pixelwise.network.model import Model, open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
@@ -156,7 +157,8 @@ def open_service(
         CheckpointError: a file holds no such thing, or another backbone's head.
         ConfigError: two have one name.
     """
-    opened = _open_all(open_model, shipped_models(), models)
+    on: Device = "cuda" if device.type == "cuda" else "cpu"
+    opened = _open_all(partial(open_model, device=on), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
     backbones = {name: open_backbone(name) for name in sorted({head.backbone for head in found.values()})}
     runners = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}

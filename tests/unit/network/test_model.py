@@ -1,5 +1,6 @@
 """Colourisers without torch: the same logits, verified files, and no torch on the way."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,29 @@ def test_a_changed_file_is_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"efficientnet_lite0.*SHA-256"):
         open_model("photo")
     models._open_verified.cache_clear()
+
+
+def test_a_users_files_beside_a_run_are_not_taken_for_shipped_ones(tmp_path):
+    (tmp_path / "mine.onnx").write_bytes(b"exported")
+    for name in (str(tmp_path / "mine"), "efficientnet_lite0"):
+        with pytest.raises(CheckpointError, match="neither a run folder"):
+            open_model(name)
+
+
+def test_a_lack_of_memory_is_named_as_one(model, monkeypatch):
+    class Short:
+        def run(self, *_):
+            raise RuntimeError("Status Message: std::bad_alloc")
+
+    network = OnnxNetwork(model.backbone.path)
+    monkeypatch.setattr(network, "_session", Short())
+    with pytest.raises(MemoryError):
+        network.run({}, ())
+
+
+def test_a_model_goes_to_another_process(model):
+    grey = grey_photos(model, (32, 32))
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).logits(grey), model.logits(grey))
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
