@@ -64,6 +64,8 @@ def main() -> None:
     # Importing torch makes objects by the hundred thousand that stay: looking for garbage among them again
     # and again takes a sixth of the start.
     gc.set_threshold(100_000, 50, 100)
+    # Threads work on a photo already: numpy's own, for small matrices, would wait and spin beside them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _stop_on_signals()
     sys.exit(run(sys.argv[1:]))
 
