@@ -17,9 +17,9 @@ import time
 import numpy as np
 import torch
 
-from pixelwise.network.model import DEFAULT_MODEL
+from pixelwise.network.model import DEFAULT_MODEL, new_session
 from pixelwise.network.runs import open_torch_model
-from pixelwise.training.export import colouring_graph, session
+from pixelwise.training.export import colouring_graph
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
     model = open_torch_model(options.model)
-    exported = session(colouring_graph(model).SerializeToString(), torch.get_num_threads())
+    exported = new_session(colouring_graph(model).SerializeToString(), torch.get_num_threads())
     print(f"{model.name} on {platform.machine()}, {os.cpu_count()} cores; medians, n = {options.repeats}")
     for side in (256, model.size):
         codes = np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8)

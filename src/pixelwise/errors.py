@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-_MEMORY_WORDS = ("allocate memory", "out of memory", "could not create a primitive")
+_MEMORY_WORDS = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
 
 
 def shortened(value: object, most: int = 60) -> str:
@@ -85,5 +85,5 @@ class Interrupted(PixelwiseError):
 
 
 def is_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out: Python's own type, or torch's words on a CPU."""
+    """Return whether an error says that memory ran out: by Python's own type, or in a library's words."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_WORDS)

@@ -120,7 +120,7 @@ def test_photos_are_coloured(page, photos, tmp_path):
     page.get_by_text("settles").first.wait_for()
     box = page.locator("#colour-canvas img").bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    page.get_by_text("Told:").wait_for()
+    page.get_by_text("Hints:").wait_for()
     picture(page, "page-hints")
     told = read_provenance(download(page, "#colour-save", tmp_path))
     (hint,) = told.settings["hints"]

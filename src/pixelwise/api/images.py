@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps
 from pixelwise.errors import PhotoError, ShapeError
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo, photo_of_codes
+from pixelwise.photos.resize import channels_last
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +111,7 @@ def _codes_of_pil(image: Image.Image) -> Strip:
 def upright_codes(photo: Photo, strips: Iterable[Strip] | None = None) -> Strip:
     """Return all rows of a photo, or of strips of its size, (H, W, bands), as the photo is displayed."""
     rows = np.concatenate(list(photo.strips() if strips is None else strips))
-    return np.ascontiguousarray(np.moveaxis(photo.upright(np.moveaxis(rows, -1, 0)), 0, -1))
+    return channels_last(photo.upright(np.moveaxis(rows, -1, 0)))
 
 
 def pil_of(codes: Strip) -> Image.Image:

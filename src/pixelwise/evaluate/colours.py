@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from scipy.spatial import KDTree
 
@@ -26,12 +26,13 @@ from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.model import Model
 from pixelwise.network.runs import read_manifest
+from pixelwise.photos.colour_folder import Picture
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of
 from pixelwise.photos.read_ahead import worked_ahead
-from pixelwise.photos.resize import pool
+from pixelwise.photos.resize import channels_last, pool
 from pixelwise.photos.tone import is_grey
 from pixelwise.progress import progress
 
@@ -41,9 +42,6 @@ _SIZES = (16, 2048)
 _COLLAPSED = 0.4  # colourfulness, as a share of the originals', below which all is nearly grey
 _FEW = 20  # photos, whose intervals are themselves unsure
 _THREADS = 2
-
-Picture = UInt8[ndarray, "3 H W"]
-"""A picture's sRGB codes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -315,7 +313,7 @@ def read_picture(path: Path, size: int) -> Picture:
 def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
     """Return a picture with its own luminance and this chroma, as colourising would write it in 8 bit."""
     _, height, width = codes.shape
-    strips = iter([np.ascontiguousarray(np.moveaxis(codes, 0, -1))])
+    strips = iter([channels_last(codes)])
     (coloured,) = paint(strips, chroma, (height, width), alpha=False, drift=LightnessDrift())
     return np.moveaxis(coloured, -1, 0)
 

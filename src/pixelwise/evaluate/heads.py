@@ -26,6 +26,7 @@ from pixelwise.network.config import Device
 from pixelwise.network.device import ONE_THREAD, choose_device
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.resize import channels_last
 from pixelwise.progress import progress
 from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
@@ -244,7 +245,7 @@ def count_photos(
 def read_pixels(path: Path) -> PhotoArray:
     """Return a whole photo as it is displayed, in sRGB codes."""
     photo = open_photo(path)
-    return np.ascontiguousarray(np.moveaxis(photo.upright(photo.thumbnail(photo.height, photo.width)), 0, -1))
+    return channels_last(photo.upright(photo.thumbnail(photo.height, photo.width)))
 
 
 def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes: int) -> dict[str, Baseline]:

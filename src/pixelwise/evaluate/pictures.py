@@ -109,7 +109,7 @@ def evaluate(
 def _batches(data: Batches) -> Iterator[Batches]:
     at_once = max(1, _PIXELS_AT_ONCE // data.labels[0].numel())
     for index in torch.arange(len(data)).split(at_once):
-        yield data.take(index)
+        yield data.at(index)
 
 
 def _grey_level(data: Batches) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pixelwise.errors import DataError, LabelError, PixelwiseError
+from pixelwise.files import reason
 from pixelwise.labels.class_names import Colour
 from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
 from pixelwise.network.config import MAX_MEGAPIXELS
@@ -89,8 +90,8 @@ def read_raw(path: Path) -> RawMask:
     except PixelwiseError:
         raise
     except Exception as error:  # whatever a damaged file does to a library
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{path}: needed a whole picture of a mask, such as a PNG ({reason})") from error
+        why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        raise DataError(f"{path}: needed a whole picture of a mask, such as a PNG ({why})") from error
     return RawMask(codes, _count(path, kind, codes, colours))
 
 

@@ -61,7 +61,7 @@ class Certificate:
     """Fingerprints of the tensors that were to stay as they are, before and after."""
 
     before: str
-    after: str  # empty while the network is watched
+    after: str  # empty until the second fingerprint is made
     num_tensors: int  # parameters and buffers that are compared
 
     def to_dict(self) -> dict[str, Any]:

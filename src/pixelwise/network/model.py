@@ -1,4 +1,4 @@
-"""Colourisers ready to predict: as ONNX files, run without torch, where the package has them so."""
+"""Colourisers ready to predict; those that the package has as ONNX files run without torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
-from pixelwise.errors import CheckpointError
+from pixelwise.errors import CheckpointError, is_of_memory
 from pixelwise.files import checksum
 from pixelwise.network.cards import SHIPPED, read_card, shipped_models
 from pixelwise.network.config import Device
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 DEFAULT_MODEL = "photo"
 
@@ -30,7 +33,7 @@ class Model(ABC):
     name: str  # a shipped model's, or the path it was read from
     palette: Palette
     size: int  # short side in pixels at which it reads a photo
-    checksum: str  # SHA-256 of its file, which names the backbone's
+    checksum: str  # SHA-256 of its file, which holds a checksum of its backbone, too, if it has one
     stride: int  # divides height and width of what it reads
     out_stride: int  # pixels of that, down and across, that share one place of the logits
     saturation: float  # factor on the chroma that its probabilities mean
@@ -71,17 +74,9 @@ class OnnxNetwork:
         Raises:
             CheckpointError: it is damaged or no network.
         """
-        import onnxruntime  # an eighth of a second
-
         self.path, self.threads = path, threads
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is raised
-        options.intra_op_num_threads = threads or usable_processors()
-        # Threads that spin while they wait take the processor from whoever else works on a busy machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # which keeps the memory of the largest photo for ever
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = new_session(path, threads)
         except Exception as error:  # of a kind of its own for each fault
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{path} cannot be read as a network: {error!s:.200}") from error
@@ -105,28 +100,41 @@ class OnnxNetwork:
         return OnnxNetwork, (self.path, self.threads)
 
 
+def new_session(path_or_content: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Return a session that runs a network on the processor, in so many threads; 0: all that we may use."""
+    import onnxruntime  # an eighth of a second
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what fails is raised
+    options.intra_op_num_threads = threads or usable_processors()
+    # Threads that spin while they wait take the processor from whoever else works on a busy machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False  # which keeps the memory of the largest photo for ever
+    return onnxruntime.InferenceSession(path_or_content, options, providers=["CPUExecutionProvider"])
+
+
 def usable_processors() -> int:
     """Return the number of processors that we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _raise_lack_of_memory(error: Exception) -> None:
-    if any(words in str(error) for words in ("bad_alloc", "allocate memory")):  # no class of its own says so
+    if is_of_memory(error):
         raise MemoryError("a network needed more memory than there is") from error
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Model:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
-    The default model runs without torch, on the processor and in so many threads, unless `device` is cuda;
-    0: one for each processor.
+    A shipped model whose card names an ONNX file runs without torch, on the processor and in so many threads
+    (0: one for each processor), unless `device` is cuda.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
         ConfigError: a GPU was asked for and there is none.
     """
     name = str(name_or_path)
-    if device != "cuda" and name in shipped_models() and (SHIPPED / f"{name}.onnx").is_file():
+    if device != "cuda" and name in shipped_models() and read_card(name).onnx_checksum:
         return _open_shipped(name, threads)
     from pixelwise.network.device import choose_device  # torch takes seconds to import
     from pixelwise.network.runs import open_torch_model

@@ -60,7 +60,7 @@ class Batches:
         grey = torch.from_numpy(self.space.read_grey(self.images.cpu().numpy()))
         return grey.to(self.images.device).contiguous(memory_format=torch.channels_last)
 
-    def take(self, index: Int[Tensor, " B"]) -> Batches:
+    def at(self, index: Int[Tensor, " B"]) -> Batches:
         """Return the pictures and labels at some indices."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 

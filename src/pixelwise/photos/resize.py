@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, UInt8
+from jaxtyping import Float, Float32, Float64, Int, Shaped, UInt8
 from numpy import ndarray
 
 _MOST_WEIGHT = 2**15  # of a neighbour, scaled to a whole number
@@ -50,6 +50,11 @@ def _areas(num_in: int, num_out: int) -> Float32[ndarray, "num_out num_in"]:
     index, places = np.arange(num_out)[:, None], np.arange(num_in)
     inside = (index * num_in // num_out <= places) & (places < -((index + 1) * -num_in // num_out))
     return np.asarray(inside / inside.sum(1, keepdims=True), np.float32)
+
+
+def channels_last(planes: Shaped[ndarray, "C H W"]) -> Shaped[ndarray, "H W C"]:
+    """Return planes as one array of pixels, in memory of its own."""
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
 def resize_codes(codes: UInt8[ndarray, "h w C"], height: int, width: int) -> UInt8[ndarray, "C height width"]:

@@ -19,7 +19,7 @@ from pixelwise.labels.read import resize_mask
 from pixelwise.photos.crop_view import WHOLE, read_view
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
-from pixelwise.photos.resize import resize
+from pixelwise.photos.resize import channels_last, resize
 from pixelwise.report import figures, page
 
 EVALUATION = "evaluation.html"
@@ -61,7 +61,7 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     photo, labels = open_photo(scored.photo.photo), scored.photo.read_labels()
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
-    pixels = np.ascontiguousarray(np.moveaxis(read_view(photo, WHOLE, height, width), 0, -1))
+    pixels = channels_last(read_view(photo, WHOLE, height, width))
     predicted = found.head.weights.labels(scored.features.read(), (height, width)).numpy()
     return {
         "name": scored.photo.stem,
@@ -129,5 +129,5 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
             np.repeat((confidence[None] * 255).round().astype(np.uint8), 3, axis=0)
         ),
     }
-    pixels = {text: np.ascontiguousarray(np.moveaxis(codes, 0, -1)) for text, codes in pictures.items()}
+    pixels = {text: channels_last(codes) for text, codes in pictures.items()}
     return {"name": scored.path.name, "pictures": {text: page.jpeg_uri(p) for text, p in pixels.items()}}

@@ -63,7 +63,7 @@ class PixelSample:
 
 
 def views_of(photos: Sequence[Path], num: int) -> list[CropView]:
-    """Return each photo whole, and `num` - 1 random crops, always the same for a name: a cache finds them.
+    """Return each photo whole, and `num` - 1 random crops, drawn by its name, so that a cache finds them.
 
     A `num` of 0 is 1 to 5, more the fewer photos there are.
     """

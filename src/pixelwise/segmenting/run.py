@@ -64,8 +64,8 @@ def segment_files(
 ) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
-    A mask is called as its photo is; with several heads, each with a mask of its own, the head's name comes
-    behind. A single photo's mask may go to a file: `out` is one if it ends in .png and is no folder.
+    A mask has its photo's name; with several heads there is one of each, with the head's name behind it. A
+    single photo's mask may go to a file: `out` is one if it ends in .png and is no folder.
     `on_result` is called with each photo as soon as it is done or has failed.
 
     Raises:

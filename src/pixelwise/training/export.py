@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from kornia.color import rgb_to_lab
@@ -35,6 +34,7 @@ from pixelwise.files import checksum, require_writable, write_bytes
 from pixelwise.network.backbones.backbone import Backbone, folded
 from pixelwise.network.backbones.efficientnet import StridedConv2d
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
+from pixelwise.network.model import new_session
 from pixelwise.network.models.handout import MyConv2d
 from pixelwise.network.models.on_backbone import ColourNet, OnBackbone
 from pixelwise.network.runs import TorchModel
@@ -151,7 +151,7 @@ def _write(
 def compare_model(content: bytes, model: TorchModel) -> tuple[float, float]:
     """Return how far an exported colouriser's logits are from torch's at most, and its colours on average."""
     announce(_COMPARING)
-    runner, largest, differences = session(content), 0.0, []
+    runner, largest, differences = new_session(content), 0.0, []
     for path in sample_photos():
         codes = read_photo(path, model.size, model.net.stride)[None]
         image = codes.numpy() / np.float32(255)
@@ -173,7 +173,7 @@ def compare_head(content: bytes, head: Head, backbone: Backbone) -> tuple[float,
     Compared are logarithms of probabilities, 1e-30 at least: a number added to all logits changes nothing.
     """
     announce(_COMPARING)
-    runner, extractor = session(content), Extractor(backbone, dtype=torch.float32)
+    runner, extractor = new_session(content), Extractor(backbone, dtype=torch.float32)
     largest, num_equal, num = 0.0, 0, 0
     for path in sample_photos():
         photo = open_photo(path)
@@ -195,14 +195,6 @@ def sample_photos() -> list[Path]:
     """Return two real photos that are installed with scikit-learn."""
     folder = resources.files("sklearn.datasets.images")
     return [Path(str(folder / name)) for name in ("china.jpg", "flower.jpg")]
-
-
-def session(content: bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Return a session that runs a file's content on the CPU, in so many threads; 0: one for each core."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of a temperature that may be left out, which is meant
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 class _Colouring(nn.Module):

@@ -52,7 +52,7 @@ class ClassTask:
 
         What is random follows from seed and step. Of the whole batch only the part `own` is returned.
         """
-        batch, generator = self.train.take(index[own]), generator_at(self.config.seed, step, 1)
+        batch, generator = self.train.at(index[own]), generator_at(self.config.seed, step, 1)
         if self.config.flip:
             mirrored = torch.rand(len(index), generator=generator)[own] < 0.5
             batch = batch.mirror(mirrored.to(batch.images.device))

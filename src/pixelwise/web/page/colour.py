@@ -311,7 +311,7 @@ def _told(one: PagePhoto | None) -> str:
     """Return the hints of a photo as command-line options."""
     if one is None or not one.hints:
         return _HOW_TO_TELL
-    return "Told: " + " ".join(f"{_SWATCH.format(hint.colour)} `--hint {hint}`" for hint in one.hints)
+    return "Hints: " + " ".join(f"{_SWATCH.format(hint.colour)} `--hint {hint}`" for hint in one.hints)
 
 
 @shown_errors

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from pixelwise.labels.class_names import Colour
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo
+from pixelwise.photos.resize import channels_last
 from pixelwise.report.figures import heat
 
 _LONGEST = 1000  # pixels of a picture on the page
@@ -28,7 +29,7 @@ def small(photo: Photo) -> Codes:
     """
     short = max(1, round(_LONGEST * min(photo.height, photo.width) / max(photo.height, photo.width)))
     stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, short))
-    return np.ascontiguousarray(np.moveaxis(photo.upright(stored), 0, -1))
+    return channels_last(photo.upright(stored))
 
 
 def nearest(values: UInt8[ndarray, "H W *bands"], size: tuple[int, int]) -> UInt8[ndarray, "h w *bands"]:
