@@ -154,7 +154,7 @@ def _describe(result: FinetuneResult, path: Path) -> list[str]:
             f"  {learned.how}",
         ]
     elif scores and result.scored_on == "val":
-        lines.append("--then-all learns from the photos that it was scored on, too")
+        lines.append("add --then-all to learn from the photos that it was scored on, too")
     certificate, others = learned.certificate, "other " if learned.changed else ""
     lines.append(
         f"the backbone's {certificate.num_tensors} {others}tensors are as they were "

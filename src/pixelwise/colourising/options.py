@@ -142,6 +142,7 @@ class ColouriseOptions:
         *, hints: Iterable[str | Hint] = (), keep_grey: Iterable[str] = (), **others: Any
     ) -> ColouriseOptions:
         """Build options from hints and areas as users write them, and other fields as they are."""
+        hints = [hints] if isinstance(hints, str) else hints
         parsed = tuple(hint if isinstance(hint, Hint) else Hint.parse(hint) for hint in hints)
         return ColouriseOptions(hints=parsed, keep_grey=tuple(map(parse_area, keep_grey)), **others)
 

@@ -218,9 +218,11 @@ def _deviation(tone_frac: Float[ndarray, " L"]) -> float:
 def _remarks(written: list[Coloured]) -> Iterator[str]:
     num = len(written)
     if in_colour := [photo.in_colour for photo in written if photo.in_colour]:
-        such = f"such as {in_colour[0]}; " if num > 1 else ""
-        were = f"{len(in_colour)} of {num} photos were" if num > 1 else f"{in_colour[0]} was"
-        yield f"{were} in colour already, {such}the copies have guessed colours in place of their own"
+        if num == 1:
+            yield f"{in_colour[0]} was in colour already; its copy has guessed colours in place of its own"
+        else:
+            were = f"{len(in_colour)} of {num} photos were in colour already, such as {in_colour[0]}"
+            yield f"{were}; the copies have guessed colours in place of their own"
     num_warned = sum(bool(photo.warnings) for photo in written)
     if num_warned and num > 1:
         yield f"{num_warned} of {num} photos came with a warning: look at these first"

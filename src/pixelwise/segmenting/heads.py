@@ -158,7 +158,9 @@ def open_head(name_or_path: str | Path) -> Head:
     tensors, about = read_tensors(path)
     try:
         if about.get("kind") != _KIND:
-            raise ValueError("it holds something else")
+            raise ValueError(
+                "it holds no head" if "net" not in about else "it is a model that colours photos"
+            )
         classes = ClassNames.from_dict(about["classes"])
         weight, bias, sizes = tensors["weight"].float(), tensors["bias"].float(), about["sizes"]
         if weight.ndim != 2 or weight.shape[0] != classes.num_classes or bias.shape != weight.shape[:1]:
