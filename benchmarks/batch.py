@@ -28,7 +28,7 @@ import psutil
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pixelwise.network.device import processor_name
+from pixelwise.training.device import processor_name
 
 PROGRAM = [sys.executable, "-c", "from pixelwise.cli import main; main()", "batch", "colourise"]
 _MOST_WAIT_S = 2.0  # of a kill, after the first photo of a run

@@ -36,7 +36,7 @@ from pixelwise.errors import CheckpointError
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.network.model import Model, open_model
-from pixelwise.network.runs import TorchModel
+from pixelwise.training.runs import TorchModel
 
 
 def main() -> None:

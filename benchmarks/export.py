@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pixelwise.network.model import DEFAULT_MODEL, new_session
-from pixelwise.network.runs import open_torch_model
+from pixelwise.training.runs import open_torch_model
 from pixelwise.training.export import colouring_graph
 
 

@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors import safe_open
 
-from pixelwise.network.runs import read_checkpoint, read_metrics
+from pixelwise.training.runs import read_checkpoint, read_metrics
 from pixelwise.segmenting.heads import open_head
 
 PROGRAM = [sys.executable, "-m", "pixelwise"]

@@ -113,7 +113,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.labels.read import read_mask
     from pixelwise.network import config, models, runs
     from pixelwise.network.cards import weights_path
-    from pixelwise.photos.cifar10 import read_batch
+    from pixelwise.training.data.cifar10 import read_batch
     from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance

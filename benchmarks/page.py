@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from pixelwise.files import write_text
-from pixelwise.network.device import processor_name
+from pixelwise.training.device import processor_name
 
 HERE = Path(__file__).parent
 

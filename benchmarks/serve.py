@@ -30,7 +30,7 @@ import psutil
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pixelwise.network.device import processor_name
+from pixelwise.training.device import processor_name
 
 _PROGRAM = "from pixelwise.cli import main; main()"
 _ROUNDS = 5

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from pixelwise.network.device import processor_name
+from pixelwise.training.device import processor_name
 
 RECIPES = ("handout", "fast", "best")
 

@@ -22,6 +22,12 @@ _UMASK = os.umask(0o077)  # reading it sets it, for all threads: once, while the
 os.umask(_UMASK)
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: PIXELWISE_CACHE, or one in the user's cache."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("PIXELWISE_CACHE") or caches / "pixelwise")
+
+
 def reason(error: OSError) -> str:
     """Return why a file failed, in the system's words: "no space left on device"."""
     return (error.strerror or str(error)).lower()

@@ -18,7 +18,7 @@ from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.runs import write_model
+from pixelwise.training.runs import write_model
 from pixelwise.progress import show_progress
 
 Done = subprocess.CompletedProcess[str]

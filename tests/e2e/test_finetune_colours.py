@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fixtures.sunsets import folder_of_sunsets, sunset
-from pixelwise.network.runs import open_torch_model
+from pixelwise.training.runs import open_torch_model
 
 SIZE = ("--sizes", 64)
 

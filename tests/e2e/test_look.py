@@ -9,7 +9,7 @@ from fixtures.pages import Page
 from pixelwise.files import checksum
 from pixelwise.network.cards import Card, weights_path
 from pixelwise.network.model import DEFAULT_MODEL
-from pixelwise.network.runs import open_torch_model
+from pixelwise.training.runs import open_torch_model
 from pixelwise.segmenting.heads import open_head
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelwise.network.runs import read_checkpoint
+from pixelwise.training.runs import read_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.labels.sources import load_pictures
+from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.distributed import process_group, rank
 from pixelwise.training.loop import Run
 

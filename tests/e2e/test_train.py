@@ -12,7 +12,7 @@ from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.network.runs import MODEL
+from pixelwise.training.runs import MODEL
 
 KEYS = "run epochs steps train_loss val_loss val_accuracy train_seconds peak_memory_bytes"
 FILES = "run.json metrics.jsonl model.safetensors checkpoint.safetensors curves.png pictures.png"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelwise.network.runs import read_metrics
-from pixelwise.photos.pictures import Pictures
+from pixelwise.training.runs import read_metrics
+from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import recipe
 

@@ -13,7 +13,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
 from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
-from pixelwise.network.models import build
+from pixelwise.training.models import build
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -164,4 +164,4 @@ class ColouredImage:
 
 
 def _open(name_or_path: str) -> Model:
-    return open_model(name_or_path, "cpu")
+    return open_model(name_or_path)

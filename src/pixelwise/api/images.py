@@ -48,7 +48,7 @@ def photo_from(image: ImageLike) -> Photo:
         return open_photo(Path(image))
     if isinstance(image, Image.Image):
         return photo_of_codes(_codes_of_pil(image), _IN_MEMORY)
-    if isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):
+    if is_tensor(image):
         if image.ndim == 3 and image.shape[0] > 4:
             raise _wrong_shape(image)
         tensor: Any = image
@@ -58,6 +58,11 @@ def photo_from(image: ImageLike) -> Photo:
     if isinstance(image, np.ndarray):
         return photo_of_codes(_codes(image), _IN_MEMORY)
     raise PhotoError(f"needed a path, a PIL image, an array or a tensor, got {type(image).__name__}")
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether this is a tensor of torch, which need not be installed."""
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
 def _wrong_shape(numbers: NDArray[Any] | Tensor) -> ShapeError:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -19,18 +19,24 @@ from numpy import ndarray
 from PIL import Image
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from pixelwise.api.images import ImageLike, Images, kept, notebook_png, photo_from, pil_of, upright_codes
+from pixelwise.api.images import (
+    ImageLike,
+    Images,
+    is_tensor,
+    kept,
+    notebook_png,
+    photo_from,
+    pil_of,
+    upright_codes,
+)
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
-from pixelwise.network.backbones import open_backbone
-from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.backbone import Backbone, open_backbone
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.device import choose_device
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_from_views, views_of
@@ -39,9 +45,12 @@ from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.run import HeadRunner, overlay_strips
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 DEFAULT_HEAD = "flower"
-MaskLike = ndarray | Tensor | Image.Image
-Masks = Sequence[MaskLike] | ndarray | Tensor
+MaskLike: TypeAlias = "ndarray | Tensor | Image.Image"
+Masks: TypeAlias = "Sequence[MaskLike] | ndarray | Tensor"
 _PREFIX = "pixelwise-"  # of temporary folders
 _CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 
@@ -243,7 +252,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return ClassNames(tuple(names))
 
     def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
-        return self._cache.maps(crops, self._opened, self._sizes, choose_device("auto"))
+        return self._cache.maps(crops, self._opened, self._sizes)
 
     def _segment(self, images: Images) -> list[Segmentation]:
         check_is_fitted(self, "head_")
@@ -291,7 +300,7 @@ def _as_files(images: Images) -> Iterator[list[Path]]:
 
 
 def _is_single(images: Any) -> bool:
-    if isinstance(images, ndarray | Tensor):
+    if isinstance(images, ndarray) or is_tensor(images):
         return images.ndim <= 3
     return isinstance(images, str | os.PathLike | Image.Image)
 

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from pixelwise.batch.job import Job
 from pixelwise.batch.state import Result
 from pixelwise.batch.work import Worker
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import temporary_folder
-from pixelwise.network.model import usable_processors
+from pixelwise.network.session import usable_processors
 
 _STORE_BYTES = 2**27  # of Ray's shared memory, for numbers and results
 _ANSWER_S = 10.0  # for a cluster's head to be reached
@@ -96,10 +95,8 @@ def _silenced() -> Iterator[None]:
 
 
 def num_processors(job: Job) -> int:
-    """Return how many workers this machine has room for: one on each processor that we may use, or GPU."""
-    if job.device == "cuda":
-        return torch.cuda.device_count()
-    return usable_processors()
+    """Return how many workers this machine has room for: one on each processor that we may use, or a GPU."""
+    return 1 if job.device == "cuda" else usable_processors()
 
 
 def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Generator[Result]:

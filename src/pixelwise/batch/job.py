@@ -12,11 +12,11 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.network.cards import shipped_heads, shipped_models
 from pixelwise.network.config import MAX_MEGAPIXELS, Device, SegmentOptions
-from pixelwise.network.device import choose_device
 from pixelwise.network.model import open_model
+from pixelwise.network.session import choose_device
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths, PhotoResult
 from pixelwise.segmenting.heads import find_head, open_head
@@ -43,14 +43,13 @@ class Job:
     def open(self, threads: int = 0) -> tuple[Job, Process]:
         """Load the network; return the job with checksum and device filled in, and its function.
 
-        Without torch the network runs in so many threads, 0 being one for each processor.
+        The network runs in so many threads, 0 being one for each processor.
 
         Raises:
             CheckpointError: the model cannot be read, or is not the one that the batch was planned with.
             ConfigError: an option is out of range, or a GPU was asked for and there is none.
         """
         device = choose_device(self.device)
-        on: Device = "cuda" if device.type == "cuda" else "cpu"
         process: Process
         if self.task == "colourise":
             options = ColouriseOptions(
@@ -59,13 +58,14 @@ class Job:
                 provenance=self.provenance,
                 max_megapixels=self.max_megapixels,
             )
-            model = open_model(self.model, on, threads)
+            model = open_model(self.model, device, threads)
             process, found = partial(colourise_one, model=model, options=options), model.checksum
         else:
             head = open_head(self.model)
-            backbone = open_backbone(head.backbone, Path(self.weights) if self.weights else None)
+            weights = Path(self.weights) if self.weights else None
+            backbone = open_backbone(head.backbone, weights, device, threads)
             limit = SegmentOptions(max_megapixels=self.max_megapixels)
-            process = partial(segment_photo, HeadRunner([head], backbone, device), limit)
+            process = partial(segment_photo, HeadRunner([head], backbone), limit)
             found = checksum(find_head(self.model))
         if self.checksum not in ("", found):
             raise CheckpointError(
@@ -77,7 +77,7 @@ class Job:
             model=_absolute(self.model),
             checksum=found,
             weights=_absolute(self.weights) if self.weights else None,
-            device=on,
+            device=device,
         )
         return settled, process
 

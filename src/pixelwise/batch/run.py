@@ -21,7 +21,6 @@ from pixelwise.batch.state import SCRATCH, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, is_of_the_machine, make_output
 from pixelwise.errors import ConfigError, Interrupted, OutputError
 from pixelwise.files import reason
-from pixelwise.network.device import ONE_THREAD
 from pixelwise.photos.find import Failure
 from pixelwise.progress import announce, progress
 
@@ -179,7 +178,7 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
             drawn[place] = item
     failed = []
     start_s = time.perf_counter()
-    with ONE_THREAD, progress("timing", len(drawn)) as advance:
+    with progress("timing", len(drawn)) as advance:
         for item in drawn.values():
             with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
                 try:

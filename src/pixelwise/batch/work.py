@@ -11,8 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pixelwise.batch.job import Job, Process
 from pixelwise.batch.sources import Item, extract
 from pixelwise.batch.state import SCRATCH, Result
@@ -52,7 +50,6 @@ class Worker:
             OutputError: no photo is to blame, and the batch cannot go on.
         """
         if self._process is None:
-            torch.set_num_threads(1)  # the order of a sum, and so its last bits, may depend on their number
             _, self._process = self.job.open(threads=1)
         attempts = self.out / ATTEMPTS / str(index)
         try:

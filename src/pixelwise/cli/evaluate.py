@@ -140,12 +140,12 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
 
 
 def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
-    from pixelwise.evaluate.pictures import evaluate as evaluate_model
-    from pixelwise.labels.sources import load_pictures
-    from pixelwise.network.runs import open_torch_model
+    from pixelwise.network.model import open_model
+    from pixelwise.training.data.sources import load_pictures
+    from pixelwise.training.evaluation import evaluate as evaluate_model
 
-    opened, pictures = open_torch_model(model), load_pictures(source, options.data_dir, common.seed)
-    scores = evaluate_model(opened, pictures, common.seed, common.device)
+    opened, pictures = open_model(model, common.device), load_pictures(source, options.data_dir, common.seed)
+    scores = evaluate_model(opened, pictures, common.seed)
     rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():
         right, loss = kinds["accuracy"], kinds["loss"]
@@ -161,7 +161,7 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
 def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.evaluate.heads import evaluate_head
     from pixelwise.labels.sources import load_labelled
-    from pixelwise.network.backbones import open_backbone
+    from pixelwise.network.backbone import open_backbone
     from pixelwise.report.evaluation import write_head_page
     from pixelwise.segmenting.heads import open_head
 
@@ -169,12 +169,11 @@ def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Com
     head, labelled = open_head(name), load_labelled(source, options.data_dir, common.seed)
     found = evaluate_head(
         head,
-        open_backbone(head.backbone, options.weights),
+        open_backbone(head.backbone, options.weights, common.device),
         labelled,
         part=options.part,
         baselines=options.baselines,
         without_duplicates=options.without_duplicates,
-        device=common.device,
         seed=common.seed,
     )
     methods = {"head": found.scores} | found.baselines

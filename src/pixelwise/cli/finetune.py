@@ -155,7 +155,7 @@ def _describe(result: FinetuneResult, path: Path) -> list[str]:
         ]
     elif scores and result.scored_on == "val":
         lines.append("add --then-all to learn from the photos that it was scored on, too")
-    certificate, others = learned.certificate, "other " if learned.changed else ""
+    certificate, others = learned.certificate, "other " if learned.tuned else ""
     lines.append(
         f"the backbone's {certificate.num_tensors} {others}tensors are as they were "
         f"({certificate.after[:12]}); wrote {path}, {result.head.num_bytes / 1e3:,.0f} kB of numbers"

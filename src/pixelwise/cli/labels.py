@@ -43,7 +43,7 @@ def suggest(
     sizes
         Short sides in pixels at which photos are read; the backbone's own, or the head's.
     """
-    from pixelwise.network.backbones import open_backbone
+    from pixelwise.network.backbone import open_backbone
     from pixelwise.segmenting.heads import open_head
     from pixelwise.segmenting.suggest import candidates
     from pixelwise.segmenting.suggest import suggest as suggest_photos
@@ -57,11 +57,10 @@ def suggest(
     suggested = suggest_photos(
         photos,
         known,
-        open_backbone(opened.backbone if opened else backbone, weights),
+        open_backbone(opened.backbone if opened else backbone, weights, common.device),
         opened,
         num=num,
         sizes=sizes or None,
-        device=common.device,
     )
     values = {
         "suggestions": [{"path": str(found.photo), "gain": found.gain} for found in suggested],

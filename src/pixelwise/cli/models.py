@@ -46,11 +46,11 @@ def export(
     out
         The file, whose name ends in .onnx.
     """
-    from pixelwise.network.backbones import open_backbone
     from pixelwise.network.cards import shipped_heads, shipped_models
-    from pixelwise.network.runs import open_torch_model
     from pixelwise.segmenting.heads import is_head, open_head
+    from pixelwise.training.backbones import open_backbone
     from pixelwise.training.export import export_head, export_model
+    from pixelwise.training.runs import open_torch_model
 
     shipped = (*shipped_models(), *shipped_heads())
     if not Path(model).exists() and model not in shipped:

@@ -140,15 +140,13 @@ def segment(
         Folder for the masks; for a single photo also a file that ends in .png. What an earlier run left
         there of the same name is replaced.
     """
-    from pixelwise.network.backbones import open_backbone
-    from pixelwise.network.device import choose_device
+    from pixelwise.network.backbone import open_backbone
     from pixelwise.segmenting.heads import open_head
     from pixelwise.segmenting.run import segment_files
 
     heads = [open_head(name) for name in head]
-    backbone = open_backbone(heads[0].backbone, weights)
-    device = choose_device(common.device)
-    result = segment_files(inputs, out, heads, backbone, options, recursive, _report_photo(common), device)
+    backbone = open_backbone(heads[0].backbone, weights, common.device)
+    result = segment_files(inputs, out, heads, backbone, options, recursive, _report_photo(common))
     values = {
         name: [str(path) for photo in result.written for path in getattr(photo, name)]
         for name in ("overlays", "probabilities", "cut_outs")

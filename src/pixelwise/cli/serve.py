@@ -42,7 +42,6 @@ def serve(
     head
         A head file to serve by its name; may be given several times.
     """
-    from pixelwise.network.device import choose_device
     from pixelwise.web.serving import serve as serve_photos
 
     def on_ready(url: str) -> None:
@@ -59,7 +58,7 @@ def serve(
         token=os.environ.get("PIXELWISE_TOKEN") if token is None else token,
         models=model,
         heads=head,
-        device=choose_device(common.device),
+        device=common.device,
     )
     if stopped_by == signal.SIGINT:
         raise KeyboardInterrupt

@@ -87,9 +87,9 @@ def train(
     name = options.recipe or recipe_names(net)[0] if net else ""
     folder = options.out or Path("out") / f"{net}-{source}-{name}".replace(":", "-").replace("/", "-")
     config = _config(net, source, options, folder, common.seed)
-    from pixelwise.report.run import write_report
     from pixelwise.training.distributed import on_rank0, process_group
     from pixelwise.training.loop import train_source
+    from pixelwise.training.report import write_report
 
     with process_group(common.device):
         result = train_source(
@@ -114,7 +114,7 @@ def _config(net: str | None, source: str | None, options: TrainOptions, folder: 
     if seed:  # 0 is that of all recipes; a run to go on with may have another
         given["seed"] = seed
     if options.resume:  # training refuses a difference
-        from pixelwise.network.runs import read_checkpoint
+        from pixelwise.training.runs import read_checkpoint
 
         saved = read_checkpoint(folder).config
         given.setdefault("seed", saved.train.seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +17,12 @@ from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import Prediction, predict
-from pixelwise.errors import CheckpointError, ConfigError, DataError, listed
+from pixelwise.errors import ConfigError, DataError, listed
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
-from pixelwise.network.device import ONE_THREAD
 from pixelwise.network.model import Model
-from pixelwise.network.runs import read_manifest
 from pixelwise.photos.colour_folder import Picture
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
@@ -149,11 +146,9 @@ class ColourEvaluation:
                 f"lost on {len(lost)} of {len(self.photos)} photos, perhaps of a kind that the network never "
                 f"learned: equally likely classes would have a lower cross-entropy: {listed(lost)}"
             )
-        with contextlib.suppress(CheckpointError, OSError):  # the model is no run's folder
-            learned = source_folder(read_manifest(Path(self.model.name)).config.source)
-            folder = source_folder(self.source)
-            if learned and folder and learned.resolve() == folder.resolve():
-                warnings.append("the network learned from photos of this very folder: scores are too good")
+        learned, folder = source_folder(self.model.trained_on), source_folder(self.source)
+        if learned and folder and learned.resolve() == folder.resolve():
+            warnings.append("the network learned from photos of this very folder: scores are too good")
         return warnings
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,7 +232,7 @@ def _score_all(
         except Exception as error:  # whatever one photo does to a library, the others are done
             return path, Failure.of(path, error)
 
-    with ONE_THREAD, progress("colouring photos", len(paths)) as advance:
+    with progress("colouring photos", len(paths)) as advance:
         for path, found in worked_ahead(score, iter(paths), _THREADS):
             if isinstance(found, ColouredPhoto):
                 scored.append(found)

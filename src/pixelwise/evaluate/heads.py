@@ -14,26 +14,24 @@ from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter
 
-from pixelwise.colour.palette import IGNORE
+from pixelwise.colour.palette import IGNORE, softmax
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, DataError, ShapeError, listed
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
 from pixelwise.labels.class_names import UNNAMED
 from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
-from pixelwise.network.backbones.backbone import Backbone
-from pixelwise.network.config import Device
-from pixelwise.network.device import ONE_THREAD, choose_device
+from pixelwise.network.backbone import Backbone
+from pixelwise.network.linear import Maps
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import channels_last
 from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, labels_by
 
-_THREADS = 2  # torch computes one photo at a time in each
+_THREADS = 2  # one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
 
 PhotoArray = UInt8[ndarray, "H W 3"]  # sRGB codes
@@ -105,7 +103,6 @@ def evaluate_head(
     part: Part | None = None,
     baselines: bool = True,
     without_duplicates: bool = False,
-    device: Device = "auto",
     seed: int = 0,
 ) -> HeadEvaluation:
     """Score a head on a part of a source.
@@ -135,7 +132,7 @@ def evaluate_head(
         if not photos:
             raise DataError(f"every photo of the part {part} is in the part train too: none is left to score")
     paths = [photo.photo for photo in photos]
-    features = FeatureCache().maps(paths, backbone, head.sizes, choose_device(device))
+    features = FeatureCache().maps(paths, backbone, head.sizes)
     if known := [photo.crop.photo.name for photo in features if head.knows(photo.digest)]:
         notes.insert(0, f"the head saw {listed(known)} as it learned, scored here: its scores are too good")
     learned: dict[str, Baseline] = {}
@@ -222,10 +219,8 @@ def count_photos(
         maps, labels = source.read(), photo.read_labels()
         size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
         for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
-            probs = head.logits(maps, size).softmax(0).numpy() if detailed else None
-            counts.append(
-                ImageCounts.of(given.numpy(), labels, num_classes, probs=probs, with_boundary=detailed)
-            )
+            probs = softmax(head.logits(maps, size)) if detailed else None
+            counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
         if baselines:
             pixels = read_pixels(photo.photo)
             guesses = [baseline(pixels) for baseline in baselines]
@@ -235,7 +230,7 @@ def count_photos(
         return counts
 
     by_photo = []
-    with ONE_THREAD, progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(_THREADS) as pool:
+    with progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(_THREADS) as pool:
         for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
             by_photo.append(counts)
             advance(1, photo.stem)

@@ -54,8 +54,8 @@ def table(rows, *columns):
 
 # %%
 from pixelwise.colour.palette import Palette
-from pixelwise.labels.sources import load_pictures
 from pixelwise.report.figures import comparison_strips, draw_strips
+from pixelwise.training.data.sources import load_pictures
 
 try:
     pictures = load_pictures("cifar10:horse", DATA_DIR)
@@ -79,8 +79,8 @@ show(draw_strips(strips))
 # %%
 from pixelwise.lab.networks import draw_network, find_blocks, num_parameters
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.models import build
-from pixelwise.network.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
+from pixelwise.training.models import build
+from pixelwise.training.models.handout import CNN, MyConv2d, UNet, UnfoldedConvolution
 
 convolution = MyConv2d(1, 8, kernel=3)
 with torch.no_grad():
@@ -98,9 +98,9 @@ show(draw_network(find_blocks(build(CNNConfig()).eval(), grey[:1]), grey[:1]))
 # Do the results look good? Compare the last row with the truth: colours at large, outlines, rare colours.
 
 # %%
-from pixelwise.network.runs import open_torch_model, read_metrics
 from pixelwise.report.figures import draw_curves
 from pixelwise.training.loop import train
+from pixelwise.training.runs import open_torch_model, read_metrics
 
 HANDOUT = TrainConfig(
     epochs=1 if QUICK else 6, batch_size=100, learning_rate=0.001, precision=PRECISION, seed=SEED
@@ -140,9 +140,9 @@ table(rows, "network", "count", "formula", "at 32×32", "at 64×64")
 # Batch norm would cancel it if it used the statistics of the batch. A trained network uses stored ones.
 
 # %%
-from pixelwise.evaluate.pictures import score
 from pixelwise.lab.affine import reading
-from pixelwise.photos.pictures import Batches
+from pixelwise.training.data.pictures import Batches
+from pixelwise.training.evaluation import score
 
 val = Batches.of(pictures.val, palette, torch.device("cpu"))
 rows = []
@@ -191,7 +191,7 @@ table(rows, "batch size", "steps", "validation loss, nats", "right pixels, %", "
 # %%
 from torchvision.models.segmentation import deeplabv3_resnet101
 
-from pixelwise.network.frozen import certified, learn_only
+from pixelwise.training.frozen import certified, learn_only
 
 deeplab = deeplabv3_resnet101(weights=None, weights_backbone=None, aux_loss=True)
 deeplab.classifier[4] = nn.Conv2d(256, 2, kernel_size=1)

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pixelwise.colour.shapes import Grey, Logits
-from pixelwise.evaluate.pictures import PixelScore
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.colouring import train_alike
 from pixelwise.lab.outcomes import mean, over_seeds
 from pixelwise.network.config import HANDOUT_CONFIGS
-from pixelwise.network.models import HandoutNetwork
-from pixelwise.network.runs import open_torch_model
 from pixelwise.progress import progress
 from pixelwise.report.figures import Drawing, new_drawing
+from pixelwise.training.evaluation import PixelScore
+from pixelwise.training.models import HandoutNetwork
 from pixelwise.training.recipes import recipe
+from pixelwise.training.runs import open_torch_model
+from pixelwise.training.shapes import Grey, Logits
 
 _SCALES, _SHIFTS = (-2.0, -1.0, -0.5, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
 _QUICK_SCALES, _QUICK_SHIFTS = (-1.0, 0.1, 0.5, 1.0, 2.0), (-0.5, 0.0, 0.5)

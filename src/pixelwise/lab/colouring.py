@@ -13,20 +13,29 @@ from matplotlib.patches import Rectangle
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Bytes
 from pixelwise.errors import DivergedError
-from pixelwise.evaluate.pictures import evaluate
 from pixelwise.lab import outcomes
 from pixelwise.lab.answer import PICTURES, Answer, Setting
 from pixelwise.lab.networks import SKIPS, num_parameters, unet_without
 from pixelwise.labels.confusion import Confusion
-from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, NetConfig, RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.models import build
-from pixelwise.network.runs import EpochMetrics, MetricName, open_torch_model, read_metrics
+from pixelwise.network.config import (
+    HANDOUT_CONFIGS,
+    CNNConfig,
+    EpochMetrics,
+    MetricName,
+    NetConfig,
+    RunConfig,
+    TrainConfig,
+    UNetConfig,
+)
 from pixelwise.progress import announce
 from pixelwise.report import figures
 from pixelwise.report.figures import ON_LIGHT, Drawing, Strips, draw_strips, new_drawing
-from pixelwise.report.run import prediction_strips
+from pixelwise.training.evaluation import evaluate
+from pixelwise.training.models import build
+from pixelwise.training.report import prediction_strips
+from pixelwise.training.runs import open_torch_model, read_metrics
+from pixelwise.training.shapes import Bytes
 
 MetricsBySeed = dict[str, list[list[EpochMetrics]]]  # network -> the rows of each seed
 _TITLES = {"cnn": "CNN", "unet": "U-Net"}

@@ -24,9 +24,9 @@ from torchvision.models.segmentation import deeplabv3_resnet101
 
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.networks import num_parameters
-from pixelwise.network.frozen import learn_only
 from pixelwise.progress import progress
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing
+from pixelwise.training.frozen import learn_only
 
 Policy = Literal["whole", "last"]
 POLICIES: tuple[Policy, ...] = ("whole", "last")  # all layers learn, or the last one alone

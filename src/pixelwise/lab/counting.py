@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig
-from pixelwise.network.models import build
+from pixelwise.training.models import build
 
 Values = dict[Symbol, int]  # a number for each of these symbols
 # filters, colours, channels of the input, side of the kernel, height and width of the input

@@ -28,12 +28,12 @@ from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.frozen import certified, learn_only
 from pixelwise.progress import progress
 from pixelwise.report.figures import Drawing, new_drawing
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
 from pixelwise.training.finetune import FinetuneResult, finetune
+from pixelwise.training.frozen import certified, learn_only
 
 _NUM_CLASSES, _CHANNELS = 2, 256  # of the handout's last layer: outputs and inputs
 _SIDE, _BATCH = 64, 2  # of the pictures of one step: batch norm in training mode needs two

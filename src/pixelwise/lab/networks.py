@@ -16,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from pixelwise.colour.shapes import Grey
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
-from pixelwise.network.models import HandoutNetwork, build
-from pixelwise.network.models.handout import MyConv2d, UNet
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing
+from pixelwise.training.models import HandoutNetwork, build
+from pixelwise.training.models.handout import MyConv2d, UNet
+from pixelwise.training.shapes import Grey
 
 INPUT = "input"  # name of the picture among the sources of a block
 _STEP = 1.5  # from one block to the next in the picture of a network; the tallest is 1 high

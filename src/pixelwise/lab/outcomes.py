@@ -13,10 +13,11 @@ from scipy import ndimage
 from scipy.special import stdtrit
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Bytes
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.labels.confusion import Confusion
-from pixelwise.network.runs import EpochMetrics, MetricName, open_torch_model, read_checkpoint, read_metrics
+from pixelwise.network.config import EpochMetrics, MetricName
+from pixelwise.training.runs import open_torch_model, read_checkpoint, read_metrics
+from pixelwise.training.shapes import Bytes
 
 Classes = UInt8[ndarray, "N H W"]  # of the pixels of pictures
 _LAST_EPOCHS = 3  # whose scores are averaged for variants, since single ones jump by a point

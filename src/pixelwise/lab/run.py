@@ -20,8 +20,8 @@ from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, P
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
-from pixelwise.network.device import choose_device, choose_precision, processor_name
 from pixelwise.progress import announce
+from pixelwise.training.device import choose_device, choose_precision, processor_name
 
 
 class Question(NamedTuple):

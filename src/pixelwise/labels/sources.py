@@ -1,4 +1,4 @@
-"""Sources of data as users write them: `cifar10:horse`, `flowers17`, `folder:PATH`."""
+"""Sources of data as users write them: `flowers17`, `folder:PATH`."""
 
 from __future__ import annotations
 
@@ -10,38 +10,8 @@ from pixelwise.errors import ConfigError
 from pixelwise.labels.flowers17 import LEGENDS, load_flowers17
 from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.labels.labelled import LabelledPhotos
-from pixelwise.photos import cifar10, synthetic
-from pixelwise.photos.cifar10 import load_cifar10
-from pixelwise.photos.colour_folder import load_folder
-from pixelwise.photos.pictures import Pictures
-from pixelwise.photos.synthetic import load_synthetic
 
 _logger = logging.getLogger(__name__)
-_CIFAR10 = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
-
-
-def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = 64) -> Pictures:
-    """Load the pictures of a source into memory, and log their notes.
-
-    `cifar10:CLASS` (or `cifar10:all`) lies in `data_dir` or is downloaded there; `synthetic:NAME` is drawn by
-    `seed`; `folder:PATH` holds photos, cut to `size` x `size` pixels.
-
-    Raises:
-        ConfigError: there is no such source.
-        DataError: the source is missing, damaged or empty.
-    """
-    name = source.partition(":")[2]
-    if source in _CIFAR10:
-        pictures = load_cifar10(name, _data_dir(data_dir))
-    elif source == synthetic.SOURCE:
-        pictures = load_synthetic(seed)
-    elif folder := source_folder(source):
-        pictures = load_folder(folder, size)
-    else:
-        raise _unknown("pictures", source, [*_CIFAR10, synthetic.SOURCE])
-    for note in pictures.notes:
-        _logger.warning("%s", note)
-    return pictures
 
 
 def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> LabelledPhotos:
@@ -56,11 +26,11 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
         LabelError: what the masks of a folder mean is not clear.
     """
     if source in LEGENDS:
-        labelled = load_flowers17(source, _data_dir(data_dir))
+        labelled = load_flowers17(source, data_dir_of(data_dir))
     elif folder := source_folder(source):
         labelled = load_labelled_folder(folder, seed)
     else:
-        raise _unknown("labelled photos", source, list(LEGENDS))
+        raise unknown_source("labelled photos", source, list(LEGENDS))
     for note in labelled.notes:
         _logger.warning("%s", note)
     return labelled
@@ -80,7 +50,7 @@ def require_source_folder(source: str) -> Path:
     return folder
 
 
-def _data_dir(given: Path | None) -> Path:
+def data_dir_of(given: Path | None) -> Path:
     """Return the directory of data sets: the given one, or PIXELWISE_DATA, or one in the user's cache."""
     if given:
         return _expanded(given)
@@ -96,7 +66,8 @@ def _expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError for nobody's
 
 
-def _unknown(what: str, source: str, named: list[str]) -> ConfigError:
+def unknown_source(what: str, source: str, named: list[str]) -> ConfigError:
+    """Return the error that names the sources there are."""
     guess = f"; perhaps you meant folder:{source}" if source and Path(source).is_dir() else ""
     there_is = f"{', '.join(named)}, or folder:PATH"
     return ConfigError(f"needed a source of {what}, got {source!r}; there is {there_is}{guess}")

@@ -1,6 +1,6 @@
 """Cards of shipped models and heads: purpose, source, licence, and the checksum that the file must have.
 
-A model NAME is `weights/NAME.safetensors` and its card `weights/NAME.md`, a head the same in `weights/heads`;
+A model NAME is `weights/NAME.onnx`, a head `weights/heads/NAME.safetensors`, and its card NAME.md lies beside it;
 all names differ. The card opens with one `key: value` a line between two lines of dashes.
 """
 
@@ -28,12 +28,11 @@ class Card:
     score: str  # where it was trained, in which unit, and that of a baseline without a network
     limits: str
     checksum: str  # SHA-256 of the weights' file
-    onnx_checksum: str = ""  # SHA-256 of NAME.onnx, which runs without torch; empty where there is none
 
 
 def shipped_models() -> list[str]:
     """Return the names of the models inside the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return sorted(path.stem for path in SHIPPED.glob("*.md"))
 
 
 def shipped_heads() -> list[str]:
@@ -43,7 +42,7 @@ def shipped_heads() -> list[str]:
 
 def weights_path(name: str) -> Path:
     """Return the path of a shipped model's or head's weights."""
-    return (SHIPPED_HEADS if name in shipped_heads() else SHIPPED) / f"{name}.safetensors"
+    return SHIPPED_HEADS / f"{name}.safetensors" if name in shipped_heads() else SHIPPED / f"{name}.onnx"
 
 
 def card_path(name: str) -> Path:
@@ -55,7 +54,7 @@ def read_card(name: str) -> Card:
     """Read the facts on the card of a shipped model or head; a CheckpointError if one is missing."""
     path = card_path(name)
     try:
-        _, facts, _ = path.read_text().split("---\n", 2)
+        _, facts, _ = path.read_text(encoding="utf-8").split("---\n", 2)
         return Card(**dict(line.split(": ", 1) for line in facts.splitlines()))
     except OSError as error:
         raise CheckpointError(f"the model {name} has no card at {path}; install pixelwise again") from error

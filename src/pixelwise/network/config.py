@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from math import inf
 from numbers import Integral
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NotRequired,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pixelwise.errors import ConfigError, shortened
 
@@ -128,16 +138,7 @@ class ColourNetConfig(Checked):
     saturation: Saturation = 1.15  # factor on the chroma, which as a mean of possible colours is dull
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinearNetConfig(Checked):
-    """A frozen backbone and one linear layer, solved exactly: a colouriser from a few photos."""
-
-    num_colours: PositiveInt  # classes per pixel
-    num_in_channels: ClassVar[int] = 1  # channels of the input: grey
-    backbone: str = "efficientnet_lite0"  # the frozen network
-
-
-NetConfig = CNNConfig | UNetConfig | ColourNetConfig | LinearNetConfig
+NetConfig = CNNConfig | UNetConfig | ColourNetConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,6 +193,21 @@ class RunConfig(Checked):
         except (KeyError, TypeError, ValueError) as error:
             found = f"{shortened(nested, 200)} ({error!r})"
             raise ConfigError(f"needed a run's configuration, got {found}") from error
+
+
+MetricName = Literal["train_loss", "val_loss", "val_accuracy", "train_seconds"]
+
+
+class EpochMetrics(TypedDict):
+    """One epoch's line of a run's metrics.jsonl."""
+
+    epoch: int
+    step: int  # steps done since the run began
+    train_loss: float  # mean over the epoch, in nats a pixel
+    val_loss: float
+    val_accuracy: float  # right pixels, in per cent
+    train_seconds: float  # since the run began, validation left out
+    losses: NotRequired[list[float]]  # of pieces of the epoch; runs of earlier versions have none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,11 +307,7 @@ class SegmentOptions(Checked):
 
 
 HANDOUT_CONFIGS: dict[str, type[CNNConfig]] = {"cnn": CNNConfig, "unet": UNetConfig}
-NET_CONFIGS: dict[str, type[NetConfig]] = {
-    **HANDOUT_CONFIGS,
-    "colournet": ColourNetConfig,
-    "linear": LinearNetConfig,
-}
+NET_CONFIGS: dict[str, type[NetConfig]] = {**HANDOUT_CONFIGS, "colournet": ColourNetConfig}
 NET_NAMES = {config: name for name, config in NET_CONFIGS.items()}
 
 

@@ -1,29 +1,32 @@
-"""Colourisers ready to predict; those that the package has as ONNX files run without torch."""
+"""Colourisers ready to predict, and the files that they come in."""
 
 from __future__ import annotations
 
-import json
-import os
+import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
-from pixelwise.errors import CheckpointError, is_of_memory
+from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum
-from pixelwise.network.cards import SHIPPED, read_card, shipped_models
+from pixelwise.network.backbone import Backbone, open_backbone, open_shipped
+from pixelwise.network.cards import read_card, shipped_models
 from pixelwise.network.config import Device
-
-if TYPE_CHECKING:
-    import onnxruntime
+from pixelwise.network.linear import logits_of_maps
+from pixelwise.network.session import OnnxNetwork
+from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
 DEFAULT_MODEL = "photo"
+MODEL = "model.onnx"  # the finished model in a run's folder
+CHECKPOINT = "checkpoint.safetensors"  # from which a run goes on
+SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
+LINEAR_STRIDE, LINEAR_OUT_STRIDE = 32, 4  # of a linear layer on a backbone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +39,8 @@ class Model(ABC):
     checksum: str  # SHA-256 of its file, which holds a checksum of its backbone, too, if it has one
     stride: int  # divides height and width of what it reads
     out_stride: int  # pixels of that, down and across, that share one place of the logits
-    saturation: float  # factor on the chroma that its probabilities mean
+    saturation: float = 1.0  # factor on the chroma that its probabilities mean
+    trained_on: str = ""  # the source of its pictures, where that is known
 
     def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
         """Return the logits of grey pictures of any size, at that size over `out_stride`.
@@ -55,119 +59,172 @@ class Model(ABC):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnnxModel(Model):
-    """A colouriser in two ONNX files: a frozen backbone, and a decoder of its maps."""
+    """A colouriser in an ONNX file: a whole network, or what follows a frozen backbone."""
 
-    backbone: OnnxNetwork
-    decoder: OnnxNetwork
+    network: OnnxNetwork
+    backbone: Backbone | None
 
     def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
-        maps = self.backbone.run({"photo": np.repeat(grey, 3, axis=1)}, self.decoder.inputs)
-        return self.decoder.run(maps, ("logits",))["logits"]
+        inputs = {"grey": grey} if self.backbone is None else self._maps(self.backbone, grey)
+        return self.network.run(inputs, ("logits",))["logits"]
+
+    def _maps(self, backbone: Backbone, grey: Float32[ndarray, "N 1 H W"]) -> dict[str, ndarray]:
+        return backbone.network.run({"photo": np.repeat(grey, 3, axis=1)}, self.network.inputs)
 
 
-class OnnxNetwork:
-    """A network in an ONNX file, with what it says of itself in its metadata."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearModel(Model):
+    """A colouriser that is one linear layer on a frozen backbone, solved exactly."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        """Open a file, to run in so many threads; 0: one for each processor that we may use.
+    backbone: Backbone
+    weight: Float32[ndarray, "K D"]
+    bias: Float32[ndarray, " K"]
 
-        Raises:
-            CheckpointError: it is damaged or no network.
-        """
-        self.path, self.threads = path, threads
-        try:
-            self._session = new_session(path, threads)
-        except Exception as error:  # of a kind of its own for each fault
-            _raise_lack_of_memory(error)
-            raise CheckpointError(f"{path} cannot be read as a network: {error!s:.200}") from error
-        self.inputs = tuple(one.name for one in self._session.get_inputs())
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.about: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
-
-    def run(
-        self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
-    ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
-        """Return some outputs of the network, by name; MemoryError where there is too little."""
-        try:
-            found = self._session.run(list(outputs), inputs)
-        except Exception as error:
-            _raise_lack_of_memory(error)
-            raise
-        return dict(zip(outputs, found, strict=True))
-
-    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[Path, int]]:
-        """Let a copy in another process open the file itself."""
-        return OnnxNetwork, (self.path, self.threads)
-
-
-def new_session(path_or_content: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
-    """Return a session that runs a network on the processor, in so many threads; 0: all that we may use."""
-    import onnxruntime  # an eighth of a second
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised
-    options.intra_op_num_threads = threads or usable_processors()
-    # Threads that spin while they wait take the processor from whoever else works on a busy machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False  # which keeps the memory of the largest photo for ever
-    return onnxruntime.InferenceSession(path_or_content, options, providers=["CPUExecutionProvider"])
-
-
-def usable_processors() -> int:
-    """Return the number of processors that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _raise_lack_of_memory(error: Exception) -> None:
-    if is_of_memory(error):
-        raise MemoryError("a network needed more memory than there is") from error
+    def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
+        size = (grey.shape[-2] // self.out_stride, grey.shape[-1] // self.out_stride)
+        maps = self.backbone(np.repeat(grey, 3, axis=1))
+        return np.stack(
+            [
+                logits_of_maps([level[index] for level in maps], self.weight, self.bias, size)
+                for index in range(len(grey))
+            ]
+        )
 
 
 def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Model:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
-    A shipped model whose card names an ONNX file runs without torch, on the processor and in so many threads
-    (0: one for each processor), unless `device` is cuda.
+    It runs in so many threads; 0: one for each processor that we may use.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
         ConfigError: a GPU was asked for and there is none.
     """
     name = str(name_or_path)
-    if device != "cuda" and name in shipped_models() and read_card(name).onnx_checksum:
-        return _open_shipped(name, threads)
-    from pixelwise.network.device import choose_device  # torch takes seconds to import
-    from pixelwise.network.runs import open_torch_model
+    if name in shipped_models():
+        network = open_shipped(name, read_card(name).checksum, threads, device)
+        return model_of(name, network)
+    path = _find_model(Path(name))
+    if path.suffix == ".onnx":
+        return model_of(name, OnnxNetwork(path, threads, device))
+    return _linear_model(name, path, device, threads)
 
-    model = open_torch_model(name)
-    model.net.to(choose_device(device))
-    return model
+
+def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
+    """Return the model that an ONNX file of ours describes; CheckpointError if it describes none."""
+    about = network.about
+    try:
+        if about["task"] != "colour":
+            raise ValueError(f"it is for the task {about['task']}")
+        palette, size = Palette.from_dict(about["palette"]), _reading_size(about["short_side"])
+        backbone = None
+        if "backbone" in about:
+            backbone = _same_backbone(about, network.device, network.threads)
+        return OnnxModel(
+            name=name,
+            palette=palette,
+            size=size,
+            checksum=network.checksum(),
+            stride=about["multiple"],
+            out_stride=about["out_stride"],
+            saturation=about["saturation"],
+            trained_on=about["trained_on"],
+            network=network,
+            backbone=backbone,
+        )
+    except (KeyError, TypeError, ValueError, LabelError) as error:
+        raise _no_model(network, error) from error
 
 
-def _open_shipped(name: str, threads: int) -> OnnxModel:
-    sha256 = read_card(name).onnx_checksum
-    decoder = _open_verified(name, sha256, threads)
-    backbone = _open_verified(decoder.about["backbone"], decoder.about["backbone_sha256"], threads)
-    return OnnxModel(
+def write_linear_model(path: Path, model: LinearModel) -> None:
+    """Write a model as one file that describes itself, or raise an OutputError."""
+    installed = np.frombuffer(bytes.fromhex(model.backbone.checksum), np.uint8)
+    tensors = {"classes.weight": model.weight, "classes.bias": model.bias, "backbone_checksum": installed}
+    net = {"name": "linear", "num_colours": model.palette.num_classes, "backbone": model.backbone.name}
+    about = {"net": net, "palette": model.palette.to_dict(), "size": model.size}
+    write_tensors(path, tensors, about | {"trained_on": model.trained_on})
+
+
+def _linear_model(name: str, path: Path, device: Device, threads: int) -> LinearModel:
+    tensors, about = read_tensors(path)
+    if "kind" in about:  # which models do not say
+        raise CheckpointError(
+            f"needed a model, got the {about['kind']} {name}: segment, evaluate and export take "
+            f"heads; models are {', '.join(shipped_models())}, runs and what train wrote"
+        )
+    try:
+        if about["net"]["name"] != "linear":
+            raise ConfigError(
+                f"it is of an earlier version; pixelwise export {name} -o FILE.onnx converts it"
+            )
+        palette, size = Palette.from_dict(about["palette"]), _reading_size(about["size"])
+        weight, bias = (tensors[f"classes.{part}"] for part in ("weight", "bias"))
+        wanted = {
+            "backbone": about["net"]["backbone"],
+            "backbone_checksum": tensors["backbone_checksum"].tobytes().hex(),
+        }
+        backbone = _same_backbone(wanted, device, threads)
+        num_features = sum(level.channels for level in backbone.levels)
+        if weight.shape != (palette.num_classes, num_features) or bias.shape != weight.shape[:1]:
+            raise ValueError(f"weights of shape {weight.shape} for {palette.num_classes} colours")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise ValueError("weights that are no numbers")
+    except (KeyError, TypeError, ValueError, OverflowError, ConfigError, LabelError) as error:
+        raise _no_model(path, error) from error
+    return LinearModel(
         name=name,
-        palette=Palette.from_dict(decoder.about["palette"]),
-        size=decoder.about["short_side"],
-        stride=decoder.about["multiple"],
-        out_stride=decoder.about["out_stride"],
-        saturation=decoder.about["saturation"],
-        checksum=sha256,
+        palette=palette,
+        size=size,
+        checksum=checksum(path),
+        stride=LINEAR_STRIDE,
+        out_stride=LINEAR_OUT_STRIDE,
+        trained_on=str(about.get("trained_on", "")),
         backbone=backbone,
-        decoder=decoder,
+        weight=weight.astype(np.float32),
+        bias=bias.astype(np.float32),
     )
 
 
-@lru_cache(maxsize=4)
-def _open_verified(name: str, sha256: str, threads: int) -> OnnxNetwork:
-    path = SHIPPED / f"{name}.onnx"
-    found = checksum(path) if path.is_file() else "none"
-    if found != sha256:
+def _no_model(path: object, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} holds no model of ours ({first_line(error)}); give a run, a model file or one of "
+        f"{', '.join(shipped_models())}"
+    )
+
+
+def _reading_size(size: object) -> int:
+    if type(size) is not int or size not in SIZES:
+        raise ValueError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
+    return size
+
+
+def _same_backbone(about: dict[str, Any], device: Device, threads: int) -> Backbone:
+    """Open the backbone that a file names; CheckpointError if it has other weights than it had."""
+    backbone = open_backbone(about["backbone"], device=device, threads=threads)
+    if backbone.checksum != about["backbone_checksum"]:
         raise CheckpointError(
-            f"the weights of {name} are missing or damaged: {path} needs the SHA-256 {sha256}, it has "
-            f"{found}; install pixelwise again"
+            f"this network was trained on other weights of {backbone.name} than are installed; "
+            "install the version of them that it names, or train it again"
         )
-    return OnnxNetwork(path, threads)
+    return backbone
+
+
+def _find_model(path: Path) -> Path:
+    for candidate in (path / MODEL, path):
+        if candidate.is_file():
+            return candidate
+    if (path / "model.safetensors").is_file():
+        raise CheckpointError(
+            f"{path} holds a run of an earlier version; convert it: pixelwise export {path} -o {path / MODEL}"
+        )
+    if (path / CHECKPOINT).is_file():
+        raise CheckpointError(f"{path} holds an unfinished run; finish it: {resume_command(path)}")
+    raise CheckpointError(
+        f"needed a model, but {path} is neither a run folder, a model file, nor one of: "
+        f"{', '.join(shipped_models())}"
+    )
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with an interrupted run."""
+    return shlex.join(["pixelwise", "train", "--resume", "--out", str(folder)])

@@ -1,14 +1,15 @@
-"""Named tensors and plain values in one file that describes itself: safetensors, never pickle."""
+"""Named arrays and plain values in one file that describes itself: safetensors, never pickle."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from pixelwise.errors import CheckpointError, OutputError
 from pixelwise.files import whole_file
@@ -16,9 +17,11 @@ from pixelwise.files import whole_file
 _FORMAT = 1
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors by name, and plain values for JSON, in one atomic step, or raise an OutputError."""
-    contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+def write_tensors(path: Path, tensors: Mapping[str, ndarray], about: dict[str, Any]) -> None:
+    """Write arrays by name, and plain values for JSON, in one atomic step, or raise an OutputError."""
+    from safetensors.numpy import save_file
+
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})
@@ -27,10 +30,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
             raise OutputError(f"cannot write {path}: {reason.lower()}") from error
 
 
-def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote, without tensors if `header_only`, or raise a CheckpointError."""
+def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, ndarray], dict[str, Any]]:
+    """Read what `write_tensors` wrote, without arrays if `header_only`, or raise a CheckpointError."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             about = json.loads((file.metadata() or {}).get("pixelwise", "null"))
             if not isinstance(about, dict):
                 raise CheckpointError(f"{path} was not written by pixelwise: its header says nothing of it")
@@ -40,7 +43,15 @@ def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, Tenso
                 )
             names = [] if header_only else list(file.keys())
             return {name: file.get_tensor(name) for name in names}, about
-    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"
         ) from error

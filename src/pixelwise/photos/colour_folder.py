@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.errors import DataError, PhotoError
+from pixelwise.errors import DataError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size
 from pixelwise.photos.duplicates import same_photos
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.photo import Photo, open_photo
-from pixelwise.photos.pictures import Pictures, gather
 from pixelwise.photos.tone import is_grey, is_sepia
 from pixelwise.progress import progress
 
-_VAL_FRAC = 0.1
-_LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
 _THUMBNAIL_SIDE = 64  # pixels on the short side: enough to find grey, sepia and equal photos
 _PHOTOS_PER_HELD_OUT = 5
 _MOST_HELD_OUT = 60
@@ -47,7 +43,7 @@ def open_colour_folder(folder: Path) -> ColourDataset:
     Their contents decide which are held out, so that they stay the same under other names. DataError where
     there is no such folder, or no photo in colour in it.
     """
-    photos, notes = _read_folder(
+    photos, notes = read_folder(
         folder,
         lambda photo: read_view(photo, WHOLE, *reading_size(*photo.upright_size, _THUMBNAIL_SIDE, 1)),
         fewest=1,
@@ -58,57 +54,25 @@ def open_colour_folder(folder: Path) -> ColourDataset:
     return ColourDataset(train, tuple(sorted(held_out)), notes)
 
 
-def load_folder(folder: Path, size: int) -> Pictures:
-    """Load the colour photos in a folder and those below it, each cut to size x size around its centre.
-
-    A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
-    so it stays where it is when others come or its name changes. The order is that of the paths. DataError
-    where there is no such folder, or fewer than two different colour photos in it can be read.
-    """
-    photos, notes = _read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
-    ordered = sorted({photo.checksum for photo in photos})
-    low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
-    held_out = (low or set(ordered[:1])) - set(ordered[-1:])
-    train = [photo.picture for photo in photos if photo.checksum not in held_out]
-    val = [photo.picture for photo in photos if photo.checksum in held_out]
-    return gather(
-        f"folder:{folder}", torch.from_numpy(np.stack(train)), torch.from_numpy(np.stack(val)), notes
-    )
-
-
-def read_square(photo: Photo, size: int) -> UInt8[ndarray, "3 size size"]:
-    """Read a photo upright, scaled to cover size x size and cut around its centre.
-
-    PhotoError where it is damaged, or much longer than wide.
-    """
-    short, long = sorted((photo.height, photo.width))
-    if long > _LONGEST * short:
-        raise PhotoError(
-            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {photo.width} x "
-            f"{photo.height}"
-        )
-    height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
-    row, column = (height - size) // 2, (width - size) // 2
-    return photo.upright(photo.thumbnail(height, width)[:, row : row + size, column : column + size])
-
-
 @dataclass(frozen=True)
-class _ColourPhoto:
+class ColourPhoto:
+    """A photo in colour, as it was read."""
+
     path: Path
     checksum: str
     picture: Picture
     ratio: float  # height over width of the whole photo
 
 
-def _read_folder(
+def read_folder(
     folder: Path, read: Callable[[Photo], Picture], fewest: int
-) -> tuple[list[_ColourPhoto], tuple[str, ...]]:
+) -> tuple[list[ColourPhoto], tuple[str, ...]]:
     """Read the different colour photos, in the order of their paths, and note what was left out and why."""
     if not folder.is_dir():
         what = "a file" if folder.exists() else "not there"
         raise DataError(f"needed a folder of colour photos, {folder} is {what}")
 
-    def try_photo(path: Path) -> _ColourPhoto | str:
+    def try_photo(path: Path) -> ColourPhoto | str:
         try:
             photo = open_photo(path)
             picture = np.ascontiguousarray(read(photo))
@@ -117,12 +81,12 @@ def _read_folder(
             if is_sepia(picture):
                 return f"{path}: it is in sepia"
             height, width = photo.upright_size
-            return _ColourPhoto(path, checksum(path), picture, height / width)
+            return ColourPhoto(path, checksum(path), picture, height / width)
         except Exception as error:  # whatever one photo does to a library, the others are read
             return Failure.of(path, error).error
 
     found, failures = find_photos([str(folder)], recursive=True)
-    photos: list[_ColourPhoto] = []
+    photos: list[ColourPhoto] = []
     left_out = [failure.error for failure in failures]
     with progress("reading photos", len(found)) as advance, ThreadPoolExecutor() as pool:
         for result in pool.map(try_photo, sorted(photo.path for photo in found)):

@@ -20,7 +20,7 @@ from numpy import ndarray
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
-from pixelwise.network.runs import EpochMetrics, MetricName
+from pixelwise.network.config import EpochMetrics, MetricName
 from pixelwise.photos.resize import resize
 
 Runs = Sequence[Sequence[EpochMetrics]]  # that differ in their seed

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from pixelwise.colour.palette import softmax
-from pixelwise.network.models.on_backbone import small_logits
-from pixelwise.segmenting.extraction import Maps
+from pixelwise.network.linear import Maps, neighbours, small_logits
 from pixelwise.segmenting.linear_head import Weights
 
 
@@ -37,7 +36,7 @@ class EnlargedLogits:
         relative_to_first = weights.relative_to_first()
         self.bias = relative_to_first.bias.tolist()
         parts = small_logits(maps, relative_to_first.weight)
-        self._parts = [_Part(turn(small.numpy()), size) for small in parts]
+        self._parts = [_Part(turn(small), size) for small in parts]
         self.width = size[1]
 
     def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
@@ -68,7 +67,8 @@ class _Part:
             small.swapaxes(1, 2)
         )  # (K, w, h): whole columns are copied, not single values
         self.down, self.across = (
-            _neighbours(num, wanted) for num, wanted in zip(small.shape[1:], size, strict=True)
+            neighbours(np.arange(wanted), num, wanted)
+            for num, wanted in zip(small.shape[1:], size, strict=True)
         )
 
     def factors(
@@ -83,13 +83,3 @@ class _Part:
         (left, right), share = self.across
         columns = self.columns[index, :, low:high]
         return down, columns[left] + share[:, None] * (columns[right] - columns[left])
-
-
-def _neighbours(num_small: int, num_large: int) -> tuple[Int[ndarray, "2 n"], Float32[ndarray, " n"]]:
-    """Return the two neighbours (2, num_large) of each enlarged pixel, and the weight of the second.
-
-    Source: torch's `interpolate`, bilinear, with corners not aligned; edges repeat.
-    """
-    at = ((np.arange(num_large) + 0.5) * num_small / num_large - 0.5).clip(0)
-    first = np.floor(at).astype(np.intp).clip(max=num_small - 1)
-    return np.stack([first, (first + 1).clip(max=num_small - 1)]), (at - first).astype(np.float32)

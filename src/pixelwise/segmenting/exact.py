@@ -9,16 +9,15 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor
+from jaxtyping import Float32, Float64, Int64, UInt8
+from numpy import ndarray
 
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
+from pixelwise.labels.class_weights import class_counts, weights_of
+from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.losses import class_counts, weights_of
 from pixelwise.photos.crop_view import View
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
@@ -44,16 +43,16 @@ DEFAULT_RIDGE = 0.1  # where one photo alone leaves nothing to choose by
 class PixelSample:
     """Labelled pixels of some photos."""
 
-    features: Float[Tensor, "P D"]
-    labels: UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities of every class
-    photos: Int64[Tensor, " P"]  # the number of the photo that each pixel is of
+    features: Float32[ndarray, "P D"]
+    labels: UInt8[ndarray, " P"] | Float32[ndarray, "P K"]  # classes, or probabilities of every class
+    photos: Int64[ndarray, " P"]  # the number of the photo that each pixel is of
 
     @staticmethod
     def joined(parts: list[PixelSample]) -> PixelSample:
         """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
-        labels = torch.cat([part.labels for part in parts])
-        photos = torch.cat([part.photos for part in parts])
-        features = torch.empty(len(labels), parts[0].features.shape[1])
+        labels = np.concatenate([part.labels for part in parts])
+        photos = np.concatenate([part.photos for part in parts])
+        features = np.empty((len(labels), parts[0].features.shape[1]), np.float32)
         stop = len(labels)
         while parts:
             part = parts.pop().features
@@ -90,23 +89,22 @@ def solve_from_views(
     Raises:
         DataError, LabelError: labels cannot be read, are none or all the same, or one is no class.
     """
-    with ONE_THREAD:  # pixels are shared among threads already
-        sample = sample_pixels(shots, features)
-        _require_two_classes(sample.labels)
-        counts = class_counts([sample.labels], num_classes)
-        weights = weights_of(counts, config.rebalance) if config.rebalance else None
-        solved = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
-    return replace(solved, missing_classes=tuple(int(number) for number in (counts == 0).nonzero()))
+    sample = sample_pixels(shots, features)
+    _require_two_classes(sample.labels)
+    counts = class_counts([sample.labels], num_classes)
+    weights = weights_of(counts, config.rebalance) if config.rebalance else None
+    solved = solve_choosing_ridge(sample, num_classes, weights, config.ridge)
+    return replace(solved, missing_classes=tuple(np.flatnonzero(counts == 0).tolist()))
 
 
-def _require_two_classes(labels: UInt8[Tensor, " P"]) -> None:
-    found = labels.unique()
+def _require_two_classes(labels: UInt8[ndarray, " P"]) -> None:
+    found = np.unique(labels)
     if not len(found):
         got = "none: every pixel of the masks is ignored"
         raise LabelError(f"needed labelled pixels to learn from, got {got}")
     if len(found) == 1:
         raise LabelError(
-            f"needed pixels of two classes at least to learn from, all are of class {int(found)}; "
+            f"needed pixels of two classes at least to learn from, all are of class {found[0]}; "
             "draw what is to be found, or run pixelwise check-labels"
         )
 
@@ -117,25 +115,25 @@ def sample_pixels(shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps])
     num = max(1, min(wanted, _MOST // len(features)))
     numbers: dict[str, int] = {}
 
-    def crops() -> Iterator[tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]]:
+    def crops() -> Iterator[tuple[PhotoMaps, LabelArray, int]]:
         sources = iter(features)
         for shot in shots:
             labels = shot.read_labels()
             for source in islice(sources, len(features) // len(shots)):
                 # copies have one number: they are left out together
-                cut = np.ascontiguousarray(source.crop.view.cut(labels))
-                yield source, torch.from_numpy(cut), numbers.setdefault(source.digest, len(numbers))
+                cut = source.crop.view.cut(labels)
+                yield source, cut, numbers.setdefault(source.digest, len(numbers))
 
-    def sample(crop: tuple[PhotoMaps, UInt8[Tensor, "_H _W"], int]) -> PixelSample:
+    def sample(crop: tuple[PhotoMaps, LabelArray, int]) -> PixelSample:
         source, labels, number = crop
         places = places_of(labels, num)
         read = features_at(source.read(), places, (labels.shape[0], labels.shape[1]))
-        return PixelSample(read, labels[places[:, 0], places[:, 1]], torch.full((len(places),), number))
+        return PixelSample(read, labels[places[:, 0], places[:, 1]], np.full(len(places), number))
 
-    return PixelSample.joined(list(worked_ahead(sample, crops(), num_threads=1)))
+    return PixelSample.joined(list(worked_ahead(sample, crops(), num_threads=2)))
 
 
-def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
+def places_of(labels: UInt8[ndarray, "H W"], num: int) -> Int64[ndarray, "P 2"]:
     """Return (row, column) of the labelled ones of about `num` pixels on an even grid.
 
     Where few are labelled, as by scribbles or points, a grid would miss them: then of about `num` of the
@@ -143,15 +141,15 @@ def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
     """
     height, width = labels.shape
     known = labels != IGNORE
-    if int(known.sum()) >= _SPARSE_FRAC * height * width:
+    if known.sum() >= _SPARSE_FRAC * height * width:
         places = grid(height, width, max(1, round((height * width / num) ** 0.5)))
         return places[known[places[:, 0], places[:, 1]]]
-    labelled = known.nonzero()
-    chosen = torch.zeros(len(labelled), dtype=torch.bool)
+    labelled = np.argwhere(known)
+    chosen = np.zeros(len(labelled), bool)
     chosen[:: max(1, round(len(labelled) / num))] = True
     classes = labels[known]
-    for label in classes.unique():
-        (own,) = (classes == label).nonzero(as_tuple=True)
+    for label in np.unique(classes):
+        own = np.flatnonzero(classes == label)
         chosen[own[:: -(-len(own) // _LEAST_A_CLASS)]] = True
     return labelled[chosen]
 
@@ -159,7 +157,7 @@ def places_of(labels: UInt8[Tensor, "H W"], num: int) -> Int64[Tensor, "P 2"]:
 def solve_choosing_ridge(
     sample: PixelSample,
     num_classes: int,
-    class_weights: Tensor | None,
+    class_weights: Float64[ndarray, " K"] | None,
     ridge: float | None,
     *,
     by_loss: bool = False,
@@ -173,7 +171,7 @@ def solve_choosing_ridge(
     moments = Moments.of(sample.features)
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
-    which, rank = torch.unique(sample.photos[::every], return_inverse=True)
+    which, rank = np.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
     if ridge is not None or num_folds < 2:
         return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments)

@@ -1,4 +1,4 @@
-"""The features of photos by a frozen network: sizes, precision, and tiles that equal the whole."""
+"""The features of photos by a frozen backbone: sizes, and tiles that equal the whole."""
 
 from __future__ import annotations
 
@@ -10,23 +10,19 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
-from jaxtyping import Float, Shaped, UInt8
-from torch import Tensor, nn
+from jaxtyping import Float16, Float32, Shaped, UInt8
+from numpy import ndarray
 
-from pixelwise.errors import FrozenError, is_of_memory
-from pixelwise.network.backbones.backbone import Backbone, folded
-from pixelwise.network.config import Precision
-from pixelwise.network.device import compute_in, give_back_memory
+from pixelwise.network.backbone import Backbone
+from pixelwise.network.linear import Maps
+from pixelwise.network.session import give_back_memory
 from pixelwise.photos.crop_view import WHOLE, View, read_view, reading_size
 from pixelwise.photos.photo import Photo, open_photo
 
 READING = "thumbnail-2"  # the name of the way in which photos are read here; another would need another name
 _MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
+_LARGEST = 65504  # that half precision holds
 _logger = logging.getLogger(__name__)
-CPU = torch.device("cpu")
-Maps = Sequence[Float[Tensor, "_C _h _w"]]
-"""The features of one photo: maps of several sizes, each over the whole photo."""
 
 
 @dataclass(frozen=True)
@@ -39,41 +35,26 @@ class CropView:
 
 def read_photo(
     photo: Photo | Path, short_side: int, multiple: int, view: View = WHOLE
-) -> UInt8[Tensor, "3 H W"]:
+) -> UInt8[ndarray, "3 H W"]:
     """Return a view as networks read it: upright, sRGB, sides divisible by `multiple`; else a PhotoError."""
     if isinstance(photo, Path):
         photo = open_photo(photo)
     height, width = photo.upright_size
     size = reading_size(height * view.height, width * view.width, short_side, multiple)
-    return torch.from_numpy(np.ascontiguousarray(read_view(photo, view, *size)))
+    return np.ascontiguousarray(read_view(photo, view, *size))
 
 
 @final
-class Extractor(nn.Module):
-    """A copy of a backbone, its batch norms folded, that computes the features of pictures."""
+class Extractor:
+    """Computes the features of pictures by a backbone."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        dtype: torch.dtype = torch.bfloat16,
-        device: torch.device = CPU,
-        max_pixels: int = 1_500_000,
-    ) -> None:
-        """Copy a backbone, or raise a FrozenError if it is in training mode; tiles have `max_pixels`."""
-        super().__init__()
-        if thawed := [name for name, part in backbone.named_modules() if part.training]:
-            raise FrozenError(
-                f"needed a backbone in evaluation mode, but {thawed[0] or backbone.name} of {backbone.name} "
-                "is in training mode; freeze it before features are computed"
-            )
-        self.dtype, self.device, self.max_pixels = dtype, device, max_pixels
-        self.precision = computed_in(dtype, device)
+    def __init__(self, backbone: Backbone, max_pixels: int = 1_500_000) -> None:
+        """Prepare for a backbone; tiles have at most `max_pixels`."""
+        self.backbone, self.max_pixels = backbone, max_pixels
         self._num_halvings = 0
-        self.backbone = folded(backbone, self.precision).to(device)
 
-    @torch.no_grad()
-    def forward(self, image: UInt8[Tensor, "3 H W"]) -> Maps:
-        """Return the network's maps (C, h, w) of one picture, level by level, on the CPU, as `dtype`.
+    def __call__(self, image: UInt8[ndarray, "3 H W"]) -> Maps:
+        """Return the network's maps (C, h, w) of one picture, level by level.
 
         A large one goes in tiles, if the network says how wide their margins have to be; where memory does
         not suffice, in smaller ones from then on, with a warning.
@@ -92,31 +73,20 @@ class Extractor(nn.Module):
             )
             try:
                 return stitch(image, tiles, strides, self._forward)
-            except (MemoryError, RuntimeError) as error:
-                if not is_of_memory(error) or halvings + 1 == len(_MARGINS):
+            except MemoryError:
+                if halvings + 1 == len(_MARGINS):
                     raise
             give_back_memory()  # a try that failed leaves it in pieces that no tile fits in
             self._num_halvings = halvings + 1
             _logger.warning("needed more memory than there is: photos are read in smaller tiles")
 
-    def _forward(self, part: UInt8[Tensor, "3 H W"]) -> Maps:
-        floats = (part[None].to(self.device).float() / 255).contiguous(memory_format=torch.channels_last)
-        with compute_in(self.precision, self.device):
-            maps = self.backbone(floats)
-        return tuple(level[0].to("cpu", self.dtype).contiguous() for level in maps)
+    def _forward(self, part: UInt8[ndarray, "3 H W"]) -> tuple[Float32[ndarray, "_C _h _w"], ...]:
+        return tuple(level[0] for level in self.backbone(part[None] / np.float32(255)))
 
 
-def computed_in(dtype: torch.dtype, device: torch.device) -> Precision:
-    """Return the precision in which maps that are kept as `dtype` are computed on a device.
-
-    It follows from what the processor has, not from timing it: a busy moment would change a photo's features.
-    """
-    if dtype == torch.float32:
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if has_bf16 else "fp32"
+def in_half_precision(maps: Maps) -> tuple[Float16[ndarray, "_C _h _w"], ...]:
+    """Return maps as they are kept: 11 bits of each number."""
+    return tuple(level.clip(-_LARGEST, _LARGEST).astype(np.float16) for level in maps)
 
 
 @dataclass(frozen=True)
@@ -140,7 +110,7 @@ class Tile:
     rows: Span
     columns: Span
 
-    def crop(self, image: Shaped[Tensor, "3 H W"]) -> Shaped[Tensor, "3 h w"]:
+    def crop(self, image: Shaped[ndarray, "3 H W"]) -> Shaped[ndarray, "3 h w"]:
         """Return what the network reads of a picture for this tile."""
         rows, columns = self.rows, self.columns
         return image[:, rows.seen_start : rows.seen_stop, columns.seen_start : columns.seen_stop]
@@ -175,20 +145,20 @@ def _cut(side: int, num: int, step: int, margin: int) -> tuple[list[Span], int, 
 
 
 def stitch(
-    image: Shaped[Tensor, "3 H W"],
+    image: Shaped[ndarray, "3 H W"],
     tiles: Sequence[Tile],
     strides: Sequence[int],
-    forward: Callable[[Tensor], Maps],
+    forward: Callable[[ndarray], Maps],
 ) -> Maps:
     """Return the maps of the whole picture, one at each of `strides`, from those of each tile."""
     if len(tiles) == 1:
         return forward(image)
-    whole: list[Tensor] = []
+    whole: list[ndarray] = []
     height, width = image.shape[1:]
     for tile in tiles:
         maps, rows, columns = forward(tile.crop(image)), tile.rows, tile.columns
         whole = whole or [
-            level.new_empty(len(level), height // stride, width // stride)
+            np.empty((len(level), height // stride, width // stride), level.dtype)
             for level, stride in zip(maps, strides, strict=True)
         ]
         for target, level, stride in zip(whole, maps, strides, strict=True):

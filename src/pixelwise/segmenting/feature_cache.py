@@ -15,22 +15,20 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
+import numpy as np
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from pixelwise.errors import ConfigError, PhotoError
-from pixelwise.files import checksum, reason
-from pixelwise.network.backbones.backbone import Backbone
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.frozen import certified
+from pixelwise.files import cache_folder, checksum, reason
+from pixelwise.network.backbone import Backbone, certified
+from pixelwise.network.linear import Maps
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import CPU, READING, CropView, Extractor, Maps, computed_in, read_photo
+from pixelwise.segmenting.extraction import READING, CropView, Extractor, in_half_precision, read_photo
 
 _logger = logging.getLogger(__name__)
-_FORMAT = 4
+_FORMAT = 5
 _THREADS = min(4, os.cpu_count() or 1)
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
@@ -48,15 +46,13 @@ class PhotoMaps:
     sizes: tuple[int, ...]
     cache: FeatureCache
     backbone: Backbone
-    device: torch.device
 
     @cached_property
     def key(self) -> str:
         """The SHA-256 of all that the maps depend on."""
         photo = [self.digest, asdict(self.crop.view), READING, self.names]
         network = [self.backbone.name, self.backbone.checksum, self.backbone.implementation]
-        how = [_FORMAT, computed_in(torch.bfloat16, self.device), self.device.type]
-        return hashlib.sha256(json.dumps([photo, network, how]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([photo, network, _FORMAT]).encode()).hexdigest()
 
     @property
     def names(self) -> list[str]:
@@ -64,20 +60,19 @@ class PhotoMaps:
         return [f"{level.name}.{size}" for size in self.sizes for level in self.backbone.levels]
 
     def read(self) -> Maps:
-        """Return maps (C, h, w) in bf16, mapped from disk: size by size and, within a size, level by level.
+        """Return maps (C, h, w) in half precision: size by size and, within a size, level by level.
 
         Those that were removed to make room are computed again; PhotoError if the photo has gone or changed.
         """
-        return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone, self.device))
+        return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone))
 
     def compute(self, extractor: Extractor) -> Maps:
-        """Return the maps computed from the photo, in this thread alone."""
+        """Return the maps computed from the photo."""
         path, multiple = self.crop.photo, self.backbone.multiple
-        with ONE_THREAD:  # threads that share the work on one photo spend a third of it waiting
-            images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
-            if _digest(path) != self.digest:  # its features would be kept as those of another photo
-                raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
-            return tuple(level for image in images for level in extractor(image))
+        images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
+        if _digest(path) != self.digest:  # its features would be kept as those of another photo
+            raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
+        return tuple(level for image in images for level in in_half_precision(extractor(image)))
 
 
 class FeatureCache:
@@ -92,20 +87,18 @@ class FeatureCache:
 
         All together take at most `limit_bytes`; None: 10 GB, or a tenth of a disk with less to spare.
         """
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        self.folder = folder or Path(os.environ.get("PIXELWISE_CACHE") or caches / "pixelwise", "features")
+        self.folder = folder or cache_folder() / "features"
         self._limit_bytes = limit_bytes
         self._room_bytes = 0.0  # that may be written before files are counted
         self._disk_is_full = False
         self._in_memory: dict[str, Maps] = {}
-        self._last_extractor: tuple[tuple[Backbone, str, torch.device], Extractor] | None = None
+        self._last_extractor: tuple[Backbone, Extractor] | None = None
 
     def maps(
         self,
         photos: Sequence[Path | CropView],
         backbone: Backbone,
         sizes: Sequence[int] | None = None,
-        device: torch.device = CPU,
     ) -> list[PhotoMaps]:
         """Return the features of photos; only missing ones are computed, and each is kept at once.
 
@@ -123,24 +116,24 @@ class FeatureCache:
         paths = list({crop.photo: None for crop in crops})
         with ThreadPoolExecutor(_THREADS) as pool:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
-            found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone, device) for crop in crops]
+            found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone) for crop in crops]
             distinct = list({photo.key: photo for photo in found}.values())
             kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
             missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
         if missing:
-            extractor = self.extractor(backbone, device)
+            extractor = self.extractor(backbone)
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), _THREADS)
-            with certified(extractor), progress("extracting features", len(missing)) as advance:
+            with certified(backbone), progress("extracting features", len(missing)) as advance:
                 for photo, maps in zip(missing, computed, strict=True):
                     self._keep(photo, maps)
                     advance(1, photo.crop.photo.name)
         return found
 
-    def extractor(self, backbone: Backbone, device: torch.device) -> Extractor:
+    def extractor(self, backbone: Backbone) -> Extractor:
         """Return the extractor of a backbone; the last is kept, since making one takes as long as a photo."""
-        wanted = backbone, backbone.checksum, device
-        if self._last_extractor is None or self._last_extractor[0] != wanted:
-            self._last_extractor = wanted, Extractor(backbone, device=device)
+        if self._last_extractor is None or self._last_extractor[0] != backbone:
+            # a photo in each thread: threads that share the work on one spend a fifth of it waiting
+            self._last_extractor = backbone, Extractor(backbone.in_threads(1))
         return self._last_extractor[1]
 
     def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:
@@ -149,7 +142,7 @@ class FeatureCache:
             return self._in_memory[photo.key]
         path = self._path(photo)
         try:
-            with safe_open(path, "pt") as file:
+            with safe_open(path, "np") as file:
                 maps = tuple(file.get_tensor(name) for name in photo.names)
                 if verify and file.metadata() != _about(photo, maps):
                     return None
@@ -180,6 +173,8 @@ class FeatureCache:
             self._in_memory[photo.key] = maps
 
     def _write(self, photo: PhotoMaps, maps: Maps) -> None:
+        from safetensors.numpy import save
+
         content = save(dict(zip(photo.names, maps, strict=True)), _about(photo, maps))
         temporary = self.folder / "writing.tmp"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +209,7 @@ def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
     for level in maps:
-        total = zlib.crc32(level.flatten().view(torch.uint8).numpy().data, total)
+        total = zlib.crc32(np.ascontiguousarray(level), total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

@@ -1,29 +1,28 @@
 """Heads on disk: a linear head, what its classes mean, and which frozen backbone it belongs to.
 
 The file names the backbone and the checksum of its weights, so that a head is never put on features it was
-not learned from. It holds the parts of the backbone that learned too, and no others.
+not learned from. Where parts of the backbone learned along, it holds the whole backbone, as an ONNX file.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.backbone import Backbone, Certificate
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
-from pixelwise.network.frozen import Certificate, fingerprint
+from pixelwise.network.session import OnnxNetwork
 from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
 from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
-_BACKBONE_PREFIX = "backbone."  # of the names of the backbone's tensors in a file
+_BACKBONE = "backbone_onnx"  # the name of a backbone in a file
 _MAX_SIZE = 2**15  # pixels of a short side
 _MARK_DIGITS = 12  # of a photo's checksum: two of a million photos are alike once in 500 times
 
@@ -90,8 +89,7 @@ class Head:
     sizes: tuple[int, ...]
     """Short sides in pixels at which photos are read; the head reads the features of all together."""
     facts: HeadFacts = HeadFacts()
-    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
-    changed_checksum: str = ""  # SHA-256 of the backbone with these; empty where none learned
+    tuned: bytes = field(default=b"", repr=False)  # backbone of which parts learned along, an ONNX file
 
     def knows(self, digest: str) -> bool:
         """Return whether it is known to have learned from, or stopped by, the photo of this SHA-256."""
@@ -100,11 +98,10 @@ class Head:
     @property
     def num_bytes(self) -> int:
         """Size of its numbers."""
-        tensors = (self.weights.weight, self.weights.bias, *self.changed.values())
-        return sum(tensor.nbytes for tensor in tensors)
+        return self.weights.weight.nbytes + self.weights.bias.nbytes + len(self.tuned)
 
     def apply_weights(self, backbone: Backbone) -> Backbone:
-        """Return the given backbone, or a copy with what learned; CheckpointError if it is not the head's."""
+        """Return the given backbone, or the head's own; CheckpointError if it learned on other weights."""
         if backbone.checksum != self.backbone_checksum:
             remedy = "run heads on different backbones apart"
             if backbone.name == self.backbone:
@@ -112,20 +109,10 @@ class Head:
             learned_on = f"{self.backbone} with weights {self.backbone_checksum[:12]}"
             these = f"these are {backbone.name} with {backbone.checksum[:12]}"
             raise CheckpointError(f"the head {self.name} was learned on {learned_on}, {these}; {remedy}")
-        if not self.changed:
+        if not self.tuned:
             return backbone
-        tuned, damaged = copy.deepcopy(backbone), f"the head {self.name} is damaged"
-        own = dict(tuned.named_parameters())
-        for name, tensor in self.changed.items():
-            if name not in own or own[name].shape != tensor.shape:
-                raise CheckpointError(f"{damaged}: it holds weights that no {self.backbone} has")
-            own[name].detach().copy_(tensor)
-        tuned.checksum = fingerprint(tuned)
-        if tuned.checksum != self.changed_checksum:
-            now, was = tuned.checksum[:12], self.changed_checksum[:12]
-            found = f"with its weights {self.backbone} has the checksum {now}, it was {was}"
-            raise CheckpointError(f"{damaged}: {found}; learn it anew")
-        return tuned
+        network = backbone.network
+        return Backbone.of(OnnxNetwork(self.tuned, network.threads, network.device))
 
 
 def photo_mark(digest: str) -> str:
@@ -144,9 +131,8 @@ def write_head(path: Path, head: Head) -> None:
         "facts": head.facts.to_dict(),
     }
     tensors = {"weight": head.weights.weight, "bias": head.weights.bias}
-    if head.changed:
-        about["changed_checksum"] = head.changed_checksum
-        tensors |= {_BACKBONE_PREFIX + name: tensor for name, tensor in head.changed.items()}
+    if head.tuned:
+        tensors[_BACKBONE] = np.frombuffer(head.tuned, np.uint8)
     write_tensors(path, tensors, about)
 
 
@@ -162,24 +148,24 @@ def open_head(name_or_path: str | Path) -> Head:
                 "it holds no head" if "net" not in about else "it is a model that colours photos"
             )
         classes = ClassNames.from_dict(about["classes"])
-        weight, bias, sizes = tensors["weight"].float(), tensors["bias"].float(), about["sizes"]
+        weight, bias, sizes = tensors["weight"], tensors["bias"], about["sizes"]
         if weight.ndim != 2 or weight.shape[0] != classes.num_classes or bias.shape != weight.shape[:1]:
-            raise ValueError(f"weights of shape {tuple(weight.shape)} for {classes.num_classes} classes")
-        if not bool(weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError(f"weights of shape {weight.shape} for {classes.num_classes} classes")
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise ValueError("weights that are no numbers")
         if not sizes or any(type(size) is not int or not 1 <= size <= _MAX_SIZE for size in sizes):
             raise ValueError(f"photos read at {sizes}")
-        inside = {name: tensor for name, tensor in tensors.items() if name.startswith(_BACKBONE_PREFIX)}
+        if any(name.startswith("backbone.") for name in tensors):
+            raise ValueError("it holds parts of a backbone, as earlier versions wrote them")
         return Head(
             name=str(name_or_path),
             classes=classes,
-            weights=Weights(weight, bias),
+            weights=Weights(weight.astype(np.float32), bias.astype(np.float32)),
             backbone=str(about["backbone"]),
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
             facts=HeadFacts.from_dict(about["facts"]),
-            changed={name.removeprefix(_BACKBONE_PREFIX): tensor for name, tensor in inside.items()},
-            changed_checksum=str(about.get("changed_checksum", "")),
+            tuned=tensors[_BACKBONE].tobytes() if _BACKBONE in tensors else b"",
         )
     except (KeyError, TypeError, ValueError, LabelError) as error:
         remedy = f"give a file that finetune wrote or one of {', '.join(shipped_heads())}"

@@ -1,7 +1,6 @@
 """Linear heads, and their loss over sampled pixels.
 
-The features of a pixel are the values of all maps of its photo at its place, read bilinearly. A linear head
-and an interpolation whose weights add up to 1 commute: logits are computed on the small maps, then enlarged.
+The features of a pixel are the values of all maps of its photo at its place, read bilinearly.
 """
 
 from __future__ import annotations
@@ -10,37 +9,34 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int64, UInt8
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from numpy import ndarray
 
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.labels.confusion import Confusion
-from pixelwise.network.device import ONE_THREAD
-from pixelwise.network.models.on_backbone import logits_of_maps
-from pixelwise.segmenting.extraction import Maps
+from pixelwise.labels.confusion import Confusion, LabelArray
+from pixelwise.network.linear import Maps, logits_of_maps, neighbours
 
-_ROWS = 2**10  # pixels computed at once: they are still in the processor's cache for their gradient
+_ROWS = 2**9  # pixels computed at once: they are still in the processor's cache for their gradient
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """A linear head on D features: logits = features @ weight.T + bias."""
 
-    weight: Float[Tensor, "K D"]
-    bias: Float[Tensor, " K"]
+    weight: Float32[ndarray, "K D"]
+    bias: Float32[ndarray, " K"]
 
     @property
     def num_learned(self) -> int:
         """Number of weights and biases."""
-        return self.weight.numel() + self.bias.numel()
+        return self.weight.size + self.bias.size
 
-    def logits(self, maps: Maps, size: tuple[int, int]) -> Float[Tensor, "K H W"]:
+    def logits(self, maps: Maps, size: tuple[int, int]) -> Float32[ndarray, "K H W"]:
         """Return the logits of a photo, at `size` (height, width)."""
-        return logits_of_maps([level[None] for level in maps], self.weight, self.bias, size)[0]
+        return logits_of_maps(maps, self.weight, self.bias, size)
 
-    def labels(self, maps: Maps, size: tuple[int, int]) -> UInt8[Tensor, "H W"]:
+    def labels(self, maps: Maps, size: tuple[int, int]) -> LabelArray:
         """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
         return labels_by([self], maps, size)[0]
 
@@ -49,14 +45,16 @@ class Weights:
         return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
 
 
-def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[UInt8[Tensor, "H W"]]:
+def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[LabelArray]:
     """Return `Weights.labels` of each of several heads, in one pass over the maps."""
     over = [head.relative_to_first() for head in heads]
-    joined = Weights(torch.cat([head.weight for head in over]), torch.cat([head.bias for head in over]))
-    labels = []
-    for logits in joined.logits(maps, size).split([len(head.bias) for head in over]):
-        best, label = logits.max(0)
-        labels.append(((label + 1) * (best > 0)).to(torch.uint8))
+    joined = Weights(
+        np.concatenate([head.weight for head in over]), np.concatenate([head.bias for head in over])
+    )
+    labels, stops = [], np.cumsum([len(head.bias) for head in over])[:-1]
+    for logits in np.split(joined.logits(maps, size), stops):
+        label = ((logits.argmax(0) + 1) * (logits.max(0) > 0)).astype(np.uint8)
+        labels.append(label)
     return labels
 
 
@@ -68,54 +66,59 @@ class Pixels:
         LabelError, ShapeError: there is no pixel, a label is no class, or probabilities are not (P, K).
     """
 
-    features: Float[Tensor, "P D"]
-    labels: Int64[Tensor, " P"] | UInt8[Tensor, " P"] | Float[Tensor, "P K"]  # classes, or probabilities
+    features: Float32[ndarray, "P D"]
+    labels: Int64[ndarray, " P"] | UInt8[ndarray, " P"] | Float32[ndarray, "P K"]  # classes, or probabilities
     num_classes: int
-    class_weights: Float[Tensor, " K"] | None = None  # of pixels in the mean, by their class
+    class_weights: Float64[ndarray, " K"] | None = None  # of pixels in the mean, by their class
 
     def __post_init__(self) -> None:
-        if self.labels.is_floating_point():
+        if self.labels.dtype.kind == "f":
             needed = (len(self.features), self.num_classes)
             if self.labels.shape != needed:
-                raise ShapeError(f"needed probabilities of shape {needed}, got {tuple(self.labels.shape)}")
+                raise ShapeError(f"needed probabilities of shape {needed}, got {self.labels.shape}")
         elif len(wrong := self.labels[self.labels >= self.num_classes]):
-            raise LabelError(f"needed labels 0 to {self.num_classes - 1}, got {int(wrong[0])}")
+            raise LabelError(f"needed labels 0 to {self.num_classes - 1}, got {wrong[0]}")
         if not len(self.labels):
             raise LabelError("needed at least one labelled pixel, got none")
 
-    def _targets(self, start: int) -> tuple[Tensor, Tensor]:
-        """Return pixel weights (P', 1) and probabilities (P', K) of the rows from `start`."""
+    def _targets(self, start: int) -> tuple[Float[ndarray, "n 1"], Float32[ndarray, "n K"]]:
+        """Return the weights of the pixels from `start`, and their probabilities."""
         labels = self.labels[start : start + _ROWS]
-        factors = torch.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        probs = labels if labels.is_floating_point() else F.one_hot(labels.long(), self.num_classes).float()
+        factors = np.ones(self.num_classes) if self.class_weights is None else self.class_weights
+        probs = labels if labels.dtype.kind == "f" else np.eye(self.num_classes, dtype=np.float32)[labels]
         return probs @ factors[:, None], probs
 
-    def value_and_gradient(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
+    def value_and_gradient(
+        self, weight: Float[ndarray, "K D"], bias: Float[ndarray, " K"]
+    ) -> tuple[float, Float[ndarray, "K D"], Float[ndarray, " K"]]:
         """Return the mean loss in nats a pixel, and its gradients; two threads share the pixels."""
         # Only how much classes exceed the first one counts, and the gradients of all add up to 0: of two
         # classes one is computed.
         further, further_bias = weight[1:] - weight[0], bias[1:] - bias[0]
         starts = range(0, len(self.features), _ROWS)
         halves = (starts[: len(starts) // 2], starts[len(starts) // 2 :])
-        with ONE_THREAD, ThreadPoolExecutor(len(halves)) as pool:
+        with ThreadPoolExecutor(len(halves)) as pool:
             sums = pool.map(lambda half: self._sums(half, further, further_bias), halves)
             value, total, by_further, by_bias = (sum(both[1:], both[0]) for both in zip(*sums, strict=True))
-        by_weight = torch.cat((-by_further.sum(0, keepdim=True), by_further))
+        by_weight = np.concatenate((-by_further.sum(0, keepdims=True), by_further))
         return value / total, by_weight / total, by_bias / total
 
     def _sums(
-        self, starts: Sequence[int], further: Tensor, further_bias: Tensor
-    ) -> tuple[float, float, Tensor, Tensor]:
+        self, starts: Sequence[int], further: Float[ndarray, "k D"], further_bias: Float[ndarray, " k"]
+    ) -> tuple[float, float, ndarray, ndarray]:
         """Return the sums of losses, weights and both gradients over the rows from each start."""
         value, total = 0.0, 0.0
-        by_further, by_bias = torch.zeros_like(further), further.new_zeros(self.num_classes)
+        by_further, by_bias = np.zeros_like(further), np.zeros(self.num_classes, further.dtype)
         for start in starts:
-            rows = self.features[start : start + _ROWS].to(further.dtype)
-            factors, probs = (part.to(further.dtype) for part in self._targets(start))
-            logits = F.linear(rows, further, further_bias)  # classes in rows: a fourth of the time
-            logs = F.pad(logits, (1, 0)).log_softmax(1)
-            value -= float((factors * probs * logs).sum(dtype=torch.float64))
-            error = (logs.exp() - probs) * factors
+            rows = self.features[start : start + _ROWS].astype(further.dtype, copy=False)
+            factors, probs = self._targets(start)
+            logits = np.zeros((len(rows), self.num_classes), further.dtype)
+            logits[:, 1:] = rows @ further.T + further_bias
+            logits -= logits.max(1, keepdims=True)
+            exponentials = np.exp(logits)
+            sums = exponentials.sum(1, keepdims=True)
+            value -= float((factors * probs * (logits - np.log(sums))).sum(dtype=np.float64))
+            error = ((exponentials / sums - probs) * factors).astype(further.dtype)
             by_further += error[:, 1:].T @ rows
             by_bias += error.sum(0)
             total += float(factors.sum())
@@ -123,31 +126,33 @@ class Pixels:
 
     def confusion(self, head: Weights) -> Confusion:
         """Return the counts of a head's classes by the labelled ones."""
-        given = (self.features.float() @ head.weight.T + head.bias).argmax(1).to(torch.uint8)
-        return Confusion.of(given[None].numpy(), self.labels[None].to(torch.uint8).numpy(), self.num_classes)
+        given = (self.features @ head.weight.T + head.bias).argmax(1).astype(np.uint8)
+        return Confusion.of(given[None], self.labels[None].astype(np.uint8), self.num_classes)
 
 
-def grid(height: int, width: int, step: int) -> Int64[Tensor, "P 2"]:
+def grid(height: int, width: int, step: int) -> Int64[ndarray, "P 2"]:
     """Return (row, column) of every `step`-th pixel both ways, from half a step inside the border."""
-    rows, columns = (torch.arange(min(step // 2, length - 1), length, step) for length in (height, width))
-    return torch.cartesian_prod(rows, columns)
+    rows, columns = (np.arange(min(step // 2, length - 1), length, step) for length in (height, width))
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def features_at(maps: Maps, places: Int64[Tensor, "P 2"], size: tuple[int, int]) -> Float32[Tensor, "P D"]:
+def features_at(maps: Maps, places: Int64[ndarray, "P 2"], size: tuple[int, int]) -> Float32[ndarray, "P D"]:
     """Return the features of single pixels (row, column) of a photo of `size` (height, width).
 
     Each map is read bilinearly where it would be enlarged, so that a linear head gives the same logits.
     """
-    height, width = size
-    shares = (places.flip(1) + 0.5) / torch.tensor([width, height])
-    features = torch.empty(len(places), sum(len(level) for level in maps))
-    for level, columns in zip(maps, features.split([len(level) for level in maps], dim=1), strict=True):
-        read = F.grid_sample(
-            level[None].float(),
-            (2 * shares - 1)[None, None],
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
+    features = np.empty((len(places), sum(len(level) for level in maps)), np.float32)
+    stop = 0
+    for level in maps:
+        num, height, width = level.shape
+        (above, below), down = neighbours(places[:, 0], height, size[0])
+        (left, right), across = neighbours(places[:, 1], width, size[1])
+        flat = level.reshape(num, -1)
+        corners = (
+            flat.take(row * width + column, axis=1) for row in (above, below) for column in (left, right)
         )
-        columns.copy_(read[0, :, 0].T)
+        shares = ((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across)
+        read = sum(corner * share for corner, share in zip(corners, shares, strict=True))
+        start, stop = stop, stop + num
+        features[:, start:stop] = read.T
     return features

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
 from jaxtyping import Shaped, UInt8
 from numpy import ndarray
-from torch import Tensor
 
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.write import write_mask, write_probabilities
-from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.backbone import Backbone
 from pixelwise.network.config import SegmentOptions
 from pixelwise.photos.find import Failure, InputPhoto, find_photos
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
@@ -30,7 +28,7 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
 from pixelwise.segmenting.enlarge import EnlargedLogits
-from pixelwise.segmenting.extraction import CPU, Extractor, read_photo
+from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
@@ -60,7 +58,6 @@ def segment_files(
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[SegmentedPhoto | Failure], None] = lambda _result: None,
-    device: torch.device = CPU,
 ) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
@@ -78,7 +75,7 @@ def segment_files(
         if (first := head.classes.names[0]) != BACKGROUND:
             needed = f"heads whose first class is {BACKGROUND} to cut out what is not"
             raise ConfigError(f"needed {needed}, {head.name} has {first}; an overlay shows its classes")
-    runner = HeadRunner(heads, backbone, device)
+    runner = HeadRunner(heads, backbone)
     start_s = time.perf_counter()
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
@@ -93,9 +90,9 @@ def segment_files(
 class HeadRunner:
     """Runs heads on photos, in one forward pass at each size for all on the same backbone."""
 
-    def __init__(self, heads: Sequence[Head], backbone: Backbone, device: torch.device = CPU) -> None:
+    def __init__(self, heads: Sequence[Head], backbone: Backbone) -> None:
         backbones = [head.apply_weights(backbone) for head in heads]
-        made = {own: Extractor(own, device=device) for own in dict.fromkeys(backbones)}
+        made = {own: Extractor(own) for own in dict.fromkeys(backbones)}
         self.heads, self.endings = tuple(heads), _endings(heads)
         self._extractors = [made[own] for own in backbones]
 
@@ -104,7 +101,7 @@ class HeadRunner:
         pairs = list(zip(self.heads, self._extractors, strict=True))
         passes = tuple(dict.fromkeys((size, extractor) for head, extractor in pairs for size in head.sizes))
 
-        def read(size_and_extractor: tuple[int, Extractor]) -> UInt8[Tensor, "3 _H _W"]:
+        def read(size_and_extractor: tuple[int, Extractor]) -> UInt8[ndarray, "3 _H _W"]:
             size, extractor = size_and_extractor
             return read_photo(photo, size, extractor.backbone.multiple)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.optimize
-import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
-from torch import Tensor
+from jaxtyping import Float, Float32, Float64
+from numpy import ndarray
+from numpy.typing import DTypeLike
+from scipy.linalg import solve_triangular
 
 from pixelwise.errors import ConfigError, UnsolvedError
 from pixelwise.labels.confusion import Confusion
@@ -32,6 +32,7 @@ _GRADIENT_NORM = 1e-5  # where steps end, of the whitened gradient; float32 sums
 CERTIFIED = 1e-4  # the largest gradient by weights of scaled features with which a head counts as the best
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
 _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
+Array = Float[ndarray, "*shape"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +57,17 @@ class SolvedHead:
 class Moments:
     """Mean, scale and correlation of features, which scale a problem; computed once for many ridges."""
 
-    mean: Float[Tensor, " D"]
-    scale: Float[Tensor, " D"]  # standard deviation, or a small number where that is less
-    correlation: Float[Tensor, "D D"]
+    mean: Float32[ndarray, " D"]
+    scale: Float32[ndarray, " D"]  # standard deviation, or a small number where that is less
+    correlation: Float32[ndarray, "D D"]
 
     @staticmethod
-    def of(features: Float[Tensor, "P D"]) -> Moments:
+    def of(features: Float32[ndarray, "P D"]) -> Moments:
         """Return the moments of a sample of some pixels' features, spread evenly."""
         num = _ROWS_A_FEATURE * features.shape[1]
-        rows = features[:: max(1, len(features) // num)].float()
+        rows = features[:: max(1, len(features) // num)]
         mean = rows.mean(0)
-        scale = rows.std(0, correction=0).clamp_min(_SMALLEST_SCALE)
+        scale = rows.std(0).clip(_SMALLEST_SCALE)
         rows = (rows - mean) / scale
         return Moments(mean, scale, rows.T @ rows / len(rows))
 
@@ -88,7 +89,7 @@ def solve_at_ridge(
     moments = moments or Moments.of(pixels.features)
     found = _search(pixels, _Scaling(moments, ridge), start, _GRADIENT_NORM)
     if found.gradient_norm > CERTIFIED:  # means far from 0 take the last digits of float32
-        more = _search(pixels, _Scaling(moments, ridge, torch.float64), found.weights, _GRADIENT_NORM)
+        more = _search(pixels, _Scaling(moments, ridge, np.float64), found.weights, _GRADIENT_NORM)
         found = replace(more, num_steps=found.num_steps + more.num_steps)
     if not found.gradient_norm <= CERTIFIED:
         raise UnsolvedError(
@@ -101,11 +102,11 @@ def solve_at_ridge(
 def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_norm: float) -> SolvedHead:
     """Take steps until the whitened gradient is small, or nothing moves; then measure the gradient."""
 
-    def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def value_and_gradient(flat: Float64[ndarray, " n"]) -> tuple[float, Float64[ndarray, " n"]]:
         scaled, bias = scaling.unflatten(flat)
         loss, by_weight, by_bias = pixels.value_and_gradient(*scaling.raw(scaled, bias))
         by_scaled, by_bias = scaling.gradient(by_weight, by_bias, scaled, bias)
-        squares = [float(part.double().square().sum()) for part in (scaled, bias)]
+        squares = [float(np.square(part, dtype=np.float64).sum()) for part in (scaled, bias)]
         penalty = scaling.ridge / 2 * squares[0] + _BIAS_RIDGE / 2 * squares[1]
         return loss + penalty, scaling.flat_gradient(by_scaled, by_bias)
 
@@ -116,15 +117,15 @@ def _search(pixels: Pixels, scaling: _Scaling, start: Weights | None, gradient_n
         method="L-BFGS-B",
         options={"maxiter": _MOST_STEPS, "maxcor": 20, "gtol": gradient_norm, "ftol": 0.0},
     )
-    weights = Weights(*(part.float() for part in scaling.raw(*scaling.unflatten(found.x))))
-    rounded = Weights(weights.weight.to(scaling.dtype), weights.bias.to(scaling.dtype))  # what is kept
-    loss, by_weight, by_bias = pixels.value_and_gradient(rounded.weight, rounded.bias)
-    gradients = scaling.gradient(by_weight, by_bias, *scaling.of(rounded))
+    weights = Weights(*(part.astype(np.float32) for part in scaling.raw(*scaling.unflatten(found.x))))
+    rounded = weights.weight.astype(scaling.dtype), weights.bias.astype(scaling.dtype)  # what is kept
+    loss, by_weight, by_bias = pixels.value_and_gradient(*rounded)
+    gradients = scaling.gradient(by_weight, by_bias, *scaling.of(weights))
     return SolvedHead(
         weights=weights,
         loss=loss,
         ridge=scaling.ridge,
-        gradient_norm=max(float(part.abs().max()) for part in gradients),
+        gradient_norm=max(float(np.abs(part).max()) for part in gradients),
         num_steps=found.nit,
     )
 
@@ -135,54 +136,53 @@ class _Scaling:
     The search sees one row of numbers: whitened weights, then biases in units in which the loss curves alike.
     """
 
-    def __init__(self, moments: Moments, ridge: float, dtype: torch.dtype = torch.float32) -> None:
-        self.mean, self.scale = moments.mean.to(dtype), moments.scale.to(dtype)
+    def __init__(self, moments: Moments, ridge: float, dtype: DTypeLike = np.float32) -> None:
+        self.mean, self.scale = moments.mean.astype(dtype), moments.scale.astype(dtype)
         self.ridge, self.dtype = ridge, dtype
         # The root only steers the search: single precision does, as long as the matrix has one.
-        regular = max(ridge, _MIN_CURVATURE) * torch.eye(len(self.mean))
-        self.root: Tensor = torch.linalg.cholesky(_CURVATURE * moments.correlation + regular).to(dtype)
+        curvature = np.float32(_CURVATURE) * moments.correlation
+        np.fill_diagonal(curvature, curvature.diagonal() + max(ridge, _MIN_CURVATURE))
+        self.root: ndarray = np.linalg.cholesky(curvature).astype(dtype)
         self.bias_root = (_CURVATURE + _BIAS_RIDGE) ** 0.5
 
-    def raw(self, scaled: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    def raw(self, scaled: Array, bias: Array) -> tuple[Array, Array]:
         """Return weights and bias for features as they are, from those for scaled ones."""
         weight = scaled / self.scale
         return weight, bias - weight @ self.mean
 
-    def of(self, head: Weights) -> tuple[Tensor, Tensor]:
+    def of(self, head: Weights) -> tuple[Array, Array]:
         """Return weights and bias of scaled features."""
-        weight, bias = head.weight.to(self.dtype), head.bias.to(self.dtype)
+        weight, bias = head.weight.astype(self.dtype), head.bias.astype(self.dtype)
         return weight * self.scale, bias + weight @ self.mean
 
-    def gradient(
-        self, by_weight: Tensor, by_bias: Tensor, scaled: Tensor, bias: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def gradient(self, by_weight: Array, by_bias: Array, scaled: Array, bias: Array) -> tuple[Array, Array]:
         """Return the gradient by weights and bias of scaled features, the ridge's share with it."""
         by_scaled = (by_weight - by_bias[:, None] * self.mean) / self.scale
         return by_scaled + self.ridge * scaled, by_bias + _BIAS_RIDGE * bias
 
-    def flat(self, start: Weights | None, num_classes: int) -> NDArray[np.float64]:
+    def flat(self, start: Weights | None, num_classes: int) -> Float64[ndarray, " n"]:
         """Return where the search begins: at a head, or at zero."""
         if start is None:
             return np.zeros(num_classes * (len(self.mean) + 1))
         scaled, bias = self.of(start)
         return _flat(scaled @ self.root, bias * self.bias_root)
 
-    def unflatten(self, flat: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    def unflatten(self, flat: Float64[ndarray, " n"]) -> tuple[Array, Array]:
         """Return weights (K, D) and bias (K,) of scaled features."""
-        numbers = torch.from_numpy(flat).to(self.dtype)
+        numbers = flat.astype(self.dtype)
         num_classes = len(numbers) // (len(self.mean) + 1)
-        whitened = numbers[:-num_classes].view(num_classes, -1)
-        scaled = torch.linalg.solve_triangular(self.root, whitened, upper=False, left=False)
+        whitened = numbers[:-num_classes].reshape(num_classes, -1)
+        scaled = solve_triangular(self.root, whitened.T, trans="T", lower=True, check_finite=False).T
         return scaled, numbers[-num_classes:] / self.bias_root
 
-    def flat_gradient(self, by_scaled: Tensor, by_bias: Tensor) -> NDArray[np.float64]:
+    def flat_gradient(self, by_scaled: Array, by_bias: Array) -> Float64[ndarray, " n"]:
         """Return the gradient by the whitened weights and the bias as one vector."""
-        whitened = torch.linalg.solve_triangular(self.root.T, by_scaled, upper=True, left=False)
+        whitened = solve_triangular(self.root, by_scaled.T, lower=True, check_finite=False).T
         return _flat(whitened, by_bias / self.bias_root)
 
 
-def _flat(weight: Tensor, bias: Tensor) -> NDArray[np.float64]:
-    return torch.cat((weight.flatten(), bias)).double().numpy()
+def _flat(weight: Array, bias: Array) -> Float64[ndarray, " n"]:
+    return np.concatenate((weight.ravel(), bias)).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,18 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
 
+from pixelwise.colour.palette import softmax
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.labels.sources import load_labelled
-from pixelwise.network.backbones.backbone import Backbone
-from pixelwise.network.config import Device
-from pixelwise.network.device import choose_device
+from pixelwise.network.backbone import Backbone
+from pixelwise.network.linear import Maps
 from pixelwise.photos.find import Failure, find_photos, is_folder
 from pixelwise.segmenting.exact import DEFAULT_RIDGE
-from pixelwise.segmenting.extraction import Maps
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights, features_at
@@ -79,7 +78,6 @@ def suggest(
     num: int = 10,
     sizes: Sequence[int] | None = None,
     cache: FeatureCache | None = None,
-    device: Device = "auto",
 ) -> tuple[Suggestion, ...]:
     """Return `num` of the photos in the order in which to label them; `known` are those that are labelled.
 
@@ -96,26 +94,28 @@ def suggest(
     if head:
         backbone, sizes = head.apply_weights(backbone), head.sizes
     wanted = [*known, *photos]
-    features = (cache or FeatureCache()).maps(wanted, backbone, sizes, choose_device(device))
+    features = (cache or FeatureCache()).maps(wanted, backbone, sizes)
     every = -(-len(features) // _MOST_IN_BASIS)
-    mean, directions = _main_directions(torch.cat([_lattice(photo.read()) for photo in features[::every]]))
+    mean, directions = _main_directions(
+        np.concatenate([_lattice(photo.read()) for photo in features[::every]])
+    )
     points, doubts = [], []
     for photo in features:
         pixels = _lattice(photo.read())
         points.append((pixels - mean) @ directions)
         doubts.append(doubt(pixels, head.weights if head else None))
-    known_points, new_points = torch.stack(points).tensor_split([len(known)])
-    known_doubts, new_doubts = torch.stack(doubts).tensor_split([len(known)])
+    known_points, new_points = np.split(np.stack(points), [len(known)])
+    known_doubts, new_doubts = np.split(np.stack(doubts), [len(known)])
     ridge = (head and head.facts.ridge) or DEFAULT_RIDGE
     chosen = choose(new_points, new_doubts, known_points, known_doubts, ridge=ridge, num=num)
     return tuple(Suggestion(photos[index], gain) for index, gain in chosen)
 
 
 def choose(
-    points: Float[Tensor, "M n R"],
-    doubts: Float[Tensor, "M n"],
-    known: Float[Tensor, "T n R"],
-    known_doubts: Float[Tensor, "T n"],
+    points: Float[ndarray, "M n R"],
+    doubts: Float[ndarray, "M n"],
+    known: Float[ndarray, "T n R"],
+    known_doubts: Float[ndarray, "T n"],
     *,
     ridge: float,
     num: int,
@@ -129,47 +129,51 @@ def choose(
     """
     num = min(num, len(points))
     total = (len(known) + num) * points.shape[1]
-    rows = known.flatten(0, 1)
-    curvature = (rows * known_doubts.flatten()[:, None]).T @ rows + ridge * total * torch.eye(rows.shape[1])
-    covariance = torch.linalg.inv(curvature)
-    every = points.flatten(0, 1)
+    rows, identity = known.reshape(-1, known.shape[2]), np.eye(points.shape[2], dtype=np.float32)
+    curvature = (rows * known_doubts.reshape(-1, 1)).T @ rows + np.float32(ridge * total) * identity
+    covariance = np.linalg.inv(curvature)
+    every = points.reshape(-1, points.shape[2])
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    scaled, identity = points * doubts.sqrt()[..., None], torch.eye(points.shape[1])
+    scaled, identity = points * np.sqrt(doubts)[..., None], np.eye(points.shape[1], dtype=np.float32)
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
         gains = []
-        for part in scaled.split(_AT_ONCE):
+        for start in range(0, len(scaled), _AT_ONCE):
+            part = scaled[start : start + _AT_ONCE]
             seen = part @ covariance
-            inside, less = seen @ part.mT + identity, seen @ spread @ seen.mT
-            gains.append(torch.linalg.solve(inside, less).diagonal(dim1=1, dim2=2).sum(1))
-        gain = torch.cat(gains)
+            inside, less = seen @ part.swapaxes(1, 2) + identity, seen @ spread @ seen.swapaxes(1, 2)
+            gains.append(np.trace(np.linalg.solve(inside, less), axis1=1, axis2=2))
+        gain = np.concatenate(gains)
         gain[[index for index, _ in chosen]] = -1
         best = int(gain.argmax())
         chosen.append((best, float(gain[best]) / now))
         seen = scaled[best] @ covariance
-        covariance = covariance - seen.T @ torch.linalg.solve(seen @ scaled[best].T + identity, seen)
+        covariance = covariance - seen.T @ np.linalg.solve(seen @ scaled[best].T + identity, seen)
     return chosen
 
 
-def _main_directions(pixels: Float[Tensor, "P D"]) -> tuple[Float[Tensor, " D"], Float[Tensor, "D R"]]:
+def _main_directions(
+    pixels: Float32[ndarray, "P D"],
+) -> tuple[Float32[ndarray, " D"], Float32[ndarray, "D R"]]:
     """Return the mean of features, and the directions in which they, scaled to deviation 1, vary most."""
-    mean, scale = pixels.mean(0), pixels.std(0, correction=0).clamp_min(1e-3)
+    mean, scale = pixels.mean(0), pixels.std(0).clip(1e-3)
     rows = (pixels - mean) / scale
-    _, vectors = torch.linalg.eigh(rows.T @ rows)
+    _, vectors = np.linalg.eigh(rows.T @ rows)
     return mean, vectors[:, -_DIRECTIONS:] / scale[:, None]
 
 
-def _lattice(maps: Maps) -> Float[Tensor, "n D"]:
+def _lattice(maps: Maps) -> Float32[ndarray, "n D"]:
     """Return the features of a few pixels spread evenly over a photo."""
     height, width = maps[0].shape[1:]
-    rows, columns = (((2 * torch.arange(_SIDE) + 1) * side) // (2 * _SIDE) for side in (height, width))
-    return features_at(maps, torch.cartesian_prod(rows, columns), (height, width))
+    rows, columns = (((2 * np.arange(_SIDE) + 1) * side) // (2 * _SIDE) for side in (height, width))
+    places = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    return features_at(maps, places, (height, width))
 
 
-def doubt(pixels: Float[Tensor, "*any D"], head: Weights | None) -> Float[Tensor, "*any"]:
+def doubt(pixels: Float32[ndarray, "*any D"], head: Weights | None) -> Float32[ndarray, "*any"]:
     """Return how far each pixel is from certain: p (1 - p) of two classes, half of Gini's index of more."""
     if head is None:
-        return torch.full(pixels.shape[:-1], _DOUBT)
-    probs = (pixels @ head.weight.T + head.bias).softmax(-1)
-    return ((1 - probs.square().sum(-1)) / 2).clamp_min(_LEAST_DOUBT)
+        return np.full(pixels.shape[:-1], _DOUBT, np.float32)
+    probs = softmax(pixels @ head.weight.T + head.bias, axis=-1)
+    return ((1 - np.square(probs).sum(-1)) / 2).clip(_LEAST_DOUBT)

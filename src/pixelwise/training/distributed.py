@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from pixelwise.errors import ConfigError, PixelwiseError
 from pixelwise.network.config import Device
-from pixelwise.network.device import choose_device
+from pixelwise.training.device import choose_device
 
 T = TypeVar("T")
 

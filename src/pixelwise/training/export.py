@@ -31,13 +31,8 @@ from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.colour_scores import ciede2000
 from pixelwise.files import checksum, require_writable, write_bytes
-from pixelwise.network.backbones.backbone import Backbone, folded
-from pixelwise.network.backbones.efficientnet import StridedConv2d
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.model import new_session
-from pixelwise.network.models.handout import MyConv2d
-from pixelwise.network.models.on_backbone import ColourNet, OnBackbone
-from pixelwise.network.runs import TorchModel
 from pixelwise.network.tensors import first_line
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
@@ -46,6 +41,11 @@ from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head, find_head
+from pixelwise.training.backbones.backbone import Backbone, folded
+from pixelwise.training.backbones.efficientnet import StridedConv2d
+from pixelwise.training.models.handout import MyConv2d
+from pixelwise.training.models.on_backbone import ColourNet, OnBackbone
+from pixelwise.training.runs import TorchModel
 
 _MOST_CIEDE2000 = 0.1
 _LEAST_EQUAL = 0.999

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.evaluate.heads import count_photos
@@ -17,12 +17,12 @@ from pixelwise.evaluate.segmentation import SegmentationScores
 from pixelwise.files import require_writable
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.labels.sources import load_labelled
-from pixelwise.network.backbones.backbone import Backbone
+from pixelwise.network.backbone import Backbone, certified
 from pixelwise.network.config import Device, FinetuneConfig
-from pixelwise.network.device import choose_device
-from pixelwise.network.frozen import certified
+from pixelwise.network.linear import Maps
+from pixelwise.network.session import OnnxNetwork
 from pixelwise.segmenting.exact import solve_from_views, views_of
-from pixelwise.segmenting.extraction import CropView, Extractor
+from pixelwise.segmenting.extraction import CropView, Extractor, read_photo
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
 from pixelwise.segmenting.linear_head import Weights
@@ -35,7 +35,7 @@ _logger = logging.getLogger(__name__)
 class HeadScores:
     """Scores of a head before and after it learned."""
 
-    before: SegmentationScores  # of the random last layer, of torch's own making
+    before: SegmentationScores  # of a random last layer
     last_layer: SegmentationScores | None  # of the exact head, where more learned from there on
     after: SegmentationScores
 
@@ -101,7 +101,7 @@ def finetune(
             labelled.name,
             len(labelled.train),
         )
-    task = make_task(config, labelled, choose_device(device), cache or FeatureCache(), backbone)
+    task = make_task(config, labelled, device, cache or FeatureCache(), backbone)
     scored = learned = _learn(task)
     head = _head(task, labelled.name, learned, out)
     write_head(out, head)
@@ -141,7 +141,7 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
     start_s = time.perf_counter()
     views = views_of([shot.photo for shot in task.shots], task.config.looks)
     with certified(task.backbone) as certificate:
-        features = task.cache.maps(views, task.backbone, task.sizes, task.device)
+        features = task.cache.maps(views, task.backbone, task.sizes)
         extracted_s = time.perf_counter()
         solved = solve_from_views(task.config, task.classes.num_classes, task.shots, features)
         solved_s = time.perf_counter()
@@ -152,7 +152,6 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         )
     return LearnedHead(
         weights=solved.weights,
-        backbone=task.backbone,
         certificate=certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
         facts=facts_of(solved),
@@ -166,9 +165,10 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
 def _learn(task: FinetuneTask) -> LearnedHead:
     if not task.config.has_epochs:
         return learn_last_layer(task)
-    from pixelwise.training.finetune_epochs import learn_in_epochs  # torch's optimisers take seconds
+    from pixelwise.training.finetune_epochs import learn_in_epochs, open_learnable  # which need torch
 
-    return learn_in_epochs(task, None if task.config.solver == "adam" else learn_last_layer(task))
+    backbone = open_learnable(task)
+    return learn_in_epochs(task, backbone, None if task.config.solver == "adam" else learn_last_layer(task))
 
 
 def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPhoto]) -> HeadScores:
@@ -176,15 +176,13 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
     heads = [learned.random_head or random_head(learned.weights, task.config.seed)]
     if learned.start:
         heads.append(learned.start)
-    if not learned.changed:
+    if not learned.tuned:
         heads.append(learned.weights)
     crops = [CropView(photo.photo) for photo in photos]
-    features = task.cache.maps(crops, task.backbone, task.sizes, task.device)
+    features = task.cache.maps(crops, task.backbone, task.sizes)
     counts = count_photos(photos, features, heads)
-    if learned.changed:
-        from pixelwise.training.finetune_epochs import FreshMaps  # imported by now
-
-        extractor = Extractor(learned.backbone, device=task.device)
+    if learned.tuned:
+        extractor = Extractor(Backbone.of(OnnxNetwork(learned.tuned, threads=1, device=task.device)))
         fresh = [FreshMaps(photo, extractor, task.sizes) for photo in photos]
         counts += count_photos(photos, fresh, [learned.weights])
     scores = [SegmentationScores.of(of_head, task.classes, task.config.seed) for of_head in counts]
@@ -192,13 +190,30 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
 
 
 def random_head(weights: Weights, seed: int) -> Weights:
-    """Return a random last layer of the same shape, drawn as torch draws that of a new 1x1 convolution."""
-    num_classes, num_features = weights.weight.shape
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layer = torch.nn.Conv2d(num_features, num_classes, 1)
-    assert layer.bias is not None
-    return Weights(layer.weight.detach()[..., 0, 0], layer.bias.detach())
+    """Return a random last layer of the same shape, drawn as torch draws that of a new 1x1 convolution.
+
+    Its numbers are uniform up to 1 / sqrt(D) either way, of 24 bits each of a Mersenne twister.
+    """
+    bits = np.random.RandomState(seed).randint(2**32, size=weights.num_learned, dtype=np.uint32) & (2**24 - 1)
+    most = np.float32(weights.weight.shape[1] ** -0.5)
+    numbers = bits.astype(np.float32) / np.float32(2**24) * (2 * most) - most
+    num = weights.weight.size
+    return Weights(numbers[:num].reshape(weights.weight.shape), numbers[num:])
+
+
+@dataclass(frozen=True, eq=False)
+class FreshMaps:
+    """Features of a photo that are computed when they are read, and not kept."""
+
+    photo: LabelledPhoto
+    extractor: Extractor
+    sizes: Sequence[int]
+
+    def read(self) -> Maps:
+        """Return the maps, size by size and, within a size, level by level."""
+        multiple = self.extractor.backbone.multiple
+        images = [read_photo(self.photo.photo, size, multiple) for size in self.sizes]
+        return [level for image in images for level in self.extractor(image)]
 
 
 def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
@@ -219,8 +234,7 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
         backbone_checksum=task.backbone.checksum,
         sizes=tuple(task.sizes),
         facts=facts,
-        changed=learned.changed,
-        changed_checksum=learned.backbone.checksum if learned.changed else "",
+        tuned=learned.tuned,
     )
 
 

@@ -16,33 +16,37 @@ import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import DivergedError
+from pixelwise.errors import ConfigError, DivergedError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.labels.read import resize_mask
-from pixelwise.network.backbones.backbone import Backbone
 from pixelwise.network.config import Precision
-from pixelwise.network.device import choose_precision, compute_in
-from pixelwise.network.frozen import certified, fingerprint, learn_only
-from pixelwise.network.losses import class_weights, cross_entropy
+from pixelwise.network.linear import Maps
 from pixelwise.photos.crop_view import WHOLE, View, reading_size
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import Advance, progress
 from pixelwise.segmenting.exact import random_crop
-from pixelwise.segmenting.extraction import Extractor, Maps, read_photo
+from pixelwise.segmenting.extraction import read_photo
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
+from pixelwise.training.backbones import TorchBackbone, open_torch_backbone
+from pixelwise.training.convert import backbone_content
+from pixelwise.training.device import choose_device, choose_precision, compute_in
 from pixelwise.training.finetune_task import FinetuneTask, LearnedHead
+from pixelwise.training.frozen import certified, fingerprint, learn_only
+from pixelwise.training.losses import class_weights, cross_entropy
 from pixelwise.training.optimise import rate_frac
 from pixelwise.training.stopping import finish_step_first
 
@@ -65,7 +69,7 @@ class Learner(nn.Module):
 
     heads: Any  # a convolution for each level of each size
 
-    def __init__(self, backbone: Backbone, num_sizes: int, num_classes: int) -> None:
+    def __init__(self, backbone: TorchBackbone, num_sizes: int, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleList(
@@ -87,46 +91,31 @@ class Learner(nn.Module):
     def weights(self) -> Weights:
         """Return a copy of the last layer as one linear head, on the CPU."""
         weight = torch.cat([head.weight.detach()[..., 0, 0] for head in self.heads], dim=1)
-        return Weights(weight.cpu(), self.bias.detach().flatten().clone().cpu())
+        return Weights(weight.cpu().numpy(), self.bias.detach().flatten().cpu().numpy().copy())
 
     @torch.no_grad()
     def load_head(self, weights: Weights) -> None:
         """Make a linear head the last layer."""
-        parts = weights.weight.split([head.in_channels for head in self.heads], dim=1)
+        parts = torch.from_numpy(weights.weight).split([head.in_channels for head in self.heads], dim=1)
         for head, part in zip(self.heads, parts, strict=True):
             head.weight.copy_(part[..., None, None])
-        self.bias.copy_(weights.bias[:, None, None])
-
-
-@dataclass(frozen=True, eq=False)
-class FreshMaps:
-    """Features of a photo by a backbone that learned, computed when they are read and not kept."""
-
-    photo: LabelledPhoto
-    extractor: Extractor
-    sizes: Sequence[int]
-
-    def read(self) -> Maps:
-        """Return the maps, size by size and, within a size, level by level."""
-        multiple = self.extractor.backbone.multiple
-        images = [read_photo(self.photo.photo, size, multiple) for size in self.sizes]
-        return [level for image in images for level in self.extractor(image)]
+        self.bias.copy_(torch.from_numpy(weights.bias)[:, None, None])
 
 
 class _Learning:
     """A network that learns, its optimiser, and its losses and scores so far."""
 
-    def __init__(self, task: FinetuneTask, start: LearnedHead | None) -> None:
-        config = task.config
+    def __init__(self, task: FinetuneTask, backbone: TorchBackbone, start: LearnedHead | None) -> None:
+        config, self.device = task.config, choose_device(task.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            learner = Learner(copy.deepcopy(task.backbone), len(task.sizes), task.classes.num_classes)
+            learner = Learner(copy.deepcopy(backbone), len(task.sizes), task.classes.num_classes)
         if start:
             learner.load_head(start.weights)
-        last_stage = [f"{_BACKBONE}.{prefix}" for prefix in task.backbone.last_stage]
+        last_stage = [f"{_BACKBONE}.{prefix}" for prefix in backbone.last_stage]
         inside = {"last-layer": [], "stage": last_stage, "full": [_BACKBONE]}[config.policy]
         names = learn_only(learner, *inside, *_LAST_LAYER)
-        self.task, self.learner = task, learner.to(task.device)
+        self.task, self.backbone, self.learner = task, backbone, learner.to(self.device)
         self.learned = {name: learner.get_parameter(name) for name in names}
         self.is_tuning = start is not None  # or else it learns as the handout does
         self.rate = config.learning_rate or (_RATE if start else _HANDOUT_RATE)
@@ -137,9 +126,8 @@ class _Learning:
             groups = [{"params": rest, "rate": self.rate}, {"params": last, "rate": _HEAD_RATE * self.rate}]
             self.optimiser = torch.optim.AdamW(groups, lr=self.rate, weight_decay=_DECAY)
         labels = (torch.from_numpy(shot.read_labels()) for shot in task.shots)
-        of_classes = class_weights(labels, task.classes.num_classes, config.rebalance)
-        self.class_weights = None if of_classes is None else of_classes.to(task.device)
-        self.precision: Precision = choose_precision("auto", task.device)[0] if start else "fp32"
+        self.class_weights = class_weights(labels, task.classes.num_classes, config.rebalance, self.device)
+        self.precision: Precision = choose_precision("auto", self.device)[0] if start else "fp32"
         self.rng = random.Random(config.seed)
         self.num_seen = 0  # views of photos until now
         self.losses: list[float] = []
@@ -185,7 +173,7 @@ class _Learning:
 
     def _learn_batch(self, codes: Sequence[Tensor], labels: Tensor, num_views: int) -> float:
         """Take one step, of those that `num_views` take; return the mean loss of a photo before it."""
-        device = self.task.device
+        device = self.device
         images = [size.to(device).float() / 255 for size in codes]
         if self.is_tuning:
             done = (self.num_seen + len(labels) / 2) / num_views
@@ -204,17 +192,28 @@ class _Learning:
         self.num_seen += len(labels)
         return loss.item()
 
-    def changed(self) -> dict[str, Tensor]:
-        """Return the backbone's parameters that are not as they were, by its own names, on the CPU."""
-        changed = {}
-        for name, before in self.task.backbone.named_parameters():
-            after = self.learned.get(f"{_BACKBONE}.{name}", before)
-            if not torch.equal(after, before.to(after.device)):
-                changed[name] = after.detach().cpu().clone()
-        return changed
+    def tuned(self) -> bytes:
+        """Return the backbone as an ONNX file; nothing, if none of its parameters changed."""
+        learned = self.learner.backbone.cpu()
+        learned.checksum = fingerprint(learned)
+        return b"" if learned.checksum == fingerprint(self.backbone) else backbone_content(learned)
 
 
-def learn_in_epochs(task: FinetuneTask, start: LearnedHead | None = None) -> LearnedHead:
+def open_learnable(task: FinetuneTask) -> TorchBackbone:
+    """Return the backbone of a task on torch; ConfigError if its last stage is to learn and not known."""
+    weights = Path(task.config.weights) if task.config.weights else None
+    backbone = open_torch_backbone(task.config.backbone, weights)
+    if task.config.policy == "stage" and not backbone.last_stage:
+        raise ConfigError(
+            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
+            "choose last-layer or full"
+        )
+    return backbone
+
+
+def learn_in_epochs(
+    task: FinetuneTask, backbone: TorchBackbone, start: LearnedHead | None = None
+) -> LearnedHead:
     """Learn what the policy says, starting at an exact head; or as the handout does, if `start` is None.
 
     Ctrl-C ends learning after a step. The best epoch by `miou_of` is kept.
@@ -225,7 +224,7 @@ def learn_in_epochs(task: FinetuneTask, start: LearnedHead | None = None) -> Lea
         FrozenError: something else changed, which is a fault of ours.
     """
     start_s = time.perf_counter()
-    run = _Learning(task, start)
+    run = _Learning(task, backbone, start)
     learner, random_head = run.learner, run.learner.weights()
     inside = [name.removeprefix(f"{_BACKBONE}.") for name in run.learned]
     with (
@@ -236,12 +235,9 @@ def learn_in_epochs(task: FinetuneTask, start: LearnedHead | None = None) -> Lea
         run.learn(asked_to_stop, advance)
         interrupted = asked_to_stop()
     learner.requires_grad_(False)
-    changed = run.changed()
-    learner.backbone.checksum = fingerprint(learner.backbone)
     how, facts = _describe(task, run)
     return LearnedHead(
         weights=learner.weights(),
-        backbone=learner.backbone if changed else task.backbone,
         certificate=certificate,
         how=how,
         facts=facts,
@@ -249,7 +245,7 @@ def learn_in_epochs(task: FinetuneTask, start: LearnedHead | None = None) -> Lea
         num_views=run.num_seen + (start.num_views if start else 0),
         extract_s=start.extract_s if start else 0.0,
         solve_s=time.perf_counter() - start_s + (start.solve_s if start else 0.0),
-        changed=changed,
+        tuned=run.tuned(),
         random_head=None if start else random_head,
         start=start.weights if start else None,
         interrupted=interrupted,
@@ -277,7 +273,9 @@ def batches(
 
 def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
     images = tuple(
-        torch.stack([read_photo(photo.photo, size, task.backbone.multiple, view) for photo, view in views])
+        torch.from_numpy(
+            np.stack([read_photo(photo.photo, size, task.backbone.multiple, view) for photo, view in views])
+        )
         for size in task.sizes
     )
     height, width = images[-1].shape[-2:]
@@ -309,13 +307,22 @@ def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
 
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
     """Return the mean intersection over union, 0 to 1, of a network on the photos to stop by."""
-    head, extractor = learner.weights(), Extractor(learner.backbone, device=task.device)
-    counts = []
+    head, counts = learner.weights(), []
     for photo in task.early_stop_set:
         known = photo.read_labels()
-        labels = head.labels(FreshMaps(photo, extractor, task.sizes).read(), (known.shape[0], known.shape[1]))
-        counts.append(Confusion.of(labels.numpy(), known, task.classes.num_classes))
+        labels = head.labels(_maps_of(task, learner, photo), (known.shape[0], known.shape[1]))
+        counts.append(Confusion.of(labels, known, task.classes.num_classes))
     return sum(counts[1:], counts[0]).miou
+
+
+@torch.no_grad()
+def _maps_of(task: FinetuneTask, learner: Learner, photo: LabelledPhoto) -> Maps:
+    maps = []
+    for size in task.sizes:
+        image = torch.from_numpy(read_photo(photo.photo, size, task.backbone.multiple))[None]
+        images = image.to(learner.bias.device).float() / 255
+        maps += [level[0].float().cpu().numpy() for level in learner.backbone(images)]
+    return maps
 
 
 def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:

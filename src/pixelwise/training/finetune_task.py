@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-
-import torch
-from torch import Tensor
 
 from pixelwise.errors import ConfigError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
-from pixelwise.network.backbones import open_backbone
-from pixelwise.network.backbones.backbone import Backbone
-from pixelwise.network.config import FinetuneConfig
-from pixelwise.network.frozen import Certificate
+from pixelwise.network.backbone import Backbone, Certificate, open_backbone
+from pixelwise.network.config import Device, FinetuneConfig
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import Weights
@@ -41,7 +36,7 @@ class FinetuneTask:
     backbone: Backbone  # as it was published; it is never changed
     sizes: tuple[int, ...]  # short sides in pixels at which photos are read
     cache: FeatureCache
-    device: torch.device
+    device: Device
 
     @property
     def epochs(self) -> int:
@@ -51,10 +46,9 @@ class FinetuneTask:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearnedHead:
-    """A head, the backbone that it reads, and how it was learned."""
+    """A head, and how it was learned."""
 
     weights: Weights
-    backbone: Backbone  # the task's, or a copy with parts that learned along
     certificate: Certificate  # that nothing else changed
     how: str  # for people
     facts: HeadFacts  # of how it learned; nothing that differs from run to run
@@ -62,7 +56,7 @@ class LearnedHead:
     num_views: int
     extract_s: float = 0.0  # seconds spent on features that were kept
     solve_s: float = 0.0  # seconds spent on the rest
-    changed: dict[str, Tensor] = field(default_factory=dict)  # parameters that learned along, by name
+    tuned: bytes = b""  # the backbone as an ONNX file, where parts of it learned along
     random_head: Weights | None = None  # that learning began with, if it did
     start: Weights | None = None  # the exact head that learning began with, if it did
     interrupted: bool = False
@@ -71,23 +65,19 @@ class LearnedHead:
 def make_task(
     config: FinetuneConfig,
     labelled: LabelledPhotos,
-    device: torch.device,
+    device: Device,
     cache: FeatureCache,
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
     """Return the task of a configuration, on its own backbone if none is given, or raise a ConfigError."""
-    backbone = backbone or open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    weights = Path(config.weights) if config.weights else None
+    backbone = backbone or open_backbone(config.backbone, weights, device)
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
     shots = draw(labelled.train, config.shots, config.seed)
     early_stop_set: tuple[LabelledPhoto, ...] = ()
     if config.policy != "last-layer":
         shots, early_stop_set = _set_aside(shots, labelled, config)
-    if config.policy == "stage" and not backbone.last_stage:
-        raise ConfigError(
-            f"the policy stage needs to know the last stage of {backbone.name}, and it is not known; "
-            "choose last-layer or full"
-        )
     return FinetuneTask(
         config=config,
         classes=labelled.classes,

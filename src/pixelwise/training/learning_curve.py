@@ -17,9 +17,8 @@ from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.evaluate.segmentation import ImageCounts
 from pixelwise.labels.confusion import iou_of, mean_of_known
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos
-from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.network.config import Device, FinetuneConfig
-from pixelwise.network.device import choose_device
 from pixelwise.progress import progress
 from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView
@@ -80,13 +79,13 @@ def learning_curve(
 
     Each head chooses its own ridge, unless the configuration has one. Errors are those of photos and labels.
     """
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None)
+    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None, device)
     drawn_views = [views_of([shot.photo for shot in shots], config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
     at_scored = [CropView(photo.photo) for photo in held_out]
     at_learned = [crop for views in drawn_views for crop in views]
     wanted = list(dict.fromkeys([*at_learned, *at_scored]))
-    maps = FeatureCache().maps(wanted, backbone, config.sizes or None, choose_device(device))
+    maps = FeatureCache().maps(wanted, backbone, config.sizes or None)
     found = dict(zip(wanted, maps, strict=True))
     heads = []
     with progress("learning from few and from many", len(draws)) as advance:

@@ -18,16 +18,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
-from pixelwise.files import alone_in
-from pixelwise.labels.sources import load_pictures
-from pixelwise.network import runs
+from pixelwise.files import alone_in, write_bytes
 from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
-from pixelwise.network.device import choose_device, choose_precision, compute_in, peak_memory_bytes
-from pixelwise.network.models import Network, build
-from pixelwise.network.models.on_backbone import coarsened
-from pixelwise.photos.pictures import Pictures
+from pixelwise.network.model import MODEL, resume_command
 from pixelwise.progress import progress
+from pixelwise.training import runs
+from pixelwise.training.convert import model_content
+from pixelwise.training.data.pictures import Pictures
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
+from pixelwise.training.models import Network, build
+from pixelwise.training.models.on_backbone import coarsened
 from pixelwise.training.optimise import Optimiser
 from pixelwise.training.stopping import finish_step_first
 from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
@@ -62,14 +64,16 @@ def train_source(
     device: Device = "auto",
     resume: bool = False,
 ) -> TrainResult:
-    """Load the pictures that a configuration names, and train on them."""
+    """Load the pictures that a configuration names, train on them, and write the network as model.onnx."""
     if config.palette != LEARNED:
         num_colours = Palette.read(config.palette).num_classes
         config = replace(config, net=replace(config.net, num_colours=num_colours))
     if resume:  # before a download that is not wanted
         _require_same_config(config, runs.read_checkpoint(folder).config, folder)
     pictures = load_pictures(config.source, data_dir, config.train.seed, size=config.size)
-    return train(config, pictures, folder, device=device, resume=resume)
+    result = train(config, pictures, folder, device=device, resume=resume)
+    on_rank0(lambda: write_bytes(folder / MODEL, model_content(runs.open_torch_model(folder, config.source))))
+    return result
 
 
 def train(
@@ -108,7 +112,7 @@ def train(
                 saved_at_s = run.seconds()
             if stopping and run.step < run.num_steps:
                 saved = f"{run.step} of {run.num_steps} steps are saved in {folder}"
-                raise Interrupted(f"{saved}; to go on: {runs.resume_command(folder)}", folder)
+                raise Interrupted(f"{saved}; to go on: {resume_command(folder)}", folder)
             advance(1, f"loss {loss:.3f}{run.last_score}")
         result = on_rank0(lambda: _finish(run, folder))
         if sum_over_ranks(stop_asked()) > 0:  # for callers that train several networks in turn
@@ -272,7 +276,7 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     seconds = run.seconds()
     # the state first: a folder with a model and no checkpoint could neither go on nor start anew
     runs.write_checkpoint(folder, run.checkpoint())
-    runs.write_model(folder / runs.MODEL, run.net, run.config.net, run.palette, run.size)
+    runs.write_weights(folder / runs.WEIGHTS, run.net, run.config.net, run.palette, run.size)
     if not (rows := runs.read_metrics(folder)):
         raise CheckpointError(f"{folder} has lost its {runs.METRICS}; start the run anew")
     last, most_common = rows[-1], 100 * run.task.most_common_frac
@@ -309,7 +313,7 @@ def _saved_run(
 ) -> runs.Checkpoint | None:
     """Return the checkpoint to resume from, which has to be of this run; None for a new one."""
     if not resume:
-        if (folder / runs.CHECKPOINT).exists() or (folder / runs.MODEL).exists():
+        if (folder / runs.CHECKPOINT).exists() or (folder / runs.WEIGHTS).exists():
             raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
         return None
     saved = runs.read_checkpoint(folder)

@@ -13,25 +13,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
 
-from pixelwise.colour.palette import Palette
-from pixelwise.errors import LabelError
+from pixelwise.colour.palette import Palette, softmax
+from pixelwise.colour.spaces import srgb_to_lab
+from pixelwise.errors import ConfigError, LabelError
 from pixelwise.evaluate.colours import GREY, MEAN, MODEL, evaluate_photos
 from pixelwise.evaluate.intervals import Interval
 from pixelwise.files import require_writable, write_text
 from pixelwise.labels.sources import require_source_folder
-from pixelwise.network.config import ColourFinetuneConfig, Device, LinearNetConfig
-from pixelwise.network.device import ONE_THREAD, choose_device
-from pixelwise.network.frozen import certified
-from pixelwise.network.losses import soft_labels
-from pixelwise.network.model import open_model
-from pixelwise.network.models.on_backbone import LinearNet, chroma_of, coarsened
-from pixelwise.network.runs import write_model
+from pixelwise.network.backbone import Backbone, certified, open_backbone
+from pixelwise.network.config import ColourFinetuneConfig, Device
+from pixelwise.network.model import (
+    LINEAR_OUT_STRIDE,
+    LINEAR_STRIDE,
+    LinearModel,
+    open_model,
+    write_linear_model,
+)
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
+from pixelwise.photos.resize import pool
 from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.heads import HeadFacts
@@ -40,11 +44,12 @@ from pixelwise.segmenting.solve import SolvedHead
 from pixelwise.training.finetune_task import draw, facts_of
 
 _logger = logging.getLogger(__name__)
+_NUM_NEAR, _SIGMA = 5, 5.0  # classes that a place is shared by, and how fast shares fall, in Lab units
 _COLOURS = 32  # as good as 64 of a few dozen photos, in half the time
 _PLACES = 10_000  # in all: three times as many change CIEDE2000 by 0.02
 _LEAST_A_PICTURE = 20
 _SCORES = {"ciede2000": "CIEDE2000", "ab_rmse": "RMSE of ab", "colourfulness_ratio": "colourfulness"}
-Picture = UInt8[Tensor, "3 _H _W"]
+Picture = UInt8[ndarray, "3 _H _W"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,8 +58,7 @@ class ColourResult:
 
     config: ColourFinetuneConfig
     dataset: ColourDataset
-    net: LinearNet
-    palette: Palette
+    model: LinearModel
     solved: SolvedHead
     facts: HeadFacts
     num_views: int
@@ -78,7 +82,7 @@ class ColourResult:
             "task": "colour",
             "num_images": len(self.dataset.train),
             "num_looks": self.num_views,
-            "num_colours": self.palette.num_classes,
+            "num_colours": self.model.palette.num_classes,
             "num_learned": self.solved.weights.num_learned,
             "left_out": list(self.dataset.notes),
             "num_scored": len(self.dataset.held_out),
@@ -114,7 +118,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     for note in notes:
         _logger.warning("%s", note)
     result = _learn(config, dataset, device)
-    write_model(out, result.net, result.net.config, result.palette, config.size)
+    write_linear_model(out, result.model)
     write_text(card_of(out), _card(result, out.stem))
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
@@ -130,24 +134,37 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     wanted = views_of(dataset.train, config.looks)
 
     def read(crop: CropView) -> Picture:
-        return read_photo(crop.photo, config.size, LinearNet.stride, crop.view)
+        return read_photo(crop.photo, config.size, LINEAR_STRIDE, crop.view)
 
-    with ONE_THREAD:
-        pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
+    backbone = open_backbone(config.backbone, device=device)
+    if LINEAR_STRIDE % backbone.multiple:
+        raise ConfigError(
+            f"needed a backbone that reads multiples of {LINEAR_STRIDE} pixels, {backbone.name} reads those of "
+            f"{backbone.multiple}; take efficientnet_lite0"
+        )
+    pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
     palette = _learn_palette(pictures, config)
-    net = LinearNet(LinearNetConfig(num_colours=palette.num_classes, backbone=config.backbone)).eval()
-    net.requires_grad_(False).to(choose_device(device))
-    with certified(net.backbone) as certificate, ONE_THREAD:
-        sample = _sample(net, palette, pictures, [dataset.train.index(crop.photo) for crop in wanted])
+    with certified(backbone) as certificate:
+        photos = [dataset.train.index(crop.photo) for crop in wanted]
+        sample = _sample(backbone.in_threads(1), palette, pictures, photos)
         extracted_s = time.perf_counter()
         solved = solve_choosing_ridge(sample, palette.num_classes, None, config.ridge, by_loss=True)
-        net.classes.weight.copy_(solved.weights.weight)
-        net.classes.bias.copy_(solved.weights.bias)
+    model = LinearModel(
+        name="learned",
+        palette=palette,
+        size=config.size,
+        checksum="",
+        stride=LINEAR_STRIDE,
+        out_stride=LINEAR_OUT_STRIDE,
+        trained_on=config.source,
+        backbone=backbone,
+        weight=solved.weights.weight,
+        bias=solved.weights.bias,
+    )
     return ColourResult(
         config=config,
         dataset=dataset,
-        net=net,
-        palette=palette,
+        model=model,
         solved=solved,
         facts=replace(facts_of(solved), certificate=certificate),
         num_views=len(wanted),
@@ -158,11 +175,14 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
 
 def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) -> Palette:
     """Return colours of the photos' places; fewer where they have fewer and no number was asked for."""
-    places = torch.cat([coarsened(picture[None]).flatten(2) for picture in pictures], dim=2)[..., None]
+    coarse = [pool(picture.astype(np.float32), _size_of(picture)).round() for picture in pictures]
+    places = np.concatenate([picture.astype(np.uint8).reshape(3, -1) for picture in coarse], axis=1)[
+        None, ..., None
+    ]
     num = config.num_colours or _COLOURS
     while True:
         try:
-            return Palette.learn(places.numpy(), num, "ab", config.seed)
+            return Palette.learn(places, num, "ab", config.seed)
         except LabelError:
             if config.num_colours or num == 1:
                 raise
@@ -170,24 +190,38 @@ def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) ->
 
 
 def _sample(
-    net: LinearNet, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]
+    backbone: Backbone, palette: Palette, pictures: Sequence[Picture], photos: Sequence[int]
 ) -> PixelSample:
     """Return features and class probabilities of places on an even grid over each picture."""
     num = max(_LEAST_A_PICTURE, _PLACES // len(pictures))
 
-    @torch.no_grad()
     def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
         picture, photo = picture_and_photo
-        grey = torch.from_numpy(palette.read_grey(picture[None].numpy())).to(net.classes.weight.device)
-        maps = [level[0].float().cpu() for level in net.features(grey)]
-        soft = soft_labels(palette, chroma_of(picture[None].float() / 255))
-        size = (soft.classes.shape[2], soft.classes.shape[3])
-        probs = torch.zeros(1, palette.num_classes, *size).scatter_add_(1, soft.classes, soft.shares)[0]
+        grey, size = palette.read_grey(picture[None]), _size_of(picture)
+        maps = [level[0] for level in backbone(np.repeat(grey, 3, axis=1))]
         places = grid(*size, max(1, round((size[0] * size[1] / num) ** 0.5)))
-        labels = probs[:, places[:, 0], places[:, 1]].T
-        return PixelSample(features_at(maps, places, size), labels, torch.full((len(places),), photo))
+        chroma = srgb_to_lab(pool(picture / np.float32(255), size))[1:, places[:, 0], places[:, 1]]
+        labels = _soft_probs(palette, chroma.T)
+        return PixelSample(features_at(maps, places, size), labels, np.full(len(places), photo))
 
     return PixelSample.joined(list(worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2)))
+
+
+def _size_of(picture: Picture) -> tuple[int, int]:
+    """Return height and width of a picture's logits."""
+    return picture.shape[1] // LINEAR_OUT_STRIDE, picture.shape[2] // LINEAR_OUT_STRIDE
+
+
+def _soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarray, "n K"]:
+    """Return the shares of places in the classes nearest to their colour, others having none.
+
+    Source: R. Zhang et al., arXiv:1603.08511, section 2.2, with 5 classes and a deviation of 5 Lab units.
+    """
+    squares = np.square(chroma[:, None] - palette.class_chroma).sum(2)
+    if palette.num_classes > _NUM_NEAR:
+        furthest = np.partition(squares, _NUM_NEAR - 1, axis=1)[:, _NUM_NEAR - 1 : _NUM_NEAR]
+        squares[squares > furthest] = np.inf
+    return softmax(squares / np.float32(-2 * _SIGMA**2), axis=1)
 
 
 def card_of(out: Path) -> Path:
@@ -196,13 +230,13 @@ def card_of(out: Path) -> Path:
 
 
 def _card(result: ColourResult, name: str) -> str:
-    dataset, solved, backbone = result.dataset, result.solved, result.net.backbone
+    dataset, solved, backbone = result.dataset, result.solved, result.model.backbone
     lines = [
         f"# {name}\n",
         "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
         f"- learned from: {result.config.source}, {len(dataset.train)} photos, {result.num_views} views",
         f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
-        f"- palette: {result.palette.num_classes} colours of Lab's a and b, of these photos",
+        f"- palette: {result.model.palette.num_classes} colours of Lab's a and b, of these photos",
         f"- read at: a short side of {result.config.size} pixels",
         f"- solved: {solved.weights.num_learned} numbers, ridge {solved.ridge:g}, "
         f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}",

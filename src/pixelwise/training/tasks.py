@@ -12,14 +12,14 @@ from kornia.color import rgb_to_linear_rgb
 from torch import Tensor, nn
 
 from pixelwise.colour.palette import Palette
-from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS
 from pixelwise.errors import ConfigError
-from pixelwise.evaluate.pictures import PixelScore, score
 from pixelwise.network.config import RunConfig
-from pixelwise.network.losses import class_weights, cross_entropy, soft_cross_entropy, soft_labels
-from pixelwise.network.models.on_backbone import chroma_of
-from pixelwise.photos.pictures import Batches, Pictures
+from pixelwise.training.data.pictures import Batches, Pictures
+from pixelwise.training.evaluation import PixelScore, score
+from pixelwise.training.losses import class_weights, cross_entropy, soft_cross_entropy, soft_labels
+from pixelwise.training.models.on_backbone import chroma_of
+from pixelwise.training.shapes import Grey, Logits
 
 _MIN_SIDE = 0.55  # the smallest window shows this fraction of a photo's height and width, the largest all
 _LOG_ASPECT = 0.12  # how much wider or taller than its picture a window can be
@@ -40,7 +40,7 @@ class ClassTask:
         self.config = config.train
         self.train = Batches.of(pictures.train, palette, device)
         self.val = Batches.of(pictures.val, palette, device)
-        self.weights = class_weights([self.train.labels], palette.num_classes, config.train.rebalance)
+        self.weights = class_weights([self.train.labels], palette.num_classes, config.train.rebalance, device)
         self.num_train = len(self.train)
         counts = torch.bincount(self.val.labels.flatten())
         self.most_common_frac = counts.max().item() / counts.sum().item()
@@ -85,7 +85,7 @@ class ColourTask:
         self.num_train = len(pictures.train)
         few = pictures.train[:: max(1, self.num_train // _NUM_COUNTED)]
         labels = (self._labels(images, _COUNTED_COARSER) for images in few.split(_VAL_BATCH))
-        self.weights = class_weights(labels, palette.num_classes, config.train.rebalance)
+        self.weights = class_weights(labels, palette.num_classes, config.train.rebalance, device)
         val_labels = torch.cat([self._labels(images).flatten() for images in pictures.val.split(_VAL_BATCH)])
         self.most_common_frac = torch.bincount(val_labels).max().item() / len(val_labels)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.errors import PixelwiseError, is_of_memory
-from pixelwise.network.device import ONE_THREAD, give_back_memory
+from pixelwise.network.session import give_back_memory
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 
@@ -70,14 +70,13 @@ class RequestQueue:
             self._pool.submit(give_back_memory)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have a thread do some work as soon as one is free, torch in one thread of its own."""
+        """Have a thread do some work as soon as one is free."""
 
         def run() -> T:
             with self._lock:
                 self.num_running += 1
             try:
-                with ONE_THREAD:
-                    return work()
+                return work()
             finally:
                 with self._lock:
                     self.num_running -= 1

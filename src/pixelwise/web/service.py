@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +17,7 @@ from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
-from pixelwise.network.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.config import Device
 from pixelwise.network.model import Model, open_model
@@ -34,7 +33,6 @@ from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 from pixelwise.web.parameters import ColouriseParameters, SegmentParameters
 
 T = TypeVar("T")
-_CPU = torch.device("cpu")
 _STRIP_PIXELS = 2**18
 _MAX_BATCH = 8  # photos in one forward pass
 
@@ -147,7 +145,7 @@ def open_service(
     num_lanes: int,
     models: Sequence[Path] = (),
     heads: Sequence[Path] = (),
-    device: torch.device = _CPU,
+    device: Device = "auto",
 ) -> Service:
     """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
@@ -157,11 +155,13 @@ def open_service(
         CheckpointError: a file holds no such thing, or another backbone's head.
         ConfigError: two have one name.
     """
-    on: Device = "cuda" if device.type == "cuda" else "cpu"
-    opened = _open_all(partial(open_model, device=on), shipped_models(), models)
+    opened = _open_all(partial(open_model, device=device), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
-    backbones = {name: open_backbone(name) for name in sorted({head.backbone for head in found.values()})}
-    runners = {name: HeadRunner([head], backbones[head.backbone], device) for name, head in found.items()}
+    backbones = {
+        name: open_backbone(name, device=device)
+        for name in sorted({head.backbone for head in found.values()})
+    }
+    runners = {name: HeadRunner([head], backbones[head.backbone]) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum, None) for name, model in opened.items()]
     for name, head in found.items():
         known.append(_known(name, "segment", checksum(find_head(head.name)), list(head.classes.names)))

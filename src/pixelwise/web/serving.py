@@ -14,12 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 import pyvips
-import torch
 import uvicorn
 from fastapi import FastAPI
 
 from pixelwise.errors import ConfigError
 from pixelwise.files import temporary_folder
+from pixelwise.network.config import Device
+from pixelwise.network.session import choose_device
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
@@ -37,7 +38,7 @@ def serve(
     token: str | None,
     models: Sequence[Path],
     heads: Sequence[Path],
-    device: torch.device,
+    device: Device,
 ) -> signal.Signals:
     """Serve until a signal comes; return it. Requests taken by then are answered, within `limits.seconds`.
 
@@ -50,7 +51,7 @@ def serve(
     """
     rules = _rules(host, token, limits)
     with closing(_listen(host, port)) as listener, _own_folder() as folder:
-        num_lanes = 1 if device.type == "cuda" else os.cpu_count() or 1
+        num_lanes = 1 if choose_device(device) == "cuda" else os.cpu_count() or 1
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)

@@ -14,8 +14,8 @@ from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.models import build
-from pixelwise.network.runs import TorchModel
+from pixelwise.training.models import build
+from pixelwise.training.runs import TorchModel
 
 
 @pytest.fixture(scope="module")

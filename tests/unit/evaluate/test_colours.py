@@ -19,9 +19,9 @@ from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.models import build
-from pixelwise.network.models.handout import UNet
-from pixelwise.network.runs import Manifest, TorchModel, write_manifest
+from pixelwise.training.models import build
+from pixelwise.training.models.handout import UNet
+from pixelwise.training.runs import Manifest, TorchModel, write_manifest
 
 COLOURS = np.array([[0.0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]])
 AB = Palette(COLOURS, "ab", "seven")

@@ -12,7 +12,7 @@ from pixelwise.lab.affine import (
     with_first_block,
 )
 from pixelwise.network.config import CNNConfig, UNetConfig
-from pixelwise.network.models import build
+from pixelwise.training.models import build
 
 AFFINES = [(2.0, 0.0), (0.3, 0.7), (5.0, -1.0), (-1.0, 0.0), (-0.7, 0.4), (-3.0, -2.0)]
 EXACT, NOT_EXACT = 1e-9, 1e-3

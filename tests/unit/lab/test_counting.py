@@ -6,8 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pixelwise.lab.counting import count_network
 from pixelwise.network.config import HANDOUT_CONFIGS
-from pixelwise.network.models import build
-from pixelwise.network.models.handout import MyConv2d
+from pixelwise.training.models import build
+from pixelwise.training.models.handout import MyConv2d
 
 
 @pytest.mark.parametrize("kind", HANDOUT_CONFIGS.values())

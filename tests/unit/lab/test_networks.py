@@ -8,7 +8,7 @@ import torch
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1, find_blocks, num_parameters
 from pixelwise.network.config import CNNConfig, UNetConfig
-from pixelwise.network.models import build
+from pixelwise.training.models import build
 
 PICTURE = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(0))
 CHAIN = ["input", "down1", "down2", "middle", "up1", "up2", "classes"]

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pixelwise.errors import ConfigError
-from pixelwise.labels.sources import load_pictures
+from pixelwise.training.data.sources import load_pictures
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, DownloadError
-from pixelwise.network.backbones import coco, open_backbone
+from pixelwise.training.backbones import coco, open_backbone
 
 SMALL = "lraspp_mobilenet_v3_large"
 DEEPLAB = "deeplabv3_mobilenet_v3_large"

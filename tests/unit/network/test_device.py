@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelwise.errors import ConfigError
-from pixelwise.network.device import ONE_THREAD, choose_device
+from pixelwise.training.device import ONE_THREAD, choose_device
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixelwise.errors import ConfigError, FrozenError
-from pixelwise.network.frozen import certified, fingerprint, freeze, learn_only
+from pixelwise.training.frozen import certified, fingerprint, freeze, learn_only
 
 
 def network():

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
-from pixelwise.network.models import build
-from pixelwise.network.models.handout import MyConv2d, UnfoldedConvolution
+from pixelwise.training.models import build
+from pixelwise.training.models.handout import MyConv2d, UnfoldedConvolution
 
 
 @pytest.fixture(params=list(HANDOUT_CONFIGS.values()), ids=lambda config: config.__name__)

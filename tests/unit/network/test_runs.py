@@ -11,7 +11,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig
-from pixelwise.network.models import build
+from pixelwise.training.models import build
 from pixelwise.network.tensors import write_tensors
 
 CONFIG = CNNConfig(num_filters=2)

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from pixelwise.errors import DataError
-from pixelwise.photos.colour_folder import load_folder, open_colour_folder, read_square
+from pixelwise.photos.colour_folder import open_colour_folder
+from pixelwise.training.data.folder import load_folder, read_square
 from pixelwise.photos.photo import open_photo
 
 

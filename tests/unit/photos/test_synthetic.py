@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pixelwise.colour.spaces import lightness, srgb_to_lab
-from pixelwise.photos.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes, load_synthetic
+from pixelwise.training.data.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes, load_synthetic
 
 CHROMA = np.array([*GROUND_CHROMA, *SHAPE_CHROMA])
 

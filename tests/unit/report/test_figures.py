@@ -6,8 +6,8 @@ import torch
 
 from pixelwise.colour.palette import Palette
 from pixelwise.network.config import UNetConfig
-from pixelwise.network.models import build
-from pixelwise.photos.synthetic import draw_shapes
+from pixelwise.training.models import build
+from pixelwise.training.data.synthetic import draw_shapes
 from pixelwise.report import figures
 
 ROWS = [

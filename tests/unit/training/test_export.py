@@ -3,7 +3,7 @@
 import pytest
 
 from pixelwise.errors import ConfigError
-from pixelwise.network.runs import open_torch_model
+from pixelwise.training.runs import open_torch_model
 from pixelwise.training import export as write
 from pixelwise.training.export import export_model
 

@@ -15,7 +15,7 @@ from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.labels.read import resize_mask
-from pixelwise.network.frozen import fingerprint
+from pixelwise.training.frozen import fingerprint
 from pixelwise.photos.crop_view import WHOLE
 from pixelwise.training import finetune_epochs
 from pixelwise.training.finetune import learn_last_layer

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from pixelwise.network.config import CNNConfig, TrainConfig
-from pixelwise.network.models import build
-from pixelwise.network.models.handout import MyConv2d
+from pixelwise.training.models import build
+from pixelwise.training.models.handout import MyConv2d
 from pixelwise.training.optimise import Optimiser, rate_frac
 
 MUON = TrainConfig(optimiser="muon", schedule="one-cycle", warmup_frac=0.25, learning_rate=0.1)

@@ -1,10 +1,9 @@
-"""A frozen backbone: photos in, feature maps of several sizes out; and its copy that runs faster."""
+"""A frozen backbone on torch: photos in, feature maps of several sizes out; and its copy that runs faster."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -14,23 +13,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pixelwise.errors import ShapeError
+from pixelwise.network.backbone import Level
 from pixelwise.network.config import Precision
-from pixelwise.network.frozen import fingerprint, freeze
+from pixelwise.training.frozen import fingerprint, freeze
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Source: torchvision
 
 
-@dataclass(frozen=True)
-class Level:
-    """One of the feature maps."""
-
-    name: str
-    stride: int  # pixels of the photo, down and across, that share one place of the map
-    channels: int
-
-
 @final
-class Backbone(nn.Module):
+class TorchBackbone(nn.Module):
     """A frozen network that turns photos into feature maps."""
 
     centre: Tensor
@@ -87,7 +78,7 @@ class Backbone(nn.Module):
         return maps
 
 
-def folded(backbone: Backbone, precision: Precision) -> Backbone:
+def folded(backbone: TorchBackbone, precision: Precision) -> TorchBackbone:
     """Return a faster copy, with batch norms folded into the convolutions before them, in `precision`.
 
     Its maps differ by rounding only. Folded are those in an `nn.Sequential`, where one surely follows the

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from pixelwise.network.config import CNNConfig, ColourNetConfig, LinearNetConfig, NetConfig, UNetConfig
-from pixelwise.network.models.handout import CNN, UNet
-from pixelwise.network.models.on_backbone import ColourNet, LinearNet
+from pixelwise.network.config import CNNConfig, ColourNetConfig, NetConfig, UNetConfig
+from pixelwise.training.models.handout import CNN, UNet
+from pixelwise.training.models.on_backbone import ColourNet
 
 HandoutNetwork = CNN | UNet
-Network = HandoutNetwork | ColourNet | LinearNet
+Network = HandoutNetwork | ColourNet
 """Grey in, logits out: of multiples of `stride` in height and width, at these over `out_stride`."""
 
 _BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
     CNNConfig: CNN,
     UNetConfig: UNet,
     ColourNetConfig: ColourNet,
-    LinearNetConfig: LinearNet,
 }
 
 

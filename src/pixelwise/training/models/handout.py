@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pixelwise.colour.shapes import Grey, Logits
 from pixelwise.network.config import CNNConfig, UNetConfig
+from pixelwise.training.shapes import Grey, Logits
 
 
 class UnfoldedConvolution(torch.autograd.Function):

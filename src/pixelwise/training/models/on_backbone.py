@@ -1,4 +1,4 @@
-"""Networks that read grey photos through a frozen backbone: a small decoder, or one linear layer."""
+"""A network that reads grey photos through a frozen backbone: a small decoder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from pixelwise.colour.shapes import Grey
-from pixelwise.errors import CheckpointError, ConfigError, ShapeError
-from pixelwise.network.backbones import Backbone, folded, open_backbone
-from pixelwise.network.config import ColourNetConfig, LinearNetConfig
+from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.network.config import ColourNetConfig
+from pixelwise.training.backbones import TorchBackbone, folded, open_torch_backbone
+from pixelwise.training.shapes import Grey
 
 _STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}  # channels of the decoder at each stride, over its width
 
@@ -28,13 +28,13 @@ class OnBackbone(nn.Module):
     stride = 32  # divides height and width of the input
     out_stride = 4  # pixels of the input, down and across, that share one place of the logits
     saturation = 1.0  # factor on the chroma that the probabilities mean
-    backbone: Backbone
+    backbone: TorchBackbone
     backbone_checksum: Tensor
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
-            opened = open_backbone(backbone)
+            opened = open_torch_backbone(backbone)
             self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
         self.__dict__["backbone"] = folded(opened, "fp32")  # and so it is no part of this module
         self.register_buffer("backbone_checksum", self._installed.clone())
@@ -119,57 +119,6 @@ class LinearApart(nn.Linear):
 def _joining(num_in: int, num_out: int) -> nn.Sequential:
     conv = nn.Conv2d(num_in, num_out, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(num_out), nn.ReLU())
-
-
-@final
-class LinearNet(OnBackbone):
-    """Logits at a quarter of the size of the grey photo, by one linear layer that was solved."""
-
-    def __init__(self, config: LinearNetConfig) -> None:
-        super().__init__(config.backbone)
-        self.config = config
-        if self.stride % self.backbone.multiple:
-            raise ConfigError(
-                f"needed a backbone that reads multiples of {self.stride} pixels, {config.backbone} reads "
-                f"those of {self.backbone.multiple}; take efficientnet_lite0"
-            )
-        self.classes = nn.Linear(sum(level.channels for level in self.backbone.levels), config.num_colours)
-
-    def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
-        """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
-        size = (x.shape[-2] // self.out_stride, x.shape[-1] // self.out_stride)
-        return logits_of_maps(self.features(x), self.classes.weight, self.classes.bias, size)
-
-
-def logits_of_maps(
-    maps: Sequence[Float[Tensor, "N _C _h _w"]],
-    weight: Float[Tensor, "K D"],
-    bias: Float[Tensor, " K"],
-    size: tuple[int, int],
-) -> Float[Tensor, "N K H W"]:
-    """Return logits of photos at `size` (height, width): computed on each map, enlarged bilinearly, added.
-
-    These are those of features read bilinearly at each place: linear layers and interpolations commute.
-    """
-    total = bias[:, None, None]
-    for logits in small_logits(maps, weight):
-        total = total + F.interpolate(logits, size, mode="bilinear", align_corners=False)
-    return total
-
-
-def small_logits(
-    maps: Sequence[Float[Tensor, "*batch _C _h _w"]], weight: Float[Tensor, "K D"]
-) -> list[Float[Tensor, "*batch K _ _"]]:
-    """Return the share of each map in the logits, at the map's size; those of equal size are added."""
-    channels = [level.shape[-3] for level in maps]
-    if sum(channels) != weight.shape[1]:
-        raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
-    small: dict[tuple[int, int], Tensor] = {}
-    for level, part in zip(maps, weight.split(channels, dim=1), strict=True):
-        height, width = level.shape[-2:]
-        logits = part @ level.flatten(-2).to(weight.dtype)
-        small[height, width] = small.get((height, width), 0) + logits.unflatten(-1, (height, width))
-    return list(small.values())
 
 
 def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:

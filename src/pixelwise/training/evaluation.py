@@ -11,18 +11,17 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from pixelwise.colour.palette import IGNORE
-from pixelwise.colour.shapes import Labels, Logits
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
-from pixelwise.network.config import Device
-from pixelwise.network.device import choose_device
-from pixelwise.network.losses import cross_entropy
-from pixelwise.network.runs import TorchModel
-from pixelwise.photos.pictures import Batches, Pictures
+from pixelwise.network.model import Model
 from pixelwise.progress import progress
+from pixelwise.training.data.pictures import Batches, Pictures
+from pixelwise.training.losses import cross_entropy
+from pixelwise.training.shapes import Labels, Logits
 
 _PIXELS_AT_ONCE = 1 << 18  # logits of one batch stay in the processor's cache
 _NUM_RESAMPLES = 1000
 _NUM_GREYS = 256
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,17 +71,13 @@ def score(net: nn.Module, data: Batches) -> PixelScore:
 
 
 @torch.inference_mode()
-def evaluate(
-    model: TorchModel, pictures: Pictures, seed: int = 0, device: Device = "auto"
-) -> dict[str, dict[str, Interval]]:
+def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[str, Interval]]:
     """Return validation accuracy (per cent) and loss (nats a pixel) of a model and of two baselines.
 
     `majority` gives every pixel the shares that the classes have in the training part, `grey level` the
     shares among the training pixels that are as bright: the network's gain over it comes from context.
     """
-    on = choose_device(device)
-    net = model.net.to(on)
-    train, val = (Batches.of(part, model.palette, on) for part in (pictures.train, pictures.val))
+    train, val = (Batches.of(part, model.palette, _CPU) for part in (pictures.train, pictures.val))
     joint = _grey_level(train) * model.palette.num_classes + train.labels.long()
     counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)
     by_grey = counts.view(_NUM_GREYS, -1).float()
@@ -90,7 +85,7 @@ def evaluate(
     scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in baselines}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
         for batch in _batches(val):
-            predictions = {"model": net(batch.grey())}
+            predictions = {"model": torch.from_numpy(model.logits(batch.grey().numpy()))}
             for name, shares in baselines.items():
                 table = (shares + 1).log()  # each count is taken to be one more, so that none is 0
                 predictions[name] = table.log_softmax(-1)[_grey_level(batch)].permute(0, 3, 1, 2)

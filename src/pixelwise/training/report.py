@@ -9,16 +9,16 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.errors import CheckpointError
 from pixelwise.files import write_bytes
 from pixelwise.network.config import NET_NAMES
-from pixelwise.network.runs import (
+from pixelwise.network.model import resume_command
+from pixelwise.report import figures, page
+from pixelwise.training.runs import (
     METRICS,
-    MODEL,
+    WEIGHTS,
     open_torch_model,
     read_manifest,
     read_metrics,
     read_samples,
-    resume_command,
 )
-from pixelwise.report import figures, page
 
 PAGE, CARD, CURVES, PICTURES = "report.html", "card.md", "curves.png", "pictures.png"
 _LEFT_OUT = "left out "
@@ -35,7 +35,7 @@ def write_report(folder: Path, repeat: str) -> Path:
         OutputError: the folder cannot be written.
     """
     manifest, rows = read_manifest(folder), read_metrics(folder)
-    config, finished = manifest.config, (folder / MODEL).is_file()
+    config, finished = manifest.config, (folder / WEIGHTS).is_file()
     if finished and not rows:
         raise CheckpointError(f"{folder} holds a model but no scores: {METRICS} is empty; start the run anew")
     net = NET_NAMES[type(config.net)]

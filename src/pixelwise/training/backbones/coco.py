@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from pixelwise.errors import CheckpointError, DownloadError, OutputError
 from pixelwise.files import checksum
-from pixelwise.network.backbones.backbone import Backbone, Level
-from pixelwise.network.backbones.weights import load_weights, read_weights
+from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import progress_is_shown
+from pixelwise.training.backbones.backbone import TorchBackbone
+from pixelwise.training.backbones.weights import load_weights, read_weights
 
 COCO = {  # the files of their published weights, named by the first digits of their SHA-256
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
@@ -59,8 +60,8 @@ class LiteRASPP(nn.Module):
         return maps["low"], self.cbr(maps["high"]) * self.scale(maps["high"])
 
 
-def open_coco(name: str, weights: Path | None) -> Backbone:
-    """Return one of torchvision's networks, as `open_backbone` does; OutputError: no room for a download."""
+def open_coco(name: str, weights: Path | None) -> TorchBackbone:
+    """Return one of torchvision's networks; OutputError where there is no room for a download."""
     from torchvision.models import segmentation  # takes a second to import
 
     build = getattr(segmentation, name)
@@ -74,7 +75,7 @@ def open_coco(name: str, weights: Path | None) -> Backbone:
     is_lraspp = name.startswith("lraspp")
     deep = (Level("aspp", 16 if "mobilenet" in name else 8, 256),)
     levels = (Level("low", 8, 40), Level("high", 16, 128)) if is_lraspp else deep
-    return Backbone(
+    return TorchBackbone(
         LiteRASPP(net) if is_lraspp else DeepLab(net),
         weights,
         name=name,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float32
@@ -19,37 +19,19 @@ from torch import Tensor
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, write_text
-from pixelwise.network.cards import SHIPPED, check_weights, shipped_models, weights_path
-from pixelwise.network.config import NET_NAMES, NetConfig, Precision, RunConfig, net_from_dict
-from pixelwise.network.device import ONE_THREAD, processor_name
-from pixelwise.network.model import Model
-from pixelwise.network.models import Network, build
+from pixelwise.network.config import NET_NAMES, EpochMetrics, NetConfig, Precision, RunConfig, net_from_dict
+from pixelwise.network.model import CHECKPOINT, SIZES, Model, resume_command
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
+from pixelwise.training.device import ONE_THREAD, processor_name
+from pixelwise.training.models import Network, build
 
-MODEL = "model.safetensors"  # the finished model, which describes itself: network, label space, weights
-CHECKPOINT = "checkpoint.safetensors"  # weights and optimiser state, from which a run goes on bit for bit
+WEIGHTS = "model.safetensors"  # the finished network, which describes itself: label space, weights
 SAMPLES = "samples.safetensors"  # a few validation pictures, so that the run can be shown without its data
 MANIFEST = "run.json"  # configuration, versions, data checksum, and reasons for what was automatic
 METRICS = "metrics.jsonl"  # one line per epoch
-SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
 _NUM_SAMPLES = 8
 _SMALL = 128 * 128  # pixels that a network reads in one thread: more would wait for each other
 _VERSIONED = ("pixelwise", "torch", "numpy")
-MetricName = Literal["train_loss", "val_loss", "val_accuracy", "train_seconds"]
-
-
-class EpochMetrics(TypedDict):
-    """One epoch's line of metrics.jsonl."""
-
-    epoch: int
-    step: int  # steps done since the run began
-    train_loss: float  # mean over the epoch, in nats a pixel
-    val_loss: float
-    val_accuracy: float  # right pixels, in per cent
-    train_seconds: float  # since the run began, validation left out
-    losses: NotRequired[list[float]]  # of pieces of the epoch; runs of earlier versions have none
-
-
 _METRICS_KEYS = tuple(name for name in EpochMetrics.__annotations__ if name != "losses")
 
 
@@ -74,22 +56,18 @@ class TorchModel(Model):
         return logits.float().cpu().numpy()
 
 
-def write_model(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
-    """Write a model as one file that describes itself, or raise an OutputError."""
+def write_weights(path: Path, net: Network, config: NetConfig, palette: Palette, size: int) -> None:
+    """Write a network as one file that describes itself, or raise an OutputError."""
     described = {"name": NET_NAMES[type(config)]} | asdict(config)
-    write_tensors(path, net.state_dict(), {"net": described, "palette": palette.to_dict(), "size": size})
+    write_tensors(
+        path, _arrays(net.state_dict()), {"net": described, "palette": palette.to_dict(), "size": size}
+    )
 
 
-def open_torch_model(name_or_path: str | Path) -> TorchModel:
-    """Open a shipped model by its name, or a run folder or model file, or raise a CheckpointError."""
-    path = _find_model(str(name_or_path))
-    sha256 = check_weights(path.stem) if path.parent == SHIPPED else checksum(path)
-    tensors, about = read_tensors(path)
-    if "kind" in about:  # which models do not say
-        raise CheckpointError(
-            f"needed a model, got the {about['kind']} {name_or_path}: segment, evaluate and export take "
-            f"heads; models are {', '.join(shipped_models())}, runs and what train wrote"
-        )
+def open_torch_model(folder_or_file: str | Path, trained_on: str = "") -> TorchModel:
+    """Open the network of a run on torch, or raise a CheckpointError."""
+    path = _find_weights(Path(folder_or_file))
+    tensors, about = _read(path)
     try:
         config = net_from_dict(about["net"])
         palette, size = Palette.from_dict(about["palette"]), about["size"]
@@ -97,12 +75,17 @@ def open_torch_model(name_or_path: str | Path) -> TorchModel:
         net = _load(config, tensors)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, ConfigError, LabelError) as error:
         raise CheckpointError(
-            f"{path} holds no model of ours ({first_line(error)}); give a run, a model file or one of "
-            f"{', '.join(shipped_models())}"
+            f"{path} holds no network of ours ({first_line(error)}); give a run or the model file in it"
         ) from error
     net.eval().requires_grad_(False)
     return TorchModel.of(
-        name=str(name_or_path), net=net, config=config, palette=palette, size=size, checksum=sha256
+        name=str(folder_or_file),
+        net=net,
+        config=config,
+        palette=palette,
+        size=size,
+        checksum=checksum(path),
+        trained_on=trained_on,
     )
 
 
@@ -127,17 +110,22 @@ def _load(config: NetConfig, tensors: dict[str, Tensor]) -> Network:
     return net
 
 
-def _find_model(name_or_path: str) -> Path:
-    path = Path(name_or_path)
-    for candidate in (weights_path(name_or_path), path / MODEL, path):
+def _find_weights(path: Path) -> Path:
+    for candidate in (path / WEIGHTS, path):
         if candidate.is_file():
             return candidate
     if (path / CHECKPOINT).is_file():
         raise CheckpointError(f"{path} holds an unfinished run; finish it: {resume_command(path)}")
-    raise CheckpointError(
-        f"needed a model, but {name_or_path} is neither a run folder, a model file, nor one of: "
-        f"{', '.join(shipped_models())}"
-    )
+    raise CheckpointError(f"needed a run, but {path} has no {WEIGHTS}")
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, ndarray]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    arrays, about = read_tensors(path)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, about
 
 
 @dataclass(kw_only=True)
@@ -158,15 +146,12 @@ class Checkpoint:
             raise CheckpointError("needed the state between two steps of a run, got values of other kinds")
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that goes on with an interrupted run."""
-    return shlex.join(["pixelwise", "train", "--resume", "--out", str(folder)])
-
-
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write the state of a run in one atomic step, or raise an OutputError."""
     about = {name: value for name, value in vars(checkpoint).items() if name not in ("tensors", "config")}
-    write_tensors(folder / CHECKPOINT, checkpoint.tensors, about | {"config": checkpoint.config.to_dict()})
+    write_tensors(
+        folder / CHECKPOINT, _arrays(checkpoint.tensors), about | {"config": checkpoint.config.to_dict()}
+    )
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -176,7 +161,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(
             f"needed an interrupted run to resume, but {folder} has no {CHECKPOINT}; leave out --resume"
         )
-    tensors, about = read_tensors(path)
+    tensors, about = _read(path)
     try:
         names = {entry.name for entry in fields(Checkpoint)}
         known = {name: value for name, value in about.items() if name in names}  # older ones hold more
@@ -236,12 +221,12 @@ def read_manifest(folder: Path) -> Manifest:
 def write_samples(folder: Path, images: Tensor) -> None:
     """Keep a few of the validation pictures, uint8 (M, 3, H, W), spread evenly over them."""
     index = torch.linspace(0, len(images) - 1, min(_NUM_SAMPLES, len(images))).long()
-    write_tensors(folder / SAMPLES, {"images": images[index]}, {})
+    write_tensors(folder / SAMPLES, {"images": images[index].numpy()}, {})
 
 
 def read_samples(folder: Path) -> Tensor:
     """Read the pictures that `write_samples` kept, uint8 (n, 3, H, W), or raise a CheckpointError."""
-    tensors, _ = read_tensors(folder / SAMPLES)
+    tensors, _ = _read(folder / SAMPLES)
     images = tensors.get("images", torch.empty(0))
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
         raise CheckpointError(f"{folder / SAMPLES} holds no pictures; start the run anew")

@@ -17,7 +17,7 @@ from numpy import ndarray
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.photos.download import Remote, fetch, unpack
-from pixelwise.photos.pictures import Pictures, gather
+from pixelwise.training.data.pictures import Pictures, gather
 
 CLASSES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ALL: Final = "all"

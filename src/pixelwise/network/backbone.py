@@ -1,0 +1,154 @@
+"""Frozen backbones: networks that others trained, whose feature maps heads and decoders read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from pixelwise.errors import CheckpointError, FrozenError, ShapeError
+from pixelwise.files import checksum
+from pixelwise.network.cards import SHIPPED
+from pixelwise.network.config import Device
+from pixelwise.network.session import OnnxNetwork
+
+EMBEDDED = "efficientnet_lite0"
+_SHA256 = "0afdd7f7f9eaec1419840dfc68c431f7d5eae5441f5be3908d642c8cb0bd8cd1"  # of its file
+
+
+@dataclass(frozen=True)
+class Level:
+    """One of the feature maps."""
+
+    name: str
+    stride: int  # pixels of the photo, down and across, that share one place of the map
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Backbone:
+    """A frozen network that turns photos into feature maps."""
+
+    network: OnnxNetwork
+    name: str
+    licence: str  # under which its weights may be used
+    source: str  # whose weights they are, and what they were learned from
+    implementation: str = ""  # the project whose code it was made with, and version, if not ours
+    checksum: str  # SHA-256 of its weights, as they were before it became a file
+    num_tensors: int  # parameters and buffers that this is of
+    levels: tuple[Level, ...]
+    multiple: int  # divides height and width of what it reads
+    sizes: tuple[int, ...]  # short sides in pixels at which photos are best read; each gives maps of its own
+    margin: int | None
+    """Pixels around a tile, a multiple of `multiple`, with which its features are those of the whole photo;
+    None: every place depends on the whole photo."""
+
+    @staticmethod
+    def of(network: OnnxNetwork) -> Backbone:
+        """Return a network as the backbone that its file describes; CheckpointError if it is none."""
+        about = dict(network.about)
+        try:
+            if about.pop("task") != "features":
+                raise ValueError("it is for another task")
+            levels = tuple(Level(**level) for level in about.pop("levels"))
+            return Backbone(network=network, levels=levels, sizes=tuple(about.pop("sizes")), **about)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{network} holds no backbone of ours ({error})") from error
+
+    def about(self) -> dict[str, Any]:
+        """Return the metadata that `of` reads."""
+        facts = {name: value for name, value in vars(self).items() if name not in ("network", "levels")}
+        return {"task": "features", "levels": [asdict(level) for level in self.levels]} | facts
+
+    def __call__(self, images: Float32[ndarray, "N 3 H W"]) -> tuple[Float32[ndarray, "N _C _h _w"], ...]:
+        """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride)."""
+        height, width = images.shape[-2:]
+        over_height, over_width = -height % self.multiple, -width % self.multiple
+        if over_height or over_width or not height * width:
+            raise ShapeError(
+                f"{self.name} needs height and width divisible by {self.multiple}, got {height} x {width}; "
+                f"read the photo at {height + over_height} x {width + over_width}"
+            )
+        maps = self.network.run({"photo": images}, tuple(level.name for level in self.levels))
+        return tuple(maps.values())
+
+    def in_threads(self, threads: int) -> Backbone:
+        """Return the backbone, to run in so many threads; 0: one for each processor."""
+        return replace(self, network=self.network.in_threads(threads))
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of its file and of what it gives of a test picture."""
+        side = 4 * self.multiple
+        picture = np.linspace(0, 1, 3 * side * side, dtype=np.float32).reshape(1, 3, side, side)
+        digest = hashlib.sha256(self.network.checksum().encode())
+        for level in self(picture):
+            digest.update(level.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass
+class Certificate:
+    """Fingerprints of what was to stay as it is, before and after."""
+
+    before: str
+    after: str  # empty until the second fingerprint is made
+    num_tensors: int  # parameters and buffers that are compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+
+@contextlib.contextmanager
+def certified(backbone: Backbone) -> Iterator[Certificate]:
+    """Certify that a backbone did not change meanwhile: neither its file nor what it computes.
+
+    Raises:
+        FrozenError: it did.
+    """
+    certificate = Certificate(backbone.fingerprint(), "", backbone.num_tensors)
+    yield certificate
+    certificate.after = backbone.fingerprint()
+    if certificate.after != certificate.before:
+        raise FrozenError(f"needed a backbone that stays as it is, but {backbone.network} changed")
+
+
+def open_backbone(
+    name: str = EMBEDDED, weights: Path | None = None, device: Device = "auto", threads: int = 0
+) -> Backbone:
+    """Return a backbone by its name, with its published weights, or those of a file.
+
+    Others than the embedded one are made an ONNX file once, which takes torch, and kept in the user's cache.
+
+    Raises:
+        ConfigError: there is no such backbone, or it does not read photos of any size.
+        CheckpointError: the file of weights is missing, damaged or made for another network.
+        DownloadError: the weights are not there and cannot be downloaded.
+        ExtraError: it has yet to be made a file, and torch is not installed.
+    """
+    if name == EMBEDDED and weights is None:
+        return Backbone.of(open_shipped(name, _SHA256, threads, device))
+    from pixelwise.training.convert import converted  # takes torch; the contract of layers has this exception
+
+    return Backbone.of(OnnxNetwork(converted(name, weights), threads, device))
+
+
+@lru_cache(maxsize=8)
+def open_shipped(name: str, sha256: str, threads: int = 0, device: Device = "auto") -> OnnxNetwork:
+    """Open a network inside the package; CheckpointError if it has not this SHA-256."""
+    path = SHIPPED / f"{name}.onnx"
+    found = checksum(path) if path.is_file() else "none"
+    if found != sha256:
+        raise CheckpointError(
+            f"the weights of {name} are missing or damaged: {path} needs the SHA-256 {sha256}, it has "
+            f"{found}; install pixelwise again"
+        )
+    return OnnxNetwork(path, threads, device)

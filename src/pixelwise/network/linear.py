@@ -1,0 +1,73 @@
+"""Linear layers on the maps of a backbone: logits are computed on each map, enlarged, and added.
+
+A linear layer and an interpolation whose weights add up to 1 commute: so the logits are those of features
+that are read bilinearly at each place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from numpy import ndarray
+
+from pixelwise.errors import ShapeError
+
+Maps = Sequence[Float[ndarray, "_C _h _w"]]
+"""The features of one photo: maps of several sizes, each over the whole photo."""
+
+
+def logits_of_maps(
+    maps: Maps, weight: Float32[ndarray, "K D"], bias: Float32[ndarray, " K"], size: tuple[int, int]
+) -> Float32[ndarray, "K H W"]:
+    """Return the logits of a photo at `size` (height, width).
+
+    Raises:
+        ShapeError: the maps' channels together are not the weights' D.
+    """
+    total = np.empty((len(bias), *size), np.float32)
+    total[:] = bias[:, None, None]
+    for small in small_logits(maps, weight):
+        total += enlarged(small, size)
+    return total
+
+
+def small_logits(maps: Maps, weight: Float32[ndarray, "K D"]) -> list[Float32[ndarray, "K _ _"]]:
+    """Return the share of each map in the logits, at the map's size; those of equal size are added."""
+    channels = [len(level) for level in maps]
+    if sum(channels) != weight.shape[1]:
+        raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
+    small: dict[tuple[int, ...], ndarray] = {}
+    for level, part in zip(maps, np.split(weight, np.cumsum(channels)[:-1], axis=1), strict=True):
+        size = level.shape[1:]
+        logits = (part @ level.reshape(len(level), -1).astype(np.float32, copy=False)).reshape(-1, *size)
+        small[size] = small[size] + logits if size in small else logits
+    return list(small.values())
+
+
+def enlarged(small: Float32[ndarray, "K h w"], size: tuple[int, int]) -> Float32[ndarray, "K H W"]:
+    """Return maps enlarged bilinearly."""
+    down, across = (_matrix(num, wanted) for num, wanted in zip(small.shape[1:], size, strict=True))
+    return down @ small @ across.T
+
+
+def _matrix(num_small: int, num_large: int) -> Float32[ndarray, "L s"]:
+    """Return the matrix that enlarges a row of `num_small` numbers."""
+    (first, second), share = neighbours(np.arange(num_large), num_small, num_large)
+    matrix, rows = np.zeros((num_large, num_small), np.float32), np.arange(num_large)
+    matrix[rows, first] = 1 - share
+    matrix[rows, second] += share
+    return matrix
+
+
+def neighbours(
+    places: Int[ndarray, " n"], num_small: int, num_large: int
+) -> tuple[Int[ndarray, "2 n"], Float32[ndarray, " n"]]:
+    """Return the two neighbours (2, n) of pixels of an enlarged row, and the weight of the second.
+
+    Source: torch's `interpolate`, bilinear, with corners not aligned; edges repeat.
+    """
+    at = ((places + 0.5) * num_small / num_large - 0.5).clip(0)
+    first = np.floor(at).astype(np.intp).clip(max=num_small - 1)
+    return np.stack([first, (first + 1).clip(max=num_small - 1)]), (at - first).astype(np.float32)

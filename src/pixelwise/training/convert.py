@@ -1,0 +1,232 @@
+"""Networks of torch as ONNX files, which is how everything else runs them.
+
+A file is compared with torch on two real photos before it is kept. Its metadata say what is needed to run it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy import ndarray
+from onnx import helper
+from torch import Tensor, nn
+from torch.export import Dim
+
+from pixelwise.errors import CheckpointError, ConfigError
+from pixelwise.files import cache_folder, checksum, reason, write_bytes
+from pixelwise.network.backbone import Backbone
+from pixelwise.network.model import model_of
+from pixelwise.network.session import OnnxNetwork
+from pixelwise.network.tensors import first_line
+from pixelwise.progress import announce
+from pixelwise.segmenting.extraction import read_photo
+from pixelwise.training.backbones import TorchBackbone, folded, open_torch_backbone
+from pixelwise.training.backbones.efficientnet import StridedConv2d
+from pixelwise.training.models.handout import MyConv2d
+from pixelwise.training.models.on_backbone import ColourNet
+from pixelwise.training.runs import TorchModel
+
+_MOST_OFF = 1e-3  # of what torch gives, over the largest of that
+_LEAST = 1e-9  # that numbers are divided by
+_MOST_BYTES = 2**31 - 2**20  # that one ONNX file takes
+
+
+def converted(name: str, weights: Path | None = None) -> Path:
+    """Return the file of a backbone in the user's cache, made if it is not there yet.
+
+    Raises:
+        ConfigError, CheckpointError, DownloadError: as `open_torch_backbone`; or it cannot be converted.
+        OutputError: the cache cannot be written.
+    """
+    try:
+        sha256 = checksum(weights)[:12] if weights else "published"
+    except OSError as error:
+        raise CheckpointError(f"cannot read weights from {weights}: {reason(error)}") from error
+    path = cache_folder() / "backbones" / f"{re.sub(r'[^A-Za-z0-9_.]', '-', name)}-{sha256}.onnx"
+    if not path.is_file():
+        write_bytes(path, backbone_content(open_torch_backbone(name, weights)))
+    return path
+
+
+def backbone_content(backbone: TorchBackbone) -> bytes:
+    """Return a backbone as the content of an ONNX file whose outputs are its levels.
+
+    Raises:
+        ConfigError: it computes something that ONNX has not, or gives other maps there.
+    """
+    announce(f"converting {backbone.name} to ONNX, once; this takes up to a minute")
+    names = [level.name for level in backbone.levels]
+    photo, axes = _example(3, backbone.multiple)
+    graph = trace(backbone.name, plain_copy(backbone), {"photo": photo}, (axes,), names)
+    about = {
+        "task": "features",
+        "levels": [asdict(level) for level in backbone.levels],
+        "num_tensors": len([*backbone.parameters(), *backbone.buffers()]),
+    }
+    for fact in ("name", "licence", "source", "implementation", "checksum", "multiple", "sizes", "margin"):
+        about[fact] = getattr(backbone, fact)
+    content = described(graph, about)
+    require_equal(backbone.name, _maps_of_both(backbone, Backbone.of(OnnxNetwork(content, device="cpu"))))
+    return content
+
+
+@torch.no_grad()
+def _maps_of_both(backbone: TorchBackbone, found: Backbone) -> Iterator[tuple[ndarray, ndarray]]:
+    for path in sample_photos():
+        photo = read_photo(path, 6 * backbone.multiple, backbone.multiple)[None] / np.float32(255)
+        expected = backbone.cpu()(torch.from_numpy(photo))
+        yield from zip(found(photo), (level.float().numpy() for level in expected), strict=True)
+
+
+def model_content(model: TorchModel) -> bytes:
+    """Return a colouriser as the content of an ONNX file: grey, or the maps of its backbone, to logits.
+
+    Raises:
+        ConfigError: it computes something that ONNX has not, or gives other logits there.
+    """
+    net = model.net
+    about: dict[str, Any] = {
+        "task": "colour",
+        "name": model.name,
+        "palette": model.palette.to_dict(),
+        "short_side": model.size,
+        "multiple": net.stride,
+        "out_stride": net.out_stride,
+        "saturation": net.saturation,
+        "trained_on": model.trained_on,
+    }
+    if isinstance(net, ColourNet):
+        graph = _decoder_graph(model.name, net)
+        about |= {"backbone": net.backbone.name, "backbone_checksum": net.backbone.checksum}
+    else:
+        grey, axes = _example(1, net.stride)
+        graph = trace(model.name, plain_copy(net), {"grey": grey}, (axes,), ["logits"])
+    content = described(graph, about)
+    found = model_of(model.name, OnnxNetwork(content, device="cpu"))
+    photos = (read_photo(path, model.size, model.stride)[None] for path in sample_photos())
+    greys = map(model.palette.read_grey, photos)
+    require_equal(model.name, ((found.logits(grey), model.logits(grey)) for grey in greys))
+    return content
+
+
+def _decoder_graph(name: str, net: ColourNet) -> onnx.ModelProto:
+    backbone, levels = net.backbone, sorted(net.levels.values())
+    grey, _ = _example(1, backbone.multiple)
+    maps = net.features(grey)
+    inputs = {backbone.levels[index].name: maps[index] for index in levels}
+    batch, rows, columns = Dim("batch"), Dim("rows"), Dim("columns")
+    axes = []
+    for index in levels:
+        finer = backbone.multiple // backbone.levels[index].stride
+        axes.append({0: batch, 2: finer * rows, 3: finer * columns})
+    return trace(name, _Decoder(net, levels), inputs, (tuple(axes),), ["logits"])
+
+
+class _Decoder(nn.Module):
+    """The part of a network behind its backbone."""
+
+    def __init__(self, net: ColourNet, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.net: Any = plain_copy(net)
+        self.levels = levels
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Return the logits of the maps that it reads."""
+        all_maps: list[Any] = [None] * (max(self.levels) + 1)
+        for level, one in zip(self.levels, maps, strict=True):
+            all_maps[level] = one
+        logits: Tensor = self.net.forward_maps(all_maps)
+        return logits
+
+
+def described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
+    """Return the content of a file with these metadata; ConfigError if it is too large for one."""
+    for node in graph.graph.node:
+        del node.metadata_props[:]  # which lines of ours it was traced from
+    helper.set_model_props(graph, {key: json.dumps(value) for key, value in about.items()})
+    if (num_bytes := graph.ByteSize()) > _MOST_BYTES:
+        raise ConfigError(f"needed a network of 2 GB at most, {about['name']} has {num_bytes / 1e9:.1f} GB")
+    return graph.SerializeToString()
+
+
+def require_equal(name: str, pairs: Iterable[tuple[ndarray, ndarray]]) -> float:
+    """Return how far numbers as ONNX are from those of torch, at most, over the largest of these.
+
+    Raises:
+        ConfigError: by more than rounding.
+    """
+    largest = 0.0
+    for found, expected in pairs:
+        off = float(np.abs(found - expected).max() / max(np.abs(expected).max(), _LEAST))
+        if not off < _MOST_OFF:  # asked this way round, so that NaN is refused, too
+            raise ConfigError(
+                f"{name} gives other numbers as ONNX than on torch: by {off:.2g} of the largest"
+            )
+        largest = max(largest, off)
+    return largest
+
+
+def sample_photos() -> list[Path]:
+    """Return two real photos that are installed with scikit-learn."""
+    folder = resources.files("sklearn.datasets.images")
+    return [Path(str(folder / name)) for name in ("china.jpg", "flower.jpg")]
+
+
+def plain_copy(net: Any) -> Any:
+    """Return a copy to export: batch norms folded, layers of our own replaced by equal convolutions."""
+    copied = folded(net, "fp32") if isinstance(net, TorchBackbone) else copy.deepcopy(net)
+    for part in list(copied.modules()):
+        if isinstance(part, MyConv2d):
+            part.how = "torch"
+        for name, conv in list(part.named_children()):
+            if isinstance(conv, StridedConv2d):
+                setattr(part, name, conv.plain())
+    return copied.cpu().eval()
+
+
+def _example(num_channels: int, multiple: int) -> tuple[Tensor, dict[int, Any]]:
+    """Return an example of a picture, and which of its axes may have any length."""
+    axes = {0: Dim("batch"), 2: multiple * Dim("rows"), 3: multiple * Dim("columns")}
+    return torch.rand(2, num_channels, 6 * multiple, 8 * multiple), axes
+
+
+def trace(
+    name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Return a module as ONNX; `axes` says which of its inputs' axes may have any length.
+
+    Raises:
+        ConfigError: it computes something that ONNX has not.
+    """
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes=axes,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:  # in which it wraps whatever a step of its own raises
+        raise ConfigError(
+            f"{name} cannot be exported for photos of every size: {first_line(error)}; "
+            "take one on efficientnet_lite0"
+        ) from error
+    proto: onnx.ModelProto = program.model_proto
+    return proto

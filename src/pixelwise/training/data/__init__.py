@@ -1,0 +1,1 @@
+"""Data sets of pictures to learn colours from."""

@@ -1,0 +1,52 @@
+"""A folder of colour photos as equal squares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from pixelwise.errors import PhotoError
+from pixelwise.photos.colour_folder import read_folder
+from pixelwise.photos.photo import Photo
+from pixelwise.training.data.pictures import Pictures, gather
+
+_VAL_FRAC = 0.1
+_LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
+
+
+def load_folder(folder: Path, size: int) -> Pictures:
+    """Load the colour photos in a folder and those below it, each cut to size x size around its centre.
+
+    A photo belongs to the val part by the checksum of its bytes, a tenth of all on average and at least one:
+    so it stays where it is when others come or its name changes. The order is that of the paths. DataError
+    where there is no such folder, or fewer than two different colour photos in it can be read.
+    """
+    photos, notes = read_folder(folder, lambda photo: read_square(photo, size), fewest=2)
+    ordered = sorted({photo.checksum for photo in photos})
+    low = {sha256 for sha256 in ordered if int(sha256[:8], 16) < _VAL_FRAC * 2**32}
+    held_out = (low or set(ordered[:1])) - set(ordered[-1:])
+    train = [photo.picture for photo in photos if photo.checksum not in held_out]
+    val = [photo.picture for photo in photos if photo.checksum in held_out]
+    return gather(
+        f"folder:{folder}", torch.from_numpy(np.stack(train)), torch.from_numpy(np.stack(val)), notes
+    )
+
+
+def read_square(photo: Photo, size: int) -> UInt8[ndarray, "3 size size"]:
+    """Read a photo upright, scaled to cover size x size and cut around its centre.
+
+    PhotoError where it is damaged, or much longer than wide.
+    """
+    short, long = sorted((photo.height, photo.width))
+    if long > _LONGEST * short:
+        raise PhotoError(
+            f"{photo.path}: needed a photo at most {_LONGEST} times as long as wide, got {photo.width} x "
+            f"{photo.height}"
+        )
+    height, width = (max(size, round(side * size / short)) for side in (photo.height, photo.width))
+    row, column = (height - size) // 2, (width - size) // 2
+    return photo.upright(photo.thumbnail(height, width)[:, row : row + size, column : column + size])
