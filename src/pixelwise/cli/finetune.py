@@ -104,7 +104,7 @@ def _learn_colours(
     solved, card = result.solved, card_of(path)
     lines = [
         f"{solved.weights.num_learned} numbers learned from {len(result.dataset.train)} photos, "
-        f"{result.num_views} views of them; {result.palette.num_classes} colours",
+        f"{result.num_views} views of them; {result.model.palette.num_classes} colours",
         f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
     ]

@@ -34,10 +34,10 @@ def export(
     weights: Weights = None,
     common: Common = Common(),  # noqa: ARG001, B008 - every verb's options
 ) -> Outcome:
-    """Write a model or a head as ONNX, to run without torch; first it is run beside torch, on real photos.
+    """Write a model or a head as one ONNX file for other programs, and compare it on real photos.
 
-    Photos go in as sRGB from 0 to 1, of any number, height and width that the file's metadata allows; out
-    come Lab's a and b, or logits of classes. Nothing is written where the two differ.
+    A model reads grey, a head photos in sRGB from 0 to 1, of any number, height and width that the file's
+    metadata allow; out come logits of classes. Nothing is written where they are not ours.
 
     Parameters
     ----------
@@ -46,11 +46,10 @@ def export(
     out
         The file, whose name ends in .onnx.
     """
+    from pixelwise.network.backbone import open_backbone
     from pixelwise.network.cards import shipped_heads, shipped_models
     from pixelwise.segmenting.heads import is_head, open_head
-    from pixelwise.training.backbones import open_backbone
-    from pixelwise.training.export import export_head, export_model
-    from pixelwise.training.runs import open_torch_model
+    from pixelwise.training.export import export_head, export_model, open_any_model
 
     shipped = (*shipped_models(), *shipped_heads())
     if not Path(model).exists() and model not in shipped:
@@ -60,10 +59,10 @@ def export(
     if is_head(model):
         head = open_head(model)
         done = export_head(head, open_backbone(head.backbone, weights), out)
-        near = f"{done.equal:.4%} of pixels have torch's class"
+        near = f"{done.equal:.4%} of pixels have our class"
     else:
-        done = export_model(open_torch_model(model), out)
-        near = f"colours differ from torch's by a CIEDE2000 of {done.ciede2000:.4f} on average"
+        done = export_model(open_any_model(model), out)
+        near = f"logits differ from ours by at most {done.max_difference:.1e}"
     num_bytes = out.stat().st_size
     return Outcome(
         values={"file": str(out), "bytes": num_bytes} | asdict(done),

@@ -12,12 +12,12 @@ from pixelwise import __version__
 from pixelwise.files import write_bytes
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.config import Device, Precision, RunConfig
+from pixelwise.network.model import CHECKPOINT
 from pixelwise.report.figures import Drawing
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device
 from pixelwise.training.loop import train_source
-from pixelwise.training.runs import CHECKPOINT
 
 PICTURES: Final = "cifar10:horse"  # of the questions about colouring: 5000 training, 1000 validation pictures
 PHOTOS: Final = "flowers17"  # of the questions about fine-tuning

@@ -80,7 +80,7 @@ def answer_a2(setting: Setting) -> Answer:
     labels, predicted = palette.encode(pictures.val.numpy()), outcomes.predict(runs[0], pictures.val)
     rows = len(labels), -1
     confusion = Confusion.of(predicted.reshape(rows), labels.reshape(rows), palette.num_classes)
-    scores = evaluate(model, pictures, setting.seed, setting.device)
+    scores = evaluate(model, pictures, setting.seed)
     values = outcomes.training(runs) | {
         "scores": {
             method.replace(" ", "_"): {name: score.to_dict() for name, score in found.items()}

@@ -21,7 +21,7 @@ def class_weights(
 def class_counts(labels: Iterable[UInt8[ndarray, "..."]], num_classes: int) -> Float64[ndarray, " K"]:
     """Return the number of pixels of each class."""
     counts = [np.bincount(part.ravel(), minlength=IGNORE + 1)[:num_classes] for part in labels]
-    return np.sum(counts, axis=0, dtype=np.float64)
+    return np.array(counts, np.float64).sum(0)
 
 
 def weights_of(counts: Float64[ndarray, " K"], rebalance: float) -> Float64[ndarray, " K"]:

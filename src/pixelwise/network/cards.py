@@ -1,7 +1,7 @@
 """Cards of shipped models and heads: purpose, source, licence, and the checksum that the file must have.
 
-A model NAME is `weights/NAME.onnx`, a head `weights/heads/NAME.safetensors`, and its card NAME.md lies beside it;
-all names differ. The card opens with one `key: value` a line between two lines of dashes.
+A model NAME is `weights/NAME.onnx`, a head `weights/heads/NAME.safetensors`, and its card NAME.md lies beside
+it; all names differ. The card opens with one `key: value` a line between two lines of dashes.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
     pixels = channels_last(read_view(photo, WHOLE, height, width))
-    predicted = found.head.weights.labels(scored.features.read(), (height, width)).numpy()
+    predicted = found.head.weights.labels(scored.features.read(), (height, width))
     return {
         "name": scored.photo.stem,
         "miou": scored.miou,

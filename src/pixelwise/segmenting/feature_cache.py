@@ -209,7 +209,7 @@ def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
     for level in maps:
-        total = zlib.crc32(np.ascontiguousarray(level), total)
+        total = zlib.crc32(np.ascontiguousarray(level).data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

@@ -221,22 +221,20 @@ def choose_ridge(
         start = None
         for scaling in scalings:
             start = starts[scaling.ridge] = _search(learned, scaling, start, _ENOUGH_TO_CHOOSE).weights
-            if by_loss:
-                losses[scaling.ridge].append(left_out.value_and_gradient(start.weight, start.bias)[0])
-            else:
+            losses[scaling.ridge].append(left_out.value_and_gradient(start.weight, start.bias)[0])
+            if not by_loss:
                 counts[scaling.ridge].append(left_out.confusion(start))
-    if by_loss:
-        scores = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
-        chosen = min(ridges, key=scores.__getitem__)
-    else:
+    scores = mean_losses = {ridge: sum(parts) / len(parts) for ridge, parts in losses.items()}
+    chosen = min(ridges, key=mean_losses.__getitem__)
+    if not by_loss:
         scores = {ridge: functools.reduce(operator.add, parts).miou for ridge, parts in counts.items()}
-        best = max(ridges, key=scores.__getitem__)
-        chosen = next(ridge for ridge in ridges if _as_good(counts[best], counts[ridge]))
+        chosen = max(ridges, key=lambda ridge: (scores[ridge], -mean_losses[ridge]))  # equal ones are common
+        if len(folds) > 1:
+            chosen = next(ridge for ridge in ridges if _as_good(counts[chosen], counts[ridge]))
     return RidgeChoice(ridge=chosen, scores=scores, start=starts[chosen])
 
 
 def _as_good(best: Sequence[Confusion], other: Sequence[Confusion]) -> bool:
-    """Return whether, fold by fold, the best is ahead by no more than a standard error; 0 of one fold."""
+    """Return whether, fold by fold, the best is ahead by no more than a standard error."""
     gains = np.array([ours.miou - theirs.miou for ours, theirs in zip(best, other, strict=True)])
-    error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0
-    return bool(gains.mean() <= error)
+    return bool(gains.mean() <= gains.std(ddof=1) / len(gains) ** 0.5)

@@ -20,7 +20,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.files import alone_in, write_bytes
 from pixelwise.network.config import LEARNED, ColourNetConfig, Device, RunConfig
-from pixelwise.network.model import MODEL, resume_command
+from pixelwise.network.model import CHECKPOINT, MODEL, SIZES, resume_command
 from pixelwise.progress import progress
 from pixelwise.training import runs
 from pixelwise.training.convert import model_content
@@ -141,7 +141,7 @@ class Run:
         self.net.to(device)
         side: int = pictures.train.shape[-2]
         # short side in pixels at which the network is to read photos
-        self.size = side if config.train.window else min(_PHOTO_SCALE * side, runs.SIZES[-1])
+        self.size = side if config.train.window else min(_PHOTO_SCALE * side, SIZES[-1])
         kind = ColourTask if isinstance(config.net, ColourNetConfig) else ClassTask
         self.task = kind(config, pictures, self.palette, device)
         self.steps_per_epoch = -(-self.task.num_train // config.train.batch_size)
@@ -213,7 +213,7 @@ class Run:
             self.optimiser.restore(saved.tensors)
             self.losses = saved.tensors["losses"].reshape(saved.step % self.steps_per_epoch).tolist()
         except (RuntimeError, ValueError, KeyError) as error:
-            message = f"{runs.CHECKPOINT} does not fit the network; start the run anew"
+            message = f"{CHECKPOINT} does not fit the network; start the run anew"
             raise CheckpointError(message) from error
         self.step = saved.step
 
@@ -313,7 +313,7 @@ def _saved_run(
 ) -> runs.Checkpoint | None:
     """Return the checkpoint to resume from, which has to be of this run; None for a new one."""
     if not resume:
-        if (folder / runs.CHECKPOINT).exists() or (folder / runs.WEIGHTS).exists():
+        if (folder / CHECKPOINT).exists() or (folder / runs.WEIGHTS).exists():
             raise CheckpointError(f"{folder} holds a run; go on with --resume or choose another --out")
         return None
     saved = runs.read_checkpoint(folder)

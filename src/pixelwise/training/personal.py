@@ -139,8 +139,8 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     backbone = open_backbone(config.backbone, device=device)
     if LINEAR_STRIDE % backbone.multiple:
         raise ConfigError(
-            f"needed a backbone that reads multiples of {LINEAR_STRIDE} pixels, {backbone.name} reads those of "
-            f"{backbone.multiple}; take efficientnet_lite0"
+            f"needed a backbone that reads multiples of {LINEAR_STRIDE} pixels, {backbone.name} reads "
+            f"those of {backbone.multiple}; take efficientnet_lite0"
         )
     pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
     palette = _learn_palette(pictures, config)
