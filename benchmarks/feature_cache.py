@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pixelwise.training.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.segmenting.feature_cache import FeatureCache
 
 HEIGHT, WIDTH = 500, 667

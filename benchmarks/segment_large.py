@@ -23,7 +23,7 @@ import torch
 from colourise_large import write_jpeg, write_tiff
 
 from pixelwise.labels.class_names import FLOWER
-from pixelwise.training.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.network.config import SegmentOptions
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights

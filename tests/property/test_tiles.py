@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.tiny_backbone import MARGIN, tiny_backbone
-from pixelwise.training.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.segmenting.extraction import Span, Tile, split, stitch
 
 EMBEDDED = open_backbone()

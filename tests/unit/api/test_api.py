@@ -22,7 +22,7 @@ from pixelwise.api.images import file_state
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
-from pixelwise.training.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.network.model import open_model
 from pixelwise.segmenting.heads import open_head, write_head
 from pixelwise.segmenting.run import segment_files

@@ -12,7 +12,7 @@ from fixtures.drawn import scene
 from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.training.backbones import open_backbone
+from pixelwise.network.backbone import open_backbone
 from pixelwise.training.frozen import Certificate, fingerprint
 from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head

@@ -14,7 +14,14 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.training.runs import CHECKPOINT, METRICS, MODEL, open_torch_model, read_checkpoint, read_metrics
+from pixelwise.training.runs import (
+    CHECKPOINT,
+    METRICS,
+    MODEL,
+    open_torch_model,
+    read_checkpoint,
+    read_metrics,
+)
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.loop import train
 from pixelwise.training.tasks import ClassTask
