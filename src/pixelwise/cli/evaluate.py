@@ -128,7 +128,7 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
     lines = [
         *_table(tables),
         f"CIEDE2000 less than grey's by {format_interval(found.gain)}, on {len(found.photos)} photos",
-        f"calibration error {format_interval(found.calibration_error)}",
+        *([f"calibration error {format_interval(found.calibration_error)}"] if opened.palette else []),
         *(f"{name}: {step}" for name, step in found.protocol.items()),
         *(f"note: {note}" for note in found.notes),
     ]

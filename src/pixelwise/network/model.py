@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
@@ -27,16 +28,40 @@ DEFAULT_MODEL = "photo"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Model(ABC):
-    """A network with its palette, ready to predict."""
+class Colouriser(ABC):
+    """A network that guesses colours, ready to predict: a `Model`, or another that has no classes."""
 
     name: str  # a shipped model's, or the path it was read from
-    palette: Palette
+    palette: Palette | None  # the colours of its classes, if it has any
     size: int  # short side in pixels at which it reads a photo
     checksum: str  # SHA-256 of its file, which holds a checksum of its backbone, too, if it has one
+    licence: str = ""  # of a network that others made
+
+    @abstractmethod
+    def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
+        """Return grey pictures as it reads them."""
+
+    @abstractmethod
+    def __call__(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N C h w"]:
+        """Return the answer to grey pictures: logits of its classes, or Lab a and b if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model(Colouriser):
+    """A network with its palette, which gives probabilities of classes."""
+
+    palette: Palette
     stride: int  # divides height and width of what it reads
     out_stride: int  # pixels of that, down and across, that share one place of the logits
     saturation: float  # factor on the chroma that its probabilities mean
+
+    def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
+        """Return grey pictures as its palette has them."""
+        return self.palette.read_grey(images)
+
+    def __call__(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
+        """Return `logits`."""
+        return self.logits(grey)
 
     def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
         """Return the logits of grey pictures of any size, at that size over `out_stride`.
@@ -80,13 +105,17 @@ class OnnxNetwork:
         except Exception as error:  # of a kind of its own for each fault
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{path} cannot be read as a network: {error!s:.200}") from error
-        self.inputs = tuple(one.name for one in self._session.get_inputs())
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.about: dict[str, Any] = {name: json.loads(value) for name, value in metadata.items()}
+        self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type of each
+        self.inputs = tuple(one.name for one in self.nodes[0])
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
+        for name, value in self.metadata.items():
+            with suppress(ValueError):
+                self.about[name] = json.loads(value)
 
     def run(
         self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
-    ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
+    ) -> dict[str, Float[ndarray, "N _C _h _w"]]:
         """Return some outputs of the network, by name; MemoryError where there is too little."""
         try:
             found = self._session.run(list(outputs), inputs)
@@ -123,11 +152,14 @@ def _raise_lack_of_memory(error: Exception) -> None:
         raise MemoryError("a network needed more memory than there is") from error
 
 
-def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Model:
+def open_model(
+    name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0
+) -> Colouriser:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
-    A shipped model whose card names an ONNX file runs without torch, on the processor and in so many threads
-    (0: one for each processor), unless `device` is cuda.
+    An ONNX file that is not ours is taken for another's colouriser, as `foreign` says. A shipped model whose
+    card names an ONNX file runs without torch, on the processor and in so many threads (0: one for each
+    processor), unless `device` is cuda.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
@@ -136,6 +168,12 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto"
     name = str(name_or_path)
     if device != "cuda" and name in shipped_models() and read_card(name).onnx_checksum:
         return _open_shipped(name, threads)
+    if name.endswith(".onnx") and Path(name).is_file():
+        network = OnnxNetwork(Path(name), threads)
+        if "task" not in network.about:  # which ours say
+            from pixelwise.network.foreign import foreign_model  # made of what is here
+
+            return foreign_model(name, network)
     from pixelwise.network.device import choose_device  # torch takes seconds to import
     from pixelwise.network.runs import open_torch_model
 
