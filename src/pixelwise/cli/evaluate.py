@@ -74,7 +74,7 @@ def evaluate(
     """
     from pixelwise.segmenting.heads import is_head
 
-    if is_head(model):
+    if not model.endswith(".onnx") and is_head(model):
         if options.size is not None or options.colouring:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
         return _evaluate_head(model, source, options, common)

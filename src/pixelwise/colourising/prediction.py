@@ -82,11 +82,11 @@ class Guess(ABC):
 
 
 def _without_classes(what: str, name: str = "this network") -> ConfigError:
-    return ConfigError(f"{what} needs probabilities of classes, which {name} does not give")
+    return ConfigError(f"class probabilities, which {name} does not give, are needed by {what}")
 
 
 def require_possible(options: ColouriseOptions, model: Colouriser) -> None:
-    """Raise a ConfigError if an option needs probabilities of classes, and the network gives none."""
+    """Raise a ConfigError if an option needs class probabilities, and the network gives none."""
     needing = {
         "temperature": options.temperature != 1,
         "alternatives": options.alternatives > 1,

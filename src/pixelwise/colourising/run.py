@@ -86,7 +86,7 @@ def colourise_files(
     Raises:
         ConfigError: hints, which are points of one photo, come with more inputs than that; the reference
             cannot be read or is grey; `out` is a file of a format that cannot be written; an option needs
-            probabilities of classes, and the network gives none.
+            class probabilities, and the network gives none.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     start_s = time.perf_counter()

@@ -138,16 +138,15 @@ class ColourEvaluation:
     @property
     def warnings(self) -> list[str]:
         """Warnings of what is wrong, or may be."""
-        ours, gain, warnings = self.scores[MODEL], self.gain, []
+        ours, gain, palette, warnings = self.scores[MODEL], self.gain, self.model.palette, []
         if (strength := ours["colourfulness_ratio"].value) < _COLLAPSED:
             warnings.append(
                 f"collapsed to grey: colours have {strength:.2f} of the originals' strength (below "
-                f"{_COLLAPSED}); a lower --temperature makes them bolder"
+                f"{_COLLAPSED}){'; a lower --temperature makes them bolder' if palette else ''}"
             )
         if not gain.low > 0:
             span = f"{gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
             warnings.append(f"not surely better than grey: CIEDE2000 is lower than that of grey by {span}")
-        palette = self.model.palette
         most = math.log(palette.num_classes) if palette else math.inf  # of a network that knows nothing
         if lost := [photo.path.name for photo in self.photos if photo.scores[MODEL].cross_entropy > most]:
             warnings.append(
