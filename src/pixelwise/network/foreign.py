@@ -9,13 +9,13 @@ A file itself says how it is read, and is refused where it does not:
   of 3, RGB.
 * L is from 0 to 100, RGB from 0 to 1, and a and b are in Lab units. But a network that gives RGB is tried: a
   ramp from black to white has to come back about as light as it went in, and the widest range of numbers with
-  which it does is its own: 0 to 255, normalised by ImageNet's mean and deviation, or 0 to 1.
+  which it does is its own: 0 to 255, normalised by ImageNet's mean and deviation, -1 to 1, or 0 to 1.
 * Its metadata may say otherwise: `Image.NominalPixelRange` Normalized_0_1, Normalized_1_1 (-1 to 1),
   NominalRange_0_255 or ImageNet; `Image.BitmapPixelFormat` Bgr8, that blue comes first; `ab_scale` the Lab
   units in 1 of a and b, such as 110. The licence is that of `model_license` or `license`.
 
 Sources: exports of eccv16 and siggraph17 (L, 256 x 256), DDColor (RGB to a and b, 512 x 512) and DeOldify
-(RGB to RGB, in each of the three ranges; its author found padding worse than squeezing); ONNX's
+(RGB to RGB, in all but the third of the ranges; its author found padding worse than squeezing); ONNX's
 MetadataProps.md.
 """
 
@@ -40,7 +40,7 @@ _DTYPES: dict[str, type[np.float32] | type[np.float16]] = {
 }
 _FREE_SIZES = {1: 256, 3: 512}  # by channels
 _MOST_CHROMA = 200.0  # a and b of sRGB are within 110
-_MOST_ASTRAY = 12.0  # mean difference of L of the ramp; it is 25 if one grey comes back
+_MOST_ASTRAY = 10.0  # mean difference of L of the ramp; it is 12 or more in too wide a range
 _NEEDED = (
     "a first input N 1 H W (L) or N 3 H W (grey RGB), H and W equal or free, of float or half, and one "
     "output of 2 channels (a and b) or, from RGB, of 3 (RGB)"
@@ -67,13 +67,12 @@ def _range(black: Sequence[float], white: Sequence[float]) -> _Range:
     return _Range(*(np.array(end, np.float32).reshape(-1, 1, 1) for end in (black, white)))
 
 
-_RANGES = {  # by their names in metadata, which are ONNX's but for the last, in small letters
-    "normalized_0_1": _range([0], [1]),
-    "normalized_1_1": _range([-1], [1]),
+_RANGES = {  # the widest first; by their names in metadata, ONNX's own but for imagenet, in small letters
     "nominalrange_0_255": _range([0], [255]),
     "imagenet": _range([-2.1179, -2.0357, -1.8044], [2.2489, 2.4286, 2.64]),  # Source: torchvision
+    "normalized_1_1": _range([-1], [1]),
+    "normalized_0_1": _range([0], [1]),
 }
-_TRIED = ("nominalrange_0_255", "imagenet", "normalized_0_1")  # the widest first
 _LAB_LIGHTNESS = _range([0], [100])
 
 
@@ -191,10 +190,11 @@ def _channels_and_size(node: Any) -> tuple[int, int]:
 
 def _tried(model: ForeignModel) -> ForeignModel:
     """Return a network that gives RGB with the widest range in which a ramp keeps its lightness."""
-    ramp = np.linspace(0, 1, model.size, dtype=np.float32)[None, None, None].repeat(model.size, axis=2)
+    row = (1 - np.cos(np.linspace(0, np.pi, model.size, dtype=np.float32))) / 2  # flat at both ends
+    ramp = row[None, None, None].repeat(model.size, axis=2)
     astray = {}
-    for name in _TRIED:
-        model = replace(model, pixels=_RANGES[name])
+    for name, pixels in _RANGES.items():
+        model = replace(model, pixels=pixels)
         given = lightness(model.pixels.taken(model.run(ramp)))
         astray[name] = float(np.abs(given - 100 * ramp).mean())
         if astray[name] < _MOST_ASTRAY:

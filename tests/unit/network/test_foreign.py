@@ -37,6 +37,7 @@ def grey(size, num=2):
         (partial(deoldify, numbers="255", size=None, kind="FLOAT16"), "deoldify", 512, 0.5),
         (partial(deoldify, numbers="1", size=None), "deoldify", 512, 0.01),
         (partial(deoldify, numbers="imagenet"), "deoldify", 256, 0.01),
+        (partial(deoldify, numbers="-1"), "deoldify", 256, 0.01),
         (partial(deoldify, numbers="1", **{RANGE: "Normalized_0_1"}), "deoldify", 256, 0.01),
         (partial(deoldify, numbers="255", is_bgr=True, **{ORDER: "Bgr8"}), "deoldify", 256, 0.01),
     ],
