@@ -18,8 +18,8 @@ from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
 from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
-from pixelwise.training.runs import write_model
 from pixelwise.progress import show_progress
+from pixelwise.training.runs import write_model
 
 Done = subprocess.CompletedProcess[str]
 

@@ -9,8 +9,8 @@ from fixtures.pages import Page
 from pixelwise.files import checksum
 from pixelwise.network.cards import Card, weights_path
 from pixelwise.network.model import DEFAULT_MODEL
-from pixelwise.training.runs import open_torch_model
 from pixelwise.segmenting.heads import open_head
+from pixelwise.training.runs import open_torch_model
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(answer):

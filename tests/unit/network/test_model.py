@@ -12,9 +12,9 @@ from pixelwise.errors import CheckpointError
 from pixelwise.network import cards
 from pixelwise.network import model as models
 from pixelwise.network.model import OnnxModel, OnnxNetwork, open_model
-from pixelwise.training.runs import open_torch_model
 from pixelwise.photos.photo import open_photo
 from pixelwise.training.export import sample_photos
+from pixelwise.training.runs import open_torch_model
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from fixtures.tiny_backbone import tiny_backbone
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbone import open_backbone
-from pixelwise.training.frozen import Certificate, fingerprint
 from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
+from pixelwise.training.frozen import Certificate, fingerprint
 
 
 def head_on(backbone, **changes):

@@ -8,12 +8,12 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network.cards import shipped_models
 from pixelwise.network.config import ColourNetConfig, LinearNetConfig
+from pixelwise.segmenting.linear_head import Weights, features_at, grid
 from pixelwise.training.device import ONE_THREAD
 from pixelwise.training.frozen import fingerprint
 from pixelwise.training.models import build
 from pixelwise.training.models.on_backbone import ColourNet, LinearNet
 from pixelwise.training.runs import open_torch_model, write_model
-from pixelwise.segmenting.linear_head import Weights, features_at, grid
 
 COLOURNET, LINEAR = ColourNetConfig(num_colours=5, width=8), LinearNetConfig(num_colours=5)
 PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]), "ab", "five")

@@ -11,8 +11,8 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig
-from pixelwise.training.models import build
 from pixelwise.network.tensors import write_tensors
+from pixelwise.training.models import build
 
 CONFIG = CNNConfig(num_filters=2)
 BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}
