@@ -138,7 +138,7 @@ def _hull_and_box(outline: Bool[ndarray, "h w"]) -> tuple[Bool[ndarray, "h w"], 
 
 
 def _inside(sides: Float[ndarray, "S 3"], size: tuple[int, ...]) -> Bool[ndarray, "h w"]:
-    """Return the pixels whose centres lie in a convex polygon: a * row + b * column + c <= 0 for each side."""
+    """Return the pixels whose centres lie in a convex polygon: a row + b column + c <= 0 for each side."""
     rows, columns = np.ogrid[: size[0], : size[1]]
     inside = np.ones(size, bool)
     for across_rows, across_columns, offset in sides:
