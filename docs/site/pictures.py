@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     colour, cut, train = (options.walked / name for name in ("colour", "cut-out", "train"))
-    hopper, temple = "grace_hopper-grey.jpg", "china-grey.jpg"
+    hopper, temple = "hopper-grey.jpg", "temple-grey.jpg"
     pairs = [colour / folder / name for name in (temple, hopper) for folder in ("album", "coloured")]
     hinted = [
         colour / "coloured" / hopper,
-        colour / "doubts" / "grace_hopper-grey.confidence.png",
+        colour / "doubts" / "hopper-grey.confidence.png",
         colour / "hinted" / hopper,
     ]
     learned = [cut / "garden/dahlia.jpg", cut / "cut/dahlia.overlay.jpg", cut / "cut/dahlia.cut.png"]
