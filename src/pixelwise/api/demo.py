@@ -23,7 +23,7 @@ from pixelwise.network.model import Model
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.report import page
-from pixelwise.report.figures import heat
+from pixelwise.report.heat import heat
 from pixelwise.segmenting.heads import open_head
 
 PAGE = "index.html"
