@@ -168,11 +168,7 @@ class Segmenter:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Segmenter:
-        """Set parameters by name.
-
-        Raises:
-            ConfigError: there is no parameter of a name.
-        """
+        """Set parameters by name; ConfigError if there is none of a name."""
         for name, value in params.items():
             if name not in self.get_params():
                 raise ConfigError(f"needed one of the parameters {', '.join(self.get_params())}, got {name}")

@@ -230,45 +230,37 @@ def _k_means(
     points: Float64[ndarray, "D n"], counts: Int64[ndarray, " n"], num_centres: int, seed: int
 ) -> Float64[ndarray, "K D"]:
     """Return the means of clusters of points, as scikit-learn finds them, weighted by their counts."""
-    rng = np.random.default_rng(seed)
-    weights = counts / counts.sum()
+    rng, weights = np.random.default_rng(seed), counts / counts.sum()
     if len(counts) > _NUM_SAMPLED:
         drawn = rng.choice(len(counts), _NUM_SAMPLED, p=weights)
         points, weights = points[:, drawn], np.full(_NUM_SAMPLED, 1 / _NUM_SAMPLED)
-    middle = points.mean(axis=1)  # products of small numbers are more exact
-    points = points - middle[:, None]
+    middle = points.mean(axis=1, keepdims=True)
+    points = points - middle  # products of small numbers are more exact
     centres = _spread_out(points, weights, num_centres, np.random.RandomState(rng.integers(2**32)))
     enough = _SETTLED * points.var(axis=1).mean()
     for _ in range(_MOST_ROUNDS):
         before, centres = centres, _means(points, weights, centres)
         if np.square(centres - before).sum() <= enough:
             break
-    return centres + middle
+    return centres + middle.T
 
 
 def _spread_out(
-    points: Float64[ndarray, "D n"],
-    weights: Float64[ndarray, " n"],
-    num_centres: int,
-    rng: np.random.RandomState,
+    points: Float64[ndarray, "D n"], weights: Float64[ndarray, " n"], num: int, rng: np.random.RandomState
 ) -> Float64[ndarray, "K D"]:
-    """Return points drawn with probabilities that grow with their square distance from those drawn before.
+    """Return points drawn the likelier, the larger their square distance from those drawn before.
 
-    Of several candidates each time the one is taken that leaves the smallest sum of squares. Source: Arthur,
-    Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, with the candidates of its
-    conclusion.
+    Each time the one of several candidates is taken that leaves the smallest sum of squares. Source: Arthur,
+    Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, and its conclusion.
     """
-    num_candidates = 2 + int(math.log(num_centres))
     chosen = [rng.choice(len(weights), p=weights)]
     squares = np.square(points - points[:, chosen]).sum(axis=0)
-    while len(chosen) < num_centres:
+    while len(chosen) < num:
         cumulated = np.cumsum(weights * squares)
-        candidates = np.searchsorted(cumulated, rng.uniform(size=num_candidates) * cumulated[-1])
-        left = np.square(points - points[:, candidates].T[..., None]).sum(axis=1)
-        np.minimum(left, squares, out=left)
+        candidates = np.searchsorted(cumulated, rng.uniform(size=2 + int(math.log(num))) * cumulated[-1])
+        left = np.minimum(np.square(points - points[:, candidates].T[..., None]).sum(axis=1), squares)
         best = (left @ weights).argmin()
-        chosen.append(candidates[best])
-        squares = left[best]
+        chosen, squares = [*chosen, candidates[best]], left[best]
     return points[:, chosen].T
 
 
