@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_sample_image
 
 import pixelwise
+from pixelwise.api.demo import FLOWER
 
 GAP = 8  # pixels between pictures
 HEIGHT = 320  # of a row
@@ -59,9 +59,8 @@ def main() -> None:
 
 def shipped_cut_out() -> list[Image.Image]:
     """Return a photograph, its overlay by the head `flower`, and its cut-out."""
-    photo = Image.fromarray(load_sample_image("flower.jpg"))
-    found = pixelwise.segment(photo, head="flower")
-    return [photo, found.overlay(), found.cut_out("flower")]
+    found = pixelwise.segment(FLOWER.path, head="flower")
+    return [Image.open(FLOWER.path), found.overlay(), found.cut_out("flower")]
 
 
 def row(images: list[Image.Image]) -> Image.Image:
