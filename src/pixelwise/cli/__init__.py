@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from pixelwise.cli.app import main
+import sys
+
+from pixelwise.cli.verbs import list_verbs
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the program on the process's own arguments and exit."""
+    if sys.argv[1:] in ([], ["--help"], ["-h"]):
+        print(list_verbs())
+        return
+    from pixelwise.cli import app  # with the parser a tenth of a second
+
+    app.main()
