@@ -6,7 +6,6 @@ configuration; 130 interrupted, state saved.
 
 from __future__ import annotations
 
-import gc
 import io
 import logging
 import os
@@ -49,12 +48,9 @@ for _group, _module, _names, _help in VERBS:
 
 def main() -> None:
     """Run the program on the process's own arguments and exit."""
-    # Importing torch makes objects by the hundred thousand that stay: looking for garbage among them again
-    # and again takes a sixth of the start.
-    gc.set_threshold(100_000, 50, 100)
     # Threads work on a photo already: numpy's own, for small matrices, would wait and spin beside them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what it cannot, on Windows above all
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what it cannot
         sys.stdout.reconfigure(errors="backslashreplace")
     _stop_on_signals()
     sys.exit(run(sys.argv[1:]))

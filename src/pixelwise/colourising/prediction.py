@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.alternatives import alternatives
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey

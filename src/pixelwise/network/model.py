@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, is_of_memory
 from pixelwise.files import checksum
