@@ -55,7 +55,7 @@ def read_card(name: str) -> Card:
     """Read the facts on the card of a shipped model or head; a CheckpointError if one is missing."""
     path = card_path(name)
     try:
-        _, facts, _ = path.read_text().split("---\n", 2)
+        _, facts, _ = path.read_text(encoding="utf-8").split("---\n", 2)
         return Card(**dict(line.split(": ", 1) for line in facts.splitlines()))
     except OSError as error:
         raise CheckpointError(f"the model {name} has no card at {path}; install pixelwise again") from error
