@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from numpy import ndarray
 
-from pixelwise.colour.arrays import UInt8
 from pixelwise.photos.paint import Strip, numbered
 from pixelwise.photos.read_ahead import worked_ahead
 
