@@ -93,10 +93,11 @@ def run(tokens: Sequence[str]) -> int:
 
 def _describe_whole(tokens: Sequence[str]) -> None:
     """Let a verb's own --help show its docstring; the list of verbs has a line, since it imports none."""
-    if {"--help", "-h"} & {*tokens}:
-        from pixelwise.cli.filled_help import FilledHelp
+    if not {"--help", "-h"} & {*tokens}:
+        return
+    from pixelwise.cli.filled_help import FilledHelp
 
-        app.help_formatter = FilledHelp()
+    app.help_formatter = FilledHelp()
     for verb in app.parse_commands(tokens)[1]:
         if isinstance(verb.default_command, FunctionType):  # --help is a method, of the verb that it is about
             verb.help = None
