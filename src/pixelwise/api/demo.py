@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
 from pixelwise.api.colour import colourise
 from pixelwise.api.images import smaller
 from pixelwise.api.segmentation import Segmenter, segment
+from pixelwise.colour.arrays import Float32
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.run import colourise_photo
 from pixelwise.files import write_text

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -28,6 +27,7 @@ from pixelwise.api.images import (
     pil_of,
     upright_codes,
 )
+from pixelwise.colour.arrays import Bool, Float32, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError
 from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Int64, Integer, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, Float64, Int32, Int64, Integer, UInt8
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from pixelwise.colour.arrays import Bool, Float, Float32
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.known import KnownChroma, hint_chroma, light_map
 from pixelwise.colourising.options import Area, Box, Hint

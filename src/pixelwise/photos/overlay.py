@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Bool, Int, UInt8
 from pixelwise.photos.paint import Strip, numbered
 from pixelwise.photos.read_ahead import worked_ahead
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float64
 from pixelwise.colour.palette import IGNORE
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate import colours

@@ -10,12 +10,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float64, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval

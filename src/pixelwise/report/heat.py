@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, UInt8
 from pixelwise.colour.spaces import lab_to_srgb
 from pixelwise.photos.resize import resize
 

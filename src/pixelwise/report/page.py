@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from numpy import ndarray
 from PIL import Image
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.files import write_text
 
 if TYPE_CHECKING:
