@@ -15,7 +15,7 @@ def test_a_trained_network_scores_above_its_baselines(answer, pixelwise, tmp_pat
 
 
 def test_a_model_that_cannot_be_scored_is_one_clear_line(refused, tmp_path):
-    assert "needed a cnn or unet to score on synthetic:shapes, got photo" in refused(
+    assert "needed cnn or unet to score synthetic:shapes, got photo" in refused(
         "evaluate", "photo", "synthetic:shapes"
     )
     assert str(tmp_path / "none") in refused("evaluate", tmp_path / "none", "synthetic:shapes", "--json")

@@ -80,7 +80,7 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
     ConfigError if the model does not classify each pixel.
     """
     if model.out_stride != 1:
-        raise ConfigError(f"needed a cnn or unet to score on {pictures.name}, got {model.name}; give folder:PATH")
+        raise ConfigError(f"needed cnn or unet to score {pictures.name}, got {model.name}; try folder:PATH")
     train, val = (Batches.of(part, model.palette, _CPU) for part in (pictures.train, pictures.val))
     joint = _grey_level(train) * model.palette.num_classes + train.labels.long()
     counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)

@@ -21,7 +21,7 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize(
     ("load", "named"),
-    [(load_pictures, "cifar10:airplane, .*synthetic:shapes"), (load_labelled, "flowers17, flowers17:classes")],
+    [(load_pictures, "cifar10:airplane, .*shapes"), (load_labelled, "flowers17, flowers17:classes")],
 )
 @pytest.mark.parametrize("source", ["", "cifar100:horse", "folder", "folder:", "synthetic:"])
 def test_unknown_sources_are_met_with_those_there_are(load, named, source):

@@ -43,7 +43,8 @@ def test_the_head_is_the_one_that_scikit_learn_finds(num_classes):
     # softmax over 2 classes with a ridge on both is a sigmoid with half the ridge
     strength = 1 / (ridge * len(labels) * (0.5 if num_classes == 2 else 1.0))
     theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(scaled, labels)
-    assert np.abs(probs_of(features, ours.weights.weight, ours.weights.bias) - theirs.predict_proba(scaled)).max() < 1e-3
+    probs = probs_of(features, ours.weights.weight, ours.weights.bias)
+    assert np.abs(probs - theirs.predict_proba(scaled)).max() < 1e-3
 
 
 def test_it_ends_on_its_certificate_and_says_so():
