@@ -32,7 +32,7 @@ _GRADIENT_NORM = 1e-5  # where steps end, of the whitened gradient; float32 sums
 CERTIFIED = 1e-4  # the largest gradient by weights of scaled features with which a head counts as the best
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
 _ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
-Array = Float[ndarray, "*shape"]
+Array = Float[ndarray, "..."]
 
 
 @dataclass(frozen=True, kw_only=True)
