@@ -41,7 +41,7 @@ def test_a_network_that_is_no_backbone_is_refused(changes):
 
 
 def test_sizes_that_do_not_divide_are_refused_with_one_that_does():
-    with pytest.raises(ShapeError, match="tiny.* got 9 x 16; .* 16 x 16"):
+    with pytest.raises(ShapeError, match=r"tiny.* got 9 x 16; .* 16 x 16"):
         tiny_backbone()(np.zeros((1, 3, 9, 16), np.float32))
     with pytest.raises(ShapeError, match="got 0 x"):
         tiny_backbone()(np.zeros((1, 3, 0, 8), np.float32))
@@ -67,5 +67,5 @@ def test_the_embedded_one_is_known_by_name():
         (24, 4), (40, 8), (80, 16), (112, 16), (192, 32), (320, 32)
     ]  # fmt: skip
     assert backbone.checksum.startswith("923abbcf3cbadd7b178c830d8d1b6da9")  # which heads know
-    with pytest.raises(ConfigError, match="one of the backbones efficientnet_lite0, .* got 'vgg'"):
+    with pytest.raises(ConfigError, match=r"one of the backbones efficientnet_lite0, .* got 'vgg'"):
         open_backbone("vgg")

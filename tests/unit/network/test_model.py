@@ -67,8 +67,8 @@ def test_a_changed_file_is_refused(tmp_path, monkeypatch):
     shutil.copytree(cards.SHIPPED, tmp_path / "weights")
     for module in (cards, backbones):
         monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
-    backbones.open_shipped.cache_clear()
     for name in ("efficientnet_lite0", "photo"):
+        backbones.open_shipped.cache_clear()
         path = tmp_path / "weights" / f"{name}.onnx"
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + b"?")
