@@ -43,6 +43,7 @@ class OnnxNetwork:
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
         self.inputs = tuple(node.name for node in self._session.get_inputs())
+        self.outputs = {node.name: node.shape for node in self._session.get_outputs()}
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
         for name, value in metadata.items():
