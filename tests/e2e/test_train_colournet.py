@@ -8,7 +8,7 @@ from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import HEIGHT, folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.training.runs import MODEL
+from pixelwise.network.model import MODEL
 
 pytestmark = pytest.mark.slow
 

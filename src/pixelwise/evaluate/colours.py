@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
-from scipy.spatial import KDTree
 
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
@@ -285,6 +284,8 @@ def true_classes(
     small = pool(lab, size)
     if palette.space != "ab":
         return palette.encode((lab_to_srgb(small) * 255).round().astype(np.uint8)).astype(np.int64)
+    from scipy.spatial import KDTree  # half a second to import, as scipy is elsewhere
+
     _, nearest = KDTree(palette.colours).query(small[1:].reshape(2, -1).T.astype(np.float64))
     return nearest.astype(np.int64).reshape(size)
 

@@ -12,7 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
-from scipy.ndimage import gaussian_filter
 
 from pixelwise.colour.palette import IGNORE, softmax
 from pixelwise.colour.spaces import srgb_to_lab
@@ -263,6 +262,8 @@ def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes:
     if not by_bin.any():
         raise DataError("needed labelled pixels to learn baselines from, got none")
     counts = by_bin.reshape(-1, _BINS, _BINS, _BINS).astype(np.float64)
+    from scipy.ndimage import gaussian_filter
+
     blurred = gaussian_filter(counts, sigma=(0, _BLUR, _BLUR, _BLUR))
     # colours far from any seen get the commonest class; elsewhere this weighs next to nothing
     prior = by_bin.sum(1) / by_bin.sum()

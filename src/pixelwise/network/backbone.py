@@ -135,7 +135,7 @@ def open_backbone(
         ConfigError: there is no such backbone, or it does not read photos of any size.
         CheckpointError: the file of weights is missing, damaged or made for another network.
         DownloadError: the weights are not there and cannot be downloaded.
-        ExtraError: it has yet to be made a file, and torch is not installed.
+        ModuleNotFoundError: it has yet to be made a file, and torch is not installed.
     """
     if name == EMBEDDED and weights is None:
         return Backbone.of(open_shipped(name, _SHA256, threads, device))

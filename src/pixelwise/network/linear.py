@@ -26,11 +26,13 @@ def logits_of_maps(
     Raises:
         ShapeError: the maps' channels together are not the weights' D.
     """
-    total = np.empty((len(bias), *size), np.float32)
-    total[:] = bias[:, None, None]
+    down, rows = [], []
     for small in small_logits(maps, weight):
-        total += enlarged(small, size)
-    return total
+        down.append(_matrix(small.shape[1], size[0]))
+        rows.append(small @ _matrix(small.shape[2], size[1]).T)
+    logits = np.concatenate(down, axis=1) @ np.concatenate(rows, axis=1)  # of all maps at once
+    logits += bias[:, None, None]
+    return logits
 
 
 def small_logits(maps: Maps, weight: Float32[ndarray, "K D"]) -> list[Float32[ndarray, "K _ _"]]:
@@ -41,15 +43,14 @@ def small_logits(maps: Maps, weight: Float32[ndarray, "K D"]) -> list[Float32[nd
     small: dict[tuple[int, ...], ndarray] = {}
     for level, part in zip(maps, np.split(weight, np.cumsum(channels)[:-1], axis=1), strict=True):
         size = level.shape[1:]
-        logits = (part @ level.reshape(len(level), -1).astype(np.float32, copy=False)).reshape(-1, *size)
+        logits = (pixels_of(level).astype(np.float32, copy=False) @ part.T).T.reshape(-1, *size)
         small[size] = small[size] + logits if size in small else logits
     return list(small.values())
 
 
-def enlarged(small: Float32[ndarray, "K h w"], size: tuple[int, int]) -> Float32[ndarray, "K H W"]:
-    """Return maps enlarged bilinearly."""
-    down, across = (_matrix(num, wanted) for num, wanted in zip(small.shape[1:], size, strict=True))
-    return down @ small @ across.T
+def pixels_of(level: Float[ndarray, "C h w"]) -> Float[ndarray, "n C"]:
+    """Return the channels of each place of a map; no copy where they lie side by side in memory."""
+    return np.moveaxis(level, 0, -1).reshape(-1, len(level))
 
 
 def _matrix(num_small: int, num_large: int) -> Float32[ndarray, "L s"]:

@@ -85,8 +85,9 @@ class Extractor:
 
 
 def in_half_precision(maps: Maps) -> tuple[Float16[ndarray, "_C _h _w"], ...]:
-    """Return maps as they are kept: 11 bits of each number."""
-    return tuple(level.clip(-_LARGEST, _LARGEST).astype(np.float16) for level in maps)
+    """Return maps as they are kept: 11 bits of each number, a place's channels side by side in memory."""
+    kept = (np.moveaxis(level.clip(-_LARGEST, _LARGEST), 0, -1) for level in maps)
+    return tuple(np.moveaxis(level.astype(np.float16, order="C"), -1, 0) for level in kept)
 
 
 @dataclass(frozen=True)

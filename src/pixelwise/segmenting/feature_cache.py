@@ -23,6 +23,7 @@ from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.files import cache_folder, checksum, reason
 from pixelwise.network.backbone import Backbone, certified
 from pixelwise.network.linear import Maps
+from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
 from pixelwise.segmenting.extraction import READING, CropView, Extractor, in_half_precision, read_photo
@@ -69,7 +70,8 @@ class PhotoMaps:
     def compute(self, extractor: Extractor) -> Maps:
         """Return the maps computed from the photo."""
         path, multiple = self.crop.photo, self.backbone.multiple
-        images = [read_photo(path, size, multiple, self.crop.view) for size in self.sizes]
+        photo = open_photo(path)
+        images = [read_photo(photo, size, multiple, self.crop.view) for size in self.sizes]
         if _digest(path) != self.digest:  # its features would be kept as those of another photo
             raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
         return tuple(level for image in images for level in in_half_precision(extractor(image)))
@@ -143,7 +145,7 @@ class FeatureCache:
         path = self._path(photo)
         try:
             with safe_open(path, "np") as file:
-                maps = tuple(file.get_tensor(name) for name in photo.names)
+                maps = tuple(np.moveaxis(file.get_tensor(name), -1, 0) for name in photo.names)
                 if verify and file.metadata() != _about(photo, maps):
                     return None
         except (OSError, SafetensorError):
@@ -175,7 +177,8 @@ class FeatureCache:
     def _write(self, photo: PhotoMaps, maps: Maps) -> None:
         from safetensors.numpy import save
 
-        content = save(dict(zip(photo.names, maps, strict=True)), _about(photo, maps))
+        arrays = [np.moveaxis(level, 0, -1) for level in maps]
+        content = save(dict(zip(photo.names, arrays, strict=True)), _about(photo, maps))
         temporary = self.folder / "writing.tmp"
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock", poll_interval=0.005):
@@ -209,7 +212,7 @@ def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
     for level in maps:
-        total = zlib.crc32(np.ascontiguousarray(level).data, total)
+        total = zlib.crc32(np.moveaxis(level, 0, -1).data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

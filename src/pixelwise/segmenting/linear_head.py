@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion, LabelArray
-from pixelwise.network.linear import Maps, logits_of_maps, neighbours
+from pixelwise.network.linear import Maps, logits_of_maps, neighbours, pixels_of
 
 _ROWS = 2**9  # pixels computed at once: they are still in the processor's cache for their gradient
 
@@ -53,7 +53,10 @@ def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> li
     )
     labels, stops = [], np.cumsum([len(head.bias) for head in over])[:-1]
     for logits in np.split(joined.logits(maps, size), stops):
-        label = ((logits.argmax(0) + 1) * (logits.max(0) > 0)).astype(np.uint8)
+        label, best = (logits[0] > 0).astype(np.uint8), logits[0].clip(0)
+        for index in range(1, len(logits)):
+            label[logits[index] > best] = index + 1
+            np.maximum(best, logits[index], out=best)
         labels.append(label)
     return labels
 
@@ -147,12 +150,10 @@ def features_at(maps: Maps, places: Int64[ndarray, "P 2"], size: tuple[int, int]
         num, height, width = level.shape
         (above, below), down = neighbours(places[:, 0], height, size[0])
         (left, right), across = neighbours(places[:, 1], width, size[1])
-        flat = level.reshape(num, -1)
-        corners = (
-            flat.take(row * width + column, axis=1) for row in (above, below) for column in (left, right)
-        )
-        shares = ((1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across)
-        read = sum(corner * share for corner, share in zip(corners, shares, strict=True))
-        start, stop = stop, stop + num
-        features[:, start:stop] = read.T
+        pixels, start, stop = pixels_of(level), stop, stop + num
+        own = features[:, start:stop]
+        own[:] = 0
+        for row, share_down in ((above, 1 - down), (below, down)):
+            for column, share in ((left, 1 - across), (right, across)):
+                own += pixels[row * width + column] * (share_down * share)[:, None]
     return features

@@ -16,7 +16,7 @@ import scipy.optimize
 from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from numpy.typing import DTypeLike
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from pixelwise.errors import ConfigError, UnsolvedError
 from pixelwise.labels.confusion import Confusion
@@ -142,7 +142,7 @@ class _Scaling:
         # The root only steers the search: single precision does, as long as the matrix has one.
         curvature = np.float32(_CURVATURE) * moments.correlation
         np.fill_diagonal(curvature, curvature.diagonal() + max(ridge, _MIN_CURVATURE))
-        self.root: ndarray = np.linalg.cholesky(curvature).astype(dtype)
+        self.root: ndarray = cholesky(curvature, lower=True, check_finite=False).astype(dtype)
         self.bias_root = (_CURVATURE + _BIAS_RIDGE) ** 0.5
 
     def raw(self, scaled: Array, bias: Array) -> tuple[Array, Array]:

@@ -71,7 +71,7 @@ def make_task(
 ) -> FinetuneTask:
     """Return the task of a configuration, on its own backbone if none is given, or raise a ConfigError."""
     weights = Path(config.weights) if config.weights else None
-    backbone = backbone or open_backbone(config.backbone, weights, device)
+    backbone = backbone or open_backbone(config.backbone, weights, device, threads=1)
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
     shots = draw(labelled.train, config.shots, config.seed)

@@ -79,7 +79,8 @@ def learning_curve(
 
     Each head chooses its own ridge, unless the configuration has one. Errors are those of photos and labels.
     """
-    backbone = open_backbone(config.backbone, Path(config.weights) if config.weights else None, device)
+    weights = Path(config.weights) if config.weights else None
+    backbone = open_backbone(config.backbone, weights, device, threads=1)
     drawn_views = [views_of([shot.photo for shot in shots], config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
     at_scored = [CropView(photo.photo) for photo in held_out]

@@ -55,9 +55,14 @@ def serve(
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)
-        from pixelwise.web.page.mounted import mount  # importing it makes a temporary folder: ours
-
-        mount(app, limits.max_bytes, heads)
+        try:
+            from pixelwise.web.page.mounted import mount  # importing it makes a temporary folder: ours
+        except ModuleNotFoundError as error:
+            if error.name != "gradio":
+                raise
+            _logger.warning("without the page, which needs gradio: pip install 'pixelwise[page]'")
+        else:
+            mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: on_ready(_url(listener)))
         server.run(sockets=[listener])
     return server.stopped_by
