@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float32
+from jaxtyping import Float
 from numpy import ndarray
 
 from pixelwise.errors import CheckpointError, ConfigError, is_of_memory
@@ -46,13 +46,13 @@ class OnnxNetwork:
         self.outputs = {node.name: node.shape for node in self._session.get_outputs()}
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
-        for name, value in metadata.items():
+        for name, value in self.metadata.items():
             with contextlib.suppress(ValueError):
                 self.about[name] = json.loads(value)
 
     def run(
         self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
-    ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
+    ) -> dict[str, Float[ndarray, "N _C _h _w"]]:
         """Return some outputs of the network, by name; MemoryError where there is too little."""
         options = _giving_back() if max(array.size for array in inputs.values()) > _LARGE else None
         try:
