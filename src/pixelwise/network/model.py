@@ -132,9 +132,22 @@ def open_model(
         network = open_shipped(name, read_card(name).checksum, threads, device)
         return model_of(name, network)
     path = weights_path(name) if name in shipped_heads() else _find_model(Path(name))
-    if path.suffix == ".onnx":
-        return model_of(name, OnnxNetwork(path, threads, device))
-    return _linear_model(name, path, device, threads)
+    if path.suffix != ".onnx":
+        return _linear_model(name, path, device, threads)
+    network = OnnxNetwork(path, threads, device)
+    if "task" in network.about:  # which ours say
+        return model_of(name, network)
+    from pixelwise.network.foreign import foreign_model  # made of what is here
+
+    return foreign_model(name, network)
+
+
+def open_model_with_classes(name_or_path: str | Path, device: Device = "auto") -> Model:
+    """Open a model as `open_model` does; a CheckpointError if it gives no probabilities of classes."""
+    model = open_model(name_or_path, device)
+    if not isinstance(model, Model):
+        raise CheckpointError(f"needed a model that gives class probabilities, {model.name} gives colours")
+    return model
 
 
 def model_of(name: str, network: OnnxNetwork) -> OnnxModel:

@@ -42,9 +42,10 @@ class OnnxNetwork:
         except Exception as error:  # of a kind of its own for each fault
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
-        self.inputs = tuple(node.name for node in self._session.get_inputs())
-        self.outputs = {node.name: node.shape for node in self._session.get_outputs()}
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type of each
+        self.inputs = tuple(node.name for node in self.nodes[0])
+        self.outputs = {node.name: node.shape for node in self.nodes[1]}
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
         for name, value in self.metadata.items():
             with contextlib.suppress(ValueError):

@@ -31,8 +31,13 @@ RIDGES = (1.0, 0.3, 0.1, 0.03)  # tried where none is given; the head depends li
 _GRADIENT_NORM = 1e-5  # where steps end, of the whitened gradient; float32 sums to about a tenth of it
 CERTIFIED = 1e-4  # the largest gradient by weights of scaled features with which a head counts as the best
 _BIAS_RIDGE = 1e-4  # too little to be seen, and a class without pixels has a best bias: not minus infinity
-_ENOUGH_TO_CHOOSE = 3e-3  # gradient norm at which losses on pixels left out have long settled
+_ENOUGH_TO_CHOOSE = 3e-4  # gradient norm at which classes of pixels left out have settled
+_MEMORY = 20  # steps that curvature is known from
+_ENOUGH_FALL, _FLATTER = 1e-4, 0.9  # of what the slope promises; of the slope itself
+_ROUNDING = 1e-7  # of the value
+_SHORTEST = 1e-6  # of a step that is tried
 Array = Float[ndarray, "..."]
+Vector = Float64[ndarray, " n"]
 
 
 @dataclass(frozen=True, kw_only=True)
