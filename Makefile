@@ -1,12 +1,13 @@
 # Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup locked lock audit demo test check golden bench docs
+.PHONY: help setup train locked lock audit demo lab test core check golden bench docs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
 VENV := .venv
+CORE := .venv-core
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
@@ -16,14 +17,17 @@ INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-
 help:  ## Say what there is to make
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-setup: $(VENV)/.package  ## Put the package and what it needs into .venv
+setup: $(VENV)/.package  ## Put the package and what it needs into .venv: 0.4 GB, no torch
 	@echo "made $(VENV); the program is $(BIN)/pixelwise, and $(BIN)/pixelwise --help says what it does"
+
+train: $(VENV)/.all  ## Put what training, the lab, batches and the page need into .venv, too: torch is large
+	@echo "installed everything into $(VENV)"
 
 locked: | $(BIN)/python  ## The same with the tools, in exactly the versions of requirements.lock, by their hashes
 	@echo "installing what requirements.lock names into $(VENV); torch is large, so this can take minutes"
 	@$(INSTALL) --require-hashes --no-deps --requirement requirements.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
-	@touch $(VENV)/.package $(VENV)/.tools
+	@touch $(VENV)/.package $(VENV)/.all $(VENV)/.tools
 
 lock: $(VENV)/.supply  ## Write requirements.lock anew: the newest versions that fit, with hashes
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -36,9 +40,16 @@ audit: $(VENV)/.supply  ## Known holes in what requirements.lock names, and a bi
 demo: $(VENV)/.package  ## Colour photographs, cut a flower out, learn from twenty masks; one page
 	@$(BIN)/pixelwise demo -o out/demo
 
+lab: $(VENV)/.all  ## Train networks and answer the assignment, small: a writeup, a notebook (8 minutes)
+	@$(BIN)/pixelwise lab --quick -o out/lab
+
 test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA names it
 	@$(BIN)/pytest -n 2 --dist worksteal tests
 	@echo "every test passed, in $(VENV); PIXELWISE_DATA=$${PIXELWISE_DATA:-(unset: tests on real data were skipped)}"
+
+core: $(CORE)/.package  ## Run the tests of what needs no torch, in an environment that has none
+	@$(CORE)/bin/pytest -n 2 --dist worksteal -m core tests
+	@echo "the core's tests passed, in $(CORE), which has no torch"
 
 check: $(VENV)/.tools  ## What to run before a commit: format, lint, types, layers, spelling, the fast tests
 	@$(BIN)/pre-commit run --all-files
@@ -63,8 +74,18 @@ $(BIN)/python:
 	@$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV)/.package: pyproject.toml | $(BIN)/python
-	@echo "installing pixelwise and what it needs into $(VENV); torch is large, so this can take minutes"
+	@echo "installing pixelwise and what it needs into $(VENV); this takes a minute or two"
 	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.all: pyproject.toml | $(VENV)/.package
+	@echo "installing what training needs into $(VENV); torch is large, so this can take minutes"
+	@$(INSTALL) --editable '.[all]'
+	@touch $@
+
+$(CORE)/.package: pyproject.toml
+	@$(PYTHON) -m venv --without-pip $(CORE)
+	@$(PYTHON) -m pip --python $(CORE)/bin/python install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 $(VENV)/.tools: pyproject.toml | $(VENV)/.package

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelwise.training.runs import read_metrics
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import recipe
+from pixelwise.training.runs import read_metrics
 
 TRACES = {
     ("cnn", "handout"): [3.2839, 10.4018, 7.1206, 4.3334, 3.0723, 2.9501, 2.934, 2.8918, 2.8793, 2.8547],

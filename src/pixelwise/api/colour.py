@@ -17,11 +17,11 @@ from PIL import Image
 from pixelwise.api.images import ImageLike, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
-from pixelwise.colourising.prediction import Prediction, apply_options, predict
+from pixelwise.colourising.prediction import Guess, apply_options, predict, require_possible
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
 from pixelwise.errors import ConfigError
-from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
+from pixelwise.network.model import DEFAULT_MODEL, Colouriser, open_model
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.write import WRITABLE
@@ -31,7 +31,7 @@ _OPTIONS = {"temperature", "saturation", "hints", "reference", "reference_streng
 
 def colourise(
     image: ImageLike,
-    model: str | os.PathLike[str] | Model = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | Colouriser = DEFAULT_MODEL,
     *,
     temperature: float = 1.0,
     saturation: float = 1.0,
@@ -44,7 +44,8 @@ def colourise(
 
     Args:
         image: a path, a PIL image, an array (H, W[, 3 or 4]) or a tensor ([C,] H, W), in sRGB.
-        model: a shipped model's name, a run folder or a model file; or one that `open_model` gave.
+        model: a shipped model's name, a run folder or a model file, also another's colouriser as ONNX; or one
+            that `open_model` gave.
         temperature: below 1 bolder, toward the likeliest colour; above 1 duller, toward the mean of all.
         saturation: factor on what is guessed.
         hints: known colours of pixels, as "row,column,#rrggbb".
@@ -54,7 +55,7 @@ def colourise(
 
     Raises:
         CheckpointError: there is no such model.
-        ConfigError: an option's value cannot be used; there is no such reference.
+        ConfigError: an option's value cannot be used, or not with this model; there is no such reference.
         PhotoError: the picture cannot be read; a hint or a box lies outside it.
         ShapeError: an array has another shape than pictures have.
 
@@ -73,7 +74,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Model) else kept(_open, model)
+    opened = model if isinstance(model, Colouriser) else kept(_open, model)
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -87,10 +88,13 @@ class ColouredImage:
     """
 
     photo: Photo = field(repr=False)
-    model: Model = field(repr=False)
+    model: Colouriser = field(repr=False)
     options: ColouriseOptions
-    guess: Prediction = field(repr=False)
+    guess: Guess = field(repr=False)
     """The network's prediction, without hints, reference and grey areas."""
+
+    def __post_init__(self) -> None:
+        require_possible(self.options, self.model)
 
     def with_(self, **options: Any) -> ColouredImage:
         """Return the picture coloured by other options, as `colourise` takes them.
@@ -98,7 +102,7 @@ class ColouredImage:
         None takes a reference away, and leaves any other option as it is.
 
         Raises:
-            ConfigError: an option is none of `colourise`'s, or its value cannot be used.
+            ConfigError: an option is none of `colourise`'s, or its value cannot be used, or not here.
         """
         if unknown := options.keys() - _OPTIONS:
             raise ConfigError(f"needed options among {', '.join(sorted(_OPTIONS))}, got {', '.join(unknown)}")
@@ -111,14 +115,15 @@ class ColouredImage:
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
-        return [replace(self, guess=guess) for guess in self.guess.alternatives(num)]
+        usual = self.guess.with_classes("alternatives")
+        return [replace(self, guess=guess) for guess in usual.alternatives(num)]
 
     def next_hints(self, num: int = 3) -> list[NextHint]:
         """Return the points whose true colours would help most, best first; `.argument` of each is a hint."""
-        return self.prediction.next_hints(self.photo, num)
+        return self.prediction.with_classes("next_hints").next_hints(self.photo, num)
 
     @cached_property
-    def prediction(self) -> Prediction:
+    def prediction(self) -> Guess:
         """The network's prediction with hints, reference and grey areas applied."""
         reference = None
         if self.options.reference:
@@ -129,7 +134,7 @@ class ColouredImage:
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
         """Confidence in the colours, 0 to 1, at the network's size."""
-        return self.photo.upright(self.prediction.confidence())
+        return self.photo.upright(self.prediction.with_classes("confidence").confidence())
 
     @cached_property
     def codes(self) -> Strip:
@@ -163,5 +168,5 @@ class ColouredImage:
         return np.array(self.codes, dtype=dtype, copy=copy)
 
 
-def _open(name_or_path: str) -> Model:
+def _open(name_or_path: str) -> Colouriser:
     return open_model(name_or_path)

@@ -21,7 +21,7 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import DataError
 from pixelwise.files import write_text
 from pixelwise.network.cards import read_card, shipped_models
-from pixelwise.network.model import Model
+from pixelwise.network.model import Colouriser
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.report import page
@@ -66,7 +66,7 @@ class Demo:
     seconds: float
 
 
-def write_demo(folder: Path, model: Model, seed: int = 0) -> Demo:
+def write_demo(folder: Path, model: Colouriser, seed: int = 0) -> Demo:
     """Colour photographs, cut out a flower, learn from twenty masks, and show all on `folder/index.html`.
 
     The coloured photographs are left in the folder, too; an earlier demonstration is replaced. The seed
@@ -100,14 +100,14 @@ def write_demo(folder: Path, model: Model, seed: int = 0) -> Demo:
     return Demo(folder / PAGE, [photo["path"] for photo in coloured], seconds)
 
 
-def _colour(subject: DemoPhoto, folder: Path, model: Model) -> dict[str, Any]:
+def _colour(subject: DemoPhoto, folder: Path, model: Colouriser) -> dict[str, Any]:
     """Make a photograph grey, colour the grey one as any other, and return what the page shows of it."""
     original = open_photo(subject.path)
     grey_path, path = (folder / f"{subject.path.stem}-{what}.jpg" for what in ("grey", "coloured"))
     colourise_photo(original, grey_path, np.zeros((2, 1, 1), np.float32))  # no chroma leaves luminance alone
     coloured = colourise(grey_path, model)
     coloured.save(path)
-    chroma, confidence = coloured.prediction.chroma(), coloured.prediction.confidence()
+    chroma, confidence = coloured.prediction.chroma(), coloured.confidence
     true = srgb_to_lab(original.thumbnail(*chroma.shape[1:]) / np.float32(255))[1:]
     grey, after = Image.open(grey_path), coloured.image
     low, high = float(confidence.min()), float(confidence.max())

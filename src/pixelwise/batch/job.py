@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pixelwise.colourising.options import ColouriseOptions
+from pixelwise.colourising.prediction import require_possible
 from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
@@ -47,7 +48,7 @@ class Job:
 
         Raises:
             CheckpointError: the model cannot be read, or is not the one that the batch was planned with.
-            ConfigError: an option is out of range, or a GPU was asked for and there is none.
+            ConfigError: an option is out of range, or not for this model; there is no GPU as was asked for.
         """
         device = choose_device(self.device)
         process: Process
@@ -59,6 +60,7 @@ class Job:
                 max_megapixels=self.max_megapixels,
             )
             model = open_model(self.model, device, threads)
+            require_possible(options, model)
             process, found = partial(colourise_one, model=model, options=options), model.checksum
         else:
             head = open_head(self.model)

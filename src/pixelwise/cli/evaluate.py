@@ -74,7 +74,7 @@ def evaluate(
     """
     from pixelwise.segmenting.heads import is_head
 
-    if is_head(model):
+    if not model.endswith(".onnx") and is_head(model):
         if options.size is not None or options.colouring:
             raise ConfigError(f"--size, --temperature and --saturation are for models, and {model} is a head")
         return _evaluate_head(model, source, options, common)
@@ -128,7 +128,7 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
     lines = [
         *_table(tables),
         f"CIEDE2000 less than grey's by {format_interval(found.gain)}, on {len(found.photos)} photos",
-        f"calibration error {format_interval(found.calibration_error)}",
+        *([f"calibration error {format_interval(found.calibration_error)}"] if opened.palette else []),
         *(f"{name}: {step}" for name, step in found.protocol.items()),
         *(f"note: {note}" for note in found.notes),
     ]
@@ -140,11 +140,14 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
 
 
 def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
-    from pixelwise.network.model import open_model
+    from pixelwise.network.model import open_model_with_classes
     from pixelwise.training.data.sources import load_pictures
     from pixelwise.training.evaluation import evaluate as evaluate_model
 
-    opened, pictures = open_model(model, common.device), load_pictures(source, options.data_dir, common.seed)
+    opened, pictures = (
+        open_model_with_classes(model, common.device),
+        load_pictures(source, options.data_dir, common.seed),
+    )
     scores = evaluate_model(opened, pictures, common.seed)
     rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():

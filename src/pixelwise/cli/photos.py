@@ -36,7 +36,8 @@ class _Options(ColouriseOptions):
     """Options of the verb: those of the job, some under other names."""
 
     model: str | None = None
-    """A shipped model's name, a run's folder or a model file; the shipped default if not given."""
+    """A shipped model's name, a run's folder or a model file, also another's colouriser as ONNX; the shipped
+    default if not given."""
     provenance: Annotated[bool, Parameter(negative="--no-provenance")] = True
     hints: Annotated[tuple[Hint, ...], Parameter(name="--hint"), _several(Hint.parse)] = ()
     """The colour of one pixel of a single photo, as row,column,#rrggbb, counted from 0 in the photo as it is

@@ -18,10 +18,17 @@ from numpy import ndarray
 
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.prediction import LogitsFn, Prediction, apply_options, predict
+from pixelwise.colourising.prediction import (
+    Forward,
+    Guess,
+    Prediction,
+    apply_options,
+    predict,
+    require_possible,
+)
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
-from pixelwise.network.model import Model
+from pixelwise.network.model import Colouriser
 from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
@@ -66,7 +73,7 @@ class Colourised(PhotoResults[Coloured]):
 def colourise_files(
     inputs: list[str],
     out: Path,
-    model: Model,
+    model: Colouriser,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
     on_result: Callable[[Coloured | Failure], None] = lambda _result: None,
@@ -78,10 +85,12 @@ def colourise_files(
 
     Raises:
         ConfigError: hints, which are points of one photo, come with more inputs than that; the reference
-            cannot be read or is grey; `out` is a file of a format that cannot be written.
+            cannot be read or is grey; `out` is a file of a format that cannot be written; an option needs
+            class probabilities, and the network gives none.
         OutputError: `out` cannot be a folder or cannot be written to.
     """
     start_s = time.perf_counter()
+    require_possible(options, model)
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     if options.hints and (any(map(is_folder, inputs)) or len(photos) > 1):
         raise ConfigError(f"needed a single photo, whose points the hints are, got {' '.join(inputs)}")
@@ -102,12 +111,12 @@ def colourise_files(
 def colourise_one(
     found: InputPhoto,
     outputs: OutputPaths,
-    model: Model,
+    model: Colouriser,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     reference: Reference | None = None,
-    logits_fn: LogitsFn | None = None,
+    forward: Forward | None = None,
 ) -> Coloured:
-    """Colour a photo, to paths that it claims; `reference` is that of `options`, `logits_fn` as in `predict`.
+    """Colour a photo, to paths that it claims; `reference` is that of `options`, `forward` as in `predict`.
 
     PhotoError if it is damaged, OutputError where its copy cannot be written or named.
     """
@@ -118,16 +127,20 @@ def colourise_one(
     paths = tuple(outputs.claim(found, ending) for ending in endings)
     drifts: list[LightnessDrift] = []
     with closing(photo.strips()) as strips:  # read while the network runs
-        prediction = predict(photo, model, logits_fn)
+        prediction = predict(photo, model, forward)
         versions = apply_options(photo, prediction, options, reference)
         if options.confidence:
-            write_map(outputs.claim(found, _MAP), versions[0].confidence(), photo)
+            confidence = versions[0].with_classes("confidence").confidence()
+            write_map(outputs.claim(found, _MAP), confidence, photo)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             chroma = version.chroma(options.temperature, options.saturation)
             copy, record_note = with_record(photo, model, options, suffix, index)
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     usual = versions[0]
     known_notes = usual.known.notes if usual.known else ()
+    hints = list[NextHint]()
+    if options.num_hints:
+        hints = usual.with_classes("suggest-hints").next_hints(photo, options.num_hints)
     earlier = record_of(photo)
     reasons = [f"was colourised already, by {earlier.software} with {earlier.model}"] if earlier else []
     short_side = min(photo.width, photo.height)
@@ -139,7 +152,7 @@ def colourise_one(
         megapixels=photo.megapixels,
         lightness_difference=sum(drift.mean for drift in drifts) / num,
         notes=tuple(note for note in notes if note),
-        hints=tuple(usual.next_hints(photo, options.num_hints)) if options.num_hints else (),
+        hints=tuple(hints),
         warnings=warnings,
         in_colour=photo.path if prediction.in_colour and not earlier else None,
     )
@@ -161,19 +174,20 @@ def colourise_photo(
 
 
 def with_record(
-    photo: Photo, model: Model, options: ColouriseOptions, suffix: str, index: int = 1
+    photo: Photo, model: Colouriser, options: ColouriseOptions, suffix: str, index: int = 1
 ) -> tuple[Photo, str]:
     """Return the photo with a record for its copy, of format `suffix`, or else a remark on why not."""
     if not options.provenance:
         return photo, ""
     which = {"alternative": index} if options.alternatives > 1 else {}
     settings = options.colour_settings() | which
-    record = Record(model=model.name, model_sha256=model.checksum, settings=settings)
+    facts = {"model": model.name, "model_sha256": model.checksum, "licence": model.licence}
+    record = Record(**facts, settings=settings)
     return recorded(photo, record, suffix)
 
 
 def photo_warnings(
-    prediction: Prediction, temperature: float, tones: Int[ndarray, " L"], short_side: int
+    prediction: Guess, temperature: float, tones: Int[ndarray, " L"], short_side: int
 ) -> list[str]:
     """Return reasons to doubt what was guessed, as predicates that follow the photo's name; mostly none.
 
@@ -189,21 +203,33 @@ def photo_warnings(
         warnings.append(
             "is nearly all black and white, as pages and drawings are: models learn from photographs"
         )
-    left, guess = np.ones_like(prediction.logits[0]), replace(prediction, known=None)
+    guess = replace(prediction, known=None)
+    strength = np.linalg.norm(guess.chroma(temperature), axis=0)
+    left = np.ones_like(strength)
     if prediction.known:
         left = 1 - prediction.known.share_at(left.shape)
     if float(left.sum()) == 0:
         return warnings
-    if _mean(guess.confidence(), left) < _GUESSED:
-        warnings.append("is guessed at nearly everywhere: the model has seen little like it")
-    result = _mean(np.linalg.norm(guess.chroma(temperature), axis=0), left)
-    class_chroma = np.linalg.norm(prediction.palette.class_chroma, axis=1)
-    expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
-    if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
+    if isinstance(guess, Prediction):
+        return warnings + _doubts(guess, _mean(strength, left), left)
+    if _mean(strength, left) < _GREY:
         warnings.append(
-            "came out nearly grey, since the likely colours cancel out: try a lower --temperature"
+            "came out nearly grey: if its network gives a and b in units of its own, its file's metadata may "
+            "say them under ab_scale"
         )
     return warnings
+
+
+def _doubts(guess: Prediction, result: float, left: Float[ndarray, "h w"]) -> list[str]:
+    """Return the reasons that probabilities give; `result` is the mean chroma where pixels are `left`."""
+    doubts = []
+    if _mean(guess.confidence(), left) < _GUESSED:
+        doubts.append("is guessed at nearly everywhere: the model has seen little like it")
+    class_chroma = np.linalg.norm(guess.palette.class_chroma, axis=1)
+    expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
+    if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
+        doubts.append("came out nearly grey, since the likely colours cancel out: try a lower --temperature")
+    return doubts
 
 
 def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> float:

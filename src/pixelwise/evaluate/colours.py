@@ -15,13 +15,13 @@ from numpy import ndarray
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.prediction import Prediction, predict
+from pixelwise.colourising.prediction import Guess, Prediction, predict, require_possible
 from pixelwise.errors import ConfigError, DataError, listed
-from pixelwise.evaluate.calibration import calibration_bins, calibration_error, class_scores
+from pixelwise.evaluate.calibration import NUM_BINS, calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
-from pixelwise.network.model import Model
+from pixelwise.network.model import Colouriser
 from pixelwise.photos.colour_folder import Picture
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
@@ -46,7 +46,7 @@ class ColouredPhoto:
 
     path: Path
     scores: dict[str, PhotoColours]
-    bins: Float64[ndarray, "3 15"]  # `calibration_bins` of the network's probabilities
+    bins: Float64[ndarray, "3 15"]  # `calibration_bins` of the network's probabilities, if it gives any
     mean_ab: Float64[ndarray, "2 1 1"]
 
     @property
@@ -72,7 +72,7 @@ class ColouredPhoto:
 class ColourEvaluation:
     """Scores of a colouriser on photos, beside those of its baselines."""
 
-    model: Model
+    model: Colouriser
     source: str
     size: int  # short side in pixels at which photos were measured; smaller ones as they are
     options: ColouriseOptions  # temperature and saturation
@@ -91,7 +91,7 @@ class ColourEvaluation:
     @property
     def protocol(self) -> dict[str, Any]:
         """Size, temperature and saturation, and each step of measuring in a sentence."""
-        return {
+        protocol = {
             "size": self.size,
             "temperature": self.options.temperature,
             "saturation": self.options.saturation,
@@ -110,6 +110,10 @@ class ColourEvaluation:
             "baselines": "grey: no chroma; mean ab: the mean colour of all other photos here",
             "intervals": "low and high: 95 of 100 draws of as many photos (bootstrap)",
         }
+        if self.model.palette is None:
+            del protocol["classes"]
+            protocol["decoded"] = "a and b as the network gives them, read at a square of its size"
+        return protocol
 
     @property
     def notes(self) -> list[str]:
@@ -130,16 +134,16 @@ class ColourEvaluation:
     @property
     def warnings(self) -> list[str]:
         """Warnings of what is wrong, or may be."""
-        ours, gain, warnings = self.scores[MODEL], self.gain, []
+        ours, gain, palette, warnings = self.scores[MODEL], self.gain, self.model.palette, []
         if (strength := ours["colourfulness_ratio"].value) < _COLLAPSED:
             warnings.append(
                 f"collapsed to grey: colours have {strength:.2f} of the originals' strength (below "
-                f"{_COLLAPSED}); a lower --temperature makes them bolder"
+                f"{_COLLAPSED}){'; a lower --temperature makes them bolder' if palette else ''}"
             )
         if not gain.low > 0:
             span = f"{gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
             warnings.append(f"not surely better than grey: CIEDE2000 is lower than that of grey by {span}")
-        most = math.log(self.model.palette.num_classes)  # of a network that knows nothing
+        most = math.log(palette.num_classes) if palette else math.inf  # of a network that knows nothing
         if lost := [photo.path.name for photo in self.photos if photo.scores[MODEL].cross_entropy > most]:
             warnings.append(
                 f"lost on {len(lost)} of {len(self.photos)} photos, perhaps of a kind that the network never "
@@ -172,7 +176,7 @@ class ColourEvaluation:
 
 
 def evaluate_photos(
-    model: Model,
+    model: Colouriser,
     source: str,
     paths: Sequence[Path],
     failed: Sequence[Failure] = (),
@@ -187,12 +191,14 @@ def evaluate_photos(
     and named, as are files that cannot be read. The seed draws the intervals.
 
     Raises:
-        ConfigError: the size is not from 16 to 2048.
+        ConfigError: the size is not from 16 to 2048, or the network gives no probabilities, which a
+            temperature needs.
         DataError: none of them is a photo in colour.
         PhotoError: a photo went away meanwhile.
     """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
+    require_possible(options, model)
     scored, colourless, unread = _score_all(paths, model, size, options)
     failed = (*failed, *unread)
     if not scored:
@@ -220,7 +226,7 @@ def evaluate_photos(
 
 
 def _score_all(
-    paths: Sequence[Path], model: Model, size: int, options: ColouriseOptions
+    paths: Sequence[Path], model: Colouriser, size: int, options: ColouriseOptions
 ) -> tuple[list[ColouredPhoto], list[Path], list[Failure]]:
     """Score the network, and leaving grey, on each photo; return grey photos and failures apart."""
     scored, colourless, failed = list[ColouredPhoto](), list[Path](), list[Failure]()
@@ -243,22 +249,26 @@ def _score_all(
     return scored, colourless, failed
 
 
-def _score(path: Path, model: Model, size: int, options: ColouriseOptions) -> ColouredPhoto | None:
+def _score(path: Path, model: Colouriser, size: int, options: ColouriseOptions) -> ColouredPhoto | None:
     """Score the network on one photo, and leaving it grey; return None if it is grey."""
     codes = read_picture(path, size)
     if is_grey(codes):
         return None
     grey, coloured, prediction = colour_picture(codes, path, model, options)
-    lab, logits = srgb_to_lab(codes / np.float32(255)), prediction.logits
-    labels = true_classes(lab, model.palette, (logits.shape[1], logits.shape[2]))
-    classes = class_scores(logits.reshape(len(logits), -1).T, labels.ravel())
+    lab = srgb_to_lab(codes / np.float32(255))
+    classes, bins = dict[str, float](), np.zeros((3, NUM_BINS))
+    if isinstance(prediction, Prediction):
+        logits = prediction.logits
+        labels = true_classes(lab, prediction.palette, (logits.shape[1], logits.shape[2]))
+        classes = class_scores(logits.reshape(len(logits), -1).T, labels.ravel())
+        bins = calibration_bins(softmax(logits), labels.astype(np.uint8))
     return ColouredPhoto(
         path=path,
         scores={
             MODEL: replace(PhotoColours.of(coloured, codes), **classes),
             GREY: PhotoColours.of(grey, codes),
         },
-        bins=calibration_bins(softmax(logits), labels.astype(np.uint8)),
+        bins=bins,
         mean_ab=lab[1:].mean((1, 2), np.float64, keepdims=True),
     )
 
@@ -291,8 +301,8 @@ def true_classes(
 
 
 def colour_picture(
-    codes: Picture, path: Path, model: Model, options: ColouriseOptions
-) -> tuple[Picture, Picture, Prediction]:
+    codes: Picture, path: Path, model: Colouriser, options: ColouriseOptions
+) -> tuple[Picture, Picture, Guess]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
     grey = painted(codes, np.zeros((2, 1, 1), np.float32))
     prediction = predict(photo_of(grey, path), model)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from pixelwise.colour.palette import Palette
@@ -30,17 +30,41 @@ LINEAR_STRIDE, LINEAR_OUT_STRIDE = 32, 4  # of a linear layer on a backbone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Model(ABC):
-    """A network with its palette, ready to predict."""
+class Colouriser(ABC):
+    """A network that guesses colours, ready to predict: a `Model`, or another that has no classes."""
 
     name: str  # a shipped model's, or the path it was read from
-    palette: Palette
+    palette: Palette | None  # the colours of its classes, if it has any
     size: int  # short side in pixels at which it reads a photo
     checksum: str  # SHA-256 of its file, which holds a checksum of its backbone, too, if it has one
+    licence: str = ""  # of a network that others made
+    trained_on: str = ""  # the source of its pictures, where that is known
+
+    @abstractmethod
+    def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
+        """Return grey pictures as it reads them."""
+
+    @abstractmethod
+    def __call__(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N C h w"]:
+        """Return the answer to grey pictures: logits of its classes, or Lab a and b if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model(Colouriser):
+    """A network with its palette, which gives probabilities of classes."""
+
+    palette: Palette
     stride: int  # divides height and width of what it reads
     out_stride: int  # pixels of that, down and across, that share one place of the logits
     saturation: float = 1.0  # factor on the chroma that its probabilities mean
-    trained_on: str = ""  # the source of its pictures, where that is known
+
+    def read_grey(self, images: UInt8[ndarray, "N 3 H W"]) -> Float32[ndarray, "N 1 H W"]:
+        """Return grey pictures as its palette has them."""
+        return self.palette.read_grey(images)
+
+    def __call__(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
+        """Return `logits`."""
+        return self.logits(grey)
 
     def logits(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K h w"]:
         """Return the logits of grey pictures of any size, at that size over `out_stride`.
@@ -91,10 +115,13 @@ class LinearModel(Model):
         )
 
 
-def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0) -> Model:
+def open_model(
+    name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto", threads: int = 0
+) -> Colouriser:
     """Open a shipped model by its name, or a run folder or model file by its path.
 
-    It runs in so many threads; 0: one for each processor that we may use.
+    An ONNX file that is not ours is taken for another's colouriser, as `foreign` says. It runs in so many
+    threads; 0: one for each processor that we may use.
 
     Raises:
         CheckpointError: there is no such model, or the file is damaged or foreign.
@@ -105,9 +132,22 @@ def open_model(name_or_path: str | Path = DEFAULT_MODEL, device: Device = "auto"
         network = open_shipped(name, read_card(name).checksum, threads, device)
         return model_of(name, network)
     path = weights_path(name) if name in shipped_heads() else _find_model(Path(name))
-    if path.suffix == ".onnx":
-        return model_of(name, OnnxNetwork(path, threads, device))
-    return _linear_model(name, path, device, threads)
+    if path.suffix != ".onnx":
+        return _linear_model(name, path, device, threads)
+    network = OnnxNetwork(path, threads, device)
+    if "task" in network.about:  # which ours say
+        return model_of(name, network)
+    from pixelwise.network.foreign import foreign_model  # made of what is here
+
+    return foreign_model(name, network)
+
+
+def open_model_with_classes(name_or_path: str | Path, device: Device = "auto") -> Model:
+    """Open a model as `open_model` does; a CheckpointError if it gives no probabilities of classes."""
+    model = open_model(name_or_path, device)
+    if not isinstance(model, Model):
+        raise CheckpointError(f"needed a model that gives class probabilities, {model.name} gives colours")
+    return model
 
 
 def model_of(name: str, network: OnnxNetwork) -> OnnxModel:

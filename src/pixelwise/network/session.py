@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float32
+from jaxtyping import Float
 from numpy import ndarray
 
 from pixelwise.errors import CheckpointError, ConfigError, is_of_memory
@@ -42,17 +42,18 @@ class OnnxNetwork:
         except Exception as error:  # of a kind of its own for each fault
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
-        self.inputs = tuple(node.name for node in self._session.get_inputs())
-        self.outputs = {node.name: node.shape for node in self._session.get_outputs()}
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type of each
+        self.inputs = tuple(node.name for node in self.nodes[0])
+        self.outputs = {node.name: node.shape for node in self.nodes[1]}
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
-        for name, value in metadata.items():
+        for name, value in self.metadata.items():
             with contextlib.suppress(ValueError):
                 self.about[name] = json.loads(value)
 
     def run(
         self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
-    ) -> dict[str, Float32[ndarray, "N _C _h _w"]]:
+    ) -> dict[str, Float[ndarray, "N _C _h _w"]]:
         """Return some outputs of the network, by name; MemoryError where there is too little."""
         options = _giving_back() if max(array.size for array in inputs.values()) > _LARGE else None
         try:

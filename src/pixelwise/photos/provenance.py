@@ -34,6 +34,7 @@ class Record:
     model: str  # its name, or that of its file or folder; not where that lay
     model_sha256: str  # checksum of the model's file
     settings: dict[str, Any]  # options that decided the colours beside the model, by name; plain values
+    licence: str = ""  # of a model that others made, as its file says it
     software: str = f"pixelwise {__version__}"
 
 
@@ -52,6 +53,7 @@ def recorded(photo: Photo, record: Record, suffix: str) -> tuple[Photo, str]:
         (_OURS, "Software"): record.software,
         (_OURS, "Model"): PurePath(record.model).name,
         (_OURS, "ModelSHA256"): record.model_sha256,
+        **({(_OURS, "ModelLicence"): record.licence} if record.licence else {}),
         (_OURS, "Settings"): json.dumps(record.settings, ensure_ascii=False),
     }
     try:
@@ -77,6 +79,7 @@ def record_of(photo: Photo) -> Record | None:
             software=found[_OURS, "Software"],
             model=found[_OURS, "Model"],
             model_sha256=found[_OURS, "ModelSHA256"],
+            licence=found.get((_OURS, "ModelLicence"), ""),
             settings=dict(json.loads(found[_OURS, "Settings"])),
         )
     except (KeyError, ValueError, TypeError, RecursionError):  # others may have changed it

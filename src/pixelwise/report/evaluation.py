@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixelwise.colour.palette import IGNORE
+from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate import colours
 from pixelwise.evaluate.colour_scores import SCORES
 from pixelwise.evaluate.colours import GREY, MODEL, ColouredPhoto, ColourEvaluation
@@ -116,18 +117,19 @@ def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
 
 
 def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
-    """Return a photo as it is, grey, coloured, and a map of the network's confidence."""
+    """Return a photo as it is, grey, coloured, and a map of the network's confidence, if it says it."""
     original = colours.read_picture(scored.path, found.size)
     grey, coloured, prediction = colours.colour_picture(original, scored.path, found.model, found.options)
-    confidence = resize(prediction.confidence(), original.shape[1:])
     ours = scored.scores[MODEL]
     pictures = {
         scored.path.name: original,
         f"grey: CIEDE2000 {scored.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
-        f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats": (
-            np.repeat((confidence[None] * 255).round().astype(np.uint8), 3, axis=0)
-        ),
     }
+    if isinstance(prediction, Prediction):
+        confidence = resize(prediction.confidence(), original.shape[1:])
+        pictures[f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats"] = np.repeat(
+            (confidence[None] * 255).round().astype(np.uint8), 3, axis=0
+        )
     pixels = {text: channels_last(codes) for text, codes in pictures.items()}
     return {"name": scored.path.name, "pictures": {text: page.jpeg_uri(p) for text, p in pixels.items()}}

@@ -21,7 +21,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum, require_writable, write_bytes
 from pixelwise.network.backbone import Backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
-from pixelwise.network.model import MODEL, LinearModel, Model, OnnxModel, model_of, open_model
+from pixelwise.network.model import MODEL, LinearModel, Model, OnnxModel, model_of, open_model_with_classes
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.network.tensors import read_about
 from pixelwise.photos.crop_view import LONGEST
@@ -103,7 +103,7 @@ def open_any_model(name_or_path: str) -> Model:
     weights = path / WEIGHTS if path.is_dir() else path
     is_earlier = weights.suffix == ".safetensors" and weights.is_file() and not (path / MODEL).is_file()
     if not is_earlier or read_about(weights).get("net", {}).get("name") == "linear":
-        return open_model(name_or_path)
+        return open_model_with_classes(name_or_path)
     return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights))))
 
 

@@ -17,7 +17,7 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum, write_bytes
 from pixelwise.network.backbone import EMBEDDED, Backbone
 from pixelwise.network.cards import SHIPPED
-from pixelwise.network.model import DEFAULT_MODEL, MODEL, open_model
+from pixelwise.network.model import DEFAULT_MODEL, MODEL, open_model_with_classes
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.segmenting.extraction import read_photo
 from pixelwise.training.backbones import open_torch_backbone
@@ -33,7 +33,7 @@ def main(run: Path) -> None:
     Raises:
         ConfigError: logits are not those of the run.
     """
-    exact = open_model(run)
+    exact = open_model_with_classes(run)
     # errors of early layers grow on the way
     write_bytes(SHIPPED / f"{EMBEDDED}.onnx", compact(backbone_content(open_torch_backbone()), fine=True))
     write_bytes(SHIPPED / f"{DEFAULT_MODEL}.onnx", compact((run / MODEL).read_bytes(), fine=False))

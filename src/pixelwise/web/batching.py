@@ -16,19 +16,19 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from pixelwise.network.model import Model
+from pixelwise.network.model import Colouriser
 
 Grey = Float32[ndarray, "1 1 H W"]
-Logits = Float32[ndarray, "1 K h w"]
+Answer = Float32[ndarray, "1 C h w"]
 
 
 @dataclass(eq=False)
 class _Job:
-    """A grey picture whose logits a thread waits for."""
+    """A grey picture whose answer a thread waits for."""
 
-    model: Model
+    model: Colouriser
     grey: Grey
-    logits: Future[Logits] = field(default_factory=Future)
+    answer: Future[Answer] = field(default_factory=Future)
     is_taken: bool = False
 
     def fits(self, other: _Job) -> bool:
@@ -47,8 +47,8 @@ class Batcher:
         self._waiting: list[_Job] = []
         self._num_running = 0
 
-    def forward(self, model: Model, grey: Grey) -> Logits:
-        """Return a model's logits (1, K, h, w) of one grey picture, computed by whichever thread is free."""
+    def forward(self, model: Colouriser, grey: Grey) -> Answer:
+        """Return a model's answer (1, C, h, w) to one grey picture, computed by whichever thread is free."""
         own = _Job(model, grey)
         with self._changed:
             self._waiting.append(own)
@@ -56,7 +56,7 @@ class Batcher:
             batch = [] if own.is_taken else self._take(own)
         if batch:
             self._run(batch)
-        return own.logits.result()
+        return own.answer.result()
 
     def _take(self, own: _Job) -> list[_Job]:
         """Return own job and others that fit it, those that wait longest."""
@@ -71,12 +71,12 @@ class Batcher:
 
     def _run(self, batch: list[_Job]) -> None:
         try:
-            logits = batch[0].model.logits(np.concatenate([job.grey for job in batch]))
+            answers = batch[0].model(np.concatenate([job.grey for job in batch]))
             for index, job in enumerate(batch):
-                job.logits.set_result(logits[index : index + 1].copy() if len(batch) > 1 else logits)
+                job.answer.set_result(answers[index : index + 1].copy() if len(batch) > 1 else answers)
         except BaseException as error:
             for job in batch:
-                job.logits.set_exception(error)
+                job.answer.set_exception(error)
         finally:
             with self._changed:
                 self._num_running -= 1

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
 
+from pixelwise.colourising.prediction import require_possible
 from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import ConfigError
 from pixelwise.files import checksum
@@ -20,7 +21,7 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.network.backbone import open_backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.config import Device
-from pixelwise.network.model import Model, open_model
+from pixelwise.network.model import Colouriser, open_model
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
@@ -85,7 +86,7 @@ class Made:
 class Service:
     """Models and heads, open and ready."""
 
-    models: dict[str, Model]
+    models: dict[str, Colouriser]
     runners: dict[str, HeadRunner]  # one for each head, by its name
     known: list[Known]
     batcher: Batcher
@@ -94,17 +95,18 @@ class Service:
         """Write a coloured copy of an uploaded photo, beside it.
 
         Raises:
-            ConfigError: there is no such model, or an option means nothing.
+            ConfigError: there is no such model, or an option means nothing to it.
             PhotoError: the photo cannot be read, or a hint or a box lies outside it.
             Refusal: it cannot be had in any format of `accept`.
         """
         options = asked.options(max_megapixels)
         model = _named(self.models, asked.model, "model")
+        require_possible(options, model)
         photo = open_photo(upload, max_megapixels)
         media_type, suffix = _format(photo, accept)
         outputs = OutputPaths(upload.with_name("coloured" + suffix), [upload], single_file=True)
-        logits_fn = partial(self.batcher.forward, model)
-        done = colourise_one(InputPhoto(upload), outputs, model, options, logits_fn=logits_fn)
+        forward = partial(self.batcher.forward, model)
+        done = colourise_one(InputPhoto(upload), outputs, model, options, forward=forward)
         return Made(megapixels=done.megapixels, remarks=done.notes, file=done.path, media_type=media_type)
 
     def segment(self, upload: Path, asked: SegmentParameters, max_megapixels: float, accept: str) -> Made:
@@ -162,7 +164,7 @@ def open_service(
         for name in sorted({head.backbone for head in found.values()})
     }
     runners = {name: HeadRunner([head], backbones[head.backbone]) for name, head in found.items()}
-    known = [_known(name, "colourise", model.checksum, None) for name, model in opened.items()]
+    known = [_known(name, "colourise", model.checksum, None, model.licence) for name, model in opened.items()]
     for name, head in found.items():
         known.append(_known(name, "segment", checksum(find_head(head.name)), list(head.classes.names)))
     return Service(models=opened, runners=runners, known=known, batcher=Batcher(num_lanes, _MAX_BATCH))
@@ -180,7 +182,7 @@ def _open_all(
     return opened
 
 
-def _known(name: str, task: str, sha256: str, classes: list[str] | None) -> Known:
+def _known(name: str, task: str, sha256: str, classes: list[str] | None, licence: str = "") -> Known:
     shipped = name in (shipped_models() if task == "colourise" else shipped_heads())
     card = read_card(name) if shipped else None
     return Known(
@@ -190,7 +192,7 @@ def _known(name: str, task: str, sha256: str, classes: list[str] | None) -> Know
         shipped=shipped,
         purpose=card.purpose if card else None,
         source=card.source if card else None,
-        licence=card.licence if card else None,
+        licence=card.licence if card else licence or None,
         checksum=sha256,
     )
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fixtures.foreign import zhang
 from pixelwise.batch.job import Job
 from pixelwise.batch.run import publish, run_batch
 from pixelwise.batch.sources import find_items
@@ -58,6 +59,12 @@ def work(out, job, sources, condition="result IS NULL"):
         left = [row for table in state.left(condition) for row in table["index"].to_pylist()]
         items = list(find_items([str(sources)], out))
         return [publish(state, worker.make(index, items[index])) for index in left]
+
+
+def test_an_option_that_the_model_cannot_have_is_refused_at_once(tmp_path):
+    theirs = zhang(tmp_path / "theirs.onnx", 16)
+    with pytest.raises(ConfigError, match="temperature"):
+        replace(JOB, model=str(theirs), temperature=0.5).open()
 
 
 def test_a_plan_is_written_whole_and_stays(out, job, photos):

@@ -20,6 +20,7 @@ from pixelwise.training.runs import TorchModel
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
+from pixelwise.training.runs import TorchModel
 
 PHOTOS, BAD, scene = make.PHOTOS, make.BAD, make.scene
 

@@ -6,9 +6,9 @@ import torch
 
 from pixelwise.colour.palette import Palette
 from pixelwise.network.config import UNetConfig
-from pixelwise.training.models import build
-from pixelwise.training.data.synthetic import draw_shapes
 from pixelwise.report import figures
+from pixelwise.training.data.synthetic import draw_shapes
+from pixelwise.training.models import build
 
 ROWS = [
     {"epoch": e, "train_loss": 3 / e, "val_loss": 3.2 / e, "val_accuracy": 10.0 * e, "train_seconds": e}

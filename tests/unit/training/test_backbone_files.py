@@ -145,7 +145,9 @@ def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
     """Its file has a token for masked patches, which timm's network has not."""
     tensors = timms("vit_small_patch14_dinov2.lvd142m").state_dict() | {"mask_token": torch.zeros(1, 384)}
     torch.save(tensors, tmp_path / "dinov2_vits14_pretrain.pth")
-    backbone = open_torch_backbone("timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth")
+    backbone = open_torch_backbone(
+        "timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth"
+    )
     assert (backbone.multiple, backbone.sizes) == (14, (518,))
     assert backbone(torch.rand(1, 3, 70, 98))[0].shape == (1, 384, 5, 7)
 

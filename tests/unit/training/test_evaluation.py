@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from pixelwise.colour.palette import IGNORE, Palette
-from pixelwise.training.evaluation import PixelScore, evaluate
-from pixelwise.training.data.sources import load_pictures
 from pixelwise.network.config import UNetConfig
+from pixelwise.training.data.pictures import Pictures
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.evaluation import PixelScore, evaluate
 from pixelwise.training.losses import class_weights, cross_entropy
 from pixelwise.training.models import build
 from pixelwise.training.runs import TorchModel
-from pixelwise.training.data.pictures import Pictures
 
 PALETTE = Palette.read("handout24")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from pixelwise.errors import ConfigError
-from pixelwise.training.runs import open_torch_model
 from pixelwise.training import export as write
 from pixelwise.training.export import export_model
+from pixelwise.training.runs import open_torch_model
 
 
 @pytest.mark.slow

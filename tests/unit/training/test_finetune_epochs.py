@@ -15,11 +15,11 @@ from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.labels.read import resize_mask
-from pixelwise.training.frozen import fingerprint
 from pixelwise.photos.crop_view import WHOLE
 from pixelwise.training import finetune_epochs
 from pixelwise.training.finetune import learn_last_layer
 from pixelwise.training.finetune_epochs import Learner, batches, learn_in_epochs, loss_of, miou_of
+from pixelwise.training.frozen import fingerprint
 
 RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
 LAST = {"net.layers.2.weight", "net.layers.2.bias"}

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from fixtures.ctrl_c import ctrl_c
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
-from pixelwise.training.data.sources import load_pictures
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.model import CHECKPOINT
 from pixelwise.training.runs import (
@@ -22,8 +21,6 @@ from pixelwise.training.runs import (
     read_checkpoint,
     read_metrics,
 )
-from pixelwise.training.data.pictures import Pictures
-from pixelwise.training.loop import train
 from pixelwise.training.tasks import ClassTask
 
 CONFIG = RunConfig(

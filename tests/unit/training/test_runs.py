@@ -13,6 +13,7 @@ from pixelwise.network.config import CNNConfig, RunConfig
 from pixelwise.training import runs
 from pixelwise.training.models import build
 from pixelwise.network.tensors import write_tensors
+from pixelwise.training.models import build
 
 CONFIG = CNNConfig(num_filters=2)
 BLACK_AND_WHITE = {"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]}

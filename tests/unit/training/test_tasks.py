@@ -9,10 +9,10 @@ import torch
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
-from pixelwise.training.data.sources import load_pictures
 from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig
-from pixelwise.training.losses import soft_labels
 from pixelwise.training.data.pictures import Pictures
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.losses import soft_labels
 from pixelwise.training.tasks import ColourTask, photographed
 
 PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]), "ab", "five")

@@ -13,9 +13,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
+from fixtures.foreign import zhang
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError
+from pixelwise.files import checksum
 from pixelwise.network.model import open_model
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.web.app import create_app
@@ -88,6 +90,20 @@ def test_a_photo_comes_back_as_the_command_line_colours_it(client, flower, tmp_p
         (tmp_path / "got.png").write_bytes(response.content)
         assert read_provenance(tmp_path / "got.png").model == "photo"
     assert json.loads(raw.headers["pixelwise-remarks"]) == []
+
+
+def test_another_s_colouriser_is_served_by_its_name(flower, tmp_path):
+    theirs = zhang(tmp_path / "theirs.onnx", 64, license="BSD-2-Clause")
+    service = open_service(num_lanes=1, models=[theirs])
+    with TestClient(
+        create_app(service, SMALL, Rules(max_bytes=SMALL.max_bytes, hosts=LOOPBACK), tmp_path), base_url=URL
+    ) as client:
+        (listed,) = (one for one in client.get("/v1/models").json()["models"] if one["name"] == "theirs")
+        assert (listed["licence"], listed["checksum"]) == ("BSD-2-Clause", checksum(theirs))
+        response = client.post("/v1/colourise?model=theirs&saturation=0.5", content=encoded(flower))
+        assert response.status_code == 200
+        refusal = client.post("/v1/colourise?model=theirs&temperature=0.5", content=encoded(flower))
+        assert "temperature" in told(refusal, 422)
 
 
 @pytest.mark.parametrize(

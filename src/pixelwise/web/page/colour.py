@@ -64,7 +64,8 @@ class PagePhoto:
         """
         whole = colourise(path)
         photo = photo_from(small(whole.photo))
-        guess = replace(whole.guess, logits=whole.photo.upright(whole.guess.logits))
+        guess = whole.guess.with_classes("the page")
+        guess = replace(guess, logits=whole.photo.upright(guess.logits))
         little = ColouredImage(photo, whole.model, whole.options, guess)
         return PagePhoto(path, whole, little, little.with_(saturation=0.0).codes[..., :3])
 
