@@ -3,8 +3,9 @@
     pixelwise export photo -o photo.onnx
     python examples/colour_with_onnxruntime.py photo.onnx grey.jpg coloured.png
 
-The model's file says to what size photos are scaled for it, and what their sides are multiples of. The model
-gives Lab's a and b at a small size; they are enlarged and joined with the photo's own luminance.
+The model's file says to what size photos are scaled for it, what their sides are multiples of, and which
+colours its classes are. The model gives the logits of these classes at a small size: the mean colour is
+enlarged and joined with the photo's own luminance.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ TO_XYZ = np.array(
 )
 TO_XYZ /= TO_XYZ.sum(1, keepdims=True)
 FROM_XYZ = np.linalg.inv(TO_XYZ)
+LUMINANCE = TO_XYZ[1]
 
 
 def main(model: str, source: str, target: str) -> None:
@@ -36,12 +38,13 @@ def main(model: str, source: str, target: str) -> None:
 
     photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
     small = photo.resize(reading_size(photo.size, facts), Image.Resampling.BICUBIC)
-    planes = np.asarray(small, dtype=np.float32).transpose(2, 0, 1)[None] / 255
-    (chroma,) = session.run(["chroma"], {"photo": planes})
+    grey = read_grey(np.asarray(small), facts["palette"]["space"])[None, None]
+    (logits,) = session.run(["logits"], {"grey": grey.astype(np.float32)})
+    chroma = (mean_chroma(logits[0], facts["palette"]) * facts["saturation"]).astype(np.float32)
     enlarged = [
-        np.asarray(Image.fromarray(plane).resize(photo.size, Image.Resampling.BICUBIC)) for plane in chroma[0]
+        np.asarray(Image.fromarray(plane).resize(photo.size, Image.Resampling.BICUBIC)) for plane in chroma
     ]
-    luminance = to_linear(np.asarray(photo) / 255) @ (0.212671, 0.715160, 0.072169)
+    luminance = to_linear(np.asarray(photo) / 255) @ LUMINANCE
     coloured = to_srgb(join(luminance, *enlarged))
     Image.fromarray((coloured * 255).round().astype(np.uint8)).save(target)
 
@@ -54,10 +57,27 @@ def reading_size(size: tuple[int, int], facts: dict) -> tuple[int, int]:
     return width, height
 
 
+def read_grey(codes: np.ndarray, space: str) -> np.ndarray:
+    """What a model with a palette in that space reads: Lab's lightness, or the mean of the codes."""
+    if space == "rgb":
+        return codes.mean(-1) / 256
+    return 1.16 * root(to_linear(codes / 255) @ LUMINANCE) - 0.16
+
+
+def mean_chroma(logits: np.ndarray, palette: dict) -> np.ndarray:
+    """Lab's a and b of the palette's colours, weighted by the probabilities of the classes."""
+    weights = np.exp(logits - logits.max(0))
+    mean = np.einsum("khw,kd->hwd", weights / weights.sum(0), palette["colours"])
+    if palette["space"] == "rgb":
+        x, y, z = np.moveaxis(root(to_linear(mean) @ TO_XYZ.T), -1, 0)
+        return np.stack([500 * (x - y), 200 * (y - z)])
+    return np.moveaxis(mean, -1, 0)
+
+
 def join(luminance: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Linear sRGB of this luminance with this chroma, or as much of it as the gamut has room for."""
-    root = np.where(luminance > (6 / 29) ** 3, np.cbrt(luminance), luminance / (3 * (6 / 29) ** 2) + 4 / 29)
-    x, z = cube(root + a / 500) - luminance, cube(root - b / 200) - luminance
+    light = root(luminance)
+    x, z = cube(light + a / 500) - luminance, cube(light - b / 200) - luminance
     chroma = np.stack([x, np.zeros_like(x), z], -1) @ FROM_XYZ.T
     above = (1 - luminance) / np.maximum(chroma.max(-1), 1e-12)
     below = luminance / np.maximum(-chroma.min(-1), 1e-12)
@@ -65,8 +85,13 @@ def join(luminance: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.clip(luminance[..., None] + chroma * kept[..., None], 0, 1)
 
 
+def root(values: np.ndarray) -> np.ndarray:
+    """Lab's compression. Source: CIE 15:2004."""
+    return np.where(values > (6 / 29) ** 3, np.cbrt(values), values / (3 * (6 / 29) ** 2) + 4 / 29)
+
+
 def cube(values: np.ndarray) -> np.ndarray:
-    """Lab's compression undone. Source: CIE 15:2004."""
+    """The values that `root` compresses to these."""
     return np.where(values > 6 / 29, values**3, 3 * (6 / 29) ** 2 * (values - 4 / 29))
 
 

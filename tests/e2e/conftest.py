@@ -16,10 +16,11 @@ import torch
 from fixtures.photos.make import BAD, PHOTOS
 from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
-from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
 from pixelwise.progress import show_progress
-from pixelwise.training.runs import write_model
+from pixelwise.training.convert import model_content
+from pixelwise.training.models import build
+from pixelwise.training.runs import TorchModel
 
 Done = subprocess.CompletedProcess[str]
 
@@ -111,11 +112,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = UNetConfig(num_filters=8, num_colours=4)
     palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    net = models.build(config)
-    with torch.no_grad():
-        net.classes.weight.mul_(100)
-    write_model(path, net, config, palette, size=32)
+    net = build(config).eval().requires_grad_(False)
+    net.classes.weight.mul_(100)
+    about = {"name": "random", "config": config, "palette": palette, "size": 32, "checksum": ""}
+    path = tmp_path_factory.mktemp("model") / "random.onnx"
+    path.write_bytes(model_content(TorchModel.of(net, **about)))
     return path
 
 

@@ -18,7 +18,7 @@ from pixelwise.training.recipes import recipe_names
 @pytest.mark.parametrize(
     "command",
     [
-        ["evaluate", "cifar-ab", "synthetic:shapes"],
+        ["evaluate", "photo", "synthetic:shapes"],
         ["train", "unet", "synthetic:shapes"],
         ["demo"],
         ["models"],
@@ -48,11 +48,8 @@ def data_dir(tmp_path):
     return tmp_path / "data"
 
 
-EVALUATE = ["evaluate", "cifar-ab", "cifar10:bird"]
-
-
-def test_remarks_about_pictures_are_told_once_unless_quiet(pixelwise, data_dir):
-    command = [*EVALUATE, "--data-dir", data_dir]
+def test_remarks_about_pictures_are_told_once_unless_quiet(pixelwise, data_dir, model):
+    command = ["evaluate", model, "cifar10:bird", "--data-dir", data_dir]
     told, quiet = pixelwise(*command), pixelwise(*command, "--quiet")
     assert (told.returncode, quiet.returncode) == (0, 0)
     remark = f"pixelwise: {data_dir / 'cifar-10-batches-py'} has other checksums than the official CIFAR-10"
@@ -60,15 +57,16 @@ def test_remarks_about_pictures_are_told_once_unless_quiet(pixelwise, data_dir):
     assert quiet.stderr == ""
 
 
-def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, tmp_path, monkeypatch):
+def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, model, tmp_path, monkeypatch):
+    command = ["evaluate", model, "cifar10:bird"]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PIXELWISE_DATA", "~/data")
-    assert pixelwise(*EVALUATE).returncode == 0
+    assert pixelwise(*command).returncode == 0
     (tmp_path / "cache").mkdir()
     data_dir.rename(tmp_path / "cache" / "pixelwise")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIXELWISE_DATA", "")
-    assert pixelwise(*EVALUATE).returncode == 0
+    assert pixelwise(*command).returncode == 0
 
 
 @pytest.mark.parametrize("asked", [[], ["--help"], ["-h"]], ids=" ".join)
@@ -85,8 +83,7 @@ def test_the_list_of_verbs_needs_no_parser(program, asked):
 
 def test_help_names_every_recipe_and_the_variable(pixelwise):
     told = pixelwise("train", "--help").stdout
-    nets = set(NET_CONFIGS) - {"linear"}  # which is solved by finetune
-    names = {*nets, *(name for net in nets for name in recipe_names(net))}
+    names = {*NET_CONFIGS, *(name for net in NET_CONFIGS for name in recipe_names(net))}
     assert all(name in told for name in [*names, "PIXELWISE_DATA"])
 
 

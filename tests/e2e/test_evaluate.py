@@ -14,5 +14,8 @@ def test_a_trained_network_scores_above_its_baselines(answer, pixelwise, tmp_pat
     assert f"{values['accuracy']['value']:.2f}" in shown
 
 
-def test_a_model_that_is_not_there_is_one_clear_line(refused, tmp_path):
+def test_a_model_that_cannot_be_scored_is_one_clear_line(refused, tmp_path):
+    assert "needed cnn or unet to score synthetic:shapes, got photo" in refused(
+        "evaluate", "photo", "synthetic:shapes"
+    )
     assert str(tmp_path / "none") in refused("evaluate", tmp_path / "none", "synthetic:shapes", "--json")

@@ -26,8 +26,8 @@ def folder(tmp_path):
     return folder
 
 
-def test_scores_come_with_intervals_baselines_and_the_whole_protocol(answer, pixelwise, folder):
-    values = answer("evaluate", "cifar-ab", f"folder:{folder}", "--size", 48)
+def test_scores_come_with_intervals_baselines_and_the_whole_protocol(answer, pixelwise, folder, model):
+    values = answer("evaluate", model, f"folder:{folder}", "--size", 48)
     assert set(values) >= SCORES
     assert set(values["baselines"]) == {"grey", "mean ab"}
     assert all(set(values[name]) == {"value", "low", "high"} for name in SCORES)
@@ -35,17 +35,17 @@ def test_scores_come_with_intervals_baselines_and_the_whole_protocol(answer, pix
     protocol = values["protocol"]
     assert (protocol["size"], protocol["temperature"], protocol["saturation"]) == (48, 1.0, 1.0)
     assert (values["num_photos"], values["failed"], values["colourless"]) == (3, [], [])
-    assert values["model"]["name"] == "cifar-ab"
-    printed = pixelwise("evaluate", "cifar-ab", f"folder:{folder}", "--size", "48").stdout
+    assert values["model"]["name"] == str(model)
+    printed = pixelwise("evaluate", model, f"folder:{folder}", "--size", "48").stdout
     assert f"{values['ciede2000']['value']:.3f} (" in printed
     for step in ("read", "given", "decoded", "joined", "compared", "conventions", "baselines"):
         assert f"{step}: {protocol[step]}" in printed
 
 
-def test_a_damaged_photo_is_named_the_rest_scored_and_grey_photos_left_out(pixelwise, folder):
+def test_a_damaged_photo_is_named_the_rest_scored_and_grey_photos_left_out(pixelwise, folder, model):
     (folder / "damaged.jpg").write_bytes(b"no photo")
     Image.fromarray(scene()).convert("L").save(folder / "grey.png")
-    done = pixelwise("evaluate", "cifar-ab", f"folder:{folder}", "--size", "48", "--json")
+    done = pixelwise("evaluate", model, f"folder:{folder}", "--size", "48", "--json")
     assert done.returncode == 1
     values = json.loads(done.stdout)
     assert [one["path"] for one in values["failed"]] == [str(folder / "damaged.jpg")]
@@ -54,8 +54,8 @@ def test_a_damaged_photo_is_named_the_rest_scored_and_grey_photos_left_out(pixel
     assert values["num_photos"] == 3
 
 
-def test_a_page_shows_scores_warnings_and_each_photo_four_times(pixelwise, folder, tmp_path):
-    args = ("evaluate", "cifar-ab", f"folder:{folder}", "--size", 48, "--saturation", 0.01)
+def test_a_page_shows_scores_warnings_and_each_photo_four_times(pixelwise, folder, model, tmp_path):
+    args = ("evaluate", model, f"folder:{folder}", "--size", 48, "--saturation", 0.01)
     done = pixelwise(*args, "--page", tmp_path / "page.html")
     assert done.returncode == 0
     assert "pixelwise: warning: collapsed to grey" in done.stderr
@@ -70,10 +70,10 @@ def test_a_page_shows_scores_warnings_and_each_photo_four_times(pixelwise, folde
 
 
 @pytest.mark.slow
-def test_photos_may_have_names_that_are_not_utf8(program, folder, tmp_path):
+def test_photos_may_have_names_that_are_not_utf8(program, folder, model, tmp_path):
     (folder / "photo0.png").rename(folder / os.fsdecode(b"Gro\xdf.png"))
     page = tmp_path / "page.html"
-    command = [*program, "evaluate", "cifar-ab", f"folder:{folder}", "--size", "48", "--page", str(page)]
+    command = [*program, "evaluate", model, f"folder:{folder}", "--size", "48", "--page", str(page)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Gro\\udcdf.png" in done.stderr
@@ -82,10 +82,10 @@ def test_photos_may_have_names_that_are_not_utf8(program, folder, tmp_path):
 
 def test_options_that_do_not_belong_are_one_clear_line(refused, folder):
     for arguments, value in {
-        ("cifar-ab", "synthetic:shapes", "--size", "64"): "synthetic:shapes",
-        ("cifar-ab", f"folder:{folder}", "--part", "val"): "cifar-ab",
+        ("photo", "synthetic:shapes", "--size", "64"): "synthetic:shapes",
+        ("photo", f"folder:{folder}", "--part", "val"): "photo",
         ("flower", "flowers17", "--temperature", "2"): "flower",
-        ("cifar-ab", f"folder:{folder}", "--size", "4"): "4",
-        ("cifar-ab", f"folder:{folder / 'none'}"): str(folder / "none"),
+        ("photo", f"folder:{folder}", "--size", "4"): "4",
+        ("photo", f"folder:{folder / 'none'}"): str(folder / "none"),
     }.items():
         assert value in refused("evaluate", *arguments)

@@ -85,7 +85,7 @@ def test_training_on_a_full_disk_goes_on_once_there_is_room(answer, refused, dis
     enlarge("20m")
     there = (folder / "run" / "checkpoint.safetensors").exists()
     answer(*(("train", "--resume", "-o", folder / "run") if there else train))
-    assert (folder / "run" / "model.safetensors").exists()
+    assert (folder / "run" / "model.onnx").exists()
 
 
 def test_features_that_do_not_fit_on_disk_stay_in_memory(pixelwise, disk, tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def test_a_policy_that_thaws(answer, folder, policy, other_tensors):
     assert len(values["watched_miou"]) == 3
     head = open_head(folder / "head")
     assert values["head_bytes"] == head.num_bytes
-    if head.changed:
+    if head.tuned:
         assert values["best_epoch"] > 0
         assert head.num_bytes > 1e6
     assert overlap_of_masks(answer, folder) == pytest.approx(values["after"]["iou"]["red"], abs=0.02)

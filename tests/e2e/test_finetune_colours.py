@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fixtures.sunsets import folder_of_sunsets, sunset
-from pixelwise.training.runs import open_torch_model
+from pixelwise.network.model import open_model
 
 SIZE = ("--sizes", 64)
 
@@ -79,7 +79,7 @@ def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
     assert values["before"] is values["after"] is None
     assert values["num_colours"] == 4
     assert "all 3 photos are learned from" in told
-    assert open_torch_model(folder.parent / "mine.safetensors").palette.num_classes == 4
+    assert open_model(folder.parent / "mine.safetensors").palette.num_classes == 4
 
 
 def test_options_of_the_other_task_are_refused(refused, folder):

@@ -12,10 +12,10 @@ from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.training.runs import MODEL
+from pixelwise.training.runs import WEIGHTS
 
 KEYS = "run epochs steps train_loss val_loss val_accuracy train_seconds peak_memory_bytes"
-FILES = "run.json metrics.jsonl model.safetensors checkpoint.safetensors curves.png pictures.png"
+FILES = "run.json metrics.jsonl model.onnx model.safetensors checkpoint.safetensors curves.png pictures.png"
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def interrupted(tmp_path_factory):
 def test_the_folder_is_all_it_takes_to_resume(answer, interrupted, tmp_path):
     stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
     assert answer("train", "--resume", "-o", stopped)["run"] == str(stopped)
-    assert checksum(stopped / MODEL) == checksum(interrupted / "whole" / MODEL)
+    assert checksum(stopped / WEIGHTS) == checksum(interrupted / "whole" / WEIGHTS)
 
 
 @pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)
@@ -113,7 +113,7 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(refused, tmp_path, args, me
 
 
 def test_the_same_seed_gives_the_same_numbers_through_the_command_line(answer, tmp_path, monkeypatch):
-    monkeypatch.setattr("pixelwise.report.run.write_report", lambda *_: tmp_path)  # slower than training
+    monkeypatch.setattr("pixelwise.training.report.write_report", lambda *_: tmp_path)  # slower than training
     photos = folder_of_sunsets(tmp_path / "photos", 16)
     command = ["train", "cnn", f"folder:{photos}", "--size", 16, "--num-filters", 2, "--epochs", 2]
     command += ["--precision", "fp32"]  # as measured on a busy machine it may differ from run to run

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelwise import __version__
 from pixelwise.api.demo import FLOWER
-from pixelwise.network.cards import shipped_heads, shipped_models
+from pixelwise.network.cards import card_path, shipped_heads, shipped_models, weights_path
 
 pytestmark = pytest.mark.slow
 
@@ -69,8 +69,9 @@ def test_it_holds_the_package_and_nothing_else(wheel):
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert names - about == {name.removeprefix("src/") for name in tracked if (ROOT / name).exists()}
-    for name in [*shipped_models(), *(f"heads/{head}" for head in shipped_heads())]:
-        assert {f"pixelwise/network/weights/{name}{suffix}" for suffix in (".safetensors", ".md")} <= names
+    for name in (*shipped_models(), *shipped_heads()):
+        for path in (weights_path(name), card_path(name)):
+            assert str(path.relative_to(ROOT / "src")) in names
     others = "py.typed colour/palettes/handout24.json lab/a2-cnn.py lab/typst/writeup.typ lab/typst/frame.typ"
     others += " api/photographs/temple.jpg api/photographs/flower.jpg api/photographs/hopper.jpg"
     assert {f"pixelwise/{name}" for name in others.split()} <= names

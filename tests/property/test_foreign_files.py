@@ -9,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.hostile import any_json, spoilt
+from fixtures.tiny_backbone import tiny_content
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import PixelwiseError
-from pixelwise.network import runs
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
+from pixelwise.network.model import model_of, open_model
+from pixelwise.network.session import OnnxNetwork
+from pixelwise.segmenting.heads import open_head
+from pixelwise.training import runs
 from pixelwise.training.models import build
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -20,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 CONFIG = CNNConfig(num_filters=1, num_colours=2)
 PALETTE = Palette.from_dict({"space": "rgb", "colours": [[0, 0, 0], [1, 1, 1]]})
 RUN = RunConfig(net=CONFIG, source="synthetic:shapes", train=TrainConfig(epochs=1))
+COLOURISER = {"task": "colour", "palette": PALETTE.to_dict(), "short_side": 32, "multiple": 8}
+COLOURISER |= {"out_stride": 8, "saturation": 1.0, "trained_on": "", "backbone": "x", "backbone_checksum": ""}
 MANIFEST = {"config": RUN.to_dict(), "data_sha256": "0", "reasons": {}, "versions": {}, "machine": {}}
 
 plain = any_json(
@@ -31,7 +37,7 @@ plain = any_json(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model.safetensors"
-    runs.write_model(path, build(CONFIG), CONFIG, PALETTE, size=32)
+    runs.write_weights(path, build(CONFIG), CONFIG, PALETTE, size=32)
     return path.read_bytes()
 
 
@@ -62,6 +68,9 @@ def read_all(folder, content) -> None:
     """Give the content to every reader of a run's files."""
     readers = {
         "model.safetensors": runs.open_torch_model,
+        "model.onnx": open_model,
+        "linear.safetensors": lambda folder: open_model(folder / "linear.safetensors"),
+        "head": lambda folder: open_head(folder / "head"),
         "checkpoint.safetensors": runs.read_checkpoint,
         "samples.safetensors": runs.read_samples,
         "run.json": runs.read_manifest,
@@ -94,6 +103,10 @@ def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
     with contextlib.suppress(PixelwiseError):
         Palette.from_dict(data.draw(spoilt(PALETTE.to_dict(), plain)))
     read_all(tmp_path, json.dumps(data.draw(spoilt(MANIFEST, plain))).encode())
+    network = OnnxNetwork(tiny_content())
+    network.about = data.draw(spoilt(COLOURISER, plain))
+    with contextlib.suppress(PixelwiseError):
+        model_of("spoilt", network)
 
 
 @given(st.data())
@@ -104,6 +117,6 @@ def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, da
 
 @given(st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())
 def test_spoilt_and_cut_files_are_read_or_refused(tmp_path, model, checkpoint, at, other, cut):
-    for whole in (model, checkpoint):
+    for whole in (model, checkpoint, tiny_content()):
         where = at % len(whole)
         read_all(tmp_path, whole[:where] + other + (b"" if cut else whole[where + len(other) :]))

@@ -59,8 +59,11 @@ class Backbone:
             if about.pop("task") != "features":
                 raise ValueError("it is for another task")
             levels = tuple(Level(**level) for level in about.pop("levels"))
-            return Backbone(network=network, levels=levels, sizes=tuple(about.pop("sizes")), **about)
-        except (KeyError, TypeError, ValueError) as error:
+            found = Backbone(network=network, levels=levels, sizes=tuple(about.pop("sizes")), **about)
+            if found.multiple < 1 or any(network.outputs[one.name][1] != one.channels for one in levels):
+                raise ValueError("its maps are not what it says")
+            return found
+        except (LookupError, TypeError, ValueError) as error:
             raise CheckpointError(f"{network} holds no backbone of ours ({error})") from error
 
     def about(self) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum
 from pixelwise.network.backbone import Backbone, open_backbone, open_shipped
-from pixelwise.network.cards import read_card, shipped_models
+from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.network.config import Device
 from pixelwise.network.linear import logits_of_maps
-from pixelwise.network.session import OnnxNetwork
+from pixelwise.network.session import OnnxNetwork, choose_device
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
 DEFAULT_MODEL = "photo"
@@ -131,7 +131,7 @@ def open_model(
     if name in shipped_models():
         network = open_shipped(name, read_card(name).checksum, threads, device)
         return model_of(name, network)
-    path = _find_model(Path(name))
+    path = weights_path(name) if name in shipped_heads() else _find_model(Path(name))
     if path.suffix != ".onnx":
         return _linear_model(name, path, device, threads)
     network = OnnxNetwork(path, threads, device)
@@ -160,19 +160,25 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
         backbone = None
         if "backbone" in about:
             backbone = _same_backbone(about, network.device, network.threads)
+        known = [level.name for level in backbone.levels] if backbone else ["grey"]
+        if not set(network.inputs) <= set(known) or network.outputs["logits"][1] != palette.num_classes:
+            raise ValueError("its network reads or gives something else than it says")
+        strides, saturation = [about["multiple"], about["out_stride"]], float(about["saturation"])
+        if not all(type(stride) is int and stride > 0 for stride in strides) or not 0 < saturation < 100:
+            raise ValueError(f"it has strides of {strides} and a saturation of {saturation}")
         return OnnxModel(
             name=name,
             palette=palette,
             size=size,
             checksum=network.checksum(),
-            stride=about["multiple"],
-            out_stride=about["out_stride"],
-            saturation=about["saturation"],
-            trained_on=about["trained_on"],
+            stride=strides[0],
+            out_stride=strides[1],
+            saturation=saturation,
+            trained_on=str(about["trained_on"]),
             network=network,
             backbone=backbone,
         )
-    except (KeyError, TypeError, ValueError, LabelError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, ConfigError, LabelError) as error:
         raise _no_model(network, error) from error
 
 
@@ -186,6 +192,7 @@ def write_linear_model(path: Path, model: LinearModel) -> None:
 
 
 def _linear_model(name: str, path: Path, device: Device, threads: int) -> LinearModel:
+    choose_device(device)
     tensors, about = read_tensors(path)
     if "kind" in about:  # which models do not say
         raise CheckpointError(

@@ -44,6 +44,7 @@ class OnnxNetwork:
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
         self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type of each
         self.inputs = tuple(node.name for node in self.nodes[0])
+        self.outputs = {node.name: node.shape for node in self.nodes[1]}
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
         for name, value in self.metadata.items():

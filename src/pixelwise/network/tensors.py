@@ -21,7 +21,7 @@ def write_tensors(path: Path, tensors: Mapping[str, ndarray], about: dict[str, A
     """Write arrays by name, and plain values for JSON, in one atomic step, or raise an OutputError."""
     from safetensors.numpy import save_file
 
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with whole_file(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata={"pixelwise": json.dumps({"format": _FORMAT} | about)})

@@ -175,7 +175,9 @@ def open_head(name_or_path: str | Path) -> Head:
 def is_head(name_or_path: str | Path) -> bool:
     """Return whether this is a shipped head's name or a head file."""
     path = Path(name_or_path)
-    return str(name_or_path) in shipped_heads() or (path.is_file() and read_about(path).get("kind") == _KIND)
+    if path.suffix == ".onnx" or not path.is_file():  # a model
+        return str(name_or_path) in shipped_heads()
+    return read_about(path).get("kind") == _KIND
 
 
 def find_head(name_or_path: str) -> Path:

@@ -36,7 +36,7 @@ _MEMORY = 20  # steps that curvature is known from
 _ENOUGH_FALL, _FLATTER = 1e-4, 0.9  # of what the slope promises; of the slope itself
 _ROUNDING = 1e-7  # of the value
 _SHORTEST = 1e-6  # of a step that is tried
-Array = Float[ndarray, "*shape"]
+Array = Float[ndarray, "..."]
 Vector = Float64[ndarray, " n"]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixelwise.colour.arrays import UInt8
 from pixelwise.colour.palette import IGNORE
+from pixelwise.errors import ConfigError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.network.model import Model
 from pixelwise.progress import progress
@@ -76,7 +77,10 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
 
     `majority` gives every pixel the shares that the classes have in the training part, `grey level` the
     shares among the training pixels that are as bright: the network's gain over it comes from context.
+    ConfigError if the model does not classify each pixel.
     """
+    if model.out_stride != 1:
+        raise ConfigError(f"needed cnn or unet to score {pictures.name}, got {model.name}; try folder:PATH")
     train, val = (Batches.of(part, model.palette, _CPU) for part in (pictures.train, pictures.val))
     joint = _grey_level(train) * model.palette.num_classes + train.labels.long()
     counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)

@@ -14,8 +14,9 @@ from pixelwise.colour.palette import Palette
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files, colourise_photo
-from pixelwise.network import models
 from pixelwise.network.config import UNetConfig
+from pixelwise.training.models import build
+from pixelwise.training.runs import TorchModel
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
@@ -30,7 +31,7 @@ def model() -> TorchModel:
     config = UNetConfig(num_filters=8, num_colours=6)
     angles = np.arange(6) * math.pi / 3
     palette = Palette(np.stack([np.cos(angles), np.sin(angles)], axis=1) * 60, "ab", "ring")
-    net = models.build(config).eval()
+    net = build(config).eval()
     with torch.no_grad():
         net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
     return TorchModel.of(name="random", net=net, config=config, palette=palette, size=32, checksum="")

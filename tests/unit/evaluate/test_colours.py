@@ -18,10 +18,10 @@ from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
-from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.config import UNetConfig
 from pixelwise.training.models import build
 from pixelwise.training.models.handout import UNet
-from pixelwise.training.runs import Manifest, TorchModel, write_manifest
+from pixelwise.training.runs import TorchModel
 
 COLOURS = np.array([[0.0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]])
 AB = Palette(COLOURS, "ab", "seven")
@@ -135,11 +135,8 @@ def test_the_mean_colour_is_that_of_the_other_photos(tmp_path):
         assert other.scores["mean ab"].ciede2000 == pytest.approx(in_mean.ciede2000, rel=1e-5)
 
 
-def test_scores_on_what_a_run_learned_from_are_told_apart(folder, tmp_path):
-    learned = model()
-    config = RunConfig(net=learned.config, source=f"folder:{folder}/below/..", train=TrainConfig(epochs=1))
-    write_manifest(tmp_path, Manifest(config=config, data_sha256="digest", reasons={}))
-    warnings = evaluated(replace(learned, name=str(tmp_path)), folder).warnings
+def test_scores_on_what_a_run_learned_from_are_told_apart(folder):
+    warnings = evaluated(replace(model(), trained_on=f"folder:{folder}/below/.."), folder).warnings
     assert "learned from photos of this very folder" in " ".join(warnings)
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pixelwise.errors import ConfigError
+from pixelwise.labels.sources import load_labelled
 from pixelwise.training.data.sources import load_pictures
 
 
@@ -18,14 +19,17 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(
+    ("load", "named"),
+    [(load_pictures, "cifar10:airplane, .*shapes"), (load_labelled, "flowers17, flowers17:classes")],
+)
 @pytest.mark.parametrize("source", ["", "cifar100:horse", "folder", "folder:", "synthetic:"])
-def test_unknown_sources_are_met_with_those_there_are(source):
-    with pytest.raises(
-        ConfigError, match=f"'{source}'.*cifar10:airplane, .*synthetic:shapes, or folder:PATH"
-    ):
-        load_pictures(source)
+def test_unknown_sources_are_met_with_those_there_are(load, named, source):
+    with pytest.raises(ConfigError, match=f"'{source}'.*{named}, or folder:PATH"):
+        load(source)
 
 
-def test_a_folder_without_its_prefix_gets_a_guess(photos):
+@pytest.mark.parametrize("load", [load_pictures, load_labelled])
+def test_a_folder_without_its_prefix_gets_a_guess(photos, load):
     with pytest.raises(ConfigError, match=f"; perhaps you meant folder:{photos}$"):
-        load_pictures(str(photos))
+        load(str(photos))

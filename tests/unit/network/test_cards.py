@@ -21,7 +21,7 @@ FACTS = {
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     monkeypatch.setattr(cards, "SHIPPED", tmp_path)
-    weights = tmp_path / "tiny.safetensors"
+    weights = tmp_path / "tiny.onnx"
     weights.write_bytes(b"weights")
     write_card(tmp_path, FACTS | {"checksum": checksum(weights)})
     return tmp_path
@@ -39,7 +39,7 @@ def test_a_card_gives_the_facts_at_its_head(shipped):
 
 
 def test_weights_that_changed_are_refused(shipped):
-    (shipped / "tiny.safetensors").write_bytes(b"weightz")
+    (shipped / "tiny.onnx").write_bytes(b"weightz")
     with pytest.raises(CheckpointError, match="tiny are damaged"):
         check_weights("tiny")
     (shipped / "tiny.md").unlink()

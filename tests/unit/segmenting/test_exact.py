@@ -1,7 +1,7 @@
 """Which pixels a head is learned from: dense masks on a grid, scribbles wherever they are."""
 
+import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fixtures.photos.make import scene
@@ -18,18 +18,18 @@ SIDE = 200
 
 
 def nothing_labelled():
-    return torch.full((SIDE, SIDE), IGNORE, dtype=torch.uint8)
+    return np.full((SIDE, SIDE), IGNORE, np.uint8)
 
 
 def classes_at(labels, places):
-    return torch.bincount(labels[places[:, 0], places[:, 1]], minlength=IGNORE + 1)
+    return np.bincount(labels[places[:, 0], places[:, 1]], minlength=IGNORE + 1)
 
 
 def test_dense_masks_are_gathered_on_the_grid():
-    labels = torch.zeros(SIDE, SIDE, dtype=torch.uint8)
+    labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[:100] = IGNORE
     places = grid(SIDE, SIDE, 10)
-    assert torch.equal(places_of(labels, 400), places[places[:, 0] >= 100])
+    assert np.array_equal(places_of(labels, 400), places[places[:, 0] >= 100])
 
 
 def test_thin_scribbles_and_single_points_are_found():
@@ -53,7 +53,7 @@ def test_of_many_scribbled_pixels_as_many_are_taken_as_were_asked_for_and_some_o
     rows, columns = places[:, 0] * 1.0, places[:, 1] * 1.0
     assert rows[rows < 16].mean() == pytest.approx(7.5, abs=0.5)  # evenly
     assert columns[rows < 16].mean() == pytest.approx(SIDE / 2, abs=8)
-    assert len(places.unique(dim=0)) == len(places)
+    assert len(np.unique(places, axis=0)) == len(places)
 
 
 def solved(folder, labels, num_classes):
@@ -62,7 +62,7 @@ def solved(folder, labels, num_classes):
     for number, one in enumerate(labels):
         path = folder / f"{number}.png"
         Image.fromarray(scene(SIDE, SIDE, seed=number)).save(path)
-        shots.append(LabelledPhoto(path, path, one.numpy))
+        shots.append(LabelledPhoto(path, path, one.copy))
     views = views_of([shot.photo for shot in shots], 2)
     features = FeatureCache(folder / "cache").maps(views, tiny_backbone())
     return solve_from_views(FinetuneConfig(source="photos", ridge=0.1), num_classes, shots, features)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fixtures.tiny_backbone import tiny_backbone
+from pixelwise.colour.palette import softmax
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.segmenting.feature_cache import FeatureCache
@@ -17,18 +17,20 @@ RIDGE = 0.1
 
 
 def made(num_photos: int, num_pixels: int = 4, num_directions: int = 6, seed: int = 0):
-    generator = torch.Generator().manual_seed(seed)
-    points = torch.randn(num_photos, num_pixels, num_directions, generator=generator)
-    return points, 0.01 + 0.24 * torch.rand(num_photos, num_pixels, generator=generator)
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((num_photos, num_pixels, num_directions), np.float32)
+    return points, 0.01 + 0.24 * rng.random((num_photos, num_pixels), np.float32)
 
 
 def mean_variance(points, doubts, labelled, total):
     """By the definition, over every candidate's pixels, once these photos are labelled."""
-    rows, weights = (torch.cat([part.flatten(0, 1) for part in parts]) for parts in labelled)
-    curvature = (rows.double() * weights.double()).T @ rows.double()
-    covariance = torch.linalg.inv(curvature + RIDGE * total * torch.eye(rows.shape[1]).double())
-    every = points.flatten(0, 1).double()
-    return float(torch.einsum("pi,ij,pj->p", every, covariance, every).mean())
+    rows, weights = (
+        np.concatenate([part.reshape(-1, part.shape[2]) for part in parts]).astype(np.float64)
+        for parts in labelled
+    )
+    covariance = np.linalg.inv((rows * weights).T @ rows + RIDGE * total * np.eye(rows.shape[1]))
+    every = points.reshape(-1, points.shape[2]).astype(np.float64)
+    return float(np.einsum("pi,ij,pj->p", every, covariance, every).mean())
 
 
 def test_each_photo_is_the_one_after_which_logits_vary_least_by_brute_force():
@@ -59,13 +61,13 @@ def test_each_photo_is_the_one_after_which_logits_vary_least_by_brute_force():
 
 
 def test_doubt_is_that_of_two_classes_and_of_more_and_flat_without_a_head():
-    pixels = torch.randn(5, 3)
-    two = Weights(torch.randn(2, 3), torch.randn(2))
-    p = (pixels @ two.weight.T + two.bias).softmax(-1)[:, 0]
-    torch.testing.assert_close(doubt(pixels, two), (p * (1 - p)).clamp_min(1e-3))
-    alike = Weights(torch.zeros(4, 3), torch.zeros(4))
-    torch.testing.assert_close(doubt(pixels, alike), torch.full((5,), (1 - 1 / 4) / 2))
-    assert len(doubt(pixels, None).unique()) == 1
+    rng = np.random.default_rng(0)
+    pixels, weight, bias = (rng.standard_normal(size, np.float32) for size in ((5, 3), (2, 3), 2))
+    p = softmax(pixels @ weight.T + bias, axis=-1)[:, 0]
+    np.testing.assert_allclose(doubt(pixels, Weights(weight, bias)), (p * (1 - p)).clip(1e-3), rtol=1e-4)
+    alike = Weights(np.zeros((4, 3), np.float32), np.zeros(4, np.float32))
+    np.testing.assert_allclose(doubt(pixels, alike), np.full(5, (1 - 1 / 4) / 2), rtol=1e-6)
+    assert len(np.unique(doubt(pixels, None))) == 1
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_what_cannot_be_chosen_from_is_refused(photos, tmp_path):
     head = Head(
         name="other",
         classes=ClassNames(("background", "disc")),
-        weights=Weights(torch.zeros(2, 30), torch.zeros(2)),
+        weights=Weights(np.zeros((2, 30), np.float32), np.zeros(2, np.float32)),
         backbone="tiny",
         backbone_checksum="0" * 64,
         sizes=(16, 32),

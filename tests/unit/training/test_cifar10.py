@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fixtures.cifar10 import make
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
-from pixelwise.photos import cifar10
 from pixelwise.photos.download import Remote
+from pixelwise.training.data import cifar10
 from pixelwise.training.data.cifar10 import load_cifar10, read_batch
 
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the port that discards; nothing listens there

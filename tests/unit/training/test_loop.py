@@ -13,13 +13,10 @@ from fixtures.ctrl_c import ctrl_c
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.training.data.pictures import Pictures
-from pixelwise.training.data.sources import load_pictures
-from pixelwise.training.loop import train
+from pixelwise.network.model import CHECKPOINT
 from pixelwise.training.runs import (
-    CHECKPOINT,
     METRICS,
-    MODEL,
+    WEIGHTS,
     open_torch_model,
     read_checkpoint,
     read_metrics,
@@ -80,12 +77,12 @@ def test_a_run_leaves_model_scores_and_state(tmp_path, pictures):
     manifest = json.loads((tmp_path / "run.json").read_text())
     assert manifest["config"]["train"]["epochs"] == 2
     assert manifest["data_sha256"] == pictures.digest
-    assert (tmp_path / MODEL).is_file()
+    assert (tmp_path / WEIGHTS).is_file()
     again = train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
     assert (again.val_loss, again.steps) == (result.val_loss, result.steps)
-    (tmp_path / MODEL).unlink()  # as a kill between state and model leaves it
+    (tmp_path / WEIGHTS).unlink()  # as a kill between state and model leaves it
     train(CONFIG, pictures, tmp_path, device="cpu", resume=True)
-    assert (tmp_path / MODEL).is_file()
+    assert (tmp_path / WEIGHTS).is_file()
 
 
 @pytest.mark.parametrize("config", [CONFIG, MUON], ids=["adam", "muon"])
@@ -94,7 +91,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, pictures, config, step
     train(config, pictures, tmp_path / "whole", device="cpu")
     interrupted(config, pictures, tmp_path / "parts", step)
     assert read_checkpoint(tmp_path / "parts").step == step + 1
-    assert not (tmp_path / "parts" / MODEL).exists()
+    assert not (tmp_path / "parts" / WEIGHTS).exists()
     with (tmp_path / "parts" / METRICS).open("a") as file:
         file.write('{"epoch": 2, "val_lo')  # cut off by a kill
     assert train(config, pictures, tmp_path / "parts", device="cpu", resume=True).steps == 12
@@ -139,7 +136,7 @@ def test_it_learns_that_colours_follow_from_shapes(tmp_path, pictures, caplog):
 @pytest.mark.slow
 def test_an_interrupt_in_the_last_step_is_not_lost(tmp_path, pictures):
     interrupted(CONFIG, pictures, tmp_path, 11)
-    assert (tmp_path / MODEL).exists()
+    assert (tmp_path / WEIGHTS).exists()
     assert train(CONFIG, pictures, tmp_path, device="cpu", resume=True).steps == 12
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 from fixtures.pages import Page
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.runs import WEIGHTS, read_metrics
+from pixelwise.training.report import write_report
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import repeat
 from pixelwise.training.report import write_report
@@ -65,7 +66,7 @@ def test_the_page_has_the_runs_scores_curves_and_samples_and_fetches_nothing(run
 
 @pytest.mark.parametrize("num_epochs", [0, 1])
 def test_an_unfinished_run_has_a_page_and_how_to_go_on(run, num_epochs):
-    (run / MODEL).unlink()
+    (run / WEIGHTS).unlink()
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:num_epochs]))
     read = Page(write_report(run, repeat(CONFIG)).read_text())
