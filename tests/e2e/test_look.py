@@ -10,7 +10,6 @@ from pixelwise.files import checksum
 from pixelwise.network.cards import Card, weights_path
 from pixelwise.network.model import DEFAULT_MODEL, open_model
 from pixelwise.segmenting.heads import open_head
-from pixelwise.training.runs import open_torch_model
 
 
 def test_models_lists_where_each_comes_from_and_its_checksum(answer):

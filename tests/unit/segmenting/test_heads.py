@@ -18,7 +18,6 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
-from pixelwise.training.frozen import Certificate, fingerprint
 
 
 def head_on(backbone, **changes):
