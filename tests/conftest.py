@@ -1,7 +1,6 @@
 """What holds for every test: checked shapes, one thread per worker, real data only where it is named."""
 
 import os
-import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -54,6 +53,7 @@ def real_data_dir() -> Path:
 @pytest.fixture
 def short_disk() -> Callable[[int], AbstractContextManager[None]]:
     """Give a context within which the disk takes so many bytes of one file and no more."""
+    resource = pytest.importorskip("resource")  # which Windows lacks
 
     @contextmanager
     def limited(num_bytes: int) -> Iterator[None]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_sample_image
 
 import pixelwise
+from pixelwise.api.demo import FLOWER
 
 GAP = 8  # pixels between pictures
 HEIGHT = 320  # of a row
@@ -30,11 +30,11 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     colour, cut, train = (options.walked / name for name in ("colour", "cut-out", "train"))
-    hopper, temple = "grace_hopper-grey.jpg", "china-grey.jpg"
+    hopper, temple = "hopper-grey.jpg", "temple-grey.jpg"
     pairs = [colour / folder / name for name in (temple, hopper) for folder in ("album", "coloured")]
     hinted = [
         colour / "coloured" / hopper,
-        colour / "doubts" / "grace_hopper-grey.confidence.png",
+        colour / "doubts" / "hopper-grey.confidence.png",
         colour / "hinted" / hopper,
     ]
     learned = [cut / "garden/dahlia.jpg", cut / "cut/dahlia.overlay.jpg", cut / "cut/dahlia.cut.png"]
@@ -59,9 +59,8 @@ def main() -> None:
 
 def shipped_cut_out() -> list[Image.Image]:
     """Return a photograph, its overlay by the head `flower`, and its cut-out."""
-    photo = Image.fromarray(load_sample_image("flower.jpg"))
-    found = pixelwise.segment(photo, head="flower")
-    return [photo, found.overlay(), found.cut_out("flower")]
+    found = pixelwise.segment(FLOWER.path, head="flower")
+    return [Image.open(FLOWER.path), found.overlay(), found.cut_out("flower")]
 
 
 def row(images: list[Image.Image]) -> Image.Image:

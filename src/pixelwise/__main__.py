@@ -1,5 +1,5 @@
 """`python -m pixelwise`, which `torchrun -m pixelwise` needs, too."""
 
-from pixelwise.cli.app import main
+from pixelwise.cli import main
 
 main()

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from pixelwise.errors import OutputError
 
 _IN_USE = ".in use"  # locked as long as the process lives
@@ -50,7 +48,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason(error)}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Windows removes no file that a library still has open
+            temporary.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
@@ -76,6 +75,8 @@ def alone_in(folder: Path) -> Iterator[bool]:
 
     OutputError where it cannot be made or written.
     """
+    from filelock import FileLock, Timeout  # a fortieth of a second, and few need it
+
     is_new = not folder.exists()
     lock = FileLock(folder / ".lock", blocking=False)
     try:
@@ -102,12 +103,15 @@ def alone_in(folder: Path) -> Iterator[bool]:
 @contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
     """Give a temporary folder, removed at the end; those that killed processes left are removed now."""
+    from filelock import FileLock, Timeout
+
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         # of another user, in use, or removed by another process just now
         with contextlib.suppress(OSError, Timeout):
             if not left.is_symlink() and (left / _IN_USE).is_file():
                 with FileLock(left / _IN_USE, blocking=False):
-                    shutil.rmtree(left, ignore_errors=True)
+                    pass  # its process is gone; Windows removes nothing while the lock is open
+                shutil.rmtree(left, ignore_errors=True)
     with (
         tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder,
         FileLock(Path(folder) / _IN_USE),

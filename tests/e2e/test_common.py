@@ -9,6 +9,7 @@ import pytest
 from fixtures.cifar10.make import write_cifar10
 from pixelwise.cli import app
 from pixelwise.cli.common import Common, Outcome
+from pixelwise.cli.verbs import VERBS
 from pixelwise.network.config import NET_CONFIGS
 from pixelwise.training.recipes import recipe_names
 
@@ -66,6 +67,18 @@ def test_an_empty_variable_is_none_and_a_tilde_is_home(pixelwise, data_dir, mode
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PIXELWISE_DATA", "")
     assert pixelwise(*command).returncode == 0
+
+
+@pytest.mark.parametrize("asked", [[], ["--help"], ["-h"]], ids=" ".join)
+def test_the_list_of_verbs_needs_no_parser(program, asked):
+    parsers = "print(*{'cyclopts', 'rich', 'logging'} & sys.modules.keys())"
+    code = f"import sys; from pixelwise.cli import main; main(); {parsers}"
+    done = subprocess.run([program[0], "-c", code, *asked], capture_output=True, text=True, check=True)
+    *told, imported = done.stdout.splitlines()
+    assert imported == ""
+    words = " ".join(" ".join(told).split())
+    assert all(f"{names.replace(' ', ', ')} {does}" in words for group, _, names, does in VERBS if not group)
+    assert max(map(len, told)) <= 80
 
 
 def test_help_names_every_recipe_and_the_variable(pixelwise):

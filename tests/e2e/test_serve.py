@@ -60,6 +60,7 @@ def test_ctrl_c_ends_it_as_every_verb(serving):
     [
         (["--host", "0.0.0.0"], "needed a token to serve on 0.0.0.0"),
         (["--host", "0.0.0.0", "--token", "short"], "needed a token of at least 8"),
+        (["--host", "no.invalid", "--token", "open-sesame"], "cannot serve on no.invalid, port 7860: "),
         (["--port", "70000"], "needed a port from 0 to 65535, got 70000"),
         (["--queue", "-1"], "queue needs to be at least 0"),
         (["--seconds", "nan"], "seconds needs to be above 0"),
@@ -70,6 +71,7 @@ def test_what_cannot_be_served_is_told_in_a_line(pixelwise, options, why):
     done = pixelwise("serve", *options)
     assert done.returncode == 2
     assert why in done.stderr.splitlines()[-1]
+    assert "unknown error" not in done.stderr
 
 
 def test_a_port_that_is_taken(pixelwise):

@@ -12,7 +12,7 @@ from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.network.model import MODEL
+from pixelwise.training.runs import WEIGHTS
 
 KEYS = "run epochs steps train_loss val_loss val_accuracy train_seconds peak_memory_bytes"
 FILES = "run.json metrics.jsonl model.onnx model.safetensors checkpoint.safetensors curves.png pictures.png"
@@ -64,7 +64,7 @@ def interrupted(tmp_path_factory):
 def test_the_folder_is_all_it_takes_to_resume(answer, interrupted, tmp_path):
     stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
     assert answer("train", "--resume", "-o", stopped)["run"] == str(stopped)
-    assert checksum(stopped / MODEL) == checksum(interrupted / "whole" / MODEL)
+    assert checksum(stopped / WEIGHTS) == checksum(interrupted / "whole" / WEIGHTS)
 
 
 @pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)

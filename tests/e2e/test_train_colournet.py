@@ -8,7 +8,7 @@ from fixtures.ctrl_c import ctrl_c
 from fixtures.sunsets import HEIGHT, folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.network.model import MODEL
+from pixelwise.training.runs import WEIGHTS
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(answer, runs, tmp_path):
     stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
     answer("train", "--resume", "-o", stopped)
-    assert checksum(stopped / MODEL) == checksum(runs / "whole" / MODEL)
+    assert checksum(stopped / WEIGHTS) == checksum(runs / "whole" / WEIGHTS)
 
 
 def test_it_learned_what_skies_and_seas_look_like(answer, runs, tmp_path):

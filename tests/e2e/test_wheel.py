@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import zipfile
-from importlib import resources
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pixelwise import __version__
+from pixelwise.api.demo import FLOWER
 from pixelwise.network.cards import card_path, shipped_heads, shipped_models, weights_path
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def run(installed, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photo():
-    return Path(str(resources.files("sklearn"))) / "datasets" / "images" / "flower.jpg"
+    return FLOWER.path
 
 
 def test_it_holds_the_package_and_nothing_else(wheel):
@@ -73,6 +73,7 @@ def test_it_holds_the_package_and_nothing_else(wheel):
         for path in (weights_path(name), card_path(name)):
             assert str(path.relative_to(ROOT / "src")) in names
     others = "py.typed colour/palettes/handout24.json lab/a2-cnn.py lab/typst/writeup.typ lab/typst/frame.typ"
+    others += " api/photographs/temple.jpg api/photographs/flower.jpg api/photographs/hopper.jpg"
     assert {f"pixelwise/{name}" for name in others.split()} <= names
     facts = "METADATA WHEEL RECORD entry_points.txt LICENSE"
     assert {name.rpartition("/")[2] for name in about} == set(facts.split())

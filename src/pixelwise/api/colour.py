@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
 from pixelwise.api.images import ImageLike, kept, notebook_png, photo_from, pil_of, upright_codes
+from pixelwise.colour.arrays import Float32
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.prediction import Guess, apply_options, predict, require_possible

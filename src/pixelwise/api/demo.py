@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
 from pixelwise.api.colour import colourise
 from pixelwise.api.images import smaller
 from pixelwise.api.segmentation import Segmenter, segment
+from pixelwise.colour.arrays import Float32
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.run import colourise_photo
-from pixelwise.errors import DataError
 from pixelwise.files import write_text
 from pixelwise.network.cards import read_card, shipped_models
 from pixelwise.network.model import Colouriser
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.report import page
-from pixelwise.report.figures import heat
+from pixelwise.report.heat import heat
 from pixelwise.segmenting.heads import open_head
 
 PAGE = "index.html"
@@ -36,25 +34,22 @@ _NUM_MASKS, _NUM_OTHERS, _SIDE = 20, 4, 200
 
 @dataclass(frozen=True)
 class DemoPhoto:
-    """A colour photograph that comes with a package we need anyway."""
+    """A colour photograph that comes along."""
 
     title: str
-    package: str
-    file: str  # its path within the package
+    name: str
     credit: str
 
     @property
     def path(self) -> Path:
         """Where it lies."""
-        return Path(str(resources.files(self.package))) / self.file
+        return Path(__file__).with_name("photographs") / f"{self.name}.jpg"
 
 
-CHINA = DemoPhoto("A temple", "sklearn", "datasets/images/china.jpg", "danielbuechele, CC BY 2.0")
-FLOWER = DemoPhoto("A flower", "sklearn", "datasets/images/flower.jpg", "vultilion, CC BY 2.0")
-HOPPER = DemoPhoto(
-    "Grace Hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "US Navy, public domain"
-)
-SUBJECTS = (CHINA, FLOWER, HOPPER)
+TEMPLE = DemoPhoto("A temple", "temple", "danielbuechele, CC BY 2.0")
+FLOWER = DemoPhoto("A flower", "flower", "vultilion, CC BY 2.0")
+HOPPER = DemoPhoto("Grace Hopper", "hopper", "US Navy, public domain")
+SUBJECTS = (TEMPLE, FLOWER, HOPPER)
 
 
 @dataclass(frozen=True)
@@ -73,12 +68,9 @@ def write_demo(folder: Path, model: Colouriser, seed: int = 0) -> Demo:
     decides what is drawn to learn from.
 
     Raises:
-        DataError: one of the photographs is not installed.
         OutputError: the folder cannot be written.
     """
     start_s = time.perf_counter()
-    if missing := sorted({subject.package for subject in SUBJECTS if not subject.path.is_file()}):
-        raise DataError(f"the photographs of {' and '.join(missing)} are missing: install the whole package")
     coloured = []
     with progress("colouring photographs", len(SUBJECTS)) as advance:
         for subject in SUBJECTS:
@@ -169,7 +161,7 @@ def _learn_from_masks(seed: int) -> dict[str, Any]:
 
 def _scene(rng: np.random.Generator) -> tuple[ndarray, ndarray]:
     """Draw a disc and two squares of any colour on a piece of a photograph; return it and the disc's mask."""
-    photo = np.asarray(Image.open(CHINA.path))
+    photo = np.asarray(Image.open(TEMPLE.path))
     top, left = (rng.integers(side - _SIDE) for side in photo.shape[:2])
     picture = photo[top : top + _SIDE, left : left + _SIDE].copy()
     rows, columns = np.mgrid[:_SIDE, :_SIDE]

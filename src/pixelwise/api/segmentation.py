@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import tempfile
@@ -14,24 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from pixelwise.api.images import (
     ImageLike,
     Images,
-    is_tensor,
     kept,
     notebook_png,
     photo_from,
     pil_of,
     upright_codes,
 )
+from pixelwise.colour.arrays import Bool, Float32, UInt8
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import LabelError, ShapeError
+from pixelwise.errors import ConfigError, LabelError, ShapeError
 from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
@@ -129,7 +127,7 @@ class Segmentation:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
 
-class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Segmenter:
     """An estimator that learns from pictures and masks which class each pixel has; it solves the last layer.
 
     Args:
@@ -170,6 +168,27 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self.num_views = num_views
         self.ridge = ridge
         self.rebalance = rebalance
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - none has parameters itself
+        """Return the parameters by name, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> Segmenter:
+        """Set parameters by name; ConfigError if there is none of a name."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise ConfigError(f"needed one of the parameters {', '.join(self.get_params())}, got {name}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks estimators of; only it does, so that it need not be installed."""
+        from sklearn.base import BaseEstimator
+
+        return BaseEstimator().__sklearn_tags__()
+
+    def __repr__(self) -> str:
+        return f"Segmenter({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
     def fit(self, images: Images, masks: Masks) -> Segmenter:
         """Learn from pictures and masks: (H, W) of class numbers from 0, or of True where the object is.
@@ -238,8 +257,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the head as a file that `segment`, `evaluate` and the command line take."""
-        check_is_fitted(self, "head_")
-        write_head(Path(path), self.head_)
+        write_head(Path(path), self._learned)
         return Path(path)
 
     def _names(self, labels: Sequence[UInt8[ndarray, "_H _W"]]) -> ClassNames:
@@ -255,8 +273,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return self._cache.maps(crops, self._opened, self._sizes)
 
     def _segment(self, images: Images) -> list[Segmentation]:
-        check_is_fitted(self, "head_")
-        head, found = self.head_, []
+        head, found = self._learned, list[Segmentation]()
         with _as_files(images) as paths:
             for image, maps in zip(images, self._extract(list(map(CropView, paths))), strict=True):
                 photo = photo_from(image)
@@ -264,6 +281,12 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
                 found.append(Segmentation(photo, logits, head.classes))
         return found
+
+    @property
+    def _learned(self) -> Head:
+        if not hasattr(self, "head_"):
+            raise ConfigError("needed a Segmenter that has learned, got a new one: call fit first")
+        return self.head_
 
     @property
     def _opened(self) -> Backbone:
@@ -281,8 +304,7 @@ class Segmenter(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without features, which are extracted again."""
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_cache"}
+        return {name: value for name, value in vars(self).items() if name != "_cache"}
 
 
 @contextmanager
@@ -300,8 +322,8 @@ def _as_files(images: Images) -> Iterator[list[Path]]:
 
 
 def _is_single(images: Any) -> bool:
-    if isinstance(images, ndarray) or is_tensor(images):
-        return images.ndim <= 3
+    if hasattr(images, "ndim"):  # an array or a tensor
+        return bool(images.ndim <= 3)
     return isinstance(images, str | os.PathLike | Image.Image)
 
 

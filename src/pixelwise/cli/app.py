@@ -6,7 +6,7 @@ configuration; 130 interrupted, state saved.
 
 from __future__ import annotations
 
-import gc
+import io
 import logging
 import os
 import signal
@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from pixelwise import __version__
 from pixelwise.cli.common import Common, Outcome, say
+from pixelwise.cli.verbs import ABOUT, BATCH, VERBS
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.files import to_json
 from pixelwise.progress import show_progress
@@ -36,43 +37,28 @@ _EXTRAS = {  # packages that some verbs need, and the extra that has them
 
 app = App(
     name="pixelwise",
-    help="A class for every pixel: colour grey photographs, cut things out, and train the models that do it.",
+    help=ABOUT,
     version=__version__,
-    help_format="markdown",  # which fills lines anew
+    help_format="plaintext",
     default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
 )
-batch = App(name="batch", help="Do any number of photos: planned, recorded, on all processors or a cluster.")
+batch = App(name="batch", help=BATCH)
 app.command(batch)
-for _group, _module, _names, _help in (
-    (app, "photos", "colourise colorize", "Colour photos or folders of photos."),
-    (app, "train", "train", "Train a network on pictures."),
-    (app, "evaluate", "evaluate", "Score a model or a head, beside its baselines."),
-    (app, "finetune", "finetune", "Learn to cut out what a few masks show, or to colour like photos."),
-    (app, "photos", "segment", "Cut things out of photos: masks and overlays."),
-    (app, "labels", "suggest", "Say which photos to label next."),
-    (app, "labels", "check-labels", "Find mistakes in masks, with a remedy for each."),
-    (app, "models", "export", "Write a model or head as ONNX, checked against the original."),
-    (app, "models", "models", "List what is shipped, with source, licence and checksum."),
-    (app, "train", "lab", "Answer every question of the assignment by measurement."),
-    (app, "serve", "serve", "Colour and segment for browsers and other programs, over HTTP."),
-    (app, "models", "demo", "Do the main jobs on what is embedded, and show them on one page."),
-    (batch, "batch", "colourise", "Colour any number of photos."),
-    (batch, "batch", "segment", "Cut things out of any number of photos."),
-):
+for _group, _module, _names, _help in VERBS:
     # Named by string, so that a verb's module is imported when it is called, not before.
     _verb, *_others = _names.split()
     _several = Parameter(negative=(), consume_multiple=_verb in ("finetune", "suggest"))  # --sizes 224 448
     _target = f"pixelwise.cli.{_module}:{_verb.replace('-', '_')}"
-    _group.command(_target, name=(_verb, *_others), help=_help, default_parameter=_several)
+    _in = batch if _group else app
+    _in.command(_target, name=(_verb, *_others), help=_help, default_parameter=_several)
 
 
 def main() -> None:
     """Run the program on the process's own arguments and exit."""
-    # Importing torch makes objects by the hundred thousand that stay: looking for garbage among them again
-    # and again takes a sixth of the start.
-    gc.set_threshold(100_000, 50, 100)
     # Threads work on a photo already: numpy's own, for small matrices, would wait and spin beside them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what it cannot
+        sys.stdout.reconfigure(errors="backslashreplace")
     _stop_on_signals()
     sys.exit(run(sys.argv[1:]))
 
@@ -120,6 +106,11 @@ def run(tokens: Sequence[str]) -> int:
 
 def _describe_whole(tokens: Sequence[str]) -> None:
     """Let a verb's own --help show its docstring; the list of verbs has a line, since it imports none."""
+    if not {"--help", "-h"} & {*tokens}:
+        return
+    from pixelwise.cli.filled_help import FilledHelp
+
+    app.help_formatter = FilledHelp()
     for verb in app.parse_commands(tokens)[1]:
         if isinstance(verb.default_command, FunctionType):  # --help is a method, of the verb that it is about
             verb.help = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pixelwise.cli.common import OUT, Common, Outcome, Weights, printable, say
+from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
 from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # their modules import torch
@@ -139,8 +139,7 @@ def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) ->
     return Outcome(
         values=_values(done.failed, [path for _, path in sorted(written.items())], done.num_resumed)
         | {"manifest": str(done.manifest), "seconds": done.seconds},
-        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {printable(options.out)}"
-        f"{before}{failed}",
+        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {options.out}{before}{failed}",
         num_failed=len(done.failed),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,6 @@ def format_number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def printable(path: Path) -> str:
-    """Return a path as standard output takes it: names of other times may not be UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()
+def as_file_name(text: str) -> str:
+    """Return a text, such as a source, as part of a file's name that any system takes."""
+    return re.sub(r'[<>:"/\\|?*]', "-", text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import OUT, Common, DataDir, Outcome, format_interval, format_number
+from pixelwise.cli.common import OUT, Common, DataDir, Outcome, as_file_name, format_interval, format_number
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
@@ -56,7 +56,7 @@ def finetune(
         Learn exact last layers from 2, 5, 10, 20, ... of the photos, too, several draws of each: their scores
         by number, drawn in HEAD.curve.png, and what 10 more photos would add at most.
     """
-    name = source.replace(":", "-").replace("/", "-")
+    name = as_file_name(source)
     if task == "colour":
         if curve or data_dir:
             raise ConfigError("--curve and --data-dir are options of --task mask; leave them out")

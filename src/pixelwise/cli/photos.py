@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from pixelwise.cli.common import OUT, Common, Outcome, Weights, printable, say
+from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint, parse_area
 from pixelwise.network.config import SegmentOptions
 
@@ -103,7 +103,7 @@ def _suggested_hints(result: Colourised) -> list[str]:
     lines = []
     for photo in result.written:
         if photo.hints:
-            lines.append(f"{printable(photo.path)}: the true colours here would help most:")
+            lines.append(f"{photo.path}: the true colours here would help most:")
         for hint in photo.hints:
             first, *others = hint.colours
             perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)
@@ -186,7 +186,7 @@ def _outcome(
     if written:
         place = written[0].path if len(written) == 1 else out
         photos = "1 photo" if len(written) == 1 else f"{len(written)} photos"
-        summary = f"{photos} {done} in {result.seconds:.1f} s into {printable(place)}{detail}"
+        summary = f"{photos} {done} in {result.seconds:.1f} s into {place}{detail}"
     if result.failed:
         summary += f"; {len(result.failed)} failed"
     shared = {

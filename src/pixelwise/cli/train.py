@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixelwise.cli.common import OUT, Common, DataDir, Outcome, say
+from pixelwise.cli.common import OUT, Common, DataDir, Outcome, as_file_name, say
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import LEARNED, NET_NAMES, Precision, RunConfig
 from pixelwise.training.recipes import change, recipe_names, repeat
@@ -85,7 +85,7 @@ def train(
         folder_too = ", or --out with the run's folder" if options.resume else ""
         raise ConfigError(f"train needs NET and SOURCE{folder_too}. See pixelwise train --help.")
     name = options.recipe or recipe_names(net)[0] if net else ""
-    folder = options.out or Path("out") / f"{net}-{source}-{name}".replace(":", "-").replace("/", "-")
+    folder = options.out or Path("out") / as_file_name(f"{net}-{source}-{name}")
     config = _config(net, source, options, folder, common.seed)
     from pixelwise.training.distributed import on_rank0, process_group
     from pixelwise.training.loop import train_source

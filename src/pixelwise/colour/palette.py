@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Int64, Integer, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, Float64, Int32, Int64, Integer, UInt8
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
@@ -26,6 +25,7 @@ _NUM_COLOURS = 2**24  # of 8 bits in three channels
 _COMPARED_AT_ONCE = 2**13  # colours with one class after another: they stay in the processor's cache
 _GREY_AT_ONCE = 2**20  # pixels, to spare memory
 _NUM_SAMPLED = 100_000  # pixels that k-means sees: more move the centres by less than a code
+_SETTLED, _MOST_ROUNDS = 1e-4, 300  # of the variance, in a round; rounds of k-means
 
 _NUM_AXES = {"rgb": 3, "ab": 2}
 _UNIT = {"rgb": "sRGB, 0 to 1", "ab": "CIE Lab a and b, D65"}
@@ -229,17 +229,51 @@ def softmax(logits: Float[ndarray, "*shape"], axis: int = 0) -> Float[ndarray, "
 def _k_means(
     points: Float64[ndarray, "D n"], counts: Int64[ndarray, " n"], num_centres: int, seed: int
 ) -> Float64[ndarray, "K D"]:
-    # half a second to import, and only learning needs it
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    rng = np.random.default_rng(seed)
-    weights = counts / counts.sum()
+    """Return the means of clusters of points, as scikit-learn finds them, weighted by their counts."""
+    rng, weights = np.random.default_rng(seed), counts / counts.sum()
     if len(counts) > _NUM_SAMPLED:
         drawn = rng.choice(len(counts), _NUM_SAMPLED, p=weights)
-        points, weights = points[:, drawn], np.ones(_NUM_SAMPLED)
-    k_means = KMeans(num_centres, n_init=1, random_state=int(rng.integers(2**32)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of clusters that coincide: an error of `learn`
-        centres: ndarray = k_means.fit(points.T, sample_weight=weights).cluster_centers_
-    return centres
+        points, weights = points[:, drawn], np.full(_NUM_SAMPLED, 1 / _NUM_SAMPLED)
+    middle = points.mean(axis=1, keepdims=True)
+    points = points - middle  # products of small numbers are more exact
+    centres = _spread_out(points, weights, num_centres, np.random.RandomState(rng.integers(2**32)))
+    enough = _SETTLED * points.var(axis=1).mean()
+    for _ in range(_MOST_ROUNDS):
+        before, centres = centres, _means(points, weights, centres)
+        if np.square(centres - before).sum() <= enough:
+            break
+    return centres + middle.T
+
+
+def _spread_out(
+    points: Float64[ndarray, "D n"], weights: Float64[ndarray, " n"], num: int, rng: np.random.RandomState
+) -> Float64[ndarray, "K D"]:
+    """Return points drawn the likelier, the larger their square distance from those drawn before.
+
+    Each time the one of several candidates is taken that leaves the smallest sum of squares. Source: Arthur,
+    Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007, and its conclusion.
+    """
+    chosen = [rng.choice(len(weights), p=weights)]
+    squares = np.square(points - points[:, chosen]).sum(axis=0)
+    while len(chosen) < num:
+        cumulated = np.cumsum(weights * squares)
+        candidates = np.searchsorted(cumulated, rng.uniform(size=2 + int(math.log(num))) * cumulated[-1])
+        left = np.minimum(np.square(points - points[:, candidates].T[..., None]).sum(axis=1), squares)
+        best = (left @ weights).argmin()
+        chosen, squares = [*chosen, candidates[best]], left[best]
+    return points[:, chosen].T
+
+
+def _means(
+    points: Float64[ndarray, "D n"], weights: Float64[ndarray, " n"], centres: Float64[ndarray, "K D"]
+) -> Float64[ndarray, "K D"]:
+    """Return the mean of the points that each centre is nearest to, or itself where there are none."""
+    with_ones = np.vstack((points, np.ones_like(weights)))
+    # Times this they are squares of the distances, but for the points' own.
+    factors = np.column_stack((-2 * centres, np.square(centres).sum(axis=1))).T
+    labels = np.empty(len(weights), np.intp)
+    for start in range(0, len(labels), _COMPARED_AT_ONCE):
+        part = slice(start, start + _COMPARED_AT_ONCE)
+        labels[part] = (with_ones[:, part].T @ factors).argmin(axis=1)
+    *sums, sizes = (np.bincount(labels, weights * row, len(centres)) for row in with_ones)
+    return np.divide(np.transpose(sums), sizes[:, None], out=centres.copy(), where=sizes[:, None] > 0)

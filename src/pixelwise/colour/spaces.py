@@ -12,8 +12,9 @@ float32 or float64.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
+
+from pixelwise.colour.arrays import Float
 
 _TO_XYZ = np.array(  # from linear sRGB. Source: ITU-R BT.709 primaries, D65 white
     (

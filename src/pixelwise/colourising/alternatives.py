@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.photos.resize import pool
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from pixelwise.colour.arrays import Bool, Float, Float32
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.known import KnownChroma, hint_chroma, light_map
 from pixelwise.colourising.options import Area, Box, Hint
@@ -23,6 +23,7 @@ _NEUTRAL = 10.0  # Lab units of chroma: what has less is taken for grey
 # Shares of the narrowest box around a photo, turned as need be. A rectangular photo fills it with its hull,
 # and half of it without its hollows, parts as light as the paper; an oval one fills less, but by itself.
 _RECTANGULAR, _OVAL, _HALF = 0.88, 0.7, 0.5
+_ON_THE_SIDE = 1e-6  # pixels: so near is what lies on it, whatever was rounded
 
 
 def grey_areas(photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> KnownChroma:
@@ -86,8 +87,7 @@ def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
     all of three sides at least, and what is on it has to be rectangular or oval: a bird in a plain sky is no
     photo on paper. What is as light as the paper but lies within a rectangular photo belongs to the photo.
     """
-    import cv2  # these two plain colouring can spare
-    from scipy import ndimage
+    from scipy import ndimage  # plain colouring can spare it
 
     smooth = ndimage.median_filter(light, size=3)
     alike = np.abs(smooth - np.median(_rim(smooth))) < _PAPER_SPREAD
@@ -105,9 +105,7 @@ def paper(light: Float[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
         if sizes[number] < _WRITING_FRAC * sheet.size:
             continue
         outline = ndimage.binary_fill_holes(numbers == number)
-        points = np.argwhere(outline)[:, ::-1].astype(np.int32)
-        box = cv2.minAreaRect(points)
-        hull, whole = (_filled(corners, sheet) for corners in (cv2.convexHull(points), cv2.boxPoints(box)))
+        hull, whole = _hull_and_box(outline)
         if hull.sum() > _RECTANGULAR * whole.sum() and outline.sum() > _HALF * whole.sum():
             outline = whole
         elif outline.sum() < _OVAL * whole.sum():
@@ -120,9 +118,29 @@ def _rim(picture: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
 
 
-def _filled(corners: NDArray[Any], like: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    import cv2
+def _hull_and_box(outline: Bool[ndarray, "h w"]) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
+    """Return the convex hull of an outline's pixels, and the smallest rectangle around it, turned as need be.
 
-    polygon = corners.round().astype(np.int32)  # x, y
-    filled: NDArray[np.bool_] = cv2.fillConvexPoly(np.zeros(like.shape, np.uint8), polygon, 1) > 0
-    return filled
+    One of that one's sides lies along one of the hull's. Source: Freeman, Shapira, "Determining the
+    minimum-area encasing rectangle for an arbitrary closed curve", CACM 18(7), 1975.
+    """
+    from scipy.spatial import ConvexHull
+
+    padded = np.pad(outline, 1)
+    touched = padded[1:, 1:] | padded[1:, :-1] | padded[:-1, 1:] | padded[:-1, :-1]
+    hull = ConvexHull(np.argwhere(touched) - 0.5)  # of the pixels' corners: a line of pixels has an area, too
+    corners, across = hull.points[hull.vertices], hull.equations[:, :2]  # each side's normal, of length 1
+    along = across[:, ::-1] * (1, -1)
+    best = np.prod([np.ptp(corners @ axes.T, axis=0) for axes in (across, along)], axis=0).argmin()
+    normals = np.array([across[best], -across[best], along[best], -along[best]])
+    box = np.column_stack((normals, -(corners @ normals.T).max(axis=0)))
+    return _inside(hull.equations, outline.shape), _inside(box, outline.shape)
+
+
+def _inside(sides: Float[ndarray, "S 3"], size: tuple[int, ...]) -> Bool[ndarray, "h w"]:
+    """Return the pixels whose centres lie in a convex polygon: a row + b column + c <= 0 for each side."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    inside = np.ones(size, bool)
+    for across_rows, across_columns, offset in sides:
+        inside &= across_rows * rows + across_columns * columns + offset <= _ON_THE_SIDE
+    return inside

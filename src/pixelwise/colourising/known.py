@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from pixelwise.colour.arrays import Float
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.colourising.options import Hint

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from pixelwise.colour.arrays import Float, Float32
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lightness_to_luminance, recolour, srgb_to_lab
 from pixelwise.colourising.known import geodesic_weights

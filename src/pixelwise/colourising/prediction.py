@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, overload
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colourising.alternatives import alternatives
 from pixelwise.colourising.keep_grey import grey_areas, likely_grey

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, PhotoError

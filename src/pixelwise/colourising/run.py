@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, Int
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import (

@@ -7,9 +7,9 @@ expected calibration error, over 15 equal bins of confidence.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float64, Int64
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import LabelArray, ratio

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, UInt8
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import DataError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float64, Int64
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions

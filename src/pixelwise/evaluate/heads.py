@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float64, Int64, UInt8
 from pixelwise.colour.palette import IGNORE, softmax
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, DataError, ShapeError, listed

@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Float64, Shaped
 from numpy import ndarray
+
+from pixelwise.colour.arrays import Float64, Shaped
 
 NUM_RESAMPLES = 2000  # draws; others would move the ends of an interval by a few per cent of its width
 _CONFIDENCE = (2.5, 97.5)  # per cent: 95 of 100 draws lie between

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Bool, Float, Float32, Float64, Int64
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DataError, ShapeError
 from pixelwise.evaluate.calibration import calibration_bins, calibration_error

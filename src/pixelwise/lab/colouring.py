@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 import matplotlib
 import numpy as np
-from jaxtyping import Int64
 from matplotlib.patches import Rectangle
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Int64
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DivergedError
 from pixelwise.lab import outcomes

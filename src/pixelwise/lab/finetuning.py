@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_resnet101
 
 from pixelwise.api.segmentation import segment
+from pixelwise.colour.arrays import UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import FrozenError
 from pixelwise.lab.answer import PHOTOS, Answer, Setting

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import Float
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing

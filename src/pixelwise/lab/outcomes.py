@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 from scipy import ndimage
 from scipy.special import stdtrit
 
+from pixelwise.colour.arrays import Float32, Float64, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.labels.confusion import Confusion

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float64, UInt8
 from pixelwise.colour.palette import IGNORE
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum, reason
 from pixelwise.labels.class_names import ClassNames

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from pycocotools import mask as coco_mask
 
+from pixelwise.colour.arrays import Bool, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, shortened
 from pixelwise.labels.class_names import BACKGROUND, ClassNames

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import DataError, LabelError, PixelwiseError
 from pixelwise.files import reason
 from pixelwise.labels.class_names import Colour

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 from PIL.ExifTags import Base
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, OutputError, ShapeError
 from pixelwise.files import whole_file

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32
 from pixelwise.errors import CheckpointError, FrozenError, ShapeError
 from pixelwise.files import checksum
 from pixelwise.network.cards import SHIPPED

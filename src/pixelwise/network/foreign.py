@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.colour.spaces import lightness, lightness_to_luminance, linear_to_srgb, srgb_to_lab
 from pixelwise.errors import CheckpointError
 from pixelwise.network.model import Colouriser

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, Int
 from pixelwise.errors import ShapeError
 
 Maps = Sequence[Float[ndarray, "_C _h _w"]]

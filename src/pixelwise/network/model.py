@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float
 from pixelwise.errors import CheckpointError, ConfigError, is_of_memory
 from pixelwise.files import checksum
 from pixelwise.network.config import Device

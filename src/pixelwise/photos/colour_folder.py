@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
 from pixelwise.photos.crop_view import WHOLE, read_view, reading_size

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Shaped, UInt8
 from pixelwise.photos.photo import Photo
 
 LONGEST = 8  # times the short side: a longer panorama is read smaller, to bound memory

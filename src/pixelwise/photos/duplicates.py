@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import PhotoError
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import pool

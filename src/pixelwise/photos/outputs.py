@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,9 @@ class OutputPaths:
         self.single_file = single_file
         self.inputs = {resolved(path) for path in inputs}
         self.claimed: dict[Path, Path] = {}  # files, resolved, and the photo that each is for
+        self.spelled: dict[str, list[Path]] = {}  # both, by their names without case
+        for path in self.inputs:
+            self.spelled.setdefault(_caseless(path), []).append(path)
         self.before: set[Path] = set()  # claimed files that were there before
 
     @staticmethod
@@ -124,7 +128,7 @@ class OutputPaths:
             path = self.out.with_name(self.out.stem + ending)
         else:
             path = self.out / photo.folder / (photo.path.stem + ending)
-        own = resolved(path)
+        own = self._as_known(resolved(path))
         if own in self.inputs:
             raise OutputError(f"{photo.path}: its result would replace the input {path}; choose another -o")
         if other := self.claimed.get(own):
@@ -132,8 +136,17 @@ class OutputPaths:
                 f"{photo.path}: its result would be {path}, which {other} has taken; rename one of them"
             )
         self.claimed[own] = photo.path
+        self.spelled.setdefault(_caseless(own), []).append(own)
         if path.exists():
             self.before.add(own)
+        return path
+
+    def _as_known(self, path: Path) -> Path:
+        """Return a path as it is spelled here, where the file system takes both spellings for one file."""
+        for known in self.spelled.get(_caseless(path), ()):
+            with contextlib.suppress(OSError):  # there is no such file yet
+                if known.samefile(path):
+                    return known
         return path
 
     @contextlib.contextmanager
@@ -147,3 +160,8 @@ class OutputPaths:
                     with contextlib.suppress(OSError):  # most were never written
                         path.unlink()
             raise
+
+
+def _caseless(path: Path) -> str:
+    """Return what is equal of all spellings that some file system takes for one: macOS, Windows, cards."""
+    return unicodedata.normalize("NFC", str(path)).casefold()

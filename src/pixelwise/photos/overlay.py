@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Bool, Int, UInt8
 from pixelwise.photos.paint import Strip, numbered
 from pixelwise.photos.read_ahead import worked_ahead
 
@@ -52,7 +51,6 @@ def overlay(
     show on things of that colour, too. With `alpha` the strips' last band is handed through.
     """
     line = min(max(1, round(min(size) * _LINE_FRAC)), _WIDEST_LINE)
-    around = [np.ones((2 * far + 1, 2 * far + 1), np.uint8) for far in (line, 2 * line)]
     num = len(tint.colours)
     # Three times the classes: their insides, their lines in colour, their lines in white.
     colours = np.array([*tint.colours, *tint.colours, *[(255, 255, 255)] * num], np.float32) / 255
@@ -66,9 +64,9 @@ def overlay(
         first, stop = max(0, row - 2 * line), min(size[0], row + len(strip) + 2 * line)
         classes = labels(first, stop - first)
         rows = slice(row - first, row - first + len(strip))
-        index = classes[rows].astype(np.intp)
-        for square in around:  # another class is as near as this
-            index += num * (cv2.morphologyEx(classes, cv2.MORPH_GRADIENT, square)[rows] > 0)
+        above, below = 2 * line - rows.start, 2 * line - (len(classes) - rows.stop)  # missing at the edges
+        around = np.pad(classes, ((above, below), (2 * line, 2 * line)), mode="edge")
+        index = classes[rows] + num * _lines(around, line)
         copy = np.empty((*strip.shape[:2], 3 + alpha), strip.dtype)
         for channel in range(3):
             codes = added[:, channel].take(index)
@@ -81,3 +79,26 @@ def overlay(
         return copy
 
     yield from worked_ahead(painted, numbered(strips), _PAINTERS)
+
+
+def _lines(classes: UInt8[ndarray, "_H _W"], line: int) -> Int[ndarray, "H W"]:
+    """Return 2 where another class is as near as `line` along both axes, 1 where as twice that, or else 0.
+
+    The result lacks the outermost 2 * line pixels on all sides. A square that has two classes has a corner
+    within at which four pixels meet that are not all of one.
+    """
+    corner = classes[:-1, :-1]
+    mixed = (classes[1:, :-1] != corner) | (classes[:-1, 1:] != corner) | (classes[1:, 1:] != corner)
+    near = _any_of(mixed, 2 * line)
+    return np.add(near[line:-line, line:-line], _any_of(near, 2 * line + 1), dtype=np.intp)
+
+
+def _any_of(found: Bool[ndarray, "_H _W"], num: int) -> Bool[ndarray, "H W"]:
+    """Return for each square of `num` by `num` places whether anything was found in it."""
+    span = 1
+    while span < num:
+        more = min(span, num - span)
+        found = found[:-more] | found[more:]
+        found = found[:, :-more] | found[:, more:]
+        span += more
+    return found

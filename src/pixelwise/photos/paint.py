@@ -15,10 +15,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from pixelwise.colour.arrays import Float32, Int
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, luminance_to_lightness, recolour, srgb_to_linear
 from pixelwise.photos.read_ahead import worked_ahead
 

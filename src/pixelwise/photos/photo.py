@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Shaped, UInt8
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
 from pixelwise.photos.formats import check_size, has_gain_map, opener, reading, value_of

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Shaped, UInt8
 from numpy import ndarray
+
+from pixelwise.colour.arrays import Float, Float32, Float64, Int, Shaped, UInt8
 
 _MOST_WEIGHT = 2**15  # of a neighbour, scaled to a whole number
 _BAND = 32  # places made at once, which share most of their neighbours

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import pyvips
 from PIL import Image
 from PIL.ExifTags import IFD, Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Kind = Literal["text", "short", "long", "place"]  # of a tag's values; a place takes 8 bytes in a BigTIFF
 Tag = tuple[int, Kind, Sequence[int]]  # number, kind and values
@@ -100,6 +99,8 @@ def add_exif(path: Path, exif: bytes) -> None:
     The pixels stay where they are: a new directory goes to the end, and the header points to it.
     ValueError where the EXIF is damaged, or the file is a BigTIFF.
     """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     kept = describing_exif(exif)
     with path.open("rb+") as file:
         head = file.read(8)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.photos.resize import pool
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from jaxtyping import Float
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float
 from pixelwise.colour.spaces import linear_to_srgb
 from pixelwise.errors import OutputError
 from pixelwise.files import whole_file
@@ -121,7 +121,11 @@ def _target(file: Path, path: Path) -> Iterator[pyvips.Target]:
     """Open an empty file for libvips to write `path` to, by descriptor: its binding knows only UTF-8."""
     try:
         with file.open("rb+") as opened:
-            yield pyvips.Target.new_to_descriptor(opened.fileno())
+            target = pyvips.Target.new_to_descriptor(opened.fileno())
+            try:
+                yield target
+            finally:  # libvips has the file open while its target lives, and Windows renames no open file
+                pyvips.ffi.release(target.pointer)
     except pyvips.Error as error:
         # of a full disk libvips says only that it could not write
         is_full = shutil.disk_usage(path.parent).free < _LEAST_FREE_BYTES

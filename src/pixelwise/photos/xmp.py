@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from html import escape  # xml.sax.saxutils, which has it too, imports what reads web pages
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
-from xml.sax.saxutils import escape, quoteattr
 
 Name = tuple[str, str]  # a property's namespace, and its name there
 
@@ -120,11 +120,16 @@ def _text(node: minidom.Attr | minidom.Element) -> str:
 def _description_of(values: Mapping[Name, str], prefixes: Mapping[str, str], about: str) -> bytes:
     """Return a description of our own, in ASCII, which is right in whatever encoding the packet has."""
     spaces = {space for space, _ in values}
-    declared = "".join(f" xmlns:{prefixes[space]}={quoteattr(space)}" for space in sorted(spaces))
+    declared = "".join(f" xmlns:{prefixes[space]}={_quoted(space)}" for space in sorted(spaces))
     inner = ""
     for (space, local), value in values.items():
         tag = f"{prefixes[space]}:{local}"
-        text = escape(_NO_CHARACTER.sub("\ufffd", value))
+        text = escape(_NO_CHARACTER.sub("\ufffd", value), quote=False)
         inner += f"<{tag}>{text}</{tag}>"
-    opening = f"<rdf:Description xmlns:rdf={quoteattr(_RDF)} rdf:about={quoteattr(about)}{declared}>"
+    opening = f"<rdf:Description xmlns:rdf={_quoted(_RDF)} rdf:about={_quoted(about)}{declared}>"
     return f"{opening}{inner}</rdf:Description>".encode("ascii", "xmlcharrefreplace")
+
+
+def _quoted(value: str) -> str:
+    """Return a value as an attribute holds it, blanks of every kind kept."""
+    return '"' + re.sub(r"[\n\r\t]", lambda blank: f"&#{ord(blank.group())};", escape(value)) + '"'

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
+from pixelwise.colour.arrays import Float64
 from pixelwise.colour.palette import IGNORE
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate import colours
@@ -21,7 +23,7 @@ from pixelwise.photos.crop_view import WHOLE, read_view
 from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import channels_last, resize
-from pixelwise.report import figures, page
+from pixelwise.report import page
 
 EVALUATION = "evaluation.html"
 _NUM_WORST, _NUM_BEST = 6, 3  # photos
@@ -42,7 +44,7 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         OutputError: it cannot be written.
         PhotoError, DataError: a photo or its labels went away since they were scored.
     """
-    head, bins = found.head, found.calibration_bins
+    head = found.head
     judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
     return page.write_page(
         path,
@@ -51,10 +53,16 @@ def write_head_page(path: Path, found: HeadEvaluation) -> Path:
         found=found,
         head=head,
         tables={"head": found.scores.by_name()} | {name: s.by_name() for name, s in found.baselines.items()},
-        reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
+        reliability=_reliability(found.calibration_bins),
         worst=[_labelled(photo, found) for photo in judged[:_NUM_WORST]],
         best=[_labelled(photo, found) for photo in judged[: -_NUM_BEST - 1 : -1]],
     )
+
+
+def _reliability(bins: Float64[ndarray, "3 B"]) -> dict[str, str]:
+    from pixelwise.report import figures  # scores without a page have no need of them
+
+    return page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink))
 
 
 def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
@@ -89,7 +97,6 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
         OutputError: it cannot be written.
         PhotoError: a photo went away since it was scored.
     """
-    bins = found.calibration_bins
     return page.write_page(
         path,
         "colours.html",
@@ -100,7 +107,7 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
             method: {SCORES[name]: score for name, score in scores.items()}
             for method, scores in found.scores.items()
         },
-        reliability=page.drawing_uris(lambda ink: figures.draw_reliability(bins, ink)),
+        reliability=_reliability(found.calibration_bins),
         shown={
             title: [_coloured(found, photo) for photo in photos]
             for title, photos in _chosen(found.photos).items()

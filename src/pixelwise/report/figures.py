@@ -10,13 +10,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float64, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS, recolour, srgb_to_linear
 from pixelwise.evaluate.intervals import Interval
@@ -216,10 +215,3 @@ def draw_strips(strips: Strips) -> Drawing:
             axes.set_title(title, loc="left")
             axes.set_axis_off()
     return drawing
-
-
-def heat(values: Float[ndarray, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
-    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width)."""
-    even = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
-    codes: UInt8[ndarray, "H W 3"] = colormaps["cividis"](resize(even, size), bytes=True)[..., :3]
-    return codes

@@ -6,15 +6,17 @@ import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jaxtyping import UInt8
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from numpy import ndarray
 from PIL import Image
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.files import write_text
-from pixelwise.report.figures import ON_DARK, ON_LIGHT, Drawing, Ink
+
+if TYPE_CHECKING:
+    from pixelwise.report.figures import Drawing, Ink
 
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -49,6 +51,8 @@ def jpeg_uri(pixels: UInt8[ndarray, "H W 3"]) -> str:
 
 def drawing_uris(draw: Callable[[Ink], Drawing]) -> dict[str, str]:
     """Draw a figure twice, and return the data: URIs of both, `light` and `dark`."""
+    from pixelwise.report.figures import ON_DARK, ON_LIGHT  # which most pages have no need of
+
     inks = {"light": ON_LIGHT, "dark": ON_DARK}
     return {name: _uri("image/svg+xml", draw(ink).svg().encode()) for name, ink in inks.items()}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.colour.palette import softmax
 from pixelwise.network.linear import Maps, neighbours, small_logits
 from pixelwise.segmenting.linear_head import Weights

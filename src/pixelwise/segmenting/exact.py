@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32, Float64, Int64, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
 from pixelwise.labels.class_weights import class_counts, weights_of

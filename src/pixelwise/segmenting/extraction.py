@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float16, Float32, Shaped, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float16, Float32, Shaped, UInt8
 from pixelwise.network.backbone import Backbone
 from pixelwise.network.linear import Maps
 from pixelwise.network.session import give_back_memory

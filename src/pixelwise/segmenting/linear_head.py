@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, Float64, Int64, UInt8
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion, LabelArray
 from pixelwise.network.linear import Maps, logits_of_maps, neighbours, pixels_of

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import Shaped, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Shaped, UInt8
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.write import write_mask, write_probabilities

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from numpy.typing import DTypeLike
 from scipy.linalg import cholesky, solve_triangular
 
+from pixelwise.colour.arrays import Float, Float32, Float64
 from pixelwise.errors import ConfigError, UnsolvedError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.segmenting.linear_head import Pixels, Weights

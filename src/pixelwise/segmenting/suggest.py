@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32
 from pixelwise.colour.palette import softmax
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.labels.sources import load_labelled

@@ -179,9 +179,9 @@ def require_equal(name: str, pairs: Iterable[tuple[ndarray, ndarray]]) -> float:
 
 
 def sample_photos() -> list[Path]:
-    """Return two real photos that are installed with scikit-learn."""
-    folder = resources.files("sklearn.datasets.images")
-    return [Path(str(folder / name)) for name in ("china.jpg", "flower.jpg")]
+    """Return two of the demonstration's photographs."""
+    folder = resources.files("pixelwise.api") / "photographs"
+    return [Path(str(folder / name)) for name in ("temple.jpg", "flower.jpg")]
 
 
 def plain_copy(net: Any) -> Any:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums

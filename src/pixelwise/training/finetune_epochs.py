@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import Float, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, DivergedError
 from pixelwise.labels.confusion import Confusion

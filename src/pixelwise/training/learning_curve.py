@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float64, Int64
 from pixelwise.errors import ConfigError
 from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.intervals import Interval, interval, resampled_sums

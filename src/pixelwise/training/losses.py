@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from pixelwise.colour.arrays import Float, Float32, Int64, UInt8
 from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.labels.class_weights import class_weights as count_weights
 from pixelwise.training.shapes import Labels, Logits

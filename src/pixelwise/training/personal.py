@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float, Float32, UInt8
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, LabelError

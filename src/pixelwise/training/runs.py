@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Float32
 from numpy import ndarray
 from torch import Tensor
 
+from pixelwise.colour.arrays import Float32
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, write_text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+
+from pixelwise.colour.arrays import Float, Int64, UInt8
 
 Bytes = UInt8[Tensor, "N 3 H W"]  # sRGB as stored, 0 to 255
 Grey = Float[Tensor, "N C H W"]  # read by networks, about [0, 1]

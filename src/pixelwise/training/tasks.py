@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torchvision.transforms.v2.functional as tv
-from jaxtyping import Float, Int, UInt8
 from kornia.color import rgb_to_linear_rgb
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import Float, Int, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import LUMINANCE_WEIGHTS
 from pixelwise.errors import ConfigError

@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32
 from numpy import ndarray
 
+from pixelwise.colour.arrays import Float32
 from pixelwise.network.model import Colouriser
 
 Grey = Float32[ndarray, "1 1 H W"]

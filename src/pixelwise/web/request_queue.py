@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -121,13 +122,20 @@ class Slot:
     def leave(self) -> None:
         """Give the slot back; once its work is done, where that was given up on."""
         if self._work is None or self._work.done():
-            self._left(None)
+            self._left(self._work)
         else:
             self._work.add_done_callback(self._left)
 
     def _left(self, work: Future[Any] | None) -> None:
         if work is not None and not work.cancelled():
-            work.exception()  # nobody waits for it any more
+            _let_go(work.exception())  # nobody waits for it any more
         shutil.rmtree(self.folder, ignore_errors=True)
         self._queue.leave()
         self._queue.trim_memory()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what an error's frames hold: Windows removes no photo that one of them has open."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

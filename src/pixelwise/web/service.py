@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Int64
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict
 
+from pixelwise.colour.arrays import Int64
 from pixelwise.colourising.prediction import require_possible
 from pixelwise.colourising.run import colourise_one
 from pixelwise.errors import ConfigError

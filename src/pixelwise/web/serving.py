@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pixelwise.errors import ConfigError
-from pixelwise.files import temporary_folder
+from pixelwise.files import reason, temporary_folder
 from pixelwise.network.config import Device
 from pixelwise.network.session import choose_device
 from pixelwise.web.app import create_app
@@ -140,9 +140,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        why, *_ = reason(error).split(" (while")  # it attempted what the message says anyway
         raise ConfigError(
-            f"cannot serve on {host}, port {port}: {reason}; choose another --port, or 0 for any that is free"
+            f"cannot serve on {host}, port {port}: {why}; choose another --port, or 0 for any that is free"
         ) from error
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_sample_image
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import pixelwise
 from fixtures.discs import HEIGHT, WIDTH, disc
@@ -218,8 +218,19 @@ def test_it_is_an_estimator_of_scikit_learn(learned):
     search = GridSearchCV(segmenter, {"ridge": [1e-4, 1e4]}, cv=2).fit(pictures, masks)
     assert search.best_params_ == {"ridge": 1e-4}
     assert search.best_score_ > 0.5
+    assert cross_val_score(segmenter.set_params(ridge=1e-4), pictures, masks, cv=2).mean() > 0.5
     with pytest.raises(ShapeError, match="4 and 3"):
         search.best_estimator_.score(pictures, masks[:3])
+
+
+def test_one_that_has_not_learned_says_so(tmp_path):
+    segmenter = pixelwise.Segmenter(num_views=1)
+    with pytest.raises(ConfigError, match="fit"):
+        segmenter.predict(discs(1)[0])
+    with pytest.raises(ConfigError, match="fit"):
+        segmenter.save(tmp_path / "disc.head.safetensors")
+    with pytest.raises(ConfigError, match="views"):
+        segmenter.set_params(views=2)
 
 
 @pytest.mark.parametrize(

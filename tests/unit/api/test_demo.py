@@ -1,7 +1,6 @@
 """The demonstration: real photographs, one page that needs nothing else."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +8,8 @@ import torch
 from PIL import Image
 
 from fixtures.pages import Page
-from pixelwise.api import demo
 from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.colour.palette import Palette
-from pixelwise.errors import DataError
 from pixelwise.network.config import UNetConfig
 from pixelwise.training.models import build
 from pixelwise.training.runs import TorchModel
@@ -67,9 +64,3 @@ def test_the_photographs_are_left_beside_the_page(made):
         assert grey.shape == coloured.shape == pixels(subject.path).shape
         assert np.ptp(grey, axis=-1).max() <= 2
         assert coloured[..., 0].mean() > coloured[..., 2].mean() + 10  # the model's one colour is red
-
-
-def test_without_photographs_their_package_is_named(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "SUBJECTS", (replace(SUBJECTS[0], file="no/such.jpg"),))
-    with pytest.raises(DataError, match="sklearn"):
-        write_demo(tmp_path, model)

@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_sample_image
 
 from pixelwise.colour import spaces as colour
 from pixelwise.colour.palette import IGNORE, Palette
@@ -128,6 +130,19 @@ def test_learning_is_decided_by_the_seed_and_puts_the_commonest_colour_first():
     assert not np.array_equal(first, other)
     sizes = np.bincount(Palette(first, "rgb").encode(images).ravel(), minlength=6).tolist()
     assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("images", "num"),
+    [(photo_like(), 40), (load_sample_image("china.jpg")[::5, ::5].transpose(2, 0, 1)[None], 64)],
+)
+def test_learning_finds_what_scikit_learn_finds(images, num):
+    codes, counts = np.unique(np.moveaxis(images, 1, -1).reshape(-1, 3), axis=0, return_counts=True)
+    points = colour.srgb_to_lab(codes.T[:, None] / 255)[1:, 0].T
+    seed = int(np.random.default_rng(5).integers(2**32))
+    centres = KMeans(num, n_init=1, random_state=seed).fit(points, sample_weight=counts).cluster_centers_
+    found = Palette.learn(images, num, "ab", seed=5).colours
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(centres, axis=0), atol=1e-9)
 
 
 @pytest.mark.parametrize(("num_colours", "got"), [(0, "0"), (256, "256"), (3, "2")])

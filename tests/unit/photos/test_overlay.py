@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pixelwise.photos.overlay import Tint, overlay
 
@@ -45,6 +46,18 @@ def test_a_first_class_that_is_a_thing_is_drawn():
     assert lines[5, 5:25].all()
     assert lines[6, 5:25].all()
     assert np.array_equal(whole[~lines], np.array(COLOURS)[LABELS[~lines]])
+
+
+@pytest.mark.parametrize(("size", "line"), [((1, 40), 1), ((40, 1), 1), ((23, 31), 1), ((1500, 1510), 2)])
+def test_lines_are_where_another_class_is_near(size, line):
+    labels = np.random.default_rng(3).choice(3, size, p=[0.01, 0.01, 0.98]).astype(np.uint8)
+    whole = laid_over(np.zeros((*size, 3), np.uint8), Tint(COLOURS, 0.0, False), num_rows=19, labels=labels)
+    inner, outer = (
+        ndimage.maximum_filter(labels, side) > ndimage.minimum_filter(labels, side)
+        for side in (2 * line + 1, 4 * line + 1)
+    )
+    expected = np.array(COLOURS, np.uint8)[labels] * outer[..., None]
+    assert np.array_equal(whole, np.where(inner[..., None], 255, expected))
 
 
 @pytest.mark.parametrize("bands", [1, 3])

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pixelwise.colour.arrays import Float
 from pixelwise.errors import ShapeError
 from pixelwise.network.backbone import Level
 from pixelwise.network.config import Precision

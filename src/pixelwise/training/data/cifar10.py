@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.photos.download import Remote, fetch, unpack

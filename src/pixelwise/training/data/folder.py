@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from numpy import ndarray
 
+from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import PhotoError
 from pixelwise.photos.colour_folder import read_folder
 from pixelwise.photos.photo import Photo

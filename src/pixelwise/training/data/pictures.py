@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from pixelwise.colour.arrays import Bool, Float, Int, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
 

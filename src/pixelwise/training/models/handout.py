@@ -7,9 +7,9 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import Float
 from pixelwise.network.config import CNNConfig, UNetConfig
 from pixelwise.training.shapes import Grey, Logits
 

@@ -7,9 +7,9 @@ from typing import Any, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from pixelwise.colour.arrays import Float, UInt8
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.network.config import ColourNetConfig
 from pixelwise.training.backbones import TorchBackbone, folded, open_torch_backbone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -9,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from numpy import ndarray
 
 from pixelwise.api.segmentation import Segmentation, Segmenter
+from pixelwise.colour.arrays import UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
 from pixelwise.evaluate.intervals import Interval
@@ -150,7 +151,7 @@ class TeachSession:
                 photo = of_photos[path.stem].path
                 for kind, file in (("images", photo), ("masks", path)):
                     (Path(name) / kind).mkdir(exist_ok=True)
-                    (Path(name) / kind / file.name).symlink_to(file)
+                    shutil.copyfile(file, Path(name) / kind / file.name)
             try:
                 classes, drawn, _ = open_folder(Path(name))
                 labels = {one.stem: one.make_labels() for one in drawn}

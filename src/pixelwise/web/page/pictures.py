@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from html import escape
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw
 
+from pixelwise.colour.arrays import Float32, UInt8
 from pixelwise.labels.class_names import Colour
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.resize import channels_last
-from pixelwise.report.figures import heat
+from pixelwise.report.heat import heat
 
 _LONGEST = 1000  # pixels of a picture on the page
 

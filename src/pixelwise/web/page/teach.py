@@ -13,7 +13,6 @@ from PIL import Image
 from pixelwise.errors import PixelwiseError
 from pixelwise.labels.class_names import UNNAMED
 from pixelwise.photos.formats import SUFFIXES
-from pixelwise.report.figures import draw_learning
 from pixelwise.web.page.events import download_on, shown_errors
 from pixelwise.web.page.lesson import MOST, TeachSession
 from pixelwise.web.page.segment import tinted
@@ -209,6 +208,8 @@ def _learn(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, .
 
 @shown_errors
 def _curve(lesson: TeachSession, painted: dict[str, Any] | None) -> tuple[Any, str]:
+    from pixelwise.report.figures import draw_learning  # which nothing else here needs
+
     _keep(lesson, painted)
     shots, scores = lesson.curve()
     drawn = draw_learning(shots, scores)
