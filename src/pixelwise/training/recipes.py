@@ -83,10 +83,10 @@ def best(net: str, source: str) -> RunConfig:
 
 
 def embedded(net: str, source: str) -> RunConfig:
-    """Return the recipe of the shipped cifar-ab: 64 chroma classes, rare ones weighted up, more filters.
+    """Return a recipe for 64 chroma classes: rare ones weighted up, more filters.
 
     Command: pixelwise train unet cifar10:all --recipe embedded
-    Expect:  loss 3.46 on the test pictures in some 20 minutes on one core; `pixelwise models` shows the card
+    Expect:  loss 3.46 on the test pictures in some 20 minutes on one core
     Source:  ours, with the rebalancing of R. Zhang et al., arXiv:1603.08511
     """
     train = replace(best(net, source).train, epochs=12, batch_size=50, rebalance=0.5)
