@@ -1,1 +1,1 @@
-"""Networks: their configurations, definitions, files and cards, and the device that runs them."""
+"""Networks as they run: ONNX files and their sessions, backbones, colourisers, configurations, cards."""

@@ -1,1 +1,1 @@
-"""Learning: networks from pictures, heads from masks, a colouriser from photos; ONNX files."""
+"""Learning: heads and colourisers that are solved; with torch, networks from pictures, and their ONNX files."""

@@ -1,11 +1,10 @@
-"""Devices, precision, threads and memory."""
+"""Devices, precision and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import platform
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -76,32 +75,3 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-class _OneThread:
-    """Context in which torch computes in one thread; may be entered by several threads, and nested.
-
-    Where photos share the threads, to share a short step of one among more takes longer.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.num_inside, self.num_threads = threading.Lock(), 0, 0
-        self.own = threading.local()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.num_inside == 0:
-                self.num_threads = torch.get_num_threads()
-            self.num_inside += 1
-            self.own.depth = getattr(self.own, "depth", 0) + 1
-            torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.num_inside -= 1
-            self.own.depth -= 1
-            if self.own.depth == 0:
-                torch.set_num_threads(self.num_threads)
-
-
-ONE_THREAD = _OneThread()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,7 @@ from pixelwise.files import checksum, write_text
 from pixelwise.network.config import NET_NAMES, EpochMetrics, NetConfig, Precision, RunConfig, net_from_dict
 from pixelwise.network.model import CHECKPOINT, SIZES, Model, resume_command
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
-from pixelwise.training.device import ONE_THREAD, processor_name
+from pixelwise.training.device import processor_name
 from pixelwise.training.models import Network, build
 
 WEIGHTS = "model.safetensors"  # the finished network, which describes itself: label space, weights
@@ -30,7 +29,6 @@ SAMPLES = "samples.safetensors"  # a few validation pictures, so that the run ca
 MANIFEST = "run.json"  # configuration, versions, data checksum, and reasons for what was automatic
 METRICS = "metrics.jsonl"  # one line per epoch
 _NUM_SAMPLES = 8
-_SMALL = 128 * 128  # pixels that a network reads in one thread: more would wait for each other
 _VERSIONED = ("pixelwise", "torch", "numpy")
 _METRICS_KEYS = tuple(name for name in EpochMetrics.__annotations__ if name != "losses")
 
@@ -51,8 +49,7 @@ class TorchModel(Model):
     @torch.inference_mode()
     def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
         device = next(self.net.parameters()).device
-        with ONE_THREAD if grey[0].size <= _SMALL else nullcontext():
-            logits: Tensor = self.net(torch.from_numpy(grey).to(device))
+        logits: Tensor = self.net(torch.from_numpy(grey).to(device))
         return logits.float().cpu().numpy()
 
 
