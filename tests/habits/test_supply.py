@@ -18,7 +18,10 @@ ENTRIES = re.findall(
     re.MULTILINE,
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ASKED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+OPTIONAL = PROJECT["optional-dependencies"].values()
+ASKED = sorted(
+    one for one in {*PROJECT["dependencies"], *sum(OPTIONAL, [])} if not one.startswith("pixelwise[")
+)
 
 
 @pytest.mark.parametrize("asked", ASKED)
