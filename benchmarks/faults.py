@@ -38,8 +38,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors import safe_open
 
-from pixelwise.training.runs import read_checkpoint, read_metrics
 from pixelwise.segmenting.heads import open_head
+from pixelwise.training.runs import read_checkpoint, read_metrics
 
 PROGRAM = [sys.executable, "-m", "pixelwise"]
 OFTEN = [
@@ -193,7 +193,7 @@ def features(folder: Path) -> Job:
             open_head(out / "head")
         entries = list((out / "cache").glob("[!.]*.safetensors"))
         for path in entries:
-            with safe_open(path, "pt") as entry:
+            with safe_open(path, "np") as entry:
                 for name in entry.keys():  # noqa: SIM118 - it is no dictionary
                     entry.get_tensor(name)
         return {path.name for path in entries}

@@ -24,11 +24,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from pixelwise.network.backbone import open_backbone
+from pixelwise.network.session import usable_processors
 from pixelwise.segmenting.feature_cache import FeatureCache
 
 HEIGHT, WIDTH = 500, 667
@@ -48,7 +48,7 @@ def main() -> None:
         photos, cache, num = options.once
         print(json.dumps(once(Path(photos), Path(cache), int(num), limit_bytes)))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {usable_processors()} of them used")
     with tempfile.TemporaryDirectory() as folder:
         photos, cache = Path(folder) / "photos", Path(folder) / "cache"
         mean_bytes = write_photos(photos, options.photos)
@@ -90,7 +90,7 @@ def once(photos: Path, cache: Path, num_photos: int, limit_bytes: int) -> dict[s
     start_s = time.perf_counter()
     for photo in found:
         for one in photo.read():
-            one.clone()
+            one.copy()
     read_s = time.perf_counter() - start_s
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"find_s": find_s, "read_s": read_s, "peak_mb": peak_mb}

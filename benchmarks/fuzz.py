@@ -111,22 +111,32 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.labels.folder import load_labelled_folder
     from pixelwise.labels.legend import read_legend
     from pixelwise.labels.read import read_mask
-    from pixelwise.network import config, models, runs
+    from pixelwise.network import config
+    from pixelwise.network.backbone import open_backbone
     from pixelwise.network.cards import weights_path
-    from pixelwise.training.data.cifar10 import read_batch
+    from pixelwise.network.model import LinearModel, open_model, write_linear_model
     from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance
     from pixelwise.photos.tiff import read_exif
     from pixelwise.photos.xmp import read_properties
     from pixelwise.segmenting.heads import open_head
+    from pixelwise.training import runs
+    from pixelwise.training.data.cifar10 import read_batch
+    from pixelwise.training.models import build
 
     net = config.CNNConfig(num_filters=1, num_colours=2)
     palette = labelspace.Palette(np.array([[0.0, 0, 0], [1, 1, 1]]), "rgb")
 
-    def model(folder: Path) -> list[bytes]:
-        runs.write_model(folder / "seed.safetensors", models.build(net), net, palette, 32)
+    def weights(folder: Path) -> list[bytes]:
+        runs.write_weights(folder / "seed.safetensors", build(net), net, palette, 32)
         return [(folder / "seed.safetensors").read_bytes()]
+
+    def linear(folder: Path) -> list[bytes]:
+        numbers = {"weight": np.zeros((2, 768), np.float32), "bias": np.zeros(2, np.float32)}
+        facts = {"name": "", "palette": palette, "size": 32, "checksum": "", "stride": 32, "out_stride": 4}
+        write_linear_model(folder / "seed", LinearModel(backbone=open_backbone(), **facts, **numbers))
+        return [(folder / "seed").read_bytes()]
 
     def run(_folder: Path) -> list[bytes]:
         whole = config.RunConfig(net=net, source="synthetic:shapes", train=config.TrainConfig(epochs=1))
@@ -157,7 +167,9 @@ def all_targets() -> dict[str, Target]:
             2,
         ),
         "pickle": Target(read_batch, "batch", _pickles, 3),
-        "model": Target(runs.open_torch_model, "model.safetensors", model, 0.3),
+        "weights": Target(runs.open_torch_model, "model.safetensors", weights, 0.3),
+        "linear model": Target(open_model, "mine.safetensors", linear, 0.3),
+        "model": Target(open_model, "mine.onnx", _networks, 0.3),
         "head": Target(
             open_head, "mine.head.safetensors", lambda _: [weights_path("flower").read_bytes()], 0.3
         ),
@@ -334,6 +346,27 @@ def _pictures(folder: Path, formats: list[str]) -> list[bytes]:
             folder / f"s.{one}"
         )
     return [(folder / f"s.{one}").read_bytes() for one in formats]
+
+
+def _networks(_folder: Path) -> list[bytes]:
+    """Ours and other people's, of one convolution each."""
+    from onnx import TensorProto, helper
+
+    found = []
+    palette = {"space": "ab", "colours": [[0, 0], [50, 20]]}
+    ours = {"task": "colour", "palette": palette, "short_side": 32, "multiple": 4, "out_stride": 1}
+    for about in (ours | {"saturation": 1.0, "trained_on": ""}, {"ab_scale": 110}):
+        weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 1, 1, 1], [1.0, 2.0])
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 32, 32])
+            for name, channels in (("grey", 1), ("logits", 2))
+        ]
+        node = helper.make_node("Conv", ["grey", "w"], ["logits"])
+        graph = helper.make_graph([node], "one layer", values[:1], values[1:], [weight])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+        helper.set_model_props(made, {key: json.dumps(value) for key, value in about.items()})
+        found.append(made.SerializeToString())
+    return found
 
 
 def _pickles(_folder: Path) -> list[bytes]:

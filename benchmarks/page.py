@@ -68,7 +68,6 @@ BENCHMARKS = [
         r"(mask, alone: .*)",
     ),
     Benchmark("feature_cache", "What do features cost to keep and to read?", r"(full cache .*);"),
-    Benchmark("export", "Is the exported model as fast as torch, and equal?", r"256: (.*)"),
     Benchmark(
         "batch",
         "How many photos a second, by how many workers, through poison?",

@@ -5,7 +5,7 @@
 The photos are those of benchmarks/colourise_large.py: a 24-megapixel JPEG and a 400-megapixel TIFF. The head
 is one of random weights on the embedded backbone at its own sizes, binary: it takes as long as any. The JPEG
 is segmented in one process, after a round that warms up; medians and ranges are of single rounds. Memory is
-the peak of a process of its own, torch and all.
+the peak of a process of its own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
+import numpy as np
 from colourise_large import write_jpeg, write_tiff
 
 from pixelwise.labels.class_names import FLOWER
 from pixelwise.network.backbone import open_backbone
 from pixelwise.network.config import SegmentOptions
+from pixelwise.network.session import usable_processors
 from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import SegmentResult, segment_files
@@ -46,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.once:
         return once(Path(options.once[0]), options.once[1])
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of torch")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {usable_processors()} of them used")
     with tempfile.TemporaryDirectory() as folder:
         file = write_jpeg(Path(folder) / "photo.jpg", grey=False)
         print("24-megapixel JPEG")
@@ -73,11 +74,11 @@ def compare(file: Path, repeats: int) -> None:
 def run(file: Path, way: str) -> SegmentResult:
     backbone = open_backbone()
     features = sum(level.channels for level in backbone.levels) * len(backbone.sizes)
-    generator = torch.Generator().manual_seed(0)
+    weight = np.random.default_rng(0).standard_normal((2, features), np.float32) / np.float32(features**0.5)
     head = Head(
         name="random",
         classes=FLOWER,
-        weights=Weights(torch.randn(2, features, generator=generator) / features**0.5, torch.zeros(2)),
+        weights=Weights(weight, np.zeros(2, np.float32)),
         backbone=backbone.name,
         backbone_checksum=backbone.checksum,
         sizes=backbone.sizes,

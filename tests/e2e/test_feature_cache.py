@@ -32,7 +32,7 @@ backbone = tiny_backbone(pause_s=float(pause_s))
 print("ready", flush=True)
 sys.stdin.readline()
 maps = FeatureCache(Path(folder), int(limit_bytes)).maps(sorted(Path(photos).iterdir()), backbone)
-total = sum(float(one.float().sum()) for photo in maps for one in photo.read())
+total = sum(float(one.sum(dtype="f8")) for photo in maps for one in photo.read())
 print(num_seen(backbone), total)
 """
 
@@ -85,7 +85,7 @@ def fill_here(folder: Path, photos: Path) -> tuple[int, float]:
     """What is computed in this process, and the sum of all features."""
     backbone = tiny_backbone()
     maps = FeatureCache(folder).maps(sorted(photos.iterdir()), backbone)
-    return num_seen(backbone), sum(float(one.float().sum()) for photo in maps for one in photo.read())
+    return num_seen(backbone), sum(float(one.sum(dtype="f8")) for photo in maps for one in photo.read())
 
 
 def test_a_kill_loses_nothing_that_was_finished(folder, photos):

@@ -118,7 +118,7 @@ def test_every_dependency_says_why_it_is_there():
     floors = [line for line in lines if re.match(r'    "[\w\[\]-]+(>=|==)', line)]
     further = PROJECT["project"]["optional-dependencies"].values()
     dependencies = list(itertools.chain(PROJECT["project"]["dependencies"], *further))
-    assert len(floors) == len(dependencies)
+    assert len(floors) == len([name for name in dependencies if not name.startswith("pixelwise[")])
     assert [line for line in floors if not re.search(r"# \w.{4,}", line)] == []
 
 

@@ -18,7 +18,8 @@ ENTRIES = re.findall(
     re.MULTILINE,
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ASKED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = [asked for name, asked in PROJECT["optional-dependencies"].items() if name != "supply"]
+ASKED = [asked for some in (PROJECT["dependencies"], *EXTRAS) for asked in some if "pixelwise[" not in asked]
 
 
 @pytest.mark.parametrize("asked", ASKED)

@@ -37,15 +37,15 @@ class OnnxNetwork:
         self.source, self.threads, self.device = source, threads, device
         try:
             self._session = new_session(source, threads, device)
+            self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type
+            self.inputs = tuple(node.name for node in self.nodes[0])
+            self.outputs = {node.name: node.shape for node in self.nodes[1]}
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         except ConfigError:
             raise
         except Exception as error:  # of a kind of its own for each fault
             _raise_lack_of_memory(error)
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
-        self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type of each
-        self.inputs = tuple(node.name for node in self.nodes[0])
-        self.outputs = {node.name: node.shape for node in self.nodes[1]}
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
         for name, value in self.metadata.items():
             with contextlib.suppress(ValueError):
@@ -95,7 +95,10 @@ def new_session(
     options.intra_op_num_threads = threads or usable_processors()
     # Threads that spin while they wait take the processor from whoever else works on a busy machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path_or_content, options, providers=providers)
+    # Where it may fall back, it tells of each damaged file on standard output.
+    return onnxruntime.InferenceSession(
+        path_or_content, options, providers=providers, enable_fallback=len(providers) > 1
+    )
 
 
 def choose_device(device: Device) -> Device:

@@ -65,14 +65,14 @@ def export_model(model: Model, out: Path) -> Exported:
         "trained_on": model.trained_on,
     }
     content = described(_colouring_graph(model), about | _facts(model.name, model.checksum, model.backbone))
-    found, largest = model_of(model.name, OnnxNetwork(content, device="cpu")), 0.0
+    found, largest = model_of(model.name, OnnxNetwork(content, device="cpu")), np.float32(0)
     for path in sample_photos():
         grey = model.palette.read_grey(read_photo(path, model.size, model.stride)[None])
-        largest = max(largest, float(np.abs(found.logits(grey) - model.logits(grey)).max()))
+        largest = np.maximum(largest, np.abs(found.logits(grey) - model.logits(grey)).max())
     if not largest < _MOST_OFF:  # asked this way round, so that NaN is refused, too
         raise ConfigError(f"needed logits of {model.name} within {_MOST_OFF}, got {largest:.4f}")
     write_bytes(out, content)
-    return Exported(max_difference=largest)
+    return Exported(max_difference=float(largest))
 
 
 def export_head(head: Head, backbone: Backbone, out: Path) -> Exported:

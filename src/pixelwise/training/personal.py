@@ -201,7 +201,7 @@ def _sample(
         maps = [level[0] for level in backbone(np.repeat(grey, 3, axis=1))]
         places = grid(*size, max(1, round((size[0] * size[1] / num) ** 0.5)))
         chroma = srgb_to_lab(pool(picture / np.float32(255), size))[1:, places[:, 0], places[:, 1]]
-        labels = _soft_probs(palette, chroma.T)
+        labels = soft_probs(palette, chroma.T)
         return PixelSample(features_at(maps, places, size), labels, np.full(len(places), photo))
 
     return PixelSample.joined(list(worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2)))
@@ -212,7 +212,7 @@ def _size_of(picture: Picture) -> tuple[int, int]:
     return picture.shape[1] // LINEAR_OUT_STRIDE, picture.shape[2] // LINEAR_OUT_STRIDE
 
 
-def _soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarray, "n K"]:
+def soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarray, "n K"]:
     """Return the shares of places in the classes nearest to their colour, others having none.
 
     Source: R. Zhang et al., arXiv:1603.08511, section 2.2, with 5 classes and a deviation of 5 Lab units.

@@ -15,11 +15,10 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files, colourise_photo
 from pixelwise.network.config import UNetConfig
-from pixelwise.training.models import build
-from pixelwise.training.runs import TorchModel
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
+from pixelwise.training.models import build
 from pixelwise.training.runs import TorchModel
 
 PHOTOS, BAD, scene = make.PHOTOS, make.BAD, make.scene

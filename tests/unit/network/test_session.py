@@ -31,14 +31,16 @@ def test_a_network_goes_to_another_process_and_into_more_threads(network):
         assert other.checksum() == network.checksum() == checksum(network.source)
 
 
-def test_a_file_that_is_no_network_is_refused(tmp_path, network):
+def test_a_file_that_is_no_network_is_refused(tmp_path, network, capfd):
     path = tmp_path / "noise.onnx"
-    for content in (b"noise" * 100, b"", network.source.read_bytes()[:-1]):
+    whole = network.source.read_bytes()
+    for content in (b"noise" * 100, b"", whole[:-1], whole.replace(b"coarse", b"coars\xff")):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"noise\.onnx"):
             OnnxNetwork(path)
     with pytest.raises(CheckpointError, match=r"gone\.onnx"):
         OnnxNetwork(tmp_path / "gone.onnx")
+    assert capfd.readouterr().out == ""
 
 
 def test_a_lack_of_memory_is_named_as_one(network, monkeypatch):

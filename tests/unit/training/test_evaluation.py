@@ -12,7 +12,7 @@ from pixelwise.network.config import UNetConfig
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.evaluation import PixelScore, evaluate
-from pixelwise.training.losses import class_weights, cross_entropy
+from pixelwise.training.losses import cross_entropy
 from pixelwise.training.models import build
 from pixelwise.training.runs import TorchModel
 
@@ -52,15 +52,3 @@ def test_pixels_without_label_count_for_nothing_and_parts_add_up():
     assert parts.loss == pytest.approx(whole.loss) == pytest.approx(expected.item(), rel=1e-5)
     right = (logits.argmax(1) == labels)[known].float().mean()
     assert whole.accuracy == pytest.approx(100 * right.item())
-
-
-def test_rebalanced_classes_weigh_what_the_formula_says_and_one_on_average():
-    labels = torch.zeros(1, 10, 10, dtype=torch.uint8)
-    labels[0, 0, :5], labels[0, 1], labels[0, 9] = 1, 2, IGNORE
-    shares = torch.tensor([75, 5, 10]) / 90
-    weights = class_weights((one for one in labels.split(5, dim=1)), 3, 0.5)
-    assert weights is not None
-    assert (weights * shares).sum().item() == pytest.approx(1)
-    expected = 1 / (0.5 / 3 + 0.5 * shares)
-    torch.testing.assert_close(weights / weights[0], expected / expected[0])
-    assert class_weights([labels], 3, 0.0) is None

@@ -2,19 +2,23 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from fixtures.halves import folder_of_halves, task_on
-from fixtures.tiny_backbone import tiny_backbone
+from fixtures.tiny_backbone import num_seen, tiny_backbone
+from fixtures.tiny_torch import tiny_torch_backbone
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.labels.folder import load_labelled_folder
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import open_head
-from pixelwise.training.finetune import finetune, score
+from pixelwise.segmenting.linear_head import Weights
+from pixelwise.training import finetune_epochs
+from pixelwise.training.finetune import finetune, random_head, score
 from pixelwise.training.finetune_epochs import learn_in_epochs
 from pixelwise.training.finetune_task import make_task
 
@@ -39,20 +43,19 @@ def test_a_damaged_mask_to_score_on_leaves_the_head(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("num", "last_stage", "policy", "message"),
-    [(4, False, "stage", "the last stage of tiny"), (1, True, "full", "the policy full")],
+    ("num", "policy", "message"), [(4, "stage", "the last stage of tiny"), (1, "full", "the policy full")]
 )
-def test_what_would_fail_at_the_end_is_refused_at_the_start(tmp_path, num, last_stage, policy, message):
-    folder = folder_of_halves(tmp_path / "halves", num=num)
-    backbone = tiny_backbone()
-    backbone.last_stage = backbone.last_stage if last_stage else ()
+def test_what_would_fail_at_the_end_is_refused_at_the_start(tmp_path, monkeypatch, num, policy, message):
+    monkeypatch.setattr(finetune_epochs, "open_torch_backbone", lambda *_: tiny_torch_backbone(last_stage=()))
+    folder, backbone = folder_of_halves(tmp_path / "halves", num=num), tiny_backbone()
     with pytest.raises(ConfigError, match=message):
         learn(folder, backbone, **RIDGE, policy=policy)
-    assert backbone.net.seen == []
+    assert num_seen(backbone) == 0
 
 
 @pytest.mark.slow
-def test_a_head_knows_the_photos_that_it_stopped_by(tmp_path):
+def test_a_head_knows_the_photos_that_it_stopped_by(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune_epochs, "open_torch_backbone", lambda *_: tiny_torch_backbone())
     parts = {"train": [0, 1, 2], "val": [3, 4], "test": [5]}
     folder = folder_of_halves(tmp_path / "halves", num=6, **parts)
     head = learn(folder, policy="stage", epochs=1, **RIDGE).head
@@ -68,7 +71,7 @@ def test_copies_of_a_photo_stay_on_one_side(tmp_path):
             shutil.copy(folder / part / f"photo{number % 4}.png", folder / part / f"photo{number}.png")
     config, cache = FinetuneConfig(source="folder", policy="stage"), FeatureCache(tmp_path / "cache")
     labelled = load_labelled_folder(folder)
-    task = make_task(config, labelled, torch.device("cpu"), cache, tiny_backbone())
+    task = make_task(config, labelled, "cpu", cache, tiny_backbone())
     contents = [{one.photo.read_bytes() for one in part} for part in (task.shots, task.early_stop_set)]
     assert [len(one) for one in contents] == [3, 1]
     assert len(task.shots) + len(task.early_stop_set) == 16
@@ -77,7 +80,18 @@ def test_copies_of_a_photo_stay_on_one_side(tmp_path):
 def test_scores_before_adam_are_of_the_layer_that_it_began_with(tmp_path):
     folder = folder_of_halves(tmp_path / "halves")
     task = task_on(tiny_backbone(), folder, solver="adam", epochs=1, learning_rate=1e-9)
-    learned = learn_in_epochs(task)
-    torch.testing.assert_close(learned.random_head.weight, learned.weights.weight, rtol=0, atol=1e-6)
+    learned = learn_in_epochs(task, tiny_torch_backbone())
+    np.testing.assert_allclose(learned.random_head.weight, learned.weights.weight, atol=1e-6)
     found = score(task, learned, task.early_stop_set)
     assert found.before.miou.value == pytest.approx(found.after.miou.value)
+
+
+@pytest.mark.parametrize(("num_classes", "num_features"), [(2, 768), (4, 256), (2, 3)])
+def test_a_random_head_is_the_one_that_torch_draws(num_classes, num_features):
+    shape = Weights(np.zeros((num_classes, num_features), np.float32), np.zeros(num_classes, np.float32))
+    for seed in (0, 1, 77, 2**32 - 1):
+        torch.manual_seed(seed)
+        conv = torch.nn.Conv2d(num_features, num_classes, 1).requires_grad_(False)
+        drawn = random_head(shape, seed)
+        np.testing.assert_allclose(drawn.weight, conv.weight[..., 0, 0], rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(drawn.bias, conv.bias, rtol=1e-5, atol=1e-8)

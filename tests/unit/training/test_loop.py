@@ -14,6 +14,9 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, DivergedError, Interrupted
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
 from pixelwise.network.model import CHECKPOINT
+from pixelwise.training.data.pictures import Pictures
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.loop import train
 from pixelwise.training.runs import (
     METRICS,
     WEIGHTS,

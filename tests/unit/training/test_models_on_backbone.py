@@ -7,7 +7,6 @@ import torch
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import ColourNetConfig
-from pixelwise.training.device import ONE_THREAD
 from pixelwise.training.frozen import fingerprint
 from pixelwise.training.models import build
 from pixelwise.training.models.on_backbone import ColourNet
@@ -21,17 +20,6 @@ PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]])
 def net() -> ColourNet:
     torch.manual_seed(0)
     return build(CONFIG).eval()
-
-
-@pytest.mark.slow
-def test_a_photo_gets_the_same_logits_whichever_others_come_along(net):
-    """Bit for bit where torch has one thread; with more some layers add in another order the more photos."""
-    for wide in (2, 3, 8):
-        grey = torch.rand(5, 1, 192, 96 * wide)
-        with ONE_THREAD, torch.inference_mode():
-            alone = torch.cat([net(one[None]) for one in grey])
-            for num in (2, 5):
-                assert torch.equal(net(grey[:num]), alone[:num])
 
 
 def test_only_the_decoder_learns_and_is_saved(net):

@@ -12,12 +12,11 @@ from PIL import Image
 from fixtures.pages import Page
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
-from pixelwise.training.runs import WEIGHTS, read_metrics
-from pixelwise.training.report import write_report
+from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.loop import train
 from pixelwise.training.recipes import repeat
 from pixelwise.training.report import write_report
-from pixelwise.training.runs import MODEL, read_metrics
+from pixelwise.training.runs import WEIGHTS, read_metrics
 
 CONFIG = RunConfig(
     net=UNetConfig(num_filters=4),

@@ -10,9 +10,8 @@ from safetensors.torch import load_file, save_file
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import CNNConfig, RunConfig
-from pixelwise.training import runs
-from pixelwise.training.models import build
 from pixelwise.network.tensors import write_tensors
+from pixelwise.training import runs
 from pixelwise.training.models import build
 
 CONFIG = CNNConfig(num_filters=2)
