@@ -10,7 +10,7 @@ from onnx import helper
 from PIL import Image
 
 from fixtures.drawn import scene
-from fixtures.tiny_backbone import tiny_backbone, tiny_content
+from fixtures.tiny_backbone import about, tiny_backbone, tiny_content
 from pixelwise.errors import CheckpointError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbone import Certificate, open_backbone
@@ -37,7 +37,7 @@ def head_on(backbone, **changes):
 def tuned_content(learned):
     """The file of a backbone that learned along, which says what it is."""
     model = onnx.load_from_string(learned.network.source)
-    helper.set_model_props(model, {key: json.dumps(value) for key, value in learned.about().items()})
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in about(learned).items()})
     return model.SerializeToString()
 
 
