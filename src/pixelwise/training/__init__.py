@@ -1,1 +1,1 @@
-"""Learning: heads and colourisers that are solved; with torch, networks from pictures, and their ONNX files."""
+"""Learning: heads and colourisers that are solved; with torch, networks from pictures; ONNX files."""
