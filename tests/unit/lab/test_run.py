@@ -11,7 +11,7 @@ from pixelwise.errors import DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.documents import make_notebook, write_notebook
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
-from pixelwise.labels import sources
+from pixelwise.training.data import sources
 
 
 @pytest.fixture
