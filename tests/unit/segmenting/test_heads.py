@@ -1,7 +1,7 @@
 """Heads on disk, alone and with the parts of the backbone that learned along."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
@@ -37,7 +37,9 @@ def head_on(backbone, **changes):
 def tuned_content(learned):
     """The file of a backbone that learned along, which says what it is."""
     model = onnx.load_from_string(learned.network.source)
-    helper.set_model_props(model, {key: json.dumps(value) for key, value in learned.about().items()})
+    about = {name: value for name, value in vars(learned).items() if name != "network"}
+    about |= {"task": "features", "levels": [asdict(level) for level in learned.levels]}
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in about.items()})
     return model.SerializeToString()
 
 
