@@ -1,4 +1,4 @@
-"""The command line in this process, where torch is loaded; real processes are for signals and streams."""
+"""The command line in this process, where libraries are loaded; processes are for signals and streams."""
 
 import json
 import logging
@@ -11,16 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from fixtures.photos.make import BAD, PHOTOS
 from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
-from pixelwise.network.config import UNetConfig
 from pixelwise.progress import show_progress
-from pixelwise.training.convert import model_content
-from pixelwise.training.models import build
-from pixelwise.training.runs import TorchModel
 
 Done = subprocess.CompletedProcess[str]
 
@@ -109,14 +105,20 @@ def served(
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network that colours in four colours, at random and sure of itself."""
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=4)
+    weight = np.random.default_rng(0).normal(size=(4, 1, 9, 9)).astype(np.float32) * 2
+    grey, logits = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", num, "h", "w"])
+        for name, num in (("grey", 1), ("logits", 4))
+    )
+    conv = helper.make_node("Conv", ["grey", "weight"], ["logits"], pads=[4, 4, 4, 4])
+    graph = helper.make_graph([conv], "random", [grey], [logits], [numpy_helper.from_array(weight, "weight")])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
-    net = build(config).eval().requires_grad_(False)
-    net.classes.weight.mul_(100)
-    about = {"name": "random", "config": config, "palette": palette, "size": 32, "checksum": ""}
+    about = {"task": "colour", "palette": palette.to_dict(), "short_side": 32, "multiple": 4, "out_stride": 1}
+    about |= {"saturation": 1.0, "trained_on": ""}
+    helper.set_model_props(network, {name: json.dumps(value) for name, value in about.items()})
     path = tmp_path_factory.mktemp("model") / "random.onnx"
-    path.write_bytes(model_content(TorchModel.of(net, **about)))
+    path.write_bytes(network.SerializeToString())
     return path
 
 

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from fixtures.drawn import folder_of_masks, write_black_and_white
+
+pytestmark = pytest.mark.core
 
 
 def test_a_clean_folder_has_no_problem(tmp_path, pixelwise):

@@ -9,6 +9,8 @@ from PIL import Image
 
 from fixtures.photos.make import BAD, PHOTOS
 
+pytestmark = pytest.mark.core
+
 
 def test_a_folder_of_everything(pixelwise, model, everything, tmp_path):
     command = ("colourise", everything, tmp_path / "missing.jpg", "-o", tmp_path / "out", "--model", model)

@@ -8,6 +8,8 @@ from PIL import Image
 
 from pixelwise.colour.spaces import srgb_to_lab
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def grey(tmp_path) -> Path:

@@ -8,6 +8,8 @@ from PIL import Image
 from fixtures.photos.make import scene
 from pixelwise.photos.provenance import read_provenance
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def photo(tmp_path):

@@ -10,6 +10,8 @@ import pyvips
 
 from fixtures.photos.make import PHOTOS
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize("verb", ["colourise", "segment"])
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from PIL import Image
 from fixtures.discs import folder_of_discs
 from pixelwise.cli.app import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.core, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,7 +17,7 @@ from fixtures.photos.make import scene
 from fixtures.tiny_backbone import num_seen, tiny_backbone
 from pixelwise.segmenting.feature_cache import FeatureCache
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.core, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join((str(ROOT / "tests"), str(ROOT / "src")))
 NUM_PHOTOS = 20

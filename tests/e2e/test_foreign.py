@@ -9,6 +9,8 @@ from fixtures.photos.make import scene
 from pixelwise.files import checksum
 from pixelwise.photos.provenance import read_provenance
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
@@ -43,6 +45,7 @@ def test_what_it_cannot_do_is_one_clear_line(refused, theirs, folder, tmp_path):
 
 
 def test_it_is_scored_as_far_as_no_classes_are_needed(answer, theirs, folder, tmp_path):
+    pytest.importorskip("matplotlib")
     told = answer("evaluate", theirs, f"folder:{folder}", "--size", 48, "--page", tmp_path / "page.html")
     assert told["ciede2000"]["value"] > 0
     assert told["cross_entropy"]["value"] is None

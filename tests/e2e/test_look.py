@@ -11,6 +11,8 @@ from pixelwise.network.cards import Card, weights_path
 from pixelwise.network.model import DEFAULT_MODEL, open_model
 from pixelwise.segmenting.heads import open_head
 
+pytestmark = pytest.mark.core
+
 
 def test_models_lists_where_each_comes_from_and_its_checksum(answer):
     listed = answer("models")["models"]

@@ -17,6 +17,8 @@ from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.read import read_mask
 from pixelwise.segmenting.heads import write_head
 
+pytestmark = pytest.mark.core
+
 PIXELS, LABELS = halves()
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from fixtures.discs import folder_of_discs
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.slow
 def test_photos_without_masks_are_ranked_by_what_a_head_does_not_know(

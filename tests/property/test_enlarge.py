@@ -10,6 +10,8 @@ from pixelwise.errors import ShapeError
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.linear_head import Weights
 
+pytestmark = pytest.mark.core
+
 sides = st.integers(1, 40)
 
 

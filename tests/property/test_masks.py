@@ -21,6 +21,8 @@ from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, 
 from pixelwise.labels.read import read_mask, resize_mask
 from pixelwise.labels.write import write_mask
 
+pytestmark = pytest.mark.core
+
 CLASSES = ClassNames(("background", "flower", "leaf"))
 PLAIN = Legend(CLASSES, {0: 0, 1: 1, 2: 2, 255: 255})
 

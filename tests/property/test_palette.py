@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelwise.colour import spaces as colour
 from pixelwise.colour.palette import Palette
+
+pytestmark = pytest.mark.core
 
 SEEDS = st.integers(0, 2**32 - 1)
 

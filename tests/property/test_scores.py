@@ -10,6 +10,8 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.evaluate.segmentation import boundary_f1
 from pixelwise.labels.confusion import Confusion
 
+pytestmark = pytest.mark.core
+
 K = 4
 shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)
 

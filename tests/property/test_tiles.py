@@ -9,6 +9,8 @@ from fixtures.tiny_backbone import MARGIN, tiny_backbone
 from pixelwise.network.backbone import open_backbone
 from pixelwise.segmenting.extraction import Span, Tile, split, stitch
 
+pytestmark = pytest.mark.core
+
 EMBEDDED = open_backbone()
 steps = st.sampled_from([1, 8, 32])
 

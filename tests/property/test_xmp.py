@@ -4,10 +4,13 @@ import contextlib
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelwise.photos.xmp import put_properties, read_properties
+
+pytestmark = pytest.mark.core
 
 OURS = "urn:ours#"
 VALUES = {(OURS, "Model"): "m"}

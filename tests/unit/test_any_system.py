@@ -13,6 +13,8 @@ from fixtures.photos.make import PHOTOS
 from pixelwise.cli.common import as_file_name
 from pixelwise.network.session import usable_processors
 
+pytestmark = pytest.mark.core
+
 ROOT = Path(__file__).parents[2]
 EXTRAS = {"torch", "torchvision", "kornia", "sklearn", "cv2", "matplotlib", "jaxtyping"}
 PRELUDE = """

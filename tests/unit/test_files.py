@@ -11,6 +11,8 @@ import pytest
 from pixelwise.errors import OutputError
 from pixelwise.files import alone_in, checksum, require_writable, whole_file, write_bytes, write_text
 
+pytestmark = pytest.mark.core
+
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]

@@ -10,6 +10,8 @@ import pytest
 from pixelwise.cli.common import say
 from pixelwise.progress import progress, show_progress
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(autouse=True)
 def _off_again():

@@ -95,6 +95,8 @@ def _writable_page(options: EvaluateOptions) -> Path | None:
 
     page = evaluation_path(options.page) if options.page else None
     if page:
+        import matplotlib  # noqa: F401 - refused before anything is scored
+
         require_writable(page)
     return page
 

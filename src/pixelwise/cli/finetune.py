@@ -76,6 +76,8 @@ def _learn_head(
     from pixelwise.training.learning_curve import draw_for_curve, learning_curve
 
     require_writable(path)  # before a download
+    if curve:
+        import matplotlib  # noqa: F401 - refused before anything is learned
     labelled = load_labelled(config.source, data_dir, config.seed)
     draws = draw_for_curve(config, labelled) if curve else []  # refused before anything is learned
     result = learn(config, path, device=common.device, labelled=labelled)

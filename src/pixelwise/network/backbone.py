@@ -14,13 +14,20 @@ import numpy as np
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float32
-from pixelwise.errors import CheckpointError, FrozenError, ShapeError
+from pixelwise.errors import CheckpointError, ConfigError, FrozenError, ShapeError
 from pixelwise.files import checksum
 from pixelwise.network.cards import SHIPPED
 from pixelwise.network.config import Device
 from pixelwise.network.session import OnnxNetwork
 
 EMBEDDED = "efficientnet_lite0"
+COCO = (  # those of torchvision for segmentation, with the weights they learned on COCO
+    "deeplabv3_resnet101",
+    "deeplabv3_resnet50",
+    "deeplabv3_mobilenet_v3_large",
+    "lraspp_mobilenet_v3_large",
+)
+TIMM = "timm:"  # before the name of a model of timm
 _SHA256 = "0afdd7f7f9eaec1419840dfc68c431f7d5eae5441f5be3908d642c8cb0bd8cd1"  # of its file
 
 
@@ -135,6 +142,13 @@ def open_backbone(
         DownloadError: the weights are not there and cannot be downloaded.
         ModuleNotFoundError: it has yet to be made a file, and torch is not installed.
     """
+    if name not in (EMBEDDED, *COCO) and not name.startswith(TIMM):
+        raise ConfigError(
+            f"needed one of the backbones {', '.join((EMBEDDED, *COCO))}, or {TIMM}NAME for a model of timm, "
+            f"got {name!r}"
+        )
+    if weights is not None and not weights.is_file():
+        raise CheckpointError(f"needed a file of weights, but there is no {weights}")
     if name == EMBEDDED and weights is None:
         return Backbone.of(open_shipped(name, _SHA256, threads, device))
     from pixelwise.training.convert import converted  # takes torch; the contract of layers has this exception

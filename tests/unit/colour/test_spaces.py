@@ -3,6 +3,8 @@ import pytest
 
 from pixelwise.colour import spaces as colour
 
+pytestmark = pytest.mark.core
+
 
 def luminance(srgb: np.ndarray) -> np.ndarray:
     linear = colour.srgb_to_linear(srgb)

@@ -11,6 +11,8 @@ from pixelwise.colourising.next_hint import shown_at, suggest_hints
 from pixelwise.colourising.prediction import Prediction
 from pixelwise.colourising.run import photo_warnings
 
+pytestmark = pytest.mark.core
+
 RING = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60], [0, 0]]), "ab", "ring")
 
 

@@ -17,6 +17,8 @@ from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
+pytestmark = pytest.mark.core
+
 PALETTE = Palette(np.array([[0.0, 0], [60, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
 ORANGE = "#c07030"
 

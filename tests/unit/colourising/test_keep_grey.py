@@ -16,6 +16,8 @@ from pixelwise.colourising.prediction import Prediction
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.photos.photo import open_photo
 
+pytestmark = pytest.mark.core
+
 PALETTE = Palette(np.array([[2.0, 1], [60, 0], [0, 60], [0, -60]]), "ab")
 
 

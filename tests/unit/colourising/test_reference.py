@@ -15,6 +15,8 @@ from pixelwise.colourising.options import ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow
 from pixelwise.errors import ConfigError
 
+pytestmark = pytest.mark.core
+
 ANGLES = np.arange(8) * math.pi / 4
 PALETTE = Palette(np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1) * 40, "ab", "ring")
 

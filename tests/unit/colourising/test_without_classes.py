@@ -17,6 +17,8 @@ from pixelwise.network.model import open_model
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.provenance import read_provenance
 
+pytestmark = pytest.mark.core
+
 SIDE = 32
 
 

@@ -8,6 +8,8 @@ from pixelwise.errors import DataError, ShapeError
 from pixelwise.evaluate.heads import learn_baselines
 from pixelwise.labels.confusion import Confusion
 
+pytestmark = pytest.mark.core
+
 GREEN, RED = (40, 120, 50), (200, 40, 60)
 
 

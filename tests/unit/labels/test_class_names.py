@@ -5,6 +5,8 @@ import pytest
 from pixelwise.errors import LabelError
 from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, voc_colour
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize("first", ["background", "sky"])
 def test_as_many_classes_as_a_byte_holds_have_different_colours(first):

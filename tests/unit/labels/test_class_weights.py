@@ -6,6 +6,8 @@ import pytest
 from pixelwise.colour.palette import IGNORE
 from pixelwise.labels.class_weights import class_weights
 
+pytestmark = pytest.mark.core
+
 
 def test_rare_classes_weigh_what_the_formula_says_and_one_on_average():
     labels = np.zeros((10, 10), np.uint8)

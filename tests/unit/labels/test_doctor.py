@@ -13,6 +13,8 @@ from pixelwise.errors import DataError
 from pixelwise.labels.doctor import check_folder
 from pixelwise.photos.duplicates import find_duplicates
 
+pytestmark = pytest.mark.core
+
 PHOTO, MASK, COCO, SPLITS = "images/photo1.jpg", "masks/photo1.png", "annotations.json", "splits.json"
 LEGEND, MASK0, PHOTO2, LABELME = "classes.json", "masks/photo0.png", "images/photo2.jpg", "photo1.json"
 FLOWER, EMPTY = drawing(1) == 1, drawn.labelme([])

@@ -16,6 +16,8 @@ from pixelwise.labels.flowers17 import Archives, load_flowers17
 from pixelwise.labels.sources import load_labelled
 from pixelwise.photos.download import Remote
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -18,6 +18,8 @@ from fixtures.drawn import (
 from pixelwise.errors import DataError
 from pixelwise.labels.folder import open_folder
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize(
     ("make", "names"),

@@ -10,6 +10,8 @@ from PIL import Image
 from pixelwise.errors import ConfigError, DataError, LabelError
 from pixelwise.labels.sources import load_labelled
 
+pytestmark = pytest.mark.core
+
 
 def add(folder, stem, seed=0, size=(12, 9), labels=None, orientation=1):
     """A photo of noise and a mask beside it; (width, height)."""

@@ -13,6 +13,8 @@ from pixelwise.errors import LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme
 
+pytestmark = pytest.mark.core
+
 BOX = [[1, 1], [4, 1], [4, 3], [1, 3]]
 ALL = [[0, 0, 6, 0, 6, 5, 0, 5]]
 ITS_CATEGORY = {"id": 3, "name": "flower"}

@@ -13,6 +13,8 @@ from pixelwise.labels.class_names import FLOWER, ClassNames, voc_colour
 from pixelwise.labels.read import read_mask
 from pixelwise.labels.write import MAX_CODE, write_mask, write_probabilities
 
+pytestmark = pytest.mark.core
+
 CLASSES = ClassNames(("background", "flower", "Blüte"))
 LABELS = drawing()
 SIZE = 21, 34

@@ -10,6 +10,8 @@ from pixelwise.errors import CheckpointError, ConfigError, FrozenError, ShapeErr
 from pixelwise.network.backbone import EMBEDDED, Backbone, certified, open_backbone
 from pixelwise.network.session import OnnxNetwork
 
+pytestmark = pytest.mark.core
+
 
 def of(**changes) -> Backbone:
     """The tiny network under a changed description."""

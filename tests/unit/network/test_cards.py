@@ -7,6 +7,8 @@ from pixelwise.files import checksum
 from pixelwise.network import cards
 from pixelwise.network.cards import Card, check_weights, read_card, shipped_models
 
+pytestmark = pytest.mark.core
+
 FACTS = {
     "purpose": "colours photographs",
     "source": "CIFAR-10: 60,000 pictures",

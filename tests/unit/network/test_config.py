@@ -17,6 +17,8 @@ from pixelwise.network.config import (
     net_from_dict,
 )
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize(
     ("kind", "values"),

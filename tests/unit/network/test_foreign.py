@@ -13,6 +13,8 @@ from pixelwise.files import checksum
 from pixelwise.network.foreign import ForeignModel
 from pixelwise.network.model import open_model
 
+pytestmark = pytest.mark.core
+
 RANGE, ORDER = "Image__NominalPixelRange", "Image__BitmapPixelFormat"
 AB_FROM_L = ([[0.4], [-0.6]], [-10, 20])
 

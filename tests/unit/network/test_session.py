@@ -10,6 +10,8 @@ from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.files import checksum
 from pixelwise.network.session import OnnxNetwork, choose_device
 
+pytestmark = pytest.mark.core
+
 PHOTO = {"photo": np.random.default_rng(0).random((2, 3, 16, 24), np.float32)}
 
 

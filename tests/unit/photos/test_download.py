@@ -13,6 +13,8 @@ import pytest
 from pixelwise.errors import DataError, DownloadError
 from pixelwise.photos.download import Remote, fetch, unpack
 
+pytestmark = pytest.mark.core
+
 CONTENT = bytes(range(256)) * 4000
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 

@@ -10,6 +10,8 @@ import pytest
 
 from pixelwise.photos.find import count_subfolders, find_photos
 
+pytestmark = pytest.mark.core
+
 
 def test_finding_photos(tmp_path):
     for name in ("b.png", "a.jpg", "notes.txt", ".hidden.png", "sub/c.tif", "out/d.png"):

@@ -13,6 +13,8 @@ from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.write import write_photo
 
+pytestmark = pytest.mark.core
+
 PHOTOS, scene = make.PHOTOS, make.scene
 
 

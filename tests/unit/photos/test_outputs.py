@@ -6,6 +6,8 @@ from pixelwise.errors import OutputError
 from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
 
+pytestmark = pytest.mark.core
+
 
 @pytest.mark.parametrize(("first", "second"), [("a", "A"), ("\u00e9", "e\u0301")])
 def test_two_spellings_of_one_file_are_one_result(tmp_path, first, second):

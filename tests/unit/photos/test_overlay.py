@@ -6,6 +6,8 @@ from scipy import ndimage
 
 from pixelwise.photos.overlay import Tint, overlay
 
+pytestmark = pytest.mark.core
+
 COLOURS = ((0, 0, 0), (255, 0, 0), (0, 100, 200))
 HEIGHT, WIDTH = 24, 30
 LABELS = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -14,6 +14,8 @@ from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
+pytestmark = pytest.mark.core
+
 VIVID = np.array([[[40, -30], [10, 0]], [[-50, 20], [30, 60]]], np.float32)
 
 

@@ -8,6 +8,8 @@ from fixtures.photos import make
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.profiles import srgb_profile
 
+pytestmark = pytest.mark.core
+
 scene, profile_of = make.scene, make.profile_of
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

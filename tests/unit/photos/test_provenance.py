@@ -13,6 +13,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.provenance import SOURCE_TYPE, Record, read_provenance, recorded
 from pixelwise.photos.xmp import read_properties
 
+pytestmark = pytest.mark.core
+
 XMP, scene, exif = make.XMP, make.scene, make.exif
 RECORD = Record(
     model="cifar-ab", model_sha256="ab" * 32, settings={"temperature": 0.5, "hints": [[1, 2, "#a0b0c0"]]}

@@ -7,6 +7,8 @@ import pytest
 
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 
+pytestmark = pytest.mark.core
+
 
 def counted(num, made):
     for number in range(num):

@@ -15,6 +15,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.tiff import add_exif
 from pixelwise.photos.write import write_photo
 
+pytestmark = pytest.mark.core
+
 scene, PROFILE = make.scene, make.srgb_profile()
 TEXTS = {
     Base.Make: "Pixel Works",

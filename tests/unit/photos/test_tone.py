@@ -8,6 +8,8 @@ from fixtures.photos.make import scene
 from fixtures.sunsets import sunset
 from pixelwise.photos.tone import has_own_colours, is_grey, is_sepia
 
+pytestmark = pytest.mark.core
+
 
 def codes_of(values: np.ndarray) -> np.ndarray:
     """A picture (h, w, 3) in [0, 1] as sRGB codes."""

@@ -4,6 +4,8 @@ import pytest
 
 from pixelwise.photos.xmp import put_properties, read_properties
 
+pytestmark = pytest.mark.core
+
 OURS, OTHER = "urn:ours#", "http://ns.other/"
 PREFIXES = {OURS: "ours", OTHER: "other"}
 MODEL, KIND = (OURS, "Model"), (OTHER, "Kind")

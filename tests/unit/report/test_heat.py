@@ -1,9 +1,12 @@
 """Maps of numbers in colours."""
 
 import numpy as np
+import pytest
 
 from pixelwise.colour.spaces import lightness
 from pixelwise.report.heat import heat
+
+pytestmark = pytest.mark.core
 
 
 def test_the_lowest_is_dark_blue_the_highest_bright_yellow_and_lightness_grows_evenly():

@@ -7,6 +7,8 @@ from jinja2 import UndefinedError
 from fixtures.pages import Page
 from pixelwise.report.page import ENVIRONMENT, png_uri, render
 
+pytestmark = pytest.mark.core
+
 NASTY = '<b onclick="x">&\''
 RED = np.full((4, 6, 3), (255, 0, 0), np.uint8)
 PIECES = """

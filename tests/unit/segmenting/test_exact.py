@@ -14,6 +14,8 @@ from pixelwise.segmenting.exact import places_of, solve_from_views, views_of
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.linear_head import grid
 
+pytestmark = pytest.mark.core
+
 SIDE = 200
 
 

@@ -13,6 +13,8 @@ from pixelwise.network.session import OnnxNetwork
 from pixelwise.photos.crop_view import View
 from pixelwise.segmenting.extraction import Extractor, in_half_precision, read_photo
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def image():

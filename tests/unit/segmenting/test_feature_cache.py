@@ -17,6 +17,8 @@ from pixelwise.photos.crop_view import View
 from pixelwise.segmenting.extraction import CropView, Extractor, in_half_precision, read_photo
 from pixelwise.segmenting.feature_cache import FeatureCache
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture
 def photos(tmp_path):

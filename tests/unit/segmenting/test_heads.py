@@ -19,6 +19,8 @@ from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import HeadRunner
 
+pytestmark = pytest.mark.core
+
 
 def head_on(backbone, **changes):
     weight = np.random.default_rng(0).standard_normal((2, 30), np.float32)

@@ -18,6 +18,8 @@ from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.run import segment_files
 
+pytestmark = pytest.mark.core
+
 PHOTOS = make.PHOTOS
 
 

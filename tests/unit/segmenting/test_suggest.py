@@ -13,6 +13,8 @@ from pixelwise.segmenting.heads import Head
 from pixelwise.segmenting.linear_head import Weights
 from pixelwise.segmenting.suggest import choose, doubt, suggest
 
+pytestmark = pytest.mark.core
+
 RIDGE = 0.1
 
 

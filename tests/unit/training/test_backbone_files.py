@@ -73,7 +73,7 @@ def published(tmp_path, monkeypatch):
     path = publish(SMALL, served)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     path = path.rename(served / f"{SMALL}-{digits}.pth")
-    monkeypatch.setitem(coco.COCO, SMALL, path.name)
+    monkeypatch.setitem(coco._FILES, SMALL, path.name)
     monkeypatch.setenv("TORCH_HOME", str(home))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with http.server.ThreadingHTTPServer(

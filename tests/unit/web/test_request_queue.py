@@ -12,6 +12,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.web.limits import Limits
 from pixelwise.web.request_queue import RequestQueue
 
+pytestmark = pytest.mark.core
+
 OPENED = Path("/proc/self/fd")
 
 

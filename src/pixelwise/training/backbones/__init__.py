@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixelwise.errors import ConfigError
-from pixelwise.network.backbone import EMBEDDED
+from pixelwise.network.backbone import COCO, EMBEDDED
 from pixelwise.training.backbones.backbone import TorchBackbone, folded
-from pixelwise.training.backbones.coco import COCO, open_coco
+from pixelwise.training.backbones.coco import open_coco
 from pixelwise.training.backbones.efficientnet import open_efficientnet
-
-_TIMM = "timm:"
 
 
 def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> TorchBackbone:
@@ -19,7 +16,7 @@ def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> To
     Weights that are not installed are downloaded once, and verified.
 
     Raises:
-        ConfigError: there is no such backbone, or it does not read photos of any size.
+        ConfigError: it is no model of timm, or does not read photos of any size.
         CheckpointError: the file of weights is missing, damaged or made for another network.
         DownloadError: the weights are not there and cannot be downloaded.
     """
@@ -27,14 +24,9 @@ def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> To
         return open_efficientnet(weights)
     if name in COCO:
         return open_coco(name, weights)
-    if name.startswith(_TIMM):
-        from pixelwise.training.backbones.timm_models import open_timm  # takes seconds to import
+    from pixelwise.training.backbones.timm_models import open_timm  # takes seconds to import
 
-        return open_timm(name, weights)
-    raise ConfigError(
-        f"needed one of the backbones {', '.join((EMBEDDED, *COCO))}, or {_TIMM}NAME for a model of timm, "
-        f"got {name!r}"
-    )
+    return open_timm(name, weights)
 
 
 __all__ = ["COCO", "TorchBackbone", "folded", "open_torch_backbone"]

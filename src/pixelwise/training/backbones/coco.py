@@ -17,7 +17,7 @@ from pixelwise.progress import progress_is_shown
 from pixelwise.training.backbones.backbone import TorchBackbone
 from pixelwise.training.backbones.weights import load_weights, read_weights
 
-COCO = {  # the files of their published weights, named by the first digits of their SHA-256
+_FILES = {  # the files of their published weights, named by the first digits of their SHA-256
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
     "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569.pth",
     "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
@@ -68,7 +68,7 @@ def open_coco(name: str, weights: Path | None) -> TorchBackbone:
     with torch.device("meta"):  # filling in random weights takes seconds, and they are replaced
         # both None: without weights of its own the builder would download those of the network below
         net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
-    path = weights or _downloaded(COCO[name])
+    path = weights or _downloaded(_FILES[name])
     tensors = read_weights(path)
     # an auxiliary classifier is for training only
     load_weights(net, {k: t for k, t in tensors.items() if not k.startswith("aux_classifier.")}, path)
