@@ -52,7 +52,7 @@ class RawMask:
         """Return the value of each pixel's code."""
         table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
         table[list(by_code)] = list(by_code.values())
-        return table[self.codes]
+        return table.take(self.codes)
 
 
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
