@@ -2,12 +2,12 @@
 
     python benchmarks/colourise_large.py [--repeats 9] [--tiff-megapixels 400]
 
-The photo is a mirrored mosaic of one of scikit-learn's, 24 megapixels of full detail with the grain of a
+The photo is a mirrored mosaic of the shipped flower, 24 megapixels of full detail with the grain of a
 camera's sensor, as a JPEG of quality 92. It is decoded and encoded by libvips, which does both at once in
 several threads, and by Pillow, which most programs use. All ways are timed in turn, in one process, and
 encode with the same settings (quality 95, chroma subsampled as in the file); colouring includes opening,
 the network and all metadata. Ratios are medians of the rounds' own: of wall time, and of processor seconds,
-which other programs disturb less. Memory is the peak of a process that does nothing else, torch and all. The
+which other programs disturb less. Memory is the peak of a process that does nothing else. The
 TIFF is the same photo enlarged; it has 8 bits, or 16 with --bits 16.
 """
 
@@ -24,19 +24,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyvips
-import torch
 from PIL import Image
-from sklearn.datasets import load_sample_image
 
-from pixelwise.colour.palette import Palette
+import pixelwise.api
 from pixelwise.colourising.run import colourise_files
-from pixelwise.errors import CheckpointError
-from pixelwise.network import models
-from pixelwise.network.config import UNetConfig
-from pixelwise.network.model import Model, open_model
-from pixelwise.training.runs import TorchModel
+from pixelwise.network.model import open_model
 
 
 def main() -> None:
@@ -63,7 +56,7 @@ def main() -> None:
 
 def compare(file: Path, repeats: int) -> None:
     """Time all ways in turn and print medians."""
-    model, out = any_model(), file.parent / "out"
+    model, out = open_model(), file.parent / "out"
     ways: dict[str, Callable[[], object]] = {
         "libvips": lambda: by_libvips(file),
         "Pillow": lambda: by_pillow(file),
@@ -109,24 +102,12 @@ def measured_alone(file: Path) -> str:
 
 
 def once(file: Path) -> None:
-    result = colourise_files([str(file)], file.parent / "out", any_model())
+    result = colourise_files([str(file)], file.parent / "out", open_model())
     assert not result.failed, result.failed
     # Not getrusage's figure: it begins with that of the process that started this one.
     peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
     moved = f"L moved by {result.lightness_difference:.3f}"
     print(f"{result.seconds:.2f} s, peak memory of the process {peak:.0f} MB, {moved}")
-
-
-def any_model() -> Model:
-    """The shipped model, or where there is none a network like it with random weights: it takes as long."""
-    try:
-        return open_model()
-    except CheckpointError:
-        torch.manual_seed(0)
-        config = UNetConfig(num_colours=32)
-        palette = Palette(np.random.default_rng(0).uniform(-40, 40, (32, 2)), "ab", "random")
-        net = models.build(config).eval()
-        return TorchModel.of(name="random", net=net, config=config, palette=palette, size=64, checksum="")
 
 
 def write_jpeg(path: Path, *, grey: bool) -> Path:
@@ -149,7 +130,8 @@ def write_tiff(path: Path, megapixels: int, bits: int) -> Path:
 
 
 def sample_photo() -> pyvips.Image:
-    return pyvips.Image.new_from_array(np.asarray(load_sample_image("flower.jpg")))
+    photographs = Path(pixelwise.api.__file__).with_name("photographs")
+    return pyvips.Image.new_from_file(str(photographs / "flower.jpg"))
 
 
 def with_grain(photo: pyvips.Image, *, grey: bool) -> pyvips.Image:
