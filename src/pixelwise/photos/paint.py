@@ -205,37 +205,33 @@ class _Table:
         # Within a 16th of the map's own pixel chroma hardly moves: such rows share their cells.
         self.shared_rows = min(max(1, size[0] // (16 * chroma.shape[1])), _MOST_SHARED_ROWS)
         # Luminance that red and green bring, by red + 256 green: two lookups a pixel instead of three.
-        red, green, self.blue = (
-            np.float32(weight * (_NUM_LUMINANCES - 1) ** 2) * linear for weight in LUMINANCE_WEIGHTS
-        )
+        linear = linear * np.float32((_NUM_LUMINANCES - 1) ** 2)
+        red, green, self.blue = (np.float32(weight) * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
-        types = np.intp, np.int32, np.float32, np.float32
-        self.new_buffers = lambda: [np.empty((self.shared_rows, size[1]), dtype) for dtype in types]
         self.buffers: list[list[ndarray]] = []  # those that no thread uses now: new memory is dear
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
-        cells = self.cells.rows(row, len(strip), self.shared_rows)
+        height, width = strip.shape[:2]
+        cells = self.cells.rows(row, height, self.shared_rows)
         np.rint(cells, out=cells)
         a, b = cells.clip(0, self.last_cells, out=cells)  # a cubic overshoots at edges
-        # Numbers stay below 2^24, where a float32 counts exactly.
-        a *= self.num_b
-        a += b
-        a *= len(self.luminances)
-        memory = np.empty(len(strip) * strip.shape[1] * bands + 4, np.uint8)
+        index_of_cell = (a * self.num_b + b) * len(self.luminances)  # below 2^24, where a float32 is exact
+        memory = np.empty(height * width * bands + 4, np.uint8)
         # Each word is written over the last byte of the one before it: three times as fast as byte by byte.
-        words = np.ndarray(strip.shape[:2], "<i4", memory.data, strides=(strip.shape[1] * bands, bands))
-        buffers = self.buffers.pop() if self.buffers else self.new_buffers()
-        for first, cell in zip(range(0, len(strip), self.shared_rows), a, strict=True):
+        words = np.ndarray((height, width), "<i4", memory.data, strides=(width * bands, bands))
+        types, size = (np.intp, np.int32, np.float32, np.float32), (self.shared_rows, width)
+        buffers = self.buffers.pop() if self.buffers else [np.empty(size, dtype) for dtype in types]
+        for first, cell in zip(range(0, height, self.shared_rows), index_of_cell, strict=True):
             rows = slice(first, first + self.shared_rows)  # few enough to stay in the processor's cache
             index, pixels, *sums = (buffer[: len(strip[rows])] for buffer in buffers)
             self._index(strip[rows], cell, index, *sums)
             self.table.take(index, out=pixels, mode="wrap")
             np.copyto(words[rows], pixels)
         self.buffers.append(buffers)
-        return memory[:-4].reshape(*strip.shape[:2], bands)
+        return memory[:-4].reshape(height, width, bands)
 
     def _index(self, strip: Strip, cell: ndarray, index: ndarray, light: ndarray, blue: ndarray) -> None:
-        """Put places in the table into `index`; lookups "wrap", which takes 3/4 of the time of "clip"."""
+        """Put places in the table into `index`; "wrap" takes two thirds of the time of "clip"."""
         if strip.shape[-1] <= 2:
             np.copyto(index, strip[..., 0])
             index += cell.astype(np.intp)
