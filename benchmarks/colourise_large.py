@@ -2,13 +2,13 @@
 
     python benchmarks/colourise_large.py [--repeats 9] [--tiff-megapixels 400]
 
-The photo is a mirrored mosaic of one of scikit-learn's, 24 megapixels of full detail with the grain of a
+The photo is a mirrored mosaic of the shipped flower, 24 megapixels of full detail with the grain of a
 camera's sensor, as a JPEG of quality 92. It is decoded and encoded by libvips, which does both at once in
 several threads, and by Pillow, which most programs use. All ways are timed in turn, in one process, and
 encode with the same settings (quality 95, chroma subsampled as in the file); colouring includes opening,
 the network and all metadata. Ratios are medians of the rounds' own: of wall time, and of processor seconds,
-which other programs disturb less. Memory is the peak of a process that does nothing else. The TIFF is the
-same photo enlarged; it has 8 bits, or 16 with --bits 16.
+which other programs disturb less. Memory is the peak of a process that does nothing else. The
+TIFF is the same photo enlarged; it has 8 bits, or 16 with --bits 16.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyvips
 from PIL import Image
-from sklearn.datasets import load_sample_image
 
+import pixelwise.api
 from pixelwise.colourising.run import colourise_files
 from pixelwise.network.model import open_model
 
@@ -131,7 +130,8 @@ def write_tiff(path: Path, megapixels: int, bits: int) -> Path:
 
 
 def sample_photo() -> pyvips.Image:
-    return pyvips.Image.new_from_array(np.asarray(load_sample_image("flower.jpg")))
+    photographs = Path(pixelwise.api.__file__).with_name("photographs")
+    return pyvips.Image.new_from_file(str(photographs / "flower.jpg"))
 
 
 def with_grain(photo: pyvips.Image, *, grey: bool) -> pyvips.Image:
