@@ -51,7 +51,7 @@ class Benchmark:
 
 
 BENCHMARKS = [
-    Benchmark("start", "How long until it begins, and in how much memory?", r"(colourise a photo.*)"),
+    Benchmark("start", "How long until it begins, and in how much memory?", r"(colourise +now.*)"),
     Benchmark(
         "time_to_quality",
         "How much sooner does training reach its quality?",
