@@ -1,7 +1,4 @@
-"""Faults from outside, injected: a full disk, photos that vanish or change.
-
-Kills are in test_train, test_feature_cache and test_batch, and at random in benchmarks/faults.py.
-"""
+"""Faults from outside, injected: a full disk, photos that vanish or change."""
 
 import json
 import shutil
@@ -36,7 +33,6 @@ def disk(tmp_path):
 
 
 def all_whole(folder: Path) -> list[str]:
-    """Names of the photos in a folder, each of which can be read to its end."""
     for path in folder.glob("*.jpg"):
         with Image.open(path) as image:
             image.load()

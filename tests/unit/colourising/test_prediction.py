@@ -1,4 +1,3 @@
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -6,34 +5,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-import torch
 from PIL import Image, ImageOps
 
+from fixtures.networks import colouriser, random_weight
 from fixtures.photos import make
 from pixelwise.colour.palette import Palette
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict
 from pixelwise.colourising.run import colourise_files, colourise_photo
-from pixelwise.network.config import UNetConfig
+from pixelwise.network.model import model_of
+from pixelwise.network.session import OnnxNetwork
 from pixelwise.photos.formats import VIPS_FORMATS
 from pixelwise.photos.paint import paint
 from pixelwise.photos.photo import open_photo
-from pixelwise.training.models import build
-from pixelwise.training.runs import TorchModel
+
+pytestmark = pytest.mark.core
 
 PHOTOS, BAD, scene = make.PHOTOS, make.BAD, make.scene
 
 
 @pytest.fixture(scope="module")
-def model() -> TorchModel:
-    torch.manual_seed(0)
-    config = UNetConfig(num_filters=8, num_colours=6)
-    angles = np.arange(6) * math.pi / 3
-    palette = Palette(np.stack([np.cos(angles), np.sin(angles)], axis=1) * 60, "ab", "ring")
-    net = build(config).eval()
-    with torch.no_grad():
-        net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
-    return TorchModel.of(name="random", net=net, config=config, palette=palette, size=32, checksum="")
+def model():
+    palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab", "ring")
+    return model_of("random", OnnxNetwork(colouriser(random_weight(4), palette)))
 
 
 def write(folder: Path, *names: str) -> list[str]:
@@ -57,26 +51,6 @@ def test_the_network_sees_photos_upright(orientation, model, tmp_path):
     )
     assert turned.shape == expected.shape == (*upright.size[::-1], 3)
     assert abs(turned - expected).mean() < 0.1  # resampling rounds differently on turned rows
-
-
-def test_a_batch_does_what_it_can_and_names_the_rest(model, tmp_path):
-    inputs = write(tmp_path / "in", "camera.jpg", "cut.jpg", "rgba.png", "text.jpg", "animation.gif")
-    result = colourise_files([*inputs, str(tmp_path / "nothing.jpg")], tmp_path / "out", model)
-    assert [one.path.name for one in result.written] == ["camera.jpg", "rgba.png", "animation.png"]
-    assert [failure.path.name for failure in result.failed] == ["cut.jpg", "text.jpg", "nothing.jpg"]
-    assert result.megapixels == pytest.approx(3 * 40 * 56 / 1e6)
-    assert 0 < result.lightness_difference < 0.25
-    assert result.seconds > 0
-    written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"animation.png", "camera.jpg", "rgba.png"}
-
-
-def test_inputs_are_never_replaced(model, tmp_path):
-    inputs = write(tmp_path / "in", "colour.png")
-    before = Path(inputs[0]).read_bytes()
-    result = colourise_files(inputs, tmp_path / "in", model)
-    assert [failure.path for failure in result.failed] == [Path(inputs[0])]
-    assert Path(inputs[0]).read_bytes() == before
 
 
 @pytest.mark.parametrize("source", ["camera.jpg", "rgba.png", "colour16.png", "scan.tif", "cmyk.jpg"])

@@ -1,8 +1,12 @@
 """Questions C4 and C5: what a step takes, against counts by hand and published values."""
 
 import pytest
+import torch
+from torch import nn
 
+from pixelwise.lab.answer import Setting
 from pixelwise.lab.costs import POLICIES, chain_cost, formula_slopes, handout_cost, layer_facts
+from pixelwise.lab.finetuning import answer_c1, step_in_training_mode
 
 
 @pytest.mark.parametrize("num", [1, 3, 5])
@@ -33,3 +37,21 @@ def test_the_handouts_network_takes_what_others_measured():
     assert last.saved_bytes == pytest.approx(1.5 * 2**20, rel=0.05)
     assert last.flops == pytest.approx(92e9, rel=0.01)
     assert last.num_learned == 514
+
+
+def test_training_mode_changes_what_has_no_gradient():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)).requires_grad_(False)
+    net[2].requires_grad_(True)
+    images = torch.rand(2, 3, 8, 8)
+    found = step_in_training_mode(net, ["2.weight", "2.bias"], lambda: net(images))
+    assert found["num_changed"] == found["num_buffers"] == 3
+    assert "running_mean" in found["error"]
+
+
+@pytest.mark.slow
+def test_c1_learns_the_handouts_514_numbers(tmp_path):
+    found = answer_c1(Setting(out=tmp_path)).values["handouts"]
+    assert found["num_parameters"] == 60_996_202 - 21 * 257 + 2 * 257
+    assert (found["learned"], found["num_learned"]) == (["classifier.4.weight", "classifier.4.bias"], 514)
+    assert found["certificate"]["before"] == found["certificate"]["after"]
+    assert found["thawed"]["num_changed"] == found["thawed"]["num_buffers"] == 336

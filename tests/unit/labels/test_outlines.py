@@ -21,7 +21,6 @@ ITS_CATEGORY = {"id": 3, "name": "flower"}
 
 
 def coco_with(outline, **changes):
-    """One image of 5 x 6 with one thing in it."""
     values = {
         "images": [{"id": 1, "file_name": "a.jpg", "height": 5, "width": 6}],
         "categories": [ITS_CATEGORY],

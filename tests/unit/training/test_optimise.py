@@ -2,15 +2,20 @@
 
 import copy
 import math
+import os
+import signal
 
 import pytest
 import torch
 from torch import nn
 
+from pixelwise.errors import ConfigError
 from pixelwise.network.config import CNNConfig, TrainConfig
+from pixelwise.training.device import choose_device
 from pixelwise.training.models import build
 from pixelwise.training.models.handout import MyConv2d
 from pixelwise.training.optimise import Optimiser, rate_frac
+from pixelwise.training.stopping import finish_step_first
 
 MUON = TrainConfig(optimiser="muon", schedule="one-cycle", warmup_frac=0.25, learning_rate=0.1)
 
@@ -85,3 +90,25 @@ def test_a_restored_optimiser_goes_on_as_the_first(config):
     take(optimiser, net, 3)
     take(other, twin, 3)
     assert all(map(torch.equal, net.parameters(), twin.parameters()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_waits_and_the_second_stops(number):
+    before = signal.getsignal(number)
+    with finish_step_first() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_a_gpu_that_is_not_there_is_said_to_be_missing():
+    assert choose_device("auto") == CPU
+    with pytest.raises(ConfigError, match="cuda"):
+        choose_device("cuda")
