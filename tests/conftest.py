@@ -3,9 +3,12 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import jaxtyping
 import pytest
@@ -75,3 +78,20 @@ def short_disk() -> Callable[[int], AbstractContextManager[None]]:
             signal.signal(signal.SIGXFSZ, ignored)
 
     return limited
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
+    """Serve a folder to this machine; gives the address."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    answer = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> str:
+            handler = partial(answer, directory=folder)
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start

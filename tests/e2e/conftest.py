@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from fixtures.networks import colouriser, random_weight
 from fixtures.photos.make import BAD, PHOTOS
 from pixelwise.cli.app import run
 from pixelwise.colour.palette import Palette
@@ -71,7 +71,6 @@ def refused(pixelwise: Callable[..., Done]) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
-    """The command line as a process of its own."""
     return [sys.executable, "-c", "from pixelwise.cli import main; main()"]
 
 
@@ -105,20 +104,9 @@ def served(
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network that colours in four colours, at random and sure of itself."""
-    weight = np.random.default_rng(0).normal(size=(4, 1, 9, 9)).astype(np.float32) * 2
-    grey, logits = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", num, "h", "w"])
-        for name, num in (("grey", 1), ("logits", 4))
-    )
-    conv = helper.make_node("Conv", ["grey", "weight"], ["logits"], pads=[4, 4, 4, 4])
-    graph = helper.make_graph([conv], "random", [grey], [logits], [numpy_helper.from_array(weight, "weight")])
-    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     palette = Palette(np.array([[60.0, 0], [0, 60], [-60, 0], [0, -60]]), "ab")
-    about = {"task": "colour", "palette": palette.to_dict(), "short_side": 32, "multiple": 4, "out_stride": 1}
-    about |= {"saturation": 1.0, "trained_on": ""}
-    helper.set_model_props(network, {name: json.dumps(value) for name, value in about.items()})
     path = tmp_path_factory.mktemp("model") / "random.onnx"
-    path.write_bytes(network.SerializeToString())
+    path.write_bytes(colouriser(random_weight(4), palette))
     return path
 
 

@@ -32,13 +32,11 @@ def discs(place):
 
 @pytest.fixture
 def folder(discs, tmp_path):
-    """The photos, to be changed."""
     return shutil.copytree(discs, tmp_path / "discs")
 
 
 @pytest.fixture(scope="module")
 def learned(place, discs):
-    """What finetune printed."""
     arguments = ["finetune", f"folder:{discs}", "--sizes", "64", "--looks", "1", "--json"]
     with contextlib.redirect_stdout(io.StringIO()) as told:
         assert run([*arguments, "-o", str(place / "disc.safetensors")]) == 0

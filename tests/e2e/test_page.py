@@ -1,7 +1,4 @@
-"""The page in a real browser: each job from dropped photos to a downloaded file, and nobody else is asked.
-
-With PIXELWISE_SCREENSHOTS=DIR pictures of it are written there, as docs/images has them.
-"""
+"""The page in a real browser: each job from dropped photos to a downloaded file, and nobody else is asked."""
 
 import contextlib
 import os
@@ -68,7 +65,6 @@ def page(browser, url):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A flower and a temple, as JPEG."""
     folder = tmp_path_factory.mktemp("photos")
     for name in ("flower", "china"):
         Image.fromarray(load_sample_image(f"{name}.jpg")).save(folder / f"{name}.jpg", quality=95)

@@ -142,15 +142,16 @@ def test_several_heads_each_write_a_mask(segment, heads, tmp_path):
         assert mask.getpalette()[:3] == list(ClassNames(("blue", "red")).colours[0])
 
 
-def test_inputs_are_never_replaced(pixelwise, heads, tmp_path):
+@pytest.mark.parametrize(("verb", "done_to"), [("colourise", "coloured"), ("segment", "segmented")])
+def test_inputs_are_never_replaced(verb, done_to, pixelwise, heads, model, tmp_path):
     PHOTOS["colour.png"](tmp_path / "colour.png")
     before = (tmp_path / "colour.png").read_bytes()
-    head = heads / "red.head.safetensors"
-    done = pixelwise("segment", tmp_path / "colour.png", "-o", tmp_path, "--head", head)
+    by = ("--model", model) if verb == "colourise" else ("--head", heads / "red.head.safetensors")
+    done = pixelwise(verb, tmp_path / "colour.png", "-o", tmp_path, *by)
     assert done.returncode == 1
     assert "its result would replace the input" in done.stderr
     assert (tmp_path / "colour.png").read_bytes() == before
-    assert done.stdout == "no photo was segmented; 1 failed\n"
+    assert done.stdout == f"no photo was {done_to}; 1 failed\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`pixelwise serve` as a process: it answers, stops politely, and refuses what it cannot do."""
 
 import io
+import json
 import signal
 import socket
 import time
@@ -93,3 +94,85 @@ def test_a_token_from_the_environment(serving):
 
 def test_tokens_do_not_stand_in_messages(pixelwise):
     assert "secret1" not in pixelwise("serve", "--host", "0.0.0.0", "--token", "secret1").stderr
+
+
+MARK = b"a secret that stays where it is"
+
+
+@pytest.fixture
+def client(served):
+    with httpx.Client(base_url=served[0], timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A photograph outside the server's folder whose file ends with a mark."""
+    path = tmp_path / "secret.png"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes() + MARK)
+    return path
+
+
+def call(client, dependency, value):
+    """Call one of the page's functions with `value` for every input; return its last event."""
+    session = f"session-{dependency['id']}"
+    data = [value] * len(dependency["inputs"])
+    asked = {"fn_index": dependency["id"], "data": data, "session_hash": session}
+    answer = client.post("/gradio_api/queue/join", json=asked)
+    if answer.status_code != 200:
+        return {"success": False}
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as events:
+        for line in events.iter_lines():
+            event = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+            if event.get("msg") in ("process_completed", "close_stream"):
+                return event
+    return {"success": False}
+
+
+def copies(folder):
+    return [path for path in folder.rglob("*") if path.is_file() and MARK in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_no_function_of_the_page_copies_a_file_from_outside(client, served, secret):
+    _, folder = served
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    layers = {"background": file, "layers": [file], "composite": file}
+    dependencies = client.get("/config").json()["dependencies"]
+    assert len(dependencies) > 20
+    for dependency in dependencies:
+        for value in (file, [file], [[file, None]], layers, [{"image": file, "caption": None}]):
+            call(client, dependency, value)
+            assert copies(folder) == [], dependency["api_name"]
+
+
+@pytest.mark.slow
+def test_no_server_function_of_a_component_copies_a_file_from_outside(client, served, secret):
+    _, folder = served
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    for component in client.get("/config").json()["components"]:
+        for name in component["props"].get("server_fns") or []:
+            asked = {"session_hash": "any", "component_id": component["id"], "fn_name": name, "data": file}
+            assert MARK not in client.post("/gradio_api/component_server", json=asked).content
+            assert copies(folder) == [], name
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "../../../../..{}", "/{}", "http:///{}"])
+@pytest.mark.slow
+def test_no_path_in_a_url_is_opened(client, secret, form):
+    routes = "/gradio_api/file= /gradio_api/file/ /file= /static/ /assets/ /gradio_api/stream/"
+    for route in routes.split():
+        answer = client.get(route + form.format(secret))
+        assert MARK not in answer.content, route
+
+
+@pytest.mark.slow
+def test_what_was_uploaded_is_used(client, secret):
+    uploaded = client.post("/gradio_api/upload", files={"files": secret.read_bytes()}).json()[0]
+    name = next(one for one in client.get("/config").json()["dependencies"] if one["api_name"] == "_pick")
+    outside = call(client, name, {"path": str(secret), "meta": {"_type": "gradio.FileData"}})
+    ours = call(client, name, {"path": uploaded, "meta": {"_type": "gradio.FileData"}})
+    assert not outside["success"]
+    assert "not uploaded by a user" not in json.dumps(ours)
+    assert MARK in client.get(f"/gradio_api/file={uploaded}").content

@@ -1,18 +1,21 @@
 """The verb train, through the command line."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from fixtures.ctrl_c import ctrl_c
-from fixtures.sunsets import folder_of_sunsets
+from fixtures.sunsets import HEIGHT, folder_of_sunsets
 from pixelwise.cli.app import run
 from pixelwise.files import checksum
-from pixelwise.training.runs import WEIGHTS
+from pixelwise.training.runs import WEIGHTS, read_checkpoint
 
 KEYS = "run epochs steps train_loss val_loss val_accuracy train_seconds peak_memory_bytes"
 FILES = "run.json metrics.jsonl model.onnx model.safetensors checkpoint.safetensors curves.png pictures.png"
@@ -124,3 +127,106 @@ def test_the_same_seed_gives_the_same_numbers_through_the_command_line(answer, t
     numbers = ("epochs", "steps", "train_loss", "val_loss", "val_accuracy")
     assert [one[name] for name in numbers] == [same[name] for name in numbers]
     assert one["train_loss"] != other["train_loss"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that Ctrl-C stopped halfway, one that nothing stopped, and the photos of both."""
+    folder = tmp_path_factory.mktemp("runs")
+    source = f"folder:{folder_of_sunsets(folder / 'sunsets', 24)}"
+    small = ["--epochs", "12", "--batch-size", "4", "--num-colours", "12", "--size", str(HEIGHT)]
+    begin = ["train", "colournet", source, *small]
+    assert run([*begin, "--out", str(folder / "whole")]) == 0
+    with ctrl_c():
+        assert run([*begin, "--out", str(folder / "stopped")]) == 130
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(answer, runs, tmp_path):
+    stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
+    answer("train", "--resume", "-o", stopped)
+    assert checksum(stopped / WEIGHTS) == checksum(runs / "whole" / WEIGHTS)
+
+
+@pytest.mark.slow
+def test_it_learned_what_skies_and_seas_look_like(answer, runs, tmp_path):
+    others = folder_of_sunsets(tmp_path / "others", 6)
+    scores = answer("evaluate", runs / "whole", f"folder:{others}")
+    assert scores["ciede2000"]["value"] < 0.7 * scores["baselines"]["mean ab"]["ciede2000"]["value"]
+    assert 0.6 < scores["colourfulness_ratio"]["value"] < 1.4
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TRAIN = ["-m", "pixelwise", "train", "cnn", "synthetic:shapes", "--num-filters", "2", "--epochs", "500"]
+LOSSES = """
+import json, sys
+from dataclasses import replace
+import torch
+from torch import nn
+from pixelwise.network.config import RunConfig, TrainConfig, UNetConfig
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.distributed import process_group, rank
+from pixelwise.training.loop import Run
+
+pictures = load_pictures("synthetic:shapes", None, 0)
+pictures = replace(pictures, train=pictures.train[:22], val=pictures.val[:4])  # batches of 7, 7, 7 and 1
+train = TrainConfig(batch_size=7, flip=True, crop_frac=0.2, precision="fp32", epochs=3)
+config = RunConfig(net=UNetConfig(num_filters=3), source=pictures.name, train=train)
+with process_group("cpu"):
+    run = Run(config, pictures, torch.device("cpu"))
+    run.net.train = lambda mode=True: nn.Module.train(run.net, False)  # batch norm that sees no batch
+    losses = [run.train_step() for _ in range(run.num_steps)]
+    if rank() == 0:
+        print(json.dumps(losses))
+"""
+
+
+def started(command) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "OMP_NUM_THREADS": "1"}
+    command = [str(part) for part in command]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_losses_of_two_processes_are_those_of_one(tmp_path):
+    script = tmp_path / "losses.py"
+    script.write_text(LOSSES)
+    running = [started([*command, script]) for command in ([sys.executable], TORCHRUN)]
+    one, two = (json.loads(each.communicate(timeout=300)[0]) for each in running)
+    assert len(one) == 12
+    assert two == pytest.approx(one, abs=1e-4)
+    assert one[-1] < one[0] - 0.01
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_once_and_rank_0_alone_speaks(tmp_path):
+    running = started([*TORCHRUN, *TRAIN, "--json", "-o", tmp_path])
+    metrics = tmp_path / "metrics.jsonl"
+    wait_until(lambda: metrics.is_file() and metrics.read_text())
+    running.send_signal(signal.SIGINT)
+    out, messages = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert out == ""
+    assert messages.count("steps are saved in") == 1
+    assert read_checkpoint(tmp_path).step >= json.loads(metrics.read_text().splitlines()[-1])["step"]
+
+
+@pytest.mark.slow
+def test_a_kill_of_one_process_ends_the_other(tmp_path):
+    running = started([*TORCHRUN, *TRAIN, "-o", tmp_path])
+    wait_until((tmp_path / "metrics.jsonl").is_file)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert not any(Path(f"/proc/{child}").exists() for child in children)

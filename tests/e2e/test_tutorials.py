@@ -32,7 +32,6 @@ def test_the_tutorial_does_what_it_says(name, num_steps, pixelwise, tmp_path, mo
 
 
 def follow(step, pixelwise):
-    """Run a step; return its output."""
     if step.language == "python":
         exec(step.code, {})
         return ""

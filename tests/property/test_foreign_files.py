@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import struct
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from pixelwise.errors import PixelwiseError
 from pixelwise.network.config import CNNConfig, RunConfig, TrainConfig
 from pixelwise.network.model import model_of, open_model
 from pixelwise.network.session import OnnxNetwork
+from pixelwise.network.tensors import read_tensors, write_tensors
 from pixelwise.segmenting.heads import open_head
 from pixelwise.training import runs
 from pixelwise.training.models import build
@@ -50,22 +50,7 @@ def checkpoint(tmp_path_factory):
     return (folder / "checkpoint.safetensors").read_bytes()
 
 
-def about(content) -> dict:
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["pixelwise"])
-
-
-def with_about(content, changed) -> bytes:
-    """The same tensors under a changed description."""
-    (length,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"]["pixelwise"] = json.dumps(changed)
-    encoded = json.dumps(header).encode()
-    return struct.pack("<Q", len(encoded)) + encoded + content[8 + length :]
-
-
 def read_all(folder, content) -> None:
-    """Give the content to every reader of a run's files."""
     readers = {
         "model.safetensors": runs.open_torch_model,
         "model.onnx": open_model,
@@ -111,8 +96,12 @@ def test_a_spoilt_configuration_or_palette_is_read_or_refused(tmp_path, data):
 
 @given(st.data())
 def test_a_spoilt_description_is_read_or_refused(tmp_path, model, checkpoint, data):
+    path = tmp_path / "spoilt"
     for whole in (model, checkpoint):
-        read_all(tmp_path, with_about(whole, data.draw(spoilt(about(whole), plain))))
+        path.write_bytes(whole)
+        tensors, about = read_tensors(path)
+        write_tensors(path, tensors, data.draw(spoilt(about, plain)))
+        read_all(tmp_path, path.read_bytes())
 
 
 @given(st.integers(0, 2**14), st.binary(min_size=1, max_size=8), st.booleans())

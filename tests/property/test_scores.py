@@ -18,7 +18,6 @@ shapes = array_shapes(min_dims=2, max_dims=2, max_side=12)
 
 @st.composite
 def pairs(draw):
-    """Labels with some void, and classes given."""
     shape = draw(shapes)
     labels = draw(arrays(np.uint8, shape, elements=st.sampled_from([*range(K), IGNORE])))
     return draw(arrays(np.uint8, shape, elements=st.integers(0, K - 1))), labels

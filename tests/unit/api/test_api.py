@@ -3,10 +3,12 @@
 import doctest
 import importlib
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +20,17 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import pixelwise
 from fixtures.discs import HEIGHT, WIDTH, disc
+from fixtures.networks import colouriser
+from fixtures.pages import Page
+from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.api.images import file_state
+from pixelwise.colour.palette import Palette
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbone import open_backbone
-from pixelwise.network.model import open_model
+from pixelwise.network.model import model_of, open_model
+from pixelwise.network.session import OnnxNetwork
 from pixelwise.segmenting.heads import open_head, write_head
 from pixelwise.segmenting.run import segment_files
 
@@ -143,7 +150,6 @@ def test_a_flower_is_cut_out_as_by_the_command_line(flower, tmp_path):
 
 
 def discs(num, seed=0):
-    """Pictures of a disc, and where it is."""
     drawn = [disc(10 * seed + number) for number in range(num)]
     return [pixels for pixels, _ in drawn], [labels == 1 for _, labels in drawn]
 
@@ -249,3 +255,72 @@ def test_one_that_has_not_learned_says_so(tmp_path):
 def test_what_cannot_be_learned_from(images, masks, error, message):
     with pytest.raises(error, match=message):
         pixelwise.Segmenter(sizes=(64,), num_views=1).fit(images, masks)
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "python.md"
+
+
+@pytest.mark.slow
+def test_the_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flower = Image.fromarray(load_sample_image("flower.jpg"))
+    flower.save("garden.jpg")
+    flower.convert("L").save("grandmother.jpg")
+    small = np.asarray(flower.resize((96, 64)))
+    mask = small[..., 0] > 140
+    given = {"pictures": [small] * 2, "masks": [mask] * 2, "corrected_masks": [~mask] * 2}
+    given |= {"others": [small], "true_masks": [mask]}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 5
+    for block in blocks:
+        exec(block.replace("Segmenter(", "Segmenter(sizes=(64,), num_views=1, "), given)
+    assert len(given["variants"]) == 4
+    assert given["found"].labels.shape == (427, 640)
+    names = "garden.jpg grandmother.jpg grandmother-coloured.jpg cut.png leaf.head.safetensors"
+    assert {path.name for path in tmp_path.iterdir()} == set(names.split())
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Sure of one colour, so that photographs come out tinted."""
+    palette = Palette(np.array([[30.0, 30.0], [-30.0, 0.0]]), "ab", "two")
+    return model_of("tinted", OnnxNetwork(colouriser(np.zeros((2, 1, 1, 1)), palette, [9.0, 0.0])))
+
+
+@pytest.fixture(scope="module")
+def made(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "index.html").write_text("an earlier demonstration")
+    return write_demo(folder, model, seed=5)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.slow
+def test_the_page_shows_the_main_jobs_and_needs_nothing_else(made):
+    read = Page(made.page.read_text())
+    assert read.faults == []
+    for subject in SUBJECTS:
+        assert subject.credit in read.text
+        assert {f"{subject.title}, before", f"{subject.title}, after"} <= read.pictures.keys()
+        alts = " ".join(alt for alt in read.pictures if alt.startswith(f"{subject.title}: "))
+        assert re.search("Grey.*Coloured.*Confidence.*As taken", alts)
+    assert "A flower, cut out: Cut out" in read.pictures
+    assert "Learned from 20 masks" in read.text
+    found = re.search(r"mean intersection over union is (\d+\.\d)", read.text)
+    assert float(found[1]) > 80
+
+
+@pytest.mark.slow
+def test_the_photographs_are_left_beside_the_page(made):
+    stems = [subject.path.stem for subject in SUBJECTS]
+    wanted = {"index.html", *(f"{stem}-{what}.jpg" for stem in stems for what in ("grey", "coloured"))}
+    assert {path.name for path in made.page.parent.iterdir()} == wanted
+    for path, subject in zip(made.photos, SUBJECTS, strict=True):
+        grey, coloured = pixels(path.with_name(path.name.replace("coloured", "grey"))), pixels(path)
+        assert grey.shape == coloured.shape == pixels(subject.path).shape
+        assert np.ptp(grey, axis=-1).max() <= 2
+        assert coloured[..., 0].mean() > coloured[..., 2].mean() + 10  # the model's one colour is red

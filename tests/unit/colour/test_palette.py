@@ -149,9 +149,3 @@ def test_learning_finds_what_scikit_learn_finds(images, num):
 def test_learning_refuses_impossible_numbers_of_colours(num_colours, got):
     with pytest.raises(LabelError, match=f"got {got}"):
         Palette.learn(solid((1, 2, 3), (4, 5, 6)), num_colours, "rgb")
-
-
-def test_encoding_names_the_nearest_colour():
-    labels = RED_GREEN_BLUE.encode(solid((200, 30, 20), (3, 4, 5)))
-    assert labels.dtype == np.uint8
-    assert labels.tolist() == [[[0] * 3] * 2, [[2] * 3] * 2]

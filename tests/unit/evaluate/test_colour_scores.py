@@ -1,54 +1,31 @@
 """Scores of colours: CIEDE2000 by its published pairs, errors by hand, probabilities held to torchmetrics."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 from skimage.color import deltaE_ciede2000
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassF1Score,
+    MulticlassJaccardIndex,
+)
 
+from pixelwise.colour.palette import IGNORE
 from pixelwise.colour.spaces import srgb_to_lab
-from pixelwise.errors import DataError, ShapeError
-from pixelwise.evaluate.calibration import class_scores
+from pixelwise.errors import DataError, LabelError, ShapeError
+from pixelwise.evaluate.calibration import calibration_bins, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, ciede2000, colour_scores, colourfulness
+from pixelwise.evaluate.intervals import interval, resampled_sums
+from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores, boundary_f1
+from pixelwise.labels.class_names import FLOWER, ClassNames
+from pixelwise.labels.confusion import Confusion
 
-SHARMA = """
-50.0000 2.6772 -79.7751 50.0000 0.0000 -82.7485 2.0425
-50.0000 3.1571 -77.2803 50.0000 0.0000 -82.7485 2.8615
-50.0000 2.8361 -74.0200 50.0000 0.0000 -82.7485 3.4412
-50.0000 -1.3802 -84.2814 50.0000 0.0000 -82.7485 1.0000
-50.0000 -1.1848 -84.8006 50.0000 0.0000 -82.7485 1.0000
-50.0000 -0.9009 -85.5211 50.0000 0.0000 -82.7485 1.0000
-50.0000 0.0000 0.0000 50.0000 -1.0000 2.0000 2.3669
-50.0000 -1.0000 2.0000 50.0000 0.0000 0.0000 2.3669
-50.0000 2.4900 -0.0010 50.0000 -2.4900 0.0009 7.1792
-50.0000 2.4900 -0.0010 50.0000 -2.4900 0.0010 7.1792
-50.0000 2.4900 -0.0010 50.0000 -2.4900 0.0011 7.2195
-50.0000 2.4900 -0.0010 50.0000 -2.4900 0.0012 7.2195
-50.0000 -0.0010 2.4900 50.0000 0.0009 -2.4900 4.8045
-50.0000 -0.0010 2.4900 50.0000 0.0010 -2.4900 4.8045
-50.0000 -0.0010 2.4900 50.0000 0.0011 -2.4900 4.7461
-50.0000 2.5000 0.0000 50.0000 0.0000 -2.5000 4.3065
-50.0000 2.5000 0.0000 73.0000 25.0000 -18.0000 27.1492
-50.0000 2.5000 0.0000 61.0000 -5.0000 29.0000 22.8977
-50.0000 2.5000 0.0000 56.0000 -27.0000 -3.0000 31.9030
-50.0000 2.5000 0.0000 58.0000 24.0000 15.0000 19.4535
-50.0000 2.5000 0.0000 50.0000 3.1736 0.5854 1.0000
-50.0000 2.5000 0.0000 50.0000 3.2972 0.0000 1.0000
-50.0000 2.5000 0.0000 50.0000 1.8634 0.5757 1.0000
-50.0000 2.5000 0.0000 50.0000 3.2592 0.3350 1.0000
-60.2574 -34.0099 36.2677 60.4626 -34.1751 39.4387 1.2644
-63.0109 -31.0961 -5.8663 62.8187 -29.7946 -4.0864 1.2630
-61.2901 3.7196 -5.3901 61.4292 2.2480 -4.9620 1.8731
-35.0831 -44.1164 3.7933 35.0232 -40.0716 1.5901 1.8645
-22.7233 20.0904 -46.6940 23.0331 14.9730 -42.5619 2.0373
-36.4612 47.8580 18.3852 36.2715 50.5065 21.2231 1.4146
-90.8027 -2.0831 1.4410 91.1528 -1.6435 0.0447 1.4441
-90.9257 -0.5406 -0.9208 88.6381 -0.8985 -0.7239 1.5381
-6.7747 -0.2908 -2.4247 5.8714 -0.0985 -2.2286 0.6377
-2.0776 0.0795 -1.1350 0.9033 -0.0636 -0.5514 0.9082
-"""
+PAIRS = np.loadtxt(Path(__file__).with_name("sharma2005.txt")).T
 """Pairs of Lab colours and their CIEDE2000. Source: Sharma et al. 2005, doi:10.1002/col.20070, table 1."""
 
 GREY, RED = (np.zeros((3, 4, 6), np.uint8) for _ in range(2))
@@ -56,10 +33,9 @@ RED[0] = 255
 
 
 def test_ciede2000_is_as_published_either_way_round():
-    pairs = np.array(SHARMA.split(), float).reshape(-1, 7).T
-    assert pairs.shape == (7, 34)
-    for lab, other in ((pairs[:3], pairs[3:6]), (pairs[3:6], pairs[:3])):
-        np.testing.assert_allclose(ciede2000(lab, other), pairs[6], atol=5e-5)
+    assert PAIRS.shape == (7, 34)
+    for lab, other in ((PAIRS[:3], PAIRS[3:6]), (PAIRS[3:6], PAIRS[:3])):
+        np.testing.assert_allclose(ciede2000(lab, other), PAIRS[6], atol=5e-5)
 
 
 def test_ciede2000_of_any_colours_is_scikit_images():
@@ -127,3 +103,97 @@ def test_accuracies_and_cross_entropy_are_those_of_torchmetrics_and_torch():
     assert scores["cross_entropy"] == pytest.approx(loss.item(), rel=1e-5)
     with pytest.raises(ShapeError, match="0 for 0"):
         class_scores(np.zeros((0, 12)), np.zeros(0, int))
+
+
+FOUR = ClassNames(("background", "flower", "leaf", "sky"))
+
+
+def some(num=6, classes=4, size=(20, 30), seed=0):
+    """Labels, of which some are void, probabilities, and the likeliest classes, right half of the time."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (num, *size), generator=generator).byte()
+    logits = torch.randn(num, classes, *size, generator=generator)
+    logits.scatter_add_(1, labels[:, None].long(), torch.ones(num, 1, *size))
+    labels[:, 3:6] = IGNORE
+    return labels, logits.softmax(1), logits.argmax(1).byte()
+
+
+@pytest.mark.parametrize("classes", [2, 4, 21])
+def test_scores_are_those_of_torchmetrics(classes):
+    labels, probs, given = some(classes=classes)
+    arrays = zip(given.numpy(), labels.numpy(), probs.numpy(), strict=True)
+    images = [ImageCounts.of(own, true, classes, probs=shares) for own, true, shares in arrays]
+    scores = SegmentationScores.of(images, ClassNames(tuple(f"c{i}" for i in range(classes))))
+    options = {"num_classes": classes, "average": None, "ignore_index": IGNORE}
+    iou = MulticlassJaccardIndex(**options)(given.long(), labels.long()).numpy()
+    dice = MulticlassF1Score(**options)(given.long(), labels.long()).numpy()
+    np.testing.assert_allclose([one.value for one in scores.iou.values()], iou, rtol=1e-6)
+    np.testing.assert_allclose([one.value for one in scores.dice.values()], dice, rtol=1e-6)
+    assert scores.miou.value == pytest.approx(iou.mean(), rel=1e-6)
+    known = labels.flatten() != IGNORE
+    flat = probs.movedim(1, -1).reshape(-1, classes)[known]
+    theirs = MulticlassCalibrationError(classes, n_bins=15, norm="l1")(flat, labels.flatten()[known].long())
+    assert scores.calibration_error.value == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_outlines_agree_within_exact_distances():
+    """Against distance transforms of the whole picture."""
+    rng = np.random.default_rng(0)
+    labels, given = (np.kron(rng.random((12, 15)) > 0.6, np.ones((5, 5))).astype(np.uint8) for _ in range(2))
+    f1 = boundary_f1(given, labels, 2, tolerance_frac=0.03)
+    for number in range(2):
+        wanted, found = (_outline(one == number) for one in (labels, given))
+        reach = 0.03 * math.hypot(*labels.shape)
+        precision, recall = (
+            (distance_transform_edt(~other)[one] <= reach).mean()
+            for one, other in ((found, wanted), (wanted, found))
+        )
+        assert f1[number] == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def _outline(inside):
+    touches = np.zeros_like(inside)
+    touches[1:] |= ~inside[:-1]
+    touches[:-1] |= ~inside[1:]
+    touches[:, 1:] |= ~inside[:, :-1]
+    touches[:, :-1] |= ~inside[:, 1:]
+    return inside & touches
+
+
+def test_sums_over_draws_are_sums_of_whole_images():
+    counts = np.array([[1, 10], [2, 20], [4, 40]])
+    sums = resampled_sums(counts, seed=3, num_resamples=500)
+    assert sums[0].tolist() == [7, 70]
+    assert (sums[1:] == counts[np.random.default_rng(3).integers(3, size=(500, 3))].sum(1)).all()
+    assert (resampled_sums(counts, 4, 500) != sums).any()
+
+
+def test_an_interval_is_as_wide_as_the_mean_of_so_many_varies():
+    values = np.random.default_rng(0).normal(size=400)
+    sums = resampled_sums(np.stack([values, np.ones(400)], 1), seed=0)
+    found = interval(sums[:, 0] / sums[:, 1])
+    assert found.value == pytest.approx(values.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / math.sqrt(400), rel=0.1)
+
+
+LABELS = np.array([[0, 1], [1, IGNORE]], np.uint8)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("refused", "error", "value"),
+    [
+        (lambda: Confusion.of(np.zeros((3, 2), np.uint8), LABELS, 2), ShapeError, r"\(3, 2\)"),
+        (lambda: boundary_f1(np.zeros((3, 2), np.uint8), LABELS, 2), ShapeError, r"\(3, 2\)"),
+        (lambda: Confusion.of(LABELS, np.array([[0, 2], [1, 1]], np.uint8), 2), LabelError, "labels.* 2"),
+        (lambda: Confusion.of(LABELS, LABELS * 0, 2), LabelError, "classes.* 255"),
+        (lambda: Confusion.of(LABELS, LABELS, 2) + Confusion.of(LABELS, LABELS, 3), ShapeError, "2 and 3"),
+        (lambda: SegmentationScores.of([], FLOWER), DataError, "none"),
+        (lambda: SegmentationScores.of([ImageCounts.of(LABELS, LABELS, 2)], FOUR), ShapeError, "4 .* 2"),
+        (lambda: calibration_bins(np.zeros((2, 2, 3)), LABELS), ShapeError, r"\(2, 3\)"),
+        (lambda: calibration_bins(np.full((2, 2, 2), 3.0), LABELS), LabelError, "3 to 3"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(refused, error, value):
+    with pytest.raises(error, match=value):
+        refused()

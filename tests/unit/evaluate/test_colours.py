@@ -6,50 +6,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
+from fixtures.discs import disc
+from fixtures.networks import colouriser, random_weight
 from fixtures.photos import make
-from pixelwise.colour.palette import Palette
+from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import ConfigError, DataError, ShapeError
 from pixelwise.evaluate.colour_scores import PhotoColours
 from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
-from pixelwise.network.config import UNetConfig
-from pixelwise.training.models import build
-from pixelwise.training.models.handout import UNet
-from pixelwise.training.runs import TorchModel
+from pixelwise.evaluate.heads import learn_baselines
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.model import model_of
+from pixelwise.network.session import OnnxNetwork
+
+pytestmark = pytest.mark.core
 
 COLOURS = np.array([[0.0, 0], [40, 10], [-40, 10], [5, 45], [5, -45], [60, 60], [-60, -60]])
 AB = Palette(COLOURS, "ab", "seven")
 PLAIN = ColouriseOptions()
+RANDOM = 0.1 * random_weight(7)
 
 
-def model(palette=AB, seed=0) -> TorchModel:
-    torch.manual_seed(seed)
-    config = UNetConfig(num_filters=2, num_colours=palette.num_classes)
-    net = build(config).eval().requires_grad_(False)
-    return TorchModel.of(name="m", net=net, config=config, palette=palette, size=24, checksum="0")
+def model(weight=RANDOM, bias=0.0):
+    return model_of("m", OnnxNetwork(colouriser(weight, AB, bias)))
 
 
 def write(path: Path, seed: int, height=40, width=56) -> Path:
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(make.scene(height, width, seed)).save(path)
     return path
-
-
-class Same(UNet):
-    """Says the same of every pixel."""
-
-    def __init__(self, logits):
-        super().__init__(UNetConfig(num_filters=2, num_colours=len(logits)))
-        self.logits = nn.Parameter(logits, requires_grad=False)
-
-    def forward(self, grey):
-        return self.logits[None, :, None, None].expand(len(grey), -1, *grey.shape[-2:])
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +108,7 @@ def test_every_photo_is_scored_beside_the_baselines_and_what_is_not_is_named(fou
 def test_a_network_that_knows_nothing_raises_warnings(folder):
     dull = evaluated(model(), folder, options=ColouriseOptions(saturation=0.01))
     assert "collapsed to grey: colours have 0.0" in " ".join(dull.warnings)
-    sure_of_the_rarest = replace(model(), net=Same(torch.tensor([0.0] * 6 + [12.0])))
+    sure_of_the_rarest = model(np.zeros((7, 1, 1, 1)), [0.0] * 6 + [12.0])
     warnings = " ".join(evaluated(sure_of_the_rarest, folder).warnings)
     assert "lost on 6 of 6 photos" in warnings
     assert "not surely better than grey" in warnings
@@ -165,3 +154,25 @@ def test_grey_and_the_mean_colour_score_on_photographs_as_elsewhere(real_data_di
     assert scores["grey"]["ciede2000"].value == pytest.approx(12.9, abs=0.05)
     assert scores["grey"]["ab_rmse"].value == pytest.approx(23.2, abs=0.05)
     assert scores["mean ab"]["ab_rmse"].value < 21
+
+
+@pytest.fixture
+def learned():
+    return learn_baselines((disc(seed) for seed in range(3)), 2)
+
+
+def test_colour_finds_red_on_blue_anywhere_and_is_lost_without(learned):
+    photo, labels = disc(9)
+    histogram = learned["colour histogram"]
+    assert Confusion.of(histogram(photo), labels, 2).iou[1] > 0.99
+    grey = np.repeat(photo.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    assert Confusion.of(histogram(grey), labels, 2).iou[1] < 0.5
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_labels_that_cannot_be_learned_from_are_refused():
+    photo, labels = disc(0)
+    with pytest.raises(DataError, match="none"):
+        learn_baselines([(photo, np.full_like(labels, IGNORE))], 2)
+    with pytest.raises(ShapeError, match=r"\(30, 64\)"):
+        learn_baselines([(photo, labels[:30])], 2)

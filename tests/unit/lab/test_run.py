@@ -1,15 +1,18 @@
 """The lab: answers kept and reused, missing data named, the writeup and the notebook made of them."""
 
 import json
+import re
 import sys
 import types
 
 import nbformat
 import pytest
 
+from fixtures.cifar10.make import write_cifar10
+from fixtures.flowers17 import make
 from pixelwise.errors import DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.documents import make_notebook, write_notebook
+from pixelwise.lab.documents import make_notebook, write_notebook, write_writeup
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
 from pixelwise.training.data import sources
 
@@ -115,3 +118,31 @@ def test_the_notebook_runs_without_any_data_set(tmp_path):
     assert "classifier.4.weight, classifier.4.bias: 514 of" in text
     pictures = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 7
+
+
+@pytest.mark.slow
+def test_every_question_is_answered(tmp_path):
+    write_cifar10(tmp_path, num=100)  # 50 training and 10 validation pictures
+    make.write_flowers17(tmp_path / "flowers17")
+    out = tmp_path / "out"
+    result = run_lab(Setting(out=out, quick=True, data_dir=tmp_path), list(QUESTIONS))
+    assert result.not_answered == {}
+    values = json.loads((out / "answers.json").read_text())
+    assert list(values) == [*QUESTIONS, "about"]
+    assert values["A2"]["by_seed"] == values["B3"]["cnn"]["by_seed"]
+    assert values["B2"]["by_seed"] == values["B3"]["unet"]["by_seed"]
+    assert len(values["B3"]["ablation"]) == 6
+    assert [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]] == [
+        (fixed, size) for fixed in ("epochs", "steps") for size in (20, 100, 500)
+    ]
+    for row in values["C2"]["ways"]:
+        assert row["after"]["miou"]["value"] > row["before"]["miou"]["value"]
+        assert row["certificate"]["before"] == row["certificate"]["after"]
+    scores = list(values["C3"]["photo_miou"].values())
+    assert scores == sorted(scores)
+    assert [row["saved_bytes"] for row in values["C5"]["ratios"]] == pytest.approx([4, 4], rel=0.01)
+    content = (out / "a2-writeup.pdf").read_bytes()
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 10
+    values["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
+    (out / "answers.json").write_text(json.dumps(values))
+    assert write_writeup(out).read_bytes() != content

@@ -1,5 +1,6 @@
 """Pictures of masks to labels: each format that people draw in."""
 
+import os
 import struct
 import zlib
 
@@ -148,6 +149,7 @@ def test_an_unknown_value_is_named(tmp_path, write, legend, message):
         ("c.tif", lambda i, p: Image.fromarray(np.full((4, 4), 300, np.uint16)).save(p), LabelError, "300"),
         ("d.tif", lambda i, p: Image.fromarray(np.full((4, 4), 0.5, "f4")).save(p), LabelError, r"0\.5"),
         ("e.png", lambda i, p: p.write_bytes(b"no picture"), DataError, "whole picture"),
+        ("f.png", lambda i, p: (i.save(p), os.truncate(p, 90)), DataError, "whole picture"),
         ("g.png", lambda i, p: p.mkdir(), DataError, "folder"),
         ("h.png", lambda i, p: None, DataError, "no such file"),
     ],
@@ -208,13 +210,6 @@ def test_oxfords_own_trimaps_read_right(real_data_dir):
         np.testing.assert_array_equal(four, expected)
         np.testing.assert_array_equal(flower, np.where(four == VOID, VOID, four == 0))
         assert read_raw(path).in_between_frac() < 0.006
-
-
-def test_a_mask_that_is_cut_short_is_refused(tmp_path):
-    drawn.write_voc(tmp_path / "mask.png", LABELS)
-    (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:-60])
-    with pytest.raises(DataError, match=r"mask.png: needed a whole picture"):
-        read_mask(tmp_path / "mask.png")
 
 
 def test_two_named_classes_are_0_and_1_or_black_and_white_as_all_masks_say(tmp_path):

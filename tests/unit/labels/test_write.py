@@ -1,5 +1,7 @@
 """Labels to PNG and probabilities to TIFF, in strips."""
 
+import json
+
 import numpy as np
 import pytest
 import pyvips
@@ -7,9 +9,11 @@ import tifffile
 from PIL import Image
 
 from fixtures.drawn import VOID, drawing
+from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, OutputError, ShapeError
 from pixelwise.labels import write
-from pixelwise.labels.class_names import FLOWER, ClassNames, voc_colour
+from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, voc_colour
+from pixelwise.labels.class_weights import class_weights
 from pixelwise.labels.read import read_mask
 from pixelwise.labels.write import MAX_CODE, write_mask, write_probabilities
 
@@ -83,3 +87,60 @@ def test_probabilities_of_another_photo_are_refused(tmp_path, strips, message):
             tmp_path / "a.tif", [np.zeros(shape, np.float32) for shape in strips], CLASSES, SIZE
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("first", ["background", "sky"])
+def test_as_many_classes_as_a_byte_holds_have_different_colours(first):
+    names = ClassNames((first, *(f"class {n}" for n in range(1, MAX_CLASSES))))
+    assert len(set(names.colours)) == names.num_classes == 255
+    assert voc_colour(255) not in names.colours
+
+
+def test_names_and_colours_come_back_from_json():
+    for names in (FLOWER, ClassNames(("a", "b", "c"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))):
+        assert ClassNames.from_dict(json.loads(json.dumps(names.to_dict()))) == names
+    assert ClassNames.from_dict({"names": ["background", "flower"]}) == FLOWER
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (7, "got 7"),
+        ({"names": "ab"}, "needed class names"),
+        ({"names": [*map(str, range(256))]}, "got 256"),
+        ({"names": ["a", " "]}, "got ' '"),
+        ({"names": ["a", "b\n"]}, r"got 'b\\n'"),
+        ({"names": ["a", "b", "a"]}, "got 'a' twice"),
+        ({"names": ["a", "b"], "colours": [1, 2]}, "got 1"),
+        ({"names": ["a", "b"], "colours": [[1, 2, 3]]}, "2 classes, got 1"),
+        ({"names": ["a", "b"], "colours": [[1, 2, 3], [1, 2, 3]]}, r"got \(1, 2, 3\) twice"),
+        ({"names": ["a", "b"], "colours": [[1, 2, 3], [1, 2, 256]]}, r"got \[1, 2, 256\]"),
+    ],
+)
+def test_other_values_are_no_class_names(values, message):
+    with pytest.raises(LabelError, match=message):
+        ClassNames.from_dict(values)
+
+
+@pytest.mark.parametrize("colour", [(1, 2), (1, 2, 3.0), (True, 2, 3), "abc", None, (-1, 2, 3)])
+def test_other_values_are_no_colour(colour):
+    with pytest.raises(LabelError, match="three whole numbers from 0 to 255"):
+        check_colour(colour)
+
+
+def test_a_class_that_is_not_there_is_named_beside_those_that_are():
+    with pytest.raises(LabelError, match="background, flower, got 'flowr'"):
+        FLOWER.index("flowr")
+
+
+def test_rare_classes_weigh_what_the_formula_says_and_one_on_average():
+    labels = np.zeros((10, 10), np.uint8)
+    labels[0, :5], labels[1], labels[9] = 1, 2, IGNORE
+    weights = class_weights(iter((labels[:4], labels[4:])), 4, 0.5)
+    shares = np.array([75, 5, 10]) / 90
+    by_hand = 1 / (0.5 / 4 + 0.5 * shares)
+    assert weights.tolist() == pytest.approx([*(by_hand / (by_hand @ shares)), 0])
+    assert weights[:3] @ shares == pytest.approx(1)
+    assert class_weights([labels], 3, 1.0) * shares == pytest.approx([1 / 3] * 3)
+    assert class_weights([labels], 3, 0.0) is None

@@ -1,6 +1,5 @@
 """Colourisers and the files that they come in: verified, refused by name, and no torch on the way."""
 
-import json
 import pickle
 import shutil
 import subprocess
@@ -8,15 +7,12 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from pixelwise.colour.palette import Palette
+from fixtures.networks import THREE, colouriser, linear_model
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.network import backbone as backbones
 from pixelwise.network import cards
-from pixelwise.network.backbone import open_backbone
 from pixelwise.network.cards import weights_path
 from pixelwise.network.model import LinearModel, OnnxModel, open_model, write_linear_model
 from pixelwise.network.session import choose_device
@@ -25,29 +21,18 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting.linear_head import features_at, grid
 from pixelwise.training.convert import sample_photos
 
-PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30]]), "ab", "three")
-ABOUT = {
-    "task": "colour",
-    "palette": PALETTE.to_dict(),
-    "short_side": 32,
-    "multiple": 4,
-    "out_stride": 1,
-    "saturation": 1.5,
-    "trained_on": "folder:mine",
-}
+ABOUT = {"saturation": 1.5, "trained_on": "folder:mine"}
+WEIGHT = np.array([1.0, 2, 3])[:, None, None, None]  # each pixel gets logits by its grey alone
+
+
+@pytest.fixture(scope="module")
+def linear() -> LinearModel:
+    return linear_model()
 
 
 @pytest.fixture(scope="module")
 def model() -> OnnxModel:
     return open_model("photo")
-
-
-@pytest.fixture(scope="module")
-def linear() -> LinearModel:
-    backbone, rng = open_backbone(), np.random.default_rng(0)
-    numbers = {"weight": rng.standard_normal((3, 768), np.float32), "bias": rng.random(3, np.float32)}
-    facts = {"name": "mine", "size": 64, "checksum": "", "stride": 32, "out_stride": 4}
-    return LinearModel(palette=PALETTE, backbone=backbone, trained_on="folder:mine", **facts, **numbers)
 
 
 def grey_photos(model, size=(192, 256)):
@@ -94,22 +79,8 @@ def test_what_is_there_and_no_model_is_named(tmp_path):
         open_model(tmp_path)
 
 
-def write_onnx(path, about) -> None:
-    """A network that gives each pixel logits by its grey alone."""
-    weight = numpy_helper.from_array(np.array([[[[1.0]]], [[[2.0]]], [[[3.0]]]], np.float32), "weight")
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, "h", "w"])
-        for name, channels in (("grey", 1), ("logits", 3))
-    ]
-    node = helper.make_node("Conv", ["grey", "weight"], ["logits"])
-    graph = helper.make_graph([node], "of one layer", values[:1], values[1:], [weight])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(made, {key: json.dumps(value) for key, value in about.items()})
-    onnx.save(made, path)
-
-
 def test_a_file_describes_itself_and_logits_are_over_repeated_borders(tmp_path):
-    write_onnx(tmp_path / "model.onnx", ABOUT)
+    (tmp_path / "model.onnx").write_bytes(colouriser(WEIGHT, THREE, **ABOUT))
     found = open_model(tmp_path)
     assert (found.name, found.size, found.stride, found.saturation) == (str(tmp_path), 32, 4, 1.5)
     assert found.trained_on == "folder:mine"
@@ -134,7 +105,7 @@ def test_a_file_describes_itself_and_logits_are_over_repeated_borders(tmp_path):
 )
 @pytest.mark.usefixtures("unchecked")
 def test_a_description_that_does_not_fit_is_refused(tmp_path, changes, offending):
-    write_onnx(tmp_path / "model.onnx", ABOUT | changes)
+    (tmp_path / "model.onnx").write_bytes(colouriser(WEIGHT, THREE, **ABOUT | changes))
     with pytest.raises(CheckpointError, match=offending):
         open_model(tmp_path)
 

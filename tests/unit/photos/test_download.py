@@ -1,12 +1,8 @@
 """Downloads from a real server on this machine, and archives that are whole, damaged or hostile."""
 
-import contextlib
 import hashlib
 import io
 import tarfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
@@ -17,24 +13,6 @@ pytestmark = pytest.mark.core
 
 CONTENT = bytes(range(256)) * 4000
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
-
-
-@pytest.fixture
-def serve(monkeypatch):
-    """Serves a folder to this machine, and gives the address."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    answer = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with contextlib.ExitStack() as stack:
-
-        def start(folder):
-            server = stack.enter_context(
-                ThreadingHTTPServer(("127.0.0.1", 0), partial(answer, directory=folder))
-            )
-            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield start
 
 
 @pytest.fixture

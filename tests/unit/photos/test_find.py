@@ -1,14 +1,19 @@
-"""Which photos a command means, and what is said where they cannot be looked for."""
+"""Which photos a command means, where results go, and items made ahead of their use."""
 
 import json
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from pixelwise.photos.find import count_subfolders, find_photos
+from pixelwise.errors import OutputError
+from pixelwise.photos.find import InputPhoto, count_subfolders, find_photos
+from pixelwise.photos.outputs import OutputPaths
+from pixelwise.photos.read_ahead import Ahead, worked_ahead
 
 pytestmark = pytest.mark.core
 
@@ -82,3 +87,67 @@ def album():
         (folder / "locked").chmod(0)
         yield folder
         (folder / "locked").chmod(0o755)
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "A"), ("\u00e9", "e\u0301")])
+def test_two_spellings_of_one_file_are_one_result(tmp_path, first, second):
+    """As macOS takes them: here a link makes two files one."""
+    photos = [InputPhoto(tmp_path / f"{name}.jpg") for name in (first, second)]
+    outputs = OutputPaths(tmp_path / "out", [photo.path for photo in photos], single_file=False)
+    apart = OutputPaths(tmp_path, [photo.path for photo in photos], single_file=False)
+    assert [apart.claim(photo, ".png").stem for photo in photos] == [first, second]
+    (tmp_path / "out").mkdir()
+    claimed = outputs.claim(photos[0], ".png")
+    claimed.touch()
+    claimed.with_stem(second).hardlink_to(claimed)
+    with pytest.raises(OutputError, match="has taken"):
+        outputs.claim(photos[1], ".png")
+
+
+def test_no_result_replaces_an_input_of_another_spelling(tmp_path):
+    photo = InputPhoto(tmp_path / "a.PNG")
+    photo.path.touch()
+    (tmp_path / "a.png").hardlink_to(photo.path)
+    with pytest.raises(OutputError, match="would replace the input"):
+        OutputPaths(tmp_path, [photo.path], single_file=False).claim(photo, ".png")
+
+
+def counted(num, made):
+    for number in range(num):
+        made.append(number)
+        yield number
+
+
+def test_items_are_made_before_they_are_asked_for_but_no_more_than_the_depth():
+    made: list[int] = []
+    items = Ahead(counted(20, made), 4)
+    deadline = time.monotonic() + 30
+    while len(made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert made == [0, 1, 2, 3]
+    items.close()
+    assert list(items) == []
+
+
+def test_a_failure_comes_where_its_item_would_have_been():
+    def fails():
+        yield 1
+        raise ValueError("no more")
+
+    items = Ahead(fails(), 4)
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(items)
+    assert list(items) == []
+
+
+def test_work_is_done_by_several_threads_and_given_in_order():
+    both = threading.Barrier(2, timeout=60)
+
+    def work(number):
+        if number < 2:
+            both.wait()  # which one thread alone would wait for in vain
+        time.sleep(0.002 if number % 2 else 0)
+        return number * number
+
+    assert list(worked_ahead(work, iter(range(9)), 2)) == [number * number for number in range(9)]

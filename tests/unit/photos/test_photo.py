@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fixtures.photos.make import BAD, PHOTOS, bomb, exif, profile_of, scene
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import PhotoError
+from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
+from pixelwise.photos.profiles import srgb_profile
 from pixelwise.photos.write import output_suffix, write_map, write_photo
 
 pytestmark = pytest.mark.core
@@ -194,3 +196,94 @@ def test_a_map_has_the_photos_size_and_orientation(tmp_path):
     assert image.numpy()[:, -1].min() == 255
     write_map(tmp_path / "even.png", np.full((2, 2), 0.2159), photo)  # half of sRGB's codes, IEC 61966-2-1
     assert np.unique(vips(tmp_path / "even.png").numpy()).tolist() == [128]
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_the_beginning_of_a_file_decides_its_format(name, tmp_path):
+    PHOTOS[name](tmp_path / name)
+    (tmp_path / name).rename(tmp_path / "without suffix")
+    _, told = opener(tmp_path / "without suffix", 1.0)
+    formats = VIPS_FORMATS | PILLOW_FORMATS
+    assert Path(name).suffix in formats[told] or name == "named[wrong].jpg"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>',
+        b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n",
+        b"2 2\n1 2\n3 4\n",  # a table, to libvips
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n\1\1\1\1",
+    ],
+)
+def test_what_is_no_photo_is_refused_whatever_libvips_could_read(content, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(content)
+    with pytest.raises(PhotoError, match=r"photo\.jpg: needed a whole photo"):
+        open_photo(tmp_path / "photo.jpg")
+
+
+def test_an_ultra_hdr_photo_is_read_as_the_jpeg_that_it_is(tmp_path):
+    bright = pyvips.Image.new_from_array(scene()).colourspace("scrgb") * 3
+    bright.copy(interpretation="scrgb").uhdrsave(str(tmp_path / "phone.jpg"))
+    photo = open_photo(tmp_path / "phone.jpg")
+    assert photo.format == "jpegload"
+    assert "gain map" in photo.notes[0]
+    write_photo(tmp_path / "out.jpg", photo.strips(), photo)
+    assert open_photo(tmp_path / "out.jpg").notes == ()
+
+
+@pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])
+def test_the_limit_of_size_holds_before_pillow_reads_pixels(name, tmp_path, monkeypatch):
+    Image.fromarray(scene(200, 300)).convert("RGB").save(tmp_path / name)
+
+    def read(*_):
+        raise AssertionError("pixels were read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.ImageFile.ImageFile.load", read)
+        with pytest.raises(PhotoError, match="300 x 200"):
+            open_photo(tmp_path / name, max_megapixels=0.05)
+    # Pillow's own limit would refuse it even where ours was raised.
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    assert open_photo(tmp_path / name).megapixels == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9])
+def test_turning_upright_and_back(orientation, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "turned.png", exif=exif(orientation))
+    photo = open_photo(tmp_path / "turned.png")
+    stored = np.arange(24).reshape(2, 3, 4)
+    upright = photo.upright(stored)
+    assert upright.shape == ((2, 4, 3) if 5 <= orientation <= 8 else (2, 3, 4))
+    assert np.array_equal(photo.as_stored(upright), stored)
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def with_curve(gamma: float) -> bytes:
+    """An sRGB profile, name and all, whose tone curve is a power instead."""
+    tags = {SRGB[at : at + 4]: at for at in range(132, 132 + 12 * 20, 12)}
+    start = int.from_bytes(SRGB[tags[b"rTRC"] + 4 : tags[b"rTRC"] + 8], "big")
+    power = b"para" + bytes(4) + bytes(4) + round(gamma * 65536).to_bytes(4, "big")  # type 0: y = x ** g
+    return SRGB[:start] + power + SRGB[start + len(power) :]
+
+
+@pytest.mark.parametrize(
+    ("profile", "is_srgb"),
+    [
+        (SRGB, True),
+        (srgb_profile(), True),
+        (SRGB.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be")), True),
+        (with_curve(1.0), False),  # as "GIMP built-in Linear sRGB" and "sRGB-elle-V4-g10"
+        (with_curve(2.2), False),
+        (profile_of("p3"), False),
+    ],
+)
+def test_a_profile_is_srgb_by_what_it_does(profile, is_srgb, tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "photo.png", icc_profile=profile)
+    photo = open_photo(tmp_path / "photo.png")
+    assert photo.profile == profile
+    assert photo.into_profile is not is_srgb
+    codes = np.concatenate(list(photo.strips()))[..., :3]
+    assert (codes == scene()).all() == is_srgb

@@ -12,13 +12,11 @@ pytestmark = pytest.mark.core
 
 
 def codes_of(values: np.ndarray) -> np.ndarray:
-    """A picture (h, w, 3) in [0, 1] as sRGB codes."""
     return np.moveaxis((values.clip(0, 1) * 255).round().astype(np.uint8), -1, 0)
 
 
 @pytest.fixture(scope="module")
 def grey() -> np.ndarray:
-    """A grey scene, (h, w, 1) in [0, 1]."""
     return np.asarray(Image.fromarray(scene(64, 96)).convert("L"))[..., None] / 255
 
 

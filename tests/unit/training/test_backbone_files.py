@@ -2,8 +2,6 @@
 
 import functools
 import hashlib
-import http.server
-import threading
 
 import huggingface_hub.constants
 import pytest
@@ -35,7 +33,6 @@ def theirs(name):
 
 
 def publish(name, folder):
-    """Write the file as torchvision publishes it."""
     torch.save(theirs(name).state_dict(), folder / "weights.pth")
     return folder / "weights.pth"
 
@@ -60,13 +57,8 @@ def test_files_of_other_networks_are_refused(tmp_path):
         open_torch_backbone(DEEPLAB, weights=publish(SMALL, tmp_path))
 
 
-class Answer(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def published(tmp_path, monkeypatch):
+def published(tmp_path, monkeypatch, serve):
     """A file on a server, and the empty folder of downloads."""
     served, home = tmp_path / "served", tmp_path / "home"
     served.mkdir()
@@ -75,16 +67,8 @@ def published(tmp_path, monkeypatch):
     path = path.rename(served / f"{SMALL}-{digits}.pth")
     monkeypatch.setitem(coco._FILES, SMALL, path.name)
     monkeypatch.setenv("TORCH_HOME", str(home))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Answer, directory=served)
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        monkeypatch.setattr(coco, "_SERVER", f"http://127.0.0.1:{server.server_port}")
-        yield path, home / "hub" / "checkpoints"
-        server.shutdown()
-        thread.join()
+    monkeypatch.setattr(coco, "_SERVER", serve(served))
+    return path, home / "hub" / "checkpoints"
 
 
 def test_weights_are_downloaded_once_and_verified(published, capsys):

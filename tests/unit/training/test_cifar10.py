@@ -6,15 +6,19 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.cifar10 import make
+from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum
 from pixelwise.photos.download import Remote
 from pixelwise.training.data import cifar10
 from pixelwise.training.data.cifar10 import load_cifar10, read_batch
+from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.data.synthetic import GROUND_CHROMA, SHAPE_CHROMA, draw_shapes, load_synthetic
 
 NOWHERE = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the port that discards; nothing listens there
 BATCH = pickle.dumps({"labels": [1, 2], "data": np.zeros((2, 3072), np.uint8)}, protocol=3)
@@ -47,6 +51,12 @@ def test_all_classes_are_what_torchvision_reads(data_dir, monkeypatch):
     for part, train in ((pictures.train, True), (pictures.val, False)):
         theirs = CIFAR10(data_dir, train=train).data
         assert np.array_equal(part.permute(0, 2, 3, 1).numpy(), theirs)
+
+
+@pytest.mark.parametrize("source", ["", "cifar100:horse", "folder", "folder:", "synthetic:"])
+def test_unknown_sources_are_met_with_those_there_are(source):
+    with pytest.raises(ConfigError, match=f"'{source}'.*cifar10:airplane, .*shapes, or folder:PATH"):
+        load_pictures(source)
 
 
 def test_an_unknown_class_is_refused_before_any_download(tmp_path):
@@ -85,8 +95,6 @@ def test_contents_that_do_not_fit_are_refused(data_dir, fields, wrong):
 
 
 class Call:
-    """Pickles as a call of any function."""
-
     def __init__(self, function, *args):
         self.call = (function, args)
 
@@ -133,3 +141,35 @@ def test_the_real_horses(real_data_dir):
     assert pictures.train.shape == (5000, 3, 32, 32)
     assert pictures.val.shape == (1000, 3, 32, 32)
     assert 100 < pictures.train.float().mean() < 140
+
+
+CHROMA = np.array([*GROUND_CHROMA, *SHAPE_CHROMA])
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return load_synthetic(seed=0)
+
+
+def kinds(images):
+    """Which of the five colours a pixel has, (N, H, W)."""
+    chroma = np.moveaxis(srgb_to_lab(images / 255)[:, 1:], 1, -1)
+    return np.square(chroma[..., None, :] - CHROMA).sum(-1).argmin(-1)
+
+
+def test_equal_seeds_draw_equal_pictures(pictures):
+    again, other = (draw_shapes(50, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert torch.equal(draw_shapes(50, torch.Generator().manual_seed(0)), again)
+    assert not torch.equal(other, again)
+    assert load_synthetic(seed=0).digest == pictures.digest
+
+
+@pytest.mark.parametrize(
+    "grey", [lambda images: 255 * images.mean(1), lambda images: 2.55 * lightness(images)]
+)
+def test_grey_alone_does_not_give_the_colour_away(pictures, grey):
+    """The best table from 256 grey levels to colours, learnt on the very pictures it is tried on, is poor."""
+    images = pictures.val.numpy()
+    levels, counts = grey(images / 255).astype(int).ravel(), np.zeros((256, 5))
+    np.add.at(counts, (levels, kinds(images).ravel()), 1)
+    assert counts.max(axis=1).sum() / counts.sum() < 0.5

@@ -14,7 +14,6 @@ from torch import nn
 from fixtures.halves import SIZES, folder_of_halves, task_on
 from fixtures.tiny_backbone import tiny_backbone
 from fixtures.tiny_torch import tiny_torch_backbone
-from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import DivergedError, FrozenError
 from pixelwise.labels.read import resize_mask
 from pixelwise.network.backbone import Backbone
@@ -23,7 +22,7 @@ from pixelwise.photos.crop_view import WHOLE
 from pixelwise.training import finetune_epochs
 from pixelwise.training.convert import backbone_content
 from pixelwise.training.finetune import learn_last_layer, score
-from pixelwise.training.finetune_epochs import batches, learn_in_epochs, loss_of
+from pixelwise.training.finetune_epochs import batches, learn_in_epochs
 from pixelwise.training.frozen import fingerprint
 
 RIDGE = {"ridge": 0.01}  # choosing one takes longer than all the rest
@@ -191,15 +190,3 @@ def test_batches_have_photos_of_one_shape_with_their_labels_resized_by_nearest(f
         height, width = labels.shape[1:]
         half = (3, height // 2 // 8 * 8, width // 2 // 8 * 8)
         assert [tuple(one.shape[1:]) for one in images] == [half, (3, height, width)]
-
-
-def test_pixels_without_label_do_not_count():
-    """The published assignment took them for background."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 2, (2, 6, 8), generator=generator).to(torch.uint8)
-    labels[:, :2] = IGNORE
-    logits = torch.randn(2, 2, 6, 8, generator=generator).requires_grad_()
-    loss_of(logits, labels).backward()
-    assert (logits.grad[:, :, :2] == 0).all()
-    assert (logits.grad[:, :, 2:] != 0).all()
-    assert loss_of(logits, torch.full_like(labels, IGNORE)).item() == 0

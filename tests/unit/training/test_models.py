@@ -1,42 +1,18 @@
 """The handout's networks and its convolution: shapes, sizes, gradients, checkpoint round trip."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
+from pixelwise.colour.palette import Palette
+from pixelwise.errors import CheckpointError
+from pixelwise.network.config import ColourNetConfig
+from pixelwise.training.frozen import fingerprint
 from pixelwise.training.models import build
 from pixelwise.training.models.handout import MyConv2d, UnfoldedConvolution
-
-
-@pytest.fixture(params=list(HANDOUT_CONFIGS.values()), ids=lambda config: config.__name__)
-def kind(request):
-    return request.param
-
-
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (4, 8), (12, 20)])
-@pytest.mark.parametrize(
-    ("kernel", "num_filters", "num_colours", "num_in_channels"), [(3, 4, 24, 1), (5, 3, 7, 2)]
-)
-def test_every_pixel_gets_logits(kind, height, width, kernel, num_filters, num_colours, num_in_channels):
-    net = build(
-        kind(kernel=kernel, num_filters=num_filters, num_colours=num_colours, num_in_channels=num_in_channels)
-    )
-    assert net(torch.rand(2, num_in_channels, height, width)).shape == (2, num_colours, height, width)
-
-
-@pytest.mark.parametrize(
-    ("config", "num_parameters"),
-    [
-        (CNNConfig(), 86_784),
-        (UNetConfig(), 112_344),
-        (UNetConfig(skip_full=False), 112_344 - 9 * 24),
-        (UNetConfig(skip_half=False), 112_344 - 9 * 32 * 24),
-        (UNetConfig(skip_quarter=False), 112_344 - 9 * 64 * 32),
-    ],
-)
-def test_the_handouts_networks_have_its_parameter_counts(config, num_parameters):
-    assert sum(one.numel() for one in build(config).parameters()) == num_parameters
+from pixelwise.training.models.on_backbone import ColourNet
+from pixelwise.training.runs import open_torch_model, write_weights
 
 
 @pytest.mark.parametrize(("num_in", "num_out", "kernel"), [(1, 3, 3), (4, 2, 5), (3, 5, 1), (2, 2, 7)])
@@ -65,3 +41,41 @@ def test_the_written_backward_agrees_with_finite_differences():
         for shape in ((2, 2, 4, 5), (3, 2, 3, 3), (3,))
     ]
     assert torch.autograd.gradcheck(lambda x, w, b: UnfoldedConvolution.apply(x, w, b, 1), tensors)
+
+
+CONFIG = ColourNetConfig(num_colours=5, width=8)
+PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]), "ab", "five")
+
+
+@pytest.fixture(scope="module")
+def net() -> ColourNet:
+    torch.manual_seed(0)
+    return build(CONFIG).eval()
+
+
+def test_only_the_decoder_learns_and_is_saved(net):
+    learned = {name.split(".")[0] for name, _ in net.named_parameters()}
+    assert learned == {"coarsest", "summary", "join16", "join8", "join4", "classes"}
+    assert {name.split(".")[0] for name in net.state_dict()} == learned | {"backbone_checksum"}
+    net.train()
+    before = fingerprint(net.backbone)
+    optimiser = torch.optim.SGD(net.parameters(), 1.0)
+    net(torch.rand(2, 1, 32, 32)).square().mean().backward()
+    optimiser.step()
+    net.eval()
+    assert fingerprint(net.backbone) == before
+
+
+def test_a_model_comes_back_as_it_was_written(net, tmp_path):
+    write_weights(tmp_path / "model.safetensors", net, CONFIG, PALETTE, 64)
+    again = open_torch_model(tmp_path / "model.safetensors")
+    grey = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        np.testing.assert_allclose(again.logits(grey.numpy()), net(grey), rtol=1.3e-6, atol=1e-5)
+    assert again.logits(np.zeros((1, 1, 60, 33), np.float32)).shape == (1, 5, 15, 9)
+
+
+def test_layers_of_another_backbone_are_refused(net):
+    state = net.state_dict() | {"backbone_checksum": torch.zeros(32, dtype=torch.uint8)}
+    with pytest.raises(CheckpointError, match="efficientnet_lite0"):
+        build(CONFIG).load_state_dict(state)

@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError
 from pixelwise.network.config import CNNConfig, RunConfig
-from pixelwise.network.tensors import write_tensors
+from pixelwise.network.tensors import read_tensors, write_tensors
 from pixelwise.training import runs
 from pixelwise.training.models import build
 
@@ -42,11 +41,8 @@ def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
 
 
 def rewrite(path, **changes) -> None:
-    """Write the same tensors under a changed description."""
-    content = path.read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    about = json.loads(header["__metadata__"]["pixelwise"]) | changes
-    save_file(load_file(path), path, metadata={"pixelwise": json.dumps(about)})
+    tensors, about = read_tensors(path)
+    write_tensors(path, tensors, about | changes)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from pixelwise.colour.palette import Palette
+from fixtures.sunsets import folder_of_sunsets
+from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
-from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig
+from pixelwise.network.config import ColourFinetuneConfig, ColourNetConfig, RunConfig, TrainConfig, UNetConfig
+from pixelwise.network.model import open_model
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
-from pixelwise.training.losses import soft_labels
+from pixelwise.training.evaluation import PixelScore, evaluate
+from pixelwise.training.finetune_epochs import loss_of
+from pixelwise.training.losses import cross_entropy, soft_labels
+from pixelwise.training.models import build
+from pixelwise.training.personal import finetune_colours, soft_probs
+from pixelwise.training.runs import TorchModel
 from pixelwise.training.tasks import ColourTask, photographed
 
 PALETTE = Palette(np.array([[0.0, 0], [50, 20], [-40, 30], [10, -50], [30, 60]]), "ab", "five")
@@ -38,19 +46,6 @@ def task(pictures) -> ColourTask:
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_shares_fall_off_with_distance_and_add_up_to_one():
-    colours = torch.tensor([[2.0, 1], [-40, 30]]).T[None, :, None]
-    soft = soft_labels(PALETTE, colours, num_near=3, sigma=20.0)
-    assert soft.classes[0, 0].flatten().tolist() == [0, 2]
-    distances = torch.cdist(colours[0, :, 0].T, torch.from_numpy(PALETTE.class_chroma))
-    by_hand = torch.exp(-distances.square() / 800)
-    for pixel in range(2):
-        nearest = soft.classes[0, :, 0, pixel]
-        assert nearest.tolist() == by_hand[pixel].argsort(descending=True)[:3].tolist()
-        expected = by_hand[pixel, nearest] / by_hand[pixel, nearest].sum()
-        assert torch.allclose(soft.shares[0, :, 0, pixel], expected, atol=1e-5)
 
 
 def test_old_film_hardly_sees_red_and_sees_blue_well():
@@ -81,3 +76,75 @@ def test_palettes_in_rgb_and_windows_without_a_size_are_refused(pictures):
         ColourTask(CONFIG, pictures, Palette.read("handout24"), CPU)
     with pytest.raises(ConfigError, match="got 0"):
         ColourTask(replace(CONFIG, train=TrainConfig()), pictures, PALETTE, CPU)
+
+
+RING = np.array([[60 * np.cos(angle), 60 * np.sin(angle)] for angle in np.arange(7) * np.pi / 3.5])
+
+
+@pytest.mark.parametrize("num_classes", [3, 5, 7])
+def test_shares_fall_off_with_distance_among_the_five_nearest(num_classes):
+    palette = Palette(RING[:num_classes], "ab", "ring")
+    chroma = np.random.default_rng(0).uniform(-80, 80, (50, 2)).astype(np.float32)
+    found = soft_probs(palette, chroma)
+    squares = np.square(chroma[:, None] - RING[:num_classes]).sum(2)
+    by_hand = np.exp(-(squares - squares.min(1, keepdims=True)) / 50)
+    by_hand[squares > np.sort(squares, axis=1)[:, :5][:, -1:]] = 0
+    np.testing.assert_allclose(found, by_hand / by_hand.sum(1, keepdims=True), atol=1e-5)
+    points = torch.from_numpy(chroma).T[None, :, None]
+    soft = soft_labels(palette, points)
+    expected = torch.zeros(1, num_classes, 1, 50).scatter_(1, soft.classes, soft.shares)
+    np.testing.assert_allclose(found, expected[0, :, 0].T, atol=1e-4)
+    wide = soft_labels(palette, points, num_near=3, sigma=20.0)
+    nearest = np.sort(np.exp(-squares / 800), axis=1)[:, :-4:-1]
+    np.testing.assert_allclose(wide.shares[0, :, 0].T, nearest / nearest.sum(1, keepdims=True), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_knows_what_it_learned_from(tmp_path):
+    source = f"folder:{folder_of_sunsets(tmp_path / 'album', 6)}"
+    config = ColourFinetuneConfig(source=source, size=64, num_colours=4, ridge=0.1)
+    result = finetune_colours(config, tmp_path / "mine.safetensors")
+    model = open_model(tmp_path / "mine.safetensors")
+    assert (model.trained_on, model.size, model.palette.num_classes) == (source, 64, 4)
+    grey = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
+    assert np.array_equal(model.logits(grey), result.model.logits(grey))
+    assert result.facts.certificate.before == result.facts.certificate.after
+
+
+HANDOUT = Palette.read("handout24")
+
+
+@pytest.fixture(scope="module")
+def parted() -> Pictures:
+    whole = load_pictures("synthetic:shapes", None, 0)
+    return replace(whole, train=whole.train[:60], val=whole.val[:30])
+
+
+def model(net: nn.Module) -> TorchModel:
+    return TorchModel.of(name="m", net=net, config=UNetConfig(), palette=HANDOUT, size=32, checksum="")
+
+
+def test_a_baseline_learns_from_the_training_part_only(parted):
+    scores = evaluate(model(build(UNetConfig(num_filters=2)).eval()), parted)
+    commonest = np.bincount(HANDOUT.encode(parted.train.numpy()).ravel()).argmax()
+    share = 100 * (HANDOUT.encode(parted.val.numpy()) == commonest).mean()
+    assert scores["majority"]["accuracy"].value == pytest.approx(share, abs=0.01)
+    assert scores["grey level"]["accuracy"].value > scores["majority"]["accuracy"].value
+
+
+def test_pixels_without_label_count_for_nothing_and_parts_add_up():
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(6, 5, 6, 7, generator=generator)
+    labels = torch.randint(0, 5, (6, 6, 7), generator=generator)
+    labels[:, 0] = IGNORE
+    known = labels != IGNORE
+    expected = -logits.double().log_softmax(1).gather(1, labels.where(known, 0)[:, None])[:, 0][known].mean()
+    for some in (labels, labels.to(torch.uint8)):
+        assert cross_entropy(logits, some).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss_of(logits, torch.full_like(labels, IGNORE, dtype=torch.uint8)).item() == 0
+    whole = PixelScore.of(logits, labels)
+    parts = PixelScore.of(logits[:2], labels[:2]) + PixelScore.of(logits[2:], labels[2:])
+    assert (parts.num_pixels, parts.num_right) == (whole.num_pixels, whole.num_right)
+    assert parts.loss == pytest.approx(whole.loss) == pytest.approx(expected.item(), rel=1e-5)
+    right = (logits.argmax(1) == labels)[known].float().mean()
+    assert whole.accuracy == pytest.approx(100 * right.item())

@@ -2,9 +2,7 @@
 
 import io
 import json
-import struct
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +12,7 @@ from sklearn.datasets import load_sample_image
 from starlette.testclient import TestClient
 
 from fixtures.foreign import zhang
+from fixtures.photos.make import bomb
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError
@@ -48,7 +47,6 @@ def service():
 
 @pytest.fixture
 def make(service, tmp_path):
-    """A client of an application with these limits and rules."""
 
     def make(limits=SMALL, **rules):
         own = Rules(max_bytes=limits.max_bytes, **{"hosts": LOOPBACK, **rules})
@@ -139,18 +137,6 @@ def test_a_mask_its_numbers_an_overlay_and_a_cut_out(client, flower):
     assert ((cut[..., 3] == 255) == (labels == 1)).all()
 
 
-def bomb(height, width):
-    """A PNG whose header promises more than anybody can hold."""
-
-    def chunk(name, content):
-        return (
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100)))
-
-
 @pytest.mark.parametrize(
     ("content", "kind", "status", "why"),
     [
@@ -158,7 +144,7 @@ def bomb(height, width):
         (b"not a photo at all", "image/jpeg", 415, "photo"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "image/svg+xml", 415, "photo"),
         (b"%PDF-1.7 nonsense", "application/octet-stream", 415, "photo"),
-        (bomb(60_000, 60_000), "image/png", 413, "megapixels"),
+        (bomb(), "image/png", 413, "megapixels"),
         (b"x" * 3_000_000, "image/png", 413, "at most 2 megabytes, got 3.0"),
         (b"{}", "application/json", 415, "got application/json"),
         (b"--x\r\nbroken", FORM + "; boundary=x", 422, "'file'"),
