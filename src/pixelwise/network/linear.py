@@ -53,6 +53,15 @@ def pixels_of(level: Float[ndarray, "C h w"]) -> Float[ndarray, "n C"]:
     return np.moveaxis(level, 0, -1).reshape(-1, len(level))
 
 
+def checked_layer(weight: ndarray, bias: ndarray, num_classes: int) -> tuple[ndarray, ndarray]:
+    """Return a layer that a file has, float32 (K, D) and (K,); ValueError if it is no layer to K classes."""
+    if weight.ndim != 2 or weight.shape[0] != num_classes or bias.shape != weight.shape[:1]:
+        raise ValueError(f"weights of shape {weight.shape} for {num_classes} classes")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ValueError("weights that are no numbers")
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
 def _matrix(num_small: int, num_large: int) -> Float32[ndarray, "L s"]:
     """Return the matrix that enlarges a row of `num_small` numbers."""
     (first, second), share = neighbours(np.arange(num_large), num_small, num_large)

@@ -27,7 +27,7 @@ from torch.export import Dim
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.files import cache_folder, checksum, reason, write_bytes
 from pixelwise.network.backbone import Backbone
-from pixelwise.network.model import model_of
+from pixelwise.network.model import Model, model_of
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import announce
@@ -96,17 +96,7 @@ def model_content(model: TorchModel) -> bytes:
     Raises:
         ConfigError: it computes something that ONNX has not, or gives other logits there.
     """
-    net = model.net
-    about: dict[str, Any] = {
-        "task": "colour",
-        "name": model.name,
-        "palette": model.palette.to_dict(),
-        "short_side": model.size,
-        "multiple": net.stride,
-        "out_stride": net.out_stride,
-        "saturation": net.saturation,
-        "trained_on": model.trained_on,
-    }
+    net, about = model.net, colour_facts(model)
     if isinstance(net, ColourNet):
         graph = _decoder_graph(model.name, net)
         about |= {"backbone": net.backbone.name, "backbone_checksum": net.backbone.checksum}
@@ -115,40 +105,43 @@ def model_content(model: TorchModel) -> bytes:
         graph = trace(model.name, plain_copy(net), {"grey": grey}, (axes,), ["logits"])
     content = described(graph, about)
     found = model_of(model.name, OnnxNetwork(content, device="cpu"))
-    photos = (read_photo(path, model.size, model.stride)[None] for path in sample_photos())
-    greys = map(model.palette.read_grey, photos)
-    require_equal(model.name, ((found.logits(grey), model.logits(grey)) for grey in greys))
+    require_equal(model.name, logits_of_both(found, model))
     return content
 
 
+def colour_facts(model: Model) -> dict[str, Any]:
+    """Return what the file of a colouriser says of it, for JSON."""
+    return {
+        "task": "colour",
+        "name": model.name,
+        "palette": model.palette.to_dict(),
+        "short_side": model.size,
+        "multiple": model.stride,
+        "out_stride": model.out_stride,
+        "saturation": model.saturation,
+        "trained_on": model.trained_on,
+    }
+
+
+def logits_of_both(found: Model, expected: Model) -> Iterator[tuple[ndarray, ndarray]]:
+    """Yield the logits that two colourisers give to the sample photos."""
+    for path in sample_photos():
+        grey = expected.palette.read_grey(read_photo(path, expected.size, expected.stride)[None])
+        yield found.logits(grey), expected.logits(grey)
+
+
 def _decoder_graph(name: str, net: ColourNet) -> onnx.ModelProto:
-    backbone, levels = net.backbone, sorted(net.levels.values())
-    grey, _ = _example(1, backbone.multiple)
-    maps = net.features(grey)
-    inputs = {backbone.levels[index].name: maps[index] for index in levels}
+    """Return the part of a network behind its backbone."""
+    backbone, decoder = net.backbone, plain_copy(net)
+    decoder.forward = decoder.forward_maps
+    maps = net.features(_example(1, backbone.multiple)[0])
+    inputs = {backbone.levels[index].name: maps[index] for index in net.levels}
     batch, rows, columns = Dim("batch"), Dim("rows"), Dim("columns")
     axes = []
-    for index in levels:
+    for index in net.levels:
         finer = backbone.multiple // backbone.levels[index].stride
         axes.append({0: batch, 2: finer * rows, 3: finer * columns})
-    return trace(name, _Decoder(net, levels), inputs, (tuple(axes),), ["logits"])
-
-
-class _Decoder(nn.Module):
-    """The part of a network behind its backbone."""
-
-    def __init__(self, net: ColourNet, levels: Sequence[int]) -> None:
-        super().__init__()
-        self.net: Any = plain_copy(net)
-        self.levels = levels
-
-    def forward(self, *maps: Tensor) -> Tensor:
-        """Return the logits of the maps that it reads."""
-        all_maps: list[Any] = [None] * (max(self.levels) + 1)
-        for level, one in zip(self.levels, maps, strict=True):
-            all_maps[level] = one
-        logits: Tensor = self.net.forward_maps(all_maps)
-        return logits
+    return trace(name, decoder, inputs, (tuple(axes),), ["logits"])
 
 
 def described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
@@ -186,7 +179,7 @@ def sample_photos() -> list[Path]:
 
 def plain_copy(net: Any) -> Any:
     """Return a copy to export: batch norms folded, layers of our own replaced by equal convolutions."""
-    copied = folded(net, "fp32") if isinstance(net, TorchBackbone) else copy.deepcopy(net)
+    copied = folded(net) if isinstance(net, TorchBackbone) else copy.deepcopy(net)
     for part in list(copied.modules()):
         if isinstance(part, MyConv2d):
             part.how = "torch"

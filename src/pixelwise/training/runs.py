@@ -38,7 +38,6 @@ class TorchModel(Model):
     """A colouriser on torch."""
 
     net: Network  # in evaluation mode
-    config: NetConfig
 
     @staticmethod
     def of(net: Network, **others: Any) -> TorchModel:
@@ -78,7 +77,6 @@ def open_torch_model(folder_or_file: str | Path, trained_on: str = "") -> TorchM
     return TorchModel.of(
         name=str(folder_or_file),
         net=net,
-        config=config,
         palette=palette,
         size=size,
         checksum=checksum(path),

@@ -24,7 +24,7 @@ def model():
     net = build(config).eval()
     with torch.no_grad():
         list(net.parameters())[-1].copy_(torch.tensor([9.0, 0.0]))
-    return TorchModel.of(name="tinted", net=net, config=config, palette=palette, size=32, checksum="0" * 64)
+    return TorchModel.of(name="tinted", net=net, palette=palette, size=32, checksum="0" * 64)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def model() -> TorchModel:
     net = build(config).eval()
     with torch.no_grad():
         net.classes.weight.mul_(10)  # sure of itself, as no network of random weights is
-    return TorchModel.of(name="random", net=net, config=config, palette=palette, size=32, checksum="")
+    return TorchModel.of(name="random", net=net, palette=palette, size=32, checksum="")
 
 
 def write(folder: Path, *names: str) -> list[str]:

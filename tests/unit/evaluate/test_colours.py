@@ -32,7 +32,7 @@ def model(palette=AB, seed=0) -> TorchModel:
     torch.manual_seed(seed)
     config = UNetConfig(num_filters=2, num_colours=palette.num_classes)
     net = build(config).eval().requires_grad_(False)
-    return TorchModel.of(name="m", net=net, config=config, palette=palette, size=24, checksum="0")
+    return TorchModel.of(name="m", net=net, palette=palette, size=24, checksum="0")
 
 
 def write(path: Path, seed: int, height=40, width=56) -> Path:

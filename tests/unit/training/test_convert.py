@@ -13,7 +13,7 @@ from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.network.backbone import Backbone, open_backbone
 from pixelwise.network.config import CNNConfig, ColourNetConfig, UNetConfig
 from pixelwise.network.model import model_of
-from pixelwise.network.session import OnnxNetwork, new_session
+from pixelwise.network.session import OnnxNetwork
 from pixelwise.photos.photo import open_photo
 from pixelwise.training.backbones import open_torch_backbone
 from pixelwise.training.convert import backbone_content, model_content, require_equal, sample_photos
@@ -67,7 +67,7 @@ def test_large_tensors_are_kept_in_fewer_bits(fine, most, num_bytes):
     graph = helper.make_graph(nodes, "one layer", values[:1], values[1:], tensors)
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     content = compact(whole.SerializeToString(), fine=fine)
-    (found,) = new_session(content).run(["y"], {"x": np.eye(200, dtype=np.float32)})
+    found = OnnxNetwork(content).run({"x": np.eye(200, dtype=np.float32)}, ("y",))["y"]
     assert require_equal("layer", [(found, weight + weight[0])]) < most
     assert len(content) == pytest.approx(num_bytes * weight.size, abs=2500)
 
@@ -104,7 +104,7 @@ def test_others_are_made_files_once_for_each_file_of_weights(tmp_path, monkeypat
 def test_a_colouriser_gives_the_logits_of_torch_at_any_size(config):
     torch.manual_seed(0)
     facts = {"name": "random", "size": 64, "checksum": "", "trained_on": "folder:mine"}
-    theirs = TorchModel.of(net=build(config).eval(), config=config, palette=PALETTE, **facts)
+    theirs = TorchModel.of(net=build(config).eval(), palette=PALETTE, **facts)
     ours = model_of("random", OnnxNetwork(model_content(theirs)))
     for fact in ("size", "stride", "out_stride", "saturation", "trained_on"):
         assert getattr(ours, fact) == getattr(theirs, fact)

@@ -26,7 +26,7 @@ def pictures() -> Pictures:
 
 
 def model(net: nn.Module) -> TorchModel:
-    return TorchModel.of(name="m", net=net, config=UNetConfig(), palette=PALETTE, size=32, checksum="")
+    return TorchModel.of(name="m", net=net, palette=PALETTE, size=32, checksum="")
 
 
 def test_a_baseline_learns_from_the_training_part_only(pictures):

@@ -29,4 +29,4 @@ def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> To
     return open_timm(name, weights)
 
 
-__all__ = ["COCO", "TorchBackbone", "folded", "open_torch_backbone"]
+__all__ = ["TorchBackbone", "folded", "open_torch_backbone"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -36,7 +35,7 @@ class OnBackbone(nn.Module):
         with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
             opened = open_torch_backbone(backbone)
             self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
-        self.__dict__["backbone"] = folded(opened, "fp32")  # and so it is no part of this module
+        self.__dict__["backbone"] = folded(opened)  # and so it is no part of this module
         self.register_buffer("backbone_checksum", self._installed.clone())
         self.register_load_state_dict_post_hook(_require_same_backbone)
 
@@ -72,13 +71,14 @@ class ColourNet(OnBackbone):
     def __init__(self, config: ColourNetConfig) -> None:
         super().__init__(config.backbone)
         self.config, self.saturation = config, config.saturation
-        self.levels = {level.stride: index for index, level in enumerate(self.backbone.levels)}
-        if sorted(self.levels) != sorted(_STRIDES) or self.backbone.multiple != self.stride:
+        deepest = {level.stride: index for index, level in enumerate(self.backbone.levels)}
+        if sorted(deepest) != sorted(_STRIDES) or self.backbone.multiple != self.stride:
             raise ConfigError(
                 f"colournet needs a backbone with maps at strides 4, 8, 16 and 32, {self.backbone.name} has "
-                f"them at {', '.join(map(str, sorted(self.levels)))}; take efficientnet_lite0"
+                f"them at {', '.join(map(str, sorted(deepest)))}; take efficientnet_lite0"
             )
-        c = {stride: self.backbone.levels[index].channels for stride, index in self.levels.items()}
+        self.levels = [deepest[stride] for stride in _STRIDES]  # numbers of the backbone's, the finest first
+        c = {stride: self.backbone.levels[index].channels for stride, index in deepest.items()}
         w = {stride: round(config.width * wider) for stride, wider in _STRIDES.items()}
         self.coarsest = nn.Sequential(nn.Conv2d(c[32], w[32], 1, bias=False), nn.BatchNorm2d(w[32]))
         self.summary = LinearApart(c[32], w[32])
@@ -90,14 +90,14 @@ class ColourNet(OnBackbone):
 
     def forward(self, x: Grey) -> Float[Tensor, "N K h w"]:
         """Return logits (N, K, H / 4, W / 4) of grey photos (N, 1, H, W), CIE L from 0 to 1."""
-        return self.forward_maps(self.features(x))
+        maps = self.features(x)
+        return self.forward_maps(*(maps[index] for index in self.levels))
 
-    def forward_maps(self, maps: Sequence[Float[Tensor, "N _C _h _w"]]) -> Float[Tensor, "N K h w"]:
-        """Return the logits from the backbone's features of the photos, one map for each of its levels."""
-        coarsest = maps[self.levels[32]]
+    def forward_maps(self, *maps: Float[Tensor, "N _C _h _w"]) -> Float[Tensor, "N K h w"]:
+        """Return the logits from those maps of photos that `levels` names."""
+        *finer_maps, coarsest = maps
         y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
-        for join, stride in ((self.join16, 16), (self.join8, 8), (self.join4, 4)):
-            finer = maps[self.levels[stride]]
+        for join, finer in zip((self.join16, self.join8, self.join4), reversed(finer_maps), strict=True):
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
         logits: Tensor = self.classes(self.dropout(y))
         return logits
