@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -88,8 +89,8 @@ class Backbone:
         return hashlib.sha256(b"".join(level.tobytes() for level in self(picture))).hexdigest()
 
 
-def require_multiples(name: str, multiple: int, height: int, width: int) -> None:
-    """Raise a ShapeError where a backbone cannot read photos of a size."""
+def require_multiples(name: str, multiple: int, height: Any, width: Any) -> None:
+    """Raise a ShapeError where a backbone cannot read photos of a size; tracing gives symbols for it."""
     over_height, over_width = -height % multiple, -width % multiple
     if over_height or over_width or not height * width:
         raise ShapeError(

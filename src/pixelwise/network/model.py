@@ -205,8 +205,8 @@ def _linear_model(name: str, path: Path, device: Device, threads: int) -> Linear
             )
         palette, installed = Palette.from_dict(about["palette"]), tensors["backbone_checksum"].tobytes()
         backbone = _same_backbone(about["net"]["backbone"], installed.hex(), device, threads)
-        parts = (tensors[f"classes.{part}"] for part in ("weight", "bias"))
-        weight, bias = checked_layer(*parts, palette.num_classes)
+        layer = tensors["classes.weight"], tensors["classes.bias"]
+        weight, bias = checked_layer(*layer, palette.num_classes)
         if weight.shape[1] != sum(level.channels for level in backbone.levels):
             raise ValueError(f"weights of shape {weight.shape} for the features of {backbone.name}")
         return LinearModel(

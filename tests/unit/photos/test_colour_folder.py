@@ -10,7 +10,7 @@ from PIL import Image
 from pixelwise.errors import DataError
 from pixelwise.photos.colour_folder import open_colour_folder
 from pixelwise.photos.photo import open_photo
-from pixelwise.training.data.folder import load_folder, read_square
+from pixelwise.training.data.sources import load_folder, read_square
 
 
 def photo(path, seed=0, size=(40, 30), **options):

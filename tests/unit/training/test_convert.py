@@ -1,6 +1,7 @@
 """Networks of torch as ONNX files: equal in numbers, made once, and refused where they differ."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import timm
 import torch
@@ -67,7 +68,7 @@ def test_large_tensors_are_kept_in_fewer_bits(fine, most, num_bytes):
     graph = helper.make_graph(nodes, "one layer", values[:1], values[1:], tensors)
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     content = compact(whole.SerializeToString(), fine=fine)
-    found = OnnxNetwork(content).run({"x": np.eye(200, dtype=np.float32)}, ("y",))["y"]
+    (found,) = onnxruntime.InferenceSession(content).run(["y"], {"x": np.eye(200, dtype=np.float32)})
     assert require_equal("layer", [(found, weight + weight[0])]) < most
     assert len(content) == pytest.approx(num_bytes * weight.size, abs=2500)
 
@@ -75,7 +76,7 @@ def test_large_tensors_are_kept_in_fewer_bits(fine, most, num_bytes):
 @pytest.mark.slow
 def test_others_are_made_files_once_for_each_file_of_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("PIXELWISE_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(CheckpointError, match=r"cannot read weights from .*gone\.pth"):
+    with pytest.raises(CheckpointError, match=r"there is no .*gone\.pth"):
         open_backbone("timm:test_resnet", tmp_path / "gone.pth")
     for seed in range(2):
         torch.manual_seed(seed)

@@ -1,18 +1,27 @@
-"""A frozen backbone on torch: photos in, feature maps of several sizes out; and its copy that runs faster."""
+"""A frozen backbone on torch: photos in, feature maps of several sizes out; and the files of its weights.
+
+These are read without running anything that is in them, and loaded into a network, or refused.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import pickle
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pixelwise.colour.arrays import Float
+from pixelwise.errors import CheckpointError
 from pixelwise.network.backbone import Level, require_multiples
+from pixelwise.network.tensors import first_line
 from pixelwise.training.frozen import fingerprint, freeze
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Source: torchvision
@@ -81,3 +90,36 @@ def folded(backbone: TorchBackbone) -> TorchBackbone:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     part[index], part[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return faster
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, safetensors or what torch saved, or raise a CheckpointError."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():  # of how others wrote their files
+            warnings.simplefilter("ignore", UserWarning)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"needed a file of weights, but there is no {path}") from error
+    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({first_line(error)}); it is damaged or holds more"
+        ) from error
+    if not (isinstance(tensors, dict) and all(isinstance(tensor, Tensor) for tensor in tensors.values())):
+        raise CheckpointError(f"{path} holds no weights: needed tensors by name, as a network's state_dict()")
+    return tensors
+
+
+def load_weights(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load a file's tensors into a network, maybe a meta one; a CheckpointError if they do not fit."""
+    needed = net.state_dict()
+    shapes, found = ({name: tensor.shape for name, tensor in those.items()} for those in (needed, tensors))
+    if wrong := [name for name in shapes | found if shapes.get(name) != found.get(name)]:
+        raise CheckpointError(
+            f"{path} does not fit the network: {len(wrong)} tensors are missing, too many, or of another "
+            f"shape, such as {', '.join(sorted(wrong)[:3])}; give the file that was made for it"
+        )
+    net.load_state_dict(
+        {name: tensors[name].to(tensor.dtype) for name, tensor in needed.items()}, assign=True
+    )

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
 from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
-from pixelwise.training.backbones.backbone import TorchBackbone
-from pixelwise.training.backbones.weights import read_weights
+from pixelwise.training.backbones.backbone import TorchBackbone, read_weights
 
 _FINEST = 4  # stride: maps at half the photo's size take much room and say little
 _PROBED = 64  # pixels: enough for two places of the coarsest map

@@ -17,59 +17,31 @@ from pixelwise.training.shapes import Grey
 _STRIDES = {4: 1.0, 8: 1.0, 16: 1.5, 32: 2.0}  # channels of the decoder at each stride, over its width
 
 
-class OnBackbone(nn.Module):
-    """Layers on a backbone, which is neither trained nor saved; abstract.
-
-    `state_dict` has the layers, and the checksum of the backbone that they were trained on: loading refuses
-    another one with a CheckpointError.
-    """
-
-    stride = 32  # divides height and width of the input
-    out_stride = 4  # pixels of the input, down and across, that share one place of the logits
-    saturation = 1.0  # factor on the chroma that the probabilities mean
-    backbone: TorchBackbone
-    backbone_checksum: Tensor
-
-    def __init__(self, backbone: str) -> None:
-        super().__init__()
-        with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
-            opened = open_torch_backbone(backbone)
-            self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
-        self.__dict__["backbone"] = folded(opened)  # and so it is no part of this module
-        self.register_buffer("backbone_checksum", self._installed.clone())
-        self.register_load_state_dict_post_hook(_require_same_backbone)
-
-    def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
-        """Return the backbone's features of photos, grey in all three channels: one map a level."""
-        backbone = self.backbone
-        if backbone.centre.device != x.device:
-            backbone.to(x.device)
-        maps: tuple[Tensor, ...] = backbone(x.expand(-1, 3, -1, -1))
-        return maps
-
-
-def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
-    assert isinstance(net, OnBackbone)
-    if not torch.equal(net.backbone_checksum.cpu(), net._installed):
-        raise CheckpointError(
-            f"this network was trained on other weights of {net.backbone.name} than are installed; "
-            "install the version of them that it names, or train it again"
-        )
-
-
 @final
-class ColourNet(OnBackbone):
+class ColourNet(nn.Module):
     """Logits of every class at a quarter of the size of the grey photo that is read.
 
     The backbone's deepest maps of each stride, 4, 8, 16 and 32, are joined from the coarsest to the finest,
-    as in a U-Net; a summary of the whole photo is added to the coarsest.
+    as in a U-Net; a summary of the whole photo is added to the coarsest. The backbone is neither trained nor
+    saved: `state_dict` has its checksum, and loading refuses another one with a CheckpointError.
 
     Source: R. Zhang, P. Isola, A. Efros, arXiv:1603.08511: colour by classes at a quarter of the size;
     O. Ronneberger, P. Fischer, T. Brox, arXiv:1505.04597: the decoder.
     """
 
+    stride = 32  # divides height and width of the input
+    out_stride = 4  # pixels of the input, down and across, that share one place of the logits
+    backbone: TorchBackbone
+    backbone_checksum: Tensor
+
     def __init__(self, config: ColourNetConfig) -> None:
-        super().__init__(config.backbone)
+        super().__init__()
+        with torch.device("cpu"):  # it has numbers of its own, even where a network is built without any
+            opened = open_torch_backbone(config.backbone)
+            self._installed = torch.tensor(list(bytes.fromhex(opened.checksum)), dtype=torch.uint8)
+        self.__dict__["backbone"] = folded(opened)  # and so it is no part of this module
+        self.register_buffer("backbone_checksum", self._installed.clone())
+        self.register_load_state_dict_post_hook(_require_same_backbone)
         self.config, self.saturation = config, config.saturation
         deepest = {level.stride: index for index, level in enumerate(self.backbone.levels)}
         if sorted(deepest) != sorted(_STRIDES) or self.backbone.multiple != self.stride:
@@ -93,6 +65,14 @@ class ColourNet(OnBackbone):
         maps = self.features(x)
         return self.forward_maps(*(maps[index] for index in self.levels))
 
+    def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
+        """Return the backbone's features of photos, grey in all three channels: one map a level."""
+        backbone = self.backbone
+        if backbone.centre.device != x.device:
+            backbone.to(x.device)
+        maps: tuple[Tensor, ...] = backbone(x.expand(-1, 3, -1, -1))
+        return maps
+
     def forward_maps(self, *maps: Float[Tensor, "N _C _h _w"]) -> Float[Tensor, "N K h w"]:
         """Return the logits from those maps of photos that `levels` names."""
         *finer_maps, coarsest = maps
@@ -101,6 +81,15 @@ class ColourNet(OnBackbone):
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
         logits: Tensor = self.classes(self.dropout(y))
         return logits
+
+
+def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
+    assert isinstance(net, ColourNet)
+    if not torch.equal(net.backbone_checksum.cpu(), net._installed):
+        raise CheckpointError(
+            f"this network was trained on other weights of {net.backbone.name} than are installed; "
+            "install the version of them that it names, or train it again"
+        )
 
 
 class LinearApart(nn.Linear):
@@ -123,11 +112,11 @@ def _joining(num_in: int, num_out: int) -> nn.Sequential:
 
 def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:
     """Return the mean sRGB colour of each place of the logits."""
-    return F.avg_pool2d(images.float(), OnBackbone.out_stride).round().byte()
+    return F.avg_pool2d(images.float(), ColourNet.out_stride).round().byte()
 
 
 def chroma_of(images: Float[Tensor, "N 3 H W"], coarser: int = 1) -> Float[Tensor, "N 2 h w"]:
     """Return Lab's a and b of the mean sRGB colour of each place of the logits, or of so many together."""
     from kornia.color import rgb_to_lab  # a sixth of a second, which colouring can spare
 
-    return rgb_to_lab(F.avg_pool2d(images, OnBackbone.out_stride * coarser))[:, 1:]
+    return rgb_to_lab(F.avg_pool2d(images, ColourNet.out_stride * coarser))[:, 1:]
