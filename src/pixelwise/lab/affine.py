@@ -135,7 +135,6 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
 
 
 def _draw_grid(grid: dict[str, Any]) -> Drawing:
-    """Draw the accuracy over a and b, with stored statistics and with those of the batch."""
     high = np.max([grid["stored"], grid["batch"]])
     with new_drawing(11, 0.5 * len(grid["b"]) + 1.5) as drawing:
         left, right = drawing.figure.subplots(1, 2, sharey=True)

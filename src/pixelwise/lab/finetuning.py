@@ -185,7 +185,6 @@ def answer_c3(setting: Setting) -> Answer:
 
 
 def _draw_masks(masks: Sequence[Mask]) -> Drawing:
-    """Draw a row for each photo: photo, truth, prediction, difference."""
     colours = {"flower": _FLOWER, "missed": _MISSED, "too much": _TOO_MUCH, "no label": _UNKNOWN}
     with new_drawing(10, 2.15 * len(masks) + 0.5) as drawing:
         rows = drawing.figure.subplots(len(masks), 4, squeeze=False)

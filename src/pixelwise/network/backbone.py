@@ -110,11 +110,7 @@ class Certificate:
 
 @contextlib.contextmanager
 def certified(backbone: Backbone) -> Iterator[Certificate]:
-    """Certify that a backbone did not change meanwhile: neither its file nor what it computes.
-
-    Raises:
-        FrozenError: it did.
-    """
+    """Certify that neither a backbone's file nor what it computes changes meanwhile; else a FrozenError."""
     answer = backbone.answer()
     certificate = Certificate(backbone.network.checksum(), "", backbone.num_tensors)
     yield certificate

@@ -21,11 +21,7 @@ Maps = Sequence[Float[ndarray, "_C _h _w"]]
 def logits_of_maps(
     maps: Maps, weight: Float32[ndarray, "K D"], bias: Float32[ndarray, " K"], size: tuple[int, int]
 ) -> Float32[ndarray, "K H W"]:
-    """Return the logits of a photo at `size` (height, width).
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
+    """Return the logits of a photo at `size` (height, width); ShapeError if its channels are not D."""
     down, rows = [], []
     for small in small_logits(maps, weight):
         down.append(_matrix(small.shape[1], size[0]))

@@ -25,7 +25,6 @@ DEFAULT_MODEL = "photo"
 MODEL = "model.onnx"  # the finished model in a run's folder
 CHECKPOINT = "checkpoint.safetensors"  # from which a run goes on
 SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
-LINEAR_STRIDE, LINEAR_OUT_STRIDE = 32, 4  # of a linear layer on a backbone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,17 +87,18 @@ class OnnxModel(Model):
     backbone: Backbone | None
 
     def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
-        inputs = {"grey": grey} if self.backbone is None else self._maps(self.backbone, grey)
+        inputs = {"grey": grey}
+        if self.backbone:
+            inputs = self.backbone.network.run({"photo": np.repeat(grey, 3, axis=1)}, self.network.inputs)
         return self.network.run(inputs, ("logits",))["logits"]
-
-    def _maps(self, backbone: Backbone, grey: Float32[ndarray, "N 1 H W"]) -> dict[str, ndarray]:
-        return backbone.network.run({"photo": np.repeat(grey, 3, axis=1)}, self.network.inputs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearModel(Model):
     """A colouriser that is one linear layer on a frozen backbone, solved exactly."""
 
+    stride: int = 32
+    out_stride: int = 4
     backbone: Backbone
     weight: Float32[ndarray, "K D"]
     bias: Float32[ndarray, " K"]
@@ -168,7 +168,7 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
         return OnnxModel(
             name=name,
             palette=palette,
-            size=_reading_size(about["short_side"]),
+            size=reading_size(about["short_side"]),
             checksum=network.checksum(),
             stride=strides[0],
             out_stride=strides[1],
@@ -212,10 +212,8 @@ def _linear_model(name: str, path: Path, device: Device, threads: int) -> Linear
         return LinearModel(
             name=name,
             palette=palette,
-            size=_reading_size(about["size"]),
+            size=reading_size(about["size"]),
             checksum=checksum(path),
-            stride=LINEAR_STRIDE,
-            out_stride=LINEAR_OUT_STRIDE,
             trained_on=str(about.get("trained_on", "")),
             backbone=backbone,
             weight=weight,
@@ -232,7 +230,8 @@ def _no_model(path: object, error: Exception) -> CheckpointError:
     )
 
 
-def _reading_size(size: object) -> int:
+def reading_size(size: object) -> int:
+    """Return a short side in pixels that a file has; ValueError if it is none of `SIZES`."""
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
     return size

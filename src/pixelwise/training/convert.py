@@ -61,11 +61,7 @@ def converted(name: str, weights: Path | None = None) -> Path:
 
 
 def backbone_content(backbone: TorchBackbone) -> bytes:
-    """Return a backbone as the content of an ONNX file whose outputs are its levels.
-
-    Raises:
-        ConfigError: it computes something that ONNX has not, or gives other maps there.
-    """
+    """Return a backbone as an ONNX file that gives its levels; ConfigError if it gives others there."""
     announce(f"converting {backbone.name} to ONNX, once; this takes up to a minute")
     names = [level.name for level in backbone.levels]
     photo, axes = _example(3, backbone.multiple)
@@ -91,10 +87,9 @@ def _maps_of_both(backbone: TorchBackbone, found: Backbone) -> Iterator[tuple[nd
 
 
 def model_content(model: TorchModel) -> bytes:
-    """Return a colouriser as the content of an ONNX file: grey, or the maps of its backbone, to logits.
+    """Return a colouriser as an ONNX file: grey, or the maps of its backbone, to logits.
 
-    Raises:
-        ConfigError: it computes something that ONNX has not, or gives other logits there.
+    ConfigError if it computes something that ONNX has not, or gives other logits there.
     """
     net, about = model.net, colour_facts(model)
     if isinstance(net, ColourNet):
@@ -131,7 +126,6 @@ def logits_of_both(found: Model, expected: Model) -> Iterator[tuple[ndarray, nda
 
 
 def _decoder_graph(name: str, net: ColourNet) -> onnx.ModelProto:
-    """Return the part of a network behind its backbone."""
     backbone, decoder = net.backbone, plain_copy(net)
     decoder.forward = decoder.forward_maps
     maps = net.features(_example(1, backbone.multiple)[0])
@@ -155,11 +149,7 @@ def described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
 
 
 def require_equal(name: str, pairs: Iterable[tuple[ndarray, ndarray]]) -> float:
-    """Return how far numbers as ONNX are from those of torch, at most, over the largest of these.
-
-    Raises:
-        ConfigError: by more than rounding.
-    """
+    """Return how far ONNX is from torch, over the largest number; ConfigError if by more than rounding."""
     largest = 0.0
     for found, expected in pairs:
         off = float(np.abs(found - expected).max() / max(np.abs(expected).max(), _LEAST))
@@ -198,11 +188,7 @@ def _example(num_channels: int, multiple: int) -> tuple[Tensor, dict[int, Any]]:
 def trace(
     name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Return a module as ONNX; `axes` says which of its inputs' axes may have any length.
-
-    Raises:
-        ConfigError: it computes something that ONNX has not.
-    """
+    """Return a module as ONNX, `axes` of its inputs having any length; ConfigError if that is impossible."""
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
         with warnings.catch_warnings(), torch.no_grad():

@@ -47,12 +47,7 @@ class Exported:
 
 
 def export_model(model: Model, out: Path) -> Exported:
-    """Write a colouriser as one ONNX file, which colours here, too.
-
-    Raises:
-        ConfigError: the file does not give what the model gives.
-        OutputError: the file cannot be written.
-    """
+    """Write a colouriser as one ONNX file, which colours here, too; ConfigError if it gives other logits."""
     _begin(out, model.name)
     assert isinstance(model, OnnxModel | LinearModel)
     about = colour_facts(model) | _facts(model.name, model.checksum, model.backbone)

@@ -159,7 +159,6 @@ class _Learning:
                     self.learned[name].copy_(weights)
 
     def _learn_epoch(self, asked_to_stop: Callable[[], bool], advance: Advance) -> float:
-        """Pass over the photos once; return the mean loss of a photo."""
         views = [(shot, random_crop(self.rng) if self.is_tuning else WHOLE) for shot in self.task.shots]
         total = 0.0
         with closing(batches(self.task, views, self.rng)) as dealt:
@@ -326,7 +325,6 @@ def _maps_of(task: FinetuneTask, learner: Learner, photo: LabelledPhoto) -> Maps
 
 
 def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:
-    """Return how the head was learned, for people and for its file."""
     num = len(run.losses)
     size = task.config.batch_size
     facts = HeadFacts(epochs=num, learning_rate=run.rate, batch_size=size, losses=run.losses)

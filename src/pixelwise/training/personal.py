@@ -26,13 +26,7 @@ from pixelwise.files import require_writable, write_text
 from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.backbone import Backbone, certified, open_backbone
 from pixelwise.network.config import ColourFinetuneConfig, Device
-from pixelwise.network.model import (
-    LINEAR_OUT_STRIDE,
-    LINEAR_STRIDE,
-    LinearModel,
-    open_model,
-    write_linear_model,
-)
+from pixelwise.network.model import LinearModel, open_model, write_linear_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import pool
@@ -134,12 +128,12 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     wanted = views_of(dataset.train, config.looks)
 
     def read(crop: CropView) -> Picture:
-        return read_photo(crop.photo, config.size, LINEAR_STRIDE, crop.view)
+        return read_photo(crop.photo, config.size, LinearModel.stride, crop.view)
 
     backbone = open_backbone(config.backbone, device=device)
-    if LINEAR_STRIDE % backbone.multiple:
+    if LinearModel.stride % backbone.multiple:
         raise ConfigError(
-            f"needed a backbone that reads multiples of {LINEAR_STRIDE} pixels, {backbone.name} reads "
+            f"needed a backbone that reads multiples of {LinearModel.stride} pixels, {backbone.name} reads "
             f"those of {backbone.multiple}; take efficientnet_lite0"
         )
     pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
@@ -154,8 +148,6 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
         palette=palette,
         size=config.size,
         checksum="",
-        stride=LINEAR_STRIDE,
-        out_stride=LINEAR_OUT_STRIDE,
         trained_on=config.source,
         backbone=backbone,
         weight=solved.weights.weight,
@@ -209,7 +201,7 @@ def _sample(
 
 def _size_of(picture: Picture) -> tuple[int, int]:
     """Return height and width of a picture's logits."""
-    return picture.shape[1] // LINEAR_OUT_STRIDE, picture.shape[2] // LINEAR_OUT_STRIDE
+    return picture.shape[1] // LinearModel.out_stride, picture.shape[2] // LinearModel.out_stride
 
 
 def soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarray, "n K"]:

@@ -28,11 +28,7 @@ _MOST_OFF = 0.01  # of a logit, that rounding may change
 
 
 def main(run: Path) -> None:
-    """Write the default model and its backbone into the package, and print their checksums.
-
-    Raises:
-        ConfigError: logits are not those of the run.
-    """
+    """Write the default model and its backbone into the package; ConfigError if logits are not the run's."""
     exact = open_model_with_classes(run)
     assert isinstance(exact, OnnxModel)
     # errors of early layers grow on the way
