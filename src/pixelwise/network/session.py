@@ -30,9 +30,7 @@ class OnnxNetwork:
     def __init__(self, source: Path | bytes, threads: int = 0, device: Device = "auto") -> None:
         """Open a file, or its content, to run in so many threads; 0: one for each processor that we may use.
 
-        Raises:
-            CheckpointError: it is damaged or no network.
-            ConfigError: a GPU was asked for and there is none.
+        CheckpointError where it is damaged or no network, ConfigError where a GPU is asked for in vain.
         """
         self.source, self.threads, self.device = source, threads, device
         try:

@@ -46,9 +46,7 @@ _MOST_BYTES = 2**31 - 2**20  # that one ONNX file takes
 def converted(name: str, weights: Path | None = None) -> Path:
     """Return the file of a backbone in the user's cache, made if it is not there yet.
 
-    Raises:
-        ConfigError, CheckpointError, DownloadError: as `open_torch_backbone`; or it cannot be converted.
-        OutputError: the cache cannot be written.
+    Errors are those of `open_backbone`; OutputError if the cache cannot be written.
     """
     try:
         sha256 = checksum(weights)[:12] if weights else "published"

@@ -215,12 +215,8 @@ def learn_in_epochs(
 ) -> LearnedHead:
     """Learn what the policy says, starting at an exact head; or as the handout does, if `start` is None.
 
-    Ctrl-C ends learning after a step. The best epoch by `miou_of` is kept.
-
-    Raises:
-        DataError, PhotoError: a photo or its labels cannot be read.
-        DivergedError: the loss is not finite any more.
-        FrozenError: something else changed, which is a fault of ours.
+    Ctrl-C ends learning after a step. The best epoch by `miou_of` is kept. Errors are those of photos and
+    labels; DivergedError if the loss is not finite any more.
     """
     start_s = time.perf_counter()
     run = _Learning(task, backbone, start)
@@ -292,10 +288,7 @@ def loss_of(
 
 
 def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
-    """Make each photo of a batch (N 3 H W, sRGB in [0, 1]) a little lighter or darker, flatter or harder.
-
-    All sizes of one photo change alike.
-    """
+    """Vary light and contrast of each photo of a batch (N 3 H W, sRGB in [0, 1]), alike at all its sizes."""
     num = len(images[0])
     shift, stretch = (
         torch.tensor([rng.uniform(-most, most) for _ in range(num)])[:, None, None, None]

@@ -97,7 +97,6 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
         DataError: there is no such folder, or no photo in colour in it.
-        FrozenError: the backbone changed, which is a fault of ours.
         LabelError: the photos have fewer colours than are asked for.
         OutputError: the model cannot be written.
     """
@@ -200,7 +199,6 @@ def _sample(
 
 
 def _size_of(picture: Picture) -> tuple[int, int]:
-    """Return height and width of a picture's logits."""
     return picture.shape[1] // LinearModel.out_stride, picture.shape[2] // LinearModel.out_stride
 
 

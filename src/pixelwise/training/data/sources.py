@@ -29,11 +29,8 @@ def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, s
     """Load the pictures of a source into memory, and log their notes.
 
     `cifar10:CLASS` (or `cifar10:all`) lies in `data_dir` or is downloaded there; `synthetic:NAME` is drawn by
-    `seed`; `folder:PATH` holds photos, cut to `size` x `size` pixels.
-
-    Raises:
-        ConfigError: there is no such source.
-        DataError: the source is missing, damaged or empty.
+    `seed`; `folder:PATH` holds photos, cut to `size` x `size` pixels. ConfigError where there is no such
+    source, DataError where it is missing, damaged or empty.
     """
     name = source.partition(":")[2]
     if source in _CIFAR10:
@@ -68,10 +65,7 @@ def load_folder(folder: Path, size: int) -> Pictures:
 
 
 def read_square(photo: Photo, size: int) -> UInt8[ndarray, "3 size size"]:
-    """Read a photo upright, scaled to cover size x size and cut around its centre.
-
-    PhotoError where it is damaged, or much longer than wide.
-    """
+    """Read a photo upright, cut square around its centre; PhotoError if damaged, or much longer than wide."""
     short, long = sorted((photo.height, photo.width))
     if long > _LONGEST * short:
         raise PhotoError(
