@@ -205,5 +205,4 @@ def trace(
             f"{name} cannot be exported for photos of every size: {first_line(error)}; "
             "take one on efficientnet_lite0"
         ) from error
-    proto: onnx.ModelProto = program.model_proto
-    return proto
+    return program.model_proto

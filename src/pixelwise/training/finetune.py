@@ -152,9 +152,8 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         weights=solved.weights,
         certificate=certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts=facts_of(solved),
+        facts=replace(facts_of(solved), num_looks=len(features)),
         num_learned=solved.weights.num_learned,
-        num_views=len(features),
         extract_s=extracted_s - start_s,
         solve_s=solved_s - extracted_s,
     )
@@ -203,7 +202,6 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
         source=source,
         num_images=len(task.shots),
         photos=_marks(task.shots),
-        num_looks=learned.num_views,
         certificate=learned.certificate,
         watched_photos=_marks(task.early_stop_set) if task.early_stop_set else None,
     )

@@ -231,13 +231,13 @@ def learn_in_epochs(
         interrupted = asked_to_stop()
     learner.requires_grad_(False)
     how, facts = _describe(task, run)
+    num_looks = run.num_seen + ((start.facts.num_looks or 0) if start else 0)
     return LearnedHead(
         weights=learner.weights(),
         certificate=certificate,
         how=how,
-        facts=facts,
+        facts=replace(facts, num_looks=num_looks),
         num_learned=sum(weights.numel() for weights in run.learned.values()),
-        num_views=run.num_seen + (start.num_views if start else 0),
         extract_s=start.extract_s if start else 0.0,
         solve_s=time.perf_counter() - start_s + (start.solve_s if start else 0.0),
         tuned=run.tuned(),

@@ -52,7 +52,6 @@ class LearnedHead:
     how: str  # for people
     facts: HeadFacts  # of how it learned; nothing that differs from run to run
     num_learned: int
-    num_views: int
     extract_s: float = 0.0  # seconds spent on features that were kept
     solve_s: float = 0.0  # seconds spent on the rest
     tuned: bytes = b""  # the backbone as an ONNX file, where parts of it learned along

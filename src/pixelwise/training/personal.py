@@ -55,7 +55,6 @@ class ColourResult:
     model: LinearModel
     solved: SolvedHead
     facts: HeadFacts
-    num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
     scores: dict[str, dict[str, Interval]] = field(default_factory=dict)  # of photos held out, if any
@@ -75,7 +74,6 @@ class ColourResult:
         return {
             "task": "colour",
             "num_images": len(self.dataset.train),
-            "num_looks": self.num_views,
             "num_colours": self.model.palette.num_classes,
             "num_learned": self.solved.weights.num_learned,
             "left_out": list(self.dataset.notes),
@@ -157,8 +155,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
         dataset=dataset,
         model=model,
         solved=solved,
-        facts=replace(facts_of(solved), certificate=certificate),
-        num_views=len(wanted),
+        facts=replace(facts_of(solved), certificate=certificate, num_looks=len(wanted)),
         extract_s=extracted_s - start_s,
         solve_s=time.perf_counter() - extracted_s,
     )
@@ -220,11 +217,11 @@ def card_of(out: Path) -> Path:
 
 
 def _card(result: ColourResult, name: str) -> str:
-    dataset, solved, backbone = result.dataset, result.solved, result.model.backbone
+    dataset, solved, facts, backbone = result.dataset, result.solved, result.facts, result.model.backbone
     lines = [
         f"# {name}\n",
         "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
-        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {result.num_views} views",
+        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {facts.num_looks} views",
         f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
         f"- palette: {result.model.palette.num_classes} colours of Lab's a and b, of these photos",
         f"- read at: a short side of {result.config.size} pixels",

@@ -72,8 +72,7 @@ class TorchBackbone(nn.Module):
         """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride)."""
         require_multiples(self.name, self.multiple, *images.shape[-2:])
         normal = (images - self.centre) / self.scale
-        maps: tuple[Tensor, ...] = self.net(normal.contiguous(memory_format=torch.channels_last))
-        return maps
+        return self.net(normal.contiguous(memory_format=torch.channels_last))
 
 
 def folded(backbone: TorchBackbone) -> TorchBackbone:

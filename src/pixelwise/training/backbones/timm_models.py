@@ -97,8 +97,7 @@ def _facts(model: str) -> dict[str, Any]:
     except RuntimeError as error:  # there is no such tag
         there = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
         raise ConfigError(f"timm has no weights timm:{model}; of {architecture} it has {there}") from error
-    facts: dict[str, Any] = configured.to_dict()
-    return facts
+    return configured.to_dict()
 
 
 def _create(model: str, **options: Any) -> Any:

@@ -67,11 +67,9 @@ class ColourNet(nn.Module):
 
     def features(self, x: Grey) -> tuple[Float[Tensor, "N _ _ _"], ...]:
         """Return the backbone's features of photos, grey in all three channels: one map a level."""
-        backbone = self.backbone
-        if backbone.centre.device != x.device:
-            backbone.to(x.device)
-        maps: tuple[Tensor, ...] = backbone(x.expand(-1, 3, -1, -1))
-        return maps
+        if self.backbone.centre.device != x.device:
+            self.backbone.to(x.device)
+        return self.backbone(x.expand(-1, 3, -1, -1))
 
     def forward_maps(self, *maps: Float[Tensor, "N _C _h _w"]) -> Float[Tensor, "N K h w"]:
         """Return the logits from those maps of photos that `levels` names."""
@@ -79,8 +77,7 @@ class ColourNet(nn.Module):
         y = F.relu(self.coarsest(coarsest) + self.summary(coarsest.mean((2, 3)))[:, :, None, None])
         for join, finer in zip((self.join16, self.join8, self.join4), reversed(finer_maps), strict=True):
             y = join(torch.cat((F.interpolate(y, finer.shape[-2:]), finer), dim=1))
-        logits: Tensor = self.classes(self.dropout(y))
-        return logits
+        return self.classes(self.dropout(y))
 
 
 def _require_same_backbone(net: nn.Module, _keys: Any) -> None:
