@@ -50,11 +50,6 @@ def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, ndarr
         ) from error
 
 
-def read_about(path: Path) -> dict[str, Any]:
-    """Read the plain values that `write_tensors` wrote, or raise a CheckpointError."""
-    return read_tensors(path, header_only=True)[1]
-
-
 def first_line(error: Exception) -> str:
     """Return the first line of a library's error, short enough for a message."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__

@@ -19,7 +19,7 @@ from pixelwise.network.backbone import Backbone, Certificate
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
 from pixelwise.network.linear import checked_layer
 from pixelwise.network.session import OnnxNetwork
-from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
+from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
@@ -175,7 +175,7 @@ def is_head(name_or_path: str | Path) -> bool:
     path = Path(name_or_path)
     if path.suffix == ".onnx" or not path.is_file():  # a model
         return str(name_or_path) in shipped_heads()
-    return read_about(path).get("kind") == _KIND
+    return read_tensors(path, header_only=True)[1].get("kind") == _KIND
 
 
 def find_head(name_or_path: str) -> Path:

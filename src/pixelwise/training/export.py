@@ -23,7 +23,7 @@ from pixelwise.network.backbone import Backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.model import MODEL, LinearModel, Model, OnnxModel, model_of, open_model_with_classes
 from pixelwise.network.session import OnnxNetwork
-from pixelwise.network.tensors import read_about
+from pixelwise.network.tensors import read_tensors
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
@@ -87,7 +87,7 @@ def open_any_model(name_or_path: str) -> Model:
     path = Path(name_or_path)
     weights = path / WEIGHTS if path.is_dir() else path
     is_earlier = weights.suffix == ".safetensors" and weights.is_file() and not (path / MODEL).is_file()
-    if not is_earlier or read_about(weights).get("net", {}).get("name") == "linear":
+    if not is_earlier or read_tensors(weights, header_only=True)[1].get("net", {}).get("name") == "linear":
         return open_model_with_classes(name_or_path)
     return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights))))
 

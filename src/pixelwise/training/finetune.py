@@ -120,8 +120,7 @@ def finetune(
         facts["scored_num_images"] = len(task.shots)
         task = replace(task, shots=labelled.train + labelled.val)
         learned = _learn(task)
-        head = _head(task, labelled.name, learned, out)
-        head = replace(head, facts=replace(head.facts, **facts))
+        head = _head(task, labelled.name, learned, out, **facts)
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -196,7 +195,7 @@ def random_head(weights: Weights, seed: int) -> Weights:
     return Weights(numbers[:num].reshape(weights.weight.shape), numbers[num:])
 
 
-def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
+def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path, **scored: Any) -> Head:
     facts = replace(
         learned.facts,
         source=source,
@@ -204,6 +203,7 @@ def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> H
         photos=_marks(task.shots),
         certificate=learned.certificate,
         watched_photos=_marks(task.early_stop_set) if task.early_stop_set else None,
+        **scored,
     )
     return Head(
         name=str(out),

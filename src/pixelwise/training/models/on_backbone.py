@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixelwise.colour.arrays import Float, UInt8
+from pixelwise.colour.arrays import Float
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.network.config import ColourNetConfig
 from pixelwise.training.backbones import TorchBackbone, folded, open_torch_backbone
@@ -105,11 +105,6 @@ class LinearApart(nn.Linear):
 def _joining(num_in: int, num_out: int) -> nn.Sequential:
     conv = nn.Conv2d(num_in, num_out, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(num_out), nn.ReLU())
-
-
-def coarsened(images: UInt8[Tensor, "N 3 H W"]) -> UInt8[Tensor, "N 3 h w"]:
-    """Return the mean sRGB colour of each place of the logits."""
-    return F.avg_pool2d(images.float(), ColourNet.out_stride).round().byte()
 
 
 def chroma_of(images: Float[Tensor, "N 3 H W"], coarser: int = 1) -> Float[Tensor, "N 2 h w"]:
