@@ -18,13 +18,14 @@ from pixelwise.files import write_text
 if TYPE_CHECKING:
     from pixelwise.report.figures import Drawing, Ink
 
-ENVIRONMENT = Environment(  # a name without value is an error
+ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+"""Loads the templates: text is escaped in HTML, a name without value is an error."""
 
 
 def render(template: str, **values: Any) -> str:
