@@ -106,7 +106,7 @@ def _learn_colours(
     solved, card = result.solved, card_of(path)
     lines = [
         f"{solved.weights.num_learned} numbers learned from {len(result.dataset.train)} photos, "
-        f"{result.num_views} views of them; {result.model.palette.num_classes} colours",
+        f"{result.facts.num_looks} views of them; {result.model.palette.num_classes} colours",
         f"features {result.extract_s:.1f} s, learning {result.solve_s:.1f} s ({solved.num_steps} steps to a "
         f"gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g})",
     ]
@@ -144,14 +144,14 @@ def _describe(result: FinetuneResult, path: Path) -> list[str]:
     learned, scored, facts, scores = result.learned, result.scored, result.head.facts, result.scores
     num = facts.scored_num_images or facts.num_images
     lines = [
-        f"{scored.num_learned} numbers learned from {num} photos, {scored.num_views} views of them",
+        f"{scored.num_learned} numbers learned from {num} photos, {scored.facts.num_looks} views of them",
         f"features {scored.extract_s:.1f} s, learning {scored.solve_s:.1f} s ({scored.how})",
     ]
     if scores:
         lines += _describe_scores(scores, result.scored_on)
     if learned is not scored:
         lines += [
-            f"then learned anew from {facts.num_images} photos, {learned.num_views} views of them, "
+            f"then learned anew from {facts.num_images} photos, {learned.facts.num_looks} views of them, "
             "including those it was scored on:",
             f"  {learned.how}",
         ]

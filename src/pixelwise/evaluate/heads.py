@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -21,7 +21,6 @@ from pixelwise.labels.class_names import UNNAMED
 from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, Part, file_checksums
 from pixelwise.network.backbone import Backbone
-from pixelwise.network.linear import Maps
 from pixelwise.photos.duplicates import find_duplicates
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import channels_last
@@ -193,17 +192,9 @@ def _learn_from_train(train: Sequence[LabelledPhoto], num_classes: int) -> tuple
     return learn_baselines(pairs, num_classes), note
 
 
-@runtime_checkable
-class MapsSource(Protocol):
-    """Where the features of a photo come from, such as a cache."""
-
-    def read(self) -> Maps:
-        """Return its maps, size by size."""
-
-
 def count_photos(
     photos: Sequence[LabelledPhoto],
-    features: Sequence[MapsSource],
+    features: Sequence[PhotoMaps],
     heads: Sequence[Weights],
     baselines: Sequence[Baseline] = (),
     detailed: bool = False,
@@ -214,7 +205,7 @@ def count_photos(
     calibration of heads.
     """
 
-    def count(photo: LabelledPhoto, source: MapsSource) -> list[ImageCounts]:
+    def count(photo: LabelledPhoto, source: PhotoMaps) -> list[ImageCounts]:
         maps, labels = source.read(), photo.read_labels()
         size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
         for head, given in zip(heads, labels_by(heads, maps, size), strict=True):

@@ -66,7 +66,6 @@ def answer_a4(setting: Setting) -> Answer:
 
 
 def _grid(cnn: HandoutNetwork, accuracy: Accuracy, quick: bool) -> dict[str, Any]:
-    """Return the accuracy over a grid of a and b, with stored statistics and with those of the batch."""
     scales, shifts = (_QUICK_SCALES, _QUICK_SHIFTS) if quick else (_SCALES, _SHIFTS)
     grid: dict[str, Any] = {"a": scales, "b": shifts, "stored": [], "batch": []}
     with progress("reading a x + b", 2 * len(shifts) * len(scales)) as advance:
@@ -135,7 +134,6 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
 
 
 def _draw_grid(grid: dict[str, Any]) -> Drawing:
-    """Draw the accuracy over a and b, with stored statistics and with those of the batch."""
     high = np.max([grid["stored"], grid["batch"]])
     with new_drawing(11, 0.5 * len(grid["b"]) + 1.5) as drawing:
         left, right = drawing.figure.subplots(1, 2, sharey=True)

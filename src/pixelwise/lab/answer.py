@@ -75,12 +75,7 @@ class Setting:
         return self.out / kind / f"{'quick' if self.quick else 'whole'}-seed{self.seed}-{digest[:8]}"
 
     def trained(self, name: str, config: RunConfig) -> Path:
-        """Train a network, or resume or reuse the run of this name; return its folder.
-
-        Raises:
-            DivergedError: the loss is no longer finite.
-            Interrupted: Ctrl-C came; a checkpoint is kept.
-        """
+        """Train a network, or resume or reuse the run of this name; return its folder."""
         folder = self.folder("runs", PICTURES) / name
         resume = (folder / CHECKPOINT).exists()
         train_source(config, folder, data_dir=self.data_dir, device=self.device, resume=resume)

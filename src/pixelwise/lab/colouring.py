@@ -201,7 +201,6 @@ def compare_pictures(runs: dict[str, Path]) -> Strips:
 
 
 def _draw_runs(runs: MetricsBySeed) -> Drawing:
-    """Draw validation loss and accuracy by epoch: means over seeds, bands from least to most."""
     with new_drawing(10, 3.8) as drawing:
         left, right = drawing.figure.subplots(1, 2)
         for name, seeds in runs.items():
@@ -281,7 +280,6 @@ def _train_batches_of(setting: Setting, fixed: str, batch_size: int) -> tuple[di
 
 
 def _draw_losses(runs: Sequence[tuple[dict[str, Any], Path]]) -> Drawing:
-    """Draw the training loss by epoch at equal epochs, and by step at equal steps."""
     with new_drawing(11, 3.9) as drawing:
         for axes, fixed in zip(drawing.figure.subplots(1, 2), _BOTH, strict=True):
             own = [(row, run) for row, run in runs if row["fixed"] == fixed]

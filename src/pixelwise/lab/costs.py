@@ -192,7 +192,6 @@ def formula_slopes() -> dict[Policy, dict[str, int]]:
 
 
 def _draw_growth(rows: Sequence[dict[str, Any]], lines: dict[str, Any]) -> Drawing:
-    """Draw what was measured over n, with the fitted lines."""
     panels = (
         ("saved_bytes", 1e6, "Saved for the backward pass, MB"),
         ("peak_bytes", 1e6, "Peak beside the weights, MB"),

@@ -103,11 +103,7 @@ def _measure(config: NetConfig) -> dict[str, int]:
 
 
 def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) -> NetworkCounts:
-    """Return all counts of a network of the handout at a height and width that its stride divides.
-
-    Raises:
-        ShapeError: there are no formulas for such a network, since a size is not linear.
-    """
+    """Return all counts of a network at a height and width; ShapeError if its sizes are not linear."""
     kinds, base = _read_layers(config, _BASE)
     sizes = base
     for symbol, step in _STEPS.items():

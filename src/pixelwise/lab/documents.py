@@ -42,9 +42,7 @@ def write_writeup(folder: Path) -> Path:
     """Typeset `folder`/a2-writeup.pdf from the answers and the figures in the folder; return its path.
 
     The fonts are the typesetter's own, and there is no date: equal answers and figures give equal bytes.
-
-    Raises:
-        OutputError: a figure is missing, the answers lack a value, or the file cannot be written.
+    OutputError where a figure is missing, the answers lack a value, or the file cannot be written.
     """
     path = folder / WRITEUP
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
@@ -90,10 +88,8 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
 def write_notebook(setting: Setting) -> Path:
     """Run the notebook, and write it with its outputs; return its path.
 
-    It runs in a process of its own, since nbclient takes Ctrl-C for a kernel that died.
-
-    Raises:
-        OutputError: a cell ended with an error, or the notebook cannot be written.
+    It runs in a process of its own, since nbclient takes Ctrl-C for a kernel that died. OutputError where a
+    cell ended with an error, or the notebook cannot be written.
     """
     path = setting.out / NOTEBOOK
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +67,7 @@ def answer_c1(setting: Setting) -> Answer:
         "prefix": HANDOUT_LAYER,
         "learned": list(names),
         "num_learned": sum(net.get_parameter(name).numel() for name in names),
-        "certificate": certificate.to_dict(),
+        "certificate": asdict(certificate),
         "thawed": step_in_training_mode(net, names, lambda: net(images)["out"]),
     }
     return Answer({"handouts": handout})
@@ -136,7 +136,7 @@ def answer_c2(setting: Setting) -> Answer:
             "losses": facts.losses,
             "before": result.scores.before.intervals(),
             "after": result.scores.after.intervals(),
-            "certificate": learned.certificate.to_dict(),
+            "certificate": asdict(learned.certificate),
             "seconds": learned.extract_s + learned.solve_s,
         }
         values["ways"].append(row)
@@ -185,7 +185,6 @@ def answer_c3(setting: Setting) -> Answer:
 
 
 def _draw_masks(masks: Sequence[Mask]) -> Drawing:
-    """Draw a row for each photo: photo, truth, prediction, difference."""
     colours = {"flower": _FLOWER, "missed": _MISSED, "too much": _TOO_MUCH, "no label": _UNKNOWN}
     with new_drawing(10, 2.15 * len(masks) + 0.5) as drawing:
         rows = drawing.figure.subplots(len(masks), 4, squeeze=False)

@@ -124,7 +124,6 @@ def _answer_all(
 
 
 def _answer(setting: Setting, name: str) -> Answer:
-    """Answer a question and write its answer."""
     start_s, question = time.perf_counter(), QUESTIONS[name]
     module = import_module(f"pixelwise.lab.{question.module}")
     answer: Answer = getattr(module, f"answer_{name.lower()}")(setting)

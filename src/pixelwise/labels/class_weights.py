@@ -11,13 +11,6 @@ from pixelwise.colour.arrays import Float64, UInt8
 from pixelwise.colour.palette import IGNORE
 
 
-def class_weights(
-    labels: Iterable[UInt8[ndarray, "..."]], num_classes: int, rebalance: float
-) -> Float64[ndarray, " K"] | None:
-    """Return `weights_of` the pixels of some labels, read one after another; None for `rebalance` 0."""
-    return weights_of(class_counts(labels, num_classes), rebalance) if rebalance else None
-
-
 def class_counts(labels: Iterable[UInt8[ndarray, "..."]], num_classes: int) -> Float64[ndarray, " K"]:
     """Return the number of pixels of each class."""
     counts = [np.bincount(part.ravel(), minlength=IGNORE + 1)[:num_classes] for part in labels]

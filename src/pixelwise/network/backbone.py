@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from numpy import ndarray
 
 from pixelwise.colour.arrays import Float32
 from pixelwise.errors import CheckpointError, ConfigError, FrozenError, ShapeError
-from pixelwise.files import checksum
-from pixelwise.network.cards import SHIPPED
+from pixelwise.network.cards import check_weights, weights_path
 from pixelwise.network.config import Device
 from pixelwise.network.session import OnnxNetwork
 
@@ -75,13 +74,7 @@ class Backbone:
 
     def __call__(self, images: Float32[ndarray, "N 3 H W"]) -> tuple[Float32[ndarray, "N _C _h _w"], ...]:
         """Return the maps of photos, sRGB in [0, 1]: for each level (N, channels, H / stride, W / stride)."""
-        height, width = images.shape[-2:]
-        over_height, over_width = -height % self.multiple, -width % self.multiple
-        if over_height or over_width or not height * width:
-            raise ShapeError(
-                f"{self.name} needs height and width divisible by {self.multiple}, got {height} x {width}; "
-                f"read the photo at {height + over_height} x {width + over_width}"
-            )
+        require_multiples(self.name, self.multiple, *images.shape[-2:])
         maps = self.network.run({"photo": images}, tuple(level.name for level in self.levels))
         return tuple(maps.values())
 
@@ -93,10 +86,17 @@ class Backbone:
         """Return a SHA-256 of its maps of a test picture; other processors round otherwise."""
         side = 4 * self.multiple
         picture = np.linspace(0, 1, 3 * side * side, dtype=np.float32).reshape(1, 3, side, side)
-        digest = hashlib.sha256()
-        for level in self(picture):
-            digest.update(level.tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(b"".join(level.tobytes() for level in self(picture))).hexdigest()
+
+
+def require_multiples(name: str, multiple: int, height: Any, width: Any) -> None:
+    """Raise a ShapeError where a backbone cannot read photos of a size; tracing gives symbols for it."""
+    over_height, over_width = -height % multiple, -width % multiple
+    if over_height or over_width or not height * width:
+        raise ShapeError(
+            f"{name} needs height and width divisible by {multiple}, got {height} x {width}; "
+            f"read the photo at {height + over_height} x {width + over_width}"
+        )
 
 
 @dataclass
@@ -107,22 +107,12 @@ class Certificate:
     after: str  # empty until the second fingerprint is made
     num_tensors: int  # parameters and buffers that are compared
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
-
 
 @contextlib.contextmanager
 def certified(backbone: Backbone) -> Iterator[Certificate]:
-    """Certify that a backbone did not change meanwhile: neither its file nor what it computes.
-
-    Raises:
-        FrozenError: it did.
-    """
-    certificate, answer = (
-        Certificate(backbone.network.checksum(), "", backbone.num_tensors),
-        backbone.answer(),
-    )
+    """Certify that neither a backbone's file nor what it computes changes meanwhile; else a FrozenError."""
+    answer = backbone.answer()
+    certificate = Certificate(backbone.network.checksum(), "", backbone.num_tensors)
     yield certificate
     certificate.after = backbone.network.checksum()
     if (certificate.after, backbone.answer()) != (certificate.before, answer):
@@ -130,7 +120,7 @@ def certified(backbone: Backbone) -> Iterator[Certificate]:
 
 
 def open_backbone(
-    name: str = EMBEDDED, weights: Path | None = None, device: Device = "auto", threads: int = 0
+    name: str = EMBEDDED, weights: Path | str | None = None, device: Device = "auto", threads: int = 0
 ) -> Backbone:
     """Return a backbone by its name, with its published weights, or those of a file.
 
@@ -147,23 +137,18 @@ def open_backbone(
             f"needed one of the backbones {', '.join((EMBEDDED, *COCO))}, or {TIMM}NAME for a model of timm, "
             f"got {name!r}"
         )
-    if weights is not None and not weights.is_file():
-        raise CheckpointError(f"needed a file of weights, but there is no {weights}")
-    if name == EMBEDDED and weights is None:
+    path = Path(weights) if weights else None
+    if path and not path.is_file():
+        raise CheckpointError(f"needed a file of weights, but there is no {path}")
+    if name == EMBEDDED and not path:
         return Backbone.of(open_shipped(name, _SHA256, threads, device))
     from pixelwise.training.convert import converted  # takes torch; the contract of layers has this exception
 
-    return Backbone.of(OnnxNetwork(converted(name, weights), threads, device))
+    return Backbone.of(OnnxNetwork(converted(name, path), threads, device))
 
 
 @lru_cache(maxsize=8)
 def open_shipped(name: str, sha256: str, threads: int = 0, device: Device = "auto") -> OnnxNetwork:
     """Open a network inside the package; CheckpointError if it has not this SHA-256."""
-    path = SHIPPED / f"{name}.onnx"
-    found = checksum(path) if path.is_file() else "none"
-    if found != sha256:
-        raise CheckpointError(
-            f"the weights of {name} are missing or damaged: {path} needs the SHA-256 {sha256}, it has "
-            f"{found}; install pixelwise again"
-        )
-    return OnnxNetwork(path, threads, device)
+    check_weights(name, sha256)
+    return OnnxNetwork(weights_path(name), threads, device)

@@ -65,12 +65,13 @@ def read_card(name: str) -> Card:
         ) from error
 
 
-def check_weights(name: str) -> str:
-    """Return the SHA-256 of a shipped model's weights; a CheckpointError if its card has another."""
-    found, needed = checksum(weights_path(name)), read_card(name).checksum
+def check_weights(name: str, sha256: str = "") -> str:
+    """Return the SHA-256 of shipped weights; a CheckpointError if it is not this one, or its card's."""
+    path, needed = weights_path(name), sha256 or read_card(name).checksum
+    found = checksum(path) if path.is_file() else "none"
     if found != needed:
         raise CheckpointError(
-            f"the weights of {name} are damaged: {weights_path(name)} has the SHA-256 {found}, "
-            f"its card says {needed}; install pixelwise again"
+            f"the weights of {name} are missing or damaged: {path} needs the SHA-256 {needed}, it has "
+            f"{found}; install pixelwise again"
         )
     return found

@@ -47,27 +47,12 @@ _NEEDED = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Range:
-    """The numbers that a network has for black and for white, one or for each channel."""
-
-    black: Float32[ndarray, "_C 1 1"]
-    white: Float32[ndarray, "_C 1 1"]
-
-    def put(self, shares: Float32[ndarray, "N C H W"]) -> Float32[ndarray, "N C H W"]:
-        """Return the numbers for values from 0 to 1."""
-        return self.black + shares * (self.white - self.black)
-
-    def taken(self, numbers: Float32[ndarray, "N C H W"]) -> Float32[ndarray, "N C H W"]:
-        """Return the values, cut to 0 to 1, that numbers stand for."""
-        return ((numbers - self.black) / (self.white - self.black)).clip(0, 1)
+def _range(black: Sequence[float], white: Sequence[float]) -> Float32[ndarray, "2 _C 1 1"]:
+    return np.array([black, white], np.float32)[..., None, None]
 
 
-def _range(black: Sequence[float], white: Sequence[float]) -> _Range:
-    return _Range(*(np.array(end, np.float32).reshape(-1, 1, 1) for end in (black, white)))
-
-
-_RANGES = {  # the widest first; by their names in metadata, ONNX's own but for imagenet, in small letters
+# Black and white, the widest first; by their names in metadata, ONNX's own but for imagenet, in lower case.
+_RANGES = {
     "nominalrange_0_255": _range([0], [255]),
     "imagenet": _range([-2.1179, -2.0357, -1.8044], [2.2489, 2.4286, 2.64]),  # Source: torchvision
     "normalized_1_1": _range([-1], [1]),
@@ -85,7 +70,7 @@ class ForeignModel(Colouriser):
     dtype: type[np.float32] | type[np.float16]
     blank: dict[str, ndarray]  # what it reads beside the picture
     output: str
-    pixels: _Range  # of the picture, and of RGB that it gives
+    pixels: Float32[ndarray, "2 _C 1 1"]  # black and white, of the picture and of RGB that it gives
     is_bgr: bool
     ab_scale: float  # Lab units in 1 of what it gives; 0 if that is RGB
 
@@ -97,7 +82,7 @@ class ForeignModel(Colouriser):
         """Return Lab a and b of square pictures of its size, L / 100; CheckpointError if it gives others."""
         answers = np.concatenate([self.run(one[None]) for one in grey])  # most have room for one at a time
         if not self.ab_scale:
-            return srgb_to_lab(self.pixels.taken(answers))[:, 1:]
+            return srgb_to_lab(self.shares(answers))[:, 1:]
         chroma = answers * np.float32(self.ab_scale)
         low, high = float(chroma.min()), float(chroma.max())
         if not -_MOST_CHROMA < low <= high < _MOST_CHROMA:  # asked this way round, so that NaN is refused
@@ -112,9 +97,15 @@ class ForeignModel(Colouriser):
         values = grey
         if self.num_channels == 3:
             values = linear_to_srgb(lightness_to_luminance(100 * grey)).repeat(3, axis=1)
-        picture = self._turned(self.pixels.put(values)).astype(self.dtype)
+        black, white = self.pixels
+        picture = self._turned(black + values * (white - black)).astype(self.dtype)
         found = self.network.run({self.network.inputs[0]: picture} | self.blank, (self.output,))
         return self._turned(found[self.output].astype(np.float32))
+
+    def shares(self, numbers: Float32[ndarray, "N C H W"]) -> Float32[ndarray, "N C H W"]:
+        """Return RGB from 0 to 1 for the network's own numbers."""
+        black, white = self.pixels
+        return ((numbers - black) / (white - black)).clip(0, 1)
 
     def _turned(self, planes: Float32[ndarray, "1 C H W"]) -> Float32[ndarray, "1 C H W"]:
         return np.ascontiguousarray(planes[:, ::-1]) if self.is_bgr and planes.shape[1] == 3 else planes
@@ -195,7 +186,7 @@ def _tried(model: ForeignModel) -> ForeignModel:
     astray = {}
     for name, pixels in _RANGES.items():
         model = replace(model, pixels=pixels)
-        given = lightness(model.pixels.taken(model.run(ramp)))
+        given = lightness(model.shares(model.run(ramp)))
         astray[name] = float(np.abs(given - 100 * ramp).mean())
         if astray[name] < _MOST_ASTRAY:
             return model

@@ -21,11 +21,7 @@ Maps = Sequence[Float[ndarray, "_C _h _w"]]
 def logits_of_maps(
     maps: Maps, weight: Float32[ndarray, "K D"], bias: Float32[ndarray, " K"], size: tuple[int, int]
 ) -> Float32[ndarray, "K H W"]:
-    """Return the logits of a photo at `size` (height, width).
-
-    Raises:
-        ShapeError: the maps' channels together are not the weights' D.
-    """
+    """Return the logits of a photo at `size` (height, width); ShapeError if its channels are not D."""
     down, rows = [], []
     for small in small_logits(maps, weight):
         down.append(_matrix(small.shape[1], size[0]))
@@ -51,6 +47,15 @@ def small_logits(maps: Maps, weight: Float32[ndarray, "K D"]) -> list[Float32[nd
 def pixels_of(level: Float[ndarray, "C h w"]) -> Float[ndarray, "n C"]:
     """Return the channels of each place of a map; no copy where they lie side by side in memory."""
     return np.moveaxis(level, 0, -1).reshape(-1, len(level))
+
+
+def checked_layer(weight: ndarray, bias: ndarray, num_classes: int) -> tuple[ndarray, ndarray]:
+    """Return a layer that a file has, float32 (K, D) and (K,); ValueError if it is no layer to K classes."""
+    if weight.ndim != 2 or weight.shape[0] != num_classes or bias.shape != weight.shape[:1]:
+        raise ValueError(f"weights of shape {weight.shape} for {num_classes} classes")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ValueError("weights that are no numbers")
+    return weight.astype(np.float32), bias.astype(np.float32)
 
 
 def _matrix(num_small: int, num_large: int) -> Float32[ndarray, "L s"]:

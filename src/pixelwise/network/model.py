@@ -6,7 +6,6 @@ import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -18,7 +17,7 @@ from pixelwise.files import checksum
 from pixelwise.network.backbone import Backbone, open_backbone, open_shipped
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models, weights_path
 from pixelwise.network.config import Device
-from pixelwise.network.linear import logits_of_maps
+from pixelwise.network.linear import checked_layer, logits_of_maps
 from pixelwise.network.session import OnnxNetwork, choose_device
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 
@@ -26,7 +25,6 @@ DEFAULT_MODEL = "photo"
 MODEL = "model.onnx"  # the finished model in a run's folder
 CHECKPOINT = "checkpoint.safetensors"  # from which a run goes on
 SIZES = range(8, 1025)  # short sides in pixels: with a longer one each photo would take gigabytes
-LINEAR_STRIDE, LINEAR_OUT_STRIDE = 32, 4  # of a linear layer on a backbone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,17 +87,18 @@ class OnnxModel(Model):
     backbone: Backbone | None
 
     def _forward(self, grey: Float32[ndarray, "N 1 H W"]) -> Float32[ndarray, "N K _h _w"]:
-        inputs = {"grey": grey} if self.backbone is None else self._maps(self.backbone, grey)
+        inputs = {"grey": grey}
+        if self.backbone:
+            inputs = self.backbone.network.run({"photo": np.repeat(grey, 3, axis=1)}, self.network.inputs)
         return self.network.run(inputs, ("logits",))["logits"]
-
-    def _maps(self, backbone: Backbone, grey: Float32[ndarray, "N 1 H W"]) -> dict[str, ndarray]:
-        return backbone.network.run({"photo": np.repeat(grey, 3, axis=1)}, self.network.inputs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearModel(Model):
     """A colouriser that is one linear layer on a frozen backbone, solved exactly."""
 
+    stride: int = 32
+    out_stride: int = 4
     backbone: Backbone
     weight: Float32[ndarray, "K D"]
     bias: Float32[ndarray, " K"]
@@ -156,12 +155,12 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
     try:
         if about["task"] != "colour":
             raise ValueError(f"it is for the task {about['task']}")
-        palette, size = Palette.from_dict(about["palette"]), _reading_size(about["short_side"])
-        backbone = None
+        palette, backbone = Palette.from_dict(about["palette"]), None
         if "backbone" in about:
-            backbone = _same_backbone(about, network.device, network.threads)
-        known = [level.name for level in backbone.levels] if backbone else ["grey"]
-        if not set(network.inputs) <= set(known) or network.outputs["logits"][1] != palette.num_classes:
+            known = about["backbone"], about["backbone_checksum"]
+            backbone = _same_backbone(*known, network.device, network.threads)
+        given = [level.name for level in backbone.levels] if backbone else ["grey"]
+        if not set(network.inputs) <= set(given) or network.outputs["logits"][1] != palette.num_classes:
             raise ValueError("its network reads or gives something else than it says")
         strides, saturation = [about["multiple"], about["out_stride"]], float(about["saturation"])
         if not all(type(stride) is int and stride > 0 for stride in strides) or not 0 < saturation < 100:
@@ -169,7 +168,7 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
         return OnnxModel(
             name=name,
             palette=palette,
-            size=size,
+            size=reading_size(about["short_side"]),
             checksum=network.checksum(),
             stride=strides[0],
             out_stride=strides[1],
@@ -204,32 +203,24 @@ def _linear_model(name: str, path: Path, device: Device, threads: int) -> Linear
             raise ConfigError(
                 f"it is of an earlier version; pixelwise export {name} -o FILE.onnx converts it"
             )
-        palette, size = Palette.from_dict(about["palette"]), _reading_size(about["size"])
-        weight, bias = (tensors[f"classes.{part}"] for part in ("weight", "bias"))
-        wanted = {
-            "backbone": about["net"]["backbone"],
-            "backbone_checksum": tensors["backbone_checksum"].tobytes().hex(),
-        }
-        backbone = _same_backbone(wanted, device, threads)
-        num_features = sum(level.channels for level in backbone.levels)
-        if weight.shape != (palette.num_classes, num_features) or bias.shape != weight.shape[:1]:
-            raise ValueError(f"weights of shape {weight.shape} for {palette.num_classes} colours")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError("weights that are no numbers")
+        palette, installed = Palette.from_dict(about["palette"]), tensors["backbone_checksum"].tobytes()
+        backbone = _same_backbone(about["net"]["backbone"], installed.hex(), device, threads)
+        layer = tensors["classes.weight"], tensors["classes.bias"]
+        weight, bias = checked_layer(*layer, palette.num_classes)
+        if weight.shape[1] != sum(level.channels for level in backbone.levels):
+            raise ValueError(f"weights of shape {weight.shape} for the features of {backbone.name}")
+        return LinearModel(
+            name=name,
+            palette=palette,
+            size=reading_size(about["size"]),
+            checksum=checksum(path),
+            trained_on=str(about.get("trained_on", "")),
+            backbone=backbone,
+            weight=weight,
+            bias=bias,
+        )
     except (KeyError, TypeError, ValueError, OverflowError, ConfigError, LabelError) as error:
         raise _no_model(path, error) from error
-    return LinearModel(
-        name=name,
-        palette=palette,
-        size=size,
-        checksum=checksum(path),
-        stride=LINEAR_STRIDE,
-        out_stride=LINEAR_OUT_STRIDE,
-        trained_on=str(about.get("trained_on", "")),
-        backbone=backbone,
-        weight=weight.astype(np.float32),
-        bias=bias.astype(np.float32),
-    )
 
 
 def _no_model(path: object, error: Exception) -> CheckpointError:
@@ -239,16 +230,17 @@ def _no_model(path: object, error: Exception) -> CheckpointError:
     )
 
 
-def _reading_size(size: object) -> int:
+def reading_size(size: object) -> int:
+    """Return a short side in pixels that a file has; ValueError if it is none of `SIZES`."""
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
     return size
 
 
-def _same_backbone(about: dict[str, Any], device: Device, threads: int) -> Backbone:
+def _same_backbone(name: str, sha256: str, device: Device, threads: int) -> Backbone:
     """Open the backbone that a file names; CheckpointError if it has other weights than it had."""
-    backbone = open_backbone(about["backbone"], device=device, threads=threads)
-    if backbone.checksum != about["backbone_checksum"]:
+    backbone = open_backbone(name, device=device, threads=threads)
+    if backbone.checksum != sha256:
         raise CheckpointError(
             f"this network was trained on other weights of {backbone.name} than are installed; "
             "install the version of them that it names, or train it again"

@@ -30,13 +30,11 @@ class OnnxNetwork:
     def __init__(self, source: Path | bytes, threads: int = 0, device: Device = "auto") -> None:
         """Open a file, or its content, to run in so many threads; 0: one for each processor that we may use.
 
-        Raises:
-            CheckpointError: it is damaged or no network.
-            ConfigError: a GPU was asked for and there is none.
+        CheckpointError where it is damaged or no network, ConfigError where a GPU is asked for in vain.
         """
         self.source, self.threads, self.device = source, threads, device
         try:
-            self._session = new_session(source, threads, device)
+            self._session = _new_session(source, threads, device)
             self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type
             self.inputs = tuple(node.name for node in self.nodes[0])
             self.outputs = {node.name: node.shape for node in self.nodes[1]}
@@ -80,13 +78,7 @@ class OnnxNetwork:
         return OnnxNetwork, (self.source, self.threads, self.device)
 
 
-def new_session(
-    path_or_content: Path | bytes, threads: int = 0, device: Device = "cpu"
-) -> onnxruntime.InferenceSession:
-    """Return a session that runs a network, in so many threads; 0: all that we may use.
-
-    A GPU is used where ONNX Runtime can, unless `device` is cpu; ConfigError if it is cuda and there is none.
-    """
+def _new_session(source: Path | bytes, threads: int, device: Device) -> onnxruntime.InferenceSession:
     import onnxruntime  # an eighth of a second
 
     providers = [_CUDA, _CPU] if choose_device(device) == "cuda" else [_CPU]
@@ -97,7 +89,7 @@ def new_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Where it may fall back, it tells of each damaged file on standard output.
     return onnxruntime.InferenceSession(
-        path_or_content, options, providers=providers, enable_fallback=len(providers) > 1
+        source, options, providers=providers, enable_fallback=len(providers) > 1
     )
 
 
@@ -105,14 +97,13 @@ def choose_device(device: Device) -> Device:
     """Return cpu or cuda: for "auto" a GPU where ONNX Runtime has one; ConfigError if "cuda" has none."""
     import onnxruntime
 
-    if device == "cpu" or _CUDA in onnxruntime.get_available_providers():
-        return "cpu" if device == "cpu" else "cuda"
-    if device == "cuda":
+    has_gpu = _CUDA in onnxruntime.get_available_providers()
+    if device == "cuda" and not has_gpu:
         raise ConfigError(
             "device cuda needs a GPU that ONNX Runtime can use, and there is none: pip install "
             "onnxruntime-gpu in place of onnxruntime, or use --device cpu"
         )
-    return "cpu"
+    return "cuda" if has_gpu and device != "cpu" else "cpu"
 
 
 def _giving_back() -> onnxruntime.RunOptions:

@@ -15,6 +15,7 @@ from pixelwise.errors import CheckpointError, OutputError
 from pixelwise.files import whole_file
 
 _FORMAT = 1
+_UNREADABLE = (SafetensorError, OSError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, ndarray], about: dict[str, Any]) -> None:
@@ -43,23 +44,10 @@ def read_tensors(path: Path, header_only: bool = False) -> tuple[dict[str, ndarr
                 )
             names = [] if header_only else list(file.keys())
             return {name: file.get_tensor(name) for name in names}, about
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(
             f"{path} cannot be read as safetensors ({first_line(error)}); it is damaged or of another kind"
         ) from error
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Read the plain values that `write_tensors` wrote, or raise a CheckpointError."""
-    return read_tensors(path, header_only=True)[1]
 
 
 def first_line(error: Exception) -> str:

@@ -38,12 +38,7 @@ def evaluation_path(target: Path) -> Path:
 
 
 def write_head_page(path: Path, found: HeadEvaluation) -> Path:
-    """Write the scores of a head as a page; return its path.
-
-    Raises:
-        OutputError: it cannot be written.
-        PhotoError, DataError: a photo or its labels went away since they were scored.
-    """
+    """Write the scores of a head as a page; return its path. Errors are those of photos and labels."""
     head = found.head
     judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
     return page.write_page(
@@ -91,12 +86,7 @@ def _tinted(pixels: np.ndarray, mask: np.ndarray, classes: ClassNames) -> str:
 
 
 def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
-    """Write the scores of a colouriser as a page; return its path.
-
-    Raises:
-        OutputError: it cannot be written.
-        PhotoError: a photo went away since it was scored.
-    """
+    """Write the scores of a colouriser as a page; return its path; a PhotoError where a photo went away."""
     return page.write_page(
         path,
         "colours.html",

@@ -17,8 +17,9 @@ from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbone import Backbone, Certificate
 from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
+from pixelwise.network.linear import checked_layer
 from pixelwise.network.session import OnnxNetwork
-from pixelwise.network.tensors import first_line, read_about, read_tensors, write_tensors
+from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 from pixelwise.segmenting.linear_head import Weights
 
 _KIND = "head"
@@ -148,11 +149,8 @@ def open_head(name_or_path: str | Path) -> Head:
                 "it holds no head" if "net" not in about else "it is a model that colours photos"
             )
         classes = ClassNames.from_dict(about["classes"])
-        weight, bias, sizes = tensors["weight"], tensors["bias"], about["sizes"]
-        if weight.ndim != 2 or weight.shape[0] != classes.num_classes or bias.shape != weight.shape[:1]:
-            raise ValueError(f"weights of shape {weight.shape} for {classes.num_classes} classes")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError("weights that are no numbers")
+        layer = checked_layer(tensors["weight"], tensors["bias"], classes.num_classes)
+        sizes = about["sizes"]
         if not sizes or any(type(size) is not int or not 1 <= size <= _MAX_SIZE for size in sizes):
             raise ValueError(f"photos read at {sizes}")
         if any(name.startswith("backbone.") for name in tensors):
@@ -160,7 +158,7 @@ def open_head(name_or_path: str | Path) -> Head:
         return Head(
             name=str(name_or_path),
             classes=classes,
-            weights=Weights(weight.astype(np.float32), bias.astype(np.float32)),
+            weights=Weights(*layer),
             backbone=str(about["backbone"]),
             backbone_checksum=str(about["backbone_checksum"]),
             sizes=tuple(sizes),
@@ -177,7 +175,7 @@ def is_head(name_or_path: str | Path) -> bool:
     path = Path(name_or_path)
     if path.suffix == ".onnx" or not path.is_file():  # a model
         return str(name_or_path) in shipped_heads()
-    return read_about(path).get("kind") == _KIND
+    return read_tensors(path, header_only=True)[1].get("kind") == _KIND
 
 
 def find_head(name_or_path: str) -> Path:

@@ -27,7 +27,7 @@ from torch.export import Dim
 from pixelwise.errors import CheckpointError, ConfigError
 from pixelwise.files import cache_folder, checksum, reason, write_bytes
 from pixelwise.network.backbone import Backbone
-from pixelwise.network.model import model_of
+from pixelwise.network.model import Model, model_of
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import announce
@@ -46,9 +46,7 @@ _MOST_BYTES = 2**31 - 2**20  # that one ONNX file takes
 def converted(name: str, weights: Path | None = None) -> Path:
     """Return the file of a backbone in the user's cache, made if it is not there yet.
 
-    Raises:
-        ConfigError, CheckpointError, DownloadError: as `open_torch_backbone`; or it cannot be converted.
-        OutputError: the cache cannot be written.
+    Errors are those of `open_backbone`; OutputError if the cache cannot be written.
     """
     try:
         sha256 = checksum(weights)[:12] if weights else "published"
@@ -61,11 +59,7 @@ def converted(name: str, weights: Path | None = None) -> Path:
 
 
 def backbone_content(backbone: TorchBackbone) -> bytes:
-    """Return a backbone as the content of an ONNX file whose outputs are its levels.
-
-    Raises:
-        ConfigError: it computes something that ONNX has not, or gives other maps there.
-    """
+    """Return a backbone as an ONNX file that gives its levels; ConfigError if it gives others there."""
     announce(f"converting {backbone.name} to ONNX, once; this takes up to a minute")
     names = [level.name for level in backbone.levels]
     photo, axes = _example(3, backbone.multiple)
@@ -91,22 +85,11 @@ def _maps_of_both(backbone: TorchBackbone, found: Backbone) -> Iterator[tuple[nd
 
 
 def model_content(model: TorchModel) -> bytes:
-    """Return a colouriser as the content of an ONNX file: grey, or the maps of its backbone, to logits.
+    """Return a colouriser as an ONNX file: grey, or the maps of its backbone, to logits.
 
-    Raises:
-        ConfigError: it computes something that ONNX has not, or gives other logits there.
+    ConfigError if it computes something that ONNX has not, or gives other logits there.
     """
-    net = model.net
-    about: dict[str, Any] = {
-        "task": "colour",
-        "name": model.name,
-        "palette": model.palette.to_dict(),
-        "short_side": model.size,
-        "multiple": net.stride,
-        "out_stride": net.out_stride,
-        "saturation": net.saturation,
-        "trained_on": model.trained_on,
-    }
+    net, about = model.net, colour_facts(model)
     if isinstance(net, ColourNet):
         graph = _decoder_graph(model.name, net)
         about |= {"backbone": net.backbone.name, "backbone_checksum": net.backbone.checksum}
@@ -115,40 +98,42 @@ def model_content(model: TorchModel) -> bytes:
         graph = trace(model.name, plain_copy(net), {"grey": grey}, (axes,), ["logits"])
     content = described(graph, about)
     found = model_of(model.name, OnnxNetwork(content, device="cpu"))
-    photos = (read_photo(path, model.size, model.stride)[None] for path in sample_photos())
-    greys = map(model.palette.read_grey, photos)
-    require_equal(model.name, ((found.logits(grey), model.logits(grey)) for grey in greys))
+    require_equal(model.name, logits_of_both(found, model))
     return content
 
 
+def colour_facts(model: Model) -> dict[str, Any]:
+    """Return what the file of a colouriser says of it, for JSON."""
+    return {
+        "task": "colour",
+        "name": model.name,
+        "palette": model.palette.to_dict(),
+        "short_side": model.size,
+        "multiple": model.stride,
+        "out_stride": model.out_stride,
+        "saturation": model.saturation,
+        "trained_on": model.trained_on,
+    }
+
+
+def logits_of_both(found: Model, expected: Model) -> Iterator[tuple[ndarray, ndarray]]:
+    """Yield the logits that two colourisers give to the sample photos."""
+    for path in sample_photos():
+        grey = expected.palette.read_grey(read_photo(path, expected.size, expected.stride)[None])
+        yield found.logits(grey), expected.logits(grey)
+
+
 def _decoder_graph(name: str, net: ColourNet) -> onnx.ModelProto:
-    backbone, levels = net.backbone, sorted(net.levels.values())
-    grey, _ = _example(1, backbone.multiple)
-    maps = net.features(grey)
-    inputs = {backbone.levels[index].name: maps[index] for index in levels}
+    backbone, decoder = net.backbone, plain_copy(net)
+    decoder.forward = decoder.forward_maps
+    maps = net.features(_example(1, backbone.multiple)[0])
+    inputs = {backbone.levels[index].name: maps[index] for index in net.levels}
     batch, rows, columns = Dim("batch"), Dim("rows"), Dim("columns")
     axes = []
-    for index in levels:
+    for index in net.levels:
         finer = backbone.multiple // backbone.levels[index].stride
         axes.append({0: batch, 2: finer * rows, 3: finer * columns})
-    return trace(name, _Decoder(net, levels), inputs, (tuple(axes),), ["logits"])
-
-
-class _Decoder(nn.Module):
-    """The part of a network behind its backbone."""
-
-    def __init__(self, net: ColourNet, levels: Sequence[int]) -> None:
-        super().__init__()
-        self.net: Any = plain_copy(net)
-        self.levels = levels
-
-    def forward(self, *maps: Tensor) -> Tensor:
-        """Return the logits of the maps that it reads."""
-        all_maps: list[Any] = [None] * (max(self.levels) + 1)
-        for level, one in zip(self.levels, maps, strict=True):
-            all_maps[level] = one
-        logits: Tensor = self.net.forward_maps(all_maps)
-        return logits
+    return trace(name, decoder, inputs, (tuple(axes),), ["logits"])
 
 
 def described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
@@ -162,11 +147,7 @@ def described(graph: onnx.ModelProto, about: dict[str, Any]) -> bytes:
 
 
 def require_equal(name: str, pairs: Iterable[tuple[ndarray, ndarray]]) -> float:
-    """Return how far numbers as ONNX are from those of torch, at most, over the largest of these.
-
-    Raises:
-        ConfigError: by more than rounding.
-    """
+    """Return how far ONNX is from torch, over the largest number; ConfigError if by more than rounding."""
     largest = 0.0
     for found, expected in pairs:
         off = float(np.abs(found - expected).max() / max(np.abs(expected).max(), _LEAST))
@@ -186,7 +167,7 @@ def sample_photos() -> list[Path]:
 
 def plain_copy(net: Any) -> Any:
     """Return a copy to export: batch norms folded, layers of our own replaced by equal convolutions."""
-    copied = folded(net, "fp32") if isinstance(net, TorchBackbone) else copy.deepcopy(net)
+    copied = folded(net) if isinstance(net, TorchBackbone) else copy.deepcopy(net)
     for part in list(copied.modules()):
         if isinstance(part, MyConv2d):
             part.how = "torch"
@@ -205,11 +186,7 @@ def _example(num_channels: int, multiple: int) -> tuple[Tensor, dict[int, Any]]:
 def trace(
     name: str, module: nn.Module, inputs: dict[str, Tensor], axes: tuple[Any, ...], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Return a module as ONNX; `axes` says which of its inputs' axes may have any length.
-
-    Raises:
-        ConfigError: it computes something that ONNX has not.
-    """
+    """Return a module as ONNX, `axes` of its inputs having any length; ConfigError if that is impossible."""
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it remarks on its own parts
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -228,5 +205,4 @@ def trace(
             f"{name} cannot be exported for photos of every size: {first_line(error)}; "
             "take one on efficientnet_lite0"
         ) from error
-    proto: onnx.ModelProto = program.model_proto
-    return proto
+    return program.model_proto

@@ -23,14 +23,14 @@ from pixelwise.network.backbone import Backbone
 from pixelwise.network.cards import read_card, shipped_heads, shipped_models
 from pixelwise.network.model import MODEL, LinearModel, Model, OnnxModel, model_of, open_model_with_classes
 from pixelwise.network.session import OnnxNetwork
-from pixelwise.network.tensors import read_about
+from pixelwise.network.tensors import read_tensors
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
 from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head, find_head
-from pixelwise.training.convert import described, model_content, sample_photos
+from pixelwise.training.convert import colour_facts, described, logits_of_both, model_content, sample_photos
 from pixelwise.training.runs import WEIGHTS, open_torch_model
 
 _MOST_OFF = 0.01  # of a logit
@@ -47,28 +47,13 @@ class Exported:
 
 
 def export_model(model: Model, out: Path) -> Exported:
-    """Write a colouriser as one ONNX file, which colours here, too.
-
-    Raises:
-        ConfigError: the file does not give what the model gives.
-        OutputError: the file cannot be written.
-    """
+    """Write a colouriser as one ONNX file, which colours here, too; ConfigError if it gives other logits."""
     _begin(out, model.name)
     assert isinstance(model, OnnxModel | LinearModel)
-    about = {
-        "task": "colour",
-        "short_side": model.size,
-        "multiple": model.stride,
-        "out_stride": model.out_stride,
-        "palette": model.palette.to_dict(),
-        "saturation": model.saturation,
-        "trained_on": model.trained_on,
-    }
-    content = described(_colouring_graph(model), about | _facts(model.name, model.checksum, model.backbone))
-    found, largest = model_of(model.name, OnnxNetwork(content, device="cpu")), np.float32(0)
-    for path in sample_photos():
-        grey = model.palette.read_grey(read_photo(path, model.size, model.stride)[None])
-        largest = np.maximum(largest, np.abs(found.logits(grey) - model.logits(grey)).max())
+    about = colour_facts(model) | _facts(model.name, model.checksum, model.backbone)
+    content = described(_colouring_graph(model), about)
+    found = model_of(model.name, OnnxNetwork(content, device="cpu"))
+    largest = np.max([np.abs(ours - theirs).max() for ours, theirs in logits_of_both(found, model)])
     if not largest < _MOST_OFF:  # asked this way round, so that NaN is refused, too
         raise ConfigError(f"needed logits of {model.name} within {_MOST_OFF}, got {largest:.4f}")
     write_bytes(out, content)
@@ -102,7 +87,7 @@ def open_any_model(name_or_path: str) -> Model:
     path = Path(name_or_path)
     weights = path / WEIGHTS if path.is_dir() else path
     is_earlier = weights.suffix == ".safetensors" and weights.is_file() and not (path / MODEL).is_file()
-    if not is_earlier or read_about(weights).get("net", {}).get("name") == "linear":
+    if not is_earlier or read_tensors(weights, header_only=True)[1].get("net", {}).get("name") == "linear":
         return open_model_with_classes(name_or_path)
     return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights))))
 
@@ -165,9 +150,8 @@ def _colouring_graph(model: OnnxModel | LinearModel) -> onnx.ModelProto:
             decoder, {name: f"{_MAP}{name}" for name in model.network.inputs}, "decoder_", "logits"
         )
     else:
-        graph.add("Shape", ["grey"], "shape")
         graph.add_constant("out_stride", np.array([model.out_stride]))
-        graph.add_slice("shape", "size_before", 2, 4)
+        graph.add("Shape", ["grey"], "size_before", start=2, end=4)
         graph.add("Div", ["size_before", "out_stride"], "size")
         maps = [f"{_MAP}{level.name}" for level in model.backbone.levels]
         graph.add_linear(maps, [level.channels for level in model.backbone.levels], model.weight, model.bias)
@@ -212,11 +196,6 @@ class _Graph:
     def add_constant(self, name: str, value: ndarray) -> None:
         self.model.graph.initializer.append(numpy_helper.from_array(value, name))
 
-    def add_slice(self, source: str, output: str, start: int, stop: int) -> None:
-        for end, value in (("from", start), ("to", stop)):
-            self.add_constant(f"{output}_{end}", np.array([value]))
-        self.add("Slice", [source, f"{output}_from", f"{output}_to"], output)
-
     def add_copy(
         self, network: onnx.ModelProto, inputs: dict[str, str], prefix: str, output: str | None = None
     ) -> None:
@@ -245,8 +224,7 @@ class _Graph:
             small = f"{_SMALL}{index}"
             self.add_constant(f"{small}_weight", np.ascontiguousarray(part[:, :, None, None]))
             self.add("Conv", [maps[index], f"{small}_weight", *(["bias"] if index == 0 else [])], small)
-            self.add("Shape", [small], f"{small}_shape")
-            self.add_slice(f"{small}_shape", f"{small}_batch", 0, 2)
+            self.add("Shape", [small], f"{small}_batch", end=2)
             self.add("Concat", [f"{small}_batch", "size"], f"{small}_size", axis=0)
             resize = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
             self.add("Resize", [small, "", "", f"{small}_size"], f"{small}_large", **resize)

@@ -19,10 +19,8 @@ from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checks
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbone import Backbone, certified
 from pixelwise.network.config import Device, FinetuneConfig
-from pixelwise.network.linear import Maps
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.segmenting.exact import solve_from_views, views_of
-from pixelwise.segmenting.extraction import CropView, Extractor, read_photo
 from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, photo_mark, write_head
 from pixelwise.segmenting.linear_head import Weights
@@ -122,8 +120,7 @@ def finetune(
         facts["scored_num_images"] = len(task.shots)
         task = replace(task, shots=labelled.train + labelled.val)
         learned = _learn(task)
-        head = _head(task, labelled.name, learned, out)
-        head = replace(head, facts=replace(head.facts, **facts))
+        head = _head(task, labelled.name, learned, out, **facts)
         write_head(out, head)
     return FinetuneResult(
         head=head,
@@ -154,9 +151,8 @@ def learn_last_layer(task: FinetuneTask) -> LearnedHead:
         weights=solved.weights,
         certificate=certificate,
         how=f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}, ridge {solved.ridge:g}",
-        facts=facts_of(solved),
+        facts=replace(facts_of(solved), num_looks=len(features)),
         num_learned=solved.weights.num_learned,
-        num_views=len(features),
         extract_s=extracted_s - start_s,
         solve_s=solved_s - extracted_s,
     )
@@ -178,13 +174,11 @@ def score(task: FinetuneTask, learned: LearnedHead, photos: Sequence[LabelledPho
         heads.append(learned.start)
     if not learned.tuned:
         heads.append(learned.weights)
-    crops = [CropView(photo.photo) for photo in photos]
-    features = task.cache.maps(crops, task.backbone, task.sizes)
-    counts = count_photos(photos, features, heads)
+    paths = [photo.photo for photo in photos]
+    counts = count_photos(photos, task.cache.maps(paths, task.backbone, task.sizes), heads)
     if learned.tuned:
-        extractor = Extractor(Backbone.of(OnnxNetwork(learned.tuned, threads=1, device=task.device)))
-        fresh = [FreshMaps(photo, extractor, task.sizes) for photo in photos]
-        counts += count_photos(photos, fresh, [learned.weights])
+        tuned = Backbone.of(OnnxNetwork(learned.tuned, threads=1, device=task.device))
+        counts += count_photos(photos, task.cache.maps(paths, tuned, task.sizes), [learned.weights])
     scores = [SegmentationScores.of(of_head, task.classes, task.config.seed) for of_head in counts]
     return HeadScores(before=scores[0], last_layer=scores[1] if learned.start else None, after=scores[-1])
 
@@ -201,30 +195,15 @@ def random_head(weights: Weights, seed: int) -> Weights:
     return Weights(numbers[:num].reshape(weights.weight.shape), numbers[num:])
 
 
-@dataclass(frozen=True, eq=False)
-class FreshMaps:
-    """Features of a photo that are computed when they are read, and not kept."""
-
-    photo: LabelledPhoto
-    extractor: Extractor
-    sizes: Sequence[int]
-
-    def read(self) -> Maps:
-        """Return the maps, size by size and, within a size, level by level."""
-        multiple = self.extractor.backbone.multiple
-        images = [read_photo(self.photo.photo, size, multiple) for size in self.sizes]
-        return [level for image in images for level in self.extractor(image)]
-
-
-def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path) -> Head:
+def _head(task: FinetuneTask, source: str, learned: LearnedHead, out: Path, **scored: Any) -> Head:
     facts = replace(
         learned.facts,
         source=source,
         num_images=len(task.shots),
         photos=_marks(task.shots),
-        num_looks=learned.num_views,
         certificate=learned.certificate,
         watched_photos=_marks(task.early_stop_set) if task.early_stop_set else None,
+        **scored,
     )
     return Head(
         name=str(out),

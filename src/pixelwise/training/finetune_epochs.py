@@ -159,7 +159,6 @@ class _Learning:
                     self.learned[name].copy_(weights)
 
     def _learn_epoch(self, asked_to_stop: Callable[[], bool], advance: Advance) -> float:
-        """Pass over the photos once; return the mean loss of a photo."""
         views = [(shot, random_crop(self.rng) if self.is_tuning else WHOLE) for shot in self.task.shots]
         total = 0.0
         with closing(batches(self.task, views, self.rng)) as dealt:
@@ -216,12 +215,8 @@ def learn_in_epochs(
 ) -> LearnedHead:
     """Learn what the policy says, starting at an exact head; or as the handout does, if `start` is None.
 
-    Ctrl-C ends learning after a step. The best epoch by `miou_of` is kept.
-
-    Raises:
-        DataError, PhotoError: a photo or its labels cannot be read.
-        DivergedError: the loss is not finite any more.
-        FrozenError: something else changed, which is a fault of ours.
+    Ctrl-C ends learning after a step. The best epoch by `miou_of` is kept. Errors are those of photos and
+    labels; DivergedError if the loss is not finite any more.
     """
     start_s = time.perf_counter()
     run = _Learning(task, backbone, start)
@@ -236,13 +231,13 @@ def learn_in_epochs(
         interrupted = asked_to_stop()
     learner.requires_grad_(False)
     how, facts = _describe(task, run)
+    num_looks = run.num_seen + ((start.facts.num_looks or 0) if start else 0)
     return LearnedHead(
         weights=learner.weights(),
         certificate=certificate,
         how=how,
-        facts=facts,
+        facts=replace(facts, num_looks=num_looks),
         num_learned=sum(weights.numel() for weights in run.learned.values()),
-        num_views=run.num_seen + (start.num_views if start else 0),
         extract_s=start.extract_s if start else 0.0,
         solve_s=time.perf_counter() - start_s + (start.solve_s if start else 0.0),
         tuned=run.tuned(),
@@ -293,10 +288,7 @@ def loss_of(
 
 
 def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
-    """Make each photo of a batch (N 3 H W, sRGB in [0, 1]) a little lighter or darker, flatter or harder.
-
-    All sizes of one photo change alike.
-    """
+    """Vary light and contrast of each photo of a batch (N 3 H W, sRGB in [0, 1]), alike at all its sizes."""
     num = len(images[0])
     shift, stretch = (
         torch.tensor([rng.uniform(-most, most) for _ in range(num)])[:, None, None, None]
@@ -326,7 +318,6 @@ def _maps_of(task: FinetuneTask, learner: Learner, photo: LabelledPhoto) -> Maps
 
 
 def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:
-    """Return how the head was learned, for people and for its file."""
     num = len(run.losses)
     size = task.config.batch_size
     facts = HeadFacts(epochs=num, learning_rate=run.rate, batch_size=size, losses=run.losses)

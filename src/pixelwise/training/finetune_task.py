@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from pixelwise.errors import ConfigError
@@ -53,7 +52,6 @@ class LearnedHead:
     how: str  # for people
     facts: HeadFacts  # of how it learned; nothing that differs from run to run
     num_learned: int
-    num_views: int
     extract_s: float = 0.0  # seconds spent on features that were kept
     solve_s: float = 0.0  # seconds spent on the rest
     tuned: bytes = b""  # the backbone as an ONNX file, where parts of it learned along
@@ -70,8 +68,7 @@ def make_task(
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
     """Return the task of a configuration, on its own backbone if none is given, or raise a ConfigError."""
-    weights = Path(config.weights) if config.weights else None
-    backbone = backbone or open_backbone(config.backbone, weights, device, threads=1)
+    backbone = backbone or open_backbone(config.backbone, config.weights, device, threads=1)
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
     shots = draw(labelled.train, config.shots, config.seed)

@@ -43,7 +43,7 @@ def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
     """
     names = [name for name, _ in net.named_parameters()]
     for prefix in prefixes:
-        if not prefix or not any(f"{name}.".startswith(f"{prefix}.") for name in names):
+        if not any(f"{name}.".startswith(f"{prefix}.") for name in names):
             layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
             raise ConfigError(
                 f"needed the name of a layer to learn, got {prefix!r}; "
@@ -58,11 +58,7 @@ def learn_only(net: nn.Module, *prefixes: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def certified(net: nn.Module, leave_out: Collection[str] = ()) -> Iterator[Certificate]:
-    """Certify that a network did not change meanwhile, but for the tensors left out by name.
-
-    Raises:
-        FrozenError: a parameter or buffer has changed, come or gone.
-    """
+    """Certify that all tensors of a network stay, but for those left out by name; else a FrozenError."""
     before = _digests(net, leave_out)
     certificate = Certificate(_digest_of(before), "", len(before))
     yield certificate
@@ -92,6 +88,5 @@ def _digests(net: nn.Module, leave_out: Collection[str] = ()) -> dict[str, str]:
 
 
 def _digest_of(digests: dict[str, str]) -> str:
-    return hashlib.sha256(
-        "".join(f"{name} {digest}\n" for name, digest in digests.items()).encode()
-    ).hexdigest()
+    lines = "".join(f"{name} {digest}\n" for name, digest in digests.items())
+    return hashlib.sha256(lines.encode()).hexdigest()

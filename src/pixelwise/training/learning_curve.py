@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,8 +78,7 @@ def learning_curve(
 
     Each head chooses its own ridge, unless the configuration has one. Errors are those of photos and labels.
     """
-    weights = Path(config.weights) if config.weights else None
-    backbone = open_backbone(config.backbone, weights, device, threads=1)
+    backbone = open_backbone(config.backbone, config.weights, device, threads=1)
     drawn_views = [views_of([shot.photo for shot in shots], config.looks) for shots in draws]
     _, held_out = labelled.require_held_out()
     at_scored = [CropView(photo.photo) for photo in held_out]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -29,7 +30,7 @@ from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
 from pixelwise.training.models import Network, build
-from pixelwise.training.models.on_backbone import coarsened
+from pixelwise.training.models.on_backbone import ColourNet
 from pixelwise.training.optimise import Optimiser
 from pixelwise.training.stopping import finish_step_first
 from pixelwise.training.tasks import ClassTask, ColourTask, generator_at, seed_at
@@ -298,7 +299,8 @@ def _palette_of(config: RunConfig, pictures: Pictures) -> Palette:
     if config.palette != LEARNED:
         return Palette.read(config.palette)
     few = pictures.train[:: max(1, len(pictures.train) // _NUM_SAMPLED)]
-    coarse = torch.cat([coarsened(some) for some in few.split(64)])
+    means = (F.avg_pool2d(some.float(), ColourNet.out_stride) for some in few.split(64))
+    coarse = torch.cat([mean.round().byte() for mean in means])
     return Palette.learn(coarse.numpy(), config.net.num_colours, "ab", config.train.seed)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelwise.colour.arrays import Float, Float32, Int64, UInt8
 from pixelwise.colour.palette import IGNORE, Palette
-from pixelwise.labels.class_weights import class_weights as count_weights
+from pixelwise.labels.class_weights import class_counts, weights_of
 from pixelwise.training.shapes import Labels, Logits
 
 
@@ -41,9 +41,11 @@ def soft_labels(
 def class_weights(
     labels: Iterable[UInt8[Tensor, "..."]], num_classes: int, rebalance: float, device: torch.device
 ) -> Float[Tensor, " K"] | None:
-    """Return the weights of classes, rare ones counting more, as `labels.class_weights` has them."""
-    found = count_weights((part.cpu().numpy() for part in labels), num_classes, rebalance)
-    return None if found is None else torch.from_numpy(found).float().to(device)
+    """Return the weights of classes, rare ones counting more, as `weights_of` has them; None for 0."""
+    if not rebalance:
+        return None
+    counts = class_counts((part.cpu().numpy() for part in labels), num_classes)
+    return torch.from_numpy(weights_of(counts, rebalance)).float().to(device)
 
 
 def cross_entropy(

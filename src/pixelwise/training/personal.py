@@ -26,13 +26,7 @@ from pixelwise.files import require_writable, write_text
 from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.backbone import Backbone, certified, open_backbone
 from pixelwise.network.config import ColourFinetuneConfig, Device
-from pixelwise.network.model import (
-    LINEAR_OUT_STRIDE,
-    LINEAR_STRIDE,
-    LinearModel,
-    open_model,
-    write_linear_model,
-)
+from pixelwise.network.model import LinearModel, open_model, write_linear_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import pool
@@ -61,7 +55,6 @@ class ColourResult:
     model: LinearModel
     solved: SolvedHead
     facts: HeadFacts
-    num_views: int
     extract_s: float  # seconds spent on reading photos and on their features
     solve_s: float
     scores: dict[str, dict[str, Interval]] = field(default_factory=dict)  # of photos held out, if any
@@ -81,7 +74,6 @@ class ColourResult:
         return {
             "task": "colour",
             "num_images": len(self.dataset.train),
-            "num_looks": self.num_views,
             "num_colours": self.model.palette.num_classes,
             "num_learned": self.solved.weights.num_learned,
             "left_out": list(self.dataset.notes),
@@ -103,7 +95,6 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     Raises:
         ConfigError: an option that cannot work, such as more shots than there are photos.
         DataError: there is no such folder, or no photo in colour in it.
-        FrozenError: the backbone changed, which is a fault of ours.
         LabelError: the photos have fewer colours than are asked for.
         OutputError: the model cannot be written.
     """
@@ -134,12 +125,12 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
     wanted = views_of(dataset.train, config.looks)
 
     def read(crop: CropView) -> Picture:
-        return read_photo(crop.photo, config.size, LINEAR_STRIDE, crop.view)
+        return read_photo(crop.photo, config.size, LinearModel.stride, crop.view)
 
     backbone = open_backbone(config.backbone, device=device)
-    if LINEAR_STRIDE % backbone.multiple:
+    if LinearModel.stride % backbone.multiple:
         raise ConfigError(
-            f"needed a backbone that reads multiples of {LINEAR_STRIDE} pixels, {backbone.name} reads "
+            f"needed a backbone that reads multiples of {LinearModel.stride} pixels, {backbone.name} reads "
             f"those of {backbone.multiple}; take efficientnet_lite0"
         )
     pictures = list(worked_ahead(read, iter(wanted), num_threads=2))
@@ -154,8 +145,6 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
         palette=palette,
         size=config.size,
         checksum="",
-        stride=LINEAR_STRIDE,
-        out_stride=LINEAR_OUT_STRIDE,
         trained_on=config.source,
         backbone=backbone,
         weight=solved.weights.weight,
@@ -166,8 +155,7 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
         dataset=dataset,
         model=model,
         solved=solved,
-        facts=replace(facts_of(solved), certificate=certificate),
-        num_views=len(wanted),
+        facts=replace(facts_of(solved), certificate=certificate, num_looks=len(wanted)),
         extract_s=extracted_s - start_s,
         solve_s=time.perf_counter() - extracted_s,
     )
@@ -208,8 +196,7 @@ def _sample(
 
 
 def _size_of(picture: Picture) -> tuple[int, int]:
-    """Return height and width of a picture's logits."""
-    return picture.shape[1] // LINEAR_OUT_STRIDE, picture.shape[2] // LINEAR_OUT_STRIDE
+    return picture.shape[1] // LinearModel.out_stride, picture.shape[2] // LinearModel.out_stride
 
 
 def soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarray, "n K"]:
@@ -230,11 +217,11 @@ def card_of(out: Path) -> Path:
 
 
 def _card(result: ColourResult, name: str) -> str:
-    dataset, solved, backbone = result.dataset, result.solved, result.model.backbone
+    dataset, solved, facts, backbone = result.dataset, result.solved, result.facts, result.model.backbone
     lines = [
         f"# {name}\n",
         "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
-        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {result.num_views} views",
+        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {facts.num_looks} views",
         f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
         f"- palette: {result.model.palette.num_classes} colours of Lab's a and b, of these photos",
         f"- read at: a short side of {result.config.size} pixels",

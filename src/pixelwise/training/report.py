@@ -28,11 +28,7 @@ def write_report(folder: Path, repeat: str) -> Path:
     """Write `report.html`, `curves.png`, `pictures.png` and `card.md` into a run's folder; return the page.
 
     `repeat` is the command that trains the same again. An interrupted run has curves of the epochs it
-    finished, and neither pictures nor a card yet.
-
-    Raises:
-        CheckpointError: the folder holds no run, or a damaged one.
-        OutputError: the folder cannot be written.
+    finished, and neither pictures nor a card yet. CheckpointError where the folder holds no whole run.
     """
     manifest, rows = read_manifest(folder), read_metrics(folder)
     config, finished = manifest.config, (folder / WEIGHTS).is_file()

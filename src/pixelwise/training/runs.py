@@ -19,7 +19,7 @@ from pixelwise.colour.palette import Palette
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
 from pixelwise.files import checksum, write_text
 from pixelwise.network.config import NET_NAMES, EpochMetrics, NetConfig, Precision, RunConfig, net_from_dict
-from pixelwise.network.model import CHECKPOINT, SIZES, Model, resume_command
+from pixelwise.network.model import CHECKPOINT, Model, reading_size, resume_command
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
 from pixelwise.training.device import processor_name
 from pixelwise.training.models import Network, build
@@ -38,7 +38,6 @@ class TorchModel(Model):
     """A colouriser on torch."""
 
     net: Network  # in evaluation mode
-    config: NetConfig
 
     @staticmethod
     def of(net: Network, **others: Any) -> TorchModel:
@@ -67,8 +66,8 @@ def open_torch_model(folder_or_file: str | Path, trained_on: str = "") -> TorchM
     tensors, about = _read(path)
     try:
         config = net_from_dict(about["net"])
-        palette, size = Palette.from_dict(about["palette"]), about["size"]
-        _require_agreement(config, palette, size)
+        palette, size = Palette.from_dict(about["palette"]), reading_size(about["size"])
+        _require_agreement(config, palette)
         net = _load(config, tensors)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, ConfigError, LabelError) as error:
         raise CheckpointError(
@@ -78,7 +77,6 @@ def open_torch_model(folder_or_file: str | Path, trained_on: str = "") -> TorchM
     return TorchModel.of(
         name=str(folder_or_file),
         net=net,
-        config=config,
         palette=palette,
         size=size,
         checksum=checksum(path),
@@ -86,15 +84,13 @@ def open_torch_model(folder_or_file: str | Path, trained_on: str = "") -> TorchM
     )
 
 
-def _require_agreement(config: NetConfig, palette: Palette, size: object) -> None:
+def _require_agreement(config: NetConfig, palette: Palette) -> None:
     if config.num_colours != palette.num_classes:
         raise ConfigError(
             f"its network has {config.num_colours} classes, its palette {palette.num_classes} colours"
         )
     if config.num_in_channels != 1:
         raise ConfigError(f"its network reads {config.num_in_channels} channels, a grey picture has 1")
-    if type(size) is not int or size not in SIZES:
-        raise ConfigError(f"it reads photos at a short side of {size} pixels, not {SIZES[0]} to {SIZES[-1]}")
 
 
 def _load(config: NetConfig, tensors: dict[str, Tensor]) -> Network:

@@ -7,6 +7,7 @@ precision.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +18,19 @@ from pixelwise.errors import ConfigError
 from pixelwise.files import checksum, write_bytes
 from pixelwise.network.backbone import EMBEDDED, Backbone
 from pixelwise.network.cards import SHIPPED
-from pixelwise.network.model import DEFAULT_MODEL, MODEL, open_model_with_classes
+from pixelwise.network.model import DEFAULT_MODEL, MODEL, OnnxModel, open_model_with_classes
 from pixelwise.network.session import OnnxNetwork
-from pixelwise.segmenting.extraction import read_photo
 from pixelwise.training.backbones import open_torch_backbone
-from pixelwise.training.convert import backbone_content, sample_photos
+from pixelwise.training.convert import backbone_content, logits_of_both
 
 _LARGE = 20_000  # numbers, of a tensor that is stored in fewer bits; smaller ones matter more than they take
 _MOST_OFF = 0.01  # of a logit, that rounding may change
 
 
 def main(run: Path) -> None:
-    """Write the default model and its backbone into the package, and print their checksums.
-
-    Raises:
-        ConfigError: logits are not those of the run.
-    """
+    """Write the default model and its backbone into the package; ConfigError if logits are not the run's."""
     exact = open_model_with_classes(run)
+    assert isinstance(exact, OnnxModel)
     # errors of early layers grow on the way
     write_bytes(SHIPPED / f"{EMBEDDED}.onnx", compact(backbone_content(open_torch_backbone()), fine=True))
     write_bytes(SHIPPED / f"{DEFAULT_MODEL}.onnx", compact((run / MODEL).read_bytes(), fine=False))
@@ -41,10 +38,9 @@ def main(run: Path) -> None:
         path = SHIPPED / f"{name}.onnx"
         print(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {checksum(path)}")
     backbone, decoder = (OnnxNetwork(SHIPPED / f"{name}.onnx") for name in (EMBEDDED, DEFAULT_MODEL))
-    for path in sample_photos():
-        grey = exact.palette.read_grey(read_photo(path, exact.size, exact.stride)[None])
-        maps = Backbone.of(backbone).network.run({"photo": np.repeat(grey, 3, axis=1)}, decoder.inputs)
-        off = float(np.abs(decoder.run(maps, ("logits",))["logits"] - exact.logits(grey)).max())
+    found = replace(exact, network=decoder, backbone=Backbone.of(backbone))
+    for ours, theirs in logits_of_both(found, exact):
+        off = float(np.abs(ours - theirs).max())
         if not off < _MOST_OFF:
             raise ConfigError(f"needed logits within {_MOST_OFF} of the run's, got {off:.4f}")
 

@@ -14,8 +14,7 @@ from pixelwise.labels.sources import load_labelled
 from pixelwise.photos.colour_folder import open_colour_folder
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import pool, resize, resize_codes
-from pixelwise.training.data.folder import load_folder, read_square
-from pixelwise.training.data.sources import load_pictures
+from pixelwise.training.data.sources import load_folder, load_pictures, read_square
 
 
 def photo(path, seed=0, size=(40, 30), **options):

@@ -17,8 +17,8 @@ from torch import nn
 from torchvision.models import segmentation
 
 from pixelwise.errors import CheckpointError, ConfigError, FrozenError, ShapeError
-from pixelwise.network.backbone import EMBEDDED
-from pixelwise.training.backbones import COCO, open_torch_backbone
+from pixelwise.network.backbone import COCO, EMBEDDED
+from pixelwise.training.backbones import open_torch_backbone
 from pixelwise.training.backbones.efficientnet import EfficientNetLite0
 from pixelwise.training.frozen import certified, fingerprint, freeze, learn_only
 

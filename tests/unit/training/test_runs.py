@@ -27,7 +27,7 @@ def path(tmp_path):
 
 def test_a_model_file_describes_itself(path):
     model = runs.open_torch_model(path)
-    assert (model.config, model.size, model.palette.num_classes) == (CONFIG, 32, 24)
+    assert (model.net.config, model.size, model.palette.num_classes) == (CONFIG, 32, 24)
     assert not model.net.training
     assert not any(p.requires_grad for p in model.net.parameters())
     assert runs.open_torch_model(path.parent).checksum == model.checksum

@@ -13,12 +13,7 @@ from pixelwise.training.backbones.efficientnet import open_efficientnet
 def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> TorchBackbone:
     """Return a backbone by its name, frozen, with its published weights, or those of a file.
 
-    Weights that are not installed are downloaded once, and verified.
-
-    Raises:
-        ConfigError: it is no model of timm, or does not read photos of any size.
-        CheckpointError: the file of weights is missing, damaged or made for another network.
-        DownloadError: the weights are not there and cannot be downloaded.
+    Weights that are not installed are downloaded once, and verified. Errors are those of `open_backbone`.
     """
     if name == EMBEDDED:
         return open_efficientnet(weights)
@@ -29,4 +24,4 @@ def open_torch_backbone(name: str = EMBEDDED, weights: Path | None = None) -> To
     return open_timm(name, weights)
 
 
-__all__ = ["COCO", "TorchBackbone", "folded", "open_torch_backbone"]
+__all__ = ["TorchBackbone", "folded", "open_torch_backbone"]

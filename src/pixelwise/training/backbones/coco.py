@@ -14,8 +14,7 @@ from pixelwise.files import checksum
 from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import progress_is_shown
-from pixelwise.training.backbones.backbone import TorchBackbone
-from pixelwise.training.backbones.weights import load_weights, read_weights
+from pixelwise.training.backbones.backbone import TorchBackbone, load_weights, read_weights
 
 _FILES = {  # the files of their published weights, named by the first digits of their SHA-256
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",

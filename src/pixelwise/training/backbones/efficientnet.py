@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from pixelwise.errors import CheckpointError
 from pixelwise.files import checksum
 from pixelwise.network.backbone import EMBEDDED, Level
-from pixelwise.training.backbones.backbone import TorchBackbone
-from pixelwise.training.backbones.weights import load_weights, read_weights
+from pixelwise.training.backbones.backbone import TorchBackbone, load_weights, read_weights
 
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _STEM = 32

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
 from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
-from pixelwise.training.backbones.backbone import TorchBackbone
-from pixelwise.training.backbones.weights import read_weights
+from pixelwise.training.backbones.backbone import TorchBackbone, read_weights
 
 _FINEST = 4  # stride: maps at half the photo's size take much room and say little
 _PROBED = 64  # pixels: enough for two places of the coarsest map
@@ -98,8 +97,7 @@ def _facts(model: str) -> dict[str, Any]:
     except RuntimeError as error:  # there is no such tag
         there = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
         raise ConfigError(f"timm has no weights timm:{model}; of {architecture} it has {there}") from error
-    facts: dict[str, Any] = configured.to_dict()
-    return facts
+    return configured.to_dict()
 
 
 def _create(model: str, **options: Any) -> Any:

@@ -65,10 +65,7 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
 
 
 def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N"]]:
-    """Read pixels, a plane of red, one of green, one of blue, and labels, without running what a file names.
-
-    DataError where it is missing, damaged, hostile or of something else.
-    """
+    """Read pixels, plane by plane, and labels; a DataError where a file is damaged, hostile or another."""
     try:
         with path.open("rb") as file:
             record = _PlainUnpickler(file, encoding="bytes").load()
