@@ -16,16 +16,10 @@ import numpy as np
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float, Float32, Int
+from pixelwise.colour.palette import Palette
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.prediction import (
-    Forward,
-    Guess,
-    Prediction,
-    apply_options,
-    predict,
-    require_possible,
-)
+from pixelwise.colourising.prediction import Forward, Prediction, apply_options, predict, require_possible
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.network.model import Colouriser
@@ -130,7 +124,7 @@ def colourise_one(
         prediction = predict(photo, model, forward)
         versions = apply_options(photo, prediction, options, reference)
         if options.confidence:
-            confidence = versions[0].with_classes("confidence").confidence()
+            confidence = versions[0].confidence()
             write_map(outputs.claim(found, _MAP), confidence, photo)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             chroma = version.chroma(options.temperature, options.saturation)
@@ -138,9 +132,7 @@ def colourise_one(
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     usual = versions[0]
     known_notes = usual.known.notes if usual.known else ()
-    hints = list[NextHint]()
-    if options.num_hints:
-        hints = usual.with_classes("suggest-hints").next_hints(photo, options.num_hints)
+    hints = usual.next_hints(photo, options.num_hints) if options.num_hints else []
     earlier = record_of(photo)
     reasons = [f"was colourised already, by {earlier.software} with {earlier.model}"] if earlier else []
     short_side = min(photo.width, photo.height)
@@ -187,7 +179,7 @@ def with_record(
 
 
 def photo_warnings(
-    prediction: Guess, temperature: float, tones: Int[ndarray, " L"], short_side: int
+    prediction: Prediction, temperature: float, tones: Int[ndarray, " L"], short_side: int
 ) -> list[str]:
     """Return reasons to doubt what was guessed, as predicates that follow the photo's name; mostly none.
 
@@ -210,8 +202,8 @@ def photo_warnings(
         left = 1 - prediction.known.share_at(left.shape)
     if float(left.sum()) == 0:
         return warnings
-    if isinstance(guess, Prediction):
-        return warnings + _doubts(guess, _mean(strength, left), left)
+    if guess.palette is not None:
+        return warnings + _doubts(guess, guess.palette, _mean(strength, left), left)
     if _mean(strength, left) < _GREY:
         warnings.append(
             "came out nearly grey: if its network gives a and b in units of its own, its file's metadata may "
@@ -220,12 +212,12 @@ def photo_warnings(
     return warnings
 
 
-def _doubts(guess: Prediction, result: float, left: Float[ndarray, "h w"]) -> list[str]:
+def _doubts(guess: Prediction, palette: Palette, result: float, left: Float[ndarray, "h w"]) -> list[str]:
     """Return the reasons that probabilities give; `result` is the mean chroma where pixels are `left`."""
     doubts = []
     if _mean(guess.confidence(), left) < _GUESSED:
         doubts.append("is guessed at nearly everywhere: the model has seen little like it")
-    class_chroma = np.linalg.norm(guess.palette.class_chroma, axis=1)
+    class_chroma = np.linalg.norm(palette.class_chroma, axis=1)
     expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
     if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
         doubts.append("came out nearly grey, since the likely colours cancel out: try a lower --temperature")

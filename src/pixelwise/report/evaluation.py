@@ -12,7 +12,6 @@ from numpy import ndarray
 
 from pixelwise.colour.arrays import Float64
 from pixelwise.colour.palette import IGNORE
-from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate import colours
 from pixelwise.evaluate.colour_scores import SCORES
 from pixelwise.evaluate.colours import GREY, MODEL, ColouredPhoto, ColourEvaluation
@@ -133,7 +132,7 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
         f"grey: CIEDE2000 {scored.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
     }
-    if isinstance(prediction, Prediction):
+    if prediction.palette is not None:
         confidence = resize(prediction.confidence(), original.shape[1:])
         pictures[f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats"] = np.repeat(
             (confidence[None] * 255).round().astype(np.uint8), 3, axis=0
