@@ -74,7 +74,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Colouriser) else kept(_open, model)
+    opened = model if isinstance(model, Colouriser) else kept(open_model, model)
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -165,7 +165,3 @@ class ColouredImage:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
-
-
-def _open(name_or_path: str) -> Colouriser:
-    return open_model(name_or_path)

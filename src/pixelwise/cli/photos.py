@@ -99,7 +99,6 @@ def colourise(
 
 
 def _suggested_hints(result: Colourised) -> list[str]:
-    """Describe the points worth a hint: each as --hint takes it, with its likeliest colour."""
     lines = []
     for photo in result.written:
         if photo.hints:

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float, Float32, Float64, Int32, Int64, Integer, UInt8
+from pixelwise.colour.arrays import Float, Float32, Float64, Int, Int64, Integer, UInt8
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.files import write_text
@@ -192,7 +192,7 @@ class Palette:
         return Palette(colours, cast(Space, space), name)
 
 
-def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int32[ndarray, " pixels"]:
+def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int[ndarray, " pixels"]:
     red, green, blue = np.moveaxis(images, -3, 0)
     return ((red.astype(np.int32) * 256 + green) * 256 + blue).ravel()  # r * 65536 + g * 256 + b
 

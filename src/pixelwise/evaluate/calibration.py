@@ -23,11 +23,8 @@ _AT_ONCE = 2**15  # pixels whose probabilities are held in memory
 def calibration_bins(probs: Float[ndarray, "K H W"], labels: LabelArray) -> Float64[ndarray, "3 15"]:
     """Return the number of pixels, the sum of confidences and the number of right pixels, by confidence.
 
-    Pixels whose label is IGNORE are left out. Bins of several images add up.
-
-    Raises:
-        ShapeError: the two differ in height or width.
-        LabelError: the probabilities are not between 0 and 1.
+    Pixels whose label is IGNORE are left out. Bins of several images add up. ShapeError where the two differ
+    in height or width, LabelError where the probabilities are not between 0 and 1.
     """
     true = np.asarray(labels)
     if probs.shape[1:] != true.shape:

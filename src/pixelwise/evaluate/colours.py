@@ -26,7 +26,7 @@ from pixelwise.photos.colour_folder import Picture
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
-from pixelwise.photos.photo import open_photo, photo_of
+from pixelwise.photos.photo import open_photo, photo_of_codes
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import channels_last, pool
 from pixelwise.photos.tone import is_grey
@@ -305,7 +305,7 @@ def colour_picture(
 ) -> tuple[Picture, Picture, Prediction]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
     grey = painted(codes, np.zeros((2, 1, 1), np.float32))
-    prediction = predict(photo_of(grey, path), model)
+    prediction = predict(photo_of_codes(channels_last(grey), path), model)
     return grey, painted(codes, prediction.chroma(options.temperature, options.saturation)), prediction
 
 

@@ -86,7 +86,6 @@ def _space(profile: bytes | None) -> str:
 
 @lru_cache(maxsize=16)  # the photos of one camera share theirs
 def _does_what_srgb_does(profile: bytes) -> bool:
-    """Return whether an RGB profile leaves greys and muted colours where sRGB has them."""
     greys = np.repeat(np.arange(16, 256, 16, dtype=np.uint8)[:, None], 3, axis=1)
     # Muted, since vivid colours of a wider gamut are cut to sRGB's own.
     muted = np.array([[200, 100, 100], [100, 200, 100], [100, 100, 200], [180, 180, 90]], np.uint8)

@@ -23,6 +23,7 @@ from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import channels_last, resize
 from pixelwise.report import page
+from pixelwise.segmenting.linear_head import EnlargedLogits
 
 EVALUATION = "evaluation.html"
 _NUM_WORST, _NUM_BEST = 6, 3  # photos
@@ -39,9 +40,8 @@ def evaluation_path(target: Path) -> Path:
 def write_head_page(path: Path, found: HeadEvaluation) -> Path:
     """Write the scores of a head as a page; return its path.
 
-    Raises:
-        OutputError: it cannot be written.
-        PhotoError, DataError: a photo or its labels went away since they were scored.
+    OutputError where it cannot be written, PhotoError or DataError where a photo or its labels went away
+    since they were scored.
     """
     head = found.head
     judged = [photo for photo in found.photos if not math.isnan(photo.miou)]
@@ -70,12 +70,12 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
     pixels = channels_last(read_view(photo, WHOLE, height, width))
-    predicted = found.head.weights.labels(scored.features.read(), (height, width))
+    (logits,) = EnlargedLogits.of([found.head.weights], scored.features.read(), (height, width))
     return {
         "name": scored.photo.stem,
         "miou": scored.miou,
         "truth": _tinted(pixels, resize_mask(labels, height, width), found.head.classes),
-        "predicted": _tinted(pixels, predicted, found.head.classes),
+        "predicted": _tinted(pixels, logits.labels(0, height), found.head.classes),
     }
 
 
@@ -92,9 +92,7 @@ def _tinted(pixels: np.ndarray, mask: np.ndarray, classes: ClassNames) -> str:
 def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
     """Write the scores of a colouriser as a page; return its path.
 
-    Raises:
-        OutputError: it cannot be written.
-        PhotoError: a photo went away since it was scored.
+    OutputError where it cannot be written, PhotoError where a photo went away since it was scored.
     """
     return page.write_page(
         path,

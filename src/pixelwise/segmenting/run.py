@@ -27,9 +27,9 @@ from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.linear_head import EnlargedLogits
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
@@ -117,10 +117,10 @@ class HeadRunner:
                 )
             maps[size, extractor] = extractor(image)
         stored = photo.height, photo.width
-        enlarged = []
+        enlarged: list[EnlargedLogits] = []
         for head, extractor in pairs:
             levels = [level for size in head.sizes for level in maps[size, extractor]]
-            enlarged.append(EnlargedLogits(head.weights, levels, stored, photo.as_stored))
+            enlarged += EnlargedLogits.of([head.weights], levels, stored, photo.as_stored)
         return tuple(enlarged)
 
 
@@ -168,8 +168,7 @@ def segment_photo(
 ) -> SegmentedPhoto:
     """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
 
-    Raises:
-        PhotoError, OutputError: the photo is damaged, or a result cannot be written or named.
+    PhotoError or OutputError where the photo is damaged, or a result cannot be written or named.
     """
 
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:

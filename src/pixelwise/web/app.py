@@ -182,7 +182,6 @@ def _refuse_others(app: FastAPI) -> None:
 
 
 def _of_rules(rules: Rules) -> list[int]:
-    """Return the statuses that any request may get."""
     return [*([401] if rules.token else []), *([403, 421] if rules.hosts is not None else []), 413]
 
 

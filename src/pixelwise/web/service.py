@@ -26,8 +26,8 @@ from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import WRITABLE, losses, output_suffix
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.heads import find_head, open_head
+from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.segmenting.run import HeadRunner, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
@@ -151,11 +151,8 @@ def open_service(
 ) -> Service:
     """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
-    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos.
-
-    Raises:
-        CheckpointError: a file holds no such thing, or another backbone's head.
-        ConfigError: two have one name.
+    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos. CheckpointError
+    where a file holds no such thing, or another backbone's head; ConfigError where two have one name.
     """
     opened = _open_all(partial(open_model, device=device), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)

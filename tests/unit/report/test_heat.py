@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pixelwise.colour.spaces import lightness
-from pixelwise.report.heat import heat
+from pixelwise.report.page import heat
 
 pytestmark = pytest.mark.core
 
