@@ -7,8 +7,6 @@ import sys
 
 from pixelwise.cli.verbs import list_verbs
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the program on the process's own arguments and exit."""

@@ -29,6 +29,7 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.provenance import Record, record_of, recorded
 from pixelwise.photos.read_ahead import Ahead
+from pixelwise.photos.resize import resize
 from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_map, write_photo
 
 _MAP = ".confidence.png"  # how the name ends of what lies beside a photo
@@ -189,7 +190,8 @@ def photo_warnings(
     if short_side < _TINY:
         warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
     tone_frac = tones / max(1, tones.sum())
-    if _deviation(tone_frac) < _UNIFORM:
+    units = np.arange(len(tone_frac))
+    if tone_frac @ (units - tone_frac @ units) ** 2 < _UNIFORM**2:
         warnings.append("is nearly the same grey all over: there is nothing to know colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         warnings.append(
@@ -199,7 +201,7 @@ def photo_warnings(
     strength = np.linalg.norm(guess.chroma(temperature), axis=0)
     left = np.ones_like(strength)
     if prediction.known:
-        left = 1 - prediction.known.share_at(left.shape)
+        left = 1 - resize(prediction.known.share, left.shape)
     if float(left.sum()) == 0:
         return warnings
     if guess.palette is not None:
@@ -226,11 +228,6 @@ def _doubts(guess: Prediction, palette: Palette, result: float, left: Float[ndar
 
 def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> float:
     return float((values * weights).sum() / weights.sum())
-
-
-def _deviation(tone_frac: Float[ndarray, " L"]) -> float:
-    units = np.arange(len(tone_frac))
-    return float(np.sqrt((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum()))
 
 
 def _remarks(written: list[Coloured]) -> Iterator[str]:

@@ -28,14 +28,12 @@ from pixelwise.photos.formats import reading, value_of
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
-Convert = Callable[[pyvips.Image], pyvips.Image]
-
 
 @dataclass(frozen=True)
 class Conversion:
     """A conversion from a photo's own numbers to sRGB or grey of 8 or 16 bit."""
 
-    convert: Convert
+    convert: Callable[[pyvips.Image], pyvips.Image]
     profile: bytes | None = None  # ICC profile that the copy carries; None: sRGB is understood
     into_profile: bool = False  # whether the copy, in sRGB, has to be converted into `profile`
     note: str = ""  # a remark for the user

@@ -113,7 +113,6 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
 
 
 def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
-    """Return the photos to show by title; none twice."""
     worst = sorted(photos, key=lambda photo: -photo.scores[MODEL].ciede2000)[:_NUM_WORST]
     others = [photo for photo in photos if photo not in worst]
     best = sorted(others, key=lambda photo: -photo.gain)[:_NUM_BEST]

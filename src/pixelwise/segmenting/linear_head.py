@@ -135,13 +135,6 @@ class Pixels:
         if not len(self.labels):
             raise LabelError("needed at least one labelled pixel, got none")
 
-    def _targets(self, start: int) -> tuple[Float[ndarray, "n 1"], Float32[ndarray, "n K"]]:
-        """Return the weights of the pixels from `start`, and their probabilities."""
-        labels = self.labels[start : start + _ROWS]
-        factors = np.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        probs = labels if labels.dtype.kind == "f" else np.eye(self.num_classes, dtype=np.float32)[labels]
-        return probs @ factors[:, None], probs
-
     def value_and_gradient(
         self, weight: Float[ndarray, "K D"], bias: Float[ndarray, " K"]
     ) -> tuple[float, Float[ndarray, "K D"], Float[ndarray, " K"]]:
@@ -161,11 +154,14 @@ class Pixels:
         self, starts: Sequence[int], further: Float[ndarray, "k D"], further_bias: Float[ndarray, " k"]
     ) -> tuple[float, float, ndarray, ndarray]:
         """Return the sums of losses, weights and both gradients over the rows from each start."""
-        value, total = 0.0, 0.0
+        value, total, of_class = 0.0, 0.0, np.eye(self.num_classes, dtype=np.float32)
+        class_factors = np.ones(self.num_classes) if self.class_weights is None else self.class_weights
         by_further, by_bias = np.zeros_like(further), np.zeros(self.num_classes, further.dtype)
         for start in starts:
             rows = self.features[start : start + _ROWS].astype(further.dtype, copy=False)
-            factors, probs = self._targets(start)
+            labels = self.labels[start : start + _ROWS]
+            probs = labels if labels.dtype.kind == "f" else of_class[labels]
+            factors = probs @ class_factors[:, None]
             logits = np.zeros((len(rows), self.num_classes), further.dtype)
             logits[:, 1:] = rows @ further.T + further_bias
             logits -= logits.max(1, keepdims=True)

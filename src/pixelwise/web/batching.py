@@ -32,7 +32,6 @@ class _Job:
     is_taken: bool = False
 
     def fits(self, other: _Job) -> bool:
-        """Return whether both can be in one batch."""
         return self.model is other.model and self.grey.shape[1:] == other.grey.shape[1:]
 
 

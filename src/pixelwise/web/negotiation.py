@@ -38,7 +38,6 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Return the media ranges that are well formed, each with its quality."""
     ranges: dict[str, float] = {}
     for part in accept.split(","):
         name, *parameters = (text.strip().lower() for text in part.split(";"))
