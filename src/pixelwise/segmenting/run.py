@@ -126,7 +126,7 @@ class HeadRunner:
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
     """Write the mask of a photo."""
-    with closing(_rows(photo, 1, logits.labels)) as strips:
+    with closing(rows_of(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
@@ -189,7 +189,7 @@ def segment_photo(
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
         write_overlay(path, photo, logits, classes, options.opacity)
     for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
-        with closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
+        with closing(rows_of(photo, classes.num_classes, logits.probs)) as strips:
             write_probabilities(path, strips, classes, (photo.height, photo.width), photo.orientation)
     for path, logits in zip(cut_outs, enlarged, strict=False):
         write_cut_out(path, photo, logits)
@@ -205,7 +205,7 @@ def segment_photo(
     )
 
 
-def _rows(
+def rows_of(
     photo: Photo, num_channels: int, read: Callable[[int, int], Shaped[ndarray, "*_channels _num _W"]]
 ) -> Ahead[Shaped[ndarray, "*_channels _num _W"]]:
     """Return what `read` gives of the rows from a first one, strip by strip, ahead of their use."""

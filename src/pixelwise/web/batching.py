@@ -1,8 +1,8 @@
 """Runs networks on the photos of several requests at once, where these wait anyway.
 
 A request that comes while a processor is free runs at once. Those that have to wait are run as one batch, as
-many as are of one size: each result is the same to the last bit, since the order of sums depends neither on
-the size of the batch nor, with torch in one thread, on who computes.
+many as are of one size: each result is the same to the last bit, since the order of sums does not depend on
+how many there are.
 """
 
 from __future__ import annotations

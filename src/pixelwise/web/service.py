@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,13 +29,12 @@ from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import WRITABLE, losses, output_suffix
 from pixelwise.segmenting.heads import find_head, open_head
 from pixelwise.segmenting.linear_head import EnlargedLogits
-from pixelwise.segmenting.run import HeadRunner, write_cut_out, write_labels, write_overlay
+from pixelwise.segmenting.run import HeadRunner, rows_of, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 from pixelwise.web.parameters import ColouriseParameters, SegmentParameters
 
 T = TypeVar("T")
-_STRIP_PIXELS = 2**18
 _MAX_BATCH = 8  # photos in one forward pass
 
 
@@ -210,10 +210,9 @@ def _format(photo: Photo, accept: str) -> tuple[str, str]:
 
 def _summary(head: str, classes: ClassNames, photo: Photo, logits: EnlargedLogits) -> Summary:
     counts: Int64[ndarray, " K"] = np.zeros(classes.num_classes, np.int64)
-    rows = max(1, _STRIP_PIXELS // photo.width)
-    for first in range(0, photo.height, rows):
-        labels = logits.labels(first, min(rows, photo.height - first))
-        counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
+    with closing(rows_of(photo, 1, logits.labels)) as strips:
+        for labels in strips:
+            counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
     shares = []
     for name, colour, num in zip(classes.names, classes.colours, counts.tolist(), strict=True):
         shown = "#{:02x}{:02x}{:02x}".format(*colour)
