@@ -73,11 +73,11 @@ def hint_errors(photo: Photo, prediction: Prediction, draws: int) -> dict[int, t
 def ways_apart(photo: Photo, prediction: Prediction) -> tuple[float, float, float]:
     """Mean and least CIEDE2000 between alternatives, and the mean price of all but the usual one."""
     ways = prediction.alternatives(NUM_WAYS)
-    linear = srgb_to_linear(photo.thumbnail(*prediction.logits.shape[1:]) / np.float32(255))
+    linear = srgb_to_linear(photo.thumbnail(*prediction.answer.shape[1:]) / np.float32(255))
     light = np.einsum("c,chw->hw", np.array([0.2127, 0.7152, 0.0722], np.float32), linear)
     labs = [np.moveaxis(srgb_to_lab(recolour(light, *way.chroma())), 0, -1) for way in ways]
     apart = [deltaE_ciede2000(one, other).mean() for one, other in itertools.combinations(labs, 2)]
-    usual, *others = (log_softmax(way.logits, 0) for way in ways)
+    usual, *others = (log_softmax(way.answer, 0) for way in ways)
     prices = [(np.exp(other) * (other - usual)).sum(0).mean() for other in others]
     return float(np.mean(apart)), float(np.min(apart)), float(np.mean(prices))
 

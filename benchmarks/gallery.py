@@ -23,7 +23,8 @@ from pixelwise.colourising.prediction import predict
 from pixelwise.evaluate.colours import painted
 from pixelwise.network.model import DEFAULT_MODEL, Model, open_model
 from pixelwise.photos.crop_view import shrunk_size
-from pixelwise.photos.photo import open_photo, photo_of
+from pixelwise.photos.photo import open_photo, photo_of_codes
+from pixelwise.photos.resize import channels_last
 from pixelwise.training.tasks import photographed
 
 NEVER_IN_COLOUR = ("camera.png", "coins.png", "moon.png", "brick.png", "gravel.png", "grass.png")
@@ -62,7 +63,7 @@ def pair(model: Model, package: str, path: str, seed: int | None = None) -> UInt
         stored, generator = torch.from_numpy(codes)[None] / 255, torch.Generator().manual_seed(seed)
         film = lightness_to_luminance(100 * photographed(stored, 1.0, generator)[0].numpy())
         grey = (linear_to_srgb(film) * 255).round().astype(np.uint8).repeat(3, 0)
-    coloured = painted(grey, predict(photo_of(grey, file), model).chroma())
+    coloured = painted(grey, predict(photo_of_codes(channels_last(grey), file), model).chroma())
     return np.concatenate([small(grey), small(coloured)], axis=1)
 
 

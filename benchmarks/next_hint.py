@@ -72,7 +72,7 @@ def errors_of(
     prediction = predict(photo, model)
     logits = photo.upright(np.log(prediction.probs().clip(1e-9)))
     size = logits.shape[1], logits.shape[2]
-    small = photo.upright(photo.thumbnail(*prediction.logits.shape[1:]))
+    small = photo.upright(photo.thumbnail(*prediction.answer.shape[1:]))
     started = time.perf_counter()
     hints = suggest_hints(logits, lightness(small / np.float32(255))[0], model.palette, size, max(NUMS))
     took = time.perf_counter() - started

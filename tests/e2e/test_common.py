@@ -7,9 +7,8 @@ import subprocess
 import pytest
 
 from fixtures.cifar10.make import write_cifar10
-from pixelwise.cli import app
+from pixelwise.cli import VERBS, app
 from pixelwise.cli.common import Common, Outcome
-from pixelwise.cli.verbs import VERBS
 from pixelwise.network.config import NET_CONFIGS
 from pixelwise.training.recipes import recipe_names
 

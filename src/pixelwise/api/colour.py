@@ -17,7 +17,7 @@ from pixelwise.api.images import ImageLike, kept, notebook_png, photo_from, pil_
 from pixelwise.colour.arrays import Float32
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions, Hint
-from pixelwise.colourising.prediction import Guess, apply_options, predict, require_possible
+from pixelwise.colourising.prediction import Prediction, apply_options, predict, require_possible
 from pixelwise.colourising.reference import Reference
 from pixelwise.colourising.run import colourise_photo, with_record
 from pixelwise.errors import ConfigError
@@ -74,7 +74,7 @@ def colourise(
         reference_strength=reference_strength,
         keep_grey=keep_grey,
     )
-    opened = model if isinstance(model, Colouriser) else kept(_open, model)
+    opened = model if isinstance(model, Colouriser) else kept(open_model, model)
     photo = photo_from(image)
     return ColouredImage(photo, opened, options, predict(photo, opened))
 
@@ -90,7 +90,7 @@ class ColouredImage:
     photo: Photo = field(repr=False)
     model: Colouriser = field(repr=False)
     options: ColouriseOptions
-    guess: Guess = field(repr=False)
+    guess: Prediction = field(repr=False)
     """The network's prediction, without hints, reference and grey areas."""
 
     def __post_init__(self) -> None:
@@ -115,15 +115,14 @@ class ColouredImage:
 
     def alternatives(self, num: int) -> list[ColouredImage]:
         """Return `num` pictures: this one, and others as coherent whose colours are apart from each other."""
-        usual = self.guess.with_classes("alternatives")
-        return [replace(self, guess=guess) for guess in usual.alternatives(num)]
+        return [replace(self, guess=guess) for guess in self.guess.alternatives(num)]
 
     def next_hints(self, num: int = 3) -> list[NextHint]:
         """Return the points whose true colours would help most, best first; `.argument` of each is a hint."""
-        return self.prediction.with_classes("next_hints").next_hints(self.photo, num)
+        return self.prediction.next_hints(self.photo, num)
 
     @cached_property
-    def prediction(self) -> Guess:
+    def prediction(self) -> Prediction:
         """The network's prediction with hints, reference and grey areas applied."""
         reference = None
         if self.options.reference:
@@ -134,7 +133,7 @@ class ColouredImage:
     @property
     def confidence(self) -> Float32[ndarray, "h w"]:
         """Confidence in the colours, 0 to 1, at the network's size."""
-        return self.photo.upright(self.prediction.with_classes("confidence").confidence())
+        return self.photo.upright(self.prediction.confidence())
 
     @cached_property
     def codes(self) -> Strip:
@@ -166,7 +165,3 @@ class ColouredImage:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ndarray:
         return np.array(self.codes, dtype=dtype, copy=copy)
-
-
-def _open(name_or_path: str) -> Colouriser:
-    return open_model(name_or_path)

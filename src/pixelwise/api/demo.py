@@ -23,7 +23,6 @@ from pixelwise.network.model import Colouriser
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import progress
 from pixelwise.report import page
-from pixelwise.report.heat import heat
 from pixelwise.segmenting.heads import open_head
 
 PAGE = "index.html"
@@ -181,5 +180,4 @@ def _shown(image: Image.Image, longest: int = _SMALL) -> str:
 
 
 def _heat(shares: Float32[ndarray, "h w"], photo: Image.Image) -> str:
-    """Return a map of shares, 0 to 1, in the size of a photo in a row."""
-    return page.jpeg_uri(heat(shares, smaller(photo, _SMALL).size[::-1]))
+    return page.jpeg_uri(page.heat(shares, smaller(photo, _SMALL).size[::-1]))

@@ -48,7 +48,7 @@ def photo_from(image: ImageLike) -> Photo:
         return open_photo(Path(image))
     if isinstance(image, Image.Image):
         return photo_of_codes(_codes_of_pil(image), _IN_MEMORY)
-    if is_tensor(image):
+    if isinstance(image, getattr(sys.modules.get("torch"), "Tensor", ())):  # torch need not be installed
         if image.ndim == 3 and image.shape[0] > 4:
             raise _wrong_shape(image)
         tensor: Any = image
@@ -60,11 +60,6 @@ def photo_from(image: ImageLike) -> Photo:
     raise PhotoError(f"needed a path, a PIL image, an array or a tensor, got {type(image).__name__}")
 
 
-def is_tensor(value: object) -> bool:
-    """Return whether this is a tensor of torch, which need not be installed."""
-    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
-
-
 def _wrong_shape(numbers: NDArray[Any] | Tensor) -> ShapeError:
     return ShapeError(
         f"needed (H, W[, C]), or ([C,] H, W) of a tensor, with 1 to 4 channels, got {tuple(numbers.shape)}"
@@ -72,7 +67,6 @@ def _wrong_shape(numbers: NDArray[Any] | Tensor) -> ShapeError:
 
 
 def _codes(numbers: NDArray[Any]) -> Strip:
-    """Return the codes (H, W, bands) of an array."""
     if numbers.ndim == 2:
         numbers = numbers[..., None]
     if numbers.ndim != 3 or not 1 <= numbers.shape[2] <= 4 or 0 in numbers.shape:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -36,11 +35,11 @@ from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.backbone import Backbone, open_backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.photos.photo import Photo
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.exact import solve_from_views, views_of
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
+from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.segmenting.run import HeadRunner, overlay_strips
 
 if TYPE_CHECKING:
@@ -127,6 +126,7 @@ class Segmentation:
         return np.array(self.labels, dtype=dtype, copy=copy)
 
 
+@dataclass(eq=False)
 class Segmenter:
     """An estimator that learns from pictures and masks which class each pixel has; it solves the last layer.
 
@@ -153,25 +153,16 @@ class Segmenter:
         True
     """
 
-    def __init__(
-        self,
-        classes: Sequence[str] | None = None,
-        backbone: str = "efficientnet_lite0",
-        sizes: Sequence[int] = (),
-        num_views: int = 0,
-        ridge: float | None = None,
-        rebalance: float = 0.0,
-    ) -> None:
-        self.classes = classes
-        self.backbone = backbone
-        self.sizes = sizes
-        self.num_views = num_views
-        self.ridge = ridge
-        self.rebalance = rebalance
+    classes: Sequence[str] | None = None
+    backbone: str = "efficientnet_lite0"
+    sizes: Sequence[int] = ()
+    num_views: int = 0
+    ridge: float | None = None
+    rebalance: float = 0.0
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - none has parameters itself
         """Return the parameters by name, as scikit-learn asks for them."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     def set_params(self, **params: Any) -> Segmenter:
         """Set parameters by name; ConfigError if there is none of a name."""
@@ -186,9 +177,6 @@ class Segmenter:
         from sklearn.base import BaseEstimator
 
         return BaseEstimator().__sklearn_tags__()
-
-    def __repr__(self) -> str:
-        return f"Segmenter({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
     def fit(self, images: Images, masks: Masks) -> Segmenter:
         """Learn from pictures and masks: (H, W) of class numbers from 0, or of True where the object is.
@@ -278,7 +266,7 @@ class Segmenter:
             for image, maps in zip(images, self._extract(list(map(CropView, paths))), strict=True):
                 photo = photo_from(image)
                 size = photo.height, photo.width
-                logits = EnlargedLogits(head.weights, maps.read(), size, photo.as_stored)
+                (logits,) = EnlargedLogits.of([head.weights], maps.read(), size, photo.as_stored)
                 found.append(Segmentation(photo, logits, head.classes))
         return found
 

@@ -35,8 +35,7 @@ _ANSWER_S = 10.0  # for a cluster's head to be reached
 def start_ray(job: Job, workers: int | None, address: str | None) -> Iterator[int]:
     """Start Ray for this run alone, or join a cluster; give the number of workers. Stop it afterwards.
 
-    Raises:
-        ConfigError: Ray cannot be started, or there is no cluster at this address.
+    ConfigError where Ray cannot be started, or there is no cluster at this address.
     """
     environment = dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"), "0")
     environment["RAY_BACKEND_LOG_LEVEL"] = "fatal"
@@ -102,9 +101,8 @@ def num_processors(job: Job) -> int:
 def work(job: Job, out: Path, left: Sequence[pa.Table], num_workers: int) -> Generator[Result]:
     """Yield what became of the inputs in some tables, each as soon as it is done.
 
-    Raises:
-        ConfigError: Ray cannot run workers, as where this package is not installed.
-        OutputError: a worker cannot go on.
+    ConfigError where Ray cannot run workers, as where this package is not installed; OutputError where a
+    worker cannot go on.
     """
     import ray.data
     from ray.exceptions import RayError

@@ -135,9 +135,7 @@ def publish(state: BatchState, result: Result) -> Result:
     """Record a result, then move its output under its name; return the result, failed if that name cannot be.
 
     The record comes first, so that no output lacks one; the next run forgets a record that lacks its output.
-
-    Raises:
-        OutputError: the disk is full, or the like.
+    OutputError where the disk is full, or the like.
     """
     state.add(result)
     if not result.error:

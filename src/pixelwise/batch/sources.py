@@ -43,10 +43,8 @@ class Item:
 def find_items(sources: Sequence[str], out: Path) -> Iterator[Item]:
     """Yield every input of a batch, in a fixed order, each with an output name of its own.
 
-    The folder `out` is passed over.
-
-    Raises:
-        DataError: a source does not exist, holds no photo, or cannot be read.
+    The folder `out` is passed over. DataError where a source does not exist, holds no photo, or cannot be
+    read.
     """
     taken: set[str] = set()
     for source in sources:
@@ -139,8 +137,7 @@ def _zip_members(path: str) -> Iterator[tuple[str, int, int, str]]:
 def extract(item: Item, target: Path) -> None:
     """Write the bytes of an archive's member to a file.
 
-    Raises:
-        PhotoError: the archive was changed after the batch was planned.
+    PhotoError where the archive was changed after the batch was planned.
     """
     if Path(item.path).stat().st_mtime_ns != item.mtime_ns:
         raise PhotoError(f"{item.name}: {item.path} was changed after the batch was planned")

@@ -45,9 +45,8 @@ class Worker:
     def make(self, index: int, item: Item) -> Result:
         """Make the output of one input, or set it aside after three workers died over it.
 
-        Raises:
-            CheckpointError: the model is not as it was planned.
-            OutputError: no photo is to blame, and the batch cannot go on.
+        CheckpointError where the model is not as it was planned; OutputError where no photo is to blame, and
+        the batch cannot go on.
         """
         if self._process is None:
             _, self._process = self.job.open(threads=1)

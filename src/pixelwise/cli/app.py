@@ -19,8 +19,8 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from pixelwise import __version__
+from pixelwise.cli import ABOUT, BATCH, VERBS
 from pixelwise.cli.common import Common, Outcome, say
-from pixelwise.cli.verbs import ABOUT, BATCH, VERBS
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.files import to_json
 from pixelwise.progress import show_progress

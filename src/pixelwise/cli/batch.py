@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
 from pixelwise.network.config import MAX_MEGAPIXELS
 
-if TYPE_CHECKING:  # their modules import torch
+if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.batch.job import Job
     from pixelwise.batch.state import Result
     from pixelwise.photos.find import Failure

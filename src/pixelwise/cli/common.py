@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from pixelwise.network.config import Checked, Device, Seed
 
-if TYPE_CHECKING:  # its package imports torch
+if TYPE_CHECKING:
     from pixelwise.evaluate.intervals import Interval
 
 

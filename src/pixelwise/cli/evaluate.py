@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from pixelwise.cli.common import Common, DataDir, Outcome, Weights, format_interval, format_number, say
 from pixelwise.errors import ConfigError
 
-if TYPE_CHECKING:  # their packages import torch
+if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.evaluate.intervals import Interval
 
 

@@ -12,7 +12,7 @@ from pixelwise.cli.common import OUT, Common, DataDir, Outcome, as_file_name, fo
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import ColourFinetuneConfig, FinetuneConfig, FinetuneOptions
 
-if TYPE_CHECKING:  # their modules import torch
+if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.training.finetune import FinetuneResult, HeadScores
     from pixelwise.training.learning_curve import LearningCurve
 

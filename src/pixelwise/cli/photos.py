@@ -13,7 +13,7 @@ from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint, parse_area
 from pixelwise.network.config import SegmentOptions
 
-if TYPE_CHECKING:  # their modules import torch and libvips
+if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.colourising.run import Colourised
     from pixelwise.photos.find import Failure
     from pixelwise.photos.outputs import PhotoResult, PhotoResults
@@ -99,7 +99,6 @@ def colourise(
 
 
 def _suggested_hints(result: Colourised) -> list[str]:
-    """Describe the points worth a hint: each as --hint takes it, with its likeliest colour."""
     lines = []
     for photo in result.written:
         if photo.hints:

@@ -12,10 +12,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float, Float32, Float64, Int32, Int64, Integer, UInt8
+from pixelwise.colour.arrays import Float, Float32, Float64, Int, Int64, Integer, UInt8
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.files import write_text
 
 IGNORE = 255  # the label of a pixel that has no class: left out of losses and scores
 
@@ -126,13 +125,7 @@ class Palette:
         return grey
 
     @staticmethod
-    def learn(
-        images: UInt8[ndarray, "N 3 H W"],
-        num_colours: int,
-        space: Space,
-        seed: int = 0,
-        name: str = "learned",
-    ) -> Palette:
+    def learn(images: UInt8[ndarray, "N 3 H W"], num_colours: int, space: Space, seed: int = 0) -> Palette:
         """Return a palette that suits these images, found by k-means; the commonest colour is first.
 
         LabelError where the number is not 1 to 255, or the images have too few different colours.
@@ -153,7 +146,7 @@ class Palette:
                 "ask for fewer colours or give more images"
             )
         order = np.argsort(-sizes, kind="stable")
-        return Palette(centres[order] / _SCALE[space], space, name)
+        return Palette(centres[order] / _SCALE[space], space, "learned")
 
     @staticmethod
     def read(name_or_path: str | Path) -> Palette:
@@ -167,12 +160,8 @@ class Palette:
             needed = f"the name of a palette ({', '.join(names)}) or a palette file"
             raise LabelError(f"needed {needed}, got {name_or_path} ({error})") from error
 
-    def write(self, path: Path) -> None:
-        """Write the palette as JSON, colours in full precision."""
-        write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
-
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON; `from_dict` reads them back."""
+        """Return plain values, for JSON, such as palette files hold; `from_dict` reads them back."""
         colours = self.colours.tolist()
         return {"name": self.name, "space": self.space, "unit": _UNIT[self.space], "colours": colours}
 
@@ -192,7 +181,7 @@ class Palette:
         return Palette(colours, cast(Space, space), name)
 
 
-def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int32[ndarray, " pixels"]:
+def _colour_numbers(images: UInt8[ndarray, "*batch 3 H W"]) -> Int[ndarray, " pixels"]:
     red, green, blue = np.moveaxis(images, -3, 0)
     return ((red.astype(np.int32) * 256 + green) * 256 + blue).ravel()  # r * 65536 + g * 256 + b
 

@@ -49,8 +49,8 @@ class KnownChroma:
         if below is None:
             return self
         size = tuple(max(sides) for sides in zip(self.share.shape, below.share.shape, strict=True))
-        share = self.share_at(size)
-        rest = (1 - share) * below.share_at(size)
+        share = resize(self.share, size)
+        rest = (1 - share) * resize(below.share, size)
         total = share + rest
         weighted = share * resize(self.chroma, size) + rest * resize(below.chroma, size)
         return KnownChroma(total, weighted / total.clip(1e-9), self.notes + below.notes)
@@ -59,11 +59,7 @@ class KnownChroma:
         """Lay this over probabilities of the classes, at their size."""
         size = probs.shape[1:]
         known = palette.soft_probs(resize(self.chroma, size))
-        return probs + self.share_at(size) * (known - probs)
-
-    def share_at(self, size: tuple[int, ...]) -> Float[ndarray, "h w"]:
-        """Return the known share of each cell of a map of another size."""
-        return resize(self.share, size)
+        return probs + resize(self.share, size) * (known - probs)
 
 
 def hint_chroma(hint: Hint) -> Float[ndarray, " 2"]:

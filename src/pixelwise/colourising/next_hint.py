@@ -109,7 +109,6 @@ def _candidates(light: Grid) -> Grid:
 
 
 def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
-    """Choose the candidates that remove most entropy, and return each with its share of the whole."""
     whole, left = float(entropy.sum()), entropy.copy()
     chosen: list[tuple[int, float]] = []
     for _ in range(min(num, len(settled))):
@@ -124,7 +123,6 @@ def _greedy(settled: Grid, entropy: Grid, num: int) -> list[tuple[int, float]]:
 
 
 def _colours(probs: Float[ndarray, " K"], palette: Palette, light: float) -> tuple[LikelyColour, ...]:
-    """Return the likeliest colours of a pixel; the probabilities of equal ones are added."""
     by_colour: dict[str, float] = {}
     for colour, probability in zip(shown_at(palette.class_chroma, light), probs.tolist(), strict=True):
         by_colour[colour] = by_colour.get(colour, 0.0) + probability

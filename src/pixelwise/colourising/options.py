@@ -1,4 +1,4 @@
-"""Options of colouring, and the hints and areas among them; nothing here imports torch."""
+"""Options of colouring, and the hints and areas among them."""
 
 from __future__ import annotations
 

@@ -16,16 +16,10 @@ import numpy as np
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float, Float32, Int
+from pixelwise.colour.palette import Palette
 from pixelwise.colourising.next_hint import NextHint
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.prediction import (
-    Forward,
-    Guess,
-    Prediction,
-    apply_options,
-    predict,
-    require_possible,
-)
+from pixelwise.colourising.prediction import Forward, Prediction, apply_options, predict, require_possible
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.network.model import Colouriser
@@ -35,6 +29,7 @@ from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.provenance import Record, record_of, recorded
 from pixelwise.photos.read_ahead import Ahead
+from pixelwise.photos.resize import resize
 from pixelwise.photos.write import WRITABLE, losses, output_suffix, write_map, write_photo
 
 _MAP = ".confidence.png"  # how the name ends of what lies beside a photo
@@ -130,7 +125,7 @@ def colourise_one(
         prediction = predict(photo, model, forward)
         versions = apply_options(photo, prediction, options, reference)
         if options.confidence:
-            confidence = versions[0].with_classes("confidence").confidence()
+            confidence = versions[0].confidence()
             write_map(outputs.claim(found, _MAP), confidence, photo)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             chroma = version.chroma(options.temperature, options.saturation)
@@ -138,9 +133,7 @@ def colourise_one(
             drifts.append(colourise_photo(copy, path, chroma, None if drifts else strips))
     usual = versions[0]
     known_notes = usual.known.notes if usual.known else ()
-    hints = list[NextHint]()
-    if options.num_hints:
-        hints = usual.with_classes("suggest-hints").next_hints(photo, options.num_hints)
+    hints = usual.next_hints(photo, options.num_hints) if options.num_hints else []
     earlier = record_of(photo)
     reasons = [f"was colourised already, by {earlier.software} with {earlier.model}"] if earlier else []
     short_side = min(photo.width, photo.height)
@@ -187,7 +180,7 @@ def with_record(
 
 
 def photo_warnings(
-    prediction: Guess, temperature: float, tones: Int[ndarray, " L"], short_side: int
+    prediction: Prediction, temperature: float, tones: Int[ndarray, " L"], short_side: int
 ) -> list[str]:
     """Return reasons to doubt what was guessed, as predicates that follow the photo's name; mostly none.
 
@@ -197,7 +190,8 @@ def photo_warnings(
     if short_side < _TINY:
         warnings.append(f"is only {short_side} pixels on its short side, too few to know what it shows")
     tone_frac = tones / max(1, tones.sum())
-    if _deviation(tone_frac) < _UNIFORM:
+    units = np.arange(len(tone_frac))
+    if tone_frac @ (units - tone_frac @ units) ** 2 < _UNIFORM**2:
         warnings.append("is nearly the same grey all over: there is nothing to know colours by")
     elif float(tone_frac[:_BLACK].sum() + tone_frac[_WHITE:].sum()) > _NO_GREY_FRAC:
         warnings.append(
@@ -207,11 +201,11 @@ def photo_warnings(
     strength = np.linalg.norm(guess.chroma(temperature), axis=0)
     left = np.ones_like(strength)
     if prediction.known:
-        left = 1 - prediction.known.share_at(left.shape)
+        left = 1 - resize(prediction.known.share, left.shape)
     if float(left.sum()) == 0:
         return warnings
-    if isinstance(guess, Prediction):
-        return warnings + _doubts(guess, _mean(strength, left), left)
+    if guess.palette is not None:
+        return warnings + _doubts(guess, guess.palette, _mean(strength, left), left)
     if _mean(strength, left) < _GREY:
         warnings.append(
             "came out nearly grey: if its network gives a and b in units of its own, its file's metadata may "
@@ -220,12 +214,12 @@ def photo_warnings(
     return warnings
 
 
-def _doubts(guess: Prediction, result: float, left: Float[ndarray, "h w"]) -> list[str]:
+def _doubts(guess: Prediction, palette: Palette, result: float, left: Float[ndarray, "h w"]) -> list[str]:
     """Return the reasons that probabilities give; `result` is the mean chroma where pixels are `left`."""
     doubts = []
     if _mean(guess.confidence(), left) < _GUESSED:
         doubts.append("is guessed at nearly everywhere: the model has seen little like it")
-    class_chroma = np.linalg.norm(guess.palette.class_chroma, axis=1)
+    class_chroma = np.linalg.norm(palette.class_chroma, axis=1)
     expected = np.einsum("khw,k->hw", guess.probs(), class_chroma)
     if result < _GREY and _mean(expected, left) > _AVERAGED_AWAY * result:
         doubts.append("came out nearly grey, since the likely colours cancel out: try a lower --temperature")
@@ -234,11 +228,6 @@ def _doubts(guess: Prediction, result: float, left: Float[ndarray, "h w"]) -> li
 
 def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> float:
     return float((values * weights).sum() / weights.sum())
-
-
-def _deviation(tone_frac: Float[ndarray, " L"]) -> float:
-    units = np.arange(len(tone_frac))
-    return float(np.sqrt((tone_frac * (units - (tone_frac * units).sum()) ** 2).sum()))
 
 
 def _remarks(written: list[Coloured]) -> Iterator[str]:

@@ -17,17 +17,13 @@ from pixelwise.labels.confusion import LabelArray, ratio
 NUM_BINS = 15  # equal steps of confidence from 0 to 1
 _TOP = 5  # classes among which the true one may be, of `top5`
 _ROUNDING = 1e-3  # that bf16 may add to a probability of 1
-_AT_ONCE = 2**15  # pixels whose probabilities are held in memory
 
 
 def calibration_bins(probs: Float[ndarray, "K H W"], labels: LabelArray) -> Float64[ndarray, "3 15"]:
     """Return the number of pixels, the sum of confidences and the number of right pixels, by confidence.
 
-    Pixels whose label is IGNORE are left out. Bins of several images add up.
-
-    Raises:
-        ShapeError: the two differ in height or width.
-        LabelError: the probabilities are not between 0 and 1.
+    Pixels whose label is IGNORE are left out. Bins of several images add up. ShapeError where the two differ
+    in height or width, LabelError where the probabilities are not between 0 and 1.
     """
     true = np.asarray(labels)
     if probs.shape[1:] != true.shape:
@@ -54,13 +50,10 @@ def class_scores(logits: Float[ndarray, "n K"], labels: Int64[ndarray, " n"]) ->
     """
     if not len(labels) or len(logits) != len(labels):
         raise ShapeError(f"needed a class for each of some pixels, got {len(labels)} for {len(logits)}")
-    sums = np.zeros(3)
-    for start in range(0, len(labels), _AT_ONCE):
-        some, true = logits[start : start + _AT_ONCE], labels[start : start + _AT_ONCE, None]
-        own = np.take_along_axis(some, true, 1)
-        before = np.arange(some.shape[1]) < true
-        rank = ((some > own) | ((some == own) & before)).sum(1)
-        highest = some.max(1, keepdims=True)
-        losses = np.log(np.exp(some - highest).sum(1, keepdims=True)) + highest - own
-        sums += (rank == 0).sum(), (rank < _TOP).sum(), losses.sum(dtype=np.float64)
-    return dict(zip(("top1", "top5", "cross_entropy"), (sums / len(labels)).tolist(), strict=True))
+    own = np.take_along_axis(logits, labels[:, None], 1)
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    rank = ((logits > own) | ((logits == own) & before)).sum(1)
+    highest = logits.max(1, keepdims=True)
+    losses = np.log(np.exp(logits - highest).sum(1, keepdims=True)) + highest - own
+    scores = (rank == 0).mean(), (rank < _TOP).mean(), losses.mean(dtype=np.float64)
+    return dict(zip(("top1", "top5", "cross_entropy"), map(float, scores), strict=True))

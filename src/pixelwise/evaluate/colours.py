@@ -15,7 +15,7 @@ from pixelwise.colour.arrays import Float, Float64, Int64
 from pixelwise.colour.palette import Palette, softmax
 from pixelwise.colour.spaces import lab_to_srgb, srgb_to_lab
 from pixelwise.colourising.options import ColouriseOptions
-from pixelwise.colourising.prediction import Guess, Prediction, predict, require_possible
+from pixelwise.colourising.prediction import Prediction, predict, require_possible
 from pixelwise.errors import ConfigError, DataError, listed
 from pixelwise.evaluate.calibration import NUM_BINS, calibration_bins, calibration_error, class_scores
 from pixelwise.evaluate.colour_scores import PhotoColours, colour_scores
@@ -26,7 +26,7 @@ from pixelwise.photos.colour_folder import Picture
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
-from pixelwise.photos.photo import open_photo, photo_of
+from pixelwise.photos.photo import open_photo, photo_of_codes
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import channels_last, pool
 from pixelwise.photos.tone import is_grey
@@ -257,8 +257,8 @@ def _score(path: Path, model: Colouriser, size: int, options: ColouriseOptions) 
     grey, coloured, prediction = colour_picture(codes, path, model, options)
     lab = srgb_to_lab(codes / np.float32(255))
     classes, bins = dict[str, float](), np.zeros((3, NUM_BINS))
-    if isinstance(prediction, Prediction):
-        logits = prediction.logits
+    if prediction.palette is not None:
+        logits = prediction.answer
         labels = true_classes(lab, prediction.palette, (logits.shape[1], logits.shape[2]))
         classes = class_scores(logits.reshape(len(logits), -1).T, labels.ravel())
         bins = calibration_bins(softmax(logits), labels.astype(np.uint8))
@@ -302,10 +302,10 @@ def true_classes(
 
 def colour_picture(
     codes: Picture, path: Path, model: Colouriser, options: ColouriseOptions
-) -> tuple[Picture, Picture, Guess]:
+) -> tuple[Picture, Picture, Prediction]:
     """Return a picture left grey, the same coloured by a network that saw only that, and its prediction."""
     grey = painted(codes, np.zeros((2, 1, 1), np.float32))
-    prediction = predict(photo_of(grey, path), model)
+    prediction = predict(photo_of_codes(channels_last(grey), path), model)
     return grey, painted(codes, prediction.chroma(options.temperature, options.saturation)), prediction
 
 

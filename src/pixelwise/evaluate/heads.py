@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float64, Int64, UInt8
-from pixelwise.colour.palette import IGNORE, softmax
+from pixelwise.colour.palette import IGNORE
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, DataError, ShapeError, listed
 from pixelwise.evaluate.segmentation import ImageCounts, SegmentationScores
@@ -27,7 +27,7 @@ from pixelwise.photos.resize import channels_last
 from pixelwise.progress import progress
 from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
 from pixelwise.segmenting.heads import Head
-from pixelwise.segmenting.linear_head import Weights, labels_by
+from pixelwise.segmenting.linear_head import EnlargedLogits, Weights
 
 _THREADS = 2  # one photo at a time in each
 _MOST_SHOTS = 100  # photos that baselines learn from: colours take no more
@@ -183,7 +183,6 @@ def _find_twins(
 
 
 def _learn_from_train(train: Sequence[LabelledPhoto], num_classes: int) -> tuple[dict[str, Baseline], str]:
-    """Return the baselines of some photos of the part `train`, if it has any, and a note on them."""
     if not train:
         return {}, "baselines have no other photos to learn from here: --part val compares with them"
     shots = train[:: -(-len(train) // _MOST_SHOTS)]
@@ -208,8 +207,8 @@ def count_photos(
     def count(photo: LabelledPhoto, source: PhotoMaps) -> list[ImageCounts]:
         maps, labels = source.read(), photo.read_labels()
         size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
-        for head, given in zip(heads, labels_by(heads, maps, size), strict=True):
-            probs = softmax(head.logits(maps, size)) if detailed else None
+        for logits in EnlargedLogits.of(heads, maps, size):
+            given, probs = logits.labels(0, size[0]), logits.probs(0, size[0]) if detailed else None
             counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
         if baselines:
             pixels = read_pixels(photo.photo)
@@ -237,11 +236,8 @@ def learn_baselines(shots: Iterable[tuple[PhotoArray, LabelArray]], num_classes:
     """Learn baselines in one pass over labelled photos; pixels whose label is IGNORE count for nothing.
 
     `majority` is the commonest class; `colour histogram` the class that a colour most often had, by Bayes'
-    rule over bins of Lab.
-
-    Raises:
-        DataError: no pixel has a label.
-        ShapeError: a photo and its labels differ in height or width.
+    rule over bins of Lab. DataError where no pixel has a label, ShapeError where a photo and its labels
+    differ in height or width.
     """
     by_bin = np.zeros((num_classes, _BINS**3), np.int64)
     for photo, labels in shots:

@@ -47,9 +47,8 @@ class ImageCounts:
     ) -> ImageCounts:
         """Count one image, at the size of its labels; calibration where there are probabilities.
 
-        Raises:
-            ShapeError: the predictions are not of the labels' size.
-            LabelError: a label is neither a class nor IGNORE, or a labelled pixel was given no class.
+        ShapeError where the predictions are not of the labels' size; LabelError where a label is neither a
+        class nor IGNORE, or a labelled pixel was given no class.
         """
         confusion, boundary = Confusion.of(predicted, labels, num_classes), None
         if with_boundary:
@@ -74,9 +73,7 @@ class SegmentationScores:
     def of(images: Sequence[ImageCounts], classes: ClassNames, seed: int = 0) -> SegmentationScores:
         """Score images together; every score is resampled over the same draws of images.
 
-        Raises:
-            DataError: there is no image.
-            ShapeError: the counts are of another number of classes.
+        DataError where there is no image, ShapeError where the counts are of another number of classes.
         """
         if not images:
             raise DataError("needed at least one labelled photo to score, got none")

@@ -25,9 +25,8 @@ class Confusion:
     def of(predicted: LabelArray, labels: LabelArray, num_classes: int) -> Confusion:
         """Count the pixels of one image, without those whose label is IGNORE.
 
-        Raises:
-            ShapeError: the two differ in height or width.
-            LabelError: a label is neither a class nor IGNORE, or a labelled pixel was given no class.
+        ShapeError where the two differ in height or width; LabelError where a label is neither a class nor
+        IGNORE, or a labelled pixel was given no class.
         """
         given, true = same_shape(predicted, labels)
         # both bytes in one number: a single pass, with no branch on what is ignored

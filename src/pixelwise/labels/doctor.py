@@ -153,7 +153,6 @@ class _Doctor:
                 self.add_error(outlines.file, error, "draw this outline again, or take it out")
 
     def check_halves(self) -> None:
-        """Find photos without a mask, and masks without a photo."""
         photos, masks = self.layout.photos, self.layout.masks
         for stem, files in photos.items():
             if self.drawn_stems is not None and stem not in self.drawn_stems:
@@ -167,7 +166,6 @@ class _Doctor:
                 self.add(files[0], "there is no photo for this mask", remedy)
 
     def check_empty(self) -> None:
-        """Find masks and classes with nothing in them."""
         if self.classes is None or not self.labels:
             return
         for path, labels in self.labels.items():
@@ -182,7 +180,6 @@ class _Doctor:
                 self.add(path, f"no mask has a pixel of {name}", remedy)
 
     def check_duplicates(self) -> None:
-        """Find photos that are there twice without being in one part."""
         splits_file, part_of = self.layout.folder / SPLITS_FILE, {}
         if splits_file.is_file():
             with contextlib.suppress(PixelwiseError):
@@ -198,7 +195,6 @@ class _Doctor:
 
 
 def _read_mask(path: Path) -> tuple[Values, tuple[int, ...], bool] | PixelwiseError:
-    """Return a mask's values and size, and whether its edges are crisp."""
     try:
         mask = read_raw(path)
     except PixelwiseError as error:

@@ -111,7 +111,6 @@ def _complete(folder: Path, archives: Archives) -> tuple[str, ...]:
 
 
 def _pair(folder: Path, legend: Legend) -> list[LabelledPhoto]:
-    """Return the photos that have a trimap, in the order of their stems."""
     photos = []
     for trimap in sorted((folder / _TRIMAPS).glob("*.png")):
         photo = folder / _PHOTOS / f"{trimap.stem}.jpg"

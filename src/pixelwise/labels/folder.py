@@ -142,9 +142,8 @@ def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
 def open_folder(folder: Path) -> tuple[ClassNames, list[LabelledPhoto], list[Path]]:
     """Return a folder's classes, its photos with labels in the order of their stems, and those without.
 
-    Raises:
-        DataError: no photo in it has anything drawn on it, or one is there twice.
-        LabelError: the meaning of the masks is not clear.
+    DataError where no photo in it has anything drawn on it, or one is there twice; LabelError where the
+    meaning of the masks is not clear.
     """
     layout = find_layout(folder)
     for files in (*layout.photos.values(), *layout.masks.values()):

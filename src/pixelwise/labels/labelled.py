@@ -39,9 +39,8 @@ class LabelledPhoto:
     def read_labels(self) -> UInt8[ndarray, "H W"]:
         """Return the class of each pixel or IGNORE, as the photo is displayed and of its size.
 
-        Raises:
-            DataError: the file is missing or damaged, or its size is not the photo's.
-            LabelError: a value in it means no class.
+        DataError where the file is missing or damaged, or its size is not the photo's; LabelError where a
+        value in it means no class.
         """
         labels = self.make_labels()
         size = open_photo(self.photo).upright_size

@@ -142,7 +142,6 @@ def _places(items: Iterable[Any]) -> dict[Any, int]:
 
 
 def _with_ignore(legend: Legend, ignore: Any) -> Legend:
-    """Add the number or colour that means no class."""
     if ignore is None:
         return legend
     if type(ignore) is not int:

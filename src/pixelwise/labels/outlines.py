@@ -69,9 +69,8 @@ def uncovered_label(classes: ClassNames) -> int:
 def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames, tuple[OutlinedPhoto, ...]]:
     """Read a COCO file: its classes, unless they are given, and its photos.
 
-    Raises:
-        DataError: it is no JSON.
-        LabelError: it is not COCO's kind of JSON, or a category is not among the classes.
+    DataError where it is no JSON; LabelError where it is not COCO's kind of JSON, or a category is not among
+    the classes.
     """
     values = read_json(path)
     names: dict[int, str] = {}
@@ -151,7 +150,6 @@ def unpack_runs(packed: str, where: object) -> list[int]:
 
 
 def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill polygons or run lengths, as numbers or compressed."""
     if isinstance(outline, list):
         return _fill_polygons([_points(polygon, size, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
@@ -164,7 +162,6 @@ def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray,
 
 
 def _fill_labelme(shape: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
-    """Fill a polygon, rectangle, circle or mask."""
     points = [_points(point, size, where) for point in get(shape, "points", list, where)]
     if any(len(point) != 2 for point in points):
         raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")

@@ -68,9 +68,9 @@ def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]
 def read_raw(path: Path) -> RawMask:
     """Read a mask from a PNG, TIFF, GIF, BMP or PNM.
 
-    Raises:
-        DataError: there is no such file, it is damaged, no picture, or larger than 500 megapixels.
-        LabelError: its format is lossy, or its pixels are neither whole numbers up to 255 nor opaque colours.
+    DataError where there is no such file, it is damaged, no picture, or larger than 500 megapixels;
+    LabelError where its format is lossy, or its pixels are neither whole numbers up to 255 nor opaque
+    colours.
     """
     if not path.is_file():
         found = "got a folder" if path.is_dir() else "there is no such file"

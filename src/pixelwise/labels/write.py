@@ -33,10 +33,8 @@ def write_mask(
 
     Each pixel is the number of its class, displayed in the class's colour. The rows are those of the photo as
     stored, and `orientation`, EXIF's, says how both are displayed. Takes a byte of memory for each pixel.
-
-    Raises:
-        LabelError: a label is neither a class nor IGNORE.
-        OutputError: the file cannot be written, or its name does not end in .png.
+    LabelError where a label is neither a class nor IGNORE; OutputError where the file cannot be written, or
+    its name does not end in .png.
     """
     if path.suffix.lower() != ".png":
         raise OutputError(f"cannot write {path}: a mask is a PNG; choose a name that ends in .png")

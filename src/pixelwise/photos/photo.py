@@ -18,7 +18,7 @@ from pixelwise.photos.formats import check_size, has_gain_map, opener, reading, 
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
-from pixelwise.photos.resize import channels_last, resize_codes
+from pixelwise.photos.resize import resize_codes
 from pixelwise.photos.tiff import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
@@ -169,13 +169,8 @@ def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tup
     return metadata, notes
 
 
-def photo_of(codes: UInt8[ndarray, "3 height width"], path: Path) -> Photo:
-    """Return a picture in memory, upright sRGB codes, as a photo; `path` is what messages call it."""
-    return photo_of_codes(channels_last(codes), path)
-
-
 def photo_of_codes(codes: Strip, path: Path) -> Photo:
-    """Return codes (H, W, bands) of 8 or 16 bit, grey or sRGB and perhaps alpha, as a photo."""
+    """Return codes (H, W, bands), grey or sRGB with alpha or not, as a photo that messages call `path`."""
     grey, colour = ("b-w", "srgb") if codes.dtype == np.uint8 else ("grey16", "rgb16")
     image = pyvips.Image.new_from_array(codes).copy(interpretation=colour if codes.shape[2] >= 3 else grey)
     metadata = {name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")}

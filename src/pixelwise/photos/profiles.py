@@ -28,14 +28,12 @@ from pixelwise.photos.formats import reading, value_of
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
-Convert = Callable[[pyvips.Image], pyvips.Image]
-
 
 @dataclass(frozen=True)
 class Conversion:
     """A conversion from a photo's own numbers to sRGB or grey of 8 or 16 bit."""
 
-    convert: Convert
+    convert: Callable[[pyvips.Image], pyvips.Image]
     profile: bytes | None = None  # ICC profile that the copy carries; None: sRGB is understood
     into_profile: bool = False  # whether the copy, in sRGB, has to be converted into `profile`
     note: str = ""  # a remark for the user
@@ -86,7 +84,6 @@ def _space(profile: bytes | None) -> str:
 
 @lru_cache(maxsize=16)  # the photos of one camera share theirs
 def _does_what_srgb_does(profile: bytes) -> bool:
-    """Return whether an RGB profile leaves greys and muted colours where sRGB has them."""
     greys = np.repeat(np.arange(16, 256, 16, dtype=np.uint8)[:, None], 3, axis=1)
     # Muted, since vivid colours of a wider gamut are cut to sRGB's own.
     muted = np.array([[200, 100, 100], [100, 200, 100], [100, 100, 200], [180, 180, 90]], np.uint8)

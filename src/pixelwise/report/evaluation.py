@@ -12,7 +12,6 @@ from numpy import ndarray
 
 from pixelwise.colour.arrays import Float64
 from pixelwise.colour.palette import IGNORE
-from pixelwise.colourising.prediction import Prediction
 from pixelwise.evaluate import colours
 from pixelwise.evaluate.colour_scores import SCORES
 from pixelwise.evaluate.colours import GREY, MODEL, ColouredPhoto, ColourEvaluation
@@ -24,6 +23,7 @@ from pixelwise.photos.overlay import Tint, overlay
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.resize import channels_last, resize
 from pixelwise.report import page
+from pixelwise.segmenting.linear_head import EnlargedLogits
 
 EVALUATION = "evaluation.html"
 _NUM_WORST, _NUM_BEST = 6, 3  # photos
@@ -66,12 +66,12 @@ def _labelled(scored: ScoredPhoto, found: HeadEvaluation) -> dict[str, Any]:
     shrink = min(1.0, _LONGEST / max(labels.shape))
     height, width = (max(1, round(shrink * side)) for side in labels.shape)
     pixels = channels_last(read_view(photo, WHOLE, height, width))
-    predicted = found.head.weights.labels(scored.features.read(), (height, width))
+    (logits,) = EnlargedLogits.of([found.head.weights], scored.features.read(), (height, width))
     return {
         "name": scored.photo.stem,
         "miou": scored.miou,
         "truth": _tinted(pixels, resize_mask(labels, height, width), found.head.classes),
-        "predicted": _tinted(pixels, predicted, found.head.classes),
+        "predicted": _tinted(pixels, logits.labels(0, height), found.head.classes),
     }
 
 
@@ -106,7 +106,6 @@ def write_colours_page(path: Path, found: ColourEvaluation) -> Path:
 
 
 def _chosen(photos: Sequence[ColouredPhoto]) -> dict[str, list[ColouredPhoto]]:
-    """Return the photos to show by title; none twice."""
     worst = sorted(photos, key=lambda photo: -photo.scores[MODEL].ciede2000)[:_NUM_WORST]
     others = [photo for photo in photos if photo not in worst]
     best = sorted(others, key=lambda photo: -photo.gain)[:_NUM_BEST]
@@ -123,7 +122,7 @@ def _coloured(found: ColourEvaluation, scored: ColouredPhoto) -> dict[str, Any]:
         f"grey: CIEDE2000 {scored.scores[GREY].ciede2000:.1f}": grey,
         f"coloured: CIEDE2000 {ours.ciede2000:.1f}, RMSE of ab {ours.ab_rmse:.1f}": coloured,
     }
-    if isinstance(prediction, Prediction):
+    if prediction.palette is not None:
         confidence = resize(prediction.confidence(), original.shape[1:])
         pictures[f"confidence, white is certain: cross-entropy {ours.cross_entropy:.2f} nats"] = np.repeat(
             (confidence[None] * 255).round().astype(np.uint8), 3, axis=0

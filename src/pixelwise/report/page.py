@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from numpy import ndarray
 from PIL import Image
 
-from pixelwise.colour.arrays import UInt8
+from pixelwise.colour.arrays import Float, UInt8
+from pixelwise.colour.spaces import lab_to_srgb
 from pixelwise.files import write_text
+from pixelwise.photos.resize import resize
 
 if TYPE_CHECKING:
     from pixelwise.report.figures import Drawing, Ink
+
+_STOPS = ((16, 22, -46), (42, 4, -26), (68, -6, 14), (94, -10, 76))  # Lab: equal steps of L look equal
 
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -65,3 +71,16 @@ def _encoded(pixels: UInt8[ndarray, "H W C"], kind: str, **options: int) -> str:
 
 def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def heat(values: Float[ndarray, "h w"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
+    """Return a map from its lowest value, dark blue, to its highest, yellow, enlarged to (height, width)."""
+    even = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+    return _heat_table()[np.rint(255 * resize(even, size)).astype(np.uint8)]
+
+
+@cache
+def _heat_table() -> UInt8[ndarray, "256 3"]:
+    places = np.linspace(0, len(_STOPS) - 1, 256)
+    lab = np.array([np.interp(places, range(len(_STOPS)), stops) for stops in zip(*_STOPS, strict=True)])
+    return np.rint(255 * lab_to_srgb(lab[:, None])[:, 0].T).astype(np.uint8)

@@ -86,8 +86,7 @@ def solve_from_views(
 ) -> SolvedHead:
     """Return the best head for a sample of the labelled pixels of photos, from the features of their views.
 
-    Raises:
-        DataError, LabelError: labels cannot be read, are none or all the same, or one is no class.
+    DataError or LabelError where labels cannot be read, are none or all the same, or one is no class.
     """
     sample = sample_pixels(shots, features)
     _require_two_classes(sample.labels)

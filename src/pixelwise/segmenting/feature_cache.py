@@ -106,10 +106,8 @@ class FeatureCache:
 
         Photos are read at short sides of `sizes` pixels (None: the backbone's). Where there is no room on
         disk, a warning says so, and up to 1 GB stays in memory; what is beyond is computed at each reading.
-
-        Raises:
-            ConfigError: a size is not positive.
-            PhotoError: a photo cannot be read, or changes meanwhile.
+        ConfigError where a size is not positive; PhotoError where a photo cannot be read, or changes
+        meanwhile.
         """
         sizes = tuple(backbone.sizes if sizes is None else sizes)
         if not sizes or min(sizes) < 1:

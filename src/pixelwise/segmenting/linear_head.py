@@ -1,21 +1,23 @@
-"""Linear heads, and their loss over sampled pixels.
+"""Linear heads: what they say of a photo, and their loss over sampled pixels.
 
 The features of a pixel are the values of all maps of its photo at its place, read bilinearly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float, Float32, Float64, Int64, UInt8
+from pixelwise.colour.palette import softmax
 from pixelwise.errors import LabelError, ShapeError
-from pixelwise.labels.confusion import Confusion, LabelArray
-from pixelwise.network.linear import Maps, logits_of_maps, neighbours, pixels_of
+from pixelwise.labels.confusion import Confusion
+from pixelwise.network.linear import Maps, neighbours, pixels_of, small_logits
 
 _ROWS = 2**9  # pixels computed at once: they are still in the processor's cache for their gradient
 
@@ -32,41 +34,90 @@ class Weights:
         """Number of weights and biases."""
         return self.weight.size + self.bias.size
 
-    def logits(self, maps: Maps, size: tuple[int, int]) -> Float32[ndarray, "K H W"]:
-        """Return the logits of a photo, at `size` (height, width)."""
-        return logits_of_maps(maps, self.weight, self.bias, size)
 
-    def labels(self, maps: Maps, size: tuple[int, int]) -> LabelArray:
-        """Return the most probable class of each pixel, at `size` (height, width); the lowest on a tie."""
-        return labels_by([self], maps, size)[0]
+@final
+class EnlargedLogits:
+    """The logits of a head for one photo, at the photo's own size, some rows at a time, to bound the memory.
 
-    def relative_to_first(self) -> Weights:
-        """Return the K - 1 rows by which the logits of the other classes exceed those of class 0."""
-        return Weights(self.weight[1:] - self.weight[0], self.bias[1:] - self.bias[0])
+    They are kept as small as the maps; rows are enlarged when they are asked for, in any order.
+    """
+
+    def __init__(
+        self,
+        small: Sequence[Float32[ndarray, "k _h _w"]],
+        bias: Float32[ndarray, " k"],
+        size: tuple[int, int],
+    ) -> None:
+        """Prepare for a photo of `size` (height, width) from `small_logits` of all classes but the first."""
+        self.bias, self.width = bias.tolist(), size[1]
+        self._parts = [_Part(each, size) for each in small]
+
+    @staticmethod
+    def of(
+        heads: Sequence[Weights],
+        maps: Maps,
+        size: tuple[int, int],
+        turn: Callable[[ndarray], ndarray] = lambda small: small,
+    ) -> list[EnlargedLogits]:
+        """Return the logits of each head, in one pass over the maps, which `turn` brings into place.
+
+        ShapeError where the maps' channels together are not the weights' D.
+        """
+        over = [(head.weight[1:] - head.weight[0], head.bias[1:] - head.bias[0]) for head in heads]
+        small = small_logits(maps, np.concatenate([weight for weight, _ in over]))
+        stops = np.cumsum([len(bias) for _, bias in over])[:-1]
+        of_heads = zip(*(np.split(turn(level), stops) for level in small), strict=True)
+        return [EnlargedLogits(own, bias, size) for own, (_, bias) in zip(of_heads, over, strict=True)]
+
+    def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
+        """Return the most probable class at each pixel of the rows from `first`; the lowest on a tie."""
+        label, best = np.zeros((num, self.width), np.uint8), np.zeros((num, self.width), np.float32)
+        for index in range(len(self.bias)):  # one by one: all classes at once would take K times the memory
+            logits = self._logits(index, first, num)
+            label[logits > best] = index + 1
+            np.maximum(best, logits, out=best)
+        return label
+
+    def probs(self, first: int, num: int) -> Float32[ndarray, "K num W"]:
+        """Return the probability of each class at each pixel of the rows from `first`."""
+        rows = [self._logits(index, first, num) for index in range(len(self.bias))]
+        return softmax(np.stack([np.zeros((num, self.width), np.float32), *rows]))
+
+    def _logits(self, index: int, first: int, num: int) -> Float32[ndarray, "num W"]:
+        """Return by how much the logits of class `index` + 1 exceed those of class 0."""
+        down, across = zip(*(part.factors(index, first, num) for part in self._parts), strict=True)
+        return np.concatenate(down, 1) @ np.concatenate(across, 1).T + np.float32(self.bias[index])
 
 
-def labels_by(heads: Sequence[Weights], maps: Maps, size: tuple[int, int]) -> list[LabelArray]:
-    """Return `Weights.labels` of each of several heads, in one pass over the maps."""
-    over = [head.relative_to_first() for head in heads]
-    joined = Weights(
-        np.concatenate([head.weight for head in over]), np.concatenate([head.bias for head in over])
-    )
-    labels, stops = [], np.cumsum([len(head.bias) for head in over])[:-1]
-    for logits in np.split(joined.logits(maps, size), stops):
-        label, best = (logits[0] > 0).astype(np.uint8), logits[0].clip(0)
-        for index in range(1, len(logits)):
-            label[logits[index] > best] = index + 1
-            np.maximum(best, logits[index], out=best)
-        labels.append(label)
-    return labels
+class _Part:
+    """Small logits (k, h, w), and where the pixels of a larger picture lie between theirs."""
+
+    def __init__(self, small: Float32[ndarray, "k h w"], size: tuple[int, int]) -> None:
+        self.columns = np.ascontiguousarray(small.swapaxes(1, 2))  # whole ones are copied, not single values
+        self.down, self.across = (
+            neighbours(np.arange(wanted), num, wanted)
+            for num, wanted in zip(small.shape[1:], size, strict=True)
+        )
+
+    def factors(
+        self, index: int, first: int, num: int
+    ) -> tuple[Float32[ndarray, "num _h"], Float32[ndarray, "W _h"]]:
+        """Return two factors of the rows from `first` of one class: (num, h') and (W, h'); h' small rows."""
+        (above, below), weight = (part[..., first : first + num] for part in self.down)
+        low, high = int(above[0]), int(below[-1]) + 1
+        down, rows = np.zeros((num, high - low), np.float32), np.arange(num)
+        down[rows, above - low] = 1 - weight
+        down[rows, below - low] += weight
+        (left, right), share = self.across
+        columns = self.columns[index, :, low:high]
+        return down, columns[left] + share[:, None] * (columns[right] - columns[left])
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
     """Features and labels of single pixels, over which a mean loss is taken.
 
-    Raises:
-        LabelError, ShapeError: there is no pixel, a label is no class, or probabilities are not (P, K).
+    LabelError or ShapeError where there is no pixel, a label is no class, or probabilities are not (P, K).
     """
 
     features: Float32[ndarray, "P D"]
@@ -83,13 +134,6 @@ class Pixels:
             raise LabelError(f"needed labels 0 to {self.num_classes - 1}, got {wrong[0]}")
         if not len(self.labels):
             raise LabelError("needed at least one labelled pixel, got none")
-
-    def _targets(self, start: int) -> tuple[Float[ndarray, "n 1"], Float32[ndarray, "n K"]]:
-        """Return the weights of the pixels from `start`, and their probabilities."""
-        labels = self.labels[start : start + _ROWS]
-        factors = np.ones(self.num_classes) if self.class_weights is None else self.class_weights
-        probs = labels if labels.dtype.kind == "f" else np.eye(self.num_classes, dtype=np.float32)[labels]
-        return probs @ factors[:, None], probs
 
     def value_and_gradient(
         self, weight: Float[ndarray, "K D"], bias: Float[ndarray, " K"]
@@ -110,11 +154,14 @@ class Pixels:
         self, starts: Sequence[int], further: Float[ndarray, "k D"], further_bias: Float[ndarray, " k"]
     ) -> tuple[float, float, ndarray, ndarray]:
         """Return the sums of losses, weights and both gradients over the rows from each start."""
-        value, total = 0.0, 0.0
+        value, total, of_class = 0.0, 0.0, np.eye(self.num_classes, dtype=np.float32)
+        class_factors = np.ones(self.num_classes) if self.class_weights is None else self.class_weights
         by_further, by_bias = np.zeros_like(further), np.zeros(self.num_classes, further.dtype)
         for start in starts:
             rows = self.features[start : start + _ROWS].astype(further.dtype, copy=False)
-            factors, probs = self._targets(start)
+            labels = self.labels[start : start + _ROWS]
+            probs = labels if labels.dtype.kind == "f" else of_class[labels]
+            factors = probs @ class_factors[:, None]
             logits = np.zeros((len(rows), self.num_classes), further.dtype)
             logits[:, 1:] = rows @ further.T + further_bias
             logits -= logits.max(1, keepdims=True)

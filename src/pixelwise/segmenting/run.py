@@ -27,9 +27,9 @@ from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
 from pixelwise.photos.write import losses, output_suffix, write_photo
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head
+from pixelwise.segmenting.linear_head import EnlargedLogits
 
 _MASK, _OVERLAY, _PROBABILITIES, _CUT = ".png", ".overlay", ".probabilities.tif", ".cut.png"  # how names end
 _STRIP_NUMBERS = 2**18  # pixels, times classes where all are held
@@ -117,16 +117,16 @@ class HeadRunner:
                 )
             maps[size, extractor] = extractor(image)
         stored = photo.height, photo.width
-        enlarged = []
+        enlarged: list[EnlargedLogits] = []
         for head, extractor in pairs:
             levels = [level for size in head.sizes for level in maps[size, extractor]]
-            enlarged.append(EnlargedLogits(head.weights, levels, stored, photo.as_stored))
+            enlarged += EnlargedLogits.of([head.weights], levels, stored, photo.as_stored)
         return tuple(enlarged)
 
 
 def write_labels(target: Path, photo: Photo, logits: EnlargedLogits, classes: ClassNames) -> None:
     """Write the mask of a photo."""
-    with closing(_rows(photo, 1, logits.labels)) as strips:
+    with closing(rows_of(photo, 1, logits.labels)) as strips:
         write_mask(target, strips, classes, photo.orientation)
 
 
@@ -168,8 +168,7 @@ def segment_photo(
 ) -> SegmentedPhoto:
     """Write the masks of one photo, and what else was asked for, to paths that are claimed for it.
 
-    Raises:
-        PhotoError, OutputError: the photo is damaged, or a result cannot be written or named.
+    PhotoError or OutputError where the photo is damaged, or a result cannot be written or named.
     """
 
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
@@ -190,7 +189,7 @@ def segment_photo(
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
         write_overlay(path, photo, logits, classes, options.opacity)
     for path, logits, classes in zip(probabilities, enlarged, of_heads, strict=False):
-        with closing(_rows(photo, classes.num_classes, logits.probs)) as strips:
+        with closing(rows_of(photo, classes.num_classes, logits.probs)) as strips:
             write_probabilities(path, strips, classes, (photo.height, photo.width), photo.orientation)
     for path, logits in zip(cut_outs, enlarged, strict=False):
         write_cut_out(path, photo, logits)
@@ -206,7 +205,7 @@ def segment_photo(
     )
 
 
-def _rows(
+def rows_of(
     photo: Photo, num_channels: int, read: Callable[[int, int], Shaped[ndarray, "*_channels _num _W"]]
 ) -> Ahead[Shaped[ndarray, "*_channels _num _W"]]:
     """Return what `read` gives of the rows from a first one, strip by strip, ahead of their use."""

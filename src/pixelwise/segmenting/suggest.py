@@ -53,10 +53,7 @@ def candidates(
     """Return a source's photos without labels, the labelled ones, and what cannot be found.
 
     Of a folder, all photos below it are without labels, and the head's own source has the labelled ones.
-
-    Raises:
-        ConfigError: there is no such source.
-        DataError: the source is missing, damaged or empty.
+    ConfigError where there is no such source; DataError where the source is missing, damaged or empty.
     """
     if not is_folder(source):
         labelled = load_labelled(source, data_dir, seed)

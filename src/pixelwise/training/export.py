@@ -27,9 +27,9 @@ from pixelwise.network.tensors import read_tensors
 from pixelwise.photos.crop_view import LONGEST
 from pixelwise.photos.photo import open_photo
 from pixelwise.progress import announce
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head, find_head
+from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.training.convert import colour_facts, described, logits_of_both, model_content, sample_photos
 from pixelwise.training.runs import WEIGHTS, open_torch_model
 
@@ -127,11 +127,11 @@ def _compare(network: OnnxNetwork, head: Head, backbone: Backbone) -> tuple[floa
         inputs["size"] = np.array(photo.upright_size)
         logits = network.run(inputs, ("logits",))["logits"][0]
         maps = [level for image in images.values() for level in extractor(image)]
-        expected, height = EnlargedLogits(head.weights, maps, photo.upright_size), photo.upright_size[0]
-        log_probs = np.log(expected.probs(0, height).clip(1e-30))
+        (expected,) = EnlargedLogits.of([head.weights], maps, photo.upright_size)
+        log_probs = np.log(expected.probs(0, photo.upright_size[0]).clip(1e-30))
         found_log_probs = np.log(softmax(logits).clip(np.exp(log_probs.min())))
         largest = max(largest, float(np.abs(found_log_probs - log_probs).max()))
-        labels = expected.labels(0, height)
+        labels = expected.labels(0, photo.upright_size[0])
         num_equal += int((logits.argmax(0) == labels).sum())
         num += labels.size
     return largest, num_equal / num

@@ -40,7 +40,7 @@ from pixelwise.progress import Advance, progress
 from pixelwise.segmenting.exact import random_crop
 from pixelwise.segmenting.extraction import read_photo
 from pixelwise.segmenting.heads import HeadFacts
-from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.linear_head import EnlargedLogits, Weights
 from pixelwise.training.backbones import TorchBackbone, open_torch_backbone
 from pixelwise.training.convert import backbone_content
 from pixelwise.training.device import choose_device, choose_precision, compute_in
@@ -302,8 +302,9 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
     head, counts = learner.weights(), []
     for photo in task.early_stop_set:
         known = photo.read_labels()
-        labels = head.labels(_maps_of(task, learner, photo), (known.shape[0], known.shape[1]))
-        counts.append(Confusion.of(labels, known, task.classes.num_classes))
+        size = (known.shape[0], known.shape[1])
+        (logits,) = EnlargedLogits.of([head], _maps_of(task, learner, photo), size)
+        counts.append(Confusion.of(logits.labels(0, size[0]), known, task.classes.num_classes))
     return sum(counts[1:], counts[0]).miou
 
 

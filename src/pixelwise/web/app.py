@@ -64,6 +64,7 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         yield
         queue.close()
 
+    of_token, of_hosts = [401] if rules.token else [], [403, 421] if rules.hosts is not None else []
     app = FastAPI(
         title="pixelwise",
         summary="Colour photographs, and cut things out of them.",
@@ -73,7 +74,7 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         lifespan=lifespan,
         # in the document only: the guard, which is outside all this, asks for the token
         dependencies=[Security(HTTPBearer(auto_error=False))] if rules.token else [],
-        responses=documented(_of_rules(rules)),
+        responses=documented([*of_token, *of_hosts, 413]),
         exception_handlers=dict.fromkeys(FAILURES, answer_failure),
     )
     _add_photo_routes(app, service, queue, metrics)
@@ -179,11 +180,6 @@ def _refuse_others(app: FastAPI) -> None:
 
     for path in ("/v1/{rest:path}", HEALTH, METRICS):
         app.add_route(path, refuse, methods=_ALL_METHODS, include_in_schema=False)
-
-
-def _of_rules(rules: Rules) -> list[int]:
-    """Return the statuses that any request may get."""
-    return [*([401] if rules.token else []), *([403, 421] if rules.hosts is not None else []), 413]
 
 
 def _documented(

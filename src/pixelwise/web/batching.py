@@ -1,8 +1,8 @@
 """Runs networks on the photos of several requests at once, where these wait anyway.
 
 A request that comes while a processor is free runs at once. Those that have to wait are run as one batch, as
-many as are of one size: each result is the same to the last bit, since the order of sums depends neither on
-the size of the batch nor, with torch in one thread, on who computes.
+many as are of one size: each result is the same to the last bit, since the order of sums does not depend on
+how many there are.
 """
 
 from __future__ import annotations
@@ -31,10 +31,6 @@ class _Job:
     answer: Future[Answer] = field(default_factory=Future)
     is_taken: bool = False
 
-    def fits(self, other: _Job) -> bool:
-        """Return whether both can be in one batch."""
-        return self.model is other.model and self.grey.shape[1:] == other.grey.shape[1:]
-
 
 class Batcher:
     """Runs networks for several threads."""
@@ -60,7 +56,8 @@ class Batcher:
 
     def _take(self, own: _Job) -> list[_Job]:
         """Return own job and others that fit it, those that wait longest."""
-        others = [job for job in self._waiting if job is not own and job.fits(own)]
+        of_model = [job for job in self._waiting if job.model is own.model and job is not own]
+        others = [job for job in of_model if job.grey.shape[1:] == own.grey.shape[1:]]
         batch = [own, *others[: self.max_batch - 1]]
         for job in batch:
             job.is_taken = True

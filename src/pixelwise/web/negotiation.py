@@ -22,8 +22,7 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
 
     Source: RFC 9110, 12.5.1; ranges that are malformed are passed over.
 
-    Raises:
-        Refusal: none of them will do.
+    Refusal where none of them will do.
     """
     ranges = _ranges(accept) or {"*/*": 1.0}
     liked = {}
@@ -39,7 +38,6 @@ def choose(accept: str, offered: Sequence[str], own: str = "") -> str:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Return the media ranges that are well formed, each with its quality."""
     ranges: dict[str, float] = {}
     for part in accept.split(","):
         name, *parameters = (text.strip().lower() for text in part.split(";"))

@@ -49,8 +49,7 @@ class ColouriseParameters(Parameters):
     def options(self, max_megapixels: float) -> ColouriseOptions:
         """Return the options that the library takes.
 
-        Raises:
-            ConfigError: a hint or an area means nothing, or two hints are of one pixel.
+        ConfigError where a hint or an area means nothing, or two hints are of one pixel.
         """
         given = self.model_dump(exclude={"model", "hint"})
         return ColouriseOptions.parse(hints=self.hint, max_megapixels=max_megapixels, **given)
@@ -85,8 +84,7 @@ P = TypeVar("P", bound=Parameters)
 def with_fields(query: P, form: FormData) -> P:
     """Return the parameters of the query with those of a form's fields.
 
-    Raises:
-        RequestValidationError: a field means nothing, is unknown or given twice.
+    RequestValidationError where a field means nothing, is unknown or given twice.
     """
     given: dict[str, Any] = query.model_dump(exclude_unset=True)
     for name in form.keys():  # noqa: SIM118 - iterating gives names, of several values one each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,15 +27,14 @@ from pixelwise.photos.find import InputPhoto
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.write import WRITABLE, losses, output_suffix
-from pixelwise.segmenting.enlarge import EnlargedLogits
 from pixelwise.segmenting.heads import find_head, open_head
-from pixelwise.segmenting.run import HeadRunner, write_cut_out, write_labels, write_overlay
+from pixelwise.segmenting.linear_head import EnlargedLogits
+from pixelwise.segmenting.run import HeadRunner, rows_of, write_cut_out, write_labels, write_overlay
 from pixelwise.web.batching import Batcher
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 from pixelwise.web.parameters import ColouriseParameters, SegmentParameters
 
 T = TypeVar("T")
-_STRIP_PIXELS = 2**18
 _MAX_BATCH = 8  # photos in one forward pass
 
 
@@ -151,11 +151,8 @@ def open_service(
 ) -> Service:
     """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
-    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos.
-
-    Raises:
-        CheckpointError: a file holds no such thing, or another backbone's head.
-        ConfigError: two have one name.
+    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos. CheckpointError
+    where a file holds no such thing, or another backbone's head; ConfigError where two have one name.
     """
     opened = _open_all(partial(open_model, device=device), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
@@ -213,10 +210,9 @@ def _format(photo: Photo, accept: str) -> tuple[str, str]:
 
 def _summary(head: str, classes: ClassNames, photo: Photo, logits: EnlargedLogits) -> Summary:
     counts: Int64[ndarray, " K"] = np.zeros(classes.num_classes, np.int64)
-    rows = max(1, _STRIP_PIXELS // photo.width)
-    for first in range(0, photo.height, rows):
-        labels = logits.labels(first, min(rows, photo.height - first))
-        counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
+    with closing(rows_of(photo, 1, logits.labels)) as strips:
+        for labels in strips:
+            counts += np.bincount(labels.ravel(), minlength=classes.num_classes)
     shares = []
     for name, colour, num in zip(classes.names, classes.colours, counts.tolist(), strict=True):
         shown = "#{:02x}{:02x}{:02x}".format(*colour)

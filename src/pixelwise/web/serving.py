@@ -43,11 +43,9 @@ def serve(
     """Serve until a signal comes; return it. Requests taken by then are answered, within `limits.seconds`.
 
     `on_ready` is called with the address once the server answers there. `port` 0 takes any that is free;
-    `models` and `heads` are files that are served beside what is shipped.
-
-    Raises:
-        CheckpointError: a file holds no model or head.
-        ConfigError: the address cannot be had, or is not this machine's own and there is no token.
+    `models` and `heads` are files that are served beside what is shipped. CheckpointError where a file holds
+    no model or head; ConfigError where the address cannot be had, or is not this machine's own and there is
+    no token.
     """
     rules = _rules(host, token, limits)
     with closing(_listen(host, port)) as listener, _own_folder() as folder:
@@ -91,7 +89,6 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and call back."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()
@@ -133,7 +130,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open a socket that takes connections at an address, or raise a ConfigError."""
     if not 0 <= port < 2**16:
         raise ConfigError(f"needed a port from 0 to {2**16 - 1}, got {port}")
     try:

@@ -24,10 +24,8 @@ _MOST_FIELDS, _MOST_FIELD_BYTES = 500, 4096
 async def receive(request: Request, folder: Path, seconds: float) -> tuple[Path, FormData]:
     """Write the uploaded photo to a file in `folder`; return its path and the form's other fields.
 
-    Names that the client gives to files are not looked at: what a photo is, its content decides.
-
-    Raises:
-        Refusal: there is none, it is sent as something else, or it does not arrive within `seconds`.
+    Names that the client gives to files are not looked at: what a photo is, its content decides. Refusal
+    where there is none, it is sent as something else, or it does not arrive within `seconds`.
     """
     kind = parse_options_header(request.headers.get("content-type"))[0].decode("latin-1").lower()
     target = folder / "photo"

@@ -82,10 +82,10 @@ def test_networks_read_the_handouts_mean_or_lightness():
 
 
 def test_a_palette_survives_writing_and_reading(tmp_path):
-    palette = Palette.learn(photo_like(), 7, "ab", seed=3, name="seven")
-    palette.write(tmp_path / "seven.json")
+    palette = Palette.learn(photo_like(), 7, "ab", seed=3)
+    (tmp_path / "seven.json").write_text(json.dumps(palette.to_dict()))
     again = Palette.read(tmp_path / "seven.json")
-    assert (again.name, again.space) == ("seven", "ab")
+    assert (again.name, again.space) == ("learned", "ab")
     assert np.array_equal(again.colours, palette.colours)
     assert json.loads((tmp_path / "seven.json").read_text())["unit"] == "CIE Lab a and b, D65"
 

@@ -72,7 +72,7 @@ def test_the_network_sees_no_colour_of_the_original(tmp_path):
         colour_picture(one, tmp_path, model(), PLAIN) for one in (codes, other)
     )
     assert (grey[0] == grey[1]).all()
-    assert np.abs(said.logits - of_other.logits).max() < 0.05 * said.logits.std()  # grey to 8 bit, twice
+    assert np.abs(said.answer - of_other.answer).max() < 0.05 * said.answer.std()  # grey to 8 bit, twice
 
 
 def test_what_is_scored_is_what_colourising_writes(tmp_path):

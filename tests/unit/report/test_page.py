@@ -6,8 +6,7 @@ from jinja2 import UndefinedError
 
 from fixtures.pages import Page
 from pixelwise.colour.spaces import lightness
-from pixelwise.report.heat import heat
-from pixelwise.report.page import ENVIRONMENT, png_uri, render
+from pixelwise.report.page import ENVIRONMENT, heat, png_uri, render
 
 pytestmark = pytest.mark.core
 

@@ -20,7 +20,7 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.segmenting import run as room
 from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import HeadFacts, open_head, write_head
-from pixelwise.segmenting.linear_head import Weights
+from pixelwise.segmenting.linear_head import EnlargedLogits, Weights
 from pixelwise.segmenting.run import HeadRunner, segment_files
 
 pytestmark = pytest.mark.core
@@ -47,7 +47,7 @@ def test_the_mask_is_what_the_head_says_of_the_features(tmp_path):
         for size in mine.sizes
         for one in Extractor(backbone)(read_photo(Path(photo), size, backbone.multiple))
     ]
-    expected = mine.weights.labels(maps, (40, 56))
+    expected = EnlargedLogits.of([mine.weights], maps, (40, 56))[0].labels(0, 40)
     assert len(np.unique(expected)) > 1
     found = read_mask(result.written[0].path)
     assert (found == expected).mean() > 0.999  # a pixel on the border of two may be either's

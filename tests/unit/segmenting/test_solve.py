@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pixelwise.colour.palette import softmax
 from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
+from pixelwise.network.linear import logits_of_maps
 from pixelwise.segmenting.linear_head import Pixels, Weights, features_at, grid
 from pixelwise.segmenting.solve import Moments, choose_ridge, solve_at_ridge
 
@@ -110,7 +111,8 @@ def test_features_of_single_pixels_give_the_logits_of_whole_maps():
     weights = Weights(rng.standard_normal((3, 14), np.float32), rng.standard_normal(3, np.float32))
     rows = features_at(maps, grid(*mask.shape, 1), mask.shape)
     found = (rows @ weights.weight.T + weights.bias).T.reshape(3, *mask.shape)
-    np.testing.assert_allclose(found, weights.logits(maps, mask.shape), rtol=1e-4, atol=1e-4)
+    whole = logits_of_maps(maps, weights.weight, weights.bias, mask.shape)
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():

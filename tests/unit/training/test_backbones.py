@@ -224,7 +224,7 @@ def test_nothing_in_a_frozen_network_learns_or_drifts():
         learn(net)
         torch.testing.assert_close(run(net, x), first, rtol=0, atol=0)  # no dropout
     num_tensors = len(net.state_dict())
-    assert certificate.to_dict() == dict.fromkeys(("before", "after"), fingerprint(net)) | {
+    assert asdict(certificate) == dict.fromkeys(("before", "after"), fingerprint(net)) | {
         "num_tensors": num_tensors
     }
 

@@ -121,7 +121,7 @@ def parted() -> Pictures:
 
 
 def model(net: nn.Module) -> TorchModel:
-    return TorchModel.of(name="m", net=net, config=UNetConfig(), palette=HANDOUT, size=32, checksum="")
+    return TorchModel.of(name="m", net=net, palette=HANDOUT, size=32, checksum="")
 
 
 def test_a_baseline_learns_from_the_training_part_only(parted):

@@ -64,8 +64,7 @@ class PagePhoto:
         """
         whole = colourise(path)
         photo = photo_from(small(whole.photo))
-        guess = whole.guess.with_classes("the page")
-        guess = replace(guess, logits=whole.photo.upright(guess.logits))
+        guess = replace(whole.guess, answer=whole.photo.upright(whole.guess.answer))
         little = ColouredImage(photo, whole.model, whole.options, guess)
         return PagePhoto(path, whole, little, little.with_(saturation=0.0).codes[..., :3])
 

@@ -14,7 +14,7 @@ from pixelwise.labels.class_names import Colour
 from pixelwise.photos.crop_view import shrunk_size
 from pixelwise.photos.photo import Photo
 from pixelwise.photos.resize import channels_last
-from pixelwise.report.heat import heat
+from pixelwise.report.page import heat
 
 _LONGEST = 1000  # pixels of a picture on the page
 
