@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pixelwise.errors import OutputError
+from pixelwise.errors import ConfigError, OutputError
 
 _IN_USE = ".in use"  # locked as long as the process lives
 _UMASK = os.umask(0o077)  # reading it sets it, for all threads: once, while there is one
@@ -57,6 +57,14 @@ def require_writable(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose a name in it with -o")
     _make_beside(path).unlink()
+
+
+def require_learnable(path: Path) -> None:
+    """Raise an error, as `require_writable`, where what is learned cannot be written or opened again."""
+    if path.suffix.lower() == ".onnx":
+        remedy = "name a .safetensors file, and make ONNX of it by pixelwise export"
+        raise ConfigError(f"what is learned is no ONNX file, got {path}; {remedy}")
+    require_writable(path)
 
 
 def _make_beside(path: Path) -> Path:

@@ -29,7 +29,7 @@ class Common(Checked):
     seed: Seed = 0
     """Decides everything random."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU when there is one, but for the default model of colours."""
+    """Where to compute; auto takes a GPU when there is one that ONNX Runtime, or torch, can use."""
 
 
 DataDir = Annotated[

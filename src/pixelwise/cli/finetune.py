@@ -70,12 +70,12 @@ def finetune(
 def _learn_head(
     config: FinetuneConfig, path: Path, curve: bool, data_dir: Path | None, common: Common
 ) -> Outcome:
-    from pixelwise.files import require_writable
+    from pixelwise.files import require_learnable
     from pixelwise.labels.sources import load_labelled
     from pixelwise.training.finetune import finetune as learn
     from pixelwise.training.learning_curve import draw_for_curve, learning_curve
 
-    require_writable(path)  # before a download
+    require_learnable(path)  # before a download
     if curve:
         import matplotlib  # noqa: F401 - refused before anything is learned
     labelled = load_labelled(config.source, data_dir, config.seed)

@@ -17,7 +17,7 @@ from pixelwise.colourising.known import KnownChroma, known_from_hints, light_at
 from pixelwise.colourising.next_hint import NextHint, entropy_of, suggest_hints
 from pixelwise.colourising.options import Area, ColouriseOptions, Hint
 from pixelwise.colourising.reference import Reference, follow, follow_chroma
-from pixelwise.errors import ConfigError, listed
+from pixelwise.errors import ConfigError, PhotoError, listed
 from pixelwise.network.model import Colouriser, Model
 from pixelwise.photos.crop_view import reading_size
 from pixelwise.photos.photo import Photo
@@ -139,6 +139,8 @@ def predict(photo: Photo, model: Colouriser, forward: Forward | None = None) -> 
         saturation = model.saturation
     small = photo.thumbnail(*size)
     (answer,) = (forward or model)(model.read_grey(photo.upright(small)[None]))
+    if not np.isfinite(answer).all():
+        raise PhotoError(f"{photo.path}: {model.name} answers with values that are no numbers; take another")
     return Prediction(photo.as_stored(answer), model.palette, saturation, has_own_colours(small))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float32
 from pixelwise.errors import CheckpointError, ConfigError, FrozenError, ShapeError
+from pixelwise.files import cache_folder, checksum, reason
 from pixelwise.network.cards import check_weights, weights_path
 from pixelwise.network.config import Device
 from pixelwise.network.session import OnnxNetwork
@@ -26,6 +29,7 @@ COCO = (  # those of torchvision for segmentation, with the weights they learned
     "deeplabv3_mobilenet_v3_large",
     "lraspp_mobilenet_v3_large",
 )
+_FORMAT = 1  # of the metadata of converted backbones
 TIMM = "timm:"  # before the name of a model of timm
 _SHA256 = "0afdd7f7f9eaec1419840dfc68c431f7d5eae5441f5be3908d642c8cb0bd8cd1"  # of its file
 
@@ -137,14 +141,32 @@ def open_backbone(
             f"needed one of the backbones {', '.join((EMBEDDED, *COCO))}, or {TIMM}NAME for a model of timm, "
             f"got {name!r}"
         )
-    path = Path(weights) if weights else None
-    if path and not path.is_file():
-        raise CheckpointError(f"needed a file of weights, but there is no {path}")
-    if name == EMBEDDED and not path:
+    if name == EMBEDDED and not weights:
         return Backbone.of(open_shipped(name, _SHA256, threads, device))
-    from pixelwise.training.convert import converted  # takes torch; the contract of layers has this exception
+    path = _converted(name, Path(weights) if weights else None)
+    try:
+        return Backbone.of(OnnxNetwork(path, threads, device))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; delete {path}, and it is made anew") from error
 
-    return Backbone.of(OnnxNetwork(converted(name, path), threads, device))
+
+def _converted(name: str, weights: Path | None) -> Path:
+    """Return the file of a backbone in the user's cache; one process makes it if it is not there yet."""
+    try:
+        sha256 = checksum(weights)[:12] if weights else "published"
+    except OSError as error:
+        raise CheckpointError(f"cannot read weights from {weights}: {reason(error)}") from error
+    file = f"{re.sub(r'[^A-Za-z0-9_.]', '-', name)}-{sha256}-{_FORMAT}.onnx"
+    path = cache_folder() / "backbones" / file
+    if not path.is_file():
+        # takes torch; the contract of layers has this exception
+        from pixelwise.training.convert import write_backbone
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                write_backbone(name, weights, path)
+    return path
 
 
 @lru_cache(maxsize=8)

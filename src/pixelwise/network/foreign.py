@@ -151,7 +151,7 @@ def _described(name: str, network: OnnxNetwork, about: dict[str, str]) -> tuple[
         name=name,
         palette=None,
         size=size,
-        checksum=network.checksum(),
+        checksum=network.sha256,
         licence=about.get("model_license") or about.get("license") or "not said in its file",
         network=network,
         num_channels=num_channels,

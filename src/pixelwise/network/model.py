@@ -131,7 +131,7 @@ def open_model(
         network = open_shipped(name, read_card(name).checksum, threads, device)
         return model_of(name, network)
     path = weights_path(name) if name in shipped_heads() else _find_model(Path(name))
-    if path.suffix != ".onnx":
+    if path.suffix.lower() != ".onnx":
         return _linear_model(name, path, device, threads)
     network = OnnxNetwork(path, threads, device)
     if "task" in network.about:  # which ours say
@@ -169,7 +169,7 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
             name=name,
             palette=palette,
             size=reading_size(about["short_side"]),
-            checksum=network.checksum(),
+            checksum=network.sha256,
             stride=strides[0],
             out_stride=strides[1],
             saturation=saturation,
@@ -239,7 +239,7 @@ def reading_size(size: object) -> int:
 
 def _same_backbone(name: str, sha256: str, device: Device, threads: int) -> Backbone:
     """Open the backbone that a file names; CheckpointError if it has other weights than it had."""
-    backbone = open_backbone(name, device=device, threads=threads)
+    backbone = open_backbone(str(name), device=device, threads=threads)
     if backbone.checksum != sha256:
         raise CheckpointError(
             f"this network was trained on other weights of {backbone.name} than are installed; "
@@ -253,9 +253,8 @@ def _find_model(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     if (path / "model.safetensors").is_file():
-        raise CheckpointError(
-            f"{path} holds a run of an earlier version; convert it: pixelwise export {path} -o {path / MODEL}"
-        )
+        command = shlex.join(["pixelwise", "export", str(path), "-o", str(path / MODEL)])
+        raise CheckpointError(f"{path} holds a run of an earlier version; convert it: {command}")
     if (path / CHECKPOINT).is_file():
         raise CheckpointError(f"{path} holds an unfinished run; finish it: {resume_command(path)}")
     raise CheckpointError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy import ndarray
 
 from pixelwise.colour.arrays import Float
-from pixelwise.errors import CheckpointError, ConfigError, is_of_memory
+from pixelwise.errors import CheckpointError, ConfigError, FrozenError, is_of_memory
 from pixelwise.files import checksum
 from pixelwise.network.config import Device
 
@@ -32,9 +32,11 @@ class OnnxNetwork:
 
         CheckpointError where it is damaged or no network, ConfigError where a GPU is asked for in vain.
         """
-        self.source, self.threads, self.device = source, threads, device
+        self.source, self.threads = source, threads
         try:
-            self._session = _new_session(source, threads, device)
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            self.sha256 = hashlib.sha256(content).hexdigest()  # of what runs, whatever becomes of the file
+            self._session, self.device = _new_session(content, threads, device)
             self.nodes = self._session.get_inputs(), self._session.get_outputs()  # name, shape and type
             self.inputs = tuple(node.name for node in self.nodes[0])
             self.outputs = {node.name: node.shape for node in self.nodes[1]}
@@ -46,24 +48,29 @@ class OnnxNetwork:
             raise CheckpointError(f"{self} cannot be read as a network: {error!s:.200}") from error
         self.about: dict[str, Any] = {}  # what our own files say; others may have values of other kinds
         for name, value in self.metadata.items():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 self.about[name] = json.loads(value)
 
     def run(
         self, inputs: dict[str, ndarray], outputs: tuple[str, ...]
     ) -> dict[str, Float[ndarray, "N _C _h _w"]]:
-        """Return some outputs of the network, by name; MemoryError where there is too little."""
+        """Return some outputs, by name; MemoryError where there is too little, else a CheckpointError."""
         options = _giving_back() if max(array.size for array in inputs.values()) > _LARGE else None
         try:
             found = self._session.run(list(outputs), inputs, options)
         except Exception as error:
             _raise_lack_of_memory(error)
-            raise
+            raise CheckpointError(f"{self} cannot be run: {error!s:.200}") from error
         return dict(zip(outputs, found, strict=True))
 
     def in_threads(self, threads: int) -> OnnxNetwork:
-        """Return the network, to run in so many threads."""
-        return self if threads == self.threads else OnnxNetwork(self.source, threads, self.device)
+        """Return the network, to run in so many threads; FrozenError if its file has changed."""
+        if threads == self.threads:
+            return self
+        again = OnnxNetwork(self.source, threads, self.device)
+        if again.sha256 != self.sha256:
+            raise FrozenError(f"needed a network that stays as it is, but {self} changed; run again")
+        return again
 
     def checksum(self) -> str:
         """Return the SHA-256 of its file, read anew."""
@@ -78,25 +85,36 @@ class OnnxNetwork:
         return OnnxNetwork, (self.source, self.threads, self.device)
 
 
-def _new_session(source: Path | bytes, threads: int, device: Device) -> onnxruntime.InferenceSession:
+def _new_session(content: bytes, threads: int, device: Device) -> tuple[onnxruntime.InferenceSession, Device]:
+    """Return a session and where it computes: cpu or cuda."""
+    providers = [_CUDA, _CPU] if choose_device(device) == "cuda" else [_CPU]
     import onnxruntime  # an eighth of a second
 
-    providers = [_CUDA, _CPU] if choose_device(device) == "cuda" else [_CPU]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised
     options.intra_op_num_threads = threads or usable_processors()
     # Threads that spin while they wait take the processor from whoever else works on a busy machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # An arena pays where each thread runs a photo after the other; elsewhere it only keeps their memory.
+    options.enable_cpu_mem_arena = threads == 1
     # Where it may fall back, it tells of each damaged file on standard output.
-    return onnxruntime.InferenceSession(
-        source, options, providers=providers, enable_fallback=len(providers) > 1
+    session = onnxruntime.InferenceSession(
+        content, options, providers=providers, enable_fallback=len(providers) > 1
     )
+    if session.get_providers()[0] == _CUDA:
+        return session, "cuda"
+    if device == "cuda":
+        raise ConfigError("device cuda needs a GPU that works, and this one does not; use --device cpu")
+    return session, "cpu"
 
 
 def choose_device(device: Device) -> Device:
     """Return cpu or cuda: for "auto" a GPU where ONNX Runtime has one; ConfigError if "cuda" has none."""
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        remedy = "install it again; on Windows it needs the Visual C++ runtime"
+        raise ConfigError(f"onnxruntime cannot be loaded ({error!s:.200}); {remedy}") from error
     has_gpu = _CUDA in onnxruntime.get_available_providers()
     if device == "cuda" and not has_gpu:
         raise ConfigError(
@@ -107,7 +125,7 @@ def choose_device(device: Device) -> Device:
 
 
 def _giving_back() -> onnxruntime.RunOptions:
-    """Return options that hand memory back after a run: an arena keeps that of its largest input."""
+    """Return options that hand memory back after a run: an arena keeps that of its largest inputs."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()

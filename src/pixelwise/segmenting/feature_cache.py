@@ -23,6 +23,7 @@ from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.files import cache_folder, checksum, reason
 from pixelwise.network.backbone import Backbone, certified
 from pixelwise.network.linear import Maps
+from pixelwise.network.session import usable_processors
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
@@ -30,7 +31,7 @@ from pixelwise.segmenting.extraction import READING, CropView, Extractor, in_hal
 
 _logger = logging.getLogger(__name__)
 _FORMAT = 5
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, usable_processors())
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
 _FREE_FRAC = 0.1  # of what the disk would have free without them
@@ -52,7 +53,7 @@ class PhotoMaps:
     def key(self) -> str:
         """The SHA-256 of all that the maps depend on."""
         photo = [self.digest, asdict(self.crop.view), READING, self.names]
-        network = [self.backbone.name, self.backbone.checksum, self.backbone.implementation]
+        network = [self.backbone.name, self.backbone.network.sha256, self.backbone.network.device]
         return hashlib.sha256(json.dumps([photo, network, _FORMAT]).encode()).hexdigest()
 
     @property

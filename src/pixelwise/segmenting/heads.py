@@ -154,7 +154,9 @@ def open_head(name_or_path: str | Path) -> Head:
         if not sizes or any(type(size) is not int or not 1 <= size <= _MAX_SIZE for size in sizes):
             raise ValueError(f"photos read at {sizes}")
         if any(name.startswith("backbone.") for name in tensors):
-            raise ValueError("it holds parts of a backbone, as earlier versions wrote them")
+            raise CheckpointError(
+                f"{path} holds parts of a backbone, as earlier versions wrote them; learn it anew"
+            )
         return Head(
             name=str(name_or_path),
             classes=classes,
@@ -173,7 +175,7 @@ def open_head(name_or_path: str | Path) -> Head:
 def is_head(name_or_path: str | Path) -> bool:
     """Return whether this is a shipped head's name or a head file."""
     path = Path(name_or_path)
-    if path.suffix == ".onnx" or not path.is_file():  # a model
+    if path.suffix.lower() == ".onnx" or not path.is_file():  # a model
         return str(name_or_path) in shipped_heads()
     return read_tensors(path, header_only=True)[1].get("kind") == _KIND
 

@@ -19,6 +19,7 @@ from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.linear import Maps, neighbours, pixels_of, small_logits
 
+_ROWS_ENLARGED = 128  # at once: they lie between few small ones
 _ROWS = 2**9  # pixels computed at once: they are still in the processor's cache for their gradient
 
 
@@ -85,8 +86,13 @@ class EnlargedLogits:
 
     def _logits(self, index: int, first: int, num: int) -> Float32[ndarray, "num W"]:
         """Return by how much the logits of class `index` + 1 exceed those of class 0."""
-        down, across = zip(*(part.factors(index, first, num) for part in self._parts), strict=True)
-        return np.concatenate(down, 1) @ np.concatenate(across, 1).T + np.float32(self.bias[index])
+        logits = np.full((num, self.width), self.bias[index], np.float32)
+        for start in range(0, num, _ROWS_ENLARGED):
+            rows = logits[start : start + _ROWS_ENLARGED]
+            factors = (part.factors(index, first + start, len(rows)) for part in self._parts)
+            down, across = zip(*factors, strict=True)
+            rows += np.concatenate(down, 1) @ np.concatenate(across, 1).T
+        return logits
 
 
 class _Part:
@@ -197,7 +203,7 @@ def features_at(maps: Maps, places: Int64[ndarray, "P 2"], size: tuple[int, int]
         num, height, width = level.shape
         (above, below), down = neighbours(places[:, 0], height, size[0])
         (left, right), across = neighbours(places[:, 1], width, size[1])
-        pixels, start, stop = pixels_of(level), stop, stop + num
+        pixels, start, stop = pixels_of(level).astype(np.float32), stop, stop + num
         own = features[:, start:stop]
         own[:] = 0
         for row, share_down in ((above, 1 - down), (below, down)):

@@ -99,7 +99,7 @@ def solve_at_ridge(
     if not found.gradient_norm <= CERTIFIED:
         raise UnsolvedError(
             f"needed a gradient of at most {CERTIFIED:g} to be sure of the head, got "
-            f"{found.gradient_norm:.1e} after {found.num_steps} steps; give a larger --ridge than {ridge:g}"
+            f"{found.gradient_norm:.1e} after {found.num_steps} steps; give another --ridge than {ridge:g}"
         )
     return found
 

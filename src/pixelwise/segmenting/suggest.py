@@ -124,15 +124,18 @@ def choose(
 
     Source: Woodbury's identity, for what a photo's labels take off the covariance and off the mean variance.
     """
+    # in single precision a small ridge would be lost in the inverse
+    points, doubts = points.astype(np.float64), doubts.astype(np.float64)
+    known, known_doubts = known.astype(np.float64), known_doubts.astype(np.float64)
     num = min(num, len(points))
     total = (len(known) + num) * points.shape[1]
-    rows, identity = known.reshape(-1, known.shape[2]), np.eye(points.shape[2], dtype=np.float32)
-    curvature = (rows * known_doubts.reshape(-1, 1)).T @ rows + np.float32(ridge * total) * identity
+    rows, identity = known.reshape(-1, known.shape[2]), np.eye(points.shape[2])
+    curvature = (rows * known_doubts.reshape(-1, 1)).T @ rows + ridge * total * identity
     covariance = np.linalg.inv(curvature)
     every = points.reshape(-1, points.shape[2])
     spread = every.T @ every / len(every)  # the mean variance of logits is the trace of covariance @ spread
     now = float((covariance * spread).sum())
-    scaled, identity = points * np.sqrt(doubts)[..., None], np.eye(points.shape[1], dtype=np.float32)
+    scaled, identity = points * np.sqrt(doubts)[..., None], np.eye(points.shape[1])
     chosen: list[tuple[int, float]] = []
     for _ in range(num):
         gains = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -24,8 +23,8 @@ from onnx import helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from pixelwise.errors import CheckpointError, ConfigError
-from pixelwise.files import cache_folder, checksum, reason, write_bytes
+from pixelwise.errors import ConfigError
+from pixelwise.files import write_bytes
 from pixelwise.network.backbone import Backbone
 from pixelwise.network.model import Model, model_of
 from pixelwise.network.session import OnnxNetwork
@@ -43,19 +42,9 @@ _LEAST = 1e-9  # that numbers are divided by
 _MOST_BYTES = 2**31 - 2**20  # that one ONNX file takes
 
 
-def converted(name: str, weights: Path | None = None) -> Path:
-    """Return the file of a backbone in the user's cache, made if it is not there yet.
-
-    Errors are those of `open_backbone`; OutputError if the cache cannot be written.
-    """
-    try:
-        sha256 = checksum(weights)[:12] if weights else "published"
-    except OSError as error:
-        raise CheckpointError(f"cannot read weights from {weights}: {reason(error)}") from error
-    path = cache_folder() / "backbones" / f"{re.sub(r'[^A-Za-z0-9_.]', '-', name)}-{sha256}.onnx"
-    if not path.is_file():
-        write_bytes(path, backbone_content(open_torch_backbone(name, weights)))
-    return path
+def write_backbone(name: str, weights: Path | None, path: Path) -> None:
+    """Write a backbone as an ONNX file; errors are those of `open_backbone`, or an OutputError."""
+    write_bytes(path, backbone_content(open_torch_backbone(name, weights)))
 
 
 def backbone_content(backbone: TorchBackbone) -> bytes:

@@ -31,7 +31,7 @@ from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head, find_head
 from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.training.convert import colour_facts, described, logits_of_both, model_content, sample_photos
-from pixelwise.training.runs import WEIGHTS, open_torch_model
+from pixelwise.training.runs import WEIGHTS, open_torch_model, read_manifest
 
 _MOST_OFF = 0.01  # of a logit
 _LEAST_EQUAL = 0.999
@@ -87,9 +87,11 @@ def open_any_model(name_or_path: str) -> Model:
     path = Path(name_or_path)
     weights = path / WEIGHTS if path.is_dir() else path
     is_earlier = weights.suffix == ".safetensors" and weights.is_file() and not (path / MODEL).is_file()
-    if not is_earlier or read_tensors(weights, header_only=True)[1].get("net", {}).get("name") == "linear":
+    net = read_tensors(weights, header_only=True)[1].get("net") if is_earlier else None
+    if not isinstance(net, dict) or net.get("name") == "linear":
         return open_model_with_classes(name_or_path)
-    return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights))))
+    source = read_manifest(path).config.source if path.is_dir() else ""
+    return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights, source))))
 
 
 def _begin(out: Path, name: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from pixelwise.errors import Interrupted, PixelwiseError
 from pixelwise.evaluate.heads import count_photos
 from pixelwise.evaluate.segmentation import SegmentationScores
-from pixelwise.files import require_writable
+from pixelwise.files import require_learnable
 from pixelwise.labels.labelled import LabelledPhoto, LabelledPhotos, file_checksums
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbone import Backbone, certified
@@ -90,7 +90,7 @@ def finetune(
         OutputError: the head cannot be written.
     """
     start_s = time.perf_counter()
-    require_writable(out)
+    require_learnable(out)
     labelled = labelled or load_labelled(config.source, data_dir, config.seed)
     part, held_out = labelled.held_out()
     if not held_out:

@@ -229,7 +229,8 @@ def learn_in_epochs(
     ):
         run.learn(asked_to_stop, advance)
         interrupted = asked_to_stop()
-    learner.requires_grad_(False)
+        learner.requires_grad_(False)
+        tuned = run.tuned()
     how, facts = _describe(task, run)
     num_looks = run.num_seen + ((start.facts.num_looks or 0) if start else 0)
     return LearnedHead(
@@ -240,7 +241,7 @@ def learn_in_epochs(
         num_learned=sum(weights.numel() for weights in run.learned.values()),
         extract_s=start.extract_s if start else 0.0,
         solve_s=time.perf_counter() - start_s + (start.solve_s if start else 0.0),
-        tuned=run.tuned(),
+        tuned=tuned,
         random_head=None if start else random_head,
         start=start.weights if start else None,
         interrupted=interrupted,

@@ -68,7 +68,8 @@ def make_task(
     backbone: Backbone | None = None,
 ) -> FinetuneTask:
     """Return the task of a configuration, on its own backbone if none is given, or raise a ConfigError."""
-    backbone = backbone or open_backbone(config.backbone, config.weights, device, threads=1)
+    on = "auto" if config.has_epochs else device  # what learns along is torch's, features are ONNX Runtime's
+    backbone = backbone or open_backbone(config.backbone, config.weights, on, threads=1)
     if config.then_all and (config.shots or config.has_epochs):
         raise ConfigError("--then-all is for the exact last layer: leave out --shots, --policy and --solver")
     shots = draw(labelled.train, config.shots, config.seed)

@@ -22,11 +22,11 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, LabelError
 from pixelwise.evaluate.colours import GREY, MEAN, MODEL, evaluate_photos
 from pixelwise.evaluate.intervals import Interval
-from pixelwise.files import require_writable, write_text
+from pixelwise.files import require_learnable, write_text
 from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.backbone import Backbone, certified, open_backbone
 from pixelwise.network.config import ColourFinetuneConfig, Device
-from pixelwise.network.model import LinearModel, open_model, write_linear_model
+from pixelwise.network.model import LinearModel, write_linear_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import pool
@@ -99,7 +99,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
         OutputError: the model cannot be written.
     """
     start_s = time.perf_counter()
-    require_writable(out)
+    require_learnable(out)
     dataset = open_colour_folder(require_source_folder(config.source))
     dataset = replace(dataset, train=draw(dataset.train, config.shots, config.seed))
     notes = list(dataset.notes)
@@ -113,7 +113,8 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     write_text(card_of(out), _card(result, out.stem))
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
-        found = evaluate_photos(open_model(out, device), config.source, held_out, [], seed=config.seed)
+        model = replace(result.model, name=str(out))
+        found = evaluate_photos(model, config.source, held_out, [], seed=config.seed)
         scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
         result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
         write_text(card_of(out), _card(result, out.stem))

@@ -6,6 +6,7 @@ precision.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pixelwise.errors import ConfigError
-from pixelwise.files import checksum, write_bytes
+from pixelwise.files import write_bytes
 from pixelwise.network.backbone import EMBEDDED, Backbone
 from pixelwise.network.cards import SHIPPED
 from pixelwise.network.model import DEFAULT_MODEL, MODEL, OnnxModel, open_model_with_classes
@@ -32,17 +33,18 @@ def main(run: Path) -> None:
     exact = open_model_with_classes(run)
     assert isinstance(exact, OnnxModel)
     # errors of early layers grow on the way
-    write_bytes(SHIPPED / f"{EMBEDDED}.onnx", compact(backbone_content(open_torch_backbone()), fine=True))
-    write_bytes(SHIPPED / f"{DEFAULT_MODEL}.onnx", compact((run / MODEL).read_bytes(), fine=False))
-    for name in (EMBEDDED, DEFAULT_MODEL):
-        path = SHIPPED / f"{name}.onnx"
-        print(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {checksum(path)}")
-    backbone, decoder = (OnnxNetwork(SHIPPED / f"{name}.onnx") for name in (EMBEDDED, DEFAULT_MODEL))
+    whole = backbone_content(open_torch_backbone())
+    decoder_content = compact((run / MODEL).read_bytes(), fine=False)
+    files = {EMBEDDED: compact(whole, fine=True), DEFAULT_MODEL: decoder_content}
+    backbone, decoder = map(OnnxNetwork, files.values())
     found = replace(exact, network=decoder, backbone=Backbone.of(backbone))
-    for ours, theirs in logits_of_both(found, exact):
+    for ours, theirs in logits_of_both(found, replace(exact, backbone=Backbone.of(OnnxNetwork(whole)))):
         off = float(np.abs(ours - theirs).max())
         if not off < _MOST_OFF:
             raise ConfigError(f"needed logits within {_MOST_OFF} of the run's, got {off:.4f}")
+    for name, content in files.items():
+        write_bytes(SHIPPED / f"{name}.onnx", content)
+        print(f"{name}.onnx: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}")
 
 
 def compact(content: bytes, *, fine: bool) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Annotated
 
 from pixelwise.network.config import Checked, Needs, NonNegativeInt, Positive
+from pixelwise.network.session import usable_processors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +32,4 @@ class Limits(Checked):
     @property
     def num_workers(self) -> int:
         """Photos worked on at once: while one waits for a disk or for its turn, another computes."""
-        return self.workers or 2 * (os.cpu_count() or 1)
+        return self.workers or 2 * usable_processors()

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from pixelwise.errors import ConfigError
 from pixelwise.files import reason, temporary_folder
 from pixelwise.network.config import Device
-from pixelwise.network.session import choose_device
+from pixelwise.network.session import choose_device, usable_processors
 from pixelwise.web.app import create_app
 from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
@@ -49,7 +49,7 @@ def serve(
     """
     rules = _rules(host, token, limits)
     with closing(_listen(host, port)) as listener, _own_folder() as folder:
-        num_lanes = 1 if choose_device(device) == "cuda" else os.cpu_count() or 1
+        num_lanes = 1 if choose_device(device) == "cuda" else usable_processors()
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
         app = create_app(service, limits, rules, folder)

@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
