@@ -222,13 +222,13 @@ def learn_in_epochs(
     run = _Learning(task, backbone, start)
     learner, random_head = run.learner, run.learner.weights()
     inside = [name.removeprefix(f"{_BACKBONE}.") for name in run.learned]
-    with (
-        certified(learner.backbone, leave_out=inside) as certificate,
-        finish_step_first() as asked_to_stop,
-        progress("learning", task.epochs * len(task.shots)) as advance,
-    ):
-        run.learn(asked_to_stop, advance)
-        interrupted = asked_to_stop()
+    with finish_step_first() as asked_to_stop:
+        with (
+            certified(learner.backbone, leave_out=inside) as certificate,
+            progress("learning", task.epochs * len(task.shots)) as advance,
+        ):
+            run.learn(asked_to_stop, advance)
+            interrupted = asked_to_stop()
         learner.requires_grad_(False)
         tuned = run.tuned()
     how, facts = _describe(task, run)

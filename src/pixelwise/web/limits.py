@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pixelwise.network.config import Checked, Needs, NonNegativeInt, Positive
-from pixelwise.network.session import usable_processors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +31,6 @@ class Limits(Checked):
     @property
     def num_workers(self) -> int:
         """Photos worked on at once: while one waits for a disk or for its turn, another computes."""
+        from pixelwise.network.session import usable_processors  # which --help can spare
+
         return self.workers or 2 * usable_processors()

@@ -19,7 +19,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.prediction import predict, require_possible
 from pixelwise.colourising.reference import Reference, follow_chroma
 from pixelwise.colourising.run import colourise_files, colourise_photo
-from pixelwise.errors import ConfigError
+from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.network.model import model_of, open_model
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.photos.formats import VIPS_FORMATS
@@ -269,3 +269,11 @@ def test_a_reference_gives_its_colours(theirs, grey, tmp_path):
     coloured(theirs, grey, tmp_path / "out", reference=tmp_path / "blue.png", reference_strength=1.0)
     wanted = lab_of(tmp_path / "blue.png")[2].mean()
     assert lab_of(tmp_path / "out" / "ida.jpg")[2].mean() == pytest.approx(wanted, abs=12)
+
+
+def test_an_answer_that_is_no_number_is_refused_and_named(tmp_path):
+    (photo,) = put_photos(tmp_path, "grey16.png")
+    palette = Palette(np.array([[60.0, 0], [0, 60]]), "ab", "two")
+    broken = model_of("broken", OnnxNetwork(colouriser(np.nan * random_weight(2), palette)))
+    with pytest.raises(PhotoError, match=r"grey16\.png: broken answers with values that are no numbers"):
+        predict(open_photo(Path(photo)), broken)

@@ -170,3 +170,11 @@ def test_a_class_that_is_nowhere_is_named(tmp_path):
     labels = nothing_labelled()
     labels[0, 0], labels[5, 5] = 0, 3
     assert solved(tmp_path, [labels, labels], 4).missing_classes == (1, 2)
+
+
+def test_a_ridge_that_single_precision_cannot_see_chooses_each_photo_once():
+    rng = np.random.default_rng(0)
+    points, doubts = rng.standard_normal((8, 9, 40), np.float32), np.full((8, 9), 0.2, np.float32)
+    chosen = choose(points, doubts, points[:0], doubts[:0], ridge=1e-10, num=8)
+    assert sorted(index for index, _ in chosen) == list(range(8))
+    assert all(0 <= gain <= 1 for _, gain in chosen)

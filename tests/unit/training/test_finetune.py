@@ -29,6 +29,12 @@ from pixelwise.training.learning_curve import curve_of, draw_for_curve, forecast
 RIDGE = {"ridge": 0.01}
 
 
+def test_what_is_learned_is_no_onnx_file(tmp_path):
+    config = FinetuneConfig(source=f"folder:{tmp_path}")
+    with pytest.raises(ConfigError, match=r"got .*mine\.ONNX; name a \.safetensors file"):
+        finetune(config, tmp_path / "mine.ONNX")
+
+
 def learn(folder, backbone=None, **options):
     config = FinetuneConfig(source=f"folder:{folder}", sizes=(16, 32), **options)
     cache = FeatureCache(folder.with_name("cache"))
