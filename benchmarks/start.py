@@ -1,6 +1,6 @@
 """What a job costs from nothing: a process that starts, does it and ends.
 
-    python benchmarks/start.py [--before SRC] [--repeats 5] [--job colourise finetune ...]
+    python benchmarks/start.py [--before SRC] [--repeats 5] [--job=--help] [--job=finetune]
 
 Prints medians of processor seconds, seconds on the clock and peak memory of `--help`, of colouring a photo of
 one megapixel, of a server until its first answer and, with PIXELWISE_DATA, of a head from 20 flowers, its
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--job", nargs="*", help="only jobs whose names begin so")
+    parser.add_argument("--job", action="append", help="only jobs whose names begin so; may be given again")
     options = parser.parse_args()
     versions = {"now": HERE} | ({"before": options.before} if options.before else {})
     with tempfile.TemporaryDirectory() as folder:
