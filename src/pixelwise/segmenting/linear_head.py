@@ -72,8 +72,10 @@ class EnlargedLogits:
 
     def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
         """Return the most probable class at each pixel of the rows from `first`; the lowest on a tie."""
-        label, best = np.zeros((num, self.width), np.uint8), np.zeros((num, self.width), np.float32)
-        for index in range(len(self.bias)):  # one by one: all classes at once would take K times the memory
+        best = self._logits(0, first, num)
+        label = (best > 0).astype(np.uint8)
+        for index in range(1, len(self.bias)):  # one by one: all at once would take K times the memory
+            best.clip(0, out=best)
             logits = self._logits(index, first, num)
             label[logits > best] = index + 1
             np.maximum(best, logits, out=best)

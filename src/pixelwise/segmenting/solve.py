@@ -72,8 +72,9 @@ class Moments:
         num = _ROWS_A_FEATURE * features.shape[1]
         rows = features[:: max(1, len(features) // num)]
         mean = rows.mean(0)
-        scale = rows.std(0).clip(_SMALLEST_SCALE)
-        rows = (rows - mean) / scale
+        rows = rows - mean
+        scale = np.sqrt(np.square(rows).mean(0)).clip(_SMALLEST_SCALE)
+        rows /= scale
         return Moments(mean, scale, rows.T @ rows / len(rows))
 
 
