@@ -97,7 +97,9 @@ def run(tokens: Sequence[str]) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
-        say(f"this needs {package}, which is not installed: pip install 'pixelwise[{_EXTRAS[package]}]'")
+        extra = "lab" if tokens[0] == "lab" else _EXTRAS[package]
+        install = f"pip install 'pixelwise[{extra}]', or make train in a clone"
+        say(f"this needs {package}, which is not installed: {install}")
         return WRONG
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -86,6 +86,10 @@ def evaluate(
         return _evaluate_colours(model, source, options, common)
     if options.size is not None or options.colouring or options.page:
         raise ConfigError(f"--size, --temperature, --saturation and --page need folder:PATH, got {source}")
+    if not source.startswith(("cifar10:", "synthetic:")):  # before it is said that these need torch
+        from pixelwise.labels.sources import unknown_source
+
+        raise unknown_source("pictures", source, ["cifar10:CLASS", "synthetic:shapes"])
     return _evaluate_model(model, source, options, common)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
+from threadpoolctl import threadpool_limits
 
 from pixelwise.colour.arrays import Float32, Float64, Int64, UInt8
 from pixelwise.colour.palette import IGNORE
@@ -166,6 +167,17 @@ def solve_choosing_ridge(
     A ridge of None is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of
     few each third in turn.
     """
+    with threadpool_limits(1, "blas"):  # two threads share the pixels: more would wait and spin beside them
+        return _solve_choosing_ridge(sample, num_classes, class_weights, ridge, by_loss)
+
+
+def _solve_choosing_ridge(
+    sample: PixelSample,
+    num_classes: int,
+    class_weights: Float64[ndarray, " K"] | None,
+    ridge: float | None,
+    by_loss: bool,
+) -> SolvedHead:
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     moments = Moments.of(sample.features)
     every = max(1, len(sample.labels) // _TO_CHOOSE)

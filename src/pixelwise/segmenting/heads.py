@@ -16,7 +16,7 @@ import numpy as np
 from pixelwise.errors import CheckpointError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.network.backbone import Backbone, Certificate
-from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, weights_path
+from pixelwise.network.cards import SHIPPED_HEADS, check_weights, shipped_heads, shipped_models, weights_path
 from pixelwise.network.linear import checked_layer
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.network.tensors import first_line, read_tensors, write_tensors
@@ -182,6 +182,9 @@ def is_head(name_or_path: str | Path) -> bool:
 
 def find_head(name_or_path: str) -> Path:
     """Return the file of a shipped head, or the path that was given; CheckpointError if there is neither."""
+    if name_or_path in shipped_models() or name_or_path.lower().endswith(".onnx"):
+        heads = ", ".join(shipped_heads())
+        raise CheckpointError(f"needed a head, got the model {name_or_path}; shipped heads are {heads}")
     for candidate in (weights_path(name_or_path), Path(name_or_path)):
         if candidate.is_file():
             return candidate

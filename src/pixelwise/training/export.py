@@ -31,7 +31,7 @@ from pixelwise.segmenting.extraction import Extractor, read_photo
 from pixelwise.segmenting.heads import Head, find_head
 from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.training.convert import colour_facts, described, logits_of_both, model_content, sample_photos
-from pixelwise.training.runs import WEIGHTS, open_torch_model, read_manifest
+from pixelwise.training.runs import MANIFEST, WEIGHTS, open_torch_model, read_manifest
 
 _MOST_OFF = 0.01  # of a logit
 _LEAST_EQUAL = 0.999
@@ -90,7 +90,7 @@ def open_any_model(name_or_path: str) -> Model:
     net = read_tensors(weights, header_only=True)[1].get("net") if is_earlier else None
     if not isinstance(net, dict) or net.get("name") == "linear":
         return open_model_with_classes(name_or_path)
-    source = read_manifest(path).config.source if path.is_dir() else ""
+    source = read_manifest(path).config.source if (path / MANIFEST).is_file() else ""
     return model_of(name_or_path, OnnxNetwork(model_content(open_torch_model(weights, source))))
 
 

@@ -58,7 +58,9 @@ def serve(
         except ModuleNotFoundError as error:
             if error.name != "gradio":
                 raise
-            _logger.warning("without the page, which needs gradio: pip install 'pixelwise[page]'")
+            _logger.warning(
+                "without the page, which needs gradio: pip install 'pixelwise[page]', or make train in a clone"
+            )
         else:
             mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: on_ready(_url(listener)))

@@ -145,10 +145,10 @@ def test_an_interrupt_in_the_last_step_is_not_lost(tmp_path, pictures):
 @pytest.mark.slow
 def test_a_palette_that_changed_under_its_name_is_noticed(tmp_path, pictures):
     path = tmp_path / "mine.json"
-    Palette.read("handout24").write(path)
+    path.write_text(json.dumps(Palette.read("handout24").to_dict()))
     config = replace(CONFIG, palette=str(path))
     train(config, pictures, tmp_path / "run", device="cpu")
-    Palette(Palette.read("handout24").colours[::-1], "rgb").write(path)
+    path.write_text(json.dumps(Palette(Palette.read("handout24").colours[::-1], "rgb").to_dict()))
     with pytest.raises(CheckpointError, match="other pictures or colours"):
         train(config, pictures, tmp_path / "run", device="cpu", resume=True)
 
