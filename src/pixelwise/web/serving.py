@@ -58,9 +58,8 @@ def serve(
         except ModuleNotFoundError as error:
             if error.name != "gradio":
                 raise
-            _logger.warning(
-                "without the page, which needs gradio: pip install 'pixelwise[page]', or make train in a clone"
-            )
+            install = "pip install 'pixelwise[page]', or make train in a clone"
+            _logger.warning("without the page, which needs gradio: %s", install)
         else:
             mount(app, limits.max_bytes, heads)
         server = _Server(app, limits, lambda: on_ready(_url(listener)))
