@@ -71,6 +71,7 @@ def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N
             record = _PlainUnpickler(file, encoding="bytes").load()
         # Keys are bytes of Python 2, or text of Python 3.
         labels, data = (record.get(key.encode(), record.get(key)) for key in ("labels", "data"))
+        data = data.values if isinstance(data, _Array) else data
     except Exception as error:  # a damaged or hostile pickle can fail in every way there is
         why = f"{type(error).__name__}: {str(error)[:100]}"
         raise DataError(f"{path}: needed a whole pickle of plain values ({why}); {_REMEDY}") from error
@@ -82,6 +83,26 @@ def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N
     return data, np.array(labels, np.uint8)
 
 
+class _Kind:
+    """The type of an array's numbers."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        self.name = name
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+class _Array:
+    """An array of bytes, whose state is checked: numpy believes any, and may crash."""
+
+    values: ndarray | None = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, is_fortran, content = state
+        if isinstance(kind, _Kind) and kind.name in ("u1", b"u1") and not is_fortran:
+            self.values = np.frombuffer(content, np.uint8).reshape(shape)
+
+
 class _PlainUnpickler(pickle.Unpickler):
     """Reads plain values and arrays; a pickle may otherwise call whatever it names."""
 
@@ -89,7 +110,9 @@ class _PlainUnpickler(pickle.Unpickler):
         """Return what makes an array, under the names of numpy 1 and 2; refuse all else."""
         match f"{module}.{name}":
             case "numpy.core.multiarray._reconstruct" | "numpy._core.multiarray._reconstruct":
-                return lambda *_: np.empty(0, np.uint8)  # which its state is then put into
-            case "numpy.ndarray" | "numpy.dtype":
-                return getattr(np, name)
+                return lambda *_: _Array()
+            case "numpy.ndarray":
+                return object
+            case "numpy.dtype":
+                return _Kind
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
