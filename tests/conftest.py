@@ -13,10 +13,13 @@ from threading import Thread
 import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers and the programs they start share the cores: threads that wait for each other would only fight.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    threadpool_limits(1, "blas")  # of this process, which has numpy already
 
 # A shell that runs this in the background has Ctrl-C ignored, by us and by the programs that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
