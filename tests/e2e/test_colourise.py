@@ -194,7 +194,7 @@ def test_the_reference_is_held_to_the_same_limit(refused, model, small, tmp_path
 def test_a_copy_says_that_it_is_one_unless_told_not_to(pixelwise, model, small, tmp_path):
     pixelwise("colourise", small, "-o", tmp_path / "out", "--temperature", 0.5)
     record = read_provenance(tmp_path / "out" / "a.png")
-    assert record.model == "photo"
+    assert (record.model, record.licence) == ("photo", "MIT")
     assert len(record.model_sha256) == 64
     assert (record.settings["temperature"], record.settings["saturation"]) == (0.5, 1.0)
     again = pixelwise("colourise", tmp_path / "out" / "a.png", "-o", tmp_path / "again", "--model", model)

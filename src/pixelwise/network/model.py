@@ -35,7 +35,7 @@ class Colouriser(ABC):
     palette: Palette | None  # the colours of its classes, if it has any
     size: int  # short side in pixels at which it reads a photo
     checksum: str  # SHA-256 of its file, which holds a checksum of its backbone, too, if it has one
-    licence: str = ""  # of a network that others made
+    licence: str = ""  # as its file says
     trained_on: str = ""  # the source of its pictures, where that is known
 
     @abstractmethod
@@ -174,6 +174,7 @@ def model_of(name: str, network: OnnxNetwork) -> OnnxModel:
             out_stride=strides[1],
             saturation=saturation,
             trained_on=str(about["trained_on"]),
+            licence=str(about.get("licence", "")),
             network=network,
             backbone=backbone,
         )

@@ -165,9 +165,8 @@ def _learn(config: ColourFinetuneConfig, dataset: ColourDataset, device: Device)
 def _learn_palette(pictures: Sequence[Picture], config: ColourFinetuneConfig) -> Palette:
     """Return colours of the photos' places; fewer where they have fewer and no number was asked for."""
     coarse = [pool(picture.astype(np.float32), _size_of(picture)).round() for picture in pictures]
-    places = np.concatenate([picture.astype(np.uint8).reshape(3, -1) for picture in coarse], axis=1)[
-        None, ..., None
-    ]
+    places = np.concatenate([picture.astype(np.uint8).reshape(3, -1) for picture in coarse], axis=1)
+    places = places[None, ..., None]
     num = config.num_colours or _COLOURS
     while True:
         try:
