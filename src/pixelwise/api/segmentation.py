@@ -109,10 +109,10 @@ class Segmentation:
         return self.labels == self.classes.index(name)
 
     def cut_out(self, name: str) -> Image.Image:
-        """Return the picture in RGBA, clear where the class is not; LabelError if there is none."""
+        """Return the picture in RGBA, all of it 0 where the class is not; LabelError if there is none."""
         picture = pil_of(upright_codes(self.photo)).convert("RGB")
-        picture.putalpha(Image.fromarray(self.mask(name).astype(np.uint8) * 255))
-        return picture
+        picture.putalpha(255)
+        return Image.fromarray(np.asarray(picture) * self.mask(name)[..., None])
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the picture with classes laid over it; a class 0 that is called background stays clear."""

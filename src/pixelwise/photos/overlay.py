@@ -29,16 +29,17 @@ class Tint:
 
 
 def cut_out(strips: Iterator[Strip], labels: LabelRows, alpha: bool) -> Iterator[Strip]:
-    """Return the strips of a photo in red, green, blue and alpha, clear where class 0 is.
+    """Return the strips of a photo in red, green, blue and alpha, all of them 0 where class 0 is.
 
-    `alpha` says whether the strips' last band is one.
+    What was cut away can thus not be brought back, and takes little room in a file. `alpha` says whether the
+    strips' last band is one.
     """
     for row, strip in numbered(strips):
         num, width = strip.shape[:2]
         cut = np.empty((num, width, 4), strip.dtype)
         cut[..., :3] = strip[..., :3] if strip.shape[-1] >= 3 else strip[..., :1]
         cut[..., 3] = strip[..., -1] if alpha else np.iinfo(strip.dtype).max
-        cut[..., 3] *= labels(row, num) > 0
+        cut *= (labels(row, num) > 0)[..., None]
         yield cut
 
 

@@ -143,7 +143,9 @@ def test_a_flower_is_cut_out_as_by_the_command_line(flower, tmp_path):
     assert (probs.argmax(0) == found.labels).all()
     assert probs.sum(0) == pytest.approx(1, abs=1e-5)
     assert (np.asarray(found) == found.labels).all()
-    assert (np.asarray(found.cut_out("flower"))[..., 3] == 255 * found.labels).all()
+    cut = np.asarray(found.cut_out("flower"))
+    assert (cut[..., 3] == 255 * found.labels).all()
+    assert not cut[found.labels == 0].any()
     assert found.overlay().size == (320, 213)
     with pytest.raises(LabelError, match="flowr"):
         found.mask("flowr")
