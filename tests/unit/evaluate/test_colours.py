@@ -111,7 +111,7 @@ def test_a_network_that_knows_nothing_raises_warnings(folder):
     sure_of_the_rarest = model(np.zeros((7, 1, 1, 1)), [0.0] * 6 + [12.0])
     warnings = " ".join(evaluated(sure_of_the_rarest, folder).warnings)
     assert "lost on 6 of 6 photos" in warnings
-    assert "not surely better than grey" in warnings
+    assert "not surely better than grey, whose CIEDE2000 less ours is -" in warnings
 
 
 def test_the_mean_colour_is_that_of_the_other_photos(tmp_path):
