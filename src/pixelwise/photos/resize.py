@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float, Float32, Float64, Int, Shaped, UInt8
+from pixelwise.colour.arrays import Float, Float32, Int, Shaped, UInt8
 
 _MOST_WEIGHT = 2**15  # of a neighbour, scaled to a whole number
 _BAND = 32  # places made at once, which share most of their neighbours
@@ -72,27 +72,27 @@ def resize_codes(codes: UInt8[ndarray, "h w C"], height: int, width: int) -> UIn
 def _along_rows(planes: UInt8[ndarray, "C h w"], num_out: int) -> UInt8[ndarray, "C h num_out"]:
     if planes.shape[2] == num_out:
         return planes
-    weights, unit, starts = _cubic(planes.shape[2], num_out)
+    weights, starts = _cubic(planes.shape[2], num_out)
     resized = np.empty((*planes.shape[:2], num_out), np.uint8)
     for first in range(0, num_out, _BAND):
         band = slice(first, min(first + _BAND, num_out))
         num = len(weights[band])
         places = starts[band, None] - starts[first] + np.arange(weights.shape[1])
-        matrix = np.zeros((num, places[-1, -1] + 1))
+        matrix = np.zeros((num, places[-1, -1] + 1), weights.dtype)
         matrix[np.arange(num)[:, None], places] = weights[band]
         near = planes[:, :, starts[first] : starts[first] + matrix.shape[1]]
-        sums = near.astype(np.float64) @ matrix[:, : near.shape[2]].T  # exact: of whole numbers
-        resized[..., band] = np.floor(sums / unit + 0.5).clip(0, 255)
+        sums = near.astype(weights.dtype) @ matrix[:, : near.shape[2]].T  # exact: of whole numbers
+        sums += 0.5
+        resized[..., band] = sums.clip(0, 255, out=sums)  # and cut off
     return resized
 
 
 @lru_cache(maxsize=16)
-def _cubic(
-    num_in: int, num_out: int
-) -> tuple[Float64[ndarray, "num_out taps"], int, Int[ndarray, " num_out"]]:
-    """Return whole weights of neighbours, the number that stands for 1, and each place's first neighbour.
+def _cubic(num_in: int, num_out: int) -> tuple[Float[ndarray, "num_out taps"], Int[ndarray, " num_out"]]:
+    """Return weights of neighbours, whole numbers over a power of 2, and each place's first neighbour.
 
-    Neighbours beyond the end have no weight. Source: Keys 1981, cubic convolution, a = -0.5.
+    They are in single precision where that is exact. Neighbours beyond the end have no weight. Source: Keys
+    1981, cubic convolution, a = -0.5.
     """
     scale = num_in / num_out
     wide = max(1.0, scale)
@@ -108,4 +108,6 @@ def _cubic(
     unit = 1
     while int(2 * unit * weights.max() + 0.5) < _MOST_WEIGHT:
         unit *= 2
-    return np.trunc(weights * unit + np.copysign(0.5, weights)), unit, starts
+    whole = np.trunc(weights * unit + np.copysign(0.5, weights))
+    largest = 255 * np.abs(whole).sum(1).max() + unit / 2
+    return (whole / unit).astype(np.float32 if largest < 2**24 else np.float64), starts
