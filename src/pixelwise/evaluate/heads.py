@@ -205,9 +205,10 @@ def count_photos(
     """
 
     def count(photo: LabelledPhoto, source: PhotoMaps) -> list[ImageCounts]:
-        maps, labels = source.read(), photo.read_labels()
+        (codes, scale), labels = source.read_codes(), photo.read_labels()
         size, num_classes, counts = (labels.shape[0], labels.shape[1]), len(heads[0].bias), []
-        for logits in EnlargedLogits.of(heads, maps, size):
+        scaled = [Weights(head.weight * scale, head.bias) for head in heads]
+        for logits in EnlargedLogits.of(scaled, codes, size):
             given, probs = logits.labels(0, size[0]), logits.probs(0, size[0]) if detailed else None
             counts.append(ImageCounts.of(given, labels, num_classes, probs=probs, with_boundary=detailed))
         if baselines:
@@ -219,7 +220,9 @@ def count_photos(
         return counts
 
     by_photo = []
-    with progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(_THREADS) as pool:
+    # without details steps are so short that a second thread would wait for Python's lock
+    num_threads = _THREADS if detailed or baselines else 1
+    with progress("scoring photos", len(photos)) as advance, ThreadPoolExecutor(num_threads) as pool:
         for photo, counts in zip(photos, pool.map(count, photos, features), strict=True):
             by_photo.append(counts)
             advance(1, photo.stem)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float64, Int64, UInt8
+from pixelwise.colour.arrays import Float64, Int64, Integer, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
@@ -30,8 +30,8 @@ class Confusion:
         """
         given, true = same_shape(predicted, labels)
         # both bytes in one number: a single pass, with no branch on what is ignored
-        pairs = true.astype(np.uint16) << 8 | given
-        counts = np.bincount(pairs.ravel(), minlength=2**16).reshape(256, 256)
+        pairs = count_values(given.astype(np.uint16) << 8 | true, 256 * num_classes)
+        counts = np.append(pairs, np.zeros(-len(pairs) % 256, np.int64)).reshape(-1, 256).T
         known = counts[:num_classes, :num_classes]
         if known.sum() + counts[IGNORE].sum() != true.size:
             last, labelled = num_classes - 1, counts[:IGNORE]
@@ -39,7 +39,7 @@ class Confusion:
                 raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
             foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
             raise LabelError(f"needed classes 0 to {last} for labels, got {num_classes + foreign[0]}")
-        return Confusion(known.astype(np.int64))
+        return Confusion(known)
 
     def __add__(self, other: Confusion) -> Confusion:
         ours, theirs = len(self.counts), len(other.counts)
@@ -61,6 +61,19 @@ class Confusion:
     def miou(self) -> float:
         """Mean intersection over union of the classes that have one; NaN where none has."""
         return float(mean_of_known(self.iou))
+
+
+def count_values(values: Integer[ndarray, "*shape"], num: int) -> Int64[ndarray, " num"]:
+    """Return how often each of `num` numbers, or more if there are larger ones, is among values.
+
+    Runs of equal ones are counted at once.
+    """
+    flat = values.ravel()
+    begins = np.ones(flat.shape, bool)
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=len(flat))
+    return np.bincount(flat[starts], lengths, num).astype(np.int64)  # exact below 2^53
 
 
 def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:

@@ -16,7 +16,7 @@ from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import ConfigError, DataError
 from pixelwise.files import checksum, reason
 from pixelwise.labels.class_names import ClassNames
-from pixelwise.photos.photo import open_photo
+from pixelwise.photos.photo import upright_size
 
 SPLITS = ("train", "val", "test")
 HeldOut = Literal["test", "val"]
@@ -43,7 +43,7 @@ class LabelledPhoto:
         value in it means no class.
         """
         labels = self.make_labels()
-        size = open_photo(self.photo).upright_size
+        size = upright_size(self.photo)
         if labels.shape != size:
             needed = f"labels of the size that {self.photo} is displayed in, {size[1]} x {size[0]}"
             got = f"{labels.shape[1]} x {labels.shape[0]}; pixelwise check-labels says what to do"

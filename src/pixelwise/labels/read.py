@@ -15,6 +15,7 @@ from pixelwise.colour.arrays import UInt8
 from pixelwise.errors import DataError, LabelError, PixelwiseError
 from pixelwise.files import reason
 from pixelwise.labels.class_names import Colour
+from pixelwise.labels.confusion import count_values
 from pixelwise.labels.legend import SHADES_FROM, Kind, Legend, Values, legend_of
 from pixelwise.network.config import MAX_MEGAPIXELS
 from pixelwise.photos.formats import open_pillow
@@ -52,7 +53,7 @@ class RawMask:
         """Return the value of each pixel's code."""
         table: NDArray[Any] = np.zeros(max(by_code, default=0) + 1, dtype)
         table[list(by_code)] = list(by_code.values())
-        return table.take(self.codes)
+        return table.take(self.codes, mode="clip")  # which copies less than "raise"
 
 
 def read_mask(path: Path, legend: Legend | None = None) -> UInt8[ndarray, "H W"]:
@@ -133,7 +134,7 @@ def _decode_palette(image: Image.Image, is_gif: bool) -> Decoded:
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
-    used = palette[[code for code, count in enumerate(image.histogram()) if count]]
+    used = palette[count_values(codes, len(palette)).nonzero()]
     greys = used[:, 0].tolist()
     # GIF has no other grey. In a PNG white before black, or greys too dark to be seen apart,
     # came with shrinking a grey file, so that the numbers mean nothing.
@@ -159,8 +160,8 @@ def _decode_colours(pixels: NDArray[np.uint8]) -> Decoded:
 
 def _count(path: Path, kind: Kind, codes: NDArray[Any], colours: NDArray[np.uint8]) -> Values:
     counts = np.zeros(len(colours), np.int64)
-    for row in range(0, len(codes), _ROWS_COUNTED):  # counting takes eight bytes for each pixel
-        counts += np.bincount(codes[row : row + _ROWS_COUNTED].ravel(), minlength=len(counts))
+    for row in range(0, len(codes), _ROWS_COUNTED):  # counting may take eight bytes for each pixel
+        counts += count_values(codes[row : row + _ROWS_COUNTED], len(counts))
     used = np.flatnonzero(counts).tolist()
     shown: dict[int, Colour] = {code: tuple(colours[code].tolist()) for code in used}
     palette_size = int(np.flatnonzero(colours.any(1)).max(initial=-1)) + 1 if kind == "palette" else 0

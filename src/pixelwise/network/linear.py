@@ -7,26 +7,27 @@ that are read bilinearly at each place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float, Float32, Int
+from pixelwise.colour.arrays import Float, Float32, Int, Int16, Shaped
 from pixelwise.errors import ShapeError
 
-Maps = Sequence[Float[ndarray, "_C _h _w"]]
-"""The features of one photo: maps of several sizes, each over the whole photo."""
+_PLACES = 2**12  # whose features are widened at once: they are still in the cache when they are multiplied
+_ROWS = 64  # enlarged at once: they lie between few small ones
+
+Maps = Sequence[Float[ndarray, "_C _h _w"] | Int16[ndarray, "_C _h _w"]]
+"""The features of one photo, or whole numbers in proportion: maps of several sizes, each of all of it."""
 
 
 def logits_of_maps(
     maps: Maps, weight: Float32[ndarray, "K D"], bias: Float32[ndarray, " K"], size: tuple[int, int]
 ) -> Float32[ndarray, "K H W"]:
     """Return the logits of a photo at `size` (height, width); ShapeError if its channels are not D."""
-    down, rows = [], []
-    for small in small_logits(maps, weight):
-        down.append(_matrix(small.shape[1], size[0]))
-        rows.append(small @ _matrix(small.shape[2], size[1]).T)
-    logits = np.concatenate(down, axis=1) @ np.concatenate(rows, axis=1)  # of all maps at once
+    small = small_logits(maps, weight)
+    logits = Enlarger([level.shape[1:] for level in small], size).rows(small)
     logits += bias[:, None, None]
     return logits
 
@@ -38,13 +39,17 @@ def small_logits(maps: Maps, weight: Float32[ndarray, "K D"]) -> list[Float32[nd
         raise ShapeError(f"needed maps of {weight.shape[1]} channels together, got {sum(channels)}")
     small: dict[tuple[int, ...], ndarray] = {}
     for level, part in zip(maps, np.split(weight, np.cumsum(channels)[:-1], axis=1), strict=True):
-        size = level.shape[1:]
-        logits = (pixels_of(level).astype(np.float32, copy=False) @ part.T).T.reshape(-1, *size)
-        small[size] = small[size] + logits if size in small else logits
+        size, pixels, weights = level.shape[1:], pixels_of(level), part.T
+        logits = np.empty((len(pixels), len(weight)), np.float32)
+        for start in range(0, len(pixels), _PLACES):
+            rows = pixels[start : start + _PLACES].astype(np.float32, copy=False)
+            np.matmul(rows, weights, out=logits[start : start + _PLACES])
+        own = logits.T.reshape(-1, *size)
+        small[size] = small[size] + own if size in small else own
     return list(small.values())
 
 
-def pixels_of(level: Float[ndarray, "C h w"]) -> Float[ndarray, "n C"]:
+def pixels_of(level: Shaped[ndarray, "C h w"]) -> Shaped[ndarray, "n C"]:
     """Return the channels of each place of a map; no copy where they lie side by side in memory."""
     return np.moveaxis(level, 0, -1).reshape(-1, len(level))
 
@@ -58,13 +63,50 @@ def checked_layer(weight: ndarray, bias: ndarray, num_classes: int) -> tuple[nda
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _matrix(num_small: int, num_large: int) -> Float32[ndarray, "L s"]:
-    """Return the matrix that enlarges a row of `num_small` numbers."""
-    (first, second), share = neighbours(np.arange(num_large), num_small, num_large)
+class Enlarger:
+    """Enlarges maps of several sizes bilinearly to one size and adds them up, some rows at a time."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], size: tuple[int, int]) -> None:
+        """Prepare for maps of some heights and widths, and for results of `size` (height, width)."""
+        self.size = size
+        self._down = [_enlarging(height, size[0]) for height, _ in shapes]
+        self._across = [_enlarging(width, size[1])[0].T for _, width in shapes]
+
+    def rows(
+        self, small: Sequence[Float32[ndarray, "*batch _h _w"]], first: int = 0, num: int | None = None
+    ) -> Float32[ndarray, "*batch num W"]:
+        """Return the sum of enlarged maps in the rows from `first`, all of them if `num` is None."""
+        stop = self.size[0] if num is None else first + num
+        enlarged = np.empty((*small[0].shape[:-2], stop - first, self.size[1]), np.float32)
+        wide = [
+            (level[..., near, :] @ across, near.start)
+            for level, across, near in zip(small, self._across, self._near(first, stop), strict=True)
+        ]
+        for start in range(first, stop, _ROWS):
+            end = min(start + _ROWS, stop)
+            nears = self._near(start, end)
+            down = [matrix[start:end, near] for (matrix, _), near in zip(self._down, nears, strict=True)]
+            rows = [
+                part[..., near.start - top : near.stop - top, :]
+                for (part, top), near in zip(wide, nears, strict=True)
+            ]
+            out = enlarged[..., start - first : end - first, :]
+            np.matmul(np.concatenate(down, axis=1), np.concatenate(rows, axis=-2), out=out)
+        return enlarged
+
+    def _near(self, start: int, stop: int) -> list[slice]:
+        """Return which rows of each map some enlarged rows lie between."""
+        return [slice(pairs[0, start], pairs[1, stop - 1] + 1) for _, pairs in self._down]
+
+
+@lru_cache(maxsize=32)  # photos of one size follow each other
+def _enlarging(num_small: int, num_large: int) -> tuple[Float32[ndarray, "L s"], Int[ndarray, "2 L"]]:
+    """Return the matrix that enlarges a row of `num_small` numbers, and each place's two neighbours."""
+    pairs, share = neighbours(np.arange(num_large), num_small, num_large)
     matrix, rows = np.zeros((num_large, num_small), np.float32), np.arange(num_large)
-    matrix[rows, first] = 1 - share
-    matrix[rows, second] += share
-    return matrix
+    matrix[rows, pairs[0]] = 1 - share
+    matrix[rows, pairs[1]] += share
+    return matrix, pairs
 
 
 def neighbours(

@@ -42,7 +42,7 @@ PILLOW_FORMATS = {  # formats that only Pillow reads here
 }
 SUFFIXES = frozenset(itertools.chain(*VIPS_FORMATS.values(), *PILLOW_FORMATS.values()))  # found in folders
 
-_GAIN_MAP = re.compile(rb"urn:iso:std:iso:ts:21496:-1|http://ns\.adobe\.com/hdr-gain-map/")
+_GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map/")
 """Names in the header of a JPEG with a second picture, for bright screens. Source: ISO 21496-1, Ultra HDR."""
 _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
 
@@ -74,7 +74,8 @@ def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
 def has_gain_map(path: Path) -> bool:
     """Return whether a JPEG brings a second picture for bright screens, as recent phones write them."""
     with path.open("rb") as file:
-        return _GAIN_MAP.search(file.read(_HEADER_BYTES)) is not None
+        header = file.read(_HEADER_BYTES)
+    return any(name in header for name in _GAIN_MAPS)
 
 
 @contextlib.contextmanager

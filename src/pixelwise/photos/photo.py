@@ -139,6 +139,19 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     )
 
 
+def upright_size(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> tuple[int, int]:
+    """Return height and width of a photo as it is displayed, in a fifth of the time of `open_photo`.
+
+    PhotoError as of `open_photo`, as far as these are concerned.
+    """
+    load, _ = opener(path, max_megapixels)
+    with reading(path):
+        image = load(1)
+    check_size(path, image.width, image.height, max_megapixels)
+    turned = value_of(image, "orientation", 1) in (5, 6, 7, 8)
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _kind(image: pyvips.Image) -> dict[str, Any]:
     """Return the size of an image in sRGB or grey and what its numbers are, by the names of `Photo`."""
     return {

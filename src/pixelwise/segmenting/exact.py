@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,13 @@ from pixelwise.colour.arrays import Float32, Float64, Int64, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
 from pixelwise.labels.class_weights import class_counts, weights_of
-from pixelwise.labels.confusion import LabelArray
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.photos.crop_view import View
-from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.segmenting.extraction import CropView
 from pixelwise.segmenting.feature_cache import PhotoMaps
 from pixelwise.segmenting.linear_head import Pixels, features_at, grid
-from pixelwise.segmenting.solve import Moments, SolvedHead, choose_ridge, solve_at_ridge
+from pixelwise.segmenting.solve import MIDDLE, SolvedHead, Whitening, choose_ridge, solve_at_ridge
 
 _SMALLEST = 0.5  # of a photo's height and width, in a crop
 _VIEWS = 60  # of all photos together; above, more photos help more than more views
@@ -36,8 +36,18 @@ _LEAST_A_CROP, _MOST_A_CROP = 240, 3000  # pixels: more of one crop are near eac
 _MOST = 100_000  # in all: with 1,500 features each 0.6 GB in single precision
 _TO_CHOOSE = 6_000  # pixels by which the ridge is chosen: it matters less than by a factor of 3
 _MOST_FOLDS = 3
+_THREADS = 2  # one view in each
 _MANY = 12  # photos of which leaving out one third is enough
 DEFAULT_RIDGE = 0.1  # where one photo alone leaves nothing to choose by
+
+
+@dataclass(frozen=True, eq=False)
+class SampledView:
+    """Labelled pixels of a view of a photo, whose features are yet to be read."""
+
+    read: Callable[[Float32[ndarray, "p D"]], None]  # puts the features into an array
+    labels: UInt8[ndarray, " p"] | Float32[ndarray, "p K"]
+    photo: int  # its number
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +59,16 @@ class PixelSample:
     photos: Int64[ndarray, " P"]  # the number of the photo that each pixel is of
 
     @staticmethod
-    def joined(parts: list[PixelSample]) -> PixelSample:
-        """Join samples; `parts` is emptied on the way, so that features are never twice in memory."""
-        labels = np.concatenate([part.labels for part in parts])
-        photos = np.concatenate([part.photos for part in parts])
-        features = np.empty((len(labels), parts[0].features.shape[1]), np.float32)
-        stop = len(labels)
-        while parts:
-            part = parts.pop().features
-            features[stop - len(part) : stop] = part
-            stop -= len(part)
-        return PixelSample(features, labels, photos)
+    def read(views: Sequence[SampledView], num_features: int) -> PixelSample:
+        """Read the features of all views, each into its own rows of one array."""
+        labels = np.concatenate([view.labels for view in views])
+        nums = [len(view.labels) for view in views]
+        features = np.empty((len(labels), num_features), np.float32)
+        rows = np.split(features, np.cumsum(nums)[:-1])
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(lambda view, own: view.read(own), views, rows):
+                pass  # errors come
+        return PixelSample(features, labels, np.repeat([view.photo for view in views], nums))
 
 
 def views_of(photos: Sequence[Path], num: int) -> list[CropView]:
@@ -113,24 +122,30 @@ def sample_pixels(shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps])
     """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))
-    numbers: dict[str, int] = {}
+    # copies have one number: they are left out together
+    numbers = {digest: number for number, digest in enumerate(dict.fromkeys(one.digest for one in features))}
+    num_views = len(features) // len(shots)
 
-    def crops() -> Iterator[tuple[PhotoMaps, LabelArray, int]]:
-        sources = iter(features)
-        for shot in shots:
-            labels = shot.read_labels()
-            for source in islice(sources, len(features) // len(shots)):
-                # copies have one number: they are left out together
-                cut = source.crop.view.cut(labels)
-                yield source, cut, numbers.setdefault(source.digest, len(numbers))
+    def sample(shot: LabelledPhoto, first: int) -> list[SampledView]:
+        labels, views = shot.read_labels(), []
+        for source in features[first : first + num_views]:
+            cut = source.crop.view.cut(labels)
+            places = places_of(cut, num)
+            read = partial(_read_features, source, places, cut.shape)
+            views.append(SampledView(read, cut[places[:, 0], places[:, 1]], numbers[source.digest]))
+        return views
 
-    def sample(crop: tuple[PhotoMaps, LabelArray, int]) -> PixelSample:
-        source, labels, number = crop
-        places = places_of(labels, num)
-        read = features_at(source.read(), places, (labels.shape[0], labels.shape[1]))
-        return PixelSample(read, labels[places[:, 0], places[:, 1]], np.full(len(places), number))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        views = list(chain.from_iterable(pool.map(sample, shots, range(0, len(features), num_views))))
+    return PixelSample.read(views, sum(features[0].channels))
 
-    return PixelSample.joined(list(worked_ahead(sample, crops(), num_threads=2)))
+
+def _read_features(
+    source: PhotoMaps, places: Int64[ndarray, "p 2"], size: tuple[int, int], out: Float32[ndarray, "p D"]
+) -> None:
+    codes, scale = source.read_codes()
+    features_at(codes, places, size, out)
+    out *= scale
 
 
 def places_of(labels: UInt8[ndarray, "H W"], num: int) -> Int64[ndarray, "P 2"]:
@@ -179,17 +194,17 @@ def _solve_choosing_ridge(
     by_loss: bool,
 ) -> SolvedHead:
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
-    moments = Moments.of(sample.features)
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = np.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
     if ridge is not None or num_folds < 2:
-        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge, None, moments)
+        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge)
     folds = []
     for fold in range(num_folds if len(which) < _MANY else 1):
         out = rank % num_folds == fold
         learned = Pixels(features[~out], labels[~out], num_classes, class_weights)
         folds.append((learned, Pixels(features[out], labels[out], num_classes, class_weights)))
-    chosen = choose_ridge(folds, moments, by_loss=by_loss)
-    return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, moments), ridge_scores=chosen.scores)
+    whitening = Whitening.of(sample.features, MIDDLE)
+    chosen = choose_ridge(folds, whitening, by_loss=by_loss)
+    return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, whitening), ridge_scores=chosen.scores)

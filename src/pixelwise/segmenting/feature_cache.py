@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -14,29 +13,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from numpy import ndarray
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from pixelwise.colour.arrays import Float32
 from pixelwise.errors import ConfigError, PhotoError
 from pixelwise.files import cache_folder, checksum, reason
 from pixelwise.network.backbone import Backbone, certified
 from pixelwise.network.linear import Maps
-from pixelwise.network.session import usable_processors
+from pixelwise.network.session import give_back_memory, usable_processors
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
-from pixelwise.segmenting.extraction import READING, CropView, Extractor, in_half_precision, read_photo
+from pixelwise.segmenting.extraction import READING, CropView, Extractor, read_photo, to_codes
 
 _logger = logging.getLogger(__name__)
-_FORMAT = 5
+_FORMAT = 6
 _THREADS = min(4, usable_processors())
 _MEMORY_BYTES = 1_000_000_000  # of features that the disk does not take
 _LIMIT_BYTES = 10_000_000_000  # of features on disk, or less:
 _FREE_FRAC = 0.1  # of what the disk would have free without them
 _SPARE_FRAC = 0.1  # of the limit, free after files are removed
 _ROOM_FRAC = 0.25  # of what is free, written before files are counted anew: other processes write, too
+
+
+Codes = dict[str, NDArray[Any]]
+"""What a file holds: `codes` of all maps one after the other, their `shapes`, each channel's `scale`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +59,49 @@ class PhotoMaps:
     @cached_property
     def key(self) -> str:
         """The SHA-256 of all that the maps depend on."""
-        photo = [self.digest, asdict(self.crop.view), READING, self.names]
+        photo = [self.digest, asdict(self.crop.view), READING, self.sizes]
         network = [self.backbone.name, self.backbone.network.sha256, self.backbone.network.device]
         return hashlib.sha256(json.dumps([photo, network, _FORMAT]).encode()).hexdigest()
 
     @property
-    def names(self) -> list[str]:
-        """The names of the maps in a file."""
-        return [f"{level.name}.{size}" for size in self.sizes for level in self.backbone.levels]
+    def channels(self) -> list[int]:
+        """The number of channels of each map."""
+        return [level.channels for _ in self.sizes for level in self.backbone.levels]
 
     def read(self) -> Maps:
-        """Return maps (C, h, w) in half precision: size by size and, within a size, level by level.
+        """Return maps (C, h, w), rounded to 16 bit: size by size and, within a size, level by level.
 
-        Those that were removed to make room are computed again; PhotoError if the photo has gone or changed.
+        Those that were removed to make room, or damaged, are computed again; PhotoError if the photo has gone
+        or changed.
         """
-        return self.cache.find(self) or self.compute(self.cache.extractor(self.backbone))
+        codes, scale = self.read_codes()
+        scales = np.split(scale, np.cumsum(self.channels)[:-1])
+        return tuple(level * own[:, None, None] for level, own in zip(codes, scales, strict=True))
 
-    def compute(self, extractor: Extractor) -> Maps:
-        """Return the maps computed from the photo."""
+    def read_codes(self) -> tuple[Maps, Float32[ndarray, " D"]]:
+        """Return whole numbers in place of the maps, and the factor that makes features of each channel's."""
+        if (kept := self.cache.find(self)) is None:
+            kept = self.compute(self.cache.extractor(self.backbone))
+            self.cache.keep(self, kept)
+        shapes = kept["shapes"].tolist()
+        parts = np.split(kept["codes"], np.cumsum(kept["shapes"].prod(1))[:-1])
+        maps = (part.reshape(shape).transpose(2, 0, 1) for part, shape in zip(parts, shapes, strict=True))
+        return tuple(maps), kept["scale"]
+
+    def compute(self, extractor: Extractor) -> Codes:
+        """Return the codes of maps computed from the photo."""
         path, multiple = self.crop.photo, self.backbone.multiple
         photo = open_photo(path)
         images = [read_photo(photo, size, multiple, self.crop.view) for size in self.sizes]
         if _digest(path) != self.digest:  # its features would be kept as those of another photo
             raise PhotoError(f"{path}: changed while it was read; run again when it stays as it is")
-        return tuple(level for image in images for level in in_half_precision(extractor(image)))
+        maps, scales = zip(*(to_codes(level) for image in images for level in extractor(image)), strict=True)
+        codes = np.concatenate([level.ravel() for level in maps])
+        return {
+            "codes": codes,
+            "shapes": np.array([level.shape for level in maps]),
+            "scale": np.concatenate(scales),
+        }
 
 
 class FeatureCache:
@@ -94,7 +120,7 @@ class FeatureCache:
         self._limit_bytes = limit_bytes
         self._room_bytes = 0.0  # that may be written before files are counted
         self._disk_is_full = False
-        self._in_memory: dict[str, Maps] = {}
+        self._in_memory: dict[str, Codes] = {}
         self._last_extractor: tuple[Backbone, Extractor] | None = None
 
     def maps(
@@ -119,15 +145,15 @@ class FeatureCache:
             digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
             found = [PhotoMaps(crop, digests[crop.photo], sizes, self, backbone) for crop in crops]
             distinct = list({photo.key: photo for photo in found}.values())
-            kept = pool.map(lambda photo: self.find(photo, verify=True) is not None, distinct)
-            missing = [photo for photo, is_kept in zip(distinct, kept, strict=True) if not is_kept]
+        missing = [photo for photo in distinct if not self._is_kept(photo)]
         if missing:
             extractor = self.extractor(backbone)
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), _THREADS)
             with certified(backbone), progress("extracting features", len(missing)) as advance:
-                for photo, maps in zip(missing, computed, strict=True):
-                    self._keep(photo, maps)
+                for photo, codes in zip(missing, computed, strict=True):
+                    self.keep(photo, codes)
                     advance(1, photo.crop.photo.name)
+            give_back_memory()  # which heads are solved in
         return found
 
     def extractor(self, backbone: Backbone) -> Extractor:
@@ -137,30 +163,36 @@ class FeatureCache:
             self._last_extractor = backbone, Extractor(backbone.in_threads(1))
         return self._last_extractor[1]
 
-    def find(self, photo: PhotoMaps, verify: bool = False) -> Maps | None:
-        """Return the maps of a photo, if they are kept; `verify` that none was damaged on disk."""
+    def find(self, photo: PhotoMaps) -> Codes | None:
+        """Return the codes of a photo, if they are kept and were not damaged on disk."""
         if photo.key in self._in_memory:
             return self._in_memory[photo.key]
         path = self._path(photo)
         try:
             with safe_open(path, "np") as file:
-                maps = tuple(np.moveaxis(file.get_tensor(name), -1, 0) for name in photo.names)
-                if verify and file.metadata() != _about(photo, maps):
+                codes = {name: file.get_tensor(name) for name in ("codes", "shapes", "scale")}
+                if file.metadata() != _about(photo, codes):
                     return None
         except (OSError, SafetensorError):
             return None
-        with contextlib.suppress(OSError):  # the folder may be another user's
-            os.utime(path)
-        return maps
+        return codes
+
+    def _is_kept(self, photo: PhotoMaps) -> bool:
+        """Return whether there are codes of a photo, and mark them as used."""
+        try:
+            os.utime(self._path(photo))
+        except OSError:  # the folder may be another user's
+            return photo.key in self._in_memory or self._path(photo).exists()
+        return True
 
     def _path(self, photo: PhotoMaps) -> Path:
         return self.folder / f"{photo.key}.safetensors"
 
-    def _keep(self, photo: PhotoMaps, maps: Maps) -> None:
-        """Keep maps on disk or, once that has failed, in memory while there is room for them."""
+    def keep(self, photo: PhotoMaps, codes: Codes) -> None:
+        """Keep codes on disk or, once that has failed, in memory while there is room for them."""
         if not self._disk_is_full:
             try:
-                self._write(photo, maps)
+                self._write(photo, codes)
                 return
             except OSError as error:
                 _logger.warning(
@@ -170,14 +202,14 @@ class FeatureCache:
                     reason(error),
                 )
                 self._disk_is_full = True
-        if sum(level.nbytes for kept in (*self._in_memory.values(), maps) for level in kept) <= _MEMORY_BYTES:
-            self._in_memory[photo.key] = maps
+        held = (*self._in_memory.values(), codes)
+        if sum(array.nbytes for one in held for array in one.values()) <= _MEMORY_BYTES:
+            self._in_memory[photo.key] = codes
 
-    def _write(self, photo: PhotoMaps, maps: Maps) -> None:
+    def _write(self, photo: PhotoMaps, codes: Codes) -> None:
         from safetensors.numpy import save
 
-        arrays = [np.moveaxis(level, 0, -1) for level in maps]
-        content = save(dict(zip(photo.names, arrays, strict=True)), _about(photo, maps))
+        content = save(codes, _about(photo, codes))
         temporary = self.folder / "writing.tmp"
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock", poll_interval=0.005):
@@ -207,11 +239,11 @@ class FeatureCache:
         self._room_bytes = _ROOM_FRAC * (limit - held_bytes)
 
 
-def _about(photo: PhotoMaps, maps: Maps) -> dict[str, str]:
+def _about(photo: PhotoMaps, codes: Codes) -> dict[str, str]:
     """Return the key and a checksum that shows lost or changed bytes."""
     total = 0
-    for level in maps:
-        total = zlib.crc32(np.moveaxis(level, 0, -1).data, total)
+    for name in ("codes", "shapes", "scale"):
+        total = zlib.crc32(codes[name].data, total)
     return {"about": f"{photo.key} {total}"}  # one value: several are written in any order
 
 

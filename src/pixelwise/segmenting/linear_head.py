@@ -17,9 +17,8 @@ from pixelwise.colour.arrays import Float, Float32, Float64, Int64, UInt8
 from pixelwise.colour.palette import softmax
 from pixelwise.errors import LabelError, ShapeError
 from pixelwise.labels.confusion import Confusion
-from pixelwise.network.linear import Maps, neighbours, pixels_of, small_logits
+from pixelwise.network.linear import Enlarger, Maps, neighbours, pixels_of, small_logits
 
-_ROWS_ENLARGED = 128  # at once: they lie between few small ones
 _ROWS = 2**9  # pixels computed at once: they are still in the processor's cache for their gradient
 
 
@@ -44,14 +43,10 @@ class EnlargedLogits:
     """
 
     def __init__(
-        self,
-        small: Sequence[Float32[ndarray, "k _h _w"]],
-        bias: Float32[ndarray, " k"],
-        size: tuple[int, int],
+        self, small: Sequence[Float32[ndarray, "k _h _w"]], bias: Float32[ndarray, " k"], enlarger: Enlarger
     ) -> None:
-        """Prepare for a photo of `size` (height, width) from `small_logits` of all classes but the first."""
-        self.bias, self.width = bias.tolist(), size[1]
-        self._parts = [_Part(each, size) for each in small]
+        """Prepare for a photo of the enlarger's size from `small_logits` of all classes but the first."""
+        self._small, self._bias, self._enlarger = small, bias, enlarger
 
     @staticmethod
     def of(
@@ -65,16 +60,17 @@ class EnlargedLogits:
         ShapeError where the maps' channels together are not the weights' D.
         """
         over = [(head.weight[1:] - head.weight[0], head.bias[1:] - head.bias[0]) for head in heads]
-        small = small_logits(maps, np.concatenate([weight for weight, _ in over]))
+        small = [turn(level) for level in small_logits(maps, np.concatenate([weight for weight, _ in over]))]
+        enlarger = Enlarger([level.shape[1:] for level in small], size)
         stops = np.cumsum([len(bias) for _, bias in over])[:-1]
-        of_heads = zip(*(np.split(turn(level), stops) for level in small), strict=True)
-        return [EnlargedLogits(own, bias, size) for own, (_, bias) in zip(of_heads, over, strict=True)]
+        of_heads = zip(*(np.split(level, stops) for level in small), strict=True)
+        return [EnlargedLogits(own, bias, enlarger) for own, (_, bias) in zip(of_heads, over, strict=True)]
 
     def labels(self, first: int, num: int) -> UInt8[ndarray, "num W"]:
         """Return the most probable class at each pixel of the rows from `first`; the lowest on a tie."""
         best = self._logits(0, first, num)
         label = (best > 0).astype(np.uint8)
-        for index in range(1, len(self.bias)):  # one by one: all at once would take K times the memory
+        for index in range(1, len(self._bias)):  # one by one: all at once would take K times the memory
             best.clip(0, out=best)
             logits = self._logits(index, first, num)
             label[logits > best] = index + 1
@@ -83,42 +79,14 @@ class EnlargedLogits:
 
     def probs(self, first: int, num: int) -> Float32[ndarray, "K num W"]:
         """Return the probability of each class at each pixel of the rows from `first`."""
-        rows = [self._logits(index, first, num) for index in range(len(self.bias))]
-        return softmax(np.stack([np.zeros((num, self.width), np.float32), *rows]))
+        rows = [self._logits(index, first, num) for index in range(len(self._bias))]
+        return softmax(np.stack([np.zeros((num, self._enlarger.size[1]), np.float32), *rows]))
 
     def _logits(self, index: int, first: int, num: int) -> Float32[ndarray, "num W"]:
         """Return by how much the logits of class `index` + 1 exceed those of class 0."""
-        logits = np.full((num, self.width), self.bias[index], np.float32)
-        for start in range(0, num, _ROWS_ENLARGED):
-            rows = logits[start : start + _ROWS_ENLARGED]
-            factors = (part.factors(index, first + start, len(rows)) for part in self._parts)
-            down, across = zip(*factors, strict=True)
-            rows += np.concatenate(down, 1) @ np.concatenate(across, 1).T
+        logits = self._enlarger.rows([level[index] for level in self._small], first, num)
+        logits += self._bias[index]
         return logits
-
-
-class _Part:
-    """Small logits (k, h, w), and where the pixels of a larger picture lie between theirs."""
-
-    def __init__(self, small: Float32[ndarray, "k h w"], size: tuple[int, int]) -> None:
-        self.columns = np.ascontiguousarray(small.swapaxes(1, 2))  # whole ones are copied, not single values
-        self.down, self.across = (
-            neighbours(np.arange(wanted), num, wanted)
-            for num, wanted in zip(small.shape[1:], size, strict=True)
-        )
-
-    def factors(
-        self, index: int, first: int, num: int
-    ) -> tuple[Float32[ndarray, "num _h"], Float32[ndarray, "W _h"]]:
-        """Return two factors of the rows from `first` of one class: (num, h') and (W, h'); h' small rows."""
-        (above, below), weight = (part[..., first : first + num] for part in self.down)
-        low, high = int(above[0]), int(below[-1]) + 1
-        down, rows = np.zeros((num, high - low), np.float32), np.arange(num)
-        down[rows, above - low] = 1 - weight
-        down[rows, below - low] += weight
-        (left, right), share = self.across
-        columns = self.columns[index, :, low:high]
-        return down, columns[left] + share[:, None] * (columns[right] - columns[left])
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,21 +162,38 @@ def grid(height: int, width: int, step: int) -> Int64[ndarray, "P 2"]:
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def features_at(maps: Maps, places: Int64[ndarray, "P 2"], size: tuple[int, int]) -> Float32[ndarray, "P D"]:
-    """Return the features of single pixels (row, column) of a photo of `size` (height, width).
+def features_at(
+    maps: Maps,
+    places: Int64[ndarray, "P 2"],
+    size: tuple[int, int],
+    out: Float32[ndarray, "P D"] | None = None,
+) -> Float32[ndarray, "P D"]:
+    """Return the features of single pixels (row, column) of a photo of `size` (height, width), in `out`.
 
     Each map is read bilinearly where it would be enlarged, so that a linear head gives the same logits.
     """
-    features = np.empty((len(places), sum(len(level) for level in maps)), np.float32)
+    features = np.empty((len(places), sum(len(level) for level in maps)), np.float32) if out is None else out
+    corners: dict[tuple[int, ...], list[tuple[ndarray, ndarray]]] = {}
     stop = 0
     for level in maps:
-        num, height, width = level.shape
-        (above, below), down = neighbours(places[:, 0], height, size[0])
-        (left, right), across = neighbours(places[:, 1], width, size[1])
-        pixels, start, stop = pixels_of(level).astype(np.float32), stop, stop + num
-        own = features[:, start:stop]
-        own[:] = 0
-        for row, share_down in ((above, 1 - down), (below, down)):
-            for column, share in ((left, 1 - across), (right, across)):
-                own += pixels[row * width + column] * (share_down * share)[:, None]
+        shape, start, stop = level.shape[1:], stop, stop + len(level)
+        if shape not in corners:
+            corners[shape] = _corners(places, shape, size)
+        pixels, total = pixels_of(level), np.zeros((len(places), len(level)), np.float32)
+        for index, share in corners[shape]:
+            total += pixels.take(index, axis=0) * share
+        features[:, start:stop] = total
     return features
+
+
+def _corners(
+    places: Int64[ndarray, "P 2"], shape: tuple[int, ...], size: tuple[int, int]
+) -> list[tuple[Int64[ndarray, " P"], Float32[ndarray, "P 1"]]]:
+    """Return the four places of a map around each pixel, and their shares in it."""
+    (above, below), down = neighbours(places[:, 0], shape[0], size[0])
+    (left, right), across = neighbours(places[:, 1], shape[1], size[1])
+    return [
+        (row * shape[1] + column, (share_down * share)[:, None])
+        for row, share_down in ((above, 1 - down), (below, down))
+        for column, share in ((left, 1 - across), (right, across))
+    ]

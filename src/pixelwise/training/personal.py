@@ -30,7 +30,7 @@ from pixelwise.network.model import LinearModel, write_linear_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import pool
-from pixelwise.segmenting.exact import PixelSample, solve_choosing_ridge, views_of
+from pixelwise.segmenting.exact import PixelSample, SampledView, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.heads import HeadFacts
 from pixelwise.segmenting.linear_head import features_at, grid
@@ -183,16 +183,19 @@ def _sample(
     """Return features and class probabilities of places on an even grid over each picture."""
     num = max(_LEAST_A_PICTURE, _PLACES // len(pictures))
 
-    def sample(picture_and_photo: tuple[Picture, int]) -> PixelSample:
-        picture, photo = picture_and_photo
-        grey, size = palette.read_grey(picture[None]), _size_of(picture)
-        maps = [level[0] for level in backbone(np.repeat(grey, 3, axis=1))]
+    def sample(picture: Picture, photo: int) -> SampledView:
+        def read(out: Float32[ndarray, "p D"]) -> None:
+            grey = palette.read_grey(picture[None])
+            maps = [level[0] for level in backbone(np.repeat(grey, 3, axis=1))]
+            features_at(maps, places, size, out)
+
+        size = _size_of(picture)
         places = grid(*size, max(1, round((size[0] * size[1] / num) ** 0.5)))
         chroma = srgb_to_lab(pool(picture / np.float32(255), size))[1:, places[:, 0], places[:, 1]]
-        labels = soft_probs(palette, chroma.T)
-        return PixelSample(features_at(maps, places, size), labels, np.full(len(places), photo))
+        return SampledView(read, soft_probs(palette, chroma.T), photo)
 
-    return PixelSample.joined(list(worked_ahead(sample, zip(pictures, photos, strict=True), num_threads=2)))
+    views = [sample(picture, photo) for picture, photo in zip(pictures, photos, strict=True)]
+    return PixelSample.read(views, sum(level.channels for level in backbone.levels))
 
 
 def _size_of(picture: Picture) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from fixtures.tiny_backbone import num_seen, tiny_backbone, tiny_content
 from pixelwise.errors import PhotoError, ShapeError
 from pixelwise.network.session import OnnxNetwork
 from pixelwise.photos.crop_view import View
-from pixelwise.segmenting.extraction import CropView, Extractor, in_half_precision, read_photo
+from pixelwise.segmenting.extraction import CropView, Extractor, read_photo, to_codes
 from pixelwise.segmenting.feature_cache import FeatureCache
 
 pytestmark = pytest.mark.core
@@ -61,7 +61,7 @@ class TestFinding:
         assert [one.crop.photo for one in found] == photos[:2]
         extractor = Extractor(tiny_backbone())
         images = [read_photo(photos[1], size, 8) for size in (16, 32)]
-        uncached = [one for image in images for one in in_half_precision(extractor(image))]
+        uncached = [kept(one) for image in images for one in extractor(image)]
         assert [tuple(one.shape) for one in uncached] == [(6, 4, 6), (9, 2, 3), (6, 8, 12), (9, 4, 6)]
         for maps in (first[1].read(), found[1].read()):
             assert all(np.array_equal(a, b) for a, b in zip(maps, uncached, strict=True))
@@ -138,12 +138,14 @@ def test_what_was_used_least_recently_goes_first(cache, photos):
     ids=["empty", "start", "half", "last byte", "length", "header", "bit", "last bit"],
 )
 def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
-    computed(cache, photos[:1])
+    _, (photo,) = computed(cache, photos[:1])
     (path,) = entries(cache)
-    before = path.read_bytes()
+    expected, before = photo.read(), path.read_bytes()
     path.unlink()
     path.write_bytes(damage(before))
-    assert computed(FeatureCache(cache.folder), photos[:1])[0] == 2
+    again, (found,) = computed(FeatureCache(cache.folder), photos[:1])
+    assert again == 0
+    assert all(np.array_equal(a, b) for a, b in zip(found.read(), expected, strict=True))
     assert path.read_bytes() == before
 
 
@@ -178,6 +180,11 @@ def image():
     return scene(136, 200).transpose(2, 0, 1).copy()
 
 
+def kept(level):
+    codes, scale = to_codes(level)
+    return np.moveaxis(codes, -1, 0) * scale[:, None, None]
+
+
 def assert_close(maps, others):
     for one, other in zip(maps, others, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
@@ -202,14 +209,23 @@ def test_a_view_is_that_part_of_the_photo(tmp_path):
     assert np.abs(image - part.astype(int)).max() <= 1
 
 
-def test_maps_are_those_of_the_network_itself_and_kept_in_half_precision(image):
+def test_maps_are_those_of_the_network_itself_and_kept_in_16_bit(image):
     backbone = tiny_backbone()
     maps = Extractor(backbone)(image)
     assert_close(maps, [one[0] for one in backbone(image[None] / np.float32(255))])
-    halved = in_half_precision([maps[0], maps[1] * np.float32(1e9)])
-    assert {one.dtype for one in halved} == {np.dtype(np.float16)}
-    assert np.isfinite(halved[1]).all()
-    np.testing.assert_allclose(halved[0], maps[0], rtol=1e-3, atol=1e-6)
+    codes, _ = to_codes(maps[0])
+    assert codes.dtype == np.int16
+    assert codes.nbytes == maps[0].nbytes // 2
+    error = np.abs(kept(maps[0]) - maps[0]).max((1, 2))
+    assert (error <= 0.51 * np.abs(maps[0]).max((1, 2)) / 32767).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-38, 3e38, np.inf])
+def test_maps_of_any_numbers_are_kept_as_finite_ones(value):
+    level = np.array([[[-1.0, 2.0]], [[0.0, value]]], np.float32)
+    found = kept(level)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[0], level[0], rtol=1e-4)
 
 
 def test_tiles_give_the_maps_of_the_whole(image):

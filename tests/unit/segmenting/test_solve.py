@@ -11,7 +11,7 @@ from pixelwise.colour.palette import softmax
 from pixelwise.errors import ConfigError, LabelError, ShapeError, UnsolvedError
 from pixelwise.network.linear import logits_of_maps
 from pixelwise.segmenting.linear_head import Pixels, Weights, features_at, grid
-from pixelwise.segmenting.solve import Moments, choose_ridge, solve_at_ridge
+from pixelwise.segmenting.solve import MIDDLE, Whitening, choose_ridge, solve_at_ridge
 
 
 def blobs(num_pixels=3000, num_features=12, num_classes=3, seed=0):
@@ -39,8 +39,8 @@ def test_the_head_is_the_one_that_scikit_learn_finds(num_classes):
     features, labels = blobs(num_classes=num_classes)
     ridge = 0.02
     ours = solve_at_ridge(Pixels(features, labels, num_classes), ridge)
-    moments = Moments.of(features)
-    scaled = ((features - moments.mean) / moments.scale).astype(np.float64)
+    whitening = Whitening.of(features, 0.1)
+    scaled = ((features - whitening.mean) / whitening.scale).astype(np.float64)
     # softmax over 2 classes with a ridge on both is a sigmoid with half the ridge
     strength = 1 / (ridge * len(labels) * (0.5 if num_classes == 2 else 1.0))
     theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(scaled, labels)
@@ -55,7 +55,7 @@ def test_it_ends_on_its_certificate_and_says_so():
     assert solved.num_steps < 40
     nudged = solved.weights.weight * (1 + 1e-2)
     value, *_ = Pixels(features, labels, 3).value_and_gradient(nudged, solved.weights.bias)
-    scale = Moments.of(features).scale
+    scale = Whitening.of(features, 0.1).scale
     worse = value + 0.005 * float(np.square(nudged * scale).sum())
     assert worse > solved.loss + 0.005 * float(np.square(solved.weights.weight * scale).sum())
 
@@ -70,9 +70,9 @@ def test_a_head_that_is_not_proven_best_is_not_given(monkeypatch):
 def test_features_far_from_zero_are_solved_in_double_precision():
     features, labels = blobs()
     far = Pixels(features + 3000 * features.std(0), labels, 3)
-    solved, moments = solve_at_ridge(far, 0.01), Moments.of(far.features)
+    solved, whitening = solve_at_ridge(far, 0.01), Whitening.of(far.features, 0.01)
     assert solved.gradient_norm <= 1e-4
-    mean, scale = moments.mean.astype(np.float64), moments.scale.astype(np.float64)
+    mean, scale = whitening.mean.astype(np.float64), whitening.scale.astype(np.float64)
     weight, bias = solved.weights.weight.astype(np.float64), solved.weights.bias.astype(np.float64)
     _, by_weight, by_bias = far.value_and_gradient(weight, bias)
     gradient = (by_weight - by_bias[:, None] * mean) / scale + 0.01 * weight * scale
@@ -118,9 +118,8 @@ def test_features_of_single_pixels_give_the_logits_of_whole_maps():
 def test_the_chosen_ridge_is_the_one_that_does_best_on_photos_left_out():
     features, labels = blobs(30, seed=1)
     held_out = Pixels(*blobs(4000, seed=2), 3)
-    chosen = choose_ridge(
-        [(Pixels(features, labels, 3), held_out)], Moments.of(held_out.features), (10.0, 0.1, 0.00001)
-    )
+    whitening = Whitening.of(held_out.features, MIDDLE)
+    chosen = choose_ridge([(Pixels(features, labels, 3), held_out)], whitening, (10.0, 0.1, 0.00001))
     assert chosen.ridge == 0.1
     assert max(chosen.scores, key=chosen.scores.get) == 0.1
 
@@ -141,7 +140,7 @@ def test_the_ridge_of_least_loss_on_what_was_left_out_is_chosen():
     features = np.random.default_rng(0).standard_normal((400, 30), np.float32)
     probs = softmax(np.stack([features[:, 0], -features[:, 0]], 1), axis=1)  # noisy: never certain
     folds = [(Pixels(features[:60], probs[:60], 2), Pixels(features[60:], probs[60:], 2))]
-    chosen = choose_ridge(folds, Moments.of(features), by_loss=True)
+    chosen = choose_ridge(folds, Whitening.of(features, MIDDLE), by_loss=True)
     assert chosen.scores[chosen.ridge] == min(chosen.scores.values())
     assert chosen.ridge < 1
     assert chosen.start.weight.shape == (2, 30)
