@@ -95,8 +95,9 @@ def colourise_files(
     also_read = [options.reference] if options.reference else []
     outputs = OutputPaths.prepare(out, inputs, photos, WRITABLE, also_read)
     result = Colourised(failed=unfound)
-    work = partial(colourise_one, outputs=outputs, model=model, options=options, reference=reference)
-    result.do("colouring", photos, work, outputs, on_result)
+    begin = partial(_predict_one, model=model, options=options)
+    finish = partial(_paint_one, outputs=outputs, model=model, options=options, reference=reference)
+    result.do("colouring", photos, begin, finish, outputs, on_result)
     result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)
     result.seconds = time.perf_counter() - start_s
@@ -115,18 +116,40 @@ def colourise_one(
 
     PhotoError if it is damaged, OutputError where its copy cannot be written or named.
     """
+    begun = _predict_one(found, model, options, forward)
+    return _paint_one(found, begun, outputs, model, options, reference)
+
+
+def _predict_one(
+    found: InputPhoto, model: Colouriser, options: ColouriseOptions, forward: Forward | None = None
+) -> tuple[Photo, Ahead[Strip], Prediction]:
     photo = open_photo(found.path, options.max_megapixels)
-    suffix, format_note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
-    num = options.alternatives
-    endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
-    paths = tuple(outputs.claim(found, ending) for ending in endings)
+    strips = photo.strips()  # read while the network runs
+    try:
+        return photo, strips, predict(photo, model, forward)
+    except BaseException:
+        strips.close()
+        raise
+
+
+def _paint_one(
+    found: InputPhoto,
+    begun: tuple[Photo, Ahead[Strip], Prediction],
+    outputs: OutputPaths,
+    model: Colouriser,
+    options: ColouriseOptions,
+    reference: Reference | None,
+) -> Coloured:
+    photo, strips, prediction = begun
     drifts: list[LightnessDrift] = []
-    with closing(photo.strips()) as strips:  # read while the network runs
-        prediction = predict(photo, model, forward)
+    with closing(strips):
+        suffix, format_note = (outputs.out.suffix, "") if outputs.single_file else output_suffix(photo)
+        num = options.alternatives
+        endings = [suffix] if num == 1 else [f".{index}{suffix}" for index in range(1, num + 1)]
+        paths = tuple(outputs.claim(found, ending) for ending in endings)
         versions = apply_options(photo, prediction, options, reference)
         if options.confidence:
-            confidence = versions[0].confidence()
-            write_map(outputs.claim(found, _MAP), confidence, photo)
+            write_map(outputs.claim(found, _MAP), versions[0].confidence(), photo)
         for index, (path, version) in enumerate(zip(paths, versions, strict=True), 1):
             chroma = version.chroma(options.temperature, options.saturation)
             copy, record_note = with_record(photo, model, options, suffix, index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import reason
 from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, resolved
 from pixelwise.photos.formats import SUFFIXES
+from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
 
 
@@ -31,6 +33,7 @@ class PhotoResult:
 
 
 R = TypeVar("R", bound=PhotoResult)
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,21 +54,35 @@ class PhotoResults(Generic[R]):
         self,
         task: str,
         photos: Sequence[InputPhoto],
-        work: Callable[[InputPhoto], R],
+        begin: Callable[[InputPhoto], T],
+        finish: Callable[[InputPhoto, T], R],
         outputs: OutputPaths,
         on_result: Callable[[R | Failure], None],
     ) -> None:
-        """Do each photo, showing progress on the `task`; call `on_result` with each result or failure."""
+        """Do each photo, showing progress on the `task`; call `on_result` with each result or failure.
+
+        Another thread begins a photo while the one before is finished; to begin must write nothing.
+        """
         for failure in self.failed:  # inputs that are no photos
             on_result(failure)
-        with progress(task, len(photos)) as advance:
-            for photo in photos:
+
+        def tried(photo: InputPhoto) -> T | Exception:
+            try:
+                return begin(photo)
+            except Exception as error:  # whatever one photo does to a library, the others go on
+                return error
+
+        begun = worked_ahead(tried, iter(photos), 1)
+        with closing(begun), progress(task, len(photos)) as advance:
+            for photo, one in zip(photos, begun, strict=True):
                 result: R | Failure
                 try:
                     with outputs.undone_on_failure(photo):
-                        result = work(photo)
+                        if isinstance(one, Exception):
+                            raise one
+                        result = finish(photo, one)
                         self.written.append(result)
-                except Exception as error:  # whatever one photo does to a library, the others go on
+                except Exception as error:
                     result = Failure.of(photo.path, error)
                     self.failed.append(result)
                 on_result(result)

@@ -30,7 +30,7 @@ _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB,
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
 _MOST_SHARED_ROWS = 4
 _NUM_SAMPLED_ROWS = 16
-_PAINTERS = 2  # threads; encoding has one
+_PAINTERS = 1  # threads; encoding has one, and a second would wait for Python's lock
 _BLOCK_PIXELS = 2**15  # painted by formula at once, so that what it takes on the way stays in the cache
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -39,7 +39,7 @@ class Ahead(Iterator[T], Generic[T]):
         self._pool.shutdown(cancel_futures=True)
 
 
-def worked_ahead(work: Callable[[S], T], items: Iterator[S], num_threads: int) -> Iterator[T]:
+def worked_ahead(work: Callable[[S], T], items: Iterator[S], num_threads: int) -> Generator[T]:
     """Yield `work` of each item, in order, by `num_threads` threads; one more result than threads may wait.
 
     Items are taken in the caller's thread.

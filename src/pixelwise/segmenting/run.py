@@ -80,8 +80,8 @@ def segment_files(
     photos, unfound = find_photos(inputs, recursive, leave_out=out)
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
     result = SegmentResult(failed=unfound)
-    work = partial(segment_photo, runner, options, outputs=outputs)
-    result.do("segmenting", photos, work, outputs, on_result)
+    begin, finish = partial(_read_one, runner, options), partial(_write_one, runner, options, outputs)
+    result.do("segmenting", photos, begin, finish, outputs, on_result)
     result.add_remarks(inputs, out, recursive)
     result.seconds = time.perf_counter() - start_s
     return result
@@ -171,10 +171,27 @@ def segment_photo(
     PhotoError or OutputError where the photo is damaged, or a result cannot be written or named.
     """
 
+    return _write_one(runner, options, outputs, found, _read_one(runner, options, found))
+
+
+def _read_one(
+    runner: HeadRunner, options: SegmentOptions, found: InputPhoto
+) -> tuple[Photo, tuple[EnlargedLogits, ...]]:
+    photo = open_photo(found.path, options.max_megapixels)
+    return photo, runner(photo)
+
+
+def _write_one(
+    runner: HeadRunner,
+    options: SegmentOptions,
+    outputs: OutputPaths,
+    found: InputPhoto,
+    read: tuple[Photo, tuple[EnlargedLogits, ...]],
+) -> SegmentedPhoto:
     def claim(ending: str, wanted: bool = True) -> tuple[Path, ...]:
         return tuple(outputs.claim(found, name + ending) for name in runner.endings) if wanted else ()
 
-    photo = open_photo(found.path, options.max_megapixels)
+    photo, enlarged = read
     suffix, note = output_suffix(photo)
     masks = claim(_MASK)
     overlays = claim(_OVERLAY + suffix.lower(), options.overlay)
@@ -183,7 +200,6 @@ def segment_photo(
     notes = [*photo.notes]
     if options.overlay:
         notes += [*filter(None, [note]), *losses(photo, suffix)]
-    enlarged = runner(photo)
     # What was not asked for has no paths. Masks come last: one that is there says that all is.
     of_heads = [head.classes for head in runner.heads]
     for path, logits, classes in zip(overlays, enlarged, of_heads, strict=False):
