@@ -148,7 +148,7 @@ val = Batches.of(pictures.val, palette, torch.device("cpu"))
 rows = []
 for a, b in ((1.0, 0.0), (0.5, 0.0), (1.0, 0.5), (-1.0, 1.0)):
     _, again = learn(f"affine{a}{b}", CNNConfig(scale=a, shift=b), BRIEF)
-    rows.append((a, b, score(reading(cnn_model.net, a, b), val).accuracy, again[-1]["val_accuracy"]))
+    rows.append((a, b, score(reading(cnn_model.net, a, b), val.parts()).accuracy, again[-1]["val_accuracy"]))
 table(rows, "a", "b", "trained on x: right pixels, %", "trained on a x + b for one epoch: right pixels, %")
 
 # %% [markdown]

@@ -24,7 +24,7 @@ from pixelwise.network.config import HANDOUT_CONFIGS
 from pixelwise.progress import progress
 from pixelwise.report.figures import Drawing, new_drawing
 from pixelwise.training.evaluation import PixelScore
-from pixelwise.training.models import HandoutNetwork
+from pixelwise.training.models.handout import CNN
 from pixelwise.training.recipes import recipe
 from pixelwise.training.runs import open_torch_model
 from pixelwise.training.shapes import Grey, Logits
@@ -39,20 +39,20 @@ _QUICK_CHANGES = _CHANGES | {"num_filters": 8, "batch_size": 96}  # steps take t
 _EXACT = 1e-6  # of a standard deviation of the logits; rounding of fp64 stays below
 _NUM_PICTURES, _QUICK_PICTURES, _NUM_EXACT, _BATCH = 300, 50, 16, 100
 _NO_EPSILON = 1e-25  # a factor that stands for 0, which torch refuses
-Accuracy = Callable[[HandoutNetwork], float]  # right pixels in per cent
+Accuracy = Callable[[CNN], float]  # right pixels in per cent
 
 
 def answer_a4(setting: Setting) -> Answer:
     """Measure networks on ax + b: trained on x, and trained anew; which cases are exact and which are not."""
     runs = [train_alike(setting, f"{net}-seed0", config()) for net, config in HANDOUT_CONFIGS.items()]
     models = [*map(open_torch_model, runs)]
-    cnn, unet = (cast(HandoutNetwork, model.net) for model in models)
+    cnn, unet = (cast(CNN, model.net) for model in models)
     val = setting.pictures().val
     images = val[:: max(1, len(val) // (_QUICK_PICTURES if setting.quick else _NUM_PICTURES))]
     palette, codes = models[0].palette, images.numpy()
     grey, labels = torch.from_numpy(palette.read_grey(codes)), torch.from_numpy(palette.encode(codes))
 
-    def accuracy(net: HandoutNetwork) -> float:
+    def accuracy(net: CNN) -> float:
         return PixelScore.of(logits_of(net, grey), labels).accuracy
 
     grid = _grid(cnn, accuracy, setting.quick)
@@ -65,7 +65,7 @@ def answer_a4(setting: Setting) -> Answer:
     return Answer(values, [setting.draw("a4-grid", _draw_grid(grid))])
 
 
-def _grid(cnn: HandoutNetwork, accuracy: Accuracy, quick: bool) -> dict[str, Any]:
+def _grid(cnn: CNN, accuracy: Accuracy, quick: bool) -> dict[str, Any]:
     scales, shifts = (_QUICK_SCALES, _QUICK_SHIFTS) if quick else (_SCALES, _SHIFTS)
     grid: dict[str, Any] = {"a": scales, "b": shifts, "stored": [], "batch": []}
     with progress("reading a x + b", 2 * len(shifts) * len(scales)) as advance:
@@ -76,7 +76,7 @@ def _grid(cnn: HandoutNetwork, accuracy: Accuracy, quick: bool) -> dict[str, Any
     return grid
 
 
-def check_claims(cnn: HandoutNetwork, unet: HandoutNetwork, grey: Grey) -> list[dict[str, Any]]:
+def check_claims(cnn: CNN, unet: CNN, grey: Grey) -> list[dict[str, Any]]:
     """Return what is exact and what is not, in fp64: the largest difference of logits, in deviations."""
     grey, stored, skipping = grey.double(), copy.deepcopy(cnn).double(), copy.deepcopy(unet).double()
     batch = _on_batch(stored)
@@ -121,7 +121,7 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
                 options = changes | {"scale": a, "shift": b, "seed": setting.seed_of(seed)}
                 config = recipe("fast", net, PICTURES, **options)
                 run = setting.trained(f"affine-{net}-{name}-seed{seed}", config)
-                stored.append(cast(HandoutNetwork, open_torch_model(run).net))
+                stored.append(cast(CNN, open_torch_model(run).net))
             row: dict[str, Any] = {"a": a, "b": b, "reads": name}
             for kind, nets in (("stored", stored), ("batch", map(_on_batch, stored))):
                 scores = [*map(accuracy, nets)]
@@ -154,12 +154,12 @@ def _draw_grid(grid: dict[str, Any]) -> Drawing:
     return drawing
 
 
-def _on_batch(net: HandoutNetwork) -> HandoutNetwork:
+def _on_batch(net: CNN) -> CNN:
     """Return a network that uses the mean and variance of the batch, as in training."""
     return copy.deepcopy(net).train()
 
 
-def reading(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
+def reading(net: CNN, a: float, b: float) -> CNN:
     """Return a network that turns every pixel x into ax + b before the first layer."""
     net = copy.deepcopy(net)
     net.config = replace(net.config, scale=a, shift=b)
@@ -167,9 +167,7 @@ def reading(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
 
 
 @torch.no_grad()
-def with_first_block(
-    net: HandoutNetwork, sign: float = 1, padding: float = 0, epsilon: float = 1
-) -> HandoutNetwork:
+def with_first_block(net: CNN, sign: float = 1, padding: float = 0, epsilon: float = 1) -> CNN:
     """Return a network whose first block has its weights times a sign, pads with a value, and scales epsilon.
 
     It subtracts the value, pads with 0, and adds the response of its weights to the value to the bias.
@@ -183,7 +181,7 @@ def with_first_block(
     return net
 
 
-def equivalent(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
+def equivalent(net: CNN, a: float, b: float) -> CNN:
     """Return the network that gives on x what `net` gives on ax + b, with the statistics of the batch.
 
     The U-Net's skip from the picture is left out: exact for the CNN, and for `skip_reads_x`.
@@ -192,7 +190,7 @@ def equivalent(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
 
 
 @torch.no_grad()
-def _with_least_pooled(net: HandoutNetwork) -> HandoutNetwork:
+def _with_least_pooled(net: CNN) -> CNN:
     """Return a network whose first block pools the least value of each window, and has gamma negated."""
     net = copy.deepcopy(net)
     _, pool, norm, _ = cast(Any, net.down1)
@@ -202,7 +200,7 @@ def _with_least_pooled(net: HandoutNetwork) -> HandoutNetwork:
     return net
 
 
-def skip_reads_x(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
+def skip_reads_x(net: CNN, a: float, b: float) -> CNN:
     """Return a U-Net that reads ax + b, but x through the skip from the picture to the last convolution."""
     net = reading(net, a, b)
 
@@ -215,6 +213,6 @@ def skip_reads_x(net: HandoutNetwork, a: float, b: float) -> HandoutNetwork:
 
 
 @torch.inference_mode()
-def logits_of(net: HandoutNetwork, grey: Grey) -> Logits:
+def logits_of(net: CNN, grey: Grey) -> Logits:
     """Return logits of pictures in batches, whose statistics a network may use."""
     return torch.cat([net(batch) for batch in grey.split(_BATCH)])

@@ -19,7 +19,7 @@ from pixelwise.colour.arrays import Float
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig, net_from_dict
 from pixelwise.report.figures import ON_LIGHT, Drawing, new_drawing
-from pixelwise.training.models import HandoutNetwork, build
+from pixelwise.training.models import Network, build
 from pixelwise.training.models.handout import MyConv2d, UNet
 from pixelwise.training.shapes import Grey
 
@@ -140,7 +140,7 @@ class Block:
     maps: Float[Tensor, "C H W"]
 
 
-def find_blocks(net: HandoutNetwork, picture: Grey) -> tuple[Block, ...]:
+def find_blocks(net: Network, picture: Grey) -> tuple[Block, ...]:
     """Return the blocks of a network in the order in which one picture (1, C, H, W) passes them."""
     net, maps = copy.deepcopy(net), dict[nn.Module, Tensor]()
     for block in net.children():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,8 @@ from pixelwise.network.model import Model
 from pixelwise.progress import progress
 from pixelwise.training.data.pictures import Batches, Pictures
 from pixelwise.training.losses import cross_entropy
-from pixelwise.training.shapes import Labels, Logits
+from pixelwise.training.shapes import Grey, Labels, Logits
 
-_PIXELS_AT_ONCE = 1 << 18  # logits of one batch stay in the processor's cache
 _NUM_RESAMPLES = 1000
 _NUM_GREYS = 256
 _CPU = torch.device("cpu")
@@ -62,13 +61,10 @@ class PixelScore:
 
 
 @torch.inference_mode()
-def score(net: nn.Module, data: Batches) -> PixelScore:
-    """Return the score of a network in evaluation mode, in fp32; its mode is put back."""
-    was_training = net.training
+def score(net: nn.Module, parts: Iterable[tuple[Grey, Labels | UInt8[Tensor, "N H W"]]]) -> PixelScore:
+    """Return the score of a network on grey pictures and their labels, in fp32; it is left to evaluate."""
     net.eval()
-    total = sum((PixelScore.of(net(batch.grey()), batch.labels) for batch in _batches(data)), PixelScore())
-    net.train(was_training)
-    return total
+    return sum((PixelScore.of(net(grey), labels) for grey, labels in parts), PixelScore())
 
 
 @torch.inference_mode()
@@ -82,21 +78,21 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
     if model.out_stride != 1:
         raise ConfigError(f"needed cnn or unet to score {pictures.name}, got {model.name}; try folder:PATH")
     train, val = (Batches.of(part, model.palette, _CPU) for part in (pictures.train, pictures.val))
-    joint = _grey_level(train) * model.palette.num_classes + train.labels.long()
+    joint = _grey_level(train.grey()) * model.palette.num_classes + train.labels.long()
     counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)
     by_grey = counts.view(_NUM_GREYS, -1).float()
     baselines = {"majority": by_grey.sum(0, keepdim=True).expand_as(by_grey), "grey level": by_grey}
     scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in baselines}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
-        for batch in _batches(val):
-            predictions = {"model": torch.from_numpy(model.logits(batch.grey().numpy()))}
+        for grey, labels in val.parts():
+            predictions = {"model": torch.from_numpy(model.logits(grey.numpy()))}
             for name, shares in baselines.items():
                 table = (shares + 1).log()  # each count is taken to be one more, so that none is 0
-                predictions[name] = table.log_softmax(-1)[_grey_level(batch)].permute(0, 3, 1, 2)
+                predictions[name] = table.log_softmax(-1)[_grey_level(grey)].permute(0, 3, 1, 2)
             for name, predicted in predictions.items():
-                for i in range(len(batch)):
-                    scores[name].append(PixelScore.of(predicted[i : i + 1], batch.labels[i : i + 1]))
-            advance(len(batch), "")
+                for i in range(len(labels)):
+                    scores[name].append(PixelScore.of(predicted[i : i + 1], labels[i : i + 1]))
+            advance(len(labels), "")
     found = {}
     for name, by_picture in scores.items():
         rows = np.array([(s.num_right, s.loss_sum, s.num_pixels) for s in by_picture], dtype=np.float64)
@@ -105,11 +101,5 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
     return found
 
 
-def _batches(data: Batches) -> Iterator[Batches]:
-    at_once = max(1, _PIXELS_AT_ONCE // data.labels[0].numel())
-    for index in torch.arange(len(data)).split(at_once):
-        yield data.at(index)
-
-
-def _grey_level(data: Batches) -> Tensor:
-    return (data.grey()[:, 0] * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)
+def _grey_level(grey: Grey) -> Tensor:
+    return (grey[:, 0] * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)

@@ -32,7 +32,6 @@ from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.labels.read import resize_mask
 from pixelwise.network.config import Precision
-from pixelwise.network.linear import Maps
 from pixelwise.photos.crop_view import WHOLE, View, reading_size
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.read_ahead import worked_ahead
@@ -119,12 +118,11 @@ class _Learning:
         self.learned = {name: learner.get_parameter(name) for name in names}
         self.is_tuning = start is not None  # or else it learns as the handout does
         self.rate = config.learning_rate or (_RATE if start else _HANDOUT_RATE)
-        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(self.learned.values(), lr=self.rate)
-        if start:
-            last = [learner.get_parameter(name) for name in names if not name.startswith(_BACKBONE)]
-            rest = [learner.get_parameter(name) for name in names if name.startswith(_BACKBONE)]
-            groups = [{"params": rest, "rate": self.rate}, {"params": last, "rate": _HEAD_RATE * self.rate}]
-            self.optimiser = torch.optim.AdamW(groups, lr=self.rate, weight_decay=_DECAY)
+        last = [weights for name, weights in self.learned.items() if not name.startswith(_BACKBONE)]
+        rest = [weights for name, weights in self.learned.items() if name.startswith(_BACKBONE)]
+        groups = [{"params": rest, "rate": self.rate}, {"params": last, "rate": _HEAD_RATE * self.rate}]
+        decay = _DECAY if start else 0.0  # without it the same as Adam
+        self.optimiser = torch.optim.AdamW(groups, lr=self.rate, weight_decay=decay)
         labels = (torch.from_numpy(shot.read_labels()) for shot in task.shots)
         self.class_weights = class_weights(labels, task.classes.num_classes, config.rebalance, self.device)
         self.precision: Precision = choose_precision("auto", self.device)[0] if start else "fp32"
@@ -267,13 +265,16 @@ def batches(
     yield from worked_ahead(functools.partial(_read, task), iter(dealt), _READERS)
 
 
+def _read_photos(task: FinetuneTask, views: Sequence[LabelledView]) -> tuple[Tensor, ...]:
+    def read(size: int) -> Tensor:
+        read_views = [read_photo(photo.photo, size, task.backbone.multiple, view) for photo, view in views]
+        return torch.from_numpy(np.stack(read_views))
+
+    return tuple(map(read, task.sizes))
+
+
 def _read(task: FinetuneTask, views: Sequence[LabelledView]) -> Batch:
-    images = tuple(
-        torch.from_numpy(
-            np.stack([read_photo(photo.photo, size, task.backbone.multiple, view) for photo, view in views])
-        )
-        for size in task.sizes
-    )
+    images = _read_photos(task, views)
     height, width = images[-1].shape[-2:]
     labels = [resize_mask(view.cut(photo.read_labels()), height, width) for photo, view in views]
     return images, torch.stack([torch.from_numpy(mask) for mask in labels])
@@ -298,25 +299,19 @@ def vary(images: Sequence[Tensor], rng: random.Random) -> list[Tensor]:
     return [((batch - 0.5) * (1 + stretch.to(batch)) + 0.5 + shift.to(batch)).clamp(0, 1) for batch in images]
 
 
+@torch.no_grad()
 def miou_of(task: FinetuneTask, learner: Learner) -> float:
     """Return the mean intersection over union, 0 to 1, of a network on the photos to stop by."""
     head, counts = learner.weights(), []
     for photo in task.early_stop_set:
         known = photo.read_labels()
         size = (known.shape[0], known.shape[1])
-        (logits,) = EnlargedLogits.of([head], _maps_of(task, learner, photo), size)
+        codes = _read_photos(task, [(photo, WHOLE)])
+        images = [one.to(learner.bias.device).float() / 255 for one in codes]
+        maps = [level[0].float().cpu().numpy() for image in images for level in learner.backbone(image)]
+        (logits,) = EnlargedLogits.of([head], maps, size)
         counts.append(Confusion.of(logits.labels(0, size[0]), known, task.classes.num_classes))
     return sum(counts[1:], counts[0]).miou
-
-
-@torch.no_grad()
-def _maps_of(task: FinetuneTask, learner: Learner, photo: LabelledPhoto) -> Maps:
-    maps = []
-    for size in task.sizes:
-        image = torch.from_numpy(read_photo(photo.photo, size, task.backbone.multiple))[None]
-        images = image.to(learner.bias.device).float() / 255
-        maps += [level[0].float().cpu().numpy() for level in learner.backbone(images)]
-    return maps
 
 
 def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:

@@ -22,7 +22,7 @@ from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.errors import ConfigError, LabelError
 from pixelwise.evaluate.colours import GREY, MEAN, MODEL, evaluate_photos
 from pixelwise.evaluate.intervals import Interval
-from pixelwise.files import require_learnable, write_text
+from pixelwise.files import require_learnable
 from pixelwise.labels.sources import require_source_folder
 from pixelwise.network.backbone import Backbone, certified, open_backbone
 from pixelwise.network.config import ColourFinetuneConfig, Device
@@ -30,6 +30,7 @@ from pixelwise.network.model import LinearModel, write_linear_model
 from pixelwise.photos.colour_folder import ColourDataset, open_colour_folder
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.photos.resize import pool
+from pixelwise.report.page import write_page
 from pixelwise.segmenting.exact import PixelSample, SampledView, solve_choosing_ridge, views_of
 from pixelwise.segmenting.extraction import CropView, read_photo
 from pixelwise.segmenting.heads import HeadFacts
@@ -110,14 +111,14 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
         _logger.warning("%s", note)
     result = _learn(config, dataset, device)
     write_linear_model(out, result.model)
-    write_text(card_of(out), _card(result, out.stem))
+    write_page(card_of(out), "linear.md", name=out.stem, result=result)
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
         model = replace(result.model, name=str(out))
         found = evaluate_photos(model, config.source, held_out, [], seed=config.seed)
         scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
         result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
-        write_text(card_of(out), _card(result, out.stem))
+        write_page(card_of(out), "linear.md", name=out.stem, result=result)
     return replace(result, seconds=time.perf_counter() - start_s)
 
 
@@ -217,25 +218,3 @@ def soft_probs(palette: Palette, chroma: Float[ndarray, "n 2"]) -> Float32[ndarr
 def card_of(out: Path) -> Path:
     """Return where the card of a model lies: beside it, under its name."""
     return out.with_name(f"{out.name.removesuffix('.safetensors')}.md")
-
-
-def _card(result: ColourResult, name: str) -> str:
-    dataset, solved, facts, backbone = result.dataset, result.solved, result.facts, result.model.backbone
-    lines = [
-        f"# {name}\n",
-        "A colouriser of photos: a frozen backbone and one linear layer, solved exactly by pixelwise.\n",
-        f"- learned from: {result.config.source}, {len(dataset.train)} photos, {facts.num_looks} views",
-        f"- backbone: {backbone.name} ({backbone.licence}), as it was published",
-        f"- palette: {result.model.palette.num_classes} colours of Lab's a and b, of these photos",
-        f"- read at: a short side of {result.config.size} pixels",
-        f"- solved: {solved.weights.num_learned} numbers, ridge {solved.ridge:g}, "
-        f"{solved.num_steps} steps to a gradient of {solved.gradient_norm:.1e}",
-        "- limits: it knows what is in photos like these and guesses at others",
-    ]
-    if scores := result.score_lines():
-        lines.append(f"\nOn {len(dataset.held_out)} photos held out, none of them learned from:\n")
-        lines += [f"    {line}" for line in scores]
-    if dataset.notes:
-        lines.append("\nLeft out:\n")
-        lines += [f"- {note.removeprefix('left out ')}" for note in dataset.notes]
-    return "\n".join(lines) + "\n"

@@ -20,7 +20,6 @@ from pixelwise.training.runs import (
     read_samples,
 )
 
-PAGE, CARD, CURVES, PICTURES = "report.html", "card.md", "curves.png", "pictures.png"
 _LEFT_OUT = "left out "
 
 
@@ -38,18 +37,17 @@ def write_report(folder: Path, repeat: str) -> Path:
     palette = f"{config.net.num_colours} colours ({Path(config.palette).stem})"
     on_both: dict[str, Any] = {"manifest": manifest, "config": config, "palette": palette, "repeat": repeat}
     if rows:
-        write_bytes(folder / CURVES, figures.draw_curves(rows).png())
+        write_bytes(folder / "curves.png", figures.draw_curves(rows).png())
     strips = prediction_strips(folder) if finished else {}
     if finished:
-        write_bytes(folder / PICTURES, figures.draw_strips(strips).png())
+        write_bytes(folder / "pictures.png", figures.draw_strips(strips).png())
         left_out = [note.removeprefix(_LEFT_OUT) for note in manifest.notes if note.startswith(_LEFT_OUT)]
-        page.write_page(
-            folder / CARD, "card.md", folder=folder, net=net, left_out=left_out, last=rows[-1], **on_both
-        )
+        about = {"folder": folder, "net": net, "left_out": left_out, "last": rows[-1]}
+        page.write_page(folder / "card.md", "card.md", **about, **on_both)
     nested = config.to_dict()
     settings = {"source": config.source, "palette": config.palette} | nested["net"] | nested["train"]
     return page.write_page(
-        folder / PAGE,
+        folder / "report.html",
         "run.html",
         title=f"{net} on {config.source}",
         finished=finished,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class ClassTask:
 
     def score(self, net: nn.Module) -> PixelScore:
         """Return the score of a network on the validation pictures."""
-        return score(net, self.val)
+        return score(net, self.val.parts())
 
 
 class ColourTask:
@@ -108,17 +109,14 @@ class ColourTask:
         """Return the mean cross-entropy against the soft classes, weighted as `rebalance` says."""
         return soft_cross_entropy(logits, targets, weights=self.weights)
 
-    @torch.inference_mode()
     def score(self, net: nn.Module) -> PixelScore:
         """Return the score of a network on whole validation photos, against the nearest classes."""
-        was_training = net.training
-        net.eval()
-        total = PixelScore()
+        return score(net, self._val_parts())
+
+    def _val_parts(self) -> Iterator[tuple[Grey, UInt8[Tensor, "N h w"]]]:
         for images in self.pictures.val.split(_VAL_BATCH):
-            grey = torch.from_numpy(self.palette.read_grey(images.numpy())).to(self.device)
-            total += PixelScore.of(net(grey), self._labels(images).to(self.device))
-        net.train(was_training)
-        return total
+            grey = torch.from_numpy(self.palette.read_grey(images.numpy()))
+            yield grey.to(self.device), self._labels(images).to(self.device)
 
     def _labels(self, images: UInt8[Tensor, "N 3 H W"], coarser: int = 1) -> UInt8[Tensor, "N h w"]:
         ab = chroma_of(images.float() / 255, coarser)

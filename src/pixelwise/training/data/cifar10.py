@@ -14,7 +14,7 @@ import torch
 from numpy import ndarray
 
 from pixelwise.colour.arrays import UInt8
-from pixelwise.errors import ConfigError, DataError
+from pixelwise.errors import DataError
 from pixelwise.files import checksum
 from pixelwise.photos.download import Remote, fetch, unpack
 from pixelwise.training.data.pictures import Pictures, gather
@@ -42,11 +42,9 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
     """Load the pictures of one class, or of `all`, in the order of the files.
 
     A folder laid out as the archive unpacks is used as it is, be it `data_dir` itself or inside it; where
-    there is none, `archive` is downloaded into `data_dir`. ConfigError where there is no such class,
-    DataError where a file is missing, damaged or hostile, or the download fails.
+    there is none, `archive` is downloaded into `data_dir`. DataError where a file is missing, damaged or
+    hostile, or the download fails.
     """
-    if name not in (*CLASSES, ALL):
-        raise ConfigError(f"CIFAR-10 needs one of the classes {', '.join(CLASSES)}, or {ALL}; got {name!r}")
     md5s = TRAIN_MD5 | TEST_MD5
     is_own = data_dir.name == FOLDER and data_dir.is_dir()
     folder = data_dir if is_own or any((data_dir / file).exists() for file in md5s) else data_dir / FOLDER

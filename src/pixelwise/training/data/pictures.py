@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from pixelwise.colour.arrays import Bool, Float, Int, UInt8
 from pixelwise.colour.palette import Palette
 from pixelwise.errors import DataError
+
+_PIXELS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,13 @@ class Batches:
     def at(self, index: Int[Tensor, " B"]) -> Batches:
         """Return the pictures and labels at some indices."""
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def parts(self) -> Iterator[tuple[Float[Tensor, "n 1 H W"], UInt8[Tensor, "n H W"]]]:
+        """Yield grey pictures and labels, so few at once that their logits stay in the processor's cache."""
+        at_once = max(1, _PIXELS_AT_ONCE // self.labels[0].numel())
+        for index in torch.arange(len(self)).split(at_once):
+            part = self.at(index)
+            yield part.grey(), part.labels
 
     def mirror(self, which: Bool[Tensor, " N"]) -> Batches:
         """Mirror left to right the pictures where `which` is true."""

@@ -14,15 +14,14 @@ from pixelwise.errors import PhotoError
 from pixelwise.labels.sources import data_dir_of, source_folder, unknown_source
 from pixelwise.photos.colour_folder import read_folder
 from pixelwise.photos.photo import Photo
-from pixelwise.training.data import cifar10, synthetic
-from pixelwise.training.data.cifar10 import load_cifar10
+from pixelwise.training.data.cifar10 import ALL, CLASSES, load_cifar10
 from pixelwise.training.data.pictures import Pictures, gather
-from pixelwise.training.data.synthetic import load_synthetic
+from pixelwise.training.data.synthetic import SOURCE, load_synthetic
 
 _logger = logging.getLogger(__name__)
 _VAL_FRAC = 0.1
 _LONGEST = 20  # times the short side; the centre of a longer strip says little, and covering takes memory
-_CIFAR10 = [f"cifar10:{name}" for name in (*cifar10.CLASSES, cifar10.ALL)]
+_CIFAR10 = [f"cifar10:{name}" for name in (*CLASSES, ALL)]
 
 
 def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, size: int = 64) -> Pictures:
@@ -35,12 +34,12 @@ def load_pictures(source: str, data_dir: Path | None = None, seed: int = 0, *, s
     name = source.partition(":")[2]
     if source in _CIFAR10:
         pictures = load_cifar10(name, data_dir_of(data_dir))
-    elif source == synthetic.SOURCE:
+    elif source == SOURCE:
         pictures = load_synthetic(seed)
     elif folder := source_folder(source):
         pictures = load_folder(folder, size)
     else:
-        raise unknown_source("pictures", source, [*_CIFAR10, synthetic.SOURCE])
+        raise unknown_source("pictures", source, [*_CIFAR10, SOURCE])
     for note in pictures.notes:
         _logger.warning("%s", note)
     return pictures

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 from pixelwise.network.config import CNNConfig, ColourNetConfig, NetConfig, UNetConfig
 from pixelwise.training.models.handout import CNN, UNet
 from pixelwise.training.models.on_backbone import ColourNet
 
-HandoutNetwork = CNN | UNet
-Network = HandoutNetwork | ColourNet
+Network = CNN | ColourNet
 """Grey in, logits out: of multiples of `stride` in height and width, at these over `out_stride`."""
 
 _BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
@@ -20,10 +19,6 @@ _BUILDERS: dict[type[NetConfig], Callable[[Any], Network]] = {
 }
 
 
-@overload
-def build(config: CNNConfig) -> HandoutNetwork: ...
-@overload
-def build(config: NetConfig) -> Network: ...
 def build(config: NetConfig) -> Network:
     """Return the network that a configuration describes, freshly initialised from torch's random state."""
     return _BUILDERS[type(config)](config)
