@@ -79,7 +79,8 @@ def test_few_photos_teach_a_model_without_scores(pixelwise, folder):
     assert values["before"] is values["after"] is None
     assert values["num_colours"] == 4
     assert "all 3 photos are learned from" in told
-    assert open_model(folder.parent / "mine.safetensors").palette.num_classes == 4
+    model = open_model(folder.parent / "mine.safetensors")
+    assert (model.trained_on, model.palette.num_classes) == (f"folder:{few}", 4)
 
 
 def test_options_of_the_other_task_are_refused(refused, folder):

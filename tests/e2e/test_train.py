@@ -53,21 +53,34 @@ TINY = ["unet", "synthetic:shapes", "--recipe", "fast", "--num-filters", "4", "-
 TINY += ["--precision", "fp32"]  # as measured on a busy machine it may differ from run to run
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory):
-    """A run that Ctrl-C stopped in its second epoch, and one that nothing stopped."""
-    folder = tmp_path_factory.mktemp("runs")
-    assert run(["train", *TINY, "--out", str(folder / "whole")]) == 0
+def train_twice(folder, *options):
+    """Leave a run that Ctrl-C stopped halfway, and one that nothing stopped."""
+    assert run(["train", *options, "--out", str(folder / "whole")]) == 0
     with ctrl_c():
-        assert run(["train", *TINY, "--out", str(folder / "stopped")]) == 130
+        assert run(["train", *options, "--out", str(folder / "stopped")]) == 130
     return folder
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    return train_twice(tmp_path_factory.mktemp("runs"), *TINY)
+
+
+@pytest.fixture(scope="module")
+def colournets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    source = f"folder:{folder_of_sunsets(folder / 'sunsets', 24)}"
+    small = ["--epochs", "12", "--batch-size", "4", "--num-colours", "12", "--size", str(HEIGHT)]
+    return train_twice(folder, "colournet", source, *small)
+
+
+@pytest.mark.parametrize("runs", ["interrupted", "colournets"])
 @pytest.mark.slow
-def test_the_folder_is_all_it_takes_to_resume(answer, interrupted, tmp_path):
-    stopped = shutil.copytree(interrupted / "stopped", tmp_path / "run")
+def test_the_folder_is_all_it_takes_to_resume_bit_for_bit(answer, request, tmp_path, runs):
+    folder = request.getfixturevalue(runs)
+    stopped = shutil.copytree(folder / "stopped", tmp_path / "run")
     assert answer("train", "--resume", "-o", stopped)["run"] == str(stopped)
-    assert checksum(stopped / WEIGHTS) == checksum(interrupted / "whole" / WEIGHTS)
+    assert checksum(stopped / WEIGHTS) == checksum(folder / "whole" / WEIGHTS)
 
 
 @pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)
@@ -129,30 +142,10 @@ def test_the_same_seed_gives_the_same_numbers_through_the_command_line(answer, t
     assert one["train_loss"] != other["train_loss"]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A run that Ctrl-C stopped halfway, one that nothing stopped, and the photos of both."""
-    folder = tmp_path_factory.mktemp("runs")
-    source = f"folder:{folder_of_sunsets(folder / 'sunsets', 24)}"
-    small = ["--epochs", "12", "--batch-size", "4", "--num-colours", "12", "--size", str(HEIGHT)]
-    begin = ["train", "colournet", source, *small]
-    assert run([*begin, "--out", str(folder / "whole")]) == 0
-    with ctrl_c():
-        assert run([*begin, "--out", str(folder / "stopped")]) == 130
-    return folder
-
-
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(answer, runs, tmp_path):
-    stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
-    answer("train", "--resume", "-o", stopped)
-    assert checksum(stopped / WEIGHTS) == checksum(runs / "whole" / WEIGHTS)
-
-
-@pytest.mark.slow
-def test_it_learned_what_skies_and_seas_look_like(answer, runs, tmp_path):
+def test_it_learned_what_skies_and_seas_look_like(answer, colournets, tmp_path):
     others = folder_of_sunsets(tmp_path / "others", 6)
-    scores = answer("evaluate", runs / "whole", f"folder:{others}")
+    scores = answer("evaluate", colournets / "whole", f"folder:{others}")
     assert scores["ciede2000"]["value"] < 0.7 * scores["baselines"]["mean ab"]["ciede2000"]["value"]
     assert 0.6 < scores["colourfulness_ratio"]["value"] < 1.4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ def answer_c1(setting: Setting) -> Answer:
         images = torch.rand(_BATCH, 3, _SIDE, _SIDE)
     names = learn_only(net, HANDOUT_LAYER)
     with certified(net, leave_out=names) as certificate:
-        _take_step(net, names, lambda: net(images)["out"])
+        _take_step(net, names, images)
     handout = {
         "network": HANDOUT_NETWORK,
         "weights": "random",
@@ -68,22 +68,20 @@ def answer_c1(setting: Setting) -> Answer:
         "learned": list(names),
         "num_learned": sum(net.get_parameter(name).numel() for name in names),
         "certificate": asdict(certificate),
-        "thawed": step_in_training_mode(net, names, lambda: net(images)["out"]),
+        "thawed": _step_in_training_mode(net, names, images),
     }
     return Answer({"handouts": handout})
 
 
-def _take_step(net: nn.Module, names: Sequence[str], forward: Callable[[], Tensor]) -> None:
+def _take_step(net: nn.Module, names: Sequence[str], images: Tensor) -> None:
     """Take one step of Adam on some parameters, by the cross-entropy of class 0 at every pixel."""
     adam = torch.optim.Adam([net.get_parameter(name) for name in names])
-    logits = forward()
+    logits = net(images)["out"]
     F.cross_entropy(logits, torch.zeros(len(logits), *logits.shape[2:], dtype=torch.long)).backward()
     adam.step()
 
 
-def step_in_training_mode(
-    net: nn.Module, names: Sequence[str], forward: Callable[[], Tensor]
-) -> dict[str, Any]:
+def _step_in_training_mode(net: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Any]:
     """Take a step where only gradients are switched off; return how many buffers changed."""
     for part in net.modules():
         part.training = True  # frozen parts ignore .train()
@@ -91,7 +89,7 @@ def step_in_training_mode(
     message = ""
     try:
         with certified(net, leave_out=names):
-            _take_step(net, names, forward)
+            _take_step(net, names, images)
     except FrozenError as error:
         message = str(error)
     changed = [name for name, buffer in net.named_buffers() if not torch.equal(buffer, before[name])]

@@ -229,7 +229,7 @@ def learn_in_epochs(
             interrupted = asked_to_stop()
         learner.requires_grad_(False)
         tuned = run.tuned()
-    how, facts = _describe(task, run)
+    how, facts = _describe(run)
     num_looks = run.num_seen + ((start.facts.num_looks or 0) if start else 0)
     return LearnedHead(
         weights=learner.weights(),
@@ -314,17 +314,15 @@ def miou_of(task: FinetuneTask, learner: Learner) -> float:
     return sum(counts[1:], counts[0]).miou
 
 
-def _describe(task: FinetuneTask, run: _Learning) -> tuple[str, HeadFacts]:
-    num = len(run.losses)
-    size = task.config.batch_size
-    facts = HeadFacts(epochs=num, learning_rate=run.rate, batch_size=size, losses=run.losses)
+def _describe(run: _Learning) -> tuple[str, HeadFacts]:
+    num, num_other, config = len(run.losses), len(run.task.early_stop_set), run.task.config
+    facts = HeadFacts(epochs=num, learning_rate=run.rate, batch_size=config.batch_size, losses=run.losses)
     if not run.is_tuning:
         losses = ", ".join(f"{loss:.3f}" for loss in run.losses)
         return f"{num} epochs of Adam at {run.rate:g}, the losses {losses}", facts
-    num_other = len(task.early_stop_set)
     facts = replace(
         facts,
-        policy=task.config.policy,
+        policy=config.policy,
         best_epoch=run.best_epoch,
         precision=run.precision,
         watched=num_other,

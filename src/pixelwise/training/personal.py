@@ -103,12 +103,11 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     require_learnable(out)
     dataset = open_colour_folder(require_source_folder(config.source))
     dataset = replace(dataset, train=draw(dataset.train, config.shots, config.seed))
-    notes = list(dataset.notes)
+    for note in dataset.notes:
+        _logger.warning("%s", note)
     if not dataset.held_out:
         all_of = f"{config.source}: all {len(dataset.train)} photos are learned from"
-        notes.append(f"{all_of}, so there is no score of the model; give at least 5")
-    for note in notes:
-        _logger.warning("%s", note)
+        _logger.warning("%s, so there is no score of the model; give at least 5", all_of)
     result = _learn(config, dataset, device)
     write_linear_model(out, result.model)
     write_page(card_of(out), "linear.md", name=out.stem, result=result)

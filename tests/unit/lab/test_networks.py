@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pixelwise.lab.affine import check_claims, equivalent, logits_of, reading, skip_reads_x, with_first_block
 from pixelwise.lab.answer import Setting
 from pixelwise.lab.costs import POLICIES, chain_cost, formula_slopes, handout_cost, layer_facts
 from pixelwise.lab.counting import count_network
-from pixelwise.lab.finetuning import answer_c1, step_in_training_mode
-from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1, find_blocks, num_parameters
+from pixelwise.lab.finetuning import answer_c1
+from pixelwise.lab.networks import SKIPS, answer_a1, answer_b1, find_blocks
 from pixelwise.lab.outcomes import by_edges, distance_to_edges, over_seeds
 from pixelwise.network.config import HANDOUT_CONFIGS, CNNConfig, UNetConfig
 from pixelwise.training.models import build
@@ -47,8 +46,6 @@ def test_blocks_hold_the_maps_of_the_network():
     blocks = find_blocks(net, PICTURE)
     with torch.no_grad():
         assert torch.equal(blocks[-1].maps, net(PICTURE)[0])
-    learned = sum(num_parameters(*one.layers) for one in blocks)
-    assert learned == sum(weights.numel() for weights in net.parameters())
     chain = [(*one.reads, one.name) for one in find_blocks(small(CNNConfig), PICTURE)]
     assert chain == list(pairwise(CHAIN))
 
@@ -205,12 +202,11 @@ def test_a_chain_takes_what_the_formula_says(num):
     assert last.flops == (num + 1) * layer["flops"]
 
 
-def test_the_peak_grows_by_a_map_a_gradient_and_two_moments():
-    for policy in POLICIES:
-        less, more = chain_cost(2, policy), chain_cost(3, policy)
-        slopes = formula_slopes()[policy]
-        for name in ("saved_bytes", "peak_bytes", "flops"):
-            assert getattr(more, name) - getattr(less, name) == slopes[name], (policy, name)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_further_layer_adds_what_the_formula_says(policy):
+    less, more = chain_cost(2, policy), chain_cost(3, policy)
+    for name, slope in formula_slopes()[policy].items():
+        assert getattr(more, name) - getattr(less, name) == slope, name
 
 
 @pytest.mark.slow
@@ -221,15 +217,6 @@ def test_the_handouts_network_takes_what_others_measured():
     assert last.saved_bytes == pytest.approx(1.5 * 2**20, rel=0.05)
     assert last.flops == pytest.approx(92e9, rel=0.01)
     assert last.num_learned == 514
-
-
-def test_training_mode_changes_what_has_no_gradient():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)).requires_grad_(False)
-    net[2].requires_grad_(True)
-    images = torch.rand(2, 3, 8, 8)
-    found = step_in_training_mode(net, ["2.weight", "2.bias"], lambda: net(images))
-    assert found["num_changed"] == found["num_buffers"] == 3
-    assert "running_mean" in found["error"]
 
 
 @pytest.mark.slow

@@ -104,15 +104,6 @@ def test_only_what_the_policy_names_changes(folder, policy, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_best_epoch_is_kept(folder):
-    task, _, learned = tuned(folder, epochs=4)
-    scores = learned.facts.watched_miou
-    assert len(scores) == 5
-    assert miou(learned, task) == pytest.approx(max(scores), abs=0.002)
-    assert learned.facts.best_epoch == scores.index(max(scores))
-
-
-@pytest.mark.slow
 def test_where_nothing_gets_better_the_exact_head_stays(folder, monkeypatch):
     falling = itertools.count(1.0, -0.1)
     monkeypatch.setattr(finetune_epochs, "miou_of", lambda *_: next(falling))

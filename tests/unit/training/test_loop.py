@@ -166,15 +166,15 @@ def test_resuming_refuses_another_configuration_and_other_pictures(run, pictures
         train(CONFIG, replace(pictures, digest="0" * 64), run, device="cpu", resume=True)
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "noise", "foreign"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "foreign"])
 def test_a_damaged_checkpoint_is_named(run, pictures, damage):
     path = run / CHECKPOINT
-    content = path.read_bytes()
-    path.unlink()
-    if damage == "foreign":
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
         save_file({"a": torch.zeros(1)}, path)
-    elif damage != "missing":
-        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\x7fELF" + content[:100])
     with pytest.raises(CheckpointError, match=CHECKPOINT):
         train(CONFIG, pictures, run, device="cpu", resume=True)
 

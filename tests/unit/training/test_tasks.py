@@ -7,19 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from fixtures.sunsets import folder_of_sunsets
 from pixelwise.colour.palette import IGNORE, Palette
 from pixelwise.colour.spaces import lightness
 from pixelwise.errors import ConfigError
-from pixelwise.network.config import ColourFinetuneConfig, ColourNetConfig, RunConfig, TrainConfig, UNetConfig
-from pixelwise.network.model import open_model
+from pixelwise.network.config import ColourNetConfig, RunConfig, TrainConfig, UNetConfig
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.evaluation import PixelScore, evaluate
 from pixelwise.training.finetune_epochs import loss_of
 from pixelwise.training.losses import cross_entropy, soft_labels
 from pixelwise.training.models import build
-from pixelwise.training.personal import finetune_colours, soft_probs
+from pixelwise.training.personal import soft_probs
 from pixelwise.training.runs import TorchModel
 from pixelwise.training.tasks import ColourTask, photographed
 
@@ -97,18 +95,6 @@ def test_shares_fall_off_with_distance_among_the_five_nearest(num_classes):
     wide = soft_labels(palette, points, num_near=3, sigma=20.0)
     nearest = np.sort(np.exp(-squares / 800), axis=1)[:, :-4:-1]
     np.testing.assert_allclose(wide.shares[0, :, 0].T, nearest / nearest.sum(1, keepdims=True), atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_model_of_ones_own_knows_what_it_learned_from(tmp_path):
-    source = f"folder:{folder_of_sunsets(tmp_path / 'album', 6)}"
-    config = ColourFinetuneConfig(source=source, size=64, num_colours=4, ridge=0.1)
-    result = finetune_colours(config, tmp_path / "mine.safetensors")
-    model = open_model(tmp_path / "mine.safetensors")
-    assert (model.trained_on, model.size, model.palette.num_classes) == (source, 64, 4)
-    grey = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
-    assert np.array_equal(model.logits(grey), result.model.logits(grey))
-    assert result.facts.certificate.before == result.facts.certificate.after
 
 
 HANDOUT = Palette.read("handout24")
