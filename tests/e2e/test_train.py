@@ -74,13 +74,16 @@ def colournets(tmp_path_factory):
     return train_twice(folder, "colournet", source, *small)
 
 
-@pytest.mark.parametrize("runs", ["interrupted", "colournets"])
+@pytest.fixture(params=["interrupted", "colournets"])
+def runs(request):
+    return request.getfixturevalue(request.param)
+
+
 @pytest.mark.slow
-def test_the_folder_is_all_it_takes_to_resume_bit_for_bit(answer, request, tmp_path, runs):
-    folder = request.getfixturevalue(runs)
-    stopped = shutil.copytree(folder / "stopped", tmp_path / "run")
+def test_the_folder_is_all_it_takes_to_resume_bit_for_bit(runs, answer, tmp_path):
+    stopped = shutil.copytree(runs / "stopped", tmp_path / "run")
     assert answer("train", "--resume", "-o", stopped)["run"] == str(stopped)
-    assert checksum(stopped / WEIGHTS) == checksum(folder / "whole" / WEIGHTS)
+    assert checksum(stopped / WEIGHTS) == checksum(runs / "whole" / WEIGHTS)
 
 
 @pytest.mark.parametrize("again", [TINY, TINY[:2], ["--epochs", "2"]], ids=" ".join)

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from pixelwise import __version__
 from pixelwise.files import write_bytes
-from pixelwise.labels.sources import load_labelled
 from pixelwise.network.config import Device, Precision, RunConfig
 from pixelwise.network.model import CHECKPOINT
 from pixelwise.report.figures import Drawing
@@ -44,25 +43,21 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "fp32"  # one for all networks, so that they are trained alike
-    # checksums of the data sets that were loaded
-    digests: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    digests: dict[str, str] = field(default_factory=dict)  # checksums of the data sets that are there
 
     def seed_of(self, number: int) -> int:
         """Return the seed of one of several runs; two seeds of the lab share none."""
         return _SEEDS_EACH * self.seed + number
 
-    def made_by(self, source: str = "") -> dict[str, Any]:
-        """Return everything that decides a result on a data set, or raise a DataError if that is missing."""
-        if source and source not in self.digests:
-            load = load_labelled if source == PHOTOS else load_pictures
-            self.digests[source] = load(source, self.data_dir, self.seed).digest
+    def made_by(self, source: str) -> dict[str, Any]:
+        """Return everything that decides a result on a data set."""
         return {
             "quick": self.quick,
             "seed": self.seed,
             "device": str(choose_device(self.device)),
             "precision": self.precision,
             "version": __version__,
-            "data": self.digests[source] if source else "",
+            "data": self.digests.get(source, ""),
         }
 
     def pictures(self) -> Pictures:

@@ -20,7 +20,9 @@ from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, P
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
+from pixelwise.labels.sources import load_labelled
 from pixelwise.progress import announce
+from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, processor_name
 
 
@@ -76,7 +78,8 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
     setting = _with_one_precision(setting)
-    missing = _load_data(setting, asked)
+    digests, missing = _load_data(setting, asked)
+    setting = replace(setting, digests=digests)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
     try:
         reasons = _answer_all(setting, asked, kept, missing)
@@ -158,15 +161,16 @@ def _with_one_precision(setting: Setting) -> Setting:
     return replace(setting, precision=precision)
 
 
-def _load_data(setting: Setting, asked: Sequence[str]) -> dict[str, str]:
-    """Try each data set once, since a failed download may take minutes; return why some are missing."""
-    missing = {}
+def _load_data(setting: Setting, asked: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Try each data set once, since a failed download may take minutes; return checksums, and what fails."""
+    digests, missing = {}, {}
     for source in dict.fromkeys(QUESTIONS[name].source for name in asked if QUESTIONS[name].source):
+        load = load_labelled if source == PHOTOS else load_pictures
         try:
-            setting.made_by(source)
+            digests[source] = load(source, setting.data_dir, setting.seed).digest
         except DataError as error:
             missing[source] = str(error)
-    return missing
+    return digests, missing
 
 
 def _find(setting: Setting, name: str) -> Answer | None:
@@ -177,7 +181,7 @@ def _find(setting: Setting, name: str) -> Answer | None:
     kept, source = _read(setting, name), QUESTIONS[name].source
     if kept is None or not all(setting.figure(drawn).is_file() for drawn in kept.figures):
         return None
-    made_by = setting.made_by(source if source in setting.digests else "")
+    made_by = setting.made_by(source)
     if source not in setting.digests:
         made_by["data"] = kept.made_by.get("data")
     return kept if kept.made_by == made_by else None

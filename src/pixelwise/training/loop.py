@@ -29,6 +29,7 @@ from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, compute_in, peak_memory_bytes
 from pixelwise.training.distributed import on_rank0, rank, sum_over_ranks, world_size
+from pixelwise.training.evaluation import score
 from pixelwise.training.models import Network, build
 from pixelwise.training.models.on_backbone import ColourNet
 from pixelwise.training.optimise import Optimiser
@@ -255,7 +256,7 @@ def _begin_folder(run: Run, pictures: Pictures, folder: Path) -> None:
 def _validate(run: Run, folder: Path) -> None:
     """Score the validation pictures at the end of an epoch, or of the run, and append the epoch's metrics."""
     seconds = run.seconds()
-    val = run.task.score(run.net)
+    val = score(run.net, run.task.val_parts())
     run.start_s = time.perf_counter() - seconds  # validation does not count
     num, starts = run.config.train.batch_size, range(0, run.task.num_train, run.config.train.batch_size)
     sizes = [min(num, run.task.num_train - start) for start in starts][: len(run.losses)]
@@ -280,7 +281,8 @@ def _finish(run: Run, folder: Path) -> TrainResult:
     runs.write_weights(folder / runs.WEIGHTS, run.net, run.config.net, run.palette, run.size)
     if not (rows := runs.read_metrics(folder)):
         raise CheckpointError(f"{folder} has lost its {runs.METRICS}; start the run anew")
-    last, most_common = rows[-1], 100 * run.task.most_common_frac
+    last, labels = rows[-1], torch.cat([labels.flatten() for _, labels in run.task.val_parts()])
+    most_common = 100 * labels.bincount().max().item() / len(labels)
     if last["val_accuracy"] <= most_common:  # a few dozen pictures, or a few steps
         _logger.warning("no better than one class everywhere, right on %.1f %% of pixels", most_common)
     return TrainResult(

@@ -1,4 +1,4 @@
-"""Training tasks: batches of grey pictures with their targets, the loss, and the validation score."""
+"""Training tasks: batches of grey pictures with their targets, the loss, and what is measured on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torchvision.transforms.v2.functional as tv
 from kornia.color import rgb_to_linear_rgb
-from torch import Tensor, nn
+from torch import Tensor
 
 from pixelwise.colour.arrays import Float, Int, UInt8
 from pixelwise.colour.palette import Palette
@@ -17,7 +17,6 @@ from pixelwise.colour.spaces import LUMINANCE_WEIGHTS
 from pixelwise.errors import ConfigError
 from pixelwise.network.config import RunConfig
 from pixelwise.training.data.pictures import Batches, Pictures
-from pixelwise.training.evaluation import PixelScore, score
 from pixelwise.training.losses import class_weights, cross_entropy, soft_cross_entropy, soft_labels
 from pixelwise.training.models.on_backbone import chroma_of
 from pixelwise.training.shapes import Grey, Logits
@@ -43,8 +42,6 @@ class ClassTask:
         self.val = Batches.of(pictures.val, palette, device)
         self.weights = class_weights([self.train.labels], palette.num_classes, config.train.rebalance, device)
         self.num_train = len(self.train)
-        counts = torch.bincount(self.val.labels.flatten())
-        self.most_common_frac = counts.max().item() / counts.sum().item()
 
     def batch(
         self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
@@ -67,9 +64,9 @@ class ClassTask:
         """Return the mean cross-entropy, in nats a pixel; classes are weighted as `rebalance` says."""
         return cross_entropy(logits, targets, weights=self.weights)
 
-    def score(self, net: nn.Module) -> PixelScore:
-        """Return the score of a network on the validation pictures."""
-        return score(net, self.val.parts())
+    def val_parts(self) -> Iterator[tuple[Grey, UInt8[Tensor, "N H W"]]]:
+        """Return the validation pictures, grey, and their labels."""
+        return self.val.parts()
 
 
 class ColourTask:
@@ -87,8 +84,6 @@ class ColourTask:
         few = pictures.train[:: max(1, self.num_train // _NUM_COUNTED)]
         labels = (self._labels(images, _COUNTED_COARSER) for images in few.split(_VAL_BATCH))
         self.weights = class_weights(labels, palette.num_classes, config.train.rebalance, device)
-        val_labels = torch.cat([self._labels(images).flatten() for images in pictures.val.split(_VAL_BATCH)])
-        self.most_common_frac = torch.bincount(val_labels).max().item() / len(val_labels)
 
     def batch(
         self, index: Int[Tensor, " B"], step: int, *, crop: bool, own: slice = slice(None)
@@ -109,11 +104,8 @@ class ColourTask:
         """Return the mean cross-entropy against the soft classes, weighted as `rebalance` says."""
         return soft_cross_entropy(logits, targets, weights=self.weights)
 
-    def score(self, net: nn.Module) -> PixelScore:
-        """Return the score of a network on whole validation photos, against the nearest classes."""
-        return score(net, self._val_parts())
-
-    def _val_parts(self) -> Iterator[tuple[Grey, UInt8[Tensor, "N h w"]]]:
+    def val_parts(self) -> Iterator[tuple[Grey, UInt8[Tensor, "N h w"]]]:
+        """Yield whole validation photos, grey, and the nearest classes of their colours."""
         for images in self.pictures.val.split(_VAL_BATCH):
             grey = torch.from_numpy(self.palette.read_grey(images.numpy()))
             yield grey.to(self.device), self._labels(images).to(self.device)
