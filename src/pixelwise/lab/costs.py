@@ -114,7 +114,6 @@ class _TensorBytes(TorchDispatchMode):
 
 
 def _storages(tree: Any) -> dict[int, torch.UntypedStorage]:
-    """Return the storages of all tensors in nested lists and dictionaries, each once."""
     storages = [tensor.untyped_storage() for tensor in tree_leaves(tree) if isinstance(tensor, Tensor)]
     return {storage._cdata: storage for storage in storages}
 

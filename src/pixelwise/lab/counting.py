@@ -92,7 +92,6 @@ def answer_a3(setting: Setting) -> Answer:
 
 
 def _measure(config: NetConfig) -> dict[str, int]:
-    """Return the parameters, and the FLOPs of a pass, of a network as it is built."""
     net = build(config).eval()
     found = {"parameters": sum(weights.numel() for weights in net.parameters())}
     for name, side in (("flops", _SIDE), ("doubled_flops", 2 * _SIDE)):

@@ -61,7 +61,6 @@ def num_parameters(*modules: nn.Module) -> int:
 
 
 def _configured(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration, the parameters of its network, and its output shape for three pictures."""
     config = CNNConfig(**changes)
     net = build(config).eval()
     logits = net(torch.rand(3, config.num_in_channels, 16, 16))
