@@ -15,7 +15,6 @@ from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.batch.job import Job
-    from pixelwise.batch.state import Result
     from pixelwise.photos.find import Failure
 
 Sources = Annotated[
@@ -79,7 +78,7 @@ def colourise(
 
     settings = asdict(options) | {"model": options.model or DEFAULT_MODEL}
     job = Job(task="colourise", device=common.device, max_megapixels=batch.max_megapixels, **settings)
-    return _run(job, sources, batch, common)
+    return _run(job, sources, batch)
 
 
 def segment(
@@ -109,52 +108,35 @@ def segment(
         device=common.device,
         max_megapixels=batch.max_megapixels,
     )
-    return _run(job, sources, batch, common)
+    return _run(job, sources, batch)
 
 
-def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
-    from pixelwise.batch.run import run_batch
+def _run(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
+    from pixelwise.batch.run import estimate_batch, run_batch
 
+    out, workers = options.out, options.workers
     if options.dry_run:
-        return _estimate(job, sources, options)
-    written: dict[int, str] = {}
-
-    def on_result(result: Result) -> None:
-        if result.error:
-            say(result.error)
-        elif common.json:
-            written[result.index] = str(options.out.absolute() / result.output)
-
-    done = run_batch(
-        job,
-        sources,
-        options.out,
-        workers=options.workers,
-        address=options.address,
-        retry=options.retry,
-        on_result=on_result,
-    )
+        found = estimate_batch(job, sources, out, workers=workers)
+        for failure in found.failed:
+            say(failure.error)
+        times = {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
+        message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
+        return _outcome(found.failed, [], 0, times, message)
+    done = run_batch(job, sources, out, workers=workers, address=options.address, retry=options.retry)
     before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
     failed = f"; {len(done.failed)} failed" if done.failed else ""
-    return Outcome(
-        values=_values(done.failed, [path for _, path in sorted(written.items())], done.num_resumed)
-        | {"manifest": str(done.manifest), "seconds": done.seconds},
-        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {options.out}{before}{failed}",
-        num_failed=len(done.failed),
-    )
+    message = f"{len(done.written)} outputs in {done.seconds:.1f} s into {out}{before}{failed}"
+    further = {"manifest": str(done.manifest), "seconds": done.seconds}
+    return _outcome(done.failed, done.written, done.num_resumed, further, message)
 
 
-def _estimate(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
-    from pixelwise.batch.run import estimate_batch
-
-    found = estimate_batch(job, sources, options.out, workers=options.workers)
-    for failure in found.failed:
-        say(failure.error)
-    times = {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
-    message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
-    return Outcome(values=_values(found.failed) | times, message=message, num_failed=len(found.failed))
-
-
-def _values(failed: Sequence[Failure], written: Sequence[str] = (), num_resumed: int = 0) -> dict[str, Any]:
+def _outcome(
+    failed: Sequence[Failure],
+    written: Sequence[Path],
+    num_resumed: int,
+    further: dict[str, Any],
+    message: str,
+) -> Outcome:
     failures = [{"path": str(failure.path), "error": failure.error} for failure in failed]
-    return {"written": list(written), "failed": failures, "resumed": num_resumed}
+    values = {"written": [str(path) for path in written], "failed": failures, "resumed": num_resumed}
+    return Outcome(values=values | further, message=message, num_failed=len(failed))

@@ -150,10 +150,8 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
     from pixelwise.training.data.sources import load_pictures
     from pixelwise.training.evaluation import evaluate as evaluate_model
 
-    opened, pictures = (
-        open_model_with_classes(model, common.device),
-        load_pictures(source, options.data_dir, common.seed),
-    )
+    opened = open_model_with_classes(model, common.device)
+    pictures = load_pictures(source, options.data_dir, common.seed)
     scores = evaluate_model(opened, pictures, common.seed)
     rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():
