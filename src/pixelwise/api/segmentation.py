@@ -36,8 +36,7 @@ from pixelwise.network.backbone import Backbone, open_backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.exact import solve_from_views, views_of
-from pixelwise.segmenting.extraction import CropView
-from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
+from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.segmenting.run import HeadRunner, overlay_strips
@@ -199,7 +198,7 @@ class Segmenter:
                 LabelledPhoto(path, path, partial(np.copy, label))
                 for path, label in zip(paths, labels, strict=True)
             ]
-            features = self._extract(views_of(paths, self.num_views))
+            features = self._cache.maps(views_of(paths, self.num_views), self._opened, self._sizes)
             solved = solve_from_views(config, classes.num_classes, shots, features)
         self.class_names_ = classes.names
         self.head_ = Head(
@@ -257,13 +256,11 @@ class Segmenter:
             raise LabelError(f"needed masks of the classes 0 to {len(names) - 1}, got {most} in one")
         return ClassNames(tuple(names))
 
-    def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
-        return self._cache.maps(crops, self._opened, self._sizes)
-
     def _segment(self, images: Images) -> list[Segmentation]:
         head, found = self._learned, list[Segmentation]()
         with _as_files(images) as paths:
-            for image, maps in zip(images, self._extract(list(map(CropView, paths))), strict=True):
+            features = self._cache.maps(paths, self._opened, self._sizes)
+            for image, maps in zip(images, features, strict=True):
                 photo = photo_from(image)
                 size = photo.height, photo.width
                 (logits,) = EnlargedLogits.of([head.weights], maps.read(), size, photo.as_stored)

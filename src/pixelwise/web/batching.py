@@ -30,7 +30,6 @@ class _Job:
     model: Colouriser
     grey: Grey
     answer: Future[Answer] = field(default_factory=Future)
-    is_taken: bool = False
 
 
 class Batcher:
@@ -49,8 +48,8 @@ class Batcher:
         own = _Job(model, grey)
         with self._changed:
             self._waiting.append(own)
-            self._changed.wait_for(lambda: own.is_taken or self._num_running < self.num_lanes)
-            batch = [] if own.is_taken else self._take(own)
+            self._changed.wait_for(lambda: own not in self._waiting or self._num_running < self.num_lanes)
+            batch = self._take(own) if own in self._waiting else []
         if batch:
             self._run(batch)
         return own.answer.result()
@@ -60,9 +59,7 @@ class Batcher:
         of_model = [job for job in self._waiting if job.model is own.model and job is not own]
         others = [job for job in of_model if job.grey.shape[1:] == own.grey.shape[1:]]
         batch = [own, *others[: _MAX_BATCH - 1]]
-        for job in batch:
-            job.is_taken = True
-            self._waiting.remove(job)
+        self._waiting = [job for job in self._waiting if job not in batch]
         self._num_running += 1
         self._changed.notify_all()  # the others wait for a result now, no longer for a lane
         return batch

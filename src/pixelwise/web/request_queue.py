@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.errors import PixelwiseError, is_of_memory
-from pixelwise.network.session import give_back_memory
+from pixelwise.network.session import give_back_memory, usable_processors
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 
@@ -29,7 +29,9 @@ class RequestQueue:
     def __init__(self, limits: Limits, folder: Path) -> None:
         """Requests get folders of their own below `folder`."""
         self.limits, self.folder = limits, folder
-        self.pool = ThreadPoolExecutor(limits.num_workers, thread_name_prefix="photo")
+        workers = limits.workers or 2 * usable_processors()  # while one waits for a disk, another computes
+        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+        self._most = workers + limits.queue
         self._inside: set[Slot] = set()
         self._trimmed_s = time.monotonic()
         self._lock = threading.Lock()
@@ -46,10 +48,10 @@ class RequestQueue:
 
     def enter(self) -> Slot:
         """Let a request in; Refusal if there are too many."""
-        most = self.limits.num_workers + self.limits.queue
         with self._lock:
-            if len(self._inside) >= most:
-                raise busy(f"needed fewer than {most} requests at a time, there are as many; try again soon")
+            if len(self._inside) >= self._most:
+                there = "there are as many; try again soon"
+                raise busy(f"needed fewer than {self._most} requests at a time, {there}")
             slot = Slot(self, Path(tempfile.mkdtemp(dir=self.folder)))
             self._inside.add(slot)
         return slot
