@@ -53,22 +53,6 @@ def test_a_folder_of_everything(pixelwise, model, everything, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_colour_arrives_and_saturation_takes_it_away(pixelwise, model, tmp_path):
-    Image.fromarray(np.full((40, 40), 128, np.uint8)).save(tmp_path / "grey.png")
-    spreads = []
-    for saturation in ("1", "0"):
-        args = ["--model", model, "--saturation", saturation, "--quiet"]
-        out = tmp_path / saturation / "grey.png"
-        done = pixelwise("colourise", tmp_path / "grey.png", "-o", out, *args)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "1 photo coloured" in done.stdout
-        with Image.open(out) as coloured:
-            codes = np.asarray(coloured).astype(int)
-        spreads.append(np.ptp(codes, axis=2).max())
-    assert spreads[0] > 10
-    assert spreads[1] == 0
-
-
 @pytest.mark.parametrize(
     ("args", "message"),
     [
