@@ -17,15 +17,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from pixelwise.api.images import (
-    ImageLike,
-    Images,
-    kept,
-    notebook_png,
-    photo_from,
-    pil_of,
-    upright_codes,
-)
+from pixelwise.api.images import ImageLike, Images, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colour.arrays import Bool, Float32, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError
@@ -45,8 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_HEAD = "flower"
-MaskLike: TypeAlias = "ndarray | Tensor | Image.Image"
-Masks: TypeAlias = "Sequence[MaskLike] | ndarray | Tensor"
+Masks: TypeAlias = "Sequence[ndarray | Tensor | Image.Image] | ndarray | Tensor"
 _PREFIX = "pixelwise-"  # of temporary folders
 _CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 

@@ -22,7 +22,7 @@ VERBS: Final = (  # group, the module of `cli` that it is in, its names, what it
     ("", "models", "export", "Write a model or head as ONNX, checked against the original."),
     ("", "models", "models", "List what is shipped, with source, licence and checksum."),
     ("", "train", "lab", "Answer every question of the assignment by measurement."),
-    ("", "serve", "serve", "Colour and segment for browsers and other programs, over HTTP."),
+    ("", "models", "serve", "Colour and segment for browsers and other programs, over HTTP."),
     ("", "models", "demo", "Do the main jobs on what is embedded, and show them on one page."),
     ("batch", "batch", "colourise", "Colour any number of photos."),
     ("batch", "batch", "segment", "Cut things out of any number of photos."),

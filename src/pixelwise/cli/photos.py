@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,7 @@ from pixelwise.network.config import SegmentOptions
 
 if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.colourising.run import Colourised
-    from pixelwise.photos.find import Failure
-    from pixelwise.photos.outputs import PhotoResult, PhotoResults
+    from pixelwise.photos.outputs import PhotoResults
 
 Recursive = Annotated[bool, Parameter(help="Search folders' subfolders, too, and keep them below OUT.")]
 
@@ -78,7 +76,7 @@ def colourise(
     from pixelwise.network.model import DEFAULT_MODEL, open_model
 
     opened = open_model(options.model or DEFAULT_MODEL, common.device)
-    result = colourise_files(inputs, out, opened, options, recursive, partial(_report_photo, common))
+    result = colourise_files(inputs, out, opened, options, recursive)
     warned = [photo for photo in result.written if photo.warnings]
     hints, lines = _suggested_hints(result)
     values = {
@@ -140,23 +138,12 @@ def segment(
 
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights, common.device)
-    result = segment_files(inputs, out, heads, backbone, options, recursive, partial(_report_photo, common))
+    result = segment_files(inputs, out, heads, backbone, options, recursive)
     values = {
         name: [str(path) for photo in result.written for path in getattr(photo, name)]
         for name in ("overlays", "probabilities", "cut_outs")
     }
     return _outcome(result, out, "segmented", values, common)
-
-
-def _report_photo(common: Common, done: PhotoResult | Failure) -> None:
-    """Say what is to be known of a photo, as soon as it is done or has failed."""
-    from pixelwise.photos.find import Failure
-
-    if isinstance(done, Failure):
-        say(done.error)
-    else:
-        for note in done.notes:
-            say(note, quiet=common.quiet)
 
 
 def _outcome(
