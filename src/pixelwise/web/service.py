@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -152,11 +152,8 @@ def open_service(
     """
     opened = _open_all(partial(open_model, device=device), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
-    backbones = {
-        name: open_backbone(name, device=device)
-        for name in sorted({head.backbone for head in found.values()})
-    }
-    runners = {name: HeadRunner([head], backbones[head.backbone]) for name, head in found.items()}
+    opened_once = cache(partial(open_backbone, device=device))
+    runners = {name: HeadRunner([head], opened_once(head.backbone)) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum, None, model.licence) for name, model in opened.items()]
     for name, head in found.items():
         known.append(_known(name, "segment", checksum(find_head(head.name)), list(head.classes.names)))
