@@ -183,6 +183,7 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
                     make_output(item, process, Path(folder))
                 except Exception as error:  # as in a batch, the others are timed
                     failed.append(Failure.of(Path(item.name), error))
+                    _logger.error(failed[-1].error)
             advance(1, item.name)
     seconds_each = (time.perf_counter() - start_s) / len(drawn)
     seconds = num * seconds_each / (workers or num_processors(job))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
+from pixelwise.cli.common import OUT, Common, Outcome, Weights
 from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.batch.job import Job
-    from pixelwise.photos.find import Failure
 
 Sources = Annotated[
     list[str],
@@ -115,28 +113,19 @@ def _run(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
     from pixelwise.batch.run import estimate_batch, run_batch
 
     out, workers = options.out, options.workers
+    values: dict[str, Any] = {"written": [], "resumed": 0}
     if options.dry_run:
         found = estimate_batch(job, sources, out, workers=workers)
-        for failure in found.failed:
-            say(failure.error)
-        times = {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
+        failed = found.failed
+        values |= {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
         message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
-        return _outcome(found.failed, [], 0, times, message)
-    done = run_batch(job, sources, out, workers=workers, address=options.address, retry=options.retry)
-    before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
-    failed = f"; {len(done.failed)} failed" if done.failed else ""
-    message = f"{len(done.written)} outputs in {done.seconds:.1f} s into {out}{before}{failed}"
-    further = {"manifest": str(done.manifest), "seconds": done.seconds}
-    return _outcome(done.failed, done.written, done.num_resumed, further, message)
-
-
-def _outcome(
-    failed: Sequence[Failure],
-    written: Sequence[Path],
-    num_resumed: int,
-    further: dict[str, Any],
-    message: str,
-) -> Outcome:
-    failures = [{"path": str(failure.path), "error": failure.error} for failure in failed]
-    values = {"written": [str(path) for path in written], "failed": failures, "resumed": num_resumed}
-    return Outcome(values=values | further, message=message, num_failed=len(failed))
+    else:
+        done = run_batch(job, sources, out, workers=workers, address=options.address, retry=options.retry)
+        failed = done.failed
+        values |= {"written": [str(path) for path in done.written], "resumed": done.num_resumed}
+        values |= {"manifest": str(done.manifest), "seconds": done.seconds}
+        message = f"{len(done.written)} outputs in {done.seconds:.1f} s into {out}"
+        message += f"; {done.num_resumed} were done before" if done.num_resumed else ""
+        message += f"; {len(failed)} failed" if failed else ""
+    values["failed"] = [{"path": str(failure.path), "error": failure.error} for failure in failed]
+    return Outcome(values=values, message=message, num_failed=len(failed))
