@@ -60,18 +60,15 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         >>> found.labels.shape, found.classes.names
         ((48, 64), ('background', 'flower'))
     """
-    runner = _runner(head) if isinstance(head, Head) else kept(_open, head)
+    runner = _runner(head) if isinstance(head, Head) else kept(_runner, head)
     photo = photo_from(image)
     (logits,) = runner(photo)
     return Segmentation(photo, logits, runner.heads[0].classes)
 
 
-def _open(name_or_path: str) -> HeadRunner:
-    return _runner(open_head(name_or_path))
-
-
-def _runner(head: Head) -> HeadRunner:
-    return HeadRunner([head], kept(open_backbone, head.backbone))
+def _runner(head: Head | str) -> HeadRunner:
+    opened = head if isinstance(head, Head) else open_head(head)
+    return HeadRunner([opened], kept(open_backbone, opened.backbone))
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,10 @@ class _Printer(logging.Handler):
         self._say_once = functools.cache(say)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say_once(self.format(record))
+        try:
+            self._say_once(self.format(record))
+        except Exception:  # as of a standard error that is closed
+            self.handleError(record)
 
 
 def _describe_whole(tokens: Sequence[str]) -> None:
