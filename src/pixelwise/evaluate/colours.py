@@ -199,8 +199,10 @@ def evaluate_photos(
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     require_possible(options, model)
-    scored, colourless, unread = _score_all(paths, model, size, options)
-    failed = (*failed, *unread)
+    results = _score_all(paths, model, size, options)
+    scored = [one for one in results if isinstance(one, ColouredPhoto)]
+    failed = (*failed, *(one for one in results if isinstance(one, Failure)))
+    colourless = tuple(path for path, one in zip(paths, results, strict=True) if one is None)
     if not scored:
         grey = f"{len(colourless)} that are grey" if colourless else ""
         bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
@@ -220,33 +222,28 @@ def evaluate_photos(
         gain=interval(gain / num),
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
-        colourless=tuple(colourless),
+        colourless=colourless,
         failed=failed,
     )
 
 
 def _score_all(
     paths: Sequence[Path], model: Colouriser, size: int, options: ColouriseOptions
-) -> tuple[list[ColouredPhoto], list[Path], list[Failure]]:
-    """Score the network, and leaving grey, on each photo; return grey photos and failures apart."""
-    scored, colourless, failed = list[ColouredPhoto](), list[Path](), list[Failure]()
+) -> list[ColouredPhoto | Failure | None]:
+    """Score the network, and leaving grey, on each photo; None for those that are grey."""
 
-    def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
+    def score(path: Path) -> ColouredPhoto | Failure | None:
         try:
-            return path, _score(path, model, size, options)
+            return _score(path, model, size, options)
         except Exception as error:  # whatever one photo does to a library, the others are done
-            return path, Failure.of(path, error)
+            return Failure.of(path, error)
 
+    results = []
     with progress("colouring photos", len(paths)) as advance:
-        for path, found in worked_ahead(score, iter(paths), _THREADS):
-            if isinstance(found, ColouredPhoto):
-                scored.append(found)
-            elif found is None:
-                colourless.append(path)
-            else:
-                failed.append(found)
+        for path, result in zip(paths, worked_ahead(score, iter(paths), _THREADS), strict=True):
+            results.append(result)
             advance(1, path.name)
-    return scored, colourless, failed
+    return results
 
 
 def _score(path: Path, model: Colouriser, size: int, options: ColouriseOptions) -> ColouredPhoto | None:

@@ -119,15 +119,11 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
 
 
 def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
-    """Load the labelled photos in a folder.
+    """Load the labelled photos in a folder; errors as of `open_folder`, or DataError if two parts share one.
 
     Its `splits.json` deals them to the parts. Without one, a fifth of the different photos (none of fewer
     than 5) is `val`, drawn by the seed and the bytes of each: names and order change nothing, and copies of a
     photo stay together.
-
-    Raises:
-        DataError: there is no such folder, it has no labelled photo, or two parts share one.
-        LabelError: what the masks mean is not clear.
     """
     classes, photos, unlabelled = open_folder(folder)
     splits_file = folder / SPLITS_FILE
