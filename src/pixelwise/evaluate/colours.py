@@ -211,14 +211,13 @@ def evaluate_photos(
     photos = _with_mean_ab(scored, size)
     bins = resampled_sums(np.stack([photo.bins for photo in photos]), seed)
     gain, num = resampled_sums(np.array([[photo.gain, 1.0] for photo in photos]), seed).T
+    methods = photos[0].scores
     return ColourEvaluation(
         model=model,
         source=source,
         size=size,
         options=options,
-        scores={
-            name: colour_scores([photo.scores[name] for photo in photos], seed) for name in photos[0].scores
-        },
+        scores={name: colour_scores([photo.scores[name] for photo in photos], seed) for name in methods},
         gain=interval(gain / num),
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),

@@ -91,9 +91,7 @@ class LabelledPhotos:
             found = f"{shared[0]} are the same ({len(shared)} such in all)"
             raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
         digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        return LabelledPhotos(
-            name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
-        )
+        return LabelledPhotos(name, classes, *dealt.values(), tuple(unlabelled), digest, notes)
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:

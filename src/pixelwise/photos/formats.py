@@ -53,7 +53,7 @@ Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many time
 
 
 def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, str]:
-    """Open the photo in a file; also return a function that opens it anew, and its format's key in the tables.
+    """Open the photo in a file; also return what opens it anew, and its format's key in the tables above.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
     PhotoError where there is no such file, it may not be read, its format is not known, or it is damaged or
@@ -88,9 +88,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        raise PhotoError(
-            f"{path}: damaged or cut short ({vips_reason(error)}); nothing was written for it"
-        ) from error
+        why = vips_reason(error)
+        raise PhotoError(f"{path}: damaged or cut short ({why}); nothing was written for it") from error
 
 
 def vips_reason(error: pyvips.Error) -> str:
