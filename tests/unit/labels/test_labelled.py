@@ -13,7 +13,6 @@ from PIL import Image
 from fixtures.drawn import (
     NAMES,
     VOID,
-    coco,
     drawing,
     folder_of_coco,
     folder_of_labelme,
@@ -142,7 +141,7 @@ def test_splits_that_name_no_photos_are_refused(folder, splits, value):
     [
         (folder_of_masks, ("background", "class 1", "class 2")),
         (lambda folder: folder_of_masks(folder, write_voc), ("background", "class 1", "class 2")),
-        (folder_of_coco, ("background", "flower", "leaf")),
+        (folder_of_coco, ("background", "flower", "leaf")),  # by id, whatever the order in the file
     ],
 )
 def test_each_photo_has_its_labels(tmp_path, make, names):
@@ -183,7 +182,6 @@ def test_a_photo_that_a_coco_file_has_twice_is_refused(tmp_path, folders):
 
 
 BOX = [[1, 1], [4, 1], [4, 3], [1, 3]]
-ALL = [[0, 0, 6, 0, 6, 5, 0, 5]]
 ITS_CATEGORY = {"id": 3, "name": "flower"}
 
 
@@ -206,8 +204,8 @@ def image_of(height, width):
 
 def labels_of(tmp_path, values, classes=None):
     write_json(tmp_path / "annotations.json", values)
-    found, photos = read_coco(tmp_path / "annotations.json", classes)
-    return found.names, [photo.labels(found) for photo in photos]
+    found, (photo,) = read_coco(tmp_path / "annotations.json", classes)
+    return photo.labels(found)
 
 
 def labels_of_shapes(tmp_path, shapes, **changes):
@@ -218,26 +216,17 @@ def labels_of_shapes(tmp_path, shapes, **changes):
     return photo.labels(labelme_classes([photo]))
 
 
-def test_polygons_both_run_lengths_and_crowds_give_the_drawing(tmp_path):
-    drawn = {f"photos/{seed}.jpg": drawing(seed) for seed in range(3)}
-    names, labels = labels_of(tmp_path, coco(drawn))
-    assert names == ("background", "flower", "leaf")  # by id, whatever the order in the file
-    np.testing.assert_array_equal(labels, [*drawn.values()])
-
-
 def test_later_things_lie_on_top_and_crowds_below_all(tmp_path):
     things = [
         {"image_id": 1, "category_id": category, "iscrowd": crowd, "segmentation": [[0, 0, x, 0, x, 5, 0, 5]]}
         for category, crowd, x in ((1, 0, 4), (2, 0, 2), (2, 1, 5))
     ]
     names = [{"id": 1, "name": "leaf"}, {"id": 2, "name": "flower"}]
-    _, (labels,) = labels_of(tmp_path, coco_with(None, annotations=things, categories=names))
+    labels = labels_of(tmp_path, coco_with(None, annotations=things, categories=names))
     assert labels[0].tolist() == [2, 2, 1, 1, VOID, 0]
 
 
-def test_given_classes_are_found_by_name(tmp_path):
-    _, (labels,) = labels_of(tmp_path, coco_with(ALL), ClassNames(("flower", "background")))
-    assert not labels.any()
+def test_a_category_that_is_none_of_the_given_classes_is_refused(tmp_path):
     with pytest.raises(LabelError, match=r"annotations.json: .* got 'flower'"):
         labels_of(tmp_path, coco_with([]), ClassNames(("a", "b")))
 

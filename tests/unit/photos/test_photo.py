@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 from fixtures.photos.make import BAD, PHOTOS, bomb, exif, profile_of, scene
 from pixelwise.colour.spaces import lightness
+from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, open_file
 from pixelwise.photos.paint import LightnessDrift, paint
@@ -27,9 +28,7 @@ def made(folder: Path, name: str) -> Photo:
 
 
 def copy(photo: Photo, target: Path, chroma: np.ndarray = VIVID) -> float:
-    drift = LightnessDrift()
-    write_photo(target, paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift), photo)
-    return drift.mean
+    return colourise_photo(photo, target, chroma).mean
 
 
 def read(path: Path) -> np.ndarray:
