@@ -23,7 +23,7 @@ from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.model import Colouriser
 from pixelwise.photos.colour_folder import Picture
-from pixelwise.photos.crop_view import shrunk_size
+from pixelwise.photos.crop_view import WHOLE, read_view, shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of_codes
@@ -188,13 +188,9 @@ def evaluate_photos(
     """Score a colouriser on photos of a source, as `photos_of` gives them, beside two baselines.
 
     `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others. Grey photos are left out,
-    and named, as are files that cannot be read. The seed draws the intervals.
-
-    Raises:
-        ConfigError: the size is not from 16 to 2048, or the network gives no probabilities, which a
-            temperature needs.
-        DataError: none of them is a photo in colour.
-        PhotoError: a photo went away meanwhile.
+    and named, as are files that cannot be read. The seed draws the intervals. ConfigError where the size is
+    not from 16 to 2048, or a temperature needs probabilities that the network does not give; DataError where
+    none of them is a photo in colour; PhotoError where one went away meanwhile.
     """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
@@ -308,8 +304,7 @@ def colour_picture(
 def read_picture(path: Path, size: int) -> Picture:
     """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer."""
     photo = open_photo(path)
-    stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, size))
-    return np.ascontiguousarray(photo.upright(stored))
+    return np.ascontiguousarray(read_view(photo, WHOLE, *shrunk_size(*photo.upright_size, size)))
 
 
 def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:

@@ -64,12 +64,9 @@ class Confusion:
 
 
 def count_values(values: Integer[ndarray, "*shape"], num: int) -> Int64[ndarray, " num"]:
-    """Return how often each of `num` numbers, or more if there are larger ones, is among values.
-
-    Runs of equal ones are counted at once.
-    """
+    """Return how often each of `num` numbers, or more if there are larger ones, is among values."""
     flat = values.ravel()
-    begins = np.ones(flat.shape, bool)
+    begins = np.ones(flat.shape, bool)  # of runs of equal ones, which are counted at once
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=len(flat))

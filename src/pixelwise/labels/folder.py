@@ -35,8 +35,6 @@ _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn f
 
 T = TypeVar("T", str, int)
 LabelFormat = Literal["masks", "coco", "labelme"]
-Outlines = tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]
-"""The classes of a folder, outlines by their photos, and outlines without a photo."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Layout:
             if len(photos) == 1 and len(masks := self.masks.get(stem, [])) == 1
         ]
 
-    def outlines(self) -> Outlines:
-        """Read COCO's or LabelMe's outlines."""
+    def outlines(self) -> tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]:
+        """Return the classes, COCO's or LabelMe's outlines by their photos, and outlines without a photo."""
         legend = self.legend()
         classes = legend.classes if legend else None
         outlined: dict[Path, OutlinedPhoto] = {}

@@ -162,10 +162,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     """Return the given legend, or the one that the numbers of all masks of a folder imply.
 
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
-
-    Raises:
-        LabelError: masks are in colours, in arbitrary greys or in Oxford's palette; or some are of 0 and
-            255, and others count.
+    LabelError where masks are in colours, in arbitrary greys or in Oxford's palette, or where some are of 0
+    and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
