@@ -178,26 +178,26 @@ class ColourEvaluation:
 def evaluate_photos(
     model: Colouriser,
     source: str,
-    paths: Sequence[Path],
-    failed: Sequence[Failure] = (),
+    paths: Sequence[Path] | None = None,
     *,
     size: int = SIZE,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     seed: int = 0,
 ) -> ColourEvaluation:
-    """Score a colouriser on photos of a source, as `photos_of` gives them, beside two baselines.
+    """Score a colouriser on photos of a source, or on all in it and below, beside two baselines.
 
     `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others. Grey photos are left out,
     and named, as are files that cannot be read. The seed draws the intervals. ConfigError where the size is
-    not from 16 to 2048, or a temperature needs probabilities that the network does not give; DataError where
-    none of them is a photo in colour; PhotoError where one went away meanwhile.
+    not from 16 to 2048, a temperature needs probabilities that the network does not give, or the source is no
+    folder; DataError where it has no photo in colour; PhotoError where one went away meanwhile.
     """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     require_possible(options, model)
+    paths, unfound = (paths, []) if paths is not None else _photos_of(source)
     results = _score_all(paths, model, size, options)
     scored = [one for one in results if isinstance(one, ColouredPhoto)]
-    failed = (*failed, *(one for one in results if isinstance(one, Failure)))
+    failed = (*unfound, *(one for one in results if isinstance(one, Failure)))
     colourless = tuple(path for path, one in zip(paths, results, strict=True) if one is None)
     if not scored:
         grey = f"{len(colourless)} that are grey" if colourless else ""
@@ -315,8 +315,8 @@ def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
     return np.moveaxis(coloured, -1, 0)
 
 
-def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
-    """Return the photos in a folder and below it, and what cannot be read; ConfigError, DataError if none."""
+def _photos_of(source: str) -> tuple[list[Path], list[Failure]]:
+    """Return the photos in a folder and below it, and the folders that cannot be searched."""
     folder = require_source_folder(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"

@@ -17,7 +17,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, DataError, ShapeError
 from pixelwise.evaluate.colour_scores import PhotoColours
-from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
+from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, read_picture
 from pixelwise.evaluate.heads import learn_baselines
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.model import model_of
@@ -54,9 +54,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def evaluated(model, folder, **options):
-    return evaluate_photos(
-        model, f"folder:{folder}", *photos_of(f"folder:{folder}"), **{"size": 32} | options
-    )
+    return evaluate_photos(model, f"folder:{folder}", **{"size": 32} | options)
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +135,9 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path):
     with pytest.raises(DataError, match="1 that are grey and 1 that could not be read"):
         evaluated(model(), grey)
     with pytest.raises(DataError, match="none"):
-        photos_of(f"folder:{tmp_path / 'none'}")
+        evaluated(model(), tmp_path / "none")
     with pytest.raises(ConfigError, match="synthetic:shapes"):
-        photos_of("synthetic:shapes")
+        evaluate_photos(model(), "synthetic:shapes")
     with pytest.raises(ConfigError, match="got 8"):
         evaluated(model(), grey, size=8)
 
