@@ -154,14 +154,9 @@ def test_grey_and_the_mean_colour_score_on_photographs_as_elsewhere(real_data_di
     assert scores["mean ab"]["ab_rmse"].value < 21
 
 
-@pytest.fixture
-def learned():
-    return learn_baselines((disc(seed) for seed in range(3)), 2)
-
-
-def test_colour_finds_red_on_blue_anywhere_and_is_lost_without(learned):
+def test_colour_finds_red_on_blue_anywhere_and_is_lost_without():
     photo, labels = disc(9)
-    histogram = learned["colour histogram"]
+    histogram = learn_baselines((disc(seed) for seed in range(3)), 2)["colour histogram"]
     assert Confusion.of(histogram(photo), labels, 2).iou[1] > 0.99
     grey = np.repeat(photo.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
     assert Confusion.of(histogram(grey), labels, 2).iou[1] < 0.5
