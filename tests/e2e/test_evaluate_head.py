@@ -65,6 +65,13 @@ def test_a_head_scores_above_majority_and_as_it_did_when_it_was_learned(evaluate
     scores = [photo["miou"] for photo in values["photos"]]
     assert scores == sorted(scores)
     assert "baselines learned from 6 photos of the part train" in values["notes"][0]
+    means = {name: scores["miou"]["value"] for name, scores in values["baselines"].items()}
+    said = [note for note in values["notes"] if note.startswith("no better than")]
+    assert [name for name, mean in means.items() if mean >= values["miou"]["value"]] == ["colour histogram"]
+    assert said == [
+        f"no better than the baseline colour histogram, whose mean IoU is {means['colour histogram']:.3f}: "
+        "label more photos, or photos more like these"
+    ]
 
 
 def test_photos_that_a_head_never_saw_are_all_scored(evaluated, folder, head):

@@ -139,13 +139,18 @@ def evaluate_head(
         notes.append(note)
     counts = count_photos(photos, features, [head.weights], list(learned.values()), detailed=True)
     scores, *others = (SegmentationScores.of(images, head.classes, seed) for images in counts)
+    compared = dict(zip(learned, others, strict=True))
+    for name, baseline in compared.items():
+        if (ahead := baseline.miou.value) >= scores.miou.value:
+            found = f"no better than the baseline {name}, whose mean IoU is {ahead:.3f}"
+            notes.append(f"{found}: label more photos, or photos more like these")
     scored = [ScoredPhoto(*parts) for parts in zip(photos, features, counts[0], strict=True)]
     return HeadEvaluation(
         head=head,
         source=labelled.name,
         part=part,
         scores=scores,
-        baselines=dict(zip(learned, others, strict=True)),
+        baselines=compared,
         photos=tuple(sorted(scored, key=lambda photo: (math.isnan(photo.miou), photo.miou))),
         twins=twins,
         notes=tuple(notes),

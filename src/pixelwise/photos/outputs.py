@@ -87,6 +87,9 @@ class PhotoResults(Generic[R]):
                     self.failed.append(result)
                 on_result(result)
                 advance(1, photo.path.name)
+        if not self.written and outputs.made:
+            with contextlib.suppress(OSError):  # something else is in it
+                outputs.made.rmdir()
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
         """Add a remark on subfolders that were left alone."""
@@ -107,6 +110,7 @@ class OutputPaths:
         for path in self.inputs:
             self.spelled.setdefault(_caseless(path), []).append(path)
         self.before: set[Path] = set()  # claimed files that were there before
+        self.made: Path | None = None  # the folder, if it was not there before
 
     @staticmethod
     def prepare(
@@ -127,14 +131,16 @@ class OutputPaths:
             if out.suffix.lower() not in writable:
                 raise ConfigError(f"needed an output that ends in one of {', '.join(writable)}, got {out}")
             single_file = not is_folder(inputs[0])
+        outputs = OutputPaths(out, [*(photo.path for photo in photos), *also_read], single_file)
         folder = out.parent if single_file else out
         try:
-            if photos:
+            if photos and not is_folder(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+                outputs.made = folder
         except OSError as error:
             why = "it is a file" if isinstance(error, FileExistsError) else reason(error)
             raise OutputError(f"cannot write into {folder}: {why}; choose another folder with -o") from error
-        return OutputPaths(out, [*(photo.path for photo in photos), *also_read], single_file)
+        return outputs
 
     def claim(self, photo: InputPhoto, ending: str) -> Path:
         """Return the path for a result of `photo` whose name ends in `ending`, and keep it for that.

@@ -66,8 +66,7 @@ class PixelSample:
         features = np.empty((len(labels), num_features), np.float32)
         rows = np.split(features, np.cumsum(nums)[:-1])
         with ThreadPoolExecutor(_THREADS) as pool:
-            for _ in pool.map(lambda view, own: view.read(own), views, rows):
-                pass  # errors come
+            list(pool.map(lambda view, own: view.read(own), views, rows))  # raises what a view raised
         return PixelSample(features, labels, np.repeat([view.photo for view in views], nums))
 
 

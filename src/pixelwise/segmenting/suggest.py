@@ -22,6 +22,7 @@ from numpy import ndarray
 from pixelwise.colour.arrays import Float, Float32
 from pixelwise.colour.palette import softmax
 from pixelwise.errors import ConfigError, DataError
+from pixelwise.labels.labelled import LabelledPhotos, file_checksums
 from pixelwise.labels.sources import load_labelled
 from pixelwise.network.backbone import Backbone
 from pixelwise.network.linear import Maps
@@ -50,20 +51,27 @@ class Suggestion:
 def candidates(
     source: str, head: Head | None = None, data_dir: Path | None = None, seed: int = 0
 ) -> tuple[list[Path], list[Path], list[Failure]]:
-    """Return a source's photos without labels, the labelled ones, and what cannot be found.
+    """Return a source's photos without labels, those that were learned from, and what cannot be found.
 
-    Of a folder, all photos below it are without labels, and the head's own source has the labelled ones.
+    Of a folder, all photos below it are without labels, and the head's own source has those learned from.
     ConfigError where there is no such source; DataError where the source is missing, damaged or empty.
     """
     if not is_folder(source):
         labelled = load_labelled(source, data_dir, seed)
-        return list(labelled.unlabelled), [shot.photo for shot in labelled.train], []
+        return list(labelled.unlabelled), _learned_from(labelled, head), []
     known: list[Path] = []
     found, failures = find_photos([source], recursive=True)
     if head and head.facts.source:
         with contextlib.suppress(ConfigError, DataError):  # it may be on another machine
-            known = [shot.photo for shot in load_labelled(head.facts.source, data_dir, seed).train]
+            known = _learned_from(load_labelled(head.facts.source, data_dir, seed), head)
     return [photo.path for photo in found], known, failures
+
+
+def _learned_from(labelled: LabelledPhotos, head: Head | None) -> list[Path]:
+    """Return the photos that the head saw, of whatever part, or those of the part to learn from."""
+    sums = file_checksums(shot.photo for shot in labelled.labelled) if head else {}
+    seen = [photo for photo, digest in sums.items() if head and head.knows(digest)]
+    return seen or [shot.photo for shot in labelled.train]
 
 
 def suggest(

@@ -1,5 +1,7 @@
 """Which photos to label next: against brute force, and what must come of plain cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,12 +10,14 @@ from fixtures.photos.make import scene
 from fixtures.tiny_backbone import tiny_backbone, tiny_head
 from pixelwise.colour.palette import IGNORE, softmax
 from pixelwise.errors import CheckpointError, ConfigError, LabelError
-from pixelwise.labels.labelled import LabelledPhoto
+from pixelwise.labels.labelled import LabelledPhoto, file_checksums
+from pixelwise.labels.sources import load_labelled
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.segmenting.exact import places_of, solve_from_views, views_of
 from pixelwise.segmenting.feature_cache import FeatureCache
+from pixelwise.segmenting.heads import photo_mark
 from pixelwise.segmenting.linear_head import Weights, grid
-from pixelwise.segmenting.suggest import choose, doubt, suggest
+from pixelwise.segmenting.suggest import candidates, choose, doubt, suggest
 
 pytestmark = pytest.mark.core
 
@@ -178,3 +182,22 @@ def test_a_ridge_that_single_precision_cannot_see_chooses_each_photo_once():
     chosen = choose(points, doubts, points[:0], doubts[:0], ridge=1e-10, num=8)
     assert sorted(index for index, _ in chosen) == list(range(8))
     assert all(0 <= gain <= 1 for _, gain in chosen)
+
+
+def test_what_the_head_learned_from_is_known_of_whatever_part_it_is(photos, tmp_path):
+    folder = tmp_path / "labelled"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for photo in photos:
+        (folder / "images" / photo.name).write_bytes(photo.read_bytes())
+        Image.fromarray(np.eye(32, 40, dtype=np.uint8)).save(folder / "masks" / photo.name)
+    source = f"folder:{folder}"
+    labelled = load_labelled(source, None, 0)
+    assert labelled.val
+    seen = labelled.train + labelled.val
+    marks = tuple(photo_mark(digest) for digest in file_checksums(one.photo for one in seen).values())
+    head = tiny_head(tiny_backbone())
+    for photos_marked, expected in ((marks, seen), ((), labelled.train)):
+        facts = replace(head.facts, source=source, photos=photos_marked)
+        _, known, _ = candidates(str(tmp_path), replace(head, facts=facts))
+        assert {*known} == {one.photo for one in expected}

@@ -102,6 +102,13 @@ class Call:
         return self.call
 
 
+def test_a_pickle_that_numbers_a_value_beyond_its_length_takes_no_memory(tmp_path):
+    spoilt = tmp_path / "batch"
+    spoilt.write_bytes(b"\x80\x02}r" + (2**30).to_bytes(4, "little") + b".")  # 8 GB of places
+    with pytest.raises(DataError, match="it numbers a value 1073741824"):
+        read_batch(spoilt)
+
+
 @pytest.mark.parametrize("function", [os.mkdir, eval, getattr, np.load])
 def test_nothing_that_a_pickle_names_is_called(tmp_path, function):
     made = tmp_path / "made"

@@ -5,7 +5,9 @@ Source: A. Krizhevsky, 2009; address and checksums are those of `torchvision.dat
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,8 +69,9 @@ def load_cifar10(name: str, data_dir: Path, archive: Remote = ARCHIVE) -> Pictur
 def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N"]]:
     """Read pixels, plane by plane, and labels; a DataError where a file is damaged, hostile or another."""
     try:
-        with path.open("rb") as file:
-            record = _PlainUnpickler(file, encoding="bytes").load()
+        content = path.read_bytes()
+        _require_small_memo(content)
+        record = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
         # Keys are bytes of Python 2, or text of Python 3.
         labels, data = (record.get(key.encode(), record.get(key)) for key in ("labels", "data"))
         data = data.values if isinstance(data, _Array) else data
@@ -81,6 +84,13 @@ def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N
     if not isinstance(data, ndarray) or (data.dtype, data.shape) != needed:
         raise DataError(f"{path} needs data as bytes of shape ({len(labels)}, 3072), got others; {_REMEDY}")
     return data, np.array(labels, np.uint8)
+
+
+def _require_small_memo(content: bytes) -> None:
+    """Refuse a pickle that numbers a value beyond its own length, for which memory would be taken."""
+    for opcode, value, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT") and value > len(content):
+            raise pickle.UnpicklingError(f"it numbers a value {value}")
 
 
 class _Kind:
