@@ -19,6 +19,7 @@ from fixtures.drawn import (
     folder_of_masks,
     labelme,
     write_json,
+    write_numbers,
     write_photo,
     write_voc,
 )
@@ -31,19 +32,12 @@ from pixelwise.labels.sources import load_labelled
 pytestmark = pytest.mark.core
 
 
-def add(folder, stem, seed=0, size=(12, 9), labels=None, orientation=1):
-    """A photo of noise and a mask beside it; (width, height)."""
+def add(folder, stem, seed=0, labels=None, orientation=1):
+    """A photo and a mask beside it."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(folder / "images" / f"{stem}.png", exif=exif)
-    if labels is None:
-        labels = rng.integers(0, 2, (size[1], size[0]), dtype=np.uint8)
-    Image.fromarray(labels).save(folder / "masks" / f"{stem}.png")
-    return labels
+    write_photo(folder / "images" / f"{stem}.png", seed, orientation)
+    write_numbers(folder / "masks" / f"{stem}.png", drawing(seed) if labels is None else labels)
 
 
 @pytest.fixture
@@ -93,11 +87,11 @@ def test_photos_in_two_parts_are_refused_by_name_and_by_content(folder):
 
 
 def test_a_photo_that_is_turned_needs_a_mask_as_it_is_displayed(tmp_path):
-    upright = np.arange(9 * 12).reshape(12, 9).astype(np.uint8) % 2
+    upright = np.ascontiguousarray(drawing().T)
     add(tmp_path, "turned", orientation=6, labels=upright)
     assert (load(tmp_path).train[0].read_labels() == upright).all()
-    add(tmp_path, "turned", orientation=6, labels=np.ascontiguousarray(upright.T))
-    with pytest.raises(DataError, match="is displayed in, 9 x 12, got 12 x 9"):
+    add(tmp_path, "turned", orientation=6)
+    with pytest.raises(DataError, match="is displayed in, 40 x 56, got 56 x 40"):
         load(tmp_path).train[0].read_labels()
 
 
