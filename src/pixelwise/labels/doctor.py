@@ -24,6 +24,7 @@ from pixelwise.photos.photo import open_photo
 
 _PLACES = {"masks": "masks/{}.png", "coco": "annotations.json", "labelme": "{}.json beside it"}
 """Where the labels of a photo go, {} being its stem."""
+_SMOOTH = "values change in steps along the edges, as after smooth resizing or soft brushes"
 _CRISP = 0.05  # crisp masks have in-between pixels at less than 0.006 of their edges, smooth ones at 0.11
 
 
@@ -121,19 +122,18 @@ class _Doctor:
         pairs = self.layout.pairs()
         with ThreadPoolExecutor() as pool:
             works = [pool.submit(_read_mask, path) for _, path in pairs]
-        for (photo, path), work in zip(pairs, works, strict=True):
-            try:
-                values, size, is_crisp = work.result()
-            except PixelwiseError as error:
-                self.add_error(path, error, "save the mask again as PNG, or take it out")
-                continue
-            if is_crisp:
-                exact.append(values)
-            else:
-                problem = "values change in steps along the edges, as after smooth resizing or soft brushes"
-                remedy = "resize the mask as drawn by nearest neighbour; draw without anti-aliasing"
-                self.add(path, problem, remedy)
-            self.check_size(photo, path, size)
+            for (photo, path), work in zip(pairs, works, strict=True):
+                try:
+                    values, size, is_crisp = work.result()
+                except PixelwiseError as error:
+                    self.add_error(path, error, "save the mask again as PNG, or take it out")
+                    continue
+                if is_crisp:
+                    exact.append(values)
+                else:
+                    remedy = "resize the mask as drawn by nearest neighbour; draw without anti-aliasing"
+                    self.add(path, _SMOOTH, remedy)
+                self.check_size(photo, path, size)
         return exact
 
     def check_outlines(self) -> None:
