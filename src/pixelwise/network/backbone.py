@@ -31,7 +31,7 @@ COCO = (  # those of torchvision for segmentation, with the weights they learned
 )
 _FORMAT = 1  # of the metadata of converted backbones
 TIMM = "timm:"  # before the name of a model of timm
-_SHA256 = "0afdd7f7f9eaec1419840dfc68c431f7d5eae5441f5be3908d642c8cb0bd8cd1"  # of its file
+_SHA256 = "a8d4745de8898209bd5d3dfd3e613a655e5d7907151ae031de1678ad5a6e9c2a"  # of its file
 
 
 @dataclass(frozen=True)
