@@ -295,7 +295,6 @@ def _requests() -> Callable[[Path], None]:
     import httpx
 
     from pixelwise.web.app import create_app
-    from pixelwise.web.guard import Rules
     from pixelwise.web.limits import Limits
     from pixelwise.web.service import open_service
 
@@ -303,8 +302,7 @@ def _requests() -> Callable[[Path], None]:
 
     def app(folder: Path) -> Any:
         if folder not in made:
-            rules = Rules(max_bytes=limits.max_bytes, hosts=None)
-            made[folder] = create_app(open_service(num_lanes=1), limits, rules, folder)
+            made[folder] = create_app(open_service(num_lanes=1), limits, folder, hosts=None)
         return made[folder]
 
     async def ask(file: Path) -> None:

@@ -87,6 +87,8 @@ def test_options_that_do_not_belong_are_one_clear_line(refused, folder):
         ("flower", "flowers17", "--temperature", "2"): "flower",
         ("photo", f"folder:{folder}", "--size", "4"): "4",
         ("photo", f"folder:{folder / 'none'}"): str(folder / "none"),
+        ("photo", "synthetic:shapes"): "needed cnn or unet to score synthetic:shapes, got photo",
+        (folder / "run", "synthetic:shapes", "--json"): str(folder / "run"),
     }.items():
         assert value in refused("evaluate", *arguments)
 
@@ -100,10 +102,3 @@ def test_a_trained_network_scores_above_its_baselines(answer, pixelwise, tmp_pat
     assert values["accuracy"]["low"] > values["baselines"]["grey level"]["accuracy"]["high"]
     shown = pixelwise("evaluate", tmp_path / "run", "synthetic:shapes").stdout
     assert f"{values['accuracy']['value']:.2f}" in shown
-
-
-def test_a_model_that_cannot_be_scored_is_one_clear_line(refused, tmp_path):
-    assert "needed cnn or unet to score synthetic:shapes, got photo" in refused(
-        "evaluate", "photo", "synthetic:shapes"
-    )
-    assert str(tmp_path / "none") in refused("evaluate", tmp_path / "none", "synthetic:shapes", "--json")

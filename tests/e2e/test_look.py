@@ -1,14 +1,18 @@
 """The verbs models and demo, through the command line."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fixtures.discs import folder_of_discs
 from fixtures.drawn import folder_of_masks, write_black_and_white
 from fixtures.pages import Page
+from pixelwise.api.demo import SUBJECTS
 from pixelwise.files import checksum
 from pixelwise.network.cards import Card, weights_path
 from pixelwise.network.model import DEFAULT_MODEL, open_model
@@ -30,13 +34,35 @@ def test_models_lists_where_each_comes_from_and_its_checksum(answer):
             assert open_head(model["name"]).classes.names == ("background", "flower")
 
 
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
 @pytest.mark.slow
-def test_demo_makes_its_page_and_says_where(answer, model, tmp_path):
-    made = answer("demo", "-o", tmp_path / "demo", "--model", model)
-    assert made["page"] == str(tmp_path / "demo" / "index.html")
-    read = Page(Path(made["page"]).read_text())
+def test_demo_shows_the_main_jobs_on_a_page_and_leaves_the_photographs_beside_it(answer, model, tmp_path):
+    page = tmp_path / "index.html"
+    page.write_text("an earlier demonstration")
+    made = answer("demo", "-o", tmp_path, "--model", model, "--seed", 5)
+    assert made["page"] == str(page)
+    read = Page(page.read_text())
     assert read.faults == []
-    assert all(Path(photo).is_file() for photo in made["photos"])
+    assert "A flower, cut out: Cut out" in read.pictures
+    assert "Learned from 20 masks" in read.text
+    assert float(re.search(r"mean intersection over union is (\d+\.\d)", read.text)[1]) > 80
+    names = {page.name}
+    for subject, path in zip(SUBJECTS, map(Path, made["photos"]), strict=True):
+        assert subject.credit in read.text
+        assert {f"{subject.title}, before", f"{subject.title}, after"} <= read.pictures.keys()
+        alts = " ".join(alt for alt in read.pictures if alt.startswith(f"{subject.title}: "))
+        assert re.search("Grey.*Coloured.*Confidence.*As taken", alts)
+        beside = tmp_path / f"{subject.path.stem}-grey.jpg"
+        grey, coloured = pixels(beside), pixels(path)
+        assert grey.shape == coloured.shape == pixels(subject.path).shape
+        assert np.ptp(grey, axis=-1).max() <= 2
+        assert np.ptp(coloured, axis=-1).mean() > 10
+        names |= {beside.name, path.name}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_a_clean_folder_has_no_problem(tmp_path, pixelwise):

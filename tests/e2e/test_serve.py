@@ -60,7 +60,7 @@ def test_ctrl_c_ends_it_as_every_verb(serving):
     ("options", "why"),
     [
         (["--host", "0.0.0.0"], "needed a token to serve on 0.0.0.0"),
-        (["--host", "0.0.0.0", "--token", "short"], "needed a token of at least 8"),
+        (["--host", "0.0.0.0", "--token", "secret1"], "needed a token of at least 8"),
         (["--host", "no.invalid", "--token", "open-sesame"], "cannot serve on no.invalid, port 7860: "),
         (["--port", "70000"], "needed a port from 0 to 65535, got 70000"),
         (["--queue", "-1"], "queue needs to be at least 0"),
@@ -73,6 +73,7 @@ def test_what_cannot_be_served_is_told_in_a_line(pixelwise, options, why):
     assert done.returncode == 2
     assert why in done.stderr.splitlines()[-1]
     assert "unknown error" not in done.stderr
+    assert "secret1" not in done.stderr
 
 
 def test_a_port_that_is_taken(pixelwise):
@@ -90,10 +91,6 @@ def test_a_token_from_the_environment(serving):
         assert httpx.get(url).status_code == 401
         answer = httpx.get(f"{url}/v1/models", headers={"Authorization": "Bearer open-sesame"})
         assert answer.status_code == 200
-
-
-def test_tokens_do_not_stand_in_messages(pixelwise):
-    assert "secret1" not in pixelwise("serve", "--host", "0.0.0.0", "--token", "secret1").stderr
 
 
 MARK = b"a secret that stays where it is"

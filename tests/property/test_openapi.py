@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from pixelwise.web.app import create_app
-from pixelwise.web.guard import Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.service import open_service
 
@@ -22,9 +21,7 @@ def service():
 
 @pytest.fixture
 def document(service, tmp_path):
-    rules = Rules(max_bytes=LIMITS.max_bytes, hosts=None)
-    app = create_app(service, LIMITS, rules, tmp_path)
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
+    return schemathesis.openapi.from_asgi("/openapi.json", create_app(service, LIMITS, tmp_path, hosts=None))
 
 
 @pytest.mark.parametrize("route", ROUTES)

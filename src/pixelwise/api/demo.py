@@ -17,7 +17,6 @@ from pixelwise.api.segmentation import Segmenter, segment
 from pixelwise.colour.arrays import Float32
 from pixelwise.colour.spaces import srgb_to_lab
 from pixelwise.colourising.run import colourise_photo
-from pixelwise.files import write_text
 from pixelwise.network.cards import read_card, shipped_models
 from pixelwise.network.model import Colouriser
 from pixelwise.photos.photo import open_photo
@@ -25,7 +24,7 @@ from pixelwise.progress import progress
 from pixelwise.report import page
 from pixelwise.segmenting.heads import open_head
 
-PAGE = "index.html"
+_PHOTOGRAPHS = Path(__file__).with_name("photographs")
 _HEAD = "flower20"
 _LARGE, _SMALL = 640, 360  # longer side of a photo on the page, in pixels, before and after and in a row
 _NUM_MASKS, _NUM_OTHERS, _SIDE = 20, 4, 200
@@ -36,18 +35,13 @@ class DemoPhoto:
     """A colour photograph that comes along."""
 
     title: str
-    name: str
+    path: Path
     credit: str
 
-    @property
-    def path(self) -> Path:
-        """Where it lies."""
-        return Path(__file__).with_name("photographs") / f"{self.name}.jpg"
 
-
-TEMPLE = DemoPhoto("A temple", "temple", "danielbuechele, CC BY 2.0")
-FLOWER = DemoPhoto("A flower", "flower", "vultilion, CC BY 2.0")
-HOPPER = DemoPhoto("Grace Hopper", "hopper", "US Navy, public domain")
+TEMPLE = DemoPhoto("A temple", _PHOTOGRAPHS / "temple.jpg", "danielbuechele, CC BY 2.0")
+FLOWER = DemoPhoto("A flower", _PHOTOGRAPHS / "flower.jpg", "vultilion, CC BY 2.0")
+HOPPER = DemoPhoto("Grace Hopper", _PHOTOGRAPHS / "hopper.jpg", "US Navy, public domain")
 SUBJECTS = (TEMPLE, FLOWER, HOPPER)
 
 
@@ -77,7 +71,8 @@ def write_demo(folder: Path, model: Colouriser, seed: int = 0) -> Demo:
             advance(1, subject.title)
     flower, learned = _cut_out_flower(), _learn_from_masks(seed)
     seconds = time.perf_counter() - start_s
-    text = page.render(
+    written = page.write_page(
+        folder / "index.html",
         "demo.html",
         title="A class for every pixel",
         seconds=seconds,
@@ -87,8 +82,7 @@ def write_demo(folder: Path, model: Colouriser, seed: int = 0) -> Demo:
         flower=flower,
         learned=learned,
     )
-    write_text(folder / PAGE, text)
-    return Demo(folder / PAGE, [photo["path"] for photo in coloured], seconds)
+    return Demo(written, [photo["path"] for photo in coloured], seconds)
 
 
 def _colour(subject: DemoPhoto, folder: Path, model: Colouriser) -> dict[str, Any]:

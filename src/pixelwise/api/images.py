@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -30,8 +30,6 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 """
 Images: TypeAlias = "Sequence[ImageLike] | NDArray[Any] | Tensor"
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
-FileState: TypeAlias = tuple[tuple[str, int, int], ...]
-"""Path, time of the last change in ns and size in bytes of each file."""
 T = TypeVar("T")
 _SHOWN = 480  # pixels of the long side, in a notebook
 _IN_MEMORY = Path("image")
@@ -120,8 +118,8 @@ def pil_of(codes: Strip) -> Image.Image:
     return Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
 
 
-def file_state(name_or_path: str) -> FileState:
-    """Return what changes when a file, or one of a run folder, is written anew; () of a shipped model."""
+def file_state(name_or_path: str) -> tuple[tuple[str, int, int], ...]:
+    """Return path, time and size of a file, or of those in a run folder; nothing of a shipped model."""
     path = Path(name_or_path).absolute()
     files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
     stats = ((file, file.stat()) for file in files)
@@ -134,7 +132,7 @@ def kept(open_one: Callable[[str], T], name_or_path: str | os.PathLike[str]) -> 
 
 
 @lru_cache(maxsize=8)
-def _kept(open_one: Callable[[str], Any], name_or_path: str, _state: FileState) -> Any:
+def _kept(open_one: Callable[[str], Any], name_or_path: str, _state: Hashable) -> Any:
     return open_one(name_or_path)
 
 

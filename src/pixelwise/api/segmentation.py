@@ -17,15 +17,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from pixelwise.api.images import (
-    ImageLike,
-    Images,
-    kept,
-    notebook_png,
-    photo_from,
-    pil_of,
-    upright_codes,
-)
+from pixelwise.api.images import ImageLike, Images, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colour.arrays import Bool, Float32, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import ConfigError, LabelError, ShapeError
@@ -36,8 +28,7 @@ from pixelwise.network.backbone import Backbone, open_backbone
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.photos.photo import Photo
 from pixelwise.segmenting.exact import solve_from_views, views_of
-from pixelwise.segmenting.extraction import CropView
-from pixelwise.segmenting.feature_cache import FeatureCache, PhotoMaps
+from pixelwise.segmenting.feature_cache import FeatureCache
 from pixelwise.segmenting.heads import Head, HeadFacts, open_head, write_head
 from pixelwise.segmenting.linear_head import EnlargedLogits
 from pixelwise.segmenting.run import HeadRunner, overlay_strips
@@ -46,8 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_HEAD = "flower"
-MaskLike: TypeAlias = "ndarray | Tensor | Image.Image"
-Masks: TypeAlias = "Sequence[MaskLike] | ndarray | Tensor"
+Masks: TypeAlias = "Sequence[ndarray | Tensor | Image.Image] | ndarray | Tensor"
 _PREFIX = "pixelwise-"  # of temporary folders
 _CACHE_BYTES = 2**30  # of features, so that learning again from other masks only solves
 
@@ -70,18 +60,15 @@ def segment(image: ImageLike, head: str | os.PathLike[str] | Head = DEFAULT_HEAD
         >>> found.labels.shape, found.classes.names
         ((48, 64), ('background', 'flower'))
     """
-    runner = _runner(head) if isinstance(head, Head) else kept(_open, head)
+    runner = _runner(head) if isinstance(head, Head) else kept(_runner, head)
     photo = photo_from(image)
     (logits,) = runner(photo)
     return Segmentation(photo, logits, runner.heads[0].classes)
 
 
-def _open(name_or_path: str) -> HeadRunner:
-    return _runner(open_head(name_or_path))
-
-
-def _runner(head: Head) -> HeadRunner:
-    return HeadRunner([head], kept(open_backbone, head.backbone))
+def _runner(head: Head | str) -> HeadRunner:
+    opened = head if isinstance(head, Head) else open_head(head)
+    return HeadRunner([opened], kept(open_backbone, opened.backbone))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +186,7 @@ class Segmenter:
                 LabelledPhoto(path, path, partial(np.copy, label))
                 for path, label in zip(paths, labels, strict=True)
             ]
-            features = self._extract(views_of(paths, self.num_views))
+            features = self._cache.maps(views_of(paths, self.num_views), self._opened, self._sizes)
             solved = solve_from_views(config, classes.num_classes, shots, features)
         self.class_names_ = classes.names
         self.head_ = Head(
@@ -257,13 +244,11 @@ class Segmenter:
             raise LabelError(f"needed masks of the classes 0 to {len(names) - 1}, got {most} in one")
         return ClassNames(tuple(names))
 
-    def _extract(self, crops: Sequence[CropView]) -> list[PhotoMaps]:
-        return self._cache.maps(crops, self._opened, self._sizes)
-
     def _segment(self, images: Images) -> list[Segmentation]:
         head, found = self._learned, list[Segmentation]()
         with _as_files(images) as paths:
-            for image, maps in zip(images, self._extract(list(map(CropView, paths))), strict=True):
+            features = self._cache.maps(paths, self._opened, self._sizes)
+            for image, maps in zip(images, features, strict=True):
                 photo = photo_from(image)
                 size = photo.height, photo.width
                 (logits,) = EnlargedLogits.of([head.weights], maps.read(), size, photo.as_stored)

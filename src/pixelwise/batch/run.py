@@ -9,7 +9,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -33,7 +33,7 @@ class BatchResult:
     """The counts of a batch that is done, and its manifest."""
 
     manifest: Path
-    num_written: int  # outputs of this run
+    written: list[Path]  # outputs of this run, in the order of the plan
     num_resumed: int  # outputs of earlier runs
     failed: list[Failure]  # inputs without an output, whenever they failed
     seconds: float
@@ -47,13 +47,12 @@ def run_batch(
     workers: int | None = None,
     address: str | None = None,
     retry: bool = False,
-    on_result: Callable[[Result], None] = lambda _result: None,
 ) -> BatchResult:
     """Do a job for every photo of some sources, or go on with that; outputs and manifest go into `out`.
 
     There are as many `workers` as processors, if not given. `address` is a Ray cluster's, all of whose
     machines see sources and `out` under the same paths. With `retry` what failed before is tried again.
-    `on_result` is called with each result of this run.
+    What fails is logged as soon as it has.
 
     Raises:
         ConfigError: options cannot work, `out` holds something else, or another run is at work there.
@@ -71,13 +70,13 @@ def run_batch(
         state.forget_missing()
         num_resumed = state.num("NOT failed")
         condition = "result IS NULL OR failed" if retry else "result IS NULL"
-        num_left = state.num(condition)
-        if num_left:
+        written = []
+        if num_left := state.num(condition):
             announce(f"{num_left} of {state.num()} photos to {job.task}; {num_resumed} were done before")
-            _work(state, job, condition, workers, address, on_result)
+            written = _work(state, job, condition, workers, address)
         return BatchResult(
             manifest=state.write_manifest(job),
-            num_written=state.num("NOT failed") - num_resumed,
+            written=written,
             failed=[Failure(Path(row["path"]), row["error"]) for row in state.rows(job, "failed")],
             num_resumed=num_resumed,
             seconds=time.perf_counter() - start_s,
@@ -101,14 +100,10 @@ def _plan(state: BatchState, job: Job, sources: Sequence[str]) -> None:
 
 
 def _work(
-    state: BatchState,
-    job: Job,
-    condition: str,
-    workers: int | None,
-    address: str | None,
-    on_result: Callable[[Result], None],
-) -> None:
-    num, num_left = state.num(), state.num(condition)
+    state: BatchState, job: Job, condition: str, workers: int | None, address: str | None
+) -> list[Path]:
+    """Do the inputs of a condition; return their outputs in the order of the plan."""
+    num, num_left, written = state.num(), state.num(condition), dict[int, Path]()
     try:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)  # of a run that was killed
         for folder in (ATTEMPTS, STAGING):
@@ -122,13 +117,18 @@ def _work(
                 for result in chain(first, results):
                     if result.attempts > 1:
                         _logger.warning("a worker was lost; another took over its photo")
-                    on_result(publish(state, result))
+                    published = publish(state, result)
+                    if published.error:
+                        _logger.error(published.error)
+                    else:
+                        written[published.index] = state.out / published.output
                     advance(1, "")
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None
     finally:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)
+    return [written[index] for index in sorted(written)]
 
 
 def publish(state: BatchState, result: Result) -> Result:
@@ -183,6 +183,7 @@ def estimate_batch(job: Job, sources: Sequence[str], out: Path, *, workers: int 
                     make_output(item, process, Path(folder))
                 except Exception as error:  # as in a batch, the others are timed
                     failed.append(Failure.of(Path(item.name), error))
+                    _logger.error(failed[-1].error)
             advance(1, item.name)
     seconds_each = (time.perf_counter() - start_s) / len(drawn)
     seconds = num * seconds_each / (workers or num_processors(job))

@@ -48,11 +48,10 @@ def find_items(sources: Sequence[str], out: Path) -> Iterator[Item]:
     """
     taken: set[str] = set()
     for source in sources:
-        is_empty = True
+        num = len(taken)
         for item in _expand(source, out):
-            is_empty = False
             yield replace(item, target=_unique(item.target, taken))
-        if is_empty:
+        if len(taken) == num:
             exists = os.path.lexists(source) or glob.has_magic(source)
             raise DataError(
                 f"{source}: needed photos, {'found none' if exists else 'there is no such file'}; "

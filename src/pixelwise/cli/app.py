@@ -6,6 +6,7 @@ configuration; 130 interrupted, state saved.
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -65,15 +66,7 @@ def main() -> None:
 
 def run(tokens: Sequence[str]) -> int:
     """Run one command; return its exit code."""
-    logging.basicConfig(level=logging.WARNING, format="pixelwise: %(message)s", stream=sys.stderr, force=True)
-    logged: set[str] = set()
-
-    def is_new(record: logging.LogRecord) -> bool:  # a lab opens one data set fifty times
-        message, num = record.getMessage(), len(logged)
-        logged.add(message)
-        return len(logged) > num
-
-    logging.getLogger().handlers[0].addFilter(is_new)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Printer()], force=True)
     warnings.filterwarnings("ignore", module="PIL")  # damaged files are reported as errors of ours
     try:
         _describe_whole(tokens)
@@ -104,6 +97,20 @@ def run(tokens: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+class _Printer(logging.Handler):
+    """Prints what is logged, above a bar of progress; each thing once, as a lab opens one data set often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._say_once = functools.cache(say)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._say_once(self.format(record))
+        except Exception:  # as of a standard error that is closed
+            self.handleError(record)
 
 
 def _describe_whole(tokens: Sequence[str]) -> None:

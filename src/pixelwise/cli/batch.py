@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pixelwise.cli.common import OUT, Common, Outcome, Weights, say
+from pixelwise.cli.common import OUT, Common, Outcome, Weights
 from pixelwise.network.config import MAX_MEGAPIXELS
 
 if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.batch.job import Job
-    from pixelwise.batch.state import Result
-    from pixelwise.photos.find import Failure
 
 Sources = Annotated[
     list[str],
@@ -79,7 +76,7 @@ def colourise(
 
     settings = asdict(options) | {"model": options.model or DEFAULT_MODEL}
     job = Job(task="colourise", device=common.device, max_megapixels=batch.max_megapixels, **settings)
-    return _run(job, sources, batch, common)
+    return _run(job, sources, batch)
 
 
 def segment(
@@ -109,52 +106,26 @@ def segment(
         device=common.device,
         max_megapixels=batch.max_megapixels,
     )
-    return _run(job, sources, batch, common)
+    return _run(job, sources, batch)
 
 
-def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
-    from pixelwise.batch.run import run_batch
+def _run(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
+    from pixelwise.batch.run import estimate_batch, run_batch
 
+    out, workers = options.out, options.workers
+    values: dict[str, Any] = {"written": [], "resumed": 0}
     if options.dry_run:
-        return _estimate(job, sources, options)
-    written: dict[int, str] = {}
-
-    def on_result(result: Result) -> None:
-        if result.error:
-            say(result.error)
-        elif common.json:
-            written[result.index] = str(options.out.absolute() / result.output)
-
-    done = run_batch(
-        job,
-        sources,
-        options.out,
-        workers=options.workers,
-        address=options.address,
-        retry=options.retry,
-        on_result=on_result,
-    )
-    before = f"; {done.num_resumed} were done before" if done.num_resumed else ""
-    failed = f"; {len(done.failed)} failed" if done.failed else ""
-    return Outcome(
-        values=_values(done.failed, [path for _, path in sorted(written.items())], done.num_resumed)
-        | {"manifest": str(done.manifest), "seconds": done.seconds},
-        message=f"{done.num_written} outputs in {done.seconds:.1f} s into {options.out}{before}{failed}",
-        num_failed=len(done.failed),
-    )
-
-
-def _estimate(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
-    from pixelwise.batch.run import estimate_batch
-
-    found = estimate_batch(job, sources, options.out, workers=options.workers)
-    for failure in found.failed:
-        say(failure.error)
-    times = {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
-    message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
-    return Outcome(values=_values(found.failed) | times, message=message, num_failed=len(found.failed))
-
-
-def _values(failed: Sequence[Failure], written: Sequence[str] = (), num_resumed: int = 0) -> dict[str, Any]:
-    failures = [{"path": str(failure.path), "error": failure.error} for failure in failed]
-    return {"written": list(written), "failed": failures, "resumed": num_resumed}
+        found = estimate_batch(job, sources, out, workers=workers)
+        failed = found.failed
+        values |= {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
+        message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
+    else:
+        done = run_batch(job, sources, out, workers=workers, address=options.address, retry=options.retry)
+        failed = done.failed
+        values |= {"written": [str(path) for path in done.written], "resumed": done.num_resumed}
+        values |= {"manifest": str(done.manifest), "seconds": done.seconds}
+        message = f"{len(done.written)} outputs in {done.seconds:.1f} s into {out}"
+        message += f"; {done.num_resumed} were done before" if done.num_resumed else ""
+        message += f"; {len(failed)} failed" if failed else ""
+    values["failed"] = [{"path": str(failure.path), "error": failure.error} for failure in failed]
+    return Outcome(values=values, message=message, num_failed=len(failed))

@@ -93,15 +93,16 @@ def evaluate(
     return _evaluate_model(model, source, options, common)
 
 
-def _writable_page(options: EvaluateOptions) -> Path | None:
+def _writable_page(page: Path | None) -> Path | None:
+    """Return the page's file, which may be given as a folder; refuse it before anything is scored."""
     from pixelwise.files import require_writable
-    from pixelwise.report.evaluation import evaluation_path
 
-    page = evaluation_path(options.page) if options.page else None
-    if page:
-        import matplotlib  # noqa: F401 - refused before anything is scored
+    if page is None:
+        return None
+    import matplotlib  # noqa: F401 - only to be refused where it is missing
 
-        require_writable(page)
+    page = page / "evaluation.html" if page.is_dir() or not page.suffix else page
+    require_writable(page)
     return page
 
 
@@ -112,8 +113,7 @@ def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common:
     from pixelwise.network.model import open_model
     from pixelwise.report.evaluation import write_colours_page
 
-    page = _writable_page(options)
-    opened = open_model(model, common.device)
+    page, opened = _writable_page(options.page), open_model(model, common.device)
     found = evaluate_photos(
         opened,
         source,
@@ -148,10 +148,8 @@ def _evaluate_model(model: str, source: str, options: EvaluateOptions, common: C
     from pixelwise.training.data.sources import load_pictures
     from pixelwise.training.evaluation import evaluate as evaluate_model
 
-    opened, pictures = (
-        open_model_with_classes(model, common.device),
-        load_pictures(source, options.data_dir, common.seed),
-    )
+    opened = open_model_with_classes(model, common.device)
+    pictures = load_pictures(source, options.data_dir, common.seed)
     scores = evaluate_model(opened, pictures, common.seed)
     rows, values = [f"{'':12}{'right pixels, %':>24}{'loss, nats':>28}"], {}
     for name, kinds in scores.items():
@@ -172,7 +170,7 @@ def _evaluate_head(name: str, source: str, options: EvaluateOptions, common: Com
     from pixelwise.report.evaluation import write_head_page
     from pixelwise.segmenting.heads import open_head
 
-    page = _writable_page(options)
+    page = _writable_page(options.page)
     head, labelled = open_head(name), load_labelled(source, options.data_dir, common.seed)
     found = evaluate_head(
         head,

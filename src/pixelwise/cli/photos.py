@@ -15,8 +15,7 @@ from pixelwise.network.config import SegmentOptions
 
 if TYPE_CHECKING:  # verbs import them when they are called
     from pixelwise.colourising.run import Colourised
-    from pixelwise.photos.find import Failure
-    from pixelwise.photos.outputs import PhotoResult, PhotoResults
+    from pixelwise.photos.outputs import PhotoResults
 
 Recursive = Annotated[bool, Parameter(help="Search folders' subfolders, too, and keep them below OUT.")]
 
@@ -77,32 +76,25 @@ def colourise(
     from pixelwise.network.model import DEFAULT_MODEL, open_model
 
     opened = open_model(options.model or DEFAULT_MODEL, common.device)
-    result = colourise_files(inputs, out, opened, options, recursive, _report_photo(common))
+    result = colourise_files(inputs, out, opened, options, recursive)
+    warned = [photo for photo in result.written if photo.warnings]
+    hints, lines = _suggested_hints(result)
     values = {
         "lightness_difference": result.lightness_difference,
-        "warned": [
-            {"path": str(photo.path), "warnings": [*photo.warnings]}
-            for photo in result.written
-            if photo.warnings
-        ],
-        "hints": [
-            {
-                "path": str(photo.path),
-                "points": [{"hint": hint.argument} | asdict(hint) for hint in photo.hints],
-            }
-            for photo in result.written
-            if photo.hints
-        ],
+        "warned": [{"path": str(photo.path), "warnings": photo.warnings} for photo in warned],
+        "hints": hints,
     }
     moved = f"; lightness differs by {result.lightness_difference:.2f} of 100 on average"
-    return _outcome(result, out, "coloured", values, common, moved, _suggested_hints(result))
+    return _outcome(result, out, "coloured", values, common, moved, lines)
 
 
-def _suggested_hints(result: Colourised) -> list[str]:
-    lines = []
-    for photo in result.written:
-        if photo.hints:
-            lines.append(f"{photo.path}: the true colours here would help most:")
+def _suggested_hints(result: Colourised) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the hints of each photo that has some: as values, and as lines to read."""
+    values, lines = [], []
+    for photo in (photo for photo in result.written if photo.hints):
+        points = [{"hint": hint.argument} | asdict(hint) for hint in photo.hints]
+        values.append({"path": str(photo.path), "points": points})
+        lines.append(f"{photo.path}: the true colours here would help most:")
         for hint in photo.hints:
             first, *others = hint.colours
             perhaps = ", ".join(f"{other.colour} ({other.chance:.0%})" for other in others)
@@ -110,7 +102,7 @@ def _suggested_hints(result: Colourised) -> list[str]:
                 f"  --hint {hint.argument}   settles {hint.cut:.0%} of all doubt;"
                 f" guessed by {first.chance:.0%}{', or ' + perhaps if perhaps else ''}"
             )
-    return lines
+    return values, lines
 
 
 def segment(
@@ -146,26 +138,12 @@ def segment(
 
     heads = [open_head(name) for name in head]
     backbone = open_backbone(heads[0].backbone, weights, common.device)
-    result = segment_files(inputs, out, heads, backbone, options, recursive, _report_photo(common))
+    result = segment_files(inputs, out, heads, backbone, options, recursive)
     values = {
         name: [str(path) for photo in result.written for path in getattr(photo, name)]
         for name in ("overlays", "probabilities", "cut_outs")
     }
     return _outcome(result, out, "segmented", values, common)
-
-
-def _report_photo(common: Common) -> Callable[[PhotoResult | Failure], None]:
-    """Return what is called with each photo as soon as it is done or has failed."""
-    from pixelwise.photos.find import Failure
-
-    def report(done: PhotoResult | Failure) -> None:
-        if isinstance(done, Failure):
-            say(done.error)
-        else:
-            for note in done.notes:
-                say(note, quiet=common.quiet)
-
-    return report
 
 
 def _outcome(

@@ -6,7 +6,7 @@ The network reads a small copy. Its chroma is enlarged and joined with the photo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from pixelwise.colourising.prediction import Forward, Prediction, apply_options,
 from pixelwise.colourising.reference import Reference
 from pixelwise.errors import ConfigError
 from pixelwise.network.model import Colouriser
-from pixelwise.photos.find import Failure, InputPhoto, find_photos, is_folder
+from pixelwise.photos.find import InputPhoto, find_photos, is_folder
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.paint import LightnessDrift, Strip, paint
 from pixelwise.photos.photo import Photo, open_photo
@@ -71,12 +71,11 @@ def colourise_files(
     model: Colouriser,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
-    on_result: Callable[[Coloured | Failure], None] = lambda _result: None,
 ) -> Colourised:
     """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
 
     A single photo may go to a file, as for `OutputPaths.prepare`. Of alternatives the first is NAME.1.SUFFIX,
-    and so on. `on_result` is called with each photo as soon as it is done or has failed.
+    and so on. What is to be known of a photo is logged as soon as it is done or has failed.
 
     Raises:
         ConfigError: hints, which are points of one photo, come with more inputs than that; the reference
@@ -97,7 +96,7 @@ def colourise_files(
     result = Colourised(failed=unfound)
     begin = partial(_predict_one, model=model, options=options)
     finish = partial(_paint_one, outputs=outputs, model=model, options=options, reference=reference)
-    result.do("colouring", photos, begin, finish, outputs, on_result)
+    result.do("colouring", photos, begin, finish, outputs)
     result.add_remarks(inputs, out, recursive)
     result.remarks += _remarks(result.written)
     result.seconds = time.perf_counter() - start_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -34,6 +35,7 @@ class PhotoResult:
 
 R = TypeVar("R", bound=PhotoResult)
 T = TypeVar("T")
+_logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -57,14 +59,13 @@ class PhotoResults(Generic[R]):
         begin: Callable[[InputPhoto], T],
         finish: Callable[[InputPhoto, T], R],
         outputs: OutputPaths,
-        on_result: Callable[[R | Failure], None],
     ) -> None:
-        """Do each photo, showing progress on the `task`; call `on_result` with each result or failure.
+        """Do each photo, showing progress on the `task`; log failures, and the notes on each at once.
 
         Another thread begins a photo while the one before is finished; to begin must write nothing.
         """
         for failure in self.failed:  # inputs that are no photos
-            on_result(failure)
+            _logger.error(failure.error)
 
         def tried(photo: InputPhoto) -> T | Exception:
             try:
@@ -75,17 +76,19 @@ class PhotoResults(Generic[R]):
         begun = worked_ahead(tried, iter(photos), 1)
         with closing(begun), progress(task, len(photos)) as advance:
             for photo, one in zip(photos, begun, strict=True):
-                result: R | Failure
                 try:
                     with outputs.undone_on_failure(photo):
                         if isinstance(one, Exception):
                             raise one
                         result = finish(photo, one)
-                        self.written.append(result)
                 except Exception as error:
-                    result = Failure.of(photo.path, error)
-                    self.failed.append(result)
-                on_result(result)
+                    failure = Failure.of(photo.path, error)
+                    self.failed.append(failure)
+                    _logger.error(failure.error)
+                else:
+                    self.written.append(result)
+                    for note in result.notes:
+                        _logger.warning(note)
                 advance(1, photo.path.name)
         if not self.written and outputs.made:
             with contextlib.suppress(OSError):  # something else is in it

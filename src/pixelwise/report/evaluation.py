@@ -25,16 +25,10 @@ from pixelwise.photos.resize import channels_last, resize
 from pixelwise.report import page
 from pixelwise.segmenting.linear_head import EnlargedLogits
 
-EVALUATION = "evaluation.html"
 _NUM_WORST, _NUM_BEST = 6, 3  # photos
 _LONGEST = 560  # pixels of a photo's longer side on the page
 _OPACITY = 0.45
 _UNLABELLED = (128, 128, 128)
-
-
-def evaluation_path(target: Path) -> Path:
-    """Return the page's file: `target` itself, or one in it if it is a folder or is named like one."""
-    return target / EVALUATION if target.is_dir() or not target.suffix else target
 
 
 def write_head_page(path: Path, found: HeadEvaluation) -> Path:

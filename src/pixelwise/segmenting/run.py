@@ -20,7 +20,7 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.write import write_mask, write_probabilities
 from pixelwise.network.backbone import Backbone
 from pixelwise.network.config import SegmentOptions
-from pixelwise.photos.find import Failure, InputPhoto, find_photos
+from pixelwise.photos.find import InputPhoto, find_photos
 from pixelwise.photos.outputs import OutputPaths, PhotoResult, PhotoResults
 from pixelwise.photos.overlay import Tint, cut_out, overlay
 from pixelwise.photos.paint import Strip
@@ -57,13 +57,12 @@ def segment_files(
     backbone: Backbone,
     options: SegmentOptions = SegmentOptions(),  # noqa: B008 - frozen
     recursive: bool = False,
-    on_result: Callable[[SegmentedPhoto | Failure], None] = lambda _result: None,
 ) -> SegmentResult:
     """Write masks of files, folders and patterns of files into `out`; what fails is named, the rest done.
 
     A mask has its photo's name; with several heads there is one of each, with the head's name behind it. A
     single photo's mask may go to a file: `out` is one if it ends in .png and is no folder.
-    `on_result` is called with each photo as soon as it is done or has failed.
+    What is to be known of a photo is logged as soon as it is done or has failed.
 
     Raises:
         CheckpointError: a head was learned on another backbone.
@@ -81,7 +80,7 @@ def segment_files(
     outputs = OutputPaths.prepare(out, inputs, photos, (_MASK,))
     result = SegmentResult(failed=unfound)
     begin, finish = partial(_read_one, runner, options), partial(_write_one, runner, options, outputs)
-    result.do("segmenting", photos, begin, finish, outputs, on_result)
+    result.do("segmenting", photos, begin, finish, outputs)
     result.add_remarks(inputs, out, recursive)
     result.seconds = time.perf_counter() - start_s
     return result

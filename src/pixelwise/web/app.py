@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pixelwise import __version__
-from pixelwise.web.guard import Guard, Rules
+from pixelwise.web.guard import LOOPBACK, Guard
 from pixelwise.web.limits import Limits
 from pixelwise.web.metrics import Measured, Metrics
 from pixelwise.web.negotiation import JSON, PHOTO_TYPES
@@ -53,8 +53,17 @@ class Models(BaseModel):
     models: list[Known]
 
 
-def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> FastAPI:
-    """Make the application, but for its page; each request has a folder of its own in `folder`."""
+def create_app(
+    service: Service,
+    limits: Limits,
+    folder: Path,
+    hosts: frozenset[str] | None = LOOPBACK,
+    token: str | None = None,
+) -> FastAPI:
+    """Make the application, but for its page; each request has a folder of its own in `folder`.
+
+    `hosts` are names that it goes by, without port (None: any); `token` is what requests have to know.
+    """
     queue = RequestQueue(limits, folder)
     metrics = Metrics(frozenset(_METHODS), queue)
     service.batcher.on_batch = metrics.batch_sizes.observe
@@ -64,7 +73,7 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         yield
         queue.close()
 
-    of_token, of_hosts = [401] if rules.token else [], [403, 421] if rules.hosts is not None else []
+    of_token, of_hosts = [401] if token else [], [403, 421] if hosts is not None else []
     app = FastAPI(
         title="pixelwise",
         summary="Colour photographs, and cut things out of them.",
@@ -73,14 +82,14 @@ def create_app(service: Service, limits: Limits, rules: Rules, folder: Path) -> 
         redoc_url=None,
         lifespan=lifespan,
         # in the document only: the guard, which is outside all this, asks for the token
-        dependencies=[Security(HTTPBearer(auto_error=False))] if rules.token else [],
+        dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         responses=documented([*of_token, *of_hosts, 413]),
         exception_handlers=dict.fromkeys(FAILURES, answer_failure),
     )
     _add_photo_routes(app, service, queue, metrics)
     _add_other_routes(app, service, metrics)
     _refuse_others(app)
-    app.add_middleware(Guard, rules=rules)
+    app.add_middleware(Guard, max_bytes=limits.max_bytes, hosts=hosts, token=token)
     app.add_middleware(Measured, metrics=metrics)
     return app
 

@@ -18,6 +18,7 @@ from numpy import ndarray
 from pixelwise.colour.arrays import Float32
 from pixelwise.network.model import Colouriser
 
+_MAX_BATCH = 8  # photos in one forward pass
 Grey = Float32[ndarray, "1 1 H W"]
 Answer = Float32[ndarray, "1 C h w"]
 
@@ -29,15 +30,14 @@ class _Job:
     model: Colouriser
     grey: Grey
     answer: Future[Answer] = field(default_factory=Future)
-    is_taken: bool = False
 
 
 class Batcher:
     """Runs networks for several threads."""
 
-    def __init__(self, num_lanes: int, max_batch: int) -> None:
-        """At most `num_lanes` batches at a time, each of at most `max_batch` photos."""
-        self.num_lanes, self.max_batch = num_lanes, max_batch
+    def __init__(self, num_lanes: int) -> None:
+        """At most `num_lanes` batches run at a time."""
+        self.num_lanes = num_lanes
         self.on_batch: Callable[[int], None] = lambda _num: None  # called with the size of each batch
         self._changed = threading.Condition()
         self._waiting: list[_Job] = []
@@ -48,8 +48,8 @@ class Batcher:
         own = _Job(model, grey)
         with self._changed:
             self._waiting.append(own)
-            self._changed.wait_for(lambda: own.is_taken or self._num_running < self.num_lanes)
-            batch = [] if own.is_taken else self._take(own)
+            self._changed.wait_for(lambda: own not in self._waiting or self._num_running < self.num_lanes)
+            batch = self._take(own) if own in self._waiting else []
         if batch:
             self._run(batch)
         return own.answer.result()
@@ -58,10 +58,8 @@ class Batcher:
         """Return own job and others that fit it, those that wait longest."""
         of_model = [job for job in self._waiting if job.model is own.model and job is not own]
         others = [job for job in of_model if job.grey.shape[1:] == own.grey.shape[1:]]
-        batch = [own, *others[: self.max_batch - 1]]
-        for job in batch:
-            job.is_taken = True
-            self._waiting.remove(job)
+        batch = [own, *others[: _MAX_BATCH - 1]]
+        self._waiting = [job for job in self._waiting if job not in batch]
         self._num_running += 1
         self._changed.notify_all()  # the others wait for a result now, no longer for a lane
         return batch

@@ -11,7 +11,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -25,20 +24,12 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_TO_ALL = frozenset({"/healthz"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """Who may ask, and how much they may send."""
-
-    max_bytes: int  # of a request's body
-    hosts: frozenset[str] | None = LOOPBACK  # names that this server goes by, without port; None: any
-    token: str | None = None  # what every request has to know; None: nothing
-
-
 class Guard:
     """An application behind rules."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self.app, self.rules = app, rules
+    def __init__(self, app: ASGIApp, max_bytes: int, hosts: frozenset[str] | None, token: str | None) -> None:
+        """Let in bodies of `max_bytes`, for these names of ours (None: any), that know the token, if any."""
+        self.app, self.max_bytes, self.hosts, self.token = app, max_bytes, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what the rules allow."""
@@ -48,24 +39,23 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(Headers(scope=scope), receive, send, self.rules.max_bytes)
+        body = _Body(Headers(scope=scope), receive, send, self.max_bytes)
         refusal = self._refusal(scope) or body.refusal()
         app = self.app if refusal is None else refusal
         await app(scope, body.receive, body.send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        hosts = self.rules.hosts
-        if hosts is not None and (name := _host(f"//{headers.get('host', '')}")) not in hosts:
-            return problem(421, f"needed a Host of {', '.join(sorted(hosts))}, got {name!r:.80}")
-        origin = headers.get("origin")
-        own = headers.get("host", "").lower()  # browsers leave a usual port out of both
-        if hosts is not None and origin is not None and origin.lower().partition("://")[2] != own:
-            return problem(403, f"needed a request of this server's own pages, got one of {origin!r:.80}")
-        token = self.rules.token
-        if token is None or scope["path"] in _OPEN_TO_ALL:
+        if self.hosts is not None:
+            own = headers.get("host", "").lower()  # browsers leave a usual port out of it and of Origin
+            if (name := _host_name(own)) not in self.hosts:
+                return problem(421, f"needed a Host of {', '.join(sorted(self.hosts))}, got {name!r:.80}")
+            origin = headers.get("origin")
+            if origin is not None and origin.lower().partition("://")[2] != own:
+                return problem(403, f"needed a request of this server's own pages, got one of {origin!r:.80}")
+        if self.token is None or scope["path"] in _OPEN_TO_ALL:
             return None
-        if hmac.compare_digest(_said(headers).encode(), token.encode()):
+        if hmac.compare_digest(_said(headers).encode(), self.token.encode()):
             return None
         refusal = problem(401, "needed the token that the server was started with")
         # Two headers: Chromium reads only the first challenge of each, and has to ask for the password.
@@ -74,16 +64,16 @@ class Guard:
         return refusal
 
 
-def _host(url: str) -> str:
-    """The name in a URL, without port; empty where there is none."""
+def _host_name(host: str) -> str:
+    """Return a Host without its port; nothing where it is none."""
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 
 
 def _said(headers: Headers) -> str:
-    """The token that a request gives: as bearer, or as the password that a browser asks its user for."""
+    """Return a request's token: given as bearer, or as the password that a browser asks its user for."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()

@@ -27,10 +27,3 @@ class Limits(Checked):
     def max_bytes(self) -> int:
         """The most bytes of a request's body."""
         return int(self.max_megabytes * 1e6)
-
-    @property
-    def num_workers(self) -> int:
-        """Photos worked on at once: while one waits for a disk or for its turn, another computes."""
-        from pixelwise.network.session import usable_processors  # which --help can spare
-
-        return self.workers or 2 * usable_processors()

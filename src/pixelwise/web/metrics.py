@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixelwise.web.request_queue import RequestQueue
@@ -26,30 +19,28 @@ class Metrics:
     def __init__(self, routes: frozenset[str], queue: RequestQueue) -> None:
         """`routes` are the paths that are counted by their names."""
         self.routes = routes
-        registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self.requests = Counter(
-            "pixelwise_requests", "Requests answered.", ["route", "status"], registry=registry
-        )
+        own = self._registry = CollectorRegistry()
+        ProcessCollector(registry=own)
+        self.requests = Counter("pixelwise_requests", "Requests answered.", ["route", "status"], registry=own)
         self.seconds = Histogram(
             "pixelwise_request_seconds",
             "From a request to the end of its answer.",
             ["route"],
             buckets=_SECONDS,
-            registry=registry,
+            registry=own,
         )
         self.megapixels = Counter(
-            "pixelwise_megapixels", "Of photos that were done.", ["route"], registry=registry
+            "pixelwise_megapixels", "Of photos that were done.", ["route"], registry=own
         )
         self.batch_sizes = Histogram(
             "pixelwise_photos_together",
             "Photos that a network ran on at once.",
             buckets=(1, 2, 4, 8),
-            registry=registry,
+            registry=own,
         )
-        waiting = Gauge("pixelwise_queue_length", "Requests that no thread works on.", registry=registry)
+        waiting = Gauge("pixelwise_queue_length", "Requests that no thread works on.", registry=own)
         waiting.set_function(lambda: queue.num_waiting)
-        running = Gauge("pixelwise_in_flight", "Requests that a thread works on.", registry=registry)
+        running = Gauge("pixelwise_in_flight", "Requests that a thread works on.", registry=own)
         running.set_function(lambda: queue.num_running)
 
     def text(self) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pixelwise.errors import PixelwiseError, is_of_memory
-from pixelwise.network.session import give_back_memory
+from pixelwise.network.session import give_back_memory, usable_processors
 from pixelwise.web.limits import Limits
 from pixelwise.web.problems import Refusal, busy
 
@@ -29,64 +29,49 @@ class RequestQueue:
     def __init__(self, limits: Limits, folder: Path) -> None:
         """Requests get folders of their own below `folder`."""
         self.limits, self.folder = limits, folder
-        self.num_inside = 0  # requests that were let in and have not left
-        self.num_running = 0  # those of them that a thread works on
+        workers = limits.workers or 2 * usable_processors()  # while one waits for a disk, another computes
+        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="photo")
+        self._most = workers + limits.queue
+        self._inside: set[Slot] = set()
         self._trimmed_s = time.monotonic()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(limits.num_workers, thread_name_prefix="photo")
+
+    @property
+    def num_running(self) -> int:
+        """Requests that a thread works on."""
+        return sum(slot.is_running for slot in self._inside.copy())
 
     @property
     def num_waiting(self) -> int:
         """Requests that no thread works on: they arrive, wait or are answered."""
-        return max(0, self.num_inside - self.num_running)
+        return sum(not slot.is_running for slot in self._inside.copy())
 
     def enter(self) -> Slot:
         """Let a request in; Refusal if there are too many."""
-        most = self.limits.num_workers + self.limits.queue
         with self._lock:
-            if self.num_inside >= most:
-                raise busy(f"needed fewer than {most} requests at a time, there are as many; try again soon")
-            self.num_inside += 1
-        try:
-            return Slot(self, Path(tempfile.mkdtemp(dir=self.folder)))
-        except OSError:
-            self.leave()
-            raise
+            if len(self._inside) >= self._most:
+                there = "there are as many; try again soon"
+                raise busy(f"needed fewer than {self._most} requests at a time, {there}")
+            slot = Slot(self, Path(tempfile.mkdtemp(dir=self.folder)))
+            self._inside.add(slot)
+        return slot
 
-    def leave(self) -> None:
-        """Count a request as done."""
-        with self._lock:
-            self.num_inside -= 1
-
-    def trim_memory(self) -> None:
-        """Hand the memory of finished photos back, every few seconds and when nobody is inside.
+    def leave(self, slot: Slot) -> None:
+        """Count a request as done; every few seconds, and when nobody is inside, hand memory back.
 
         Photos of many sizes in many threads leave free memory in pieces that no other photo fits in.
         """
         with self._lock:
-            if self.num_inside and time.monotonic() - self._trimmed_s < _TRIM_EVERY_S:
+            self._inside.discard(slot)
+            if self._inside and time.monotonic() - self._trimmed_s < _TRIM_EVERY_S:
                 return
             self._trimmed_s = time.monotonic()
         with contextlib.suppress(RuntimeError):  # closed
-            self._pool.submit(give_back_memory)
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have a thread do some work as soon as one is free."""
-
-        def run() -> T:
-            with self._lock:
-                self.num_running += 1
-            try:
-                return work()
-            finally:
-                with self._lock:
-                    self.num_running -= 1
-
-        return self._pool.submit(run)
+            self.pool.submit(give_back_memory)
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Slot:
@@ -97,6 +82,11 @@ class Slot:
         self._queue = queue
         self._work: Future[Any] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread works on it."""
+        return self._work is not None and self._work.running()
+
     async def run(self, work: Callable[[], T], upload: Path) -> T:
         """Return what `work` does in a thread; errors call the uploaded file "photo", not by our name.
 
@@ -105,7 +95,7 @@ class Slot:
             PixelwiseError: what `work` raises.
         """
         seconds = self._queue.limits.seconds
-        future = self._work = self._queue.submit(work)
+        future = self._work = self._queue.pool.submit(work)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), seconds)
         except TimeoutError:
@@ -121,17 +111,17 @@ class Slot:
 
     def leave(self) -> None:
         """Give the slot back; once its work is done, where that was given up on."""
-        if self._work is None or self._work.done():
-            self._left(self._work)
+        if self._work is None:
+            self._left(None)
         else:
+            self._work.cancel()  # unless it has begun
             self._work.add_done_callback(self._left)
 
     def _left(self, work: Future[Any] | None) -> None:
         if work is not None and not work.cancelled():
             _let_go(work.exception())  # nobody waits for it any more
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._queue.leave()
-        self._queue.trim_memory()
+        self._queue.leave(self)
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +35,6 @@ from pixelwise.web.negotiation import JSON, PHOTO_TYPES, PNG, choose
 from pixelwise.web.parameters import ColouriseParameters, SegmentParameters
 
 T = TypeVar("T")
-_MAX_BATCH = 8  # photos in one forward pass
 
 
 class Known(BaseModel):
@@ -144,27 +143,21 @@ class Service:
 
 
 def open_service(
-    num_lanes: int,
-    models: Sequence[Path] = (),
-    heads: Sequence[Path] = (),
-    device: Device = "auto",
+    num_lanes: int, models: Sequence[Path] = (), heads: Sequence[Path] = (), device: Device = "auto"
 ) -> Service:
     """Open all that is shipped, and the models and heads in the files given, which go by the files' names.
 
-    At most `num_lanes` batches of photos that wait run at a time, each of at most 8 photos. CheckpointError
-    where a file holds no such thing, or another backbone's head; ConfigError where two have one name.
+    At most `num_lanes` batches of photos that wait run at a time. CheckpointError where a file holds no such
+    thing, or another backbone's head; ConfigError where two have one name.
     """
     opened = _open_all(partial(open_model, device=device), shipped_models(), models)
     found = _open_all(open_head, shipped_heads(), heads)
-    backbones = {
-        name: open_backbone(name, device=device)
-        for name in sorted({head.backbone for head in found.values()})
-    }
-    runners = {name: HeadRunner([head], backbones[head.backbone]) for name, head in found.items()}
+    opened_once = cache(partial(open_backbone, device=device))
+    runners = {name: HeadRunner([head], opened_once(head.backbone)) for name, head in found.items()}
     known = [_known(name, "colourise", model.checksum, None, model.licence) for name, model in opened.items()]
     for name, head in found.items():
         known.append(_known(name, "segment", checksum(find_head(head.name)), list(head.classes.names)))
-    return Service(models=opened, runners=runners, known=known, batcher=Batcher(num_lanes, _MAX_BATCH))
+    return Service(models=opened, runners=runners, known=known, batcher=Batcher(num_lanes))
 
 
 def _open_all(

@@ -22,7 +22,7 @@ from pixelwise.files import reason, temporary_folder
 from pixelwise.network.config import Device
 from pixelwise.network.session import choose_device, usable_processors
 from pixelwise.web.app import create_app
-from pixelwise.web.guard import LOOPBACK, Rules
+from pixelwise.web.guard import LOOPBACK
 from pixelwise.web.limits import Limits
 from pixelwise.web.service import open_service
 
@@ -47,12 +47,12 @@ def serve(
     no model or head; ConfigError where the address cannot be had, or is not this machine's own and there is
     no token.
     """
-    rules = _rules(host, token, limits)
+    hosts = _hosts(host, token)
     with closing(_listen(host, port)) as listener, _own_folder() as folder:
         num_lanes = 1 if choose_device(device) == "cuda" else usable_processors()
         service = open_service(num_lanes, models=models, heads=heads, device=device)
         pyvips.cache_set_max(0)  # no photo comes twice, and what is kept of one is memory
-        app = create_app(service, limits, rules, folder)
+        app = create_app(service, limits, folder, hosts, token)
         try:
             from pixelwise.web.page.mounted import mount  # importing it makes a temporary folder: ours
         except ModuleNotFoundError as error:
@@ -104,8 +104,8 @@ class _Server(uvicorn.Server):
         _logger.warning("stopping at once" if self.force_exit else "answering what was asked, then stopping")
 
 
-def _rules(host: str, token: str | None, limits: Limits) -> Rules:
-    """Return the rules by which requests are let in; ConfigError where anybody could ask."""
+def _hosts(host: str, token: str | None) -> frozenset[str] | None:
+    """Return the names by which requests may call us, None for any; ConfigError where anybody could ask."""
     if token is not None and (
         len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token
     ):
@@ -114,13 +114,13 @@ def _rules(host: str, token: str | None, limits: Limits) -> Rules:
             "`openssl rand -hex 16` makes one"
         )
     if _is_loopback(host):
-        return Rules(max_bytes=limits.max_bytes, hosts=LOOPBACK | {host.lower()}, token=token)
+        return LOOPBACK | {host.lower()}
     if token is None:
         raise ConfigError(
             f"needed a token to serve on {host}, where other machines can ask; give --token or "
             "PIXELWISE_TOKEN, or leave out --host"
         )
-    return Rules(max_bytes=limits.max_bytes, hosts=None, token=token)
+    return None
 
 
 def _is_loopback(host: str) -> bool:

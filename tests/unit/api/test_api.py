@@ -20,17 +20,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import pixelwise
 from fixtures.discs import HEIGHT, WIDTH, disc
-from fixtures.networks import colouriser
-from fixtures.pages import Page
-from pixelwise.api.demo import SUBJECTS, write_demo
 from pixelwise.api.images import file_state
-from pixelwise.colour.palette import Palette
 from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.network.backbone import open_backbone
-from pixelwise.network.model import model_of, open_model
-from pixelwise.network.session import OnnxNetwork
+from pixelwise.network.model import open_model
 from pixelwise.segmenting.heads import open_head, write_head
 from pixelwise.segmenting.run import segment_files
 
@@ -280,49 +275,3 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert given["found"].labels.shape == (427, 640)
     names = "garden.jpg grandmother.jpg grandmother-coloured.jpg cut.png leaf.head.safetensors"
     assert {path.name for path in tmp_path.iterdir()} == set(names.split())
-
-
-@pytest.fixture(scope="module")
-def model():
-    """Sure of one colour, so that photographs come out tinted."""
-    palette = Palette(np.array([[30.0, 30.0], [-30.0, 0.0]]), "ab", "two")
-    return model_of("tinted", OnnxNetwork(colouriser(np.zeros((2, 1, 1, 1)), palette, [9.0, 0.0])))
-
-
-@pytest.fixture(scope="module")
-def made(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    (folder / "index.html").write_text("an earlier demonstration")
-    return write_demo(folder, model, seed=5)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-@pytest.mark.slow
-def test_the_page_shows_the_main_jobs_and_needs_nothing_else(made):
-    read = Page(made.page.read_text())
-    assert read.faults == []
-    for subject in SUBJECTS:
-        assert subject.credit in read.text
-        assert {f"{subject.title}, before", f"{subject.title}, after"} <= read.pictures.keys()
-        alts = " ".join(alt for alt in read.pictures if alt.startswith(f"{subject.title}: "))
-        assert re.search("Grey.*Coloured.*Confidence.*As taken", alts)
-    assert "A flower, cut out: Cut out" in read.pictures
-    assert "Learned from 20 masks" in read.text
-    found = re.search(r"mean intersection over union is (\d+\.\d)", read.text)
-    assert float(found[1]) > 80
-
-
-@pytest.mark.slow
-def test_the_photographs_are_left_beside_the_page(made):
-    stems = [subject.path.stem for subject in SUBJECTS]
-    wanted = {"index.html", *(f"{stem}-{what}.jpg" for stem in stems for what in ("grey", "coloured"))}
-    assert {path.name for path in made.page.parent.iterdir()} == wanted
-    for path, subject in zip(made.photos, SUBJECTS, strict=True):
-        grey, coloured = pixels(path.with_name(path.name.replace("coloured", "grey"))), pixels(path)
-        assert grey.shape == coloured.shape == pixels(subject.path).shape
-        assert np.ptp(grey, axis=-1).max() <= 2
-        assert coloured[..., 0].mean() > coloured[..., 2].mean() + 10  # the model's one colour is red

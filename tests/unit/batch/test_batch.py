@@ -96,7 +96,7 @@ def test_a_worker_makes_outputs_and_the_manifest_lists_all(out, job, photos):
     results = work(out, job, photos)
     assert [bool(result.error) for result in results] == [False, True, False]
     done = run_batch(job, [str(photos)], out)  # nothing is left, so that Ray is not started
-    assert (done.num_written, done.num_resumed) == (0, 2)
+    assert (done.written, done.num_resumed) == ([], 2)
     assert [failure.path for failure in done.failed] == [photos / "b.png"]
     rows = pq.read_table(done.manifest).to_pylist()
     assert [row["path"] for row in rows] == [str(photos / f"{name}.png") for name in "abc"]

@@ -102,17 +102,16 @@ def test_a_backbone_keeps_its_facts_and_its_maps():
 def test_the_embedded_file_gives_what_torch_gives(size):
     ours, theirs = open_backbone(), open_torch_backbone()
     assert (ours.checksum, ours.levels, ours.margin) == (theirs.checksum, theirs.levels, theirs.margin)
-    assert require_equal("embedded", pairs(ours, theirs, photos(*size))) < 1e-4
+    assert require_equal("embedded", pairs(ours, theirs, photos(*size))) < 3e-4  # of 16 bits
 
 
-@pytest.mark.parametrize(("fine", "most", "num_bytes"), [(False, 2e-3, 2), (True, 1e-5, 3)])
-def test_large_tensors_are_kept_in_fewer_bits(fine, most, num_bytes):
+def test_large_tensors_are_kept_in_16_bit():
     weight = np.random.default_rng(0).standard_normal((200, 300), np.float32)
     text = "layer (float[n, m] x) => (float[n, l] y) { z = MatMul (x, weight) y = Add (z, bias) }"
-    content = compact(network(text, {"weight": weight, "bias": weight[0]}), fine=fine)
+    content = compact(network(text, {"weight": weight, "bias": weight[0]}))
     (found,) = onnxruntime.InferenceSession(content).run(["y"], {"x": np.eye(200, dtype=np.float32)})
-    assert require_equal("layer", [(found, weight + weight[0])]) < most
-    assert len(content) == pytest.approx(num_bytes * weight.size, abs=2500)
+    assert require_equal("layer", [(found, weight + weight[0])]) < 2e-5
+    assert len(content) == pytest.approx(2 * weight.size, abs=2500)
 
 
 @pytest.mark.slow

@@ -20,7 +20,6 @@ from pixelwise.files import checksum
 from pixelwise.network.model import open_model
 from pixelwise.photos.provenance import read_provenance
 from pixelwise.web.app import create_app
-from pixelwise.web.guard import LOOPBACK, Rules
 from pixelwise.web.limits import Limits
 from pixelwise.web.service import Service, open_service
 
@@ -48,9 +47,8 @@ def service():
 @pytest.fixture
 def make(service, tmp_path):
 
-    def make(limits=SMALL, **rules):
-        own = Rules(max_bytes=limits.max_bytes, **{"hosts": LOOPBACK, **rules})
-        return TestClient(create_app(service, limits, own, tmp_path), base_url=URL)
+    def make(limits=SMALL, service=service, **rules):
+        return TestClient(create_app(service, limits, tmp_path, **rules), base_url=URL)
 
     return make
 
@@ -90,12 +88,9 @@ def test_a_photo_comes_back_as_the_command_line_colours_it(client, flower, tmp_p
     assert json.loads(raw.headers["pixelwise-remarks"]) == []
 
 
-def test_another_s_colouriser_is_served_by_its_name(flower, tmp_path):
+def test_another_s_colouriser_is_served_by_its_name(make, flower, tmp_path):
     theirs = zhang(tmp_path / "theirs.onnx", 64, license="BSD-2-Clause")
-    service = open_service(num_lanes=1, models=[theirs])
-    with TestClient(
-        create_app(service, SMALL, Rules(max_bytes=SMALL.max_bytes, hosts=LOOPBACK), tmp_path), base_url=URL
-    ) as client:
+    with make(service=open_service(num_lanes=1, models=[theirs])) as client:
         (listed,) = (one for one in client.get("/v1/models").json()["models"] if one["name"] == "theirs")
         assert (listed["licence"], listed["checksum"]) == ("BSD-2-Clause", checksum(theirs))
         response = client.post("/v1/colourise?model=theirs&saturation=0.5", content=encoded(flower))

@@ -89,7 +89,7 @@ def read_batch(path: Path) -> tuple[UInt8[ndarray, "N 3072"], UInt8[ndarray, " N
 def _require_small_memo(content: bytes) -> None:
     """Refuse a pickle that numbers a value beyond its own length, for which memory would be taken."""
     for opcode, value, _ in pickletools.genops(content):
-        if opcode.name.endswith("PUT") and value > len(content):
+        if opcode.name.endswith("PUT") and (value or 0) > len(content):
             raise pickle.UnpicklingError(f"it numbers a value {value}")
 
 
