@@ -14,10 +14,10 @@ def shortened(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[object], most: int = 10) -> str:
     """Join names with commas; of more than `most` the others are only counted."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(str, names[:most])) + more
 
 
 class PixelwiseError(Exception):

@@ -18,7 +18,7 @@ from pixelwise.errors import DataError, LabelError
 from pixelwise.labels.class_names import ClassNames
 from pixelwise.labels.legend import Legend, read_legend
 from pixelwise.labels.outlines import labelme_classes, read_coco, read_labelme, unpack_runs
-from pixelwise.labels.read import read_mask, resize_mask
+from pixelwise.labels.read import read_mask
 from pixelwise.labels.write import write_mask
 
 pytestmark = pytest.mark.core
@@ -37,15 +37,6 @@ def test_what_is_written_in_strips_of_any_height_is_read(tmp_path, drawn, height
     strips = (drawn[row : row + height] for row in range(0, len(drawn), height))
     write_mask(tmp_path / "mask.png", strips, CLASSES)
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", PLAIN), drawn)
-
-
-@given(labels, sides, sides)
-def test_resizing_makes_no_new_label_and_back_from_multiples_none_is_lost(drawn, rows, columns):
-    assert set(np.unique(resize_mask(drawn, rows, columns))) <= set(np.unique(drawn))
-    height, width = drawn.shape
-    larger = resize_mask(drawn, height * rows, width * columns)
-    np.testing.assert_array_equal(larger, np.kron(drawn, np.ones((rows, columns), np.uint8)))
-    np.testing.assert_array_equal(resize_mask(larger, height, width), drawn)
 
 
 near = st.floats(-20, 40, width=32)

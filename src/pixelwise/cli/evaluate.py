@@ -109,17 +109,14 @@ def _writable_page(page: Path | None) -> Path | None:
 def _evaluate_colours(model: str, source: str, options: EvaluateOptions, common: Common) -> Outcome:
     from pixelwise.colourising.options import ColouriseOptions
     from pixelwise.evaluate.colour_scores import SCORES
-    from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos, photos_of
+    from pixelwise.evaluate.colours import MODEL, SIZE, evaluate_photos
     from pixelwise.network.model import open_model
     from pixelwise.report.evaluation import write_colours_page
 
-    page = _writable_page(options.page)
-    opened, (photos, failed) = open_model(model, common.device), photos_of(source)
+    page, opened = _writable_page(options.page), open_model(model, common.device)
     found = evaluate_photos(
         opened,
         source,
-        photos,
-        failed,
         size=SIZE if options.size is None else options.size,
         options=ColouriseOptions(**options.colouring),
         seed=common.seed,

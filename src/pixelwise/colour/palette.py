@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from pixelwise.colour.arrays import Float, Float32, Float64, Int, Int64, Integer, UInt8
 from pixelwise.colour.spaces import lightness, srgb_to_lab
-from pixelwise.errors import LabelError, ShapeError
+from pixelwise.errors import LabelError, ShapeError, shortened
 
 IGNORE = 255  # the label of a pixel that has no class: left out of losses and scores
 
@@ -175,9 +175,8 @@ class Palette:
             colours = rows.astype(np.float64)
             space, name = str(values["space"]), str(values.get("name", "unnamed"))
         except (TypeError, KeyError, ValueError, OverflowError, RuntimeError, AttributeError) as error:
-            raise LabelError(
-                f"needed a palette's space and rows of colours, got {repr(values)[:60]} ({error!r})"
-            ) from error
+            got = f"{shortened(values)} ({error!r})"
+            raise LabelError(f"needed a palette's space and rows of colours, got {got}") from error
         return Palette(colours, cast(Space, space), name)
 
 

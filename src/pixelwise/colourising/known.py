@@ -17,7 +17,6 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from pixelwise.colour.arrays import Float
-from pixelwise.colour.palette import Palette
 from pixelwise.colour.spaces import lightness, srgb_to_lab
 from pixelwise.colourising.options import Hint
 from pixelwise.errors import PhotoError
@@ -54,12 +53,6 @@ class KnownChroma:
         total = share + rest
         weighted = share * resize(self.chroma, size) + rest * resize(below.chroma, size)
         return KnownChroma(total, weighted / total.clip(1e-9), self.notes + below.notes)
-
-    def over_probs(self, probs: Float[ndarray, "K h w"], palette: Palette) -> Float[ndarray, "K h w"]:
-        """Lay this over probabilities of the classes, at their size."""
-        size = probs.shape[1:]
-        known = palette.soft_probs(resize(self.chroma, size))
-        return probs + resize(self.share, size) * (known - probs)
 
 
 def hint_chroma(hint: Hint) -> Float[ndarray, " 2"]:
@@ -148,8 +141,7 @@ def geodesic_weights(light: Float[ndarray, "h w"], points: NDArray[np.int64]) ->
     graph = csr_array(steps, shape=(light.size,) * 2)
     distances = dijkstra(graph, directed=False, indices=points, limit=_FARTHEST)
     flat = light.reshape(-1)
-    weights: Float[ndarray, "n pixels"] = np.exp(-(distances + np.abs(flat - flat[points, None]) / _UNLIKE))
-    return weights
+    return np.asarray(np.exp(-(distances + np.abs(flat - flat[points, None]) / _UNLIKE)))
 
 
 def light_map(photo: Photo) -> Float[ndarray, "h w"]:

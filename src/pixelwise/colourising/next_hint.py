@@ -80,8 +80,7 @@ def suggest_hints(
 
 def entropy_of(probs: Float[ndarray, "K h w"]) -> Float[ndarray, "h w"]:
     """Return the entropy of each pixel's probabilities, in nats."""
-    entropy: Float[ndarray, "h w"] = -(probs * np.log(probs.clip(1e-30))).sum(0)
-    return entropy
+    return np.asarray(-(probs * np.log(probs.clip(1e-30))).sum(0))
 
 
 def _visibility(palette: Palette) -> Float32[ndarray, "101"]:

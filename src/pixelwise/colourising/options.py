@@ -60,9 +60,8 @@ class Box:
 
     def __post_init__(self) -> None:
         if not (0 <= self.top < self.bottom and 0 <= self.left < self.right):
-            raise ConfigError(
-                f"needed a box as top,left,bottom,right, bottom and right the larger ones, got {self}"
-            )
+            needed = "a box as top,left,bottom,right, bottom and right the larger ones"
+            raise ConfigError(f"needed {needed}, got {self}")
 
     def __str__(self) -> str:  # as `parse_area` reads it
         return f"{self.top},{self.left},{self.bottom},{self.right}"

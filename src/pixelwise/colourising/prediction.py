@@ -21,6 +21,7 @@ from pixelwise.errors import ConfigError, PhotoError, listed
 from pixelwise.network.model import Colouriser, Model
 from pixelwise.photos.crop_view import reading_size
 from pixelwise.photos.photo import Photo
+from pixelwise.photos.resize import resize
 from pixelwise.photos.tone import has_own_colours
 
 _MIN_PROBABILITY = 1e-9
@@ -64,7 +65,11 @@ class Prediction:
     def probs(self) -> Float[ndarray, "K h w"]:
         """Return the classes' probabilities at the network's size; where chroma is known, of the nearest."""
         palette, probs = self.require_classes("probs"), softmax(self.answer)
-        return probs if self.known is None else self.known.over_probs(probs, palette)
+        if self.known is None:
+            return probs
+        size = probs.shape[1:]
+        known = palette.soft_probs(resize(self.known.chroma, size))
+        return probs + resize(self.known.share, size) * (known - probs)
 
     def confidence(self) -> Float[ndarray, "h w"]:
         """Return 1 minus the entropy over the greatest there is: 1 for one certain class, 0 for even ones."""
@@ -98,10 +103,7 @@ class Prediction:
         return replace(self, known=known_from_hints(photo, hints).over(self.known)) if hints else self
 
     def with_grey(self, photo: Photo, areas: Sequence[Area], hints: Sequence[Hint] = ()) -> Prediction:
-        """Return the prediction with parts known to be grey, or of the colour of hints that lie in them.
-
-        PhotoError where a box lies outside the photo.
-        """
+        """Return the prediction with parts that are grey, or of the colour of hints, as of `grey_areas`."""
         if not areas:
             return self
         known = grey_areas(photo, areas, hints).over(self.known)

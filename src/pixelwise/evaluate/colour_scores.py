@@ -75,10 +75,8 @@ def ciede2000(
 ) -> Float[ndarray, " *points"]:
     """Return the CIEDE2000 of pairs of Lab colours: about 1 is just noticed, black and white are 100 apart.
 
-    Parametric weights are 1; in float32 it is right to 0.001 in 1.
-
-    Source: G. Sharma, W. Wu, E. Dalal 2005, "The CIEDE2000 color-difference formula: implementation notes,
-    supplementary test data, and mathematical observations", doi:10.1002/col.20070.
+    Parametric weights are 1; in float32 it is right to 0.001 in 1. Source: G. Sharma, W. Wu, E. Dalal 2005,
+    "The CIEDE2000 color-difference formula", doi:10.1002/col.20070.
     """
     (light1, a1, b1), (light2, a2, b2) = lab, other
     more = 1.5 - 0.5 * _saturating((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)  # of a, near grey

@@ -23,7 +23,7 @@ from pixelwise.evaluate.intervals import Interval, interval, resampled_sums
 from pixelwise.labels.sources import require_source_folder, source_folder
 from pixelwise.network.model import Colouriser
 from pixelwise.photos.colour_folder import Picture
-from pixelwise.photos.crop_view import shrunk_size
+from pixelwise.photos.crop_view import WHOLE, read_view, shrunk_size
 from pixelwise.photos.find import Failure, find_photos
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import open_photo, photo_of_codes
@@ -178,29 +178,27 @@ class ColourEvaluation:
 def evaluate_photos(
     model: Colouriser,
     source: str,
-    paths: Sequence[Path],
-    failed: Sequence[Failure] = (),
+    paths: Sequence[Path] | None = None,
     *,
     size: int = SIZE,
     options: ColouriseOptions = ColouriseOptions(),  # noqa: B008 - frozen
     seed: int = 0,
 ) -> ColourEvaluation:
-    """Score a colouriser on photos of a source, as `photos_of` gives them, beside two baselines.
+    """Score a colouriser on photos of a source, or on all in it and below, beside two baselines.
 
     `grey` leaves the photo grey; `mean ab` gives it the mean colour of the others. Grey photos are left out,
-    and named, as are files that cannot be read. The seed draws the intervals.
-
-    Raises:
-        ConfigError: the size is not from 16 to 2048, or the network gives no probabilities, which a
-            temperature needs.
-        DataError: none of them is a photo in colour.
-        PhotoError: a photo went away meanwhile.
+    and named, as are files that cannot be read. The seed draws the intervals. ConfigError where the size is
+    not from 16 to 2048, a temperature needs probabilities that the network does not give, or the source is no
+    folder; DataError where it has no photo in colour; PhotoError where one went away meanwhile.
     """
     if not _SIZES[0] <= size <= _SIZES[1]:
         raise ConfigError(f"size needs to be from {_SIZES[0]} to {_SIZES[1]} pixels, got {size}")
     require_possible(options, model)
-    scored, colourless, unread = _score_all(paths, model, size, options)
-    failed = (*failed, *unread)
+    paths, unfound = (paths, []) if paths is not None else _photos_of(source)
+    results = _score_all(paths, model, size, options)
+    scored = [one for one in results if isinstance(one, ColouredPhoto)]
+    failed = (*unfound, *(one for one in results if isinstance(one, Failure)))
+    colourless = tuple(path for path, one in zip(paths, results, strict=True) if one is None)
     if not scored:
         grey = f"{len(colourless)} that are grey" if colourless else ""
         bad = f"{len(failed)} that could not be read (first: {failed[0].error})" if failed else ""
@@ -209,44 +207,38 @@ def evaluate_photos(
     photos = _with_mean_ab(scored, size)
     bins = resampled_sums(np.stack([photo.bins for photo in photos]), seed)
     gain, num = resampled_sums(np.array([[photo.gain, 1.0] for photo in photos]), seed).T
+    methods = photos[0].scores
     return ColourEvaluation(
         model=model,
         source=source,
         size=size,
         options=options,
-        scores={
-            name: colour_scores([photo.scores[name] for photo in photos], seed) for name in photos[0].scores
-        },
+        scores={name: colour_scores([photo.scores[name] for photo in photos], seed) for name in methods},
         gain=interval(gain / num),
         calibration_error=interval(calibration_error(bins)),
         photos=tuple(photos),
-        colourless=tuple(colourless),
+        colourless=colourless,
         failed=failed,
     )
 
 
 def _score_all(
     paths: Sequence[Path], model: Colouriser, size: int, options: ColouriseOptions
-) -> tuple[list[ColouredPhoto], list[Path], list[Failure]]:
-    """Score the network, and leaving grey, on each photo; return grey photos and failures apart."""
-    scored, colourless, failed = list[ColouredPhoto](), list[Path](), list[Failure]()
+) -> list[ColouredPhoto | Failure | None]:
+    """Score the network, and leaving grey, on each photo; None for those that are grey."""
 
-    def score(path: Path) -> tuple[Path, ColouredPhoto | Failure | None]:
+    def score(path: Path) -> ColouredPhoto | Failure | None:
         try:
-            return path, _score(path, model, size, options)
+            return _score(path, model, size, options)
         except Exception as error:  # whatever one photo does to a library, the others are done
-            return path, Failure.of(path, error)
+            return Failure.of(path, error)
 
+    results = []
     with progress("colouring photos", len(paths)) as advance:
-        for path, found in worked_ahead(score, iter(paths), _THREADS):
-            if isinstance(found, ColouredPhoto):
-                scored.append(found)
-            elif found is None:
-                colourless.append(path)
-            else:
-                failed.append(found)
+        for path, result in zip(paths, worked_ahead(score, iter(paths), _THREADS), strict=True):
+            results.append(result)
             advance(1, path.name)
-    return scored, colourless, failed
+    return results
 
 
 def _score(path: Path, model: Colouriser, size: int, options: ColouriseOptions) -> ColouredPhoto | None:
@@ -312,8 +304,7 @@ def colour_picture(
 def read_picture(path: Path, size: int) -> Picture:
     """Return a photo as it is measured: upright, sRGB, its short side `size` pixels or fewer."""
     photo = open_photo(path)
-    stored = photo.thumbnail(*shrunk_size(photo.height, photo.width, size))
-    return np.ascontiguousarray(photo.upright(stored))
+    return np.ascontiguousarray(read_view(photo, WHOLE, *shrunk_size(*photo.upright_size, size)))
 
 
 def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
@@ -324,8 +315,8 @@ def painted(codes: Picture, chroma: Float[ndarray, "2 h w"]) -> Picture:
     return np.moveaxis(coloured, -1, 0)
 
 
-def photos_of(source: str) -> tuple[list[Path], list[Failure]]:
-    """Return the photos in a folder and below it, and what cannot be read; ConfigError, DataError if none."""
+def _photos_of(source: str) -> tuple[list[Path], list[Failure]]:
+    """Return the photos in a folder and below it, and the folders that cannot be searched."""
     folder = require_source_folder(source)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"

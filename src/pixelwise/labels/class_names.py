@@ -35,7 +35,9 @@ class ClassNames:
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
                 raise LabelError(f"needed a name that can be printed for each class, got {shortened(name)}")
         if not self.colours:
-            object.__setattr__(self, "colours", _default_colours(self.names))
+            black = ((0, 0, 0),) if self.names[0] == BACKGROUND else ()
+            further = map(voc_colour, range(1, MAX_CLASSES))
+            object.__setattr__(self, "colours", (*black, *_DISTINCT, *further)[:num])
         if len(self.colours) != num:
             raise LabelError(f"needed a colour for each of {num} classes, got {len(self.colours)}")
         for colour in self.colours:
@@ -78,12 +80,6 @@ def check_colour(colour: object) -> Colour:
     if len(codes) != 3 or any(type(code) is not int or not 0 <= code <= 255 for code in codes):
         raise LabelError(f"needed a colour of three whole numbers from 0 to 255, got {shortened(colour)}")
     return codes
-
-
-def _default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
-    black = ((0, 0, 0),) if names[0] == BACKGROUND else ()
-    further = (voc_colour(number) for number in range(1, MAX_CLASSES - len(_DISTINCT) + 1))
-    return (*black, *_DISTINCT, *further)[: len(names)]
 
 
 def voc_colour(number: int) -> Colour:

@@ -1,18 +1,18 @@
-"""Confusion of classes, and the scores that follow: intersection over union and its kin."""
+"""Counts of classes, and what follows: weights of rare ones, intersection over union and its kin."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
 
-from pixelwise.colour.arrays import Float64, Int64, Integer, UInt8
+from pixelwise.colour.arrays import Float64, Int64, Integer, Shaped, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, ShapeError
 
 LabelArray = UInt8[ndarray, "H W"]  # the class of each pixel, or IGNORE
-Overlaps = Int64[ndarray, "*any 3 K"] | Float64[ndarray, "*any 3 K"]  # `Confusion.overlaps`
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,20 +64,17 @@ class Confusion:
 
 
 def count_values(values: Integer[ndarray, "*shape"], num: int) -> Int64[ndarray, " num"]:
-    """Return how often each of `num` numbers, or more if there are larger ones, is among values.
-
-    Runs of equal ones are counted at once.
-    """
+    """Return how often each of `num` numbers, or more if there are larger ones, is among values."""
     flat = values.ravel()
-    begins = np.ones(flat.shape, bool)
+    begins = np.ones(flat.shape, bool)  # of runs of equal ones, which are counted at once
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=len(flat))
     return np.bincount(flat[starts], lengths, num).astype(np.int64)  # exact below 2^53
 
 
-def iou_of(overlaps: Overlaps) -> Float64[ndarray, "*any K"]:
-    """Return the intersection over union of each class."""
+def iou_of(overlaps: Shaped[ndarray, "*any 3 K"]) -> Float64[ndarray, "*any K"]:
+    """Return the intersection over union of each class, from `Confusion.overlaps`."""
     both, true, given = np.moveaxis(overlaps, -2, 0)
     return ratio(both, true + given - both)
 
@@ -91,6 +88,24 @@ def mean_of_known(scores: Float64[ndarray, "*any K"]) -> Float64[ndarray, "*any"
 def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[ndarray, "*any"]:
     """Return part over whole; NaN where the whole is nothing."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def class_counts(labels: Iterable[UInt8[ndarray, "..."]], num_classes: int) -> Float64[ndarray, " K"]:
+    """Return the number of pixels of each class."""
+    counts = [np.bincount(part.ravel(), minlength=IGNORE + 1)[:num_classes] for part in labels]
+    return np.array(counts, np.float64).sum(0)
+
+
+def weights_of(counts: Float64[ndarray, " K"], rebalance: float) -> Float64[ndarray, " K"]:
+    """Return weights that make rare classes count more, of mean 1 over all pixels.
+
+    With p the frequencies of the K classes, a weight is 1 / ((1 - r) / K + r p) times a constant, r being
+    `rebalance`, above 0 and at most 1. Source: R. Zhang et al., arXiv:1603.08511, equation 4, lambda = 1 - r.
+    """
+    freqs = counts / counts.sum()
+    weights = 1 / ((1 - rebalance) / len(counts) + rebalance * freqs).clip(1e-9)
+    weights[counts == 0] = 0  # or a class that is never seen would have all the weight
+    return np.asarray(weights / (freqs * weights).sum())
 
 
 def same_shape(predicted: LabelArray, labels: LabelArray) -> tuple[ndarray, ndarray]:

@@ -24,6 +24,7 @@ from pixelwise.photos.photo import open_photo
 
 _PLACES = {"masks": "masks/{}.png", "coco": "annotations.json", "labelme": "{}.json beside it"}
 """Where the labels of a photo go, {} being its stem."""
+_SMOOTH = "values change in steps along the edges, as after smooth resizing or soft brushes"
 _CRISP = 0.05  # crisp masks have in-between pixels at less than 0.006 of their edges, smooth ones at 0.11
 
 
@@ -64,7 +65,7 @@ class _Doctor:
         self.layout = layout
         self.problems: list[LabelProblem] = []
         self.classes: ClassNames | None = None  # where they are known
-        self.drawn_stems = set(layout.masks) if layout.format == "masks" else None  # of photos, where known
+        self.drawn_stems = set(layout.masks if layout.format == "masks" else layout.photos)
         self.labels: dict[Path, set[int]] = {}  # that occur; by file, or by photo where one file has all
 
     def add(self, path: Path, problem: str, remedy: str) -> None:
@@ -120,20 +121,18 @@ class _Doctor:
         exact = []
         pairs = self.layout.pairs()
         with ThreadPoolExecutor() as pool:
-            found = pool.map(_read_mask, [path for _, path in pairs])
-            for (photo, path), mask in zip(pairs, found, strict=True):
-                if isinstance(mask, PixelwiseError):
-                    self.add_error(path, mask, "save the mask again as PNG, or take it out")
+            works = [pool.submit(_read_mask, path) for _, path in pairs]
+            for (photo, path), work in zip(pairs, works, strict=True):
+                try:
+                    values, size, is_crisp = work.result()
+                except PixelwiseError as error:
+                    self.add_error(path, error, "save the mask again as PNG, or take it out")
                     continue
-                values, size, is_crisp = mask
                 if is_crisp:
                     exact.append(values)
                 else:
-                    problem = (
-                        "values change in steps along the edges, as after smooth resizing or soft brushes"
-                    )
                     remedy = "resize the mask as drawn by nearest neighbour; draw without anti-aliasing"
-                    self.add(path, problem, remedy)
+                    self.add(path, _SMOOTH, remedy)
                 self.check_size(photo, path, size)
         return exact
 
@@ -155,10 +154,9 @@ class _Doctor:
     def check_halves(self) -> None:
         photos, masks = self.layout.photos, self.layout.masks
         for stem, files in photos.items():
-            if self.drawn_stems is not None and stem not in self.drawn_stems:
-                remedy = (
-                    f"save one in {_PLACES[self.layout.format].format(stem)}, or move the photo elsewhere"
-                )
+            if stem not in self.drawn_stems:
+                place = _PLACES[self.layout.format].format(stem)
+                remedy = f"save one in {place}, or move the photo elsewhere"
                 self.add(files[0], "there is no mask for this photo", remedy)
         for stem, files in masks.items():
             if stem not in photos:
@@ -194,9 +192,6 @@ class _Doctor:
                 self.add(second, problem, "keep one of them, or put both into one part")
 
 
-def _read_mask(path: Path) -> tuple[Values, tuple[int, ...], bool] | PixelwiseError:
-    try:
-        mask = read_raw(path)
-    except PixelwiseError as error:
-        return error
+def _read_mask(path: Path) -> tuple[Values, tuple[int, ...], bool]:
+    mask = read_raw(path)
     return mask.values, mask.codes.shape, mask.in_between_frac() < _CRISP

@@ -6,9 +6,9 @@ are on www.robots.ox.ac.uk/~vgg/data/flowers/17.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pixelwise.errors import DataError
 from pixelwise.files import checksum
@@ -24,34 +24,26 @@ LEGENDS = {"flowers17": OXFORD_FLOWER, "flowers17:classes": OXFORD}
 _PAGE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Archives:
+class Archives(NamedTuple):
     """The three files that the data set is published in."""
 
-    photos: Remote
-    trimaps: Remote
-    splits: Remote
-    num_trimaps: int
-
-
-ARCHIVES = Archives(
-    photos=Remote(
+    photos: Remote = Remote(
         url=f"{_PAGE}/17flowers.tgz", num_megabytes=60.3, checksum="md5:b59a65d8d1a99cd66944d474e1289eab"
-    ),
+    )
     # no checksum of it is known, so what is unpacked is checked
-    trimaps=Remote(url=f"{_PAGE}/trimaps.tgz", num_megabytes=3.9, checksum=None),
-    splits=Remote(
+    trimaps: Remote = Remote(url=f"{_PAGE}/trimaps.tgz", num_megabytes=3.9, checksum=None)
+    num_trimaps: int = 848
+    splits: Remote = Remote(
         url=f"{_PAGE}/datasplits.mat", num_megabytes=0.01, checksum="md5:4828cddfd0d803c5abbdebcb1e148a1e"
-    ),
-    num_trimaps=848,
-)
+    )
+
 
 _PHOTOS, _TRIMAPS = "jpg", "trimaps"  # the only folder in each archive
 _OFFICIAL = {"train": "trn1", "val": "val1", "test": "tst1"}
 """The first of three official ways to split, which overlap each other: together they are no split."""
 
 
-def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -> LabelledPhotos:
+def load_flowers17(source: str, data_dir: Path, archives: Archives = Archives()) -> LabelledPhotos:  # noqa: B008 - a tuple
     """Load the flowers with labels in three parts, and those without; `source` is a key of LEGENDS.
 
     A folder with `jpg/` and `trimaps/`, be it `data_dir` itself or inside it, is used as it is; what of it is
@@ -83,7 +75,7 @@ def load_flowers17(source: str, data_dir: Path, archives: Archives = ARCHIVES) -
 def _find_folder(data_dir: Path) -> Path:
     """Return the folder that holds the photos or their archive, or else where they are to come."""
     inside = data_dir / "flowers17"
-    marks = (f"{_PHOTOS}/{_stem(1)}.jpg", ARCHIVES.photos.name)
+    marks = (f"{_PHOTOS}/{_stem(1)}.jpg", Archives().photos.name)
     found = (one for one in (inside, data_dir) if any((one / mark).exists() for mark in marks))
     return next(found, inside)
 

@@ -35,8 +35,6 @@ _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn f
 
 T = TypeVar("T", str, int)
 LabelFormat = Literal["masks", "coco", "labelme"]
-Outlines = tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]
-"""The classes of a folder, outlines by their photos, and outlines without a photo."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Layout:
             if len(photos) == 1 and len(masks := self.masks.get(stem, [])) == 1
         ]
 
-    def outlines(self) -> Outlines:
-        """Read COCO's or LabelMe's outlines."""
+    def outlines(self) -> tuple[ClassNames, dict[Path, OutlinedPhoto], list[OutlinedPhoto]]:
+        """Return the classes, COCO's or LabelMe's outlines by their photos, and outlines without a photo."""
         legend = self.legend()
         classes = legend.classes if legend else None
         outlined: dict[Path, OutlinedPhoto] = {}
@@ -119,15 +117,11 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
 
 
 def load_labelled_folder(folder: Path, seed: int = 0) -> LabelledPhotos:
-    """Load the labelled photos in a folder.
+    """Load the labelled photos in a folder; errors as of `open_folder`, or DataError if two parts share one.
 
     Its `splits.json` deals them to the parts. Without one, a fifth of the different photos (none of fewer
     than 5) is `val`, drawn by the seed and the bytes of each: names and order change nothing, and copies of a
     photo stay together.
-
-    Raises:
-        DataError: there is no such folder, it has no labelled photo, or two parts share one.
-        LabelError: what the masks mean is not clear.
     """
     classes, photos, unlabelled = open_folder(folder)
     splits_file = folder / SPLITS_FILE

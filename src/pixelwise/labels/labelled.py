@@ -90,24 +90,21 @@ class LabelledPhotos:
         if shared:
             found = f"{shared[0]} are the same ({len(shared)} such in all)"
             raise DataError(f"{name}: needed parts that share no photo, {found}; name each photo once")
-        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        return LabelledPhotos(
-            name, classes, **dealt, unlabelled=tuple(unlabelled), digest=digest, notes=notes
-        )
+        digest, others = hashlib.sha256("\n".join(lines).encode()).hexdigest(), tuple(unlabelled)
+        return LabelledPhotos(name, classes, **dealt, unlabelled=others, digest=digest, notes=notes)
 
     @property
     def labelled(self) -> tuple[LabelledPhoto, ...]:
         """All parts together."""
         return self.train + self.val + self.test
 
-    def held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
+    def held_out(self) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
         """Return the part to score on, `test` or else `val`, and its photos; there may be none."""
-        name: HeldOut = part or ("test" if self.test else "val")
-        return name, self.test if name == "test" else self.val
+        return ("test", self.test) if self.test else ("val", self.val)
 
     def require_held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
-        """Return the part to score on and its photos; ConfigError where there are none."""
-        name, photos = self.held_out(part)
+        """Return the part to score on, if none is named, and its photos; ConfigError where there are none."""
+        name, photos = (part, getattr(self, part)) if part else self.held_out()
         if photos:
             return name, photos
         where = f" in the part {part}" if part else ""

@@ -90,12 +90,12 @@ class Legend:
         if not unknown:
             return known
         if by_colour:
-            got = listed([str(list(values.colours[code])) for code in unknown])
-            colours = listed([str(list(colour)) for colour in self.colours])
+            got = listed([list(values.colours[code]) for code in unknown])
+            colours = listed([list(colour) for colour in self.colours])
             needed = f"the colours {colours}" if self.colours else "numbers of classes, no colours"
         else:
-            got = listed([str(code) for code in unknown])
-            needed = f"the values {listed([str(number) for number in sorted(self.numbers)])}"
+            got = listed(unknown)
+            needed = f"the values {listed(sorted(self.numbers))}"
         num_pixels = sum(values.counts[code] for code in unknown)
         raise LabelError(f"{values.path}: needed {needed}, got {got} in {num_pixels} pixels")
 
@@ -152,10 +152,9 @@ def _with_ignore(legend: Legend, ignore: Any) -> Legend:
     label = legend.numbers.get(_check_number(ignore), IGNORE)
     if label != IGNORE:
         taken = legend.classes.names[label]
+        got = f"{ignore}, which is {taken}"
         remedy = f'give each class its number, as in {{"{taken}": 1, ..., "ignore": {ignore}}}'
-        raise LabelError(
-            f"needed an ignored number that is no class's, got {ignore}, which is {taken}; {remedy}"
-        )
+        raise LabelError(f"needed an ignored number that is no class's, got {got}; {remedy}")
     return replace(legend, numbers={**legend.numbers, ignore: IGNORE}, ignores_white=ignore == _WHITE)
 
 
@@ -163,10 +162,8 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     """Return the given legend, or the one that the numbers of all masks of a folder imply.
 
     Where two classes are given by name alone, the masks decide whether 0 and 1 stand for them, or 0 and 255.
-
-    Raises:
-        LabelError: masks are in colours, in arbitrary greys or in Oxford's palette; or some are of 0 and
-            255, and others count.
+    LabelError where masks are in colours, in arbitrary greys or in Oxford's palette, or where some are of 0
+    and 255, and others count.
     """
     if given is not None and not given.is_plain_pair:
         return given
@@ -185,9 +182,7 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
-        got = (
-            f"shades of grey {listed([str(shade) for shade in shades])}; say what they mean in {LEGEND_FILE}"
-        )
+        got = f"shades of grey {listed(shades)}; say what they mean in {LEGEND_FILE}"
         raise LabelError(f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got {got}")
     num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
     names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))

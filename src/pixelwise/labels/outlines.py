@@ -32,14 +32,15 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.json_file import check_numbers, get, read_json
 from pixelwise.network.config import MAX_MEGAPIXELS
 
+Size = tuple[int, int]  # height and width
+
 
 @dataclass(frozen=True, eq=False)
 class Shape:
     """One outline; it is checked when it is filled."""
 
     name: str | None  # its class; None for pixels without class
-    fill: Callable[[tuple[int, int], str], Bool[ndarray, "H W"]]
-    """Returns where it is in an image of a height and width; errors begin with the text."""
+    fill: Callable[[Size, str], Bool[ndarray, "H W"]]  # where it is in an image; errors begin with the text
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class OutlinedPhoto:
 
     file: Path  # the JSON file
     name: str  # the photo's file name as COCO has it, perhaps with folders before it; empty for LabelMe
-    size: tuple[int, int]  # height and width
+    size: Size
     shapes: tuple[Shape, ...]
 
     def labels(self, classes: ClassNames) -> UInt8[ndarray, "H W"]:
@@ -149,7 +150,7 @@ def unpack_runs(packed: str, where: object) -> list[int]:
     return lengths
 
 
-def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill_coco(outline: Any, size: Size, where: str) -> Bool[ndarray, "H W"]:
     if isinstance(outline, list):
         return _fill_polygons([_points(polygon, size, where) for polygon in outline], size, where)
     if not isinstance(outline, dict):
@@ -161,7 +162,7 @@ def _fill_coco(outline: Any, size: tuple[int, int], where: str) -> Bool[ndarray,
     return _fill_runs(lengths, size, where)
 
 
-def _fill_labelme(shape: Any, size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill_labelme(shape: Any, size: Size, where: str) -> Bool[ndarray, "H W"]:
     points = [_points(point, size, where) for point in get(shape, "points", list, where)]
     if any(len(point) != 2 for point in points):
         raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
@@ -182,9 +183,7 @@ def _fill_labelme(shape: Any, size: tuple[int, int], where: str) -> Bool[ndarray
             )
 
 
-def _fill_picture(
-    packed: Any, corner: tuple[int, int], size: tuple[int, int], where: str
-) -> Bool[ndarray, "H W"]:
+def _fill_picture(packed: Any, corner: tuple[int, int], size: Size, where: str) -> Bool[ndarray, "H W"]:
     """Fill what is not black in a PNG in base64 that lies at a corner, x and y."""
     filled = Image.new("L", size[::-1])
     try:
@@ -197,7 +196,7 @@ def _fill_picture(
     return np.asarray(filled) > 0
 
 
-def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill_runs(lengths: Sequence[float], size: Size, where: str) -> Bool[ndarray, "H W"]:
     """Fill COCO's run lengths: column by column, outside and inside in turn, outside first."""
     # pycocotools is not asked: where the lengths do not add up, it gives memory that nobody wrote
     height, width = size
@@ -210,7 +209,7 @@ def _fill_runs(lengths: Sequence[float], size: tuple[int, int], where: str) -> B
     return np.repeat(is_inside, np.array(lengths, np.int64)).reshape(width, height).T
 
 
-def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: str) -> Bool[ndarray, "H W"]:
+def _fill_polygons(polygons: list[list[float]], size: Size, where: str) -> Bool[ndarray, "H W"]:
     """Fill polygons, each x, y, x, y, ..., as COCO's own tools do."""
     for flat in polygons:
         if len(flat) % 2 or len(flat) < 6:
@@ -221,7 +220,7 @@ def _fill_polygons(polygons: list[list[float]], size: tuple[int, int], where: st
     return _fill_runs(unpack_runs(runs["counts"].decode(), where), size, where)
 
 
-def _points(values: Any, size: tuple[int, int], where: str) -> list[float]:
+def _points(values: Any, size: Size, where: str) -> list[float]:
     """Return x, y, ... as floats; LabelError where they are no numbers, or far outside the image."""
     numbers = check_numbers(values, where)
     room = sum(size)  # COCO's tools take memory for every pixel along an outline, also outside the image
@@ -230,7 +229,7 @@ def _points(values: Any, size: tuple[int, int], where: str) -> list[float]:
     return numbers
 
 
-def _size(values: Any, height: str, width: str, where: object) -> tuple[int, int]:
+def _size(values: Any, height: str, width: str, where: object) -> Size:
     size = get(values, height, int, where), get(values, width, int, where)
     if min(size) < 1 or size[0] * size[1] > MAX_MEGAPIXELS * 1e6:
         needed = f"1 pixel to {MAX_MEGAPIXELS:g} megapixels"

@@ -19,11 +19,8 @@ def load_labelled(source: str, data_dir: Path | None = None, seed: int = 0) -> L
 
     `flowers17` (the flower and the rest) and `flowers17:classes` (all four) lie in `data_dir` or are
     downloaded there; `folder:PATH` holds photos and masks, dealt by its `splits.json` or else by `seed`.
-
-    Raises:
-        ConfigError: there is no such source.
-        DataError: the source is missing, damaged or empty, or two parts share a photo.
-        LabelError: what the masks of a folder mean is not clear.
+    ConfigError where there is no such source; DataError where it is missing, damaged or empty, or two parts
+    share a photo; LabelError where what the masks of a folder mean is not clear.
     """
     if source in LEGENDS:
         labelled = load_flowers17(source, data_dir_of(data_dir))

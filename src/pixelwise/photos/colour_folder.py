@@ -103,7 +103,6 @@ def read_folder(
     notes = tuple(f"left out {reason}" for reason in left_out)
     if len(photos) < fewest:
         why = f": {'; '.join(notes[:3])}" if notes else ""
-        raise DataError(
-            f"needed at least {fewest} different photos in colour in {folder}, got {len(photos)}{why}"
-        )
+        needed = f"at least {fewest} different photos in colour in {folder}"
+        raise DataError(f"needed {needed}, got {len(photos)}{why}")
     return photos, notes

@@ -22,17 +22,14 @@ class View:
     width: float = 1.0
     mirrored: bool = False
 
-    def cut(self, whole: Shaped[ndarray, "*batch H W"]) -> Shaped[ndarray, "*batch h w"]:
-        """Crop an upright picture or mask."""
-        rows = max(1, round(self.height * whole.shape[-2]))
-        return self.cut_to(whole, rows, max(1, round(self.width * whole.shape[-1])))
-
-    def cut_to(
-        self, whole: Shaped[ndarray, "*batch H W"], rows: int, columns: int
-    ) -> Shaped[ndarray, "*batch rows columns"]:
-        """Crop an upright picture or mask to so many rows and columns."""
-        top = min(round(self.top * whole.shape[-2]), whole.shape[-2] - rows)
-        left = min(round(self.left * whole.shape[-1]), whole.shape[-1] - columns)
+    def cut(
+        self, whole: Shaped[ndarray, "*batch H W"], size: tuple[int, int] | None = None
+    ) -> Shaped[ndarray, "*batch h w"]:
+        """Crop an upright picture or mask, to so many rows and columns if a size is given."""
+        height, width = whole.shape[-2:]
+        rows, columns = size or (max(1, round(self.height * height)), max(1, round(self.width * width)))
+        top = min(round(self.top * height), height - rows)
+        left = min(round(self.left * width), width - columns)
         part = whole[..., top : top + rows, left : left + columns]
         return part[..., ::-1] if self.mirrored else part
 
@@ -60,4 +57,4 @@ def read_view(photo: Photo, view: View, height: int, width: int) -> UInt8[ndarra
     """Read a crop of a photo squeezed to height x width, upright, sRGB codes; PhotoError if it is damaged."""
     whole = round(height / view.height), round(width / view.width)
     stored = whole if photo.orientation < 5 else whole[::-1]  # 5 to 8 lie on their side
-    return view.cut_to(photo.upright(photo.thumbnail(*stored)), height, width)
+    return view.cut(photo.upright(photo.thumbnail(*stored)), (height, width))

@@ -52,23 +52,27 @@ logging.getLogger("pyvips").setLevel(logging.ERROR)
 Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
 
 
-def opener(path: Path, max_megapixels: float) -> tuple[Load, str]:
-    """Return a function that opens the photo in a file, and its format's key in the tables above.
+def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, str]:
+    """Open the photo in a file; also return what opens it anew, and its format's key in the tables above.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
-    PhotoError where there is no such file, it may not be read or its format is not known; or where Pillow
-    would have to read more than `max_megapixels`.
+    PhotoError where there is no such file, it may not be read, its format is not known, or it is damaged or
+    larger than `max_megapixels`.
     """
     head = _head(path)
     for loader, (magic, _) in _VIPS.items():
         if re.match(magic, head, re.DOTALL):
-            return partial(_load_vips, path, loader), loader
+            load = partial(_load_vips, path, loader)
+            with reading(path):
+                image = load(1)
+            _check_size(path, image.width, image.height, max_megapixels)
+            return image, load, loader
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
         raise FormatError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
-    return lambda _shrink: image, name
+    return image, lambda _shrink: image, name
 
 
 def has_gain_map(path: Path) -> bool:
@@ -84,9 +88,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        raise PhotoError(
-            f"{path}: damaged or cut short ({vips_reason(error)}); nothing was written for it"
-        ) from error
+        why = vips_reason(error)
+        raise PhotoError(f"{path}: damaged or cut short ({why}); nothing was written for it") from error
 
 
 def vips_reason(error: pyvips.Error) -> str:
@@ -113,8 +116,7 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
-    """Raise a PhotoSizeError of a photo of more than so many megapixels."""
+def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
     if (megapixels := width * height / 1e6) > max_megapixels:
         raise PhotoSizeError(
             f"{path}: needed a photo of at most {max_megapixels:g} megapixels, got {megapixels:.0f}"
@@ -137,7 +139,7 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
     with path.open("rb") as file:
         photo, name = open_pillow(file, PILLOW_FORMATS)
-        check_size(path, *photo.size, max_megapixels)
+        _check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
         elif photo.mode in ("L", "LA", "RGB", "RGBA"):

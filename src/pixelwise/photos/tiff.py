@@ -46,9 +46,8 @@ def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> byt
         if len(packed) > room:
             tables += bytes(-(tables_at + len(tables)) % 8)
             packed, tables = struct.pack(place, tables_at + len(tables)), tables + packed
-        entries += (
-            struct.pack("<HH", number, code) + struct.pack(place, len(values)) + packed.ljust(room, b"\0")
-        )
+        entries += struct.pack("<HH", number, code) + struct.pack(place, len(values))
+        entries += packed.ljust(room, b"\0")
     tables += bytes(-(tables_at + len(tables)) % 8)
     following = 0 if last else tables_at + len(tables)
     return struct.pack(count, len(tags)) + entries + struct.pack(place, following) + tables

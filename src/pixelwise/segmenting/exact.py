@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from pixelwise.colour.arrays import Float32, Float64, Int64, UInt8
 from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError
-from pixelwise.labels.class_weights import class_counts, weights_of
+from pixelwise.labels.confusion import class_counts, weights_of
 from pixelwise.labels.labelled import LabelledPhoto
 from pixelwise.network.config import FinetuneConfig
 from pixelwise.photos.crop_view import View

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixelwise.colour.arrays import Float, Float32, Int64, UInt8
 from pixelwise.colour.palette import IGNORE, Palette
-from pixelwise.labels.class_weights import class_counts, weights_of
+from pixelwise.labels.confusion import class_counts, weights_of
 from pixelwise.training.shapes import Labels, Logits
 
 

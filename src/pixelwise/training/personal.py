@@ -114,7 +114,7 @@ def finetune_colours(config: ColourFinetuneConfig, out: Path, device: Device = "
     learned_s = time.perf_counter()
     if held_out := dataset.held_out:
         model = replace(result.model, name=str(out))
-        found = evaluate_photos(model, config.source, held_out, [], seed=config.seed)
+        found = evaluate_photos(model, config.source, held_out, seed=config.seed)
         scores = {name: found.scores[name] for name in (GREY, MEAN, MODEL) if name in found.scores}
         result = replace(result, scores=scores, score_s=time.perf_counter() - learned_s)
         write_page(card_of(out), "linear.md", name=out.stem, result=result)

@@ -18,12 +18,6 @@ def test_lightness_of_luminance_is_labs():
     np.testing.assert_allclose(colour.lightness(image)[0], lightness, rtol=1.3e-6)
 
 
-@pytest.mark.parametrize("shade", [0.0, 1.0])
-def test_black_and_white_take_no_colour(shade):
-    recoloured = colour.recolour(np.full(1, shade), np.full(1, 60.0), np.full(1, -70.0))
-    assert recoloured[:, 0].tolist() == pytest.approx([shade] * 3, abs=1e-6)
-
-
 def test_recolour_agrees_with_lab_in_gamut():
     image = np.random.default_rng(1).random((3, 50, 60), np.float32)
     _, a, b = lab = colour.srgb_to_lab(image)

@@ -45,10 +45,16 @@ def test_a_hint_is_read(text):
     assert Hint.parse(text) == Hint(12, 30, "#c07030")
 
 
-@pytest.mark.parametrize("text", ["", "12,30", "12,30,red", "-1,30,#c07030", "1.5,30,#c07030"])
-def test_another_text_is_no_hint(text):
+HINTS = ["", "12,30", "12,30,red", "-1,30,#c07030", "1.5,30,#c07030"]
+AREAS = ["sky", "1,2,3", "10,2,10,4"]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"), [*((Hint.parse, text) for text in HINTS), *((parse_area, text) for text in AREAS)]
+)
+def test_another_text_is_no_hint_and_no_area(parse, text):
     with pytest.raises(ConfigError, match=f"got {text}$"):
-        Hint.parse(text)
+        parse(text)
 
 
 def test_hints_spread_to_what_is_alike_and_connected():
@@ -157,12 +163,6 @@ def test_a_photo_without_paper_has_none(kind):
     if kind == "bird in the sky":
         draw.polygon([(30, 70), (85, 60), (150, 20), (100, 75), (160, 110), (80, 80)], fill=60)
     assert not paper(light_of(picture)).any()
-
-
-@pytest.mark.parametrize("text", ["sky", "1,2,3", "10,2,10,4"])
-def test_another_text_is_no_area(text):
-    with pytest.raises(ConfigError, match=f"got {text}"):
-        parse_area(text)
 
 
 @pytest.fixture

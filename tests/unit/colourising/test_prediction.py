@@ -115,14 +115,6 @@ def test_whatever_one_photo_does_the_others_are_coloured(error, message, model, 
     assert [one.path.name for one in result.written] == ["rgba.png"]
 
 
-def test_two_inputs_of_one_name(model, tmp_path):
-    inputs = put_photos(tmp_path / "a", "colour.png") + put_photos(tmp_path / "b", "colour.png")
-    result = colourise_files(inputs, tmp_path / "out", model)
-    assert len(result.written) == 1
-    (failure,) = result.failed
-    assert f"{tmp_path}/out/colour.png, which {inputs[0]} has taken" in failure.error
-
-
 def test_a_recursive_search_keeps_its_folders_apart(model, tmp_path):
     put_photos(tmp_path / "in" / "a", "colour.png")
     put_photos(tmp_path / "in" / "b", "colour.png")

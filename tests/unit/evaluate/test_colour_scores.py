@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt
 from skimage.color import deltaE_ciede2000
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -142,22 +142,14 @@ def test_outlines_agree_within_exact_distances():
     labels, given = (np.kron(rng.random((12, 15)) > 0.6, np.ones((5, 5))).astype(np.uint8) for _ in range(2))
     f1 = boundary_f1(given, labels, 2, tolerance_frac=0.03)
     for number in range(2):
-        wanted, found = (_outline(one == number) for one in (labels, given))
+        insides = (labels == number, given == number)
+        wanted, found = (inside & ~binary_erosion(inside, border_value=1) for inside in insides)
         reach = 0.03 * math.hypot(*labels.shape)
         precision, recall = (
             (distance_transform_edt(~other)[one] <= reach).mean()
             for one, other in ((found, wanted), (wanted, found))
         )
         assert f1[number] == pytest.approx(2 * precision * recall / (precision + recall))
-
-
-def _outline(inside):
-    touches = np.zeros_like(inside)
-    touches[1:] |= ~inside[:-1]
-    touches[:-1] |= ~inside[1:]
-    touches[:, 1:] |= ~inside[:, :-1]
-    touches[:, :-1] |= ~inside[:, 1:]
-    return inside & touches
 
 
 def test_sums_over_draws_are_sums_of_whole_images():

@@ -17,7 +17,7 @@ from pixelwise.colourising.options import ColouriseOptions
 from pixelwise.colourising.run import colourise_files
 from pixelwise.errors import ConfigError, DataError, ShapeError
 from pixelwise.evaluate.colour_scores import PhotoColours
-from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, photos_of, read_picture
+from pixelwise.evaluate.colours import colour_picture, evaluate_photos, painted, read_picture
 from pixelwise.evaluate.heads import learn_baselines
 from pixelwise.labels.confusion import Confusion
 from pixelwise.network.model import model_of
@@ -54,9 +54,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def evaluated(model, folder, **options):
-    return evaluate_photos(
-        model, f"folder:{folder}", *photos_of(f"folder:{folder}"), **{"size": 32} | options
-    )
+    return evaluate_photos(model, f"folder:{folder}", **{"size": 32} | options)
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +135,9 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path):
     with pytest.raises(DataError, match="1 that are grey and 1 that could not be read"):
         evaluated(model(), grey)
     with pytest.raises(DataError, match="none"):
-        photos_of(f"folder:{tmp_path / 'none'}")
+        evaluated(model(), tmp_path / "none")
     with pytest.raises(ConfigError, match="synthetic:shapes"):
-        photos_of("synthetic:shapes")
+        evaluate_photos(model(), "synthetic:shapes")
     with pytest.raises(ConfigError, match="got 8"):
         evaluated(model(), grey, size=8)
 
@@ -156,14 +154,9 @@ def test_grey_and_the_mean_colour_score_on_photographs_as_elsewhere(real_data_di
     assert scores["mean ab"]["ab_rmse"].value < 21
 
 
-@pytest.fixture
-def learned():
-    return learn_baselines((disc(seed) for seed in range(3)), 2)
-
-
-def test_colour_finds_red_on_blue_anywhere_and_is_lost_without(learned):
+def test_colour_finds_red_on_blue_anywhere_and_is_lost_without():
     photo, labels = disc(9)
-    histogram = learned["colour histogram"]
+    histogram = learn_baselines((disc(seed) for seed in range(3)), 2)["colour histogram"]
     assert Confusion.of(histogram(photo), labels, 2).iou[1] > 0.99
     grey = np.repeat(photo.mean(-1, keepdims=True).astype(np.uint8), 3, axis=-1)
     assert Confusion.of(histogram(grey), labels, 2).iou[1] < 0.5

@@ -13,7 +13,7 @@ from pixelwise.colour.palette import IGNORE
 from pixelwise.errors import LabelError, OutputError, ShapeError
 from pixelwise.labels import write
 from pixelwise.labels.class_names import FLOWER, MAX_CLASSES, ClassNames, check_colour, voc_colour
-from pixelwise.labels.class_weights import class_counts, weights_of
+from pixelwise.labels.confusion import class_counts, weights_of
 from pixelwise.labels.read import read_mask
 from pixelwise.labels.write import MAX_CODE, write_mask, write_probabilities
 

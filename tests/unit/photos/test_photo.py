@@ -9,8 +9,9 @@ from PIL import Image, ImageCms
 
 from fixtures.photos.make import BAD, PHOTOS, bomb, exif, profile_of, scene
 from pixelwise.colour.spaces import lightness
+from pixelwise.colourising.run import colourise_photo
 from pixelwise.errors import PhotoError
-from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, opener
+from pixelwise.photos.formats import PILLOW_FORMATS, VIPS_FORMATS, open_file
 from pixelwise.photos.paint import LightnessDrift, paint
 from pixelwise.photos.photo import Photo, open_photo
 from pixelwise.photos.profiles import srgb_profile
@@ -27,9 +28,7 @@ def made(folder: Path, name: str) -> Photo:
 
 
 def copy(photo: Photo, target: Path, chroma: np.ndarray = VIVID) -> float:
-    drift = LightnessDrift()
-    write_photo(target, paint(photo.strips(), chroma, (photo.height, photo.width), photo.alpha, drift), photo)
-    return drift.mean
+    return colourise_photo(photo, target, chroma).mean
 
 
 def read(path: Path) -> np.ndarray:
@@ -202,7 +201,7 @@ def test_a_map_has_the_photos_size_and_orientation(tmp_path):
 def test_the_beginning_of_a_file_decides_its_format(name, tmp_path):
     PHOTOS[name](tmp_path / name)
     (tmp_path / name).rename(tmp_path / "without suffix")
-    _, told = opener(tmp_path / "without suffix", 1.0)
+    *_, told = open_file(tmp_path / "without suffix", 1.0)
     formats = VIPS_FORMATS | PILLOW_FORMATS
     assert Path(name).suffix in formats[told] or name == "named[wrong].jpg"
 
