@@ -62,7 +62,9 @@ def say(message: str, *, quiet: bool = False) -> None:
 
 
 def format_interval(score: Interval) -> str:
-    """Return a score with the ends of its interval, such as `0.967 (0.944 to 0.992)`."""
+    """Return a score with the ends of its interval, if it has one, such as `0.967 (0.944 to 0.992)`."""
+    if math.isnan(score.low):
+        return format_number(score.value)
     return f"{format_number(score.value)} ({format_number(score.low)} to {format_number(score.high)})"
 
 

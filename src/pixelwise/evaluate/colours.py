@@ -141,7 +141,9 @@ class ColourEvaluation:
                 f"{_COLLAPSED}){'; a lower --temperature makes them bolder' if palette else ''}"
             )
         if not gain.low > 0:
-            span = f"{gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+            span = f"{gain.value:.2f}"
+            if len(self.photos) > 1:
+                span += f" ({gain.low:.2f} to {gain.high:.2f})"
             warnings.append(f"not surely better than grey, whose CIEDE2000 less ours is {span}")
         most = math.log(palette.num_classes) if palette else math.inf  # of a network that knows nothing
         if lost := [photo.path.name for photo in self.photos if photo.scores[MODEL].cross_entropy > most]:

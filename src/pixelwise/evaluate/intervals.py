@@ -16,7 +16,9 @@ _CONFIDENCE = (2.5, 97.5)  # per cent: 95 of 100 draws lie between
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A score and the range that 95 of 100 other draws of as many pictures would give; NaN for no score.
+    """A score and the range that 95 of 100 other draws of as many pictures would give.
+
+    NaN for no score; the ends are NaN, too, of one picture, of which all draws are the same.
 
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, the percentile interval; whole
     pictures are drawn, since the pixels of one picture are not independent.
@@ -34,12 +36,15 @@ class Interval:
 def resampled_sums(
     by_image: Shaped[ndarray, "N *counts"], seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> Float64[ndarray, "draws *counts"]:
-    """Sum counts over all N images, then over each of many draws of N images with replacement."""
+    """Sum counts over all N images, then over each of many draws of N images with replacement; NaN of one."""
     num = len(by_image)
     counts = by_image.reshape(num, -1).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    taken = (np.bincount(rng.integers(num, size=num), minlength=num) for _ in range(num_resamples))
-    sums = [counts.sum(0), *(each @ counts for each in taken)]
+    if num == 1:
+        sums = [counts[0], *np.full((num_resamples, counts.shape[1]), np.nan)]
+    else:
+        rng = np.random.default_rng(seed)
+        taken = (np.bincount(rng.integers(num, size=num), minlength=num) for _ in range(num_resamples))
+        sums = [counts.sum(0), *(each @ counts for each in taken)]
     return np.stack(sums).reshape(-1, *by_image.shape[1:])
 
 

@@ -168,6 +168,11 @@ def test_an_interval_is_as_wide_as_the_mean_of_so_many_varies():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / math.sqrt(400), rel=0.1)
 
 
+def test_of_one_picture_there_is_no_interval():
+    found = interval(resampled_sums(np.array([[3.0]]), seed=0)[:, 0])
+    assert found.to_dict() == {"value": 3, "low": None, "high": None}
+
+
 LABELS = np.array([[0, 1], [1, IGNORE]], np.uint8)
 
 
