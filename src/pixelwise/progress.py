@@ -37,7 +37,7 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
 
     Give what each step calls. `done` of the `total` steps were done before and do not count towards the pace.
     """
-    if not _shown:
+    if not _shown or sys.stderr is None:
         yield lambda _num, _note: None
     elif sys.stderr.isatty():
         from rich.console import Console

@@ -33,7 +33,8 @@ class BatchResult:
     """The counts of a batch that is done, and its manifest."""
 
     manifest: Path
-    written: list[Path]  # outputs of this run, in the order of the plan
+    num_written: int  # outputs of this run
+    written: list[str]  # these, in the order of the plan, if they were to be listed
     num_resumed: int  # outputs of earlier runs
     failed: list[Failure]  # inputs without an output, whenever they failed
     seconds: float
@@ -47,6 +48,7 @@ def run_batch(
     workers: int | None = None,
     address: str | None = None,
     retry: bool = False,
+    list_written: bool = False,
 ) -> BatchResult:
     """Do a job for every photo of some sources, or go on with that; outputs and manifest go into `out`.
 
@@ -70,13 +72,14 @@ def run_batch(
         state.forget_missing()
         num_resumed = state.num("NOT failed")
         condition = "result IS NULL OR failed" if retry else "result IS NULL"
-        written = []
+        written: dict[int, str] = {}
         if num_left := state.num(condition):
             announce(f"{num_left} of {state.num()} photos to {job.task}; {num_resumed} were done before")
-            written = _work(state, job, condition, workers, address)
+            _work(state, job, condition, workers, address, written if list_written else None)
         return BatchResult(
             manifest=state.write_manifest(job),
-            written=written,
+            num_written=state.num("NOT failed") - num_resumed,
+            written=[str(out / written[index]) for index in sorted(written)],
             failed=[Failure(Path(row["path"]), row["error"]) for row in state.rows(job, "failed")],
             num_resumed=num_resumed,
             seconds=time.perf_counter() - start_s,
@@ -100,10 +103,15 @@ def _plan(state: BatchState, job: Job, sources: Sequence[str]) -> None:
 
 
 def _work(
-    state: BatchState, job: Job, condition: str, workers: int | None, address: str | None
-) -> list[Path]:
-    """Do the inputs of a condition; return their outputs in the order of the plan."""
-    num, num_left, written = state.num(), state.num(condition), dict[int, Path]()
+    state: BatchState,
+    job: Job,
+    condition: str,
+    workers: int | None,
+    address: str | None,
+    written: dict[int, str] | None,
+) -> None:
+    """Do the inputs of a condition; put their outputs into `written`, if there is such."""
+    num, num_left = state.num(), state.num(condition)
     try:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)  # of a run that was killed
         for folder in (ATTEMPTS, STAGING):
@@ -120,15 +128,14 @@ def _work(
                     published = publish(state, result)
                     if published.error:
                         _logger.error(published.error)
-                    else:
-                        written[published.index] = state.out / published.output
+                    elif written is not None:
+                        written[published.index] = published.output
                     advance(1, "")
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None
     finally:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)
-    return [written[index] for index in sorted(written)]
 
 
 def publish(state: BatchState, result: Result) -> Result:

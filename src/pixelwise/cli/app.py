@@ -104,7 +104,7 @@ class _Printer(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._say_once = functools.cache(say)
+        self._say_once = functools.lru_cache(1024)(say)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

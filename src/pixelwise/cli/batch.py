@@ -76,7 +76,7 @@ def colourise(
 
     settings = asdict(options) | {"model": options.model or DEFAULT_MODEL}
     job = Job(task="colourise", device=common.device, max_megapixels=batch.max_megapixels, **settings)
-    return _run(job, sources, batch)
+    return _run(job, sources, batch, common)
 
 
 def segment(
@@ -106,10 +106,10 @@ def segment(
         device=common.device,
         max_megapixels=batch.max_megapixels,
     )
-    return _run(job, sources, batch)
+    return _run(job, sources, batch, common)
 
 
-def _run(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
+def _run(job: Job, sources: list[str], options: BatchOptions, common: Common) -> Outcome:
     from pixelwise.batch.run import estimate_batch, run_batch
 
     out, workers = options.out, options.workers
@@ -120,11 +120,19 @@ def _run(job: Job, sources: list[str], options: BatchOptions) -> Outcome:
         values |= {"photos": found.num, "seconds_each": found.seconds_each, "seconds": found.seconds}
         message = f"{found.num} photos, {found.seconds_each:.2f} s each: about {found.seconds:.0f} s"
     else:
-        done = run_batch(job, sources, out, workers=workers, address=options.address, retry=options.retry)
+        done = run_batch(
+            job,
+            sources,
+            out,
+            workers=workers,
+            address=options.address,
+            retry=options.retry,
+            list_written=common.json,
+        )
         failed = done.failed
-        values |= {"written": [str(path) for path in done.written], "resumed": done.num_resumed}
+        values |= {"written": done.written, "resumed": done.num_resumed}
         values |= {"manifest": str(done.manifest), "seconds": done.seconds}
-        message = f"{len(done.written)} outputs in {done.seconds:.1f} s into {out}"
+        message = f"{done.num_written} outputs in {done.seconds:.1f} s into {out}"
         message += f"; {done.num_resumed} were done before" if done.num_resumed else ""
         message += f"; {len(failed)} failed" if failed else ""
     values["failed"] = [{"path": str(failure.path), "error": failure.error} for failure in failed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import sys
@@ -56,9 +57,10 @@ class Outcome:
 
 
 def say(message: str, *, quiet: bool = False) -> None:
-    """Print a message on standard error, where progress goes too."""
+    """Print a message on standard error, where progress goes, too; a closed one stops no work."""
     if not quiet:
-        print(f"pixelwise: {message}", file=sys.stderr)
+        with contextlib.suppress(OSError, ValueError):
+            print(f"pixelwise: {message}", file=sys.stderr)
 
 
 def format_interval(score: Interval) -> str:

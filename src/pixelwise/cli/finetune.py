@@ -210,7 +210,7 @@ def suggest(
     ----------
     source
         Photos without labels: a folder of them and all below it; or folder:PATH or flowers17, of which those
-        without masks are taken, and those with masks are known.
+        without masks are taken, and those that were learned from are known.
     head
         The head that is to learn more: a shipped head's name, or a file that finetune wrote.
     num

@@ -141,7 +141,7 @@ def evaluate_head(
     scores, *others = (SegmentationScores.of(images, head.classes, seed) for images in counts)
     compared = dict(zip(learned, others, strict=True))
     for name, baseline in compared.items():
-        if (ahead := baseline.miou.value) >= scores.miou.value:
+        if (ahead := baseline.miou.value) >= scores.miou.value < 1:
             found = f"no better than the baseline {name}, whose mean IoU is {ahead:.3f}"
             notes.append(f"{found}: label more photos, or photos more like these")
     scored = [ScoredPhoto(*parts) for parts in zip(photos, features, counts[0], strict=True)]

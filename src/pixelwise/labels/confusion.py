@@ -39,7 +39,7 @@ class Confusion:
                 raise LabelError(f"needed labels 0 to {last} or {IGNORE}, got {num_classes + foreign[0]}")
             foreign = np.flatnonzero(labelled[:, num_classes:].any(0))
             raise LabelError(f"needed classes 0 to {last} for labels, got {num_classes + foreign[0]}")
-        return Confusion(known)
+        return Confusion(known.copy())  # without the rows of labels that there are not
 
     def __add__(self, other: Confusion) -> Confusion:
         ours, theirs = len(self.counts), len(other.counts)
@@ -69,6 +69,8 @@ def count_values(values: Integer[ndarray, "*shape"], num: int) -> Int64[ndarray,
     begins = np.ones(flat.shape, bool)  # of runs of equal ones, which are counted at once
     np.not_equal(flat[1:], flat[:-1], out=begins[1:])
     starts = np.flatnonzero(begins)
+    if len(starts) > len(flat) // 4:
+        return np.bincount(flat, minlength=num)
     lengths = np.diff(starts, append=len(flat))
     return np.bincount(flat[starts], lengths, num).astype(np.int64)  # exact below 2^53
 

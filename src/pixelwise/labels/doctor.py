@@ -121,13 +121,12 @@ class _Doctor:
         exact = []
         pairs = self.layout.pairs()
         with ThreadPoolExecutor() as pool:
-            works = [pool.submit(_read_mask, path) for _, path in pairs]
-            for (photo, path), work in zip(pairs, works, strict=True):
-                try:
-                    values, size, is_crisp = work.result()
-                except PixelwiseError as error:
-                    self.add_error(path, error, "save the mask again as PNG, or take it out")
+            read = pool.map(_try_mask, [path for _, path in pairs])  # whose rest is not read after Ctrl-C
+            for (photo, path), found in zip(pairs, read, strict=True):
+                if isinstance(found, PixelwiseError):
+                    self.add_error(path, found, "save the mask again as PNG, or take it out")
                     continue
+                values, size, is_crisp = found
                 if is_crisp:
                     exact.append(values)
                 else:
@@ -192,6 +191,9 @@ class _Doctor:
                 self.add(second, problem, "keep one of them, or put both into one part")
 
 
-def _read_mask(path: Path) -> tuple[Values, tuple[int, ...], bool]:
-    mask = read_raw(path)
+def _try_mask(path: Path) -> tuple[Values, tuple[int, ...], bool] | PixelwiseError:
+    try:
+        mask = read_raw(path)
+    except PixelwiseError as error:
+        return error
     return mask.values, mask.codes.shape, mask.in_between_frac() < _CRISP

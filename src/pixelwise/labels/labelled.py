@@ -103,7 +103,7 @@ class LabelledPhotos:
         return ("test", self.test) if self.test else ("val", self.val)
 
     def require_held_out(self, part: HeldOut | None = None) -> tuple[HeldOut, tuple[LabelledPhoto, ...]]:
-        """Return the part to score on, if none is named, and its photos; ConfigError where there are none."""
+        """Return the named part, or the one to score on, and its photos; ConfigError if there are none."""
         name, photos = (part, getattr(self, part)) if part else self.held_out()
         if photos:
             return name, photos

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -16,7 +17,7 @@ from pixelwise.colour.arrays import Float, Float32, Int, Int16, Shaped
 from pixelwise.errors import ShapeError
 
 _PLACES = 2**12  # whose features are widened at once: they are still in the cache when they are multiplied
-_ROWS = 64  # enlarged at once: they lie between few small ones
+_ROWS, _COLUMNS = 64, 1024  # enlarged at once: they lie between few small ones
 
 Maps = Sequence[Float[ndarray, "_C _h _w"] | Int16[ndarray, "_C _h _w"]]
 """The features of one photo, or whole numbers in proportion: maps of several sizes, each of all of it."""
@@ -69,44 +70,59 @@ class Enlarger:
     def __init__(self, shapes: Sequence[tuple[int, ...]], size: tuple[int, int]) -> None:
         """Prepare for maps of some heights and widths, and for results of `size` (height, width)."""
         self.size = size
-        self._down = [_enlarging(height, size[0]) for height, _ in shapes]
-        self._across = [_enlarging(width, size[1])[0].T for _, width in shapes]
+        self._down = [_blocks(height, size[0], _ROWS) for height, _ in shapes]
+        self._across = [_blocks(width, size[1], _COLUMNS) for _, width in shapes]
 
     def rows(
         self, small: Sequence[Float32[ndarray, "*batch _h _w"]], first: int = 0, num: int | None = None
     ) -> Float32[ndarray, "*batch num W"]:
         """Return the sum of enlarged maps in the rows from `first`, all of them if `num` is None."""
         stop = self.size[0] if num is None else first + num
-        enlarged = np.empty((*small[0].shape[:-2], stop - first, self.size[1]), np.float32)
-        wide = [
-            (level[..., near, :] @ across, near.start)
-            for level, across, near in zip(small, self._across, self._near(first, stop), strict=True)
-        ]
-        for start in range(first, stop, _ROWS):
-            end = min(start + _ROWS, stop)
-            nears = self._near(start, end)
-            down = [matrix[start:end, near] for (matrix, _), near in zip(self._down, nears, strict=True)]
-            rows = [
-                part[..., near.start - top : near.stop - top, :]
-                for (part, top), near in zip(wide, nears, strict=True)
+        batch = small[0].shape[:-2]
+        enlarged = np.empty((*batch, stop - first, self.size[1]), np.float32)
+        used = slice(first // _ROWS, -(-stop // _ROWS))
+        wide = []
+        for level, down, across in zip(small, self._down, self._across, strict=True):
+            top, bottom = down[used][0].near.start, down[used][-1].near.stop
+            part = np.empty((*batch, bottom - top, self.size[1]), np.float32)
+            for block in across:
+                columns = slice(block.start, block.start + len(block.matrix))
+                np.matmul(level[..., top:bottom, block.near], block.matrix.T, out=part[..., columns])
+            wide.append((part, top))
+        for blocks in zip(*(down[used] for down in self._down), strict=True):
+            start = max(first, blocks[0].start)
+            end = min(stop, blocks[0].start + _ROWS)
+            left = [block.matrix[start - block.start : end - block.start] for block in blocks]
+            right = [
+                part[..., block.near.start - top : block.near.stop - top, :]
+                for block, (part, top) in zip(blocks, wide, strict=True)
             ]
             out = enlarged[..., start - first : end - first, :]
-            np.matmul(np.concatenate(down, axis=1), np.concatenate(rows, axis=-2), out=out)
+            np.matmul(np.concatenate(left, axis=1), np.concatenate(right, axis=-2), out=out)
         return enlarged
 
-    def _near(self, start: int, stop: int) -> list[slice]:
-        """Return which rows of each map some enlarged rows lie between."""
-        return [slice(pairs[0, start], pairs[1, stop - 1] + 1) for _, pairs in self._down]
+
+class _Block(NamedTuple):
+    """Some places of an enlarged row, and the small numbers that they lie between."""
+
+    start: int
+    near: slice
+    matrix: Float32[ndarray, "places near"]
 
 
 @lru_cache(maxsize=32)  # photos of one size follow each other
-def _enlarging(num_small: int, num_large: int) -> tuple[Float32[ndarray, "L s"], Int[ndarray, "2 L"]]:
-    """Return the matrix that enlarges a row of `num_small` numbers, and each place's two neighbours."""
-    pairs, share = neighbours(np.arange(num_large), num_small, num_large)
-    matrix, rows = np.zeros((num_large, num_small), np.float32), np.arange(num_large)
-    matrix[rows, pairs[0]] = 1 - share
-    matrix[rows, pairs[1]] += share
-    return matrix, pairs
+def _blocks(num_small: int, num_large: int, length: int) -> list[_Block]:
+    """Return the matrix that enlarges a row of `num_small` numbers, without nearly all of its zeros."""
+    blocks = []
+    for start in range(0, num_large, length):
+        places = np.arange(start, min(start + length, num_large))
+        (first, second), share = neighbours(places, num_small, num_large)
+        near, rows = slice(int(first[0]), int(second[-1]) + 1), np.arange(len(places))
+        matrix = np.zeros((len(places), near.stop - near.start), np.float32)
+        matrix[rows, first - near.start] = 1 - share
+        matrix[rows, second - near.start] += share
+        blocks.append(_Block(start, near, matrix))
+    return blocks
 
 
 def neighbours(

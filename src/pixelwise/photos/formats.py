@@ -126,7 +126,9 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
 
 def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
     """Open a file with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
-    options: dict[str, Any] = {"access": "sequential", "fail_on": "truncated"}
+    # Strips that a TIFF lacks are read as black, which libvips calls an error and not a truncation.
+    fail_on = "error" if loader == "tiffload" else "truncated"
+    options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}
     if shrink >= 2 and loader == "jpegload":
         options["shrink"] = max(s for s in (2, 4, 8) if s <= shrink)
     # Through a descriptor, which libvips copies: it takes brackets in a name for options, remembers files by

@@ -74,7 +74,7 @@ class PhotoResults(Generic[R]):
                 return error
 
         begun = worked_ahead(tried, iter(photos), 1)
-        with closing(begun), progress(task, len(photos)) as advance:
+        with outputs.without_empty_folder(), closing(begun), progress(task, len(photos)) as advance:
             for photo, one in zip(photos, begun, strict=True):
                 try:
                     with outputs.undone_on_failure(photo):
@@ -90,9 +90,6 @@ class PhotoResults(Generic[R]):
                     for note in result.notes:
                         _logger.warning(note)
                 advance(1, photo.path.name)
-        if not self.written and outputs.made:
-            with contextlib.suppress(OSError):  # something else is in it
-                outputs.made.rmdir()
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
         """Add a remark on subfolders that were left alone."""
@@ -174,6 +171,16 @@ class OutputPaths:
                 if known.samefile(path):
                     return known
         return path
+
+    @contextlib.contextmanager
+    def without_empty_folder(self) -> Iterator[None]:
+        """Remove the folder afterwards, if it was made for results and there are none."""
+        try:
+            yield
+        finally:
+            if self.made:
+                with contextlib.suppress(OSError):  # something is in it
+                    self.made.rmdir()
 
     @contextlib.contextmanager
     def undone_on_failure(self, photo: InputPhoto) -> Iterator[None]:

@@ -118,7 +118,7 @@ def _require_two_classes(labels: UInt8[ndarray, " P"]) -> None:
 
 
 def sample_pixels(shots: Sequence[LabelledPhoto], features: Sequence[PhotoMaps]) -> PixelSample:
-    """Sample labelled pixels of each view, fewer of each the more there are; views are read one by one."""
+    """Sample labelled pixels of each view, fewer of each the more there are; two are in memory at once."""
     wanted = min(_MOST_A_CROP, max(_LEAST_A_CROP, _ENOUGH // len(features)))
     num = max(1, min(wanted, _MOST // len(features)))
     # copies have one number: they are left out together

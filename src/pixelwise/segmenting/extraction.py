@@ -21,7 +21,7 @@ from pixelwise.photos.photo import Photo, open_photo
 
 READING = "thumbnail-2"  # the name of the way in which photos are read here; another would need another name
 _MARGINS = (4, 3, 2.25)  # sides of the smallest tiles, and of those tried where memory lacks
-_LARGEST, _SMALLEST = 1e30, 1e-30  # features that a scale can be made of
+_LARGEST, _SMALLEST = 65504, 1e-30  # features; one that is larger would take the bits of its channel
 _LARGEST_CODE = 2**15 - 1
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def to_codes(level: Float32[ndarray, "C h w"]) -> tuple[Int16[ndarray, "h w C"],
 
     Whole numbers are as exact as half precision where values are large, and widened in a seventh of the time.
     """
-    values = level.clip(-_LARGEST, _LARGEST)
+    values = np.nan_to_num(level).clip(-_LARGEST, _LARGEST)
     scale = np.abs(values).max((1, 2)).clip(_SMALLEST) / np.float32(_LARGEST_CODE)
     values /= scale[:, None, None]
     codes = np.rint(values, out=values).astype(np.int16)

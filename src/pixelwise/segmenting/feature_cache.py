@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -80,9 +82,7 @@ class PhotoMaps:
 
     def read_codes(self) -> tuple[Maps, Float32[ndarray, " D"]]:
         """Return whole numbers in place of the maps, and the factor that makes features of each channel's."""
-        if (kept := self.cache.find(self)) is None:
-            kept = self.compute(self.cache.extractor(self.backbone))
-            self.cache.keep(self, kept)
+        kept = self.cache.read(self)
         shapes = kept["shapes"].tolist()
         parts = np.split(kept["codes"], np.cumsum(kept["shapes"].prod(1))[:-1])
         maps = (part.reshape(shape).transpose(2, 0, 1) for part, shape in zip(parts, shapes, strict=True))
@@ -122,6 +122,7 @@ class FeatureCache:
         self._disk_is_full = False
         self._in_memory: dict[str, Codes] = {}
         self._last_extractor: tuple[Backbone, Extractor] | None = None
+        self._opening = Lock()
 
     def maps(
         self,
@@ -151,30 +152,31 @@ class FeatureCache:
             computed = worked_ahead(lambda photo: photo.compute(extractor), iter(missing), _THREADS)
             with certified(backbone), progress("extracting features", len(missing)) as advance:
                 for photo, codes in zip(missing, computed, strict=True):
-                    self.keep(photo, codes)
+                    self._keep(photo, codes)
                     advance(1, photo.crop.photo.name)
             give_back_memory()  # which heads are solved in
         return found
 
     def extractor(self, backbone: Backbone) -> Extractor:
         """Return the extractor of a backbone; the last is kept, since making one takes as long as a photo."""
-        if self._last_extractor is None or self._last_extractor[0] != backbone:
-            # a photo in each thread: threads that share the work on one spend a fifth of it waiting
-            self._last_extractor = backbone, Extractor(backbone.in_threads(1))
-        return self._last_extractor[1]
+        with self._opening:
+            if self._last_extractor is None or self._last_extractor[0] != backbone:
+                # a photo in each thread: threads that share the work on one spend a fifth of it waiting
+                self._last_extractor = backbone, Extractor(backbone.in_threads(1))
+            return self._last_extractor[1]
 
-    def find(self, photo: PhotoMaps) -> Codes | None:
-        """Return the codes of a photo, if they are kept and were not damaged on disk."""
+    def read(self, photo: PhotoMaps) -> Codes:
+        """Return the codes of a photo, computed again where they are not kept or were damaged."""
         if photo.key in self._in_memory:
             return self._in_memory[photo.key]
         path = self._path(photo)
-        try:
-            with safe_open(path, "np") as file:
-                codes = {name: file.get_tensor(name) for name in ("codes", "shapes", "scale")}
-                if file.metadata() != _about(photo, codes):
-                    return None
-        except (OSError, SafetensorError):
-            return None
+        with contextlib.suppress(OSError, SafetensorError), safe_open(path, "np") as file:
+            codes = {name: file.get_tensor(name) for name in ("codes", "shapes", "scale")}
+            if file.metadata() == _about(photo, codes):
+                return codes
+        codes = photo.compute(self.extractor(photo.backbone))
+        if path.exists():  # one that was removed would push out what is read next
+            self._keep(photo, codes)
         return codes
 
     def _is_kept(self, photo: PhotoMaps) -> bool:
@@ -188,7 +190,7 @@ class FeatureCache:
     def _path(self, photo: PhotoMaps) -> Path:
         return self.folder / f"{photo.key}.safetensors"
 
-    def keep(self, photo: PhotoMaps, codes: Codes) -> None:
+    def _keep(self, photo: PhotoMaps, codes: Codes) -> None:
         """Keep codes on disk or, once that has failed, in memory while there is room for them."""
         if not self._disk_is_full:
             try:

@@ -169,7 +169,6 @@ def segment_photo(
 
     PhotoError or OutputError where the photo is damaged, or a result cannot be written or named.
     """
-
     return _write_one(runner, options, outputs, found, _read_one(runner, options, found))
 
 

@@ -25,7 +25,7 @@ _MOST_STEPS = 500  # a whitened problem takes about 30
 _MIN_CURVATURE = 1e-4  # in all directions: far more than rounding takes from the least
 _ROWS_AT_ONCE = 2**10
 _SMALL = 96  # numbers in a row of a matrix whose root is not sought by halves
-_ROWS_A_FEATURE = 4  # pixels that features are scaled by; the root takes one: more save no step
+_ROWS_A_FEATURE = 4  # pixels that features are scaled by; the root takes two: more save no step
 _CURVATURE = 0.05  # p (1 - p) of a pixel in some doubt: only the number of steps depends on it
 _SMALLEST_SCALE = 1e-3  # features that never vary would be divided by 0
 RIDGES = (1.0, 0.3, 0.1, 0.03)  # tried where none is given; the head depends little on them
@@ -78,7 +78,7 @@ class Whitening:
         for start in range(0, len(rows), _ROWS_AT_ONCE):  # which needs no memory for all rows again
             variance += np.square(rows[start : start + _ROWS_AT_ONCE] - mean).sum(0)
         scale = np.sqrt(variance / len(rows)).clip(_SMALLEST_SCALE)
-        few = (_some(rows, num) - mean) / scale
+        few = (_some(rows, 2 * num) - mean) / scale
         curvature = np.float32(_CURVATURE / len(few)) * (few.T @ few)
         # The root only steers the search: single precision does, as long as the matrix has one.
         np.fill_diagonal(curvature, curvature.diagonal() + max(ridge, _MIN_CURVATURE))

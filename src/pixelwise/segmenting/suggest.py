@@ -69,9 +69,11 @@ def candidates(
 
 def _learned_from(labelled: LabelledPhotos, head: Head | None) -> list[Path]:
     """Return the photos that the head saw, of whatever part, or those of the part to learn from."""
-    sums = file_checksums(shot.photo for shot in labelled.labelled) if head else {}
-    seen = [photo for photo, digest in sums.items() if head and head.knows(digest)]
-    return seen or [shot.photo for shot in labelled.train]
+    train = [shot.photo for shot in labelled.train]
+    if head is None:
+        return train
+    sums = file_checksums(shot.photo for shot in labelled.labelled)
+    return [photo for photo, digest in sums.items() if head.knows(digest)] or train
 
 
 def suggest(

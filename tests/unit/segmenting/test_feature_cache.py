@@ -147,6 +147,9 @@ def test_a_damaged_entry_is_noticed_and_computed_anew(cache, photos, damage):
     assert again == 0
     assert all(np.array_equal(a, b) for a, b in zip(found.read(), expected, strict=True))
     assert path.read_bytes() == before
+    path.unlink()  # as to make room: kept again, it would push out others
+    assert all(np.array_equal(a, b) for a, b in zip(found.read(), expected, strict=True))
+    assert not path.exists()
 
 
 class TestNoRoom:

@@ -105,6 +105,15 @@ def test_a_class_without_pixels_takes_no_more_steps():
     assert float(probs[:, 3].mean()) < 0.01
 
 
+@pytest.mark.parametrize("ridge", [1e-2, 1e-5])
+def test_a_small_ridge_takes_few_steps_too(ridge):
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((4000, 300), np.float32)
+    labels = (features[:, 0] + rng.standard_normal(4000) > 0).astype(np.int64)
+    solved = solve_at_ridge(Pixels(features, labels, 2), ridge)
+    assert solved.num_steps < 40  # 24; 124 with a root of as many pixels as features
+
+
 def test_features_of_single_pixels_give_the_logits_of_whole_maps():
     maps, mask = photo_maps()
     rng = np.random.default_rng(0)
