@@ -107,10 +107,7 @@ class _Printer(logging.Handler):
         self._say_once = functools.lru_cache(1024)(say)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._say_once(self.format(record))
-        except Exception:  # as of a standard error that is closed
-            self.handleError(record)
+        self._say_once(self.format(record))
 
 
 def _describe_whole(tokens: Sequence[str]) -> None:

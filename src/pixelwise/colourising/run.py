@@ -75,7 +75,7 @@ def colourise_files(
     """Colour files, folders and patterns of files into the folder `out`; what fails is named, the rest done.
 
     A single photo may go to a file, as for `OutputPaths.prepare`. Of alternatives the first is NAME.1.SUFFIX,
-    and so on. What is to be known of a photo is logged as soon as it is done or has failed.
+    and so on. Notes on a photo, or why it failed, are logged at once.
 
     Raises:
         ConfigError: hints, which are points of one photo, come with more inputs than that; the reference

@@ -94,7 +94,7 @@ def ratio(part: ndarray | np.generic, whole: ndarray | np.generic) -> Float64[nd
 
 def class_counts(labels: Iterable[UInt8[ndarray, "..."]], num_classes: int) -> Float64[ndarray, " K"]:
     """Return the number of pixels of each class."""
-    counts = [np.bincount(part.ravel(), minlength=IGNORE + 1)[:num_classes] for part in labels]
+    counts = [count_values(part, IGNORE + 1)[:num_classes] for part in labels]
     return np.array(counts, np.float64).sum(0)
 
 

@@ -62,7 +62,7 @@ class PhotoResults(Generic[R]):
     ) -> None:
         """Do each photo, showing progress on the `task`; log failures, and the notes on each at once.
 
-        Another thread begins a photo while the one before is finished; to begin must write nothing.
+        Another thread calls `begin` for a photo while the one before is finished: it must write nothing.
         """
         for failure in self.failed:  # inputs that are no photos
             _logger.error(failure.error)

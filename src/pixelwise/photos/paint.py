@@ -30,7 +30,6 @@ _NUM_CHROMAS = 2**11  # pairs of a and b in the table; with 512 luminances 4 MB,
 _FINEST_STEP = 0.5  # in a and b; finer than rounding to 8 bit can show
 _MOST_SHARED_ROWS = 4
 _NUM_SAMPLED_ROWS = 16
-_PAINTERS = 1  # threads; encoding has one, and a second would wait for Python's lock
 _BLOCK_PIXELS = 2**15  # painted by formula at once, so that what it takes on the way stays in the cache
 
 
@@ -85,7 +84,8 @@ def paint(
             copy[..., 3] = strip[..., -1]
         return row, strip, copy
 
-    for row, strip, copy in worked_ahead(painted, numbered(chain([first], strips)), _PAINTERS):
+    # One thread paints while another encodes: a second painter would wait for Python's lock.
+    for row, strip, copy in worked_ahead(painted, numbered(chain([first], strips)), num_threads=1):
         if -row % every < len(strip):
             sampled = slice(-row % every, None, every)
             drift.add(_luminance(strip[sampled]), _luminance(copy[sampled]))
@@ -204,7 +204,8 @@ class _Table:
         linear = linear * np.float32((_NUM_LUMINANCES - 1) ** 2)
         red, green, self.blue = (np.float32(weight) * linear for weight in LUMINANCE_WEIGHTS)
         self.red_green = (green[:, None] + red[None, :]).flatten()
-        self.buffers: list[list[ndarray]] = []  # those that no thread uses now: new memory is dear
+        types, shape = (np.intp, np.int32, np.float32, np.float32), (self.shared_rows, size[1])
+        self.buffers = [np.empty(shape, dtype) for dtype in types]  # for all strips: new memory is dear
 
     def paint(self, strip: Strip, row: int, bands: int) -> Strip:
         height, width = strip.shape[:2]
@@ -214,15 +215,12 @@ class _Table:
         memory = np.empty(height * width * bands + 4, np.uint8)
         # Each word is written over the last byte of the one before it: three times as fast as byte by byte.
         words = np.ndarray((height, width), "<i4", memory.data, strides=(width * bands, bands))
-        types, size = (np.intp, np.int32, np.float32, np.float32), (self.shared_rows, width)
-        buffers = self.buffers.pop() if self.buffers else [np.empty(size, dtype) for dtype in types]
         for first, place in zip(range(0, height, self.shared_rows), places, strict=True):
             rows = slice(first, first + self.shared_rows)  # few enough to stay in the processor's cache
-            index, pixels, *sums = (buffer[: len(strip[rows])] for buffer in buffers)
+            index, pixels, *sums = (buffer[: len(strip[rows])] for buffer in self.buffers)
             self._find(strip[rows], place, index, *sums)
             self.table.take(index, out=pixels, mode="wrap")
             np.copyto(words[rows], pixels)
-        self.buffers.append(buffers)
         return memory[:-4].reshape(height, width, bands)
 
     def _find(self, strip: Strip, place: ndarray, index: ndarray, light: ndarray, blue: ndarray) -> None:

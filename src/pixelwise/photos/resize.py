@@ -83,7 +83,7 @@ def _along_rows(planes: UInt8[ndarray, "C h w"], num_out: int) -> UInt8[ndarray,
         near = planes[:, :, starts[first] : starts[first] + matrix.shape[1]]
         sums = near.astype(weights.dtype) @ matrix[:, : near.shape[2]].T  # exact: of whole numbers
         sums += 0.5
-        resized[..., band] = sums.clip(0, 255, out=sums)  # and cut off
+        resized[..., band] = sums.clip(0, 255, out=sums)  # what is assigned loses its fraction
     return resized
 
 

@@ -181,29 +181,21 @@ def solve_choosing_ridge(
     A ridge of None is chosen by photos left out (`choose_ridge`): of many photos a third is left out once, of
     few each third in turn.
     """
-    with threadpool_limits(1, "blas"):  # two threads share the pixels: more would wait and spin beside them
-        return _solve_choosing_ridge(sample, num_classes, class_weights, ridge, by_loss)
-
-
-def _solve_choosing_ridge(
-    sample: PixelSample,
-    num_classes: int,
-    class_weights: Float64[ndarray, " K"] | None,
-    ridge: float | None,
-    by_loss: bool,
-) -> SolvedHead:
     pixels = Pixels(sample.features, sample.labels, num_classes, class_weights)
     every = max(1, len(sample.labels) // _TO_CHOOSE)
     features, labels = sample.features[::every], sample.labels[::every]
     which, rank = np.unique(sample.photos[::every], return_inverse=True)
     num_folds = min(_MOST_FOLDS, len(which))
-    if ridge is not None or num_folds < 2:
-        return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge)
     folds = []
-    for fold in range(num_folds if len(which) < _MANY else 1):
-        out = rank % num_folds == fold
-        learned = Pixels(features[~out], labels[~out], num_classes, class_weights)
-        folds.append((learned, Pixels(features[out], labels[out], num_classes, class_weights)))
-    whitening = Whitening.of(sample.features, MIDDLE)
-    chosen = choose_ridge(folds, whitening, by_loss=by_loss)
-    return replace(solve_at_ridge(pixels, chosen.ridge, chosen.start, whitening), ridge_scores=chosen.scores)
+    if ridge is None and num_folds > 1:
+        for fold in range(num_folds if len(which) < _MANY else 1):
+            out = rank % num_folds == fold
+            learned = Pixels(features[~out], labels[~out], num_classes, class_weights)
+            folds.append((learned, Pixels(features[out], labels[out], num_classes, class_weights)))
+    with threadpool_limits(1, "blas"):  # two threads share the pixels: more would wait and spin beside them
+        if not folds:
+            return solve_at_ridge(pixels, DEFAULT_RIDGE if ridge is None else ridge)
+        whitening = Whitening.of(sample.features, MIDDLE)
+        chosen = choose_ridge(folds, whitening, by_loss=by_loss)
+        solved = solve_at_ridge(pixels, chosen.ridge, chosen.start, whitening)
+    return replace(solved, ridge_scores=chosen.scores)

@@ -154,7 +154,7 @@ class FeatureCache:
                 for photo, codes in zip(missing, computed, strict=True):
                     self._keep(photo, codes)
                     advance(1, photo.crop.photo.name)
-            give_back_memory()  # which heads are solved in
+            give_back_memory()  # to be there when heads are solved
         return found
 
     def extractor(self, backbone: Backbone) -> Extractor:

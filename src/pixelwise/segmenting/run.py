@@ -62,7 +62,7 @@ def segment_files(
 
     A mask has its photo's name; with several heads there is one of each, with the head's name behind it. A
     single photo's mask may go to a file: `out` is one if it ends in .png and is no folder.
-    What is to be known of a photo is logged as soon as it is done or has failed.
+    Notes on a photo, or why it failed, are logged at once.
 
     Raises:
         CheckpointError: a head was learned on another backbone.

@@ -62,7 +62,7 @@ class PixelScore:
 
 @torch.inference_mode()
 def score(net: nn.Module, parts: Iterable[tuple[Grey, Labels | UInt8[Tensor, "N H W"]]]) -> PixelScore:
-    """Return the score of a network on grey pictures and their labels, in fp32; it is left to evaluate."""
+    """Return the score in fp32 of a network, which stays in evaluation mode, on grey pictures and labels."""
     net.eval()
     return sum((PixelScore.of(net(grey), labels) for grey, labels in parts), PixelScore())
 
