@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,12 @@ from typing import IO, Any
 
 import numpy as np
 import pyvips
+from numpy import ndarray
 from PIL import Image as Pillow
 
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.files import reason
+from pixelwise.photos.tiff import Picture, find_picture
 
 _VIPS = {
     "jpegload": (rb"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
@@ -46,8 +50,22 @@ _GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map
 """Names in the header of a JPEG with a second picture, for bright screens. Source: ISO 21496-1, Ultra HDR."""
 _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
 
-# What libvips warns of while it reads a damaged file, its error says again, and our PhotoError with it.
-logging.getLogger("pyvips").setLevel(logging.ERROR)
+_END_OF_JPEG = b"\xff\xd9"
+_heard = threading.local()  # `messages`: what a JPEG's decoder warned of in this thread
+
+
+def _keep_warnings(record: logging.LogRecord) -> bool:
+    """Keep what a JPEG's decoder warns of, which libvips only logs; other warnings its errors say again."""
+    if "JPEG" in (message := record.getMessage()) and hasattr(_heard, "messages"):
+        _heard.messages.append(message.removeprefix("VIPS: VipsJpeg: ").split("\n")[0])
+    return record.levelno >= logging.ERROR
+
+
+logging.getLogger("pyvips").setLevel(logging.WARNING)
+logging.getLogger("pyvips").addFilter(_keep_warnings)
+pyvips.cache_set_max(0)  # it would keep files open, whose decoders warn when they are closed
+
+_UNREADABLE = re.compile("not (been )?(configured|built in|supported)|unsupported|out of range", re.I)
 
 Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
 
@@ -62,7 +80,11 @@ def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, st
     head = _head(path)
     for loader, (magic, _) in _VIPS.items():
         if re.match(magic, head, re.DOTALL):
-            load = partial(_load_vips, path, loader)
+            picture = find_picture(path) if loader == "tiffload" else None
+            if picture and (doubles := picture.doubles()) is not None:  # libvips reads none
+                _check_size(path, doubles.shape[1], doubles.shape[0], max_megapixels)
+                return image_of(doubles), lambda _shrink: image_of(doubles), loader
+            load = partial(_load_vips, path, loader, picture)
             with reading(path):
                 image = load(1)
             _check_size(path, image.width, image.height, max_megapixels)
@@ -83,12 +105,38 @@ def has_gain_map(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def decoding(path: Path, notes: list[str]) -> Iterator[None]:
+    """Do as `reading`, and add a note where a JPEG's decoder warns; its images have to be released inside.
+
+    PhotoError where the JPEG has no end either: then it was cut short.
+    """
+    _heard.messages = []
+    with reading(path):
+        yield
+    for message in _heard.messages[:1]:
+        if lacks_end(path):
+            raise PhotoError(f"{path}: damaged or cut short ({message}); nothing was written for it")
+        note = f"{path}: damaged in places ({message}); compare the copy with it"
+        if note not in notes:
+            notes.append(note)
+
+
+def lacks_end(path: Path) -> bool:
+    """Return whether a JPEG ends without its last marker."""
+    with path.open("rb") as file:
+        file.seek(-min(_HEADER_BYTES, path.stat().st_size), os.SEEK_END)
+        return _END_OF_JPEG not in file.read()
+
+
+@contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn errors of libvips inside into a `PhotoError` that names the file."""
     try:
         yield
     except pyvips.Error as error:
         why = vips_reason(error)
+        if _UNREADABLE.search(why):
+            raise FormatError(f"{path}: is of a kind that cannot be read here ({why})") from error
         raise PhotoError(f"{path}: damaged or cut short ({why}); nothing was written for it") from error
 
 
@@ -124,7 +172,7 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
         )
 
 
-def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
+def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) -> pyvips.Image:
     """Open a file with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
     # Strips that a TIFF lacks are read as black, which libvips calls an error and not a truncation.
     fail_on = "error" if loader == "tiffload" else "truncated"
@@ -133,9 +181,15 @@ def _load_vips(path: Path, loader: str, shrink: int) -> pyvips.Image:
         options["shrink"] = max(s for s in (2, 4, 8) if s <= shrink)
     # Through a descriptor, which libvips copies: it takes brackets in a name for options, remembers files by
     # their names, and its binding knows only names in UTF-8.
+    if loader == "jpegload" and lacks_end(path):  # which libvips takes for cut short, though it may be whole
+        return pyvips.Image.jpegload_buffer(path.read_bytes() + _END_OF_JPEG, **options)
     with path.open("rb") as file:
         source = pyvips.Source.new_from_descriptor(file.fileno())
-    return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+    if picture is None:
+        return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+    image = pyvips.Image.tiffload_source(source, page=picture.page, **options)
+    surplus = picture.has_unknown_channel and image.bands in (2, 4)
+    return image.extract_band(0, n=image.bands - 1) if surplus else image
 
 
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
@@ -148,10 +202,17 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
             pixels = np.asarray(photo)
         else:
             pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))
-    image = pyvips.Image.new_from_array(pixels)
+    image = image_of(pixels)
     if profile := photo.info.get("icc_profile"):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image, name
+
+
+def image_of(codes: ndarray) -> pyvips.Image:
+    """Return codes (H, W) or (H, W, bands) as an image, of 16 bit where they are; libvips alone takes 8."""
+    image = pyvips.Image.new_from_array(codes)
+    grey, colour = ("grey16", "rgb16") if codes.dtype == np.uint16 else ("b-w", "srgb")
+    return image.copy(interpretation=colour if image.bands >= 3 else grey)
 
 
 def open_pillow(file: IO[bytes], formats: Iterable[str]) -> tuple[Pillow.Image, str]:

@@ -14,12 +14,12 @@ from numpy import ndarray
 from pixelwise.colour.arrays import Shaped, UInt8
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
-from pixelwise.photos.formats import has_gain_map, open_file, reading, value_of
+from pixelwise.photos.formats import decoding, has_gain_map, image_of, lacks_end, open_file, reading, value_of
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.resize import resize_codes
-from pixelwise.photos.tiff import read_exif
+from pixelwise.photos.tiff import find_picture, read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read during the network's forward pass
@@ -48,7 +48,7 @@ class Photo:
     format: str = "pngload"  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
     profile: bytes | None = None  # ICC profile that a coloured copy carries; None: sRGB is understood
     into_profile: bool = False  # whether a copy coloured in sRGB has to be converted into `profile`
-    notes: tuple[str, ...] = ()  # remarks for the user on how it was read
+    notes: list[str] = field(default_factory=list)  # remarks for the user on how it was read, more as it is
     _thumbnails: dict[tuple[int, int], ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -79,13 +79,14 @@ class Photo:
         if (kept := self._thumbnails.get((height, width))) is not None:
             return kept
         shrink = min(self.height // (2 * height), self.width // (2 * width))
-        with reading(self.path):
+        with decoding(self.path, self.notes):
             image = self.develop(shrink)
             if self.alpha or min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
                 times = 1 if self.alpha else 2  # what is transparent has a colour that nobody is to see
                 size = {"height": times * height, "size": "force"}
                 image = image.thumbnail_image(times * width, **size, no_rotate=True)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
+            del image
         small = resize_codes(codes, height, width)
         if height * width <= _KEPT_PIXELS:
             self._thumbnails[height, width] = small
@@ -103,11 +104,15 @@ class Photo:
 
     def _strips(self, rows: int, bands: int) -> Iterator[Strip]:
         dtype = np.uint8 if self.bits == 8 else np.uint16
-        with reading(self.path):
+        with decoding(self.path, self.notes):
             region = pyvips.Region.new(self.develop(1))
             for row in range(0, self.height, rows):
                 codes = region.fetch(0, row, self.width, min(rows, self.height - row))
-                yield np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
+                strip = np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
+                if row + rows < self.height:
+                    yield strip
+            del region
+        yield strip  # the last one, now that nothing more can be found wrong
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -132,7 +137,7 @@ def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         format=name,
         profile=needed.profile,
         into_profile=needed.into_profile,
-        notes=tuple(f"{path}: {note}" for note in (needed.note, *notes) if note),
+        notes=[f"{path}: {note}" for note in (needed.note, *notes) if note],
     )
 
 
@@ -161,24 +166,32 @@ def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tup
     """Return a file's metadata, type and value by libvips' names, and notes on what is left out of it."""
     metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
     notes = []
-    if (num_pictures := value_of(image, "n-pages", 1)) > 1:
+    num_pictures = value_of(image, "n-pages", 1)
+    if name == "tiffload":
+        picture = find_picture(path)
+        if picture.page:
+            notes.append(f"took picture {picture.page + 1} of {num_pictures}, the first in full resolution")
+            num_pictures = 1
+        if picture.has_unknown_channel and image.bands in (1, 3):
+            notes.append("left out its further channel, which is not said to be transparency")
+        try:
+            metadata |= read_exif(path, picture.page)
+        except ValueError as error:
+            notes.append(f"{error}; it was left out")
+    if num_pictures > 1:
         notes.append(f"took the first of {num_pictures} pictures")
+    if name == "jpegload" and lacks_end(path):
+        notes.append("its last marker was missing, which takes no pixel away")
     if name == "jpegload" and has_gain_map(path):
         metadata.pop("xmp-data", None)  # it says where in the file the second picture was
         notes.append("its gain map for HDR screens, and the XMP that describes it, were left out")
     elif b"HasExtendedXMP" in value_of(image, "xmp-data", b""):
         notes.append("its second packet of XMP, for what one does not hold, was left out")
-    if name == "tiffload":
-        try:
-            metadata |= read_exif(path)
-        except ValueError as error:
-            notes.append(f"{error}; it was left out")
     return metadata, notes
 
 
 def photo_of_codes(codes: Strip, path: Path) -> Photo:
     """Return codes (H, W, bands), grey or sRGB with alpha or not, as a photo that messages call `path`."""
-    grey, colour = ("b-w", "srgb") if codes.dtype == np.uint8 else ("grey16", "rgb16")
-    image = pyvips.Image.new_from_array(codes).copy(interpretation=colour if codes.shape[2] >= 3 else grey)
+    image = image_of(codes)
     metadata = {name: (image.get_typeof(name), image.get(name)) for name in ("xres", "yres")}
     return Photo(path=path, **_kind(image), metadata=metadata, develop=lambda _shrink: image)

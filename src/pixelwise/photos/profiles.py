@@ -7,7 +7,7 @@ grey with a grey profile            to sRGB through it; the result carries sRGB'
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
 Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
-float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that no value exceeds
+float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that hardly a value exceeds
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import reading, value_of
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
+_USUAL_FRAC, _HARDLY = 0.999, 1.1  # of values that decide on white, and times white that they may be
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
 
@@ -103,7 +104,7 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
 
 
 def _from_range(path: Path, image: pyvips.Image) -> Conversion:
-    """Return a conversion to 16 bit by the first customary white that holds every value."""
+    """Return a conversion to 16 bit by the first customary white that 99.9 % of the values hardly exceed."""
     with reading(path):
         whole = image.copy_memory()
         # NaN * 0 and infinity * 0 are NaN, which equals nothing.
@@ -112,12 +113,14 @@ def _from_range(path: Path, image: pyvips.Image) -> Conversion:
                 f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
             )
         low, high = whole.min(), whole.max()
-    white = next((white for white in (1, 255, 65535) if high <= white), None)
+        usual = float(np.quantile(whole.numpy(), _USUAL_FRAC))
+    white = next((white for white in (1, 255, 65535) if usual <= _HARDLY * white), None)
     if low < 0 or white is None:
         raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
+    note = f"values above {white}, which was taken for white, were cut: they go to {high:g}"
 
     def scale(pixels: pyvips.Image) -> pyvips.Image:
-        codes = (pixels * (65535 / white)).rint().cast("ushort")
+        codes = (pixels * (65535 / white)).rint().cast("ushort")  # what is larger becomes the largest
         return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
 
-    return Conversion(scale)
+    return Conversion(scale, note=note if high > white else "")

@@ -1,4 +1,4 @@
-"""TIFF files: directories of tags, packed, and EXIF, which libvips neither reads there nor writes.
+"""TIFF files: which picture is the photo; directories of tags; EXIF, which libvips does not read there.
 
 A TIFF's directory of tags is also the first directory of its EXIF, and says how the pixels are stored, too.
 So only the tags that describe the photo are read, and added to those of the new file.
@@ -7,23 +7,156 @@ Source: TIFF 6.0, section 2; BigTIFF as libtiff defines it.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
+import math
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyvips
+from numpy import ndarray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
+
+from pixelwise.colour.arrays import Float64
+from pixelwise.errors import FormatError, PhotoError
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Kind = Literal["text", "short", "long", "place"]  # of a tag's values; a place takes 8 bytes in a BigTIFF
 Tag = tuple[int, Kind, Sequence[int]]  # number, kind and values
 HEADER_BYTES = {False: 8, True: 16}  # by whether it is a BigTIFF
 _SINGLE: dict[Kind, tuple[int, str]] = {"text": (2, "B"), "short": (3, "H"), "long": (4, "I")}
 _PLACE = {False: (4, "I"), True: (16, "Q")}
-_NAMES = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error)  # as Pillow says it
+_NAMES = (
+    *("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright"),
+    *("DocumentName", "PageName", "PageNumber", "XResolution", "YResolution", "ResolutionUnit"),
+)
+# Where on Earth it lies. Source: OGC 19-008r4, GeoTIFF; GDAL's own two.
+_GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+_DESCRIBING = (*(Base[name].value for name in _NAMES), *_GEOGRAPHIC)
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 254, 256, 257, 258, 259, 262, 273
+_NUM_SAMPLES, _STRIP_BYTES, _PLANES, _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = (
+    277,
+    279,
+    284,
+    330,
+    338,
+    339,
+)
+_DNG_VERSION = 50706
+_REDUCED, _MASK = 1, 4  # bits of a subfile's kind
+_MOSAICS = (32803, 34892)  # of colour filters, and linear numbers of a sensor. Source: DNG 1.7
+_RAW_SUFFIXES = (  # of cameras' files that are TIFFs, whatever their tags say
+    *(".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc"),
+    *(".mos", ".nef", ".nrw", ".orf", ".pef", ".rwl", ".srw"),
+)
+_NO_CODEC = {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50002: "JPEG XL", 52546: "JPEG XL"}
+_MOST_PICTURES = 1000  # that are looked through
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a TIFF that is the photo."""
+
+    path: Path
+    page: int  # its number
+    tags: Any  # Pillow's, or none
+
+    def doubles(self) -> Float64[ndarray, "H W bands"] | None:
+        """Return the pixels where they are plain numbers of 64 bit, as numpy writes them; None otherwise."""
+        tags, floats = self.tags, 3
+        num = tags.get(_NUM_SAMPLES, 1)
+        kept = tags.get(_BITS) == (64,) * num and tags.get(_SAMPLE_FORMAT, (1,))[0] == floats
+        if not kept or tags.get(_COMPRESSION, 1) != 1 or tags.get(_PLANES, 1) != 1 or _STRIPS not in tags:
+            return None
+        with self.path.open("rb") as file:
+            strips = b""
+            for start, length in zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=False):
+                file.seek(start)
+                strips += file.read(length)
+        order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], num)
+        if len(strips) < 8 * math.prod(shape):
+            raise PhotoError(f"{self.path}: damaged or cut short; nothing was written for it")
+        return np.frombuffer(strips, f"{order}f8", math.prod(shape)).reshape(shape).astype(np.float64)
+
+    @property
+    def has_unknown_channel(self) -> bool:
+        """Whether the channel beside the colours is not said to be transparency, as a scanner's infrared."""
+        return tuple(self.tags.get(_EXTRA_SAMPLES, ()))[:1] == (0,)
+
+
+class _Reader:
+    """Reads the directories of a TIFF or BigTIFF, or of EXIF, which is a TIFF without pixels."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        head = file.read(8)
+        self.head = head + (file.read(8) if 43 in head[2:4] else b"")
+
+    def read(self, place: int) -> ImageFileDirectory_v2:
+        """Return the tags of a directory at a place in the file; raise one of `_DAMAGE` for what is none."""
+        tags = _new_directory(self.head)
+        self.file.seek(place)
+        tags.load(self.file)
+        return tags
+
+    def pictures(self) -> Iterator[ImageFileDirectory_v2]:
+        """Yield the tags of one picture after the other, as long as they can be read."""
+        with contextlib.suppress(*_DAMAGE):
+            place, seen = _new_directory(self.head).next, set[int]()
+            while place and place not in seen and len(seen) < _MOST_PICTURES:
+                seen.add(place)
+                tags = self.read(place)
+                yield tags
+                place = tags.next
+
+    def below(self, tags: ImageFileDirectory_v2) -> Iterator[ImageFileDirectory_v2]:
+        """Yield the tags of pictures below a picture, as long as they can be read."""
+        places = tags.get(_SUB_PICTURES, ())
+        with contextlib.suppress(*_DAMAGE):
+            yield from map(self.read, places if isinstance(places, tuple) else (places,))
+
+    def describing(self, tags: ImageFileDirectory_v2) -> dict[int, Any]:
+        """Return the tags that describe a photo; one of `_DAMAGE` where a part of them is damaged."""
+        kept: dict[int, Any] = {tag: tags[tag] for tag in _DESCRIBING if tag in tags}
+        for part in (IFD.Exif, IFD.GPSInfo):
+            if part in tags:
+                kept[part] = {
+                    tag: value for tag, value in self.read(tags[part]).items() if tag != IFD.Interop
+                }
+                if not kept[part]:
+                    raise ValueError("a part of it is missing")
+        return kept
+
+
+def find_picture(path: Path) -> Picture:
+    """Return the first picture in full resolution, else the first.
+
+    FormatError for a camera's raw file, and for a compression that cannot be read here.
+    """
+    with path.open("rb") as file, _quietly():
+        reader = _Reader(file)
+        pictures = list(reader.pictures())
+        every = [*pictures, *(tags for one in pictures for tags in reader.below(one))]
+    if path.suffix.lower() in _RAW_SUFFIXES or any(
+        _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _MOSAICS for tags in every
+    ):
+        raise FormatError(f"{path}: is a camera's raw file; develop it first, and save it as TIFF or JPEG")
+    whole = [page for page, tags in enumerate(pictures) if not tags.get(_SUBFILE, 0) & (_REDUCED | _MASK)]
+    page = whole[0] if whole else 0
+    tags: Any = pictures[page] if pictures else {}
+    if codec := _NO_CODEC.get(tags.get(_COMPRESSION, 1)):
+        raise FormatError(f"{path}: {codec}-compressed TIFF cannot be read here; save it with LZW or without")
+    return Picture(path, page, tags)
 
 
 def header(first: int, big: bool) -> bytes:
@@ -53,10 +186,10 @@ def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> byt
     return struct.pack(count, len(tags)) + entries + struct.pack(place, following) + tables
 
 
-def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
-    """Return a TIFF's EXIF, type and value by libvips' names, or nothing; ValueError where it is damaged."""
+def read_exif(path: Path, page: int = 0) -> dict[str, tuple[int, Any]]:
+    """Return EXIF of a TIFF's picture, type and value by libvips' names; ValueError where it is damaged."""
     with path.open("rb") as file:
-        kept = describing_exif(file)
+        kept = _describing(file, page)
     if not kept:
         return {}
     # libvips fills in its names when it reads EXIF in a format where it can.
@@ -68,28 +201,38 @@ def read_exif(path: Path) -> dict[str, tuple[int, Any]]:
     return {name: (image.get_typeof(name), image.get(name)) for name in names}
 
 
-def describing_exif(source: bytes | io.BufferedReader) -> dict[int, Any]:
-    """Return the tags that describe the photo, of EXIF as JPEG files hold it or in a TIFF.
+def describing_exif(exif: bytes) -> dict[int, Any]:
+    """Return the tags that describe the photo, of EXIF as JPEG files hold it; ValueError where it is damaged.
 
-    A part's tags are a dict, under the part's own tag. ValueError where the EXIF is damaged.
+    A part's tags are a dict, under the part's own tag.
     """
-    exif = Image.Exif()
+    return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")), 0)
+
+
+def _describing(file: IO[bytes], page: int) -> dict[int, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of damage, and goes on without what is missing
-            if isinstance(source, bytes):
-                exif.load(source)
-            else:
-                exif.load_from_fp(source)
-            kept: dict[int, Any] = {int(tag): exif[tag] for name in _NAMES if (tag := Base[name]) in exif}
-            parts = {int(part): exif.get_ifd(part) for part in (IFD.Exif, IFD.GPSInfo) if part in exif}
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error) as error:
+        with _quietly():
+            reader = _Reader(file)
+            picture = next(itertools.islice(reader.pictures(), page, None), None)
+            if picture is None:
+                raise ValueError("its directory cannot be read")
+            return reader.describing(picture)
+    except _DAMAGE as error:
         raise ValueError(f"damaged EXIF: {error}") from error
-    if not all(parts.values()):
-        raise ValueError("damaged EXIF: a part of it is missing")
-    for part, tags in parts.items():
-        kept[part] = {tag: value for tag, value in tags.items() if tag != IFD.Interop}  # a place in the file
-    return kept
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow from warning of damage, after which it goes on without what is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _new_directory(head: bytes) -> ImageFileDirectory_v2:
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    return ImageFileDirectory_v2(head)
 
 
 def add_exif(path: Path, exif: bytes) -> None:
@@ -98,8 +241,6 @@ def add_exif(path: Path, exif: bytes) -> None:
     The pixels stay where they are: a new directory goes to the end, and the header points to it.
     ValueError where the EXIF is damaged, or the file is a BigTIFF.
     """
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
     kept = describing_exif(exif)
     with path.open("rb+") as file:
         head = file.read(8)
@@ -109,11 +250,11 @@ def add_exif(path: Path, exif: bytes) -> None:
         own = _entries(file.read(2**16))
         end = file.seek(0, io.SEEK_END)
         end += file.write(bytes(-end % 8))
-        added = ImageFileDirectory_v2(head)
+        added = _new_directory(head)
         added.update(kept)
         described = added.tobytes(end).ljust(8, b"\0")
         described += bytes(-len(described) % 8)
-        entries = [entry for _, entry in sorted((_entries(described) | own).items())]
+        entries = [entry for _, entry in sorted((own | _entries(described)).items())]
         file.write(described + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
         file.seek(4)
         file.write(struct.pack("<I", end + len(described)))

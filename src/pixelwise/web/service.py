@@ -131,10 +131,10 @@ class Service:
         if media_type == JSON:
             summary = _summary(asked.head, classes, photo, logits)
             return Made(megapixels=photo.megapixels, summary=summary)
-        target, remarks = upload.with_name("result" + suffix), photo.notes
+        target, remarks = upload.with_name("result" + suffix), list(photo.notes)
         if options.overlay:
             write_overlay(target, photo, logits, classes, options.opacity)
-            remarks = (*remarks, *losses(photo, suffix))
+            remarks += losses(photo, suffix)
         elif options.cut_out:
             write_cut_out(target, photo, logits)
         else:
