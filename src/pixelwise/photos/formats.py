@@ -51,23 +51,32 @@ _GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map
 _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may take 64 KB
 
 _END_OF_JPEG = b"\xff\xd9"
-_heard = threading.local()  # `messages`: what a JPEG's decoder warned of in this thread
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # but for those within pixels
 
 
-def _keep_warnings(record: logging.LogRecord) -> bool:
-    """Keep what a JPEG's decoder warns of, which libvips only logs; other warnings its errors say again."""
-    if "JPEG" in (message := record.getMessage()) and hasattr(_heard, "messages"):
-        _heard.messages.append(message.removeprefix("VIPS: VipsJpeg: ").split("\n")[0])
-    return record.levelno >= logging.ERROR
+class _Warnings(logging.Filter):
+    """Collects what JPEGs' decoders warn of, which libvips only logs; other warnings its errors say again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep a warning for the thread in which it came, and let errors alone pass."""
+        message = record.getMessage().removeprefix("VIPS: ").removeprefix("VipsJpeg: ").split("\n")[0]
+        if message.startswith(("read gave", "Corrupt JPEG")):  # the second is lost where libvips failed since
+            self.here.last = message
+        return record.levelno >= logging.ERROR
 
 
+_warnings = _Warnings()
 logging.getLogger("pyvips").setLevel(logging.WARNING)
-logging.getLogger("pyvips").addFilter(_keep_warnings)
-pyvips.cache_set_max(0)  # it would keep files open, whose decoders warn when they are closed
+logging.getLogger("pyvips").addFilter(_warnings)
 
 _UNREADABLE = re.compile("not (been )?(configured|built in|supported)|unsupported|out of range", re.I)
 
 Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
+STREAMED = 0
 
 
 def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, str]:
@@ -86,7 +95,7 @@ def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, st
                 return image_of(doubles), lambda _shrink: image_of(doubles), loader
             load = partial(_load_vips, path, loader, picture)
             with reading(path):
-                image = load(1)
+                image = load(STREAMED)
             _check_size(path, image.width, image.height, max_megapixels)
             return image, load, loader
     try:
@@ -106,26 +115,34 @@ def has_gain_map(path: Path) -> bool:
 
 @contextlib.contextmanager
 def decoding(path: Path, notes: list[str]) -> Iterator[None]:
-    """Do as `reading`, and add a note where a JPEG's decoder warns; its images have to be released inside.
+    """Do as `reading`, and add a note where a JPEG that is loaded inside is damaged in places.
 
-    PhotoError where the JPEG has no end either: then it was cut short.
+    PhotoError where it has no end either: then it was cut short.
     """
-    _heard.messages = []
+    _warnings.here.last = ""
     with reading(path):
         yield
-    for message in _heard.messages[:1]:
+    if message := _warnings.here.last:
         if lacks_end(path):
             raise PhotoError(f"{path}: damaged or cut short ({message}); nothing was written for it")
-        note = f"{path}: damaged in places ({message}); compare the copy with it"
+        note = f"{path}: warning: damaged in places ({message}); compare the copy with it"
         if note not in notes:
             notes.append(note)
 
 
 def lacks_end(path: Path) -> bool:
-    """Return whether a JPEG ends without its last marker."""
+    """Return whether the marker that ends a JPEG is missing. Source: ITU T.81, annex B."""
     with path.open("rb") as file:
-        file.seek(-min(_HEADER_BYTES, path.stat().st_size), os.SEEK_END)
-        return _END_OF_JPEG not in file.read()
+        file.seek(-len(_END_OF_JPEG), os.SEEK_END)
+        if file.read() == _END_OF_JPEG:
+            return False
+    content, at = path.read_bytes(), 2
+    while marker := _JPEG_MARKER.search(content, at):
+        at = marker.end()
+        if marker[0] == _END_OF_JPEG:
+            return False
+        at += int.from_bytes(content[at : at + 2], "big")  # the length of what belongs to it
+    return True
 
 
 @contextlib.contextmanager
@@ -173,23 +190,50 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
 
 
 def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) -> pyvips.Image:
-    """Open a file with one loader; a JPEG may come 2, 4 or 8 times smaller for a third of the time."""
+    """Open a file with one loader, as a stream; a JPEG may come 2, 4 or 8 times smaller in a third of time.
+
+    A JPEG that is shrunk, 1 times or more, is read now, so that what its decoder warns of is known.
+    """
     # Strips that a TIFF lacks are read as black, which libvips calls an error and not a truncation.
-    fail_on = "error" if loader == "tiffload" else "truncated"
-    options: dict[str, Any] = {"access": "sequential", "fail_on": fail_on}
-    if shrink >= 2 and loader == "jpegload":
-        options["shrink"] = max(s for s in (2, 4, 8) if s <= shrink)
-    # Through a descriptor, which libvips copies: it takes brackets in a name for options, remembers files by
-    # their names, and its binding knows only names in UTF-8.
-    if loader == "jpegload" and lacks_end(path):  # which libvips takes for cut short, though it may be whole
-        return pyvips.Image.jpegload_buffer(path.read_bytes() + _END_OF_JPEG, **options)
-    with path.open("rb") as file:
-        source = pyvips.Source.new_from_descriptor(file.fileno())
+    options: dict[str, Any] = {"access": "sequential", "fail_on": "error" if picture else "truncated"}
+    if loader == "jpegload":
+        options["shrink"] = max(s for s in (1, 2, 4, 8) if s <= max(1, shrink))
+        opened = partial(_open_jpeg, path, options, streamed=not shrink)
+        return _in_memory(opened) if shrink else opened()
+    source = _source(path)
     if picture is None:
         return getattr(pyvips.Image, f"{loader}_source")(source, **options)
     image = pyvips.Image.tiffload_source(source, page=picture.page, **options)
     surplus = picture.has_unknown_channel and image.bands in (2, 4)
     return image.extract_band(0, n=image.bands - 1) if surplus else image
+
+
+def _in_memory(opened: Callable[[], pyvips.Image]) -> pyvips.Image:
+    """Return an image that this very thread reads and closes, which is when its decoder warns of damage."""
+    image = opened()
+    size, interpretation = (image.width, image.height, image.bands, image.format), image.interpretation
+    profile = value_of(image, "icc-profile-data", None)
+    codes = pyvips.Region.new(image).fetch(0, 0, image.width, image.height)
+    del image
+    read = pyvips.Image.new_from_memory(codes, *size).copy(interpretation=interpretation)
+    if profile:
+        read.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return read
+
+
+def _source(path: Path) -> pyvips.Source:
+    # Through a descriptor, which libvips copies: it takes brackets in a name for options, remembers files by
+    # their names, and its binding knows only names in UTF-8.
+    with path.open("rb") as file:
+        return pyvips.Source.new_from_descriptor(file.fileno())
+
+
+def _open_jpeg(path: Path, options: dict[str, Any], *, streamed: bool) -> pyvips.Image:
+    if not lacks_end(path):
+        return pyvips.Image.jpegload_source(_source(path), **options)
+    # libvips takes it for cut short, though it may be whole; with an end it only warns where it is.
+    strict = {"fail_on": "warning"} if streamed else {}
+    return pyvips.Image.jpegload_buffer(path.read_bytes() + _END_OF_JPEG, **options | strict)
 
 
 def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:

@@ -14,7 +14,16 @@ from numpy import ndarray
 from pixelwise.colour.arrays import Shaped, UInt8
 from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
-from pixelwise.photos.formats import decoding, has_gain_map, image_of, lacks_end, open_file, reading, value_of
+from pixelwise.photos.formats import (
+    STREAMED,
+    decoding,
+    has_gain_map,
+    image_of,
+    lacks_end,
+    open_file,
+    reading,
+    value_of,
+)
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
@@ -43,7 +52,7 @@ class Photo:
     alpha: bool
     metadata: dict[str, tuple[int, Any]]  # type and value of each piece of metadata, by libvips' names
     develop: Callable[[int], pyvips.Image]
-    """Opens the pixels as sRGB or grey of `bits`, shrunk up to a number of times where that is cheap."""
+    """Opens the pixels as sRGB or grey of `bits`, `STREAMED`, or shrunk up to a number of times if cheap."""
     orientation: int = 1  # EXIF's, 1 to 8; 1 shows the rows as they are stored
     format: str = "pngload"  # a key of `formats.VIPS_FORMATS` or `formats.PILLOW_FORMATS`
     profile: bytes | None = None  # ICC profile that a coloured copy carries; None: sRGB is understood
@@ -78,7 +87,7 @@ class Photo:
         """
         if (kept := self._thumbnails.get((height, width))) is not None:
             return kept
-        shrink = min(self.height // (2 * height), self.width // (2 * width))
+        shrink = max(1, min(self.height // (2 * height), self.width // (2 * width)))
         with decoding(self.path, self.notes):
             image = self.develop(shrink)
             if self.alpha or min(image.height // height, image.width // width) > _MOST_SHRUNK_WHOLE:
@@ -86,7 +95,6 @@ class Photo:
                 size = {"height": times * height, "size": "force"}
                 image = image.thumbnail_image(times * width, **size, no_rotate=True)
             codes = image.colourspace("srgb").extract_band(0, n=3).cast("uchar").numpy()
-            del image
         small = resize_codes(codes, height, width)
         if height * width <= _KEPT_PIXELS:
             self._thumbnails[height, width] = small
@@ -104,15 +112,11 @@ class Photo:
 
     def _strips(self, rows: int, bands: int) -> Iterator[Strip]:
         dtype = np.uint8 if self.bits == 8 else np.uint16
-        with decoding(self.path, self.notes):
-            region = pyvips.Region.new(self.develop(1))
+        with reading(self.path):
+            region = pyvips.Region.new(self.develop(STREAMED))
             for row in range(0, self.height, rows):
                 codes = region.fetch(0, row, self.width, min(rows, self.height - row))
-                strip = np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
-                if row + rows < self.height:
-                    yield strip
-            del region
-        yield strip  # the last one, now that nothing more can be found wrong
+                yield np.frombuffer(codes, dtype).reshape(-1, self.width, bands)
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyvips
@@ -38,7 +38,7 @@ _PLACE = {False: (4, "I"), True: (16, "Q")}
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error)  # as Pillow says it
 _NAMES = (
     *("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright"),
-    *("DocumentName", "PageName", "PageNumber", "XResolution", "YResolution", "ResolutionUnit"),
+    *("DocumentName", "PageName", "PageNumber"),
 )
 # Where on Earth it lies. Source: OGC 19-008r4, GeoTIFF; GDAL's own two.
 _GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
@@ -53,6 +53,7 @@ _NUM_SAMPLES, _STRIP_BYTES, _PLANES, _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORM
     339,
 )
 _DNG_VERSION = 50706
+_RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
 _REDUCED, _MASK = 1, 4  # bits of a subfile's kind
 _MOSAICS = (32803, 34892)  # of colour filters, and linear numbers of a sensor. Source: DNG 1.7
 _RAW_SUFFIXES = (  # of cameras' files that are TIFFs, whatever their tags say
@@ -97,7 +98,7 @@ class Picture:
 class _Reader:
     """Reads the directories of a TIFF or BigTIFF, or of EXIF, which is a TIFF without pixels."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: io.BufferedReader | io.BytesIO) -> None:
         self.file = file
         head = file.read(8)
         self.head = head + (file.read(8) if 43 in head[2:4] else b"")
@@ -128,6 +129,8 @@ class _Reader:
     def describing(self, tags: ImageFileDirectory_v2) -> dict[int, Any]:
         """Return the tags that describe a photo; one of `_DAMAGE` where a part of them is damaged."""
         kept: dict[int, Any] = {tag: tags[tag] for tag in _DESCRIBING if tag in tags}
+        if tags.get(_RESOLUTION[-1]) == _NO_UNIT:  # libvips would write it as if it had one
+            kept |= {tag: tags[tag] for tag in _RESOLUTION if tag in tags}
         for part in (IFD.Exif, IFD.GPSInfo):
             if part in tags:
                 kept[part] = {
@@ -209,7 +212,7 @@ def describing_exif(exif: bytes) -> dict[int, Any]:
     return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")), 0)
 
 
-def _describing(file: IO[bytes], page: int) -> dict[int, Any]:
+def _describing(file: io.BufferedReader | io.BytesIO, page: int) -> dict[int, Any]:
     try:
         with _quietly():
             reader = _Reader(file)

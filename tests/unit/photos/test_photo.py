@@ -228,7 +228,7 @@ def test_an_ultra_hdr_photo_is_read_as_the_jpeg_that_it_is(tmp_path):
     assert photo.format == "jpegload"
     assert "gain map" in photo.notes[0]
     write_photo(tmp_path / "out.jpg", photo.strips(), photo)
-    assert open_photo(tmp_path / "out.jpg").notes == ()
+    assert open_photo(tmp_path / "out.jpg").notes == []
 
 
 @pytest.mark.parametrize("name", ["large.bmp", "large.pgm", "large.qoi", "large.tga"])

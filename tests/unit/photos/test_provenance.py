@@ -236,7 +236,7 @@ def test_metadata_comes_along(source, suffix, tmp_path):
         options["xmp"] = make.XMP
     options["exif"] = tags.tobytes()
     Image.fromarray(scene()).save(path, **options)
-    assert open_photo(path).notes == ()
+    assert open_photo(path).notes == []
     copy = tmp_path / ("out" + suffix)
     written(path, copy, None)
     tags = pillow(copy).getexif()

@@ -1,0 +1,178 @@
+"""Odd, unusual and damaged files, by kind: what is read of them, what is kept, what is refused and named."""
+
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fixtures.photos.make import scene
+from pixelwise.errors import FormatError, PhotoError
+from pixelwise.photos.paint import Strip
+from pixelwise.photos.photo import open_photo
+from pixelwise.photos.write import write_photo
+
+GREY = np.asarray(Image.fromarray(scene(64, 96)).convert("L"))
+TEXT = {"description": "Box 12", "software": "ScanSoft", "datetime": "1931:05:02 10:00:00"}
+
+
+def pixels(path) -> Strip:
+    return np.concatenate(list(open_photo(path).strips()))[..., 0]
+
+
+def copied(path, folder):
+    """Write the tags of a copy of a photo whose pixels are all black."""
+    photo = open_photo(path)
+    target = folder / f"copy-{path.name}"
+    write_photo(target, iter([np.zeros((photo.height, photo.width, 3), np.uint8)]), photo)
+    with tifffile.TiffFile(target) as tiff:
+        return {tag.code: tag.value for tag in tiff.pages[0].tags}
+
+
+def test_the_first_picture_in_full_resolution_is_the_photo(tmp_path):
+    path = tmp_path / "scan.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(GREY[::8, ::8], subfiletype=1)
+        tiff.write(GREY, subfiletype=0, metadata=None)
+        tiff.write(GREY[::-1], subfiletype=0, metadata=None)
+    photo = open_photo(path)
+    assert (photo.height, photo.width) == GREY.shape
+    assert np.array_equal(pixels(path), GREY)
+    assert photo.notes == [f"{path}: took picture 2 of 3, the first in full resolution"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("raw.dng", []),
+        ("preview.tif", [(50706, "B", 4, (1, 4, 0, 0), True)]),
+        ("named.NEF", []),
+    ],
+)
+def test_raw_files_are_to_be_developed_first(name, tags, tmp_path):
+    tifffile.imwrite(tmp_path / name, GREY, extratags=tags)
+    with pytest.raises(FormatError, match=rf"{name}: is a camera's raw file; develop it first"):
+        open_photo(tmp_path / name)
+
+
+def test_a_mosaic_below_the_preview_is_a_raw_file(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "preview.tif") as tiff:
+        tiff.write(GREY[::4, ::4], subifds=1, subfiletype=1)
+        tiff.write(GREY, photometric="CFA", subfiletype=0)
+    with pytest.raises(FormatError, match="develop it first"):
+        open_photo(tmp_path / "preview.tif")
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_what_describes_a_tiff_comes_along_big_or_not(big, tmp_path):
+    geographic = [(33550, "d", 3, (1.5, 1.5, 0.0), True), (34735, "H", 4, (1, 1, 0, 0), True)]
+    named = [(269, "s", 0, "Album", True), (285, "s", 0, "Page 4", True), (297, "H", 2, (3, 10), True)]
+    tags = [*named, *geographic, (315, "s", 0, "Anna Muster", True)]
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, GREY, bigtiff=big, extratags=tags, resolution=(3, 2), metadata=None, **TEXT)
+    assert open_photo(path).notes == []
+    found = copied(path, tmp_path)
+    assert (found[270], found[305], found[306]) == tuple(TEXT.values())
+    assert (found[269], found[285], found[297], found[315]) == ("Album", "Page 4", (3, 10), "Anna Muster")
+    assert (found[33550], found[34735]) == ((1.5, 1.5, 0.0), (1, 1, 0, 0))
+    assert [np.divide(*found[tag]) for tag in (282, 283)] == pytest.approx([3, 2], rel=1e-3)
+    assert found[296] == 1  # no unit
+
+
+def test_a_channel_that_is_no_transparency_is_left_out_and_told_of(tmp_path):
+    four = np.dstack([scene(64, 96), GREY])
+    for kind, has_alpha in (("unspecified", False), ("unassalpha", True)):
+        path = tmp_path / f"{kind}.tif"
+        tifffile.imwrite(path, four, photometric="rgb", extrasamples=[kind])
+        photo = open_photo(path)
+        assert (photo.colour, photo.alpha) == (True, has_alpha)
+        assert any("further channel" in note for note in photo.notes) != has_alpha
+        assert np.array_equal(next(photo.strips())[..., :3], four[..., :3])
+
+
+@pytest.mark.parametrize(("tag", "name"), [(50000, "ZSTD"), (34887, "LERC"), (50002, "JPEG XL")])
+def test_a_codec_that_is_not_there_is_named(tag, name, tmp_path):
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, GREY)
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<HH", 259, 3)) + 8
+    content[at : at + 2] = struct.pack("<H", tag)
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=f"{name}-compressed TIFF cannot be read here"):
+        open_photo(path)
+
+
+@pytest.mark.parametrize("name", ["wide.pgm", "wide.jp2", "wide.png", "wide.tif"])
+def test_grey_of_16_bit_is_seen_alike_whoever_reads_it(name, tmp_path):
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / name)
+    photo = open_photo(tmp_path / name)
+    assert (photo.bits, photo.colour) == (16, False)
+    assert np.array_equal(photo.thumbnail(*GREY.shape)[0], GREY)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f8"])
+@pytest.mark.parametrize("white", [1, 255, 65535])
+def test_a_few_values_above_white_do_not_make_the_photo_black(dtype, white, tmp_path):
+    path, values = tmp_path / "floats.tif", (GREY / 255 * white).astype(dtype)
+    values[3, 5] = 1.002 * white
+    tifffile.imwrite(path, values)
+    photo = open_photo(path)
+    codes = np.round(np.minimum(values.astype(float), white) / white * 65535)
+    assert np.abs(pixels(path) - codes).max() <= 1
+    assert photo.notes == [
+        f"{path}: values above {white}, which was taken for white, were cut: they go to {1.002 * white:g}"
+    ]
+
+
+def test_doubles_that_are_packed_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "packed.tif", GREY / 255, compression="zlib")
+    with pytest.raises(FormatError, match="of a kind that cannot be read here"):
+        open_photo(tmp_path / "packed.tif")
+
+
+@pytest.fixture
+def jpeg(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(scene(300, 400)).save(path, quality=90)
+    return path
+
+
+def test_a_jpeg_without_its_last_marker_is_whole(jpeg):
+    whole = pixels(jpeg)
+    jpeg.write_bytes(jpeg.read_bytes()[:-2])
+    photo = open_photo(jpeg)
+    photo.thumbnail(64, 64)
+    assert photo.notes == [f"{jpeg}: its last marker was missing, which takes no pixel away"]
+    assert np.array_equal(pixels(jpeg), whole)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (300, 400)])
+def test_a_jpeg_damaged_in_places_is_told_of_in_all_threads_that_read_it(jpeg, size, tmp_path):
+    content = bytearray(jpeg.read_bytes())
+    half = len(content) // 2
+    del content[half : half + 40]
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(content)
+
+    def notes_of(path):
+        photo = open_photo(path)
+        photo.thumbnail(*size)
+        return photo.notes
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(notes_of, [damaged, jpeg] * 10))
+    assert found[1::2] == [[]] * 10
+    assert all(note.startswith(f"{damaged}: warning: damaged in places (") for (note,) in found[::2])
+
+
+@pytest.mark.parametrize("frac", [0.3, 0.6, 0.95])
+def test_a_jpeg_that_was_cut_short_is_refused(jpeg, frac):
+    content = jpeg.read_bytes()
+    jpeg.write_bytes(content[: int(frac * len(content))])
+    photo = open_photo(jpeg)
+    with pytest.raises(PhotoError, match="cut short"):
+        photo.thumbnail(16, 16)
+    with pytest.raises(PhotoError, match="cut short"):
+        list(photo.strips())
