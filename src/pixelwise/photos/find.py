@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from pixelwise.errors import PixelwiseError, is_of_memory
 from pixelwise.files import reason
 from pixelwise.photos.formats import SUFFIXES
+
+_MOST_KINDS = 6  # that are named
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ def find_photos(
         if is_folder(path):
             files = walk_files(path, recursive, leave_out, failures)
             photos = [file for file in files if file.path.suffix.lower() in SUFFIXES]
-            further = "" if recursive else "; look into its subfolders with --recursive"
-            error = f"{path}: needed photos in this folder, found none{further}"
+            deeper = not recursive and count_subfolders([given], leave_out)
+            further = "; look into its subfolders with --recursive" if deeper else ""
+            kinds = kinds_left_alone([given], recursive, leave_out)
+            but = f", but {kinds}" if kinds else ""
+            error = f"{path}: needed photos in this folder, found none{but}{further}"
         elif os.path.lexists(path) or not glob.has_magic(given):
             photos = [InputPhoto(path)]
         else:
@@ -72,7 +78,8 @@ def find_photos(
         if not photos and len(failures) == num_failures:
             failures.append(Failure(path, error))
         for photo in photos:
-            found.setdefault(resolved(photo.path), photo)
+            # a link beside its photo is a photo of its own, with a result of its own name
+            found.setdefault(resolved(photo.path.parent) / photo.path.name, photo)
     return list(found.values()), failures
 
 
@@ -105,6 +112,20 @@ def count_subfolders(inputs: list[str], leave_out: Path | None = None) -> int:
     tops = {resolved(Path(given)) for given in inputs if is_folder(given)}
     below = {path for top in tops for path in top.glob("[!.]*/") if not path.is_symlink()}
     return len(below - tops - ({resolved(leave_out)} if leave_out is not None else set()))
+
+
+def kinds_left_alone(inputs: list[str], recursive: bool, leave_out: Path | None = None) -> str:
+    """Say how many files of other kinds lie in folders given, and of which; nothing where there are none."""
+    files = [
+        file.path.suffix.lower() or "without suffix"
+        for given in inputs
+        if is_folder(given)
+        for file in walk_files(Path(given), recursive, leave_out, [])
+        if file.path.suffix.lower() not in SUFFIXES
+    ]
+    kinds = [kind for kind, _ in Counter(files).most_common()]
+    named = ", ".join(kinds[:_MOST_KINDS]) + (", ..." if len(kinds) > _MOST_KINDS else "")
+    return f"{len(files)} file{'s' if len(files) > 1 else ''} of other kinds: {named}" if files else ""
 
 
 def is_folder(path: str | Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import reason
-from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, resolved
+from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, kinds_left_alone, resolved
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
@@ -92,7 +92,9 @@ class PhotoResults(Generic[R]):
                 advance(1, photo.path.name)
 
     def add_remarks(self, inputs: list[str], out: Path, recursive: bool) -> None:
-        """Add a remark on subfolders that were left alone."""
+        """Add remarks on subfolders and files of other kinds that were left alone."""
+        if self.written and (kinds := kinds_left_alone(inputs, recursive, leave_out=out)):
+            self.remarks.append(f"left alone {kinds}")
         if not recursive and (num := count_subfolders(inputs, leave_out=out)):
             were = "subfolders were" if num > 1 else "subfolder was"
             self.remarks.append(f"{num} {were} left alone; --recursive takes subfolders in")

@@ -7,6 +7,7 @@ grey with a grey profile            to sRGB through it; the result carries sRGB'
                                     since a grey profile says nothing about colours
 CMYK                                to sRGB through its profile or, without one, a common press's
 Lab and XYZ                         to sRGB: 16 bit, but for the Lab of 8 bit
+PNG with another gamma than sRGB's  to sRGB's, as it is to be shown
 float and 32-bit integers           16 bit; white is 1, 255 or 65,535, the first that hardly a value exceeds
 """
 
@@ -22,11 +23,14 @@ import numpy as np
 import pyvips
 from PIL import Image, ImageCms
 
+from pixelwise.colour.spaces import linear_to_srgb
 from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import reading, value_of
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
 _USUAL_FRAC, _HARDLY = 0.999, 1.1  # of values that decide on white, and times white that they may be
+_SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.05
+_CICP_LINEAR, _HDR = 8, (16, 18)  # of its transfer functions. Source: ITU-T H.273, table 3
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
 
 
@@ -65,7 +69,7 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
     if kind == "RGB" and image.bands >= 3:
         return Conversion(to_srgb, profile, into_profile=True)
     note = "its colour profile does not fit its pixels and was left out" if profile else ""
-    return Conversion(_plain, note=note)
+    return Conversion(_plain, note=note) if profile else _by_gamma(path, image)
 
 
 @cache
@@ -101,6 +105,53 @@ def _does_what_srgb_does(profile: bytes) -> bool:
 def _plain(image: pyvips.Image) -> pyvips.Image:
     known = image.interpretation in ("b-w", "grey16", "srgb", "rgb16", "rgb", "multiband")
     return image if known else image.colourspace("srgb")
+
+
+def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
+    """Return the conversion of a photo without a profile, which a PNG may say to have another gamma than sRGB."""
+    gamma = _png_gamma(path) if value_of(image, "vips-loader", "").startswith("pngload") else None
+    if gamma is None or abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
+        return Conversion(_plain)
+    table = _gamma_table(gamma, image)
+    return Conversion(
+        lambda pixels: _plain(pixels).maplut(table), note=f"a gamma of {gamma:.3g} became sRGB's"
+    )
+
+
+def _png_gamma(path: Path) -> float | None:
+    """Return the exponent of the light that a PNG without a profile says its codes are; None if it does not.
+
+    PhotoError where it is for HDR screens. Source: PNG, third edition, 11.3.2 and 4.3.
+    """
+    gamma = None
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            content = file.read(int.from_bytes(head[:4], "big"))[:4]
+            file.seek(4, 1)
+            if head[4:] == b"cICP":
+                if content[1] in _HDR:
+                    raise PhotoError(
+                        f"{path}: needed a photo in sRGB, got one for HDR screens; convert it first"
+                    )
+                return 1.0 if content[1] == _CICP_LINEAR else None
+            if head[4:] in (b"sRGB", b"iCCP"):
+                return None
+            if head[4:] == b"gAMA":
+                gamma = int.from_bytes(content, "big") / 100_000 or None
+    return gamma
+
+
+def _gamma_table(gamma: float, image: pyvips.Image) -> pyvips.Image:
+    """Return sRGB's code for each code that is light to the power of `gamma`; alpha stays as it is."""
+    largest = 255 if image.format == "uchar" else 65535
+    codes = np.arange(largest + 1) / largest
+    seen = linear_to_srgb(codes ** (1 / gamma))
+    bands = [
+        codes if image.bands in (2, 4) and band == image.bands - 1 else seen for band in range(image.bands)
+    ]
+    dtype = np.uint8 if largest == 255 else np.uint16
+    return pyvips.Image.new_from_array(np.rint(np.stack(bands, 1)[None] * largest).astype(dtype))
 
 
 def _from_range(path: Path, image: pyvips.Image) -> Conversion:

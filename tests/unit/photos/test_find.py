@@ -43,11 +43,24 @@ def test_counting_folders_that_a_search_passes_over(tmp_path):
 
 
 def test_inputs_without_photos_are_failures(tmp_path):
-    (tmp_path / "empty").mkdir()
-    found, failures = find_photos([str(tmp_path / "empty"), str(tmp_path / "*.png")])
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for name in ("a.psd", "b.NEF", "c.nef", "list"):
+        (folder / name).touch()
+    asked = [str(folder), str(tmp_path / "*.png")]
+    found, failures = find_photos(asked)
     assert found == []
-    assert [failure.path for failure in failures] == [tmp_path / "empty", tmp_path / "*.png"]
-    assert "--recursive" in failures[0].error
+    assert [failure.path for failure in failures] == [folder, tmp_path / "*.png"]
+    assert failures[0].error.endswith("found none, but 4 files of other kinds: .nef, .psd, without suffix")
+    (folder / "deep").mkdir()
+    assert "--recursive" in find_photos(asked)[1][0].error
+
+
+def test_a_link_beside_its_photo_is_found_too(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("photo.jpg")
+    found, _ = find_photos([str(tmp_path), str(tmp_path / "sub" / ".." / "photo.jpg")])
+    assert [one.path.name for one in found] == ["link.jpg", "photo.jpg"]
 
 
 def test_closed_folders_are_failures_and_the_rest_is_found(album):

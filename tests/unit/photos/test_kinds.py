@@ -1,6 +1,7 @@
 """Odd, unusual and damaged files, by kind: what is read of them, what is kept, what is refused and named."""
 
 import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from fixtures.photos.make import scene
+from pixelwise.colour.spaces import linear_to_srgb
 from pixelwise.errors import FormatError, PhotoError
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import open_photo
@@ -178,3 +180,42 @@ def test_a_jpeg_that_was_cut_short_is_refused(jpeg, frac):
         photo.thumbnail(16, 16)
     with pytest.raises(PhotoError, match="cut short"):
         list(photo.strips())
+
+
+def png_with(path, codes, chunk, content):
+    """Write a PNG with a further chunk before its pixels."""
+    Image.fromarray(codes).save(path)
+    whole = path.read_bytes()
+    body = chunk + content
+    packed = struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(whole[:33] + packed + whole[33:])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("chunk", "content"), [(b"gAMA", struct.pack(">I", 100_000)), (b"cICP", bytes([1, 8, 0, 1]))]
+)
+@pytest.mark.parametrize("codes", [GREY, np.dstack([scene(64, 96), GREY])], ids=["grey", "rgba"])
+def test_a_png_of_linear_light_is_seen_as_it_is_shown(chunk, content, codes, tmp_path):
+    photo = open_photo(png_with(tmp_path / "linear.png", codes, chunk, content))
+    assert photo.notes == [f"{photo.path}: a gamma of 1 became sRGB's"]
+    found = np.concatenate(list(photo.strips())).astype(float).reshape(*codes.shape)
+    shown = 255 * linear_to_srgb(codes / 255)
+    if codes.ndim == 3:
+        shown[..., 3] = codes[..., 3]
+    assert np.abs(found - shown).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("chunk", "content"),
+    [(b"gAMA", struct.pack(">I", 45_455)), (b"sRGB", b"\0"), (b"cICP", bytes([1, 13, 0, 1]))],
+)
+def test_a_png_of_srgb_stays_as_it_is(chunk, content, tmp_path):
+    path = png_with(tmp_path / "usual.png", GREY, chunk, content)
+    assert np.array_equal(pixels(path), GREY)
+    assert open_photo(path).notes == []
+
+
+def test_a_png_for_hdr_screens_is_refused(tmp_path):
+    with pytest.raises(PhotoError, match="got one for HDR screens"):
+        open_photo(png_with(tmp_path / "hdr.png", GREY, b"cICP", bytes([9, 16, 0, 1])))
