@@ -31,6 +31,7 @@ Numbers are uint8 or uint16 codes, or floats from 0 to 1, in sRGB.
 Images: TypeAlias = "Sequence[ImageLike] | NDArray[Any] | Tensor"
 """Several pictures; arrays (N, H, W, C) and tensors (N, C, H, W) are such."""
 T = TypeVar("T")
+_ROUNDING = 1e-3  # that floats may leave the range from 0 to 1 by
 _SHOWN = 480  # pixels of the long side, in a notebook
 _IN_MEMORY = Path("image")
 
@@ -69,13 +70,14 @@ def _codes(numbers: NDArray[Any]) -> Strip:
         numbers = numbers[..., None]
     if numbers.ndim != 3 or not 1 <= numbers.shape[2] <= 4 or 0 in numbers.shape:
         raise _wrong_shape(numbers)
+    numbers = numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
     if numbers.dtype.kind == "f":
-        if not (numbers.min() >= 0 and numbers.max() <= 1):  # NaN is neither
+        if not (numbers.min() >= -_ROUNDING and numbers.max() <= 1 + _ROUNDING):  # NaN is neither
             raise PhotoError(
                 f"needed floats from 0 to 1, got {numbers.min():g} to {numbers.max():g}; divide by the "
                 "largest, or give uint8"
             )
-        numbers = np.round(numbers.astype(np.float64) * 65535).astype(np.uint16)
+        numbers = np.round(numbers.astype(np.float64).clip(0, 1) * 65535).astype(np.uint16)
     elif numbers.dtype == bool:
         numbers = numbers.astype(np.uint8) * 255
     elif numbers.dtype not in (np.uint8, np.uint16):

@@ -20,7 +20,7 @@ from PIL import Image
 from pixelwise.api.images import ImageLike, Images, kept, notebook_png, photo_from, pil_of, upright_codes
 from pixelwise.colour.arrays import Bool, Float32, UInt8
 from pixelwise.colour.palette import IGNORE
-from pixelwise.errors import ConfigError, LabelError, ShapeError
+from pixelwise.errors import ConfigError, LabelError, PhotoError, ShapeError
 from pixelwise.labels.class_names import BACKGROUND, UNNAMED, ClassNames
 from pixelwise.labels.confusion import Confusion
 from pixelwise.labels.labelled import LabelledPhoto
@@ -168,7 +168,8 @@ class Segmenter:
     def fit(self, images: Images, masks: Masks) -> Segmenter:
         """Learn from pictures and masks: (H, W) of class numbers from 0, or of True where the object is.
 
-        Pixels with the number 255 have no class, and are not learned from.
+        Pixels with the number 255 have no class, and are not learned from; but where all masks have only 0
+        and 255, these are background and object.
 
         Raises:
             ConfigError: a parameter is out of range.
@@ -178,7 +179,10 @@ class Segmenter:
         """
         if _is_single(images):
             raise ShapeError("needed a sequence of pictures and one of masks, got a single picture: [it]")
+        images = _listed(images)
         labels = _all_labels(masks, [photo_from(image) for image in images])
+        if np.array_equal(np.unique(np.concatenate([np.unique(label) for label in labels])), [0, IGNORE]):
+            labels = [(label == IGNORE).astype(np.uint8) for label in labels]
         classes = self._names(labels)
         config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
         with _as_files(images) as paths:
@@ -206,13 +210,13 @@ class Segmenter:
 
     def predict(self, images: ImageLike | Images) -> UInt8[ndarray, "H W"] | list[ndarray]:
         """Return the class of each pixel (H, W), uint8, of a picture; a list of these of several."""
-        several: Any = [images] if _is_single(images) else images
+        several = _listed(images)
         labels = [found.labels for found in self._segment(several)]
         return labels[0] if _is_single(images) else labels
 
     def predict_proba(self, images: ImageLike | Images) -> Float32[ndarray, "K H W"] | list[ndarray]:
         """Return the probability of each class at each pixel (K, H, W) of a picture, or a list of these."""
-        several: Any = [images] if _is_single(images) else images
+        several = _listed(images)
         probs = [found.probs() for found in self._segment(several)]
         return probs[0] if _is_single(images) else probs
 
@@ -223,7 +227,7 @@ class Segmenter:
             PhotoError: a picture cannot be read.
             ShapeError: there are not as many masks as pictures, or one is not of its picture's size.
         """
-        several, num_classes = self._segment(images), self.head_.classes.num_classes
+        several, num_classes = self._segment(_listed(images)), self.head_.classes.num_classes
         labels = _all_labels(masks, [found.photo for found in several])
         total = Confusion(np.zeros((num_classes, num_classes), np.int64))
         for found, true in zip(several, labels, strict=True):
@@ -294,6 +298,16 @@ def _as_files(images: Images) -> Iterator[list[Path]]:
         yield paths
 
 
+def _listed(images: Any) -> list[Any]:
+    """Return one picture or several as a list; PhotoError where it is neither."""
+    if _is_single(images):
+        return [images]
+    try:
+        return list(images)
+    except TypeError as error:
+        raise PhotoError(f"needed a picture or several, got {type(images).__name__}") from error
+
+
 def _is_single(images: Any) -> bool:
     if hasattr(images, "ndim"):  # an array or a tensor
         return bool(images.ndim <= 3)
@@ -301,6 +315,7 @@ def _is_single(images: Any) -> bool:
 
 
 def _all_labels(masks: Masks, photos: Sequence[Photo]) -> list[UInt8[ndarray, "_H _W"]]:
+    masks = list(masks)
     if len(photos) != len(masks) or not photos:
         raise ShapeError(f"needed as many masks as pictures, got {len(photos)} and {len(masks)}")
     labels = []

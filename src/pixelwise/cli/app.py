@@ -15,9 +15,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import FunctionType
-from typing import Any
+from typing import Any, get_args
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from pixelwise import __version__
 from pixelwise.cli import ABOUT, BATCH, VERBS
@@ -36,22 +36,34 @@ _EXTRAS = {  # packages that some verbs need, and the extra that has them
     **dict.fromkeys(("typst", "jupytext", "nbformat", "nbclient", "sympy"), "lab"),
 }
 
+
+def _convert(hint: Any, tokens: Sequence[Token]) -> Any:
+    """Convert words to a value; cyclopts would round 2.9 where a whole number is needed."""
+    given = [token.value for token in tokens]
+    if int in (hint, *get_args(hint)) and any("." in value for value in given):
+        raise ValueError(f"needed a whole number, got {' '.join(given)}")
+    return convert(hint, tokens)
+
+
+_PLAIN = Parameter(negative=(), converter=_convert)  # no --no-OPTION unless a verb asks for it
 app = App(
     name="pixelwise",
     help=ABOUT,
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),  # no --no-OPTION unless a verb asks for it
+    default_parameter=_PLAIN,
 )
 batch = App(name="batch", help=BATCH)
 app.command(batch)
 for _group, _module, _names, _help in VERBS:
     # Named by string, so that a verb's module is imported when it is called, not before.
     _verb, *_others = _names.split()
-    _several = Parameter(negative=(), consume_multiple=_verb in ("finetune", "suggest"))  # --sizes 224 448
+    _several = Parameter(consume_multiple=_verb in ("finetune", "suggest"))  # --sizes 224 448
     _target = f"pixelwise.cli.{_module}:{_verb.replace('-', '_')}"
     _in = batch if _group else app
-    _in.command(_target, name=(_verb, *_others), help=_help, default_parameter=_several)
+    _in.command(
+        _target, name=(_verb, *_others), help=_help, default_parameter=Parameter.combine(_PLAIN, _several)
+    )
 
 
 def main() -> None:

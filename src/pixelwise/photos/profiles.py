@@ -108,7 +108,7 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
 
 
 def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
-    """Return the conversion of a photo without a profile, which a PNG may say to have another gamma than sRGB."""
+    """Return the conversion of a photo without a profile, where a PNG may have another gamma."""
     gamma = _png_gamma(path) if value_of(image, "vips-loader", "").startswith("pngload") else None
     if gamma is None or abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
         return Conversion(_plain)

@@ -68,7 +68,14 @@ def test_every_kind_of_picture_in_and_out(flower, coloured):
     assert codes.dtype == np.uint8
     for kind in (Image.fromarray(flower), tensor):
         assert (np.asarray(pixelwise.colourise(kind)) == codes).all()
-    for precise in (flower / 255, tensor / 255):
+    beyond = flower / 255 * 1.0000001  # as sums of floats may be
+    for precise in (
+        flower / 255,
+        tensor / 255,
+        (flower / 255).astype(">f4"),
+        (flower / 255).astype("f2"),
+        beyond,
+    ):
         found = np.asarray(pixelwise.colourise(precise))
         assert found.dtype == np.uint16
         assert abs(found / 257 - codes.astype(float)).max() < 3
@@ -234,6 +241,17 @@ def test_one_that_has_not_learned_says_so(tmp_path):
         segmenter.save(tmp_path / "disc.head.safetensors")
     with pytest.raises(ConfigError, match="views"):
         segmenter.set_params(views=2)
+
+
+def test_masks_of_0_and_255_are_background_and_object_and_any_iterable_does():
+    pictures, masks = discs(2)
+    segmenter = pixelwise.Segmenter(sizes=(64,), num_views=1)
+    usual = segmenter.fit(pictures, masks).predict(pictures)
+    whites = (255 * (mask > 0).astype(np.uint8) for mask in masks)
+    again = segmenter.fit(iter(pictures), whites).predict(iter(pictures))
+    assert np.array_equal(usual, again)
+    with pytest.raises(PhotoError, match="NoneType"):
+        segmenter.predict(None)
 
 
 @pytest.mark.parametrize(
