@@ -126,6 +126,8 @@ def _work(
                     if result.attempts > 1:
                         _logger.warning("a worker was lost; another took over its photo")
                     published = publish(state, result)
+                    for remark in published.remarks:
+                        _logger.warning(remark)
                     if published.error:
                         _logger.error(published.error)
                     elif written is not None:

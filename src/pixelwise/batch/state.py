@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS input (number INTEGER PRIMARY KEY, item TEXT, result 
 _TEXTS = ("path", "output", "checksum", "error", "model", "model_checksum")
 _SCHEMA = pa.schema(
     {"index": pa.int64(), **dict.fromkeys(_TEXTS, pa.string()), "num_bytes": pa.int64()}
-    | {"megapixels": pa.float64(), "seconds": pa.float64()}
+    | {"megapixels": pa.float64(), "seconds": pa.float64(), "remarks": pa.list_(pa.string())}
 )
 
 
@@ -51,6 +51,7 @@ class Result:
     megapixels: float = 0.0
     seconds: float = 0.0
     error: str = ""  # why there is no output; empty if there is
+    remarks: Sequence[str] = ()  # on the photo and its output
     attempts: int = 1  # one more than workers died over it
 
 
@@ -112,8 +113,9 @@ class BatchState:
         for item, text in self._database.execute(query):
             row = json.loads(text) | {"path": json.loads(item)["name"]}
             row |= {"model": job.model, "model_checksum": job.checksum}
-            for name in _TEXTS:  # names of files may be no UTF-8
-                row[name] = row[name].encode(errors="backslashreplace").decode() or None
+            for name in _TEXTS:
+                row[name] = _as_utf8(row[name]) or None
+            row["remarks"] = [_as_utf8(remark) for remark in row.get("remarks", ())]
             yield row
 
     def write_manifest(self, job: Job) -> Path:
@@ -126,6 +128,11 @@ class BatchState:
             while some := list(islice(rows, _ROWS_AT_ONCE)):
                 file.write_table(pa.Table.from_pylist(some, _SCHEMA))
         return path
+
+
+def _as_utf8(text: str) -> str:
+    """Return a text as UTF-8 can have it, which names of files need not be."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 @contextlib.contextmanager

@@ -76,6 +76,9 @@ class Worker:
                 checksum=checksum(done.path),
                 num_bytes=done.path.stat().st_size,
                 megapixels=done.megapixels,
+                remarks=tuple(
+                    remark.replace(str(_extracted(item, folder)), item.name) for remark in done.remarks
+                ),
             )
             done.path.replace(self.out / STAGING / str(index))
         except Exception as error:  # whatever one photo does to a library, the others are done
@@ -93,12 +96,17 @@ def make_output(item: Item, process: Process, folder: Path) -> PhotoResult:
     targets = OutputPaths(folder / "output", [], single_file=False)
     if item.position < 0:
         return process(InputPhoto(Path(item.path), Path()), targets)
-    photo = folder / f"photo{Path(item.name).suffix}"
+    photo = _extracted(item, folder)
     try:
         extract(item, photo)
         return process(InputPhoto(photo, Path()), targets)
     except PixelwiseError as error:
         raise type(error)(str(error).replace(str(photo), item.name)) from error
+
+
+def _extracted(item: Item, folder: Path) -> Path:
+    """Return where a photo of an archive lies while it is read."""
+    return folder / f"photo{Path(item.name).suffix}"
 
 
 def is_of_the_machine(error: BaseException, folder: Path) -> bool:

@@ -53,6 +53,11 @@ class Coloured(PhotoResult):
     warnings: tuple[str, ...] = ()  # those of the notes that give reason to doubt the colours
     in_colour: Path | None = None  # the photo, if it had colours of its own, and not of ours
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Notes, and whether it was in colour already."""
+        return (*self.notes, _was_in_colour(self.in_colour)) if self.in_colour else self.notes
+
 
 @dataclass
 class Colourised(PhotoResults[Coloured]):
@@ -252,11 +257,15 @@ def _mean(values: Float[ndarray, "h w"], weights: Float[ndarray, "h w"]) -> floa
     return float((values * weights).sum() / weights.sum())
 
 
+def _was_in_colour(photo: Path) -> str:
+    return f"{photo} was in colour already; its copy has guessed colours in place of its own"
+
+
 def _remarks(written: list[Coloured]) -> Iterator[str]:
     num = len(written)
     if in_colour := [photo.in_colour for photo in written if photo.in_colour]:
         if num == 1:
-            yield f"{in_colour[0]} was in colour already; its copy has guessed colours in place of its own"
+            yield _was_in_colour(in_colour[0])
         else:
             were = f"{len(in_colour)} of {num} photos were in colour already, such as {in_colour[0]}"
             yield f"{were}; the copies have guessed colours in place of their own"

@@ -32,6 +32,11 @@ class PhotoResult:
         """The file made of it, or the first one."""
         return self.paths[0]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """All that is to be known of it by itself; among many photos some of it is only counted."""
+        return self.notes
+
 
 R = TypeVar("R", bound=PhotoResult)
 T = TypeVar("T")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fixtures.foreign import zhang
+from fixtures.photos.make import scene
 from pixelwise.batch.job import Job
 from pixelwise.batch.run import publish, run_batch
 from pixelwise.batch.sources import extract, find_items
@@ -105,6 +106,18 @@ def test_a_worker_makes_outputs_and_the_manifest_lists_all(out, job, photos):
     assert rows[0]["model_checksum"] == job.checksum
     assert str(photos / "b.png") in rows[1]["error"]
     assert rows[0]["error"] is None
+
+
+def test_what_is_to_be_known_of_a_photo_stands_in_the_manifest(out, job, tmp_path):
+    photos = tmp_path / "scans"
+    photos.mkdir()
+    first, second = (Image.fromarray(scene(seed=seed)) for seed in range(2))
+    first.save(photos / "pages.tif", save_all=True, append_images=[second])
+    work(out, job, photos)
+    (row,) = pq.read_table(run_batch(job, [str(photos)], out).manifest).to_pylist()
+    path = photos / "pages.tif"
+    assert f"{path}: took the first of 2 pictures" in row["remarks"]
+    assert any(remark.startswith(f"{path} was in colour already") for remark in row["remarks"])
 
 
 @pytest.mark.slow
