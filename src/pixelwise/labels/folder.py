@@ -1,7 +1,7 @@
 """Folders of photos and their labels, as data sets.
 
     images/ and masks/              a picture for each photo, of the same stem, and perhaps classes.json
-    images/ and annotations.json    COCO's
+    images/ and annotations.json    COCO's, also under the names that CVAT, Roboflow and Label Studio give it
     images/ and NAME.json there     LabelMe's, beside each photo
 
 Without `images/` the photos lie in the folder itself. A `splits.json` may deal them, by their stems, to
@@ -30,6 +30,10 @@ from pixelwise.photos.formats import SUFFIXES
 
 SPLITS_FILE = "splits.json"
 _COCO_FILE = "annotations.json"
+_COCO_PLACES = (  # below a folder; the others are CVAT's, Roboflow's and Label Studio's
+    *(_COCO_FILE, "annotations/instances_*.json", "instances_*.json"),
+    *("_annotations.coco.json", "images/_annotations.coco.json", "result.json"),
+)
 _VAL_FRAC = 0.2
 _FEWEST_TO_SPLIT = 5  # labelled photos; of fewer every one is needed to learn from
 
@@ -95,16 +99,23 @@ def find_layout(folder: Path) -> Layout:
     labels: dict[LabelFormat, tuple[Path, dict[str, list[Path]]]] = {}
     if (masks := folder / "masks").is_dir():
         labels["masks"] = masks, _by_stem(masks, SUFFIXES)
-    if (coco := folder / _COCO_FILE).is_file():
-        labels["coco"] = coco, {}
-    if beside := _by_stem(photo_folder, (".json",)):
+    coco = list(dict.fromkeys(path for place in _COCO_PLACES for path in sorted(folder.glob(place))))
+    if len(coco) > 1:
+        raise DataError(f"{folder}: needed one file of COCO's, found {coco[0].name} and {coco[1].name}")
+    if coco:
+        labels["coco"] = coco[0], {}
+    files = _by_stem(photo_folder, (".json",))
+    beside = {
+        stem: own for stem, paths in files.items() if (own := [one for one in paths if one not in coco])
+    }
+    if beside:
         labels["labelme"] = folder, beside
     if len(labels) != 1:
         needed = f"masks/, {_COCO_FILE}, or a LabelMe file beside each photo"
         raise DataError(f"{folder}: needed one of {needed}; found {' and '.join(labels) or 'none'}")
-    ((label_format, (root, files)),) = labels.items()
+    ((label_format, (root, drawn)),) = labels.items()
     legend_file = folder / LEGEND_FILE
-    return Layout(folder, label_format, root, photos, files, legend_file if legend_file.is_file() else None)
+    return Layout(folder, label_format, root, photos, drawn, legend_file if legend_file.is_file() else None)
 
 
 def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
