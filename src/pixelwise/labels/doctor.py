@@ -171,6 +171,13 @@ class _Doctor:
                 self.add(path, problem, "draw what it shows, or take it out if that is none of the classes")
         used = set().union(*self.labels.values())
         path = self.layout.legend_file or self.layout.root
+        alike: dict[str, str] = {}
+        for name in self.classes.names:
+            if (first := alike.setdefault(" ".join(name.lower().split()), name)) != name:
+                problem = (
+                    f"{first!r} and {name!r} are two classes, though they differ by case or blanks alone"
+                )
+                self.add(path, problem, "give them one name, if they are one class")
         for label, name in enumerate(self.classes.names):
             if label not in used:
                 remedy = "draw it on some photos, or take it out of the list of classes"

@@ -36,6 +36,7 @@ from pixelwise.labels.json_file import read_json
 
 LEGEND_FILE = "classes.json"
 SHADES_FROM = 64  # brighter greys are numbers of classes only where all numbers below them occur
+_MOST_SHADES = 30  # that somebody may have chosen; more are soft edges
 
 _WHITE = 255
 _BLACK_AND_WHITE = {0: 0, _WHITE: 1}
@@ -182,7 +183,10 @@ def legend_of(masks: Iterable[Values], given: Legend | None = None) -> Legend:
     shades = sorted(greys - {IGNORE})
     if shades and shades[-1] >= SHADES_FROM and len(shades) <= shades[-1]:
         worst = max((mask for mask in seen if mask.kind == "grey"), key=lambda mask: len(mask.counts))
-        got = f"shades of grey {listed(shades)}; say what they mean in {LEGEND_FILE}"
+        remedy = f"say what they mean in {LEGEND_FILE}"
+        if len(shades) > _MOST_SHADES:
+            remedy = "if they are soft edges, draw without anti-aliasing, or resize by nearest neighbour"
+        got = f"shades of grey {listed(shades)}; {remedy}"
         raise LabelError(f"{worst.path}: needed class numbers 0, 1, 2, ... or 0 and 255, got {got}")
     num_classes = max(2, max(codes - {IGNORE}, default=0) + 1)
     names = (BACKGROUND, *(f"class {number}" for number in range(1, num_classes)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from pixelwise.labels.class_names import BACKGROUND, ClassNames
 from pixelwise.labels.json_file import check_numbers, get, read_json
 from pixelwise.network.config import MAX_MEGAPIXELS
 
+_logger = logging.getLogger(__name__)
+_CORNERS = 3  # of a polygon, at least
 Size = tuple[int, int]  # height and width
 
 
@@ -110,14 +113,29 @@ def read_coco(path: Path, classes: ClassNames | None = None) -> tuple[ClassNames
 
 
 def read_labelme(path: Path) -> OutlinedPhoto:
-    """Read a LabelMe file; DataError if it is no JSON, LabelError if it is of another kind."""
+    """Read a LabelMe file; DataError if it is no JSON, LabelError if it is of another kind.
+
+    Points, lines and the like have no area: they are left out, with a warning.
+    """
     values = read_json(path)
     shapes = []
     for shape in get(values, "shapes", list, path):
         label = get(shape, "label", str, f"{path}: a shape")
+        if without_area := _kind_without_area(shape):
+            _logger.warning("%s: left out %s of %s, which has no area", path, without_area, label)
+            continue
         name = {"__ignore__": None, "_background_": BACKGROUND}.get(label, label)
         shapes.append(Shape(name, partial(_fill_labelme, shape)))
     return OutlinedPhoto(path, "", _size(values, "imageHeight", "imageWidth", path), tuple(shapes))
+
+
+def _kind_without_area(shape: Any) -> str:
+    """Return what a shape of LabelMe's is that no pixel can lie in; nothing for others."""
+    kind, points = shape.get("shape_type") or "polygon", shape.get("points")
+    if kind in ("point", "points", "line", "linestrip"):
+        return f"a {kind}"
+    is_short = kind in ("polygon", "rotation") and isinstance(points, list) and len(points) < _CORNERS
+    return f"a {kind} of {len(points)} points" if is_short else ""
 
 
 def labelme_classes(photos: Iterable[OutlinedPhoto]) -> ClassNames:
@@ -167,7 +185,10 @@ def _fill_labelme(shape: Any, size: Size, where: str) -> Bool[ndarray, "H W"]:
     if any(len(point) != 2 for point in points):
         raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
     match shape.get("shape_type") or "polygon", points:
-        case ("polygon", _) | ("rectangle", [_, _, _, _]):  # newer versions give all four corners
+        case ("polygon" | "rotation", _) | (
+            "rectangle",
+            [_, _, _, _],
+        ):  # newer versions give all four corners
             return _fill_polygons([[value for point in points for value in point]], size, where)
         case "rectangle", [[x, y], [end_x, end_y]]:
             return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)

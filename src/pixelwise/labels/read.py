@@ -113,7 +113,10 @@ def _decode(path: Path, image: Image.Image, name: str) -> Decoded:
             return "grey", np.asarray(image.convert("L")), _GREYS
         case "LA" | "RGBA":
             if image.getchannel("A").getextrema()[0] != 255:
-                raise LabelError(f"{path}: needed a mask without transparency, got some; save it without")
+                remedy = (
+                    "save the alpha channel itself, if that is the mask, or the mask on a ground of its own"
+                )
+                raise LabelError(f"{path}: needed a mask without transparency, got some; {remedy}")
             return _decode(path, image.convert(image.mode[:-1]), name)
         case "RGB":
             return _decode_colours(np.asarray(image))

@@ -105,8 +105,12 @@ def change(name, how):
     return spoil
 
 
-def line(values):
-    values["shapes"][0].update(shape_type="line")
+def circle(values):
+    values["shapes"][0].update(shape_type="circle")
+
+
+def other_case(values):
+    values["shapes"].append(values["shapes"][0] | {"label": values["shapes"][0]["label"].upper() + " "})
 
 
 def shrink_photo(folder):
@@ -142,7 +146,8 @@ MISTAKES = {
     "COCO: no photo": (drawn.folder_of_coco, remove(PHOTO), COCO, "speaks of photo1.jpg"),
     "COCO: another size": (drawn.folder_of_coco, shrink_photo, COCO, "28 x 20, got 56 x 40"),
     "COCO: no JSON": (drawn.folder_of_coco, damage(COCO), COCO, "needed JSON"),
-    "LabelMe: line": (drawn.folder_of_labelme, change(LABELME, line), LABELME, "a line"),
+    "LabelMe: circle": (drawn.folder_of_labelme, change(LABELME, circle), LABELME, "a circle of"),
+    "LabelMe: case": (drawn.folder_of_labelme, change(LABELME, other_case), "", "by case or blanks alone"),
     "LabelMe: no shapes": (drawn.folder_of_labelme, put_json(LABELME, EMPTY), LABELME, "but background"),
 }
 

@@ -304,13 +304,25 @@ def test_a_shape_that_is_a_picture_lies_where_it_was_put(tmp_path, left, top, va
     np.testing.assert_array_equal(labels, room[50:55, 50:56])
 
 
+def test_shapes_without_an_area_are_left_out_and_named(tmp_path, caplog):
+    useless = [
+        ("centre", "point", [[1, 1]]),
+        ("stem", "linestrip", [[0, 0], [1, 1], [2, 2]]),
+        ("flower", "polygon", [[0, 0], [1, 1]]),
+    ]
+    labels = labels_of_shapes(tmp_path, [("flower", "rotation", [[1, 1], [4, 1], [4, 4], [1, 4]]), *useless])
+    assert labels[2, 2] == 1
+    assert labels.max() == 1
+    told = [f"left out {kind}, which" for kind in ("a point of centre", "a linestrip of stem")]
+    assert all(any(one in message for message in caplog.messages) for one in told)
+    assert any("a polygon of 2 points of flower" in message for message in caplog.messages)
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (("flower", "line", [[0, 0], [1, 1]]), "got a line of 2"),
         (("flower", "circle", [[0, 0]]), "got a circle of 1"),
         (("flower", "rectangle", [[0, 0]] * 3), "got a rectangle of 3"),
-        (("flower", "polygon", [[0, 0], [1, 1]]), "at least 3 points, got 4"),
         (("flower", "polygon", 5), '"points", got 5'),
         (("flower", "mask", [[0, 0], [1, 1]]), "PNG in base64, got something else"),
         (("flower", "mask", [[0, 0]]), "got a mask of 1"),
@@ -321,3 +333,18 @@ def test_a_shape_that_is_a_picture_lies_where_it_was_put(tmp_path, left, top, va
 def test_a_shape_that_cannot_be_filled_is_named(tmp_path, shape, message):
     with pytest.raises(LabelError, match=f"a.json: (flower|a shape): .*{message}"):
         labels_of_shapes(tmp_path, [shape])
+
+
+@pytest.mark.parametrize(
+    "place", ["annotations/instances_default.json", "_annotations.coco.json", "result.json"]
+)
+def test_a_file_of_coco_is_found_where_tools_put_it(tmp_path, place):
+    folder = folder_of_coco(tmp_path / "coco")
+    usual, photos, _ = open_folder(folder)
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / "annotations.json").rename(folder / place)
+    found = open_folder(folder)
+    assert (found[0], len(found[1])) == (usual, len(photos))
+    shutil.copy(folder / place, folder / "annotations.json")
+    with pytest.raises(DataError, match="needed one file of COCO's"):
+        open_folder(folder)
