@@ -149,14 +149,14 @@ def lab(
     Parameters
     ----------
     out
-        The folder for a2-writeup.pdf, a2-cnn.ipynb, answers.json, figures and runs.
+        The folder for a2-writeup.pdf, lab-report.pdf, a2-cnn.ipynb, answers.json, figures and runs.
     quick
         Fewer epochs, seeds and pictures.
     precision
         fp32, bf16, or auto: bf16 if this processor computes it faster, measured once; all networks are
         trained in the same.
     question
-        Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
+        Only these, such as A4; there is no notebook then, and both PDFs have all answers so far.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
@@ -170,6 +170,7 @@ def lab(
     lines = [
         f"made in {result.seconds:.0f} s:",
         f"{result.writeup}  the writeup, questions answered: {len(result.answers)}",
+        f"{result.report}  the same with all evidence",
     ]
     if result.notebook:
         lines.append(f"{result.notebook}  the notebook, run from top to bottom")

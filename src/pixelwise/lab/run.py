@@ -19,7 +19,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented,
 from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, PixelwiseError
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
-from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
+from pixelwise.lab.documents import ANSWERS, NOTEBOOK, REPORT, WRITEUP, write_notebook, write_pdfs
 from pixelwise.labels.sources import load_labelled
 from pixelwise.progress import announce
 from pixelwise.training.data.sources import load_pictures
@@ -58,12 +58,13 @@ class LabResult:
     answers: dict[str, dict[str, Any]]  # question -> its values
     not_answered: dict[str, str]  # question, or the notebook -> the reason, and what to do about it
     writeup: str
+    report: str
     notebook: str | None  # None where single questions were asked, or it failed
     seconds: float  # duration of this call
 
 
 def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
-    """Answer questions, all if none are named, and write answers.json, the writeup and the notebook.
+    """Answer questions, all if none are named, and write answers.json, writeup, report and notebook.
 
     Answers of the same setting, data and version are reused; for single questions there is no notebook. A
     question that fails, or whose data set is missing, is named in the result; the rest is done.
@@ -84,8 +85,8 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     try:
         reasons = _answer_all(setting, asked, kept, missing)
         answers = _write_answers(setting, kept, reasons)
-        announce(f"{WRITEUP}: the writeup")
-        write_writeup(setting.out)
+        announce(f"{WRITEUP} and {REPORT}")
+        write_pdfs(setting.out)
         if not questions:
             announce(f"{NOTEBOOK}: the notebook, run from top to bottom")
             try:
@@ -99,6 +100,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         answers=answers,
         not_answered=reasons,
         writeup=str(setting.out / WRITEUP),
+        report=str(setting.out / REPORT),
         notebook=str(setting.out / NOTEBOOK) if not questions and NOTEBOOK not in reasons else None,
         seconds=time.perf_counter() - start_s,
     )

@@ -12,7 +12,7 @@ from fixtures.cifar10.make import write_cifar10
 from fixtures.flowers17 import make
 from pixelwise.errors import DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.documents import make_notebook, write_notebook, write_writeup
+from pixelwise.lab.documents import make_notebook, write_notebook, write_pdfs
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
 from pixelwise.training.data import sources
 
@@ -30,6 +30,10 @@ def asked(monkeypatch):
     return put
 
 
+def num_pages(pdf):
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
 def answers_in(out):
     return json.loads((out / "answers.json").read_text())
 
@@ -40,7 +44,8 @@ def test_one_question_leaves_its_answer_its_figure_and_a_writeup(tmp_path):
     assert list(result.answers) == ["A3", "B1"]
     assert (result.not_answered, result.notebook) == ({}, None)
     assert answers_in(tmp_path)["A3"]["weights"]["value"] == 86_112
-    assert (tmp_path / "a2-writeup.pdf").read_bytes().startswith(b"%PDF")
+    for name in ("a2-writeup.pdf", "lab-report.pdf"):
+        assert (tmp_path / name).read_bytes().startswith(b"%PDF")
     figure = tmp_path / "figures" / "b1-network.png"
     figure.unlink()
     run_lab(Setting(out=tmp_path, quick=True), ["B1"])
@@ -141,8 +146,11 @@ def test_every_question_is_answered(tmp_path):
     scores = list(values["C3"]["photo_miou"].values())
     assert scores == sorted(scores)
     assert [row["saved_bytes"] for row in values["C5"]["ratios"]] == pytest.approx([4, 4], rel=0.01)
-    content = (out / "a2-writeup.pdf").read_bytes()
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 10
+    writeup, report = ((out / name).read_bytes() for name in ("a2-writeup.pdf", "lab-report.pdf"))
+    assert 2 <= num_pages(writeup) <= 10 < num_pages(report)
+    write_pdfs(out)
+    assert (out / "a2-writeup.pdf").read_bytes() == writeup
     values["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
     (out / "answers.json").write_text(json.dumps(values))
-    assert write_writeup(out).read_bytes() != content
+    write_pdfs(out)
+    assert (out / "a2-writeup.pdf").read_bytes() != writeup
