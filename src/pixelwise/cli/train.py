@@ -138,6 +138,7 @@ def lab(
     quick: Annotated[bool, Parameter(negative="")] = False,
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    weights: Path | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -157,12 +158,21 @@ def lab(
         trained in the same.
     question
         Only these, such as A4; there is no notebook then, and both PDFs have all answers so far.
+    weights
+        The weights of deeplabv3_resnet101, where they are neither in TORCH_HOME nor can be downloaded;
+        without them C1 to C3 learn the last layer of the network inside the package.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
     setting = Setting(
-        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
+        out=out,
+        quick=quick,
+        data_dir=data_dir,
+        seed=common.seed,
+        device=common.device,
+        precision=precision,
+        weights=weights,
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():

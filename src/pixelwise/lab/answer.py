@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pixelwise import __version__
 from pixelwise.files import write_bytes
+from pixelwise.network.backbone import EMBEDDED
 from pixelwise.network.config import Device, Precision, RunConfig
 from pixelwise.network.model import CHECKPOINT
 from pixelwise.report.figures import Drawing
@@ -30,7 +31,7 @@ class Answer:
     values: dict[str, Any]  # plain, for answers.json; every number that the writeup shows is among them
     figures: list[str] = field(default_factory=list)  # names of files in OUT/figures
     seconds: float = 0.0  # that it took
-    made_by: dict[str, Any] = field(default_factory=dict)  # `Setting.made_by` of its data set
+    made_by: dict[str, Any] = field(default_factory=dict)  # `Setting.made_by` of what it needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +44,17 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "fp32"  # one for all networks, so that they are trained alike
-    digests: dict[str, str] = field(default_factory=dict)  # checksums of the data sets that are there
+    network: str = EMBEDDED  # whose last layer C1 to C3 learn: the handout's, if its weights can be had
+    weights: Path | None = None  # file of the weights of the handout's network
+    digests: dict[str, str] = field(default_factory=dict)  # checksums of data sets there, and of the network
 
     def seed_of(self, number: int) -> int:
         """Return the seed of one of several runs; two seeds of the lab share none."""
         return _SEEDS_EACH * self.seed + number
 
-    def made_by(self, source: str) -> dict[str, Any]:
-        """Return everything that decides a result on a data set."""
+    def made_by(self, source: str, with_network: bool = False) -> dict[str, Any]:
+        """Return everything that decides a result on a data set, or one by a last layer of the network."""
+        network = f"{self.network} {self.digests.get(self.network, '')}"
         return {
             "quick": self.quick,
             "seed": self.seed,
@@ -58,15 +62,16 @@ class Setting:
             "precision": self.precision,
             "version": __version__,
             "data": self.digests.get(source, ""),
-        }
+        } | ({"network": network} if with_network else {})
 
     def pictures(self) -> Pictures:
         """Load the pictures of the questions about colouring."""
         return load_pictures(PICTURES, self.data_dir, self.seed)
 
-    def folder(self, kind: str, source: str) -> Path:
+    def folder(self, kind: str, source: str, with_network: bool = False) -> Path:
         """Return the folder of runs or heads that were trained on a data set in this very setting."""
-        digest = hashlib.sha256(json.dumps(self.made_by(source), sort_keys=True).encode()).hexdigest()
+        made_by = json.dumps(self.made_by(source, with_network), sort_keys=True)
+        digest = hashlib.sha256(made_by.encode()).hexdigest()
         return self.out / kind / f"{'quick' if self.quick else 'whole'}-seed{self.seed}-{digest[:8]}"
 
     def trained(self, name: str, config: RunConfig) -> Path:

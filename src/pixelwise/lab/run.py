@@ -32,6 +32,7 @@ class Question(NamedTuple):
     title: str
     module: str  # of this package, with a function answer_NAME; imported only when the question is asked
     source: str = ""  # the data set that it needs
+    network: bool = False  # whether it learns the last layer of `Setting.network`
 
 
 QUESTIONS = {
@@ -43,9 +44,9 @@ QUESTIONS = {
     "B2": Question("Training the U-Net", "colouring", PICTURES),
     "B3": Question("Does it beat the CNN, and why", "colouring", PICTURES),
     "B4": Question("Batch sizes", "colouring", PICTURES),
-    "C1": Question("Learn only the last layer", "finetuning"),
-    "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS),
-    "C3": Question("What it cuts out", "finetuning", PHOTOS),
+    "C1": Question("Learn only the last layer", "finetuning", network=True),
+    "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS, network=True),
+    "C3": Question("What it cuts out", "finetuning", PHOTOS, network=True),
     "C4": Question("Memory and computation over n layers", "costs"),
     "C5": Question("Twice the height and the width", "costs"),
 }
@@ -70,6 +71,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     question that fails, or whose data set is missing, is named in the result; the rest is done.
 
     Raises:
+        CheckpointError: the file of weights is missing, damaged or of another network.
         ConfigError: there is no such question, or no such device.
         Interrupted: Ctrl-C came; the answers so far are kept, and the same call resumes.
         OutputError: something cannot be written.
@@ -79,8 +81,10 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
     setting = _with_one_precision(setting)
+    if any(QUESTIONS[name].network for name in asked):
+        setting = import_module("pixelwise.lab.finetuning").choose_network(setting)
     digests, missing = _load_data(setting, asked)
-    setting = replace(setting, digests=digests)
+    setting = replace(setting, digests=setting.digests | digests)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
     try:
         reasons = _answer_all(setting, asked, kept, missing)
@@ -132,7 +136,7 @@ def _answer(setting: Setting, name: str) -> Answer:
     start_s, question = time.perf_counter(), QUESTIONS[name]
     module = import_module(f"pixelwise.lab.{question.module}")
     answer: Answer = getattr(module, f"answer_{name.lower()}")(setting)
-    made_by, seconds = setting.made_by(question.source), time.perf_counter() - start_s
+    made_by, seconds = setting.made_by(question.source, question.network), time.perf_counter() - start_s
     content = asdict(replace(answer, seconds=seconds, made_by=made_by))
     write_text(_answer_path(setting, name), to_json(content, indent=1) + "\n")
     return _read(setting, name) or answer  # NaN is null from here on
@@ -178,14 +182,15 @@ def _load_data(setting: Setting, asked: Sequence[str]) -> tuple[dict[str, str], 
 def _find(setting: Setting, name: str) -> Answer | None:
     """Return a kept answer, if it and its figures are whole and it was made in the same setting.
 
-    Data that are missing, or that no question of this call needs, are taken to be the same.
+    Data that are missing, and what no question of this call needs, are taken to be the same.
     """
-    kept, source = _read(setting, name), QUESTIONS[name].source
+    kept, question = _read(setting, name), QUESTIONS[name]
     if kept is None or not all(setting.figure(drawn).is_file() for drawn in kept.figures):
         return None
-    made_by = setting.made_by(source)
-    if source not in setting.digests:
-        made_by["data"] = kept.made_by.get("data")
+    made_by = setting.made_by(question.source, question.network)
+    for need, digest in (("data", question.source), ("network", setting.network)):
+        if need in made_by and digest not in setting.digests:
+            made_by[need] = kept.made_by.get(need)
     return kept if kept.made_by == made_by else None
 
 
@@ -211,4 +216,6 @@ def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str,
 def _command(setting: Setting) -> str:
     words = ["pixelwise", "lab", "--out", str(setting.out), *(["--quick"] if setting.quick else [])]
     words += ["--seed", str(setting.seed), "--precision", setting.precision, "--device", setting.device]
-    return shlex.join(words + (["--data-dir", str(setting.data_dir)] if setting.data_dir else []))
+    for option, path in (("--data-dir", setting.data_dir), ("--weights", setting.weights)):
+        words += [option, str(path)] if path else []
+    return shlex.join(words)
