@@ -26,3 +26,9 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
 def test_a_question_that_there_is_not(refused, tmp_path):
     assert "D1" in refused("lab", "-o", tmp_path / "lab", "--question", "D1")
     assert not (tmp_path / "lab").exists()
+
+
+def test_weights_that_are_not_there(refused, tmp_path):
+    gone = tmp_path / "gone.pth"
+    assert "gone.pth" in refused("lab", "-o", tmp_path / "lab", "--question", "C1", "--weights", gone)
+    assert not (tmp_path / "lab").exists()

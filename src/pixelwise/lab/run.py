@@ -80,9 +80,9 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     if unknown := [name for name in questions if name not in QUESTIONS]:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
-    setting = _with_one_precision(setting)
     if any(QUESTIONS[name].network for name in asked):
         setting = import_module("pixelwise.lab.finetuning").choose_network(setting)
+    setting = _with_one_precision(setting)
     digests, missing = _load_data(setting, asked)
     setting = replace(setting, digests=setting.digests | digests)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
