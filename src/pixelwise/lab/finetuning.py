@@ -146,7 +146,7 @@ def _step_in_training_mode(
 def _methods(setting: Setting) -> dict[str, FinetuneConfig]:
     """Return the handout's loop, the exact head that sees photos as the loop does, and one as by default.
 
-    That is left out on the handout's network, which by default reads five times the pixels, for an hour.
+    That is left out on the handout's network, which by default reads five times as many pixels.
     """
     shots, epochs = (_FEW_SHOTS, _FEW_EPOCHS) if setting.quick else (_SHOTS, _EPOCHS)
     weights = str(setting.weights) if setting.weights else None
