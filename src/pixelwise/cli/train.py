@@ -138,6 +138,9 @@ def lab(
     quick: Annotated[bool, Parameter(negative="")] = False,
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    num_filters: int | None = None,
+    kernel: int | None = None,
+    num_colours: int | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -157,12 +160,25 @@ def lab(
         trained in the same.
     question
         Only these, such as A4; there is no notebook then, and both PDFs have all answers so far.
+    num_filters
+        Filters of the first block (NF) of the networks that A3 counts; only with --question A3.
+    kernel
+        Side of their windows; odd; only with --question A3.
+    num_colours
+        Their classes (NC); only with --question A3.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
+    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     setting = Setting(
-        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
+        out=out,
+        quick=quick,
+        data_dir=data_dir,
+        seed=common.seed,
+        device=common.device,
+        precision=precision,
+        net={name: value for name, value in options.items() if value is not None},
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():

@@ -40,7 +40,7 @@ COUNTS = {
     "weights_with_biases": "convolutions with biases",
     "parameters": "all that is learned, batch norms too",
     "outputs": "convolutions",
-    "outputs_with_resizing": "convolutions, pooling, upsampling",
+    "outputs_with_resizing": "convolutions, pooling and upsampling",
     "connections": "convolutions, to padding too, without biases",
 }
 """Count -> the layers that it takes in."""
@@ -51,6 +51,7 @@ class NetworkCounts:
     """All `COUNTS` of a network, as formulas in all symbols, and one setting of it."""
 
     formulas: dict[str, Expr]
+    layers: dict[str, dict[str, Expr]]  # layer that counts -> its weights, outputs and connections
     values: Values
 
     @property
@@ -60,17 +61,24 @@ class NetworkCounts:
 
     def formula_in_net(self, count: str) -> Expr:
         """Return a count in NF and NC alone, as the handout asks for it."""
-        return self.formulas[count].subs({s: n for s, n in self.values.items() if s not in (NF, NC)})
+        return self._in_net(self.formulas[count])
 
     def value(self, count: str) -> int:
         """Return a count as a number."""
         return int(self.formulas[count].subs(self.values))
+
+    def _in_net(self, formula: Expr) -> Expr:
+        return formula.subs({s: n for s, n in self.values.items() if s not in (NF, NC)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; formulas as Python writes them."""
         return self._counts() | {
             "doubled": self.doubled._counts(),
             "general": {name: str(formula) for name, formula in self.formulas.items()},
+            "layers": [
+                {"layer": layer} | {name: str(self._in_net(formula)) for name, formula in own.items()}
+                for layer, own in self.layers.items()
+            ],
             "takes_in": COUNTS,
             "setting": {str(symbol): number for symbol, number in self.values.items()},
         }
@@ -83,12 +91,11 @@ class NetworkCounts:
 
 def answer_a3(setting: Setting) -> Answer:
     """Count the CNN and, under `unet`, the U-Net; torch's own counts are under `measured`."""
-    del setting
     cnn, unet = (
         count_network(config).to_dict() | {"measured": _measure(config)}
-        for config in (CNNConfig(), UNetConfig())
+        for config in (CNNConfig(**setting.net), UNetConfig(**setting.net))
     )
-    return Answer(cnn | {"unet": unet})
+    return Answer(cnn | {"unet": unet, "chosen": setting.net})
 
 
 def _measure(config: NetConfig) -> dict[str, int]:
@@ -110,43 +117,48 @@ def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) ->
         sizes += (changed - base) * (symbol - _BASE[symbol]) / step
     if any((kinds, sizes.subs(values)) != _read_layers(config, values) for values in _TESTS):
         raise ShapeError(f"needed layers whose sizes are linear, those of {config} are not")
-    formulas = dict.fromkeys(COUNTS, Integer(0))
-    for index, kind in enumerate(kinds):
-        layer = list(sizes.row(index))
-        weights, outputs = sympy.prod(layer[:4]), sympy.prod(layer[5:])
-        formulas["parameters"] += weights + layer[4]
+    formulas, layers = dict.fromkeys(COUNTS, Integer(0)), dict[str, dict[str, Expr]]()
+    for index, (layer, kind) in enumerate(kinds):
+        row = list(sizes.row(index))
+        weights, outputs = sympy.prod(row[:4]), sympy.prod(row[5:])
+        connections = outputs * sympy.prod(row[1:4]) if kind == "convolution" else Integer(0)
+        formulas["parameters"] += weights + row[4]
+        formulas["connections"] += connections
         if kind == "convolution":
             formulas["weights"] += weights
-            formulas["weights_with_biases"] += weights + layer[4]
+            formulas["weights_with_biases"] += weights + row[4]
             formulas["outputs"] += outputs
-            formulas["connections"] += outputs * sympy.prod(layer[1:4])
         if kind != "other":
             formulas["outputs_with_resizing"] += outputs
+            counts = {"weights": weights, "outputs": outputs, "connections": connections}
+            layers[layer] = {name: sympy.expand(formula) for name, formula in counts.items()}
     values = {symbol: getattr(config, name) for symbol, name in _FIELDS.items()} | {H: height, W: width}
-    return NetworkCounts({name: sympy.expand(formula) for name, formula in formulas.items()}, values)
+    expanded = {name: sympy.expand(formula) for name, formula in formulas.items()}
+    return NetworkCounts(expanded, layers, values)
 
 
-def _read_layers(config: NetConfig, values: Values) -> tuple[list[str], Matrix]:
-    """Return the kinds and the sizes of the layers at one setting, in the order that a picture passes them.
+def _read_layers(config: NetConfig, values: Values) -> tuple[list[tuple[str, str]], Matrix]:
+    """Return the layers' names and kinds, and their sizes, in the order that a picture passes them.
 
     A layer's row has the weight's (out, in, k, k), the bias's (out), and the output's (channels, height,
     width). A norm's weight is (channels, 1, 1, 1); a layer without weights has zeros.
     """
-    kinds: list[str] = []
+    kinds: list[tuple[str, str]] = []
     sizes: list[list[int]] = []
 
     def read(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         shapes = {name: list(tensor.shape) for name, tensor in layer.named_parameters()}
         weight = shapes.get("weight", [0])
         is_resized = inputs[0].shape[2:] != output.shape[2:]
-        kinds.append("convolution" if len(weight) == 4 else "resizing" if is_resized else "other")
+        kind = "convolution" if len(weight) == 4 else "resizing" if is_resized else "other"
+        kinds.append((f"{names[layer].split('.')[0]}: {type(layer).__name__}", kind))
         sizes.append([*weight, *[1] * (4 - len(weight)), *shapes.get("bias", [0]), *output.shape[1:]])
 
     options: dict[str, Any] = {name: values[symbol] for symbol, name in _FIELDS.items()}
     with torch.device("meta"), torch.no_grad():
         net = build(replace(config, **options)).eval()
-        for layer in net.modules():
-            if not any(layer.children()):
-                layer.register_forward_hook(read)
+        names = {layer: name for name, layer in net.named_modules() if not any(layer.children())}
+        for layer in names:
+            layer.register_forward_hook(read)
         net(torch.empty(1, values[NIC], values[H], values[W]))
     return kinds, Matrix(sizes)
