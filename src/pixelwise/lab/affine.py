@@ -34,10 +34,10 @@ from pixelwise.training.shapes import Grey, Labels, Logits
 _SCALES, _SHIFTS = (-2.0, -1.0, -0.5, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0), (-1.0, -0.5, 0.0, 0.5, 1.0)
 _QUICK_SCALES, _QUICK_SHIFTS = (-1.0, 0.1, 0.5, 1.0, 2.0), (-0.5, 0.0, 0.5)
 _AFFINES = {
-    "cnn": ((2.0, 0.0), (0.01, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (0.1, 1.0)),
-    "unet": ((2.0, 0.0), (-1.0, 1.0), (0.1, 1.0)),
+    "cnn": ((2.0, 0.0), (0.01, 0.0), (0.5, 0.5), (1.0, 1.0), (0.1, 1.0), (-1.0, 1.0)),
+    "unet": ((2.0, 0.0), (-1.0, 1.0)),
 }
-_QUICK_AFFINES = {"cnn": ((2.0, 0.0), (0.1, 1.0)), "unet": ((0.1, 1.0),)}
+_QUICK_AFFINES = {"cnn": ((2.0, 0.0), (0.5, 0.5), (0.1, 1.0)), "unet": ((2.0, 0.0),)}
 _NUM_SEEDS, _QUICK_SEEDS = 3, 2
 _CHANGES: dict[str, Any] = {"precision": "fp32", "crop_frac": 0.0}
 _QUICK_CHANGES = _CHANGES | {"num_filters": 8, "batch_size": 96}  # steps take the time, not pictures
@@ -138,11 +138,10 @@ def _trained_on(net: CNN, a: float, b: float, grey: Grey, labels: Labels) -> CNN
 def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
     """Train both networks on ax + b by the recipe `fast`; return accuracies and differences to x by seed.
 
-    `fed` is the accuracy on ax + b of the networks that were trained on x.
-
-    Seeds draw initial weights and batches, the same for every a and b, so differences are taken seed by seed.
-    Pictures are whole, since a crop has a larger share of border pixels, and convolutions in fp32, since bf16
-    has too few digits for pictures far from 0.
+    `fed` is the accuracy on ax + b of the networks that were trained on x. Seeds draw initial weights and
+    batches, the same for every a and b, so differences are taken seed by seed. Pictures are whole, since
+    crops have a larger share of border pixels, and convolutions in fp32, since bf16 has too few digits for
+    pictures far from 0.
     """
     changes = _QUICK_CHANGES if setting.quick else _CHANGES
     num_seeds = _QUICK_SEEDS if setting.quick else _NUM_SEEDS
@@ -158,7 +157,7 @@ def _retrain(setting: Setting, accuracy: Accuracy) -> dict[str, Any]:
                 stored.append(cast(CNN, open_torch_model(run).net))
             on_x = on_x or stored
             fed = mean([accuracy(reading(one, a, b)) for one in on_x])
-            row: dict[str, Any] = {"a": a, "b": b, "reads": name, "fed": fed}
+            row: dict[str, Any] = {"a": a, "b": b, "fed": fed}
             for kind, nets in (("stored", stored), ("batch", map(_on_batch, stored))):
                 scores = [*map(accuracy, nets)]
                 row[kind] = {"accuracy": scores, "mean": mean(scores)}

@@ -44,17 +44,17 @@ _EPOCHS, _QUICK_EPOCHS = 25, 2
 _LARGE_CNN = "CNN, as many weights"
 _LARGE_CONFIG = CNNConfig(num_filters=37)  # about as many weights as the U-Net has
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
-_ABLATION_EPOCHS = 5  # enough to order the variants
+_ABLATION_EPOCHS, _QUICK_ABLATION_EPOCHS = 5, 1  # enough to order the variants
 _RATE, _HANDOUT_RATE = 0.001, 0.3  # our learning rate, which is the handout's for the U-Net; its for the CNN
 _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
-# Batch sizes by what is fixed, each about three times the one before. A step of 1000 pictures costs as much
-# as 100 of 10, so equal steps leave it out. They are those of the epochs at 100, so both share these runs.
-_BATCH_SIZES = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100, 300)}
+# Batch sizes by what is fixed, each about three times the one before. A step on more than 100 pictures takes
+# too long for equal steps, which are those of the epochs at 100, so that both share these runs.
+_BATCH_SIZES = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}
 _BATCH_EPOCHS, _STEPS = 5, 250
 _QUICK_BATCH_SIZES = {"epochs": (20, 100, 500), "steps": (20, 100)}
 _QUICK_BATCH_EPOCHS, _QUICK_STEPS = 1, 50
-_BATCH_SEEDS = 3
+_BATCH_SEEDS, _QUICK_BATCH_FILTERS = 3, 8
 
 
 def train_alike(setting: Setting, name: str, net: NetConfig, seed: int = 0, **changes: Any) -> Path:
@@ -190,7 +190,7 @@ def _train_ablated(setting: Setting) -> MetricsBySeed:
     """Return rows of shorter runs: the U-Net without each of its skips, and a CNN with as many weights."""
     nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", unet_without(skip)) for skip in SKIPS}
     nets[_LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
-    epochs, num_seeds = (_QUICK_EPOCHS, 1) if setting.quick else (_ABLATION_EPOCHS, _NUM_SEEDS)
+    epochs, num_seeds = (_QUICK_ABLATION_EPOCHS, 1) if setting.quick else (_ABLATION_EPOCHS, _NUM_SEEDS)
     rows: MetricsBySeed = {}
     for title, (name, net) in nets.items():
         for seed in range(num_seeds):
@@ -253,11 +253,12 @@ def answer_b4(setting: Setting) -> Answer:
     """
     sizes = _QUICK_BATCH_SIZES if setting.quick else _BATCH_SIZES
     epochs, steps = (_QUICK_BATCH_EPOCHS, _QUICK_STEPS) if setting.quick else (_BATCH_EPOCHS, _STEPS)
+    net = UNetConfig(num_filters=_QUICK_BATCH_FILTERS) if setting.quick else UNetConfig()
     pictures = setting.pictures()
     num = len(pictures.train)
     runs: _Runs = {
         fixed: {
-            size: _train_batches_of(setting, size, epochs, steps if fixed == "steps" else 0, num)
+            size: _train_batches_of(setting, net, size, epochs, steps if fixed == "steps" else 0, num)
             for size in own
         }
         for fixed, own in sizes.items()
@@ -268,6 +269,7 @@ def answer_b4(setting: Setting) -> Answer:
         "epochs": epochs,
         "steps": steps,
         "num_seeds": _BATCH_SEEDS,
+        "num_filters": net.num_filters,
         "rows": [
             {"fixed": fixed, "batch_size": size}
             | _end_of_batches(own, size, num)
@@ -289,7 +291,9 @@ def answer_b4(setting: Setting) -> Answer:
     return Answer(values, drawn)
 
 
-def _train_batches_of(setting: Setting, size: int, epochs: int, steps: int, num: int) -> list[Path]:
+def _train_batches_of(
+    setting: Setting, net: UNetConfig, size: int, epochs: int, steps: int, num: int
+) -> list[Path]:
     """Train with each seed on batches of one size, for some steps if any, or else epochs; return the runs.
 
     If the epochs make just the steps, both share the runs.
@@ -300,7 +304,7 @@ def _train_batches_of(setting: Setting, size: int, epochs: int, steps: int, num:
     announce(name)
     options = {"batch_size": size, "epochs": epochs, "steps": steps}
     seeds = range(_BATCH_SEEDS)
-    return [train_alike(setting, f"{name}-seed{seed}", UNetConfig(), seed, **options) for seed in seeds]
+    return [train_alike(setting, f"{name}-seed{seed}", net, seed, **options) for seed in seeds]
 
 
 def _look_of(run: Path, val: Bytes) -> dict[str, Any]:
