@@ -45,15 +45,14 @@ _LARGE_CNN = "CNN, as many weights"
 _LARGE_CONFIG = CNNConfig(num_filters=37)  # about as many weights as the U-Net has
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
 _ABLATION_EPOCHS, _QUICK_ABLATION_EPOCHS = 5, 1  # enough to order the variants
+_HANDOUT_BATCH = 100
 _RATE, _HANDOUT_RATE = 0.001, 0.3  # our learning rate, which is the handout's for the U-Net; its for the CNN
 _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
-# Batch sizes by what is fixed, each about three times the one before. A step on more than 100 pictures takes
-# too long for equal steps, which are those of the epochs at 100, so that both share these runs.
-_BATCH_SIZES = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}
-_BATCH_EPOCHS, _STEPS = 5, 250
-_QUICK_BATCH_SIZES = {"epochs": (20, 100, 500), "steps": (20, 100)}
-_QUICK_BATCH_EPOCHS, _QUICK_STEPS = 1, 50
+# Batch sizes by what is fixed, each about three times the one before. Equal steps are those of the epochs at
+# the handout's size, so that both share these runs; a step on more pictures takes too long for them.
+_BATCH_SIZES, _BATCH_EPOCHS = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}, 5
+_QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS = {"epochs": (20, 100, 500), "steps": (20, 100)}, 1
 _BATCH_SEEDS, _QUICK_BATCH_FILTERS = 3, 8
 
 
@@ -61,7 +60,7 @@ def train_alike(setting: Setting, name: str, net: NetConfig, seed: int = 0, **ch
     """Train a network as the handout does its U-Net, but for changes; return the folder of the run."""
     options: dict[str, Any] = {
         "epochs": _QUICK_EPOCHS if setting.quick else _EPOCHS,
-        "batch_size": 100,
+        "batch_size": _HANDOUT_BATCH,
         "learning_rate": _RATE,
         "precision": setting.precision,
         "seed": setting.seed_of(seed),
@@ -252,22 +251,19 @@ def answer_b4(setting: Setting) -> Answer:
     separate the effect of the batch size from that of the number of steps.
     """
     sizes = _QUICK_BATCH_SIZES if setting.quick else _BATCH_SIZES
-    epochs, steps = (_QUICK_BATCH_EPOCHS, _QUICK_STEPS) if setting.quick else (_BATCH_EPOCHS, _STEPS)
+    epochs = _QUICK_BATCH_EPOCHS if setting.quick else _BATCH_EPOCHS
     net = UNetConfig(num_filters=_QUICK_BATCH_FILTERS) if setting.quick else UNetConfig()
     pictures = setting.pictures()
     num = len(pictures.train)
+    lengths = {"epochs": epochs, "steps": epochs * -(-num // _HANDOUT_BATCH)}
     runs: _Runs = {
-        fixed: {
-            size: _train_batches_of(setting, net, size, epochs, steps if fixed == "steps" else 0, num)
-            for size in own
-        }
+        fixed: {size: _train_batches_of(setting, net, size, fixed, lengths) for size in own}
         for fixed, own in sizes.items()
     }
     values = {
         "source": PICTURES,
         "learning_rate": _RATE,
-        "epochs": epochs,
-        "steps": steps,
+        "lengths": lengths,
         "num_seeds": _BATCH_SEEDS,
         "num_filters": net.num_filters,
         "rows": [
@@ -292,17 +288,12 @@ def answer_b4(setting: Setting) -> Answer:
 
 
 def _train_batches_of(
-    setting: Setting, net: UNetConfig, size: int, epochs: int, steps: int, num: int
+    setting: Setting, net: UNetConfig, size: int, fixed: str, lengths: dict[str, int]
 ) -> list[Path]:
-    """Train with each seed on batches of one size, for some steps if any, or else epochs; return the runs.
-
-    If the epochs make just the steps, both share the runs.
-    """
-    if steps == epochs * -(-num // size):
-        steps = 0
-    name = f"batch-{size}-{f'steps-{steps}' if steps else f'epochs-{epochs}'}"
-    announce(name)
-    options = {"batch_size": size, "epochs": epochs, "steps": steps}
+    """Train with each seed on batches of one size for the epochs or steps that are fixed; return the runs."""
+    unit = "epochs" if size == _HANDOUT_BATCH else fixed  # these epochs are these steps
+    name, options = f"batch-{size}-{unit}", {"batch_size": size, unit: lengths[unit]}
+    announce(f"batches of {size}, {lengths[unit]} {unit}")
     seeds = range(_BATCH_SEEDS)
     return [train_alike(setting, f"{name}-seed{seed}", net, seed, **options) for seed in seeds]
 
