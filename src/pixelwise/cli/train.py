@@ -178,7 +178,7 @@ def lab(
         seed=common.seed,
         device=common.device,
         precision=precision,
-        net={name: value for name, value in options.items() if value is not None},
+        counted={name: value for name, value in options.items() if value is not None},
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():

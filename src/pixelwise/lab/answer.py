@@ -43,7 +43,7 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "fp32"  # one for all networks, so that they are trained alike
-    net: dict[str, Any] = field(default_factory=dict)  # options of the networks that A3 counts, if others
+    counted: dict[str, Any] = field(default_factory=dict)  # options of the networks that A3 counts, if others
     digests: dict[str, str] = field(default_factory=dict)  # checksums of the data sets that are there
 
     def seed_of(self, number: int) -> int:
@@ -57,7 +57,7 @@ class Setting:
             "seed": self.seed,
             "device": str(choose_device(self.device)),
             "precision": self.precision,
-            "net": self.net,
+            "counted": self.counted,
             "version": __version__,
             "data": self.digests.get(source, ""),
         }

@@ -93,9 +93,9 @@ def answer_a3(setting: Setting) -> Answer:
     """Count the CNN and, under `unet`, the U-Net; torch's own counts are under `measured`."""
     cnn, unet = (
         count_network(config).to_dict() | {"measured": _measure(config)}
-        for config in (CNNConfig(**setting.net), UNetConfig(**setting.net))
+        for config in (CNNConfig(**setting.counted), UNetConfig(**setting.counted))
     )
-    return Answer(cnn | {"unet": unet, "chosen": setting.net})
+    return Answer(cnn | {"unet": unet, "chosen": setting.counted})
 
 
 def _measure(config: NetConfig) -> dict[str, int]:

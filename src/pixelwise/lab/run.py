@@ -79,10 +79,10 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     if unknown := [name for name in questions if name not in QUESTIONS]:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
-    if setting.net:
-        CNNConfig(**setting.net)  # refuses what is no network
+    if setting.counted:
+        CNNConfig(**setting.counted)  # refuses what is no network
         if asked != ["A3"]:
-            options, got = " ".join(_net_options(setting)), " ".join(questions) or "no --question"
+            options, got = " ".join(_counted_options(setting)), " ".join(questions) or "no --question"
             raise ConfigError(f"{options} needs --question A3, which alone counts any network, got {got}")
     setting = _with_one_precision(setting)
     digests, missing = _load_data(setting, asked)
@@ -193,7 +193,7 @@ def _find(setting: Setting, name: str) -> Answer | None:
     if source not in setting.digests:
         made_by["data"] = kept.made_by.get("data")
     if name != "A3":
-        made_by["net"] = kept.made_by.get("net")  # it is A3's alone
+        made_by["counted"] = kept.made_by.get("counted")  # it is A3's alone
     return kept if kept.made_by == made_by else None
 
 
@@ -219,10 +219,10 @@ def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str,
 def _command(setting: Setting) -> str:
     words = ["pixelwise", "lab", "--out", str(setting.out), *(["--quick"] if setting.quick else [])]
     words += ["--seed", str(setting.seed), "--precision", setting.precision, "--device", setting.device]
-    words += ["--question", "A3", *_net_options(setting)] if setting.net else []
+    words += ["--question", "A3", *_counted_options(setting)] if setting.counted else []
     return shlex.join(words + (["--data-dir", str(setting.data_dir)] if setting.data_dir else []))
 
 
-def _net_options(setting: Setting) -> list[str]:
-    options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in setting.net.items())
+def _counted_options(setting: Setting) -> list[str]:
+    options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in setting.counted.items())
     return [word for option in options for word in option]

@@ -69,7 +69,7 @@ def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
 
 @pytest.mark.slow
 def test_a3_counts_the_network_that_is_chosen_and_no_other_question_takes_one(tmp_path):
-    chosen = Setting(out=tmp_path, net={"num_filters": 16, "kernel": 5})
+    chosen = Setting(out=tmp_path, counted={"num_filters": 16, "kernel": 5})
     values = run_lab(chosen, ["A3"]).answers["A3"]
     assert values["weights"]["value"] == 25 * (16 + 8 * 16**2 + 16 * 24 + 24**2)
     assert "--question A3 --num-filters 16 --kernel 5" in answers_in(tmp_path)["about"]["command"]
@@ -78,7 +78,7 @@ def test_a3_counts_the_network_that_is_chosen_and_no_other_question_takes_one(tm
         with pytest.raises(ConfigError, match="--num-filters 16 --kernel 5 needs --question A3"):
             run_lab(chosen, questions)
     with pytest.raises(ConfigError, match="kernel needs to be odd"):
-        run_lab(Setting(out=tmp_path, net={"kernel": 4}), ["A3"])
+        run_lab(Setting(out=tmp_path, counted={"kernel": 4}), ["A3"])
 
 
 @pytest.mark.slow
