@@ -139,6 +139,9 @@ def lab(
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     weights: Path | None = None,
+    num_filters: int | None = None,
+    kernel: int | None = None,
+    num_colours: int | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -161,10 +164,17 @@ def lab(
     weights
         The weights of deeplabv3_resnet101, where they are neither in TORCH_HOME nor can be downloaded;
         without them C1 to C3 learn the last layer of the network inside the package.
+    num_filters
+        Filters of the first block (NF) of the networks that A3 counts; only with --question A3.
+    kernel
+        Side of their windows; odd; only with --question A3.
+    num_colours
+        Their classes (NC); only with --question A3.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
+    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     setting = Setting(
         out=out,
         quick=quick,
@@ -173,6 +183,7 @@ def lab(
         device=common.device,
         precision=precision,
         weights=weights,
+        counted={name: value for name, value in options.items() if value is not None},
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():

@@ -46,6 +46,7 @@ class Setting:
     precision: Precision = "fp32"  # one for all networks, so that they are trained alike
     network: str = EMBEDDED  # whose last layer C1 to C3 learn: the handout's, if its weights can be had
     weights: Path | None = None  # file of the weights of the handout's network
+    counted: dict[str, Any] = field(default_factory=dict)  # options of the networks that A3 counts, if others
     digests: dict[str, str] = field(default_factory=dict)  # checksums of data sets there, and of the network
 
     def seed_of(self, number: int) -> int:
@@ -60,6 +61,7 @@ class Setting:
             "seed": self.seed,
             "device": str(choose_device(self.device)),
             "precision": self.precision,
+            "counted": self.counted,
             "version": __version__,
             "data": self.digests.get(source, ""),
         } | ({"network": network} if with_network else {})

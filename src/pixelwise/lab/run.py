@@ -21,6 +21,7 @@ from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
 from pixelwise.lab.documents import ANSWERS, NOTEBOOK, REPORT, WRITEUP, write_notebook, write_pdfs
 from pixelwise.labels.sources import load_labelled
+from pixelwise.network.config import CNNConfig
 from pixelwise.progress import announce
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, processor_name
@@ -72,7 +73,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
 
     Raises:
         CheckpointError: the file of weights is missing, damaged or of another network.
-        ConfigError: there is no such question, or no such device.
+        ConfigError: there is no such question, or no such device, or another network is for more than A3.
         Interrupted: Ctrl-C came; the answers so far are kept, and the same call resumes.
         OutputError: something cannot be written.
     """
@@ -80,6 +81,11 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     if unknown := [name for name in questions if name not in QUESTIONS]:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
+    if setting.counted:
+        CNNConfig(**setting.counted)  # refuses what is no network
+        if asked != ["A3"]:
+            options, got = " ".join(_counted_options(setting)), " ".join(questions) or "no --question"
+            raise ConfigError(f"{options} needs --question A3, which alone counts any network, got {got}")
     if any(QUESTIONS[name].network for name in asked):
         setting = import_module("pixelwise.lab.finetuning").choose_network(setting)
     setting = _with_one_precision(setting)
@@ -191,6 +197,8 @@ def _find(setting: Setting, name: str) -> Answer | None:
     for need, digest in (("data", question.source), ("network", setting.network)):
         if need in made_by and digest not in setting.digests:
             made_by[need] = kept.made_by.get(need)
+    if name != "A3":
+        made_by["counted"] = kept.made_by.get("counted")  # it is A3's alone
     return kept if kept.made_by == made_by else None
 
 
@@ -216,6 +224,12 @@ def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str,
 def _command(setting: Setting) -> str:
     words = ["pixelwise", "lab", "--out", str(setting.out), *(["--quick"] if setting.quick else [])]
     words += ["--seed", str(setting.seed), "--precision", setting.precision, "--device", setting.device]
+    words += ["--question", "A3", *_counted_options(setting)] if setting.counted else []
     for option, path in (("--data-dir", setting.data_dir), ("--weights", setting.weights)):
         words += [option, str(path)] if path else []
     return shlex.join(words)
+
+
+def _counted_options(setting: Setting) -> list[str]:
+    options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in setting.counted.items())
+    return [word for option in options for word in option]

@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.cifar10.make import write_cifar10
 from fixtures.flowers17 import make
-from pixelwise.errors import DownloadError, Interrupted, OutputError
+from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
 from pixelwise.lab.documents import make_notebook, write_notebook, write_pdfs
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
@@ -65,6 +65,20 @@ def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
             run_lab(Setting(out=tmp_path, seed=seed), ["A4"])
         assert answers_in(tmp_path)["A4"] == {"seed": seed, "none": None}
     assert made == [0, 1, 0]
+
+
+@pytest.mark.slow
+def test_a3_counts_the_network_that_is_chosen_and_no_other_question_takes_one(tmp_path):
+    chosen = Setting(out=tmp_path, counted={"num_filters": 16, "kernel": 5})
+    values = run_lab(chosen, ["A3"]).answers["A3"]
+    assert values["weights"]["value"] == 25 * (16 + 8 * 16**2 + 16 * 24 + 24**2)
+    assert "--question A3 --num-filters 16 --kernel 5" in answers_in(tmp_path)["about"]["command"]
+    assert run_lab(Setting(out=tmp_path), ["A3"]).answers["A3"]["weights"]["value"] == 86_112
+    for questions in ([], ["A1"], ["A3", "A1"]):
+        with pytest.raises(ConfigError, match="--num-filters 16 --kernel 5 needs --question A3"):
+            run_lab(chosen, questions)
+    with pytest.raises(ConfigError, match="kernel needs to be odd"):
+        run_lab(Setting(out=tmp_path, counted={"kernel": 4}), ["A3"])
 
 
 @pytest.mark.slow
@@ -137,9 +151,13 @@ def test_every_question_is_answered(tmp_path):
     assert values["A2"]["by_seed"] == values["B3"]["cnn"]["by_seed"]
     assert values["B2"]["by_seed"] == values["B3"]["unet"]["by_seed"]
     assert len(values["B3"]["ablation"]) == 6
-    assert [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]] == [
-        (fixed, size) for fixed in ("epochs", "steps") for size in (20, 100, 500)
-    ]
+    counts = values["A3"]
+    assert (counts["outputs"]["value"], counts["outputs_with_resizing"]["value"]) == (86_016, 131_072)
+    assert values["B4"]["num_seeds"] == 3
+    sizes = [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]]
+    assert sizes == [*(("epochs", size) for size in (20, 100, 500)), ("steps", 20), ("steps", 100)]
+    for row in values["B4"]["rows"]:
+        assert row["val_loss"]["low"] < row["val_loss"]["value"] < row["val_loss"]["high"]
     for row in values["C2"]["ways"]:
         assert row["after"]["miou"]["value"] > row["before"]["miou"]["value"]
         assert row["certificate"]["before"] == row["certificate"]["after"]
