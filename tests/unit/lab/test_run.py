@@ -155,7 +155,7 @@ def test_every_question_is_answered(tmp_path):
     assert (counts["outputs"]["value"], counts["outputs_with_resizing"]["value"]) == (86_016, 131_072)
     assert values["B4"]["num_seeds"] == 3
     sizes = [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]]
-    assert sizes == [*(("epochs", size) for size in (20, 100, 500)), ("steps", 20), ("steps", 100)]
+    assert sizes == [*(("epochs", size) for size in (50, 100, 500)), ("steps", 50), ("steps", 100)]
     for row in values["B4"]["rows"]:
         assert row["val_loss"]["low"] < row["val_loss"]["value"] < row["val_loss"]["high"]
     for row in values["C2"]["ways"]:
