@@ -139,8 +139,8 @@ def _step_in_training_mode(
             _take_step(net, names, logits)
     except FrozenError as error:
         message = str(error)
-    changed = [name for name, buffer in net.named_buffers() if not torch.equal(buffer, before[name])]
-    return {"num_buffers": len(before), "num_changed": len(changed), "first": changed[:3], "error": message}
+    num_changed = sum(not torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
+    return {"num_buffers": len(before), "num_changed": num_changed, "error": message}
 
 
 def _methods(setting: Setting) -> dict[str, FinetuneConfig]:
