@@ -282,8 +282,9 @@ def answer_b4(setting: Setting) -> Answer:
     }
     drawn = [setting.draw("b4-curves", _draw_losses(runs))]
     for fixed, by_size in runs.items():
-        firsts = {f"Batches of {size}": own[0] for size, own in by_size.items()}
-        drawn.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(compare_pictures(firsts))))
+        strips = compare_pictures({f"Batches of {size}": own[0] for size, own in by_size.items()})
+        shown = dict([*strips.items()][2:])  # grey pictures and true ones stand in B3
+        drawn.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(shown)))
     return Answer(values, drawn)
 
 

@@ -42,9 +42,9 @@ COUNTS = ("weights", "weights_with_biases", "parameters", "outputs", "outputs_wi
 
 @dataclass(frozen=True)
 class NetworkCounts:
-    """What each layer adds to the `COUNTS`, as formulas in all symbols, and one setting of the network."""
+    """All `COUNTS` of each layer, as formulas in all symbols, and one setting of the network."""
 
-    layers: dict[str, dict[str, Expr]]
+    layers: dict[str, dict[str, Expr]]  # layer -> what it adds to each count
     values: Values
 
     @property
