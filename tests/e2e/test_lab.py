@@ -16,6 +16,7 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
     assert values["answers"]["A3"]["connections"]["value"] == 15_630_336
     assert list(values["not_answered"]) == ["B2"]
     assert (values["writeup"], values["notebook"]) == (str(out / "a2-writeup.pdf"), None)
+    assert values["report"] == str(out / "lab-report.pdf")
     assert values["seconds"] > 0
     assert "B2" in done.stderr
     again = pixelwise(*command)
@@ -25,4 +26,10 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
 
 def test_a_question_that_there_is_not(refused, tmp_path):
     assert "D1" in refused("lab", "-o", tmp_path / "lab", "--question", "D1")
+    assert not (tmp_path / "lab").exists()
+
+
+def test_weights_that_are_not_there(refused, tmp_path):
+    gone = tmp_path / "gone.pth"
+    assert "gone.pth" in refused("lab", "-o", tmp_path / "lab", "--question", "C1", "--weights", gone)
     assert not (tmp_path / "lab").exists()

@@ -138,6 +138,10 @@ def lab(
     quick: Annotated[bool, Parameter(negative="")] = False,
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    weights: Path | None = None,
+    num_filters: int | None = None,
+    kernel: int | None = None,
+    num_colours: int | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -149,20 +153,37 @@ def lab(
     Parameters
     ----------
     out
-        The folder for a2-writeup.pdf, a2-cnn.ipynb, answers.json, figures and runs.
+        The folder for a2-writeup.pdf, lab-report.pdf, a2-cnn.ipynb, answers.json, figures and runs.
     quick
         Fewer epochs, seeds and pictures.
     precision
         fp32, bf16, or auto: bf16 if this processor computes it faster, measured once; all networks are
         trained in the same.
     question
-        Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
+        Only these, such as A4; there is no notebook then, and both PDFs have all answers so far.
+    weights
+        The weights of deeplabv3_resnet101, where they are neither in TORCH_HOME nor can be downloaded;
+        without them C1 to C3 learn the last layer of the network inside the package.
+    num_filters
+        Filters of the first block (NF) of the networks that A3 counts; only with --question A3.
+    kernel
+        Side of their windows; odd; only with --question A3.
+    num_colours
+        Their classes (NC); only with --question A3.
     """
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
+    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     setting = Setting(
-        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
+        out=out,
+        quick=quick,
+        data_dir=data_dir,
+        seed=common.seed,
+        device=common.device,
+        precision=precision,
+        weights=weights,
+        counted={name: value for name, value in options.items() if value is not None},
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():
@@ -170,6 +191,7 @@ def lab(
     lines = [
         f"made in {result.seconds:.0f} s:",
         f"{result.writeup}  the writeup, questions answered: {len(result.answers)}",
+        f"{result.report}  the same with all evidence",
     ]
     if result.notebook:
         lines.append(f"{result.notebook}  the notebook, run from top to bottom")

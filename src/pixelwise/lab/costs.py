@@ -31,7 +31,7 @@ from pixelwise.training.frozen import learn_only
 Policy = Literal["whole", "last"]
 POLICIES: tuple[Policy, ...] = ("whole", "last")  # all layers learn, or the last one alone
 HANDOUT_NETWORK, HANDOUT_LAYER = "deeplabv3_resnet101", "classifier.4"  # and its last layer
-_AMOUNTS = ("saved_bytes", "peak_bytes", "flops", "seconds")
+_AMOUNTS = ("weights_bytes", "state_bytes", "saved_bytes", "peak_bytes", "flops", "seconds")
 _CHANNELS, _SIDE, _BATCH = 64, 32, 8  # of a chain: each map takes 2 MB, each layer's weights 0.15 MB
 _NUM_LAYERS, _FEW_LAYERS = (4, 8, 12, 16, 24, 32), (2, 4, 6, 8)
 _HANDOUT_SIDE, _QUICK_SIDE = 224, 64
@@ -46,6 +46,7 @@ class StepCost:
     num_parameters: int
     num_learned: int
     weights_bytes: int  # of all parameters, learned or not
+    state_bytes: int  # of gradients and Adam's state
     saved_bytes: int  # saved for the backward pass, each storage counted once, parameters left out
     peak_bytes: int  # of maps, gradients and Adam's moments at once; parameters left out
     flops: int  # forward and backward; a multiplication and an addition are two
@@ -81,10 +82,12 @@ def measure_step(net: nn.Module, loss: Callable[[], Tensor], learned: Sequence[s
             step()
     for key in _storages([*net.parameters(), *net.buffers()]):
         saved.pop(key, None)
+    states = [tensor for state in adam.state.values() for tensor in state.values()]
     return StepCost(
         num_parameters=num_parameters(net),
         num_learned=sum(weights.numel() for weights in parameters),
         weights_bytes=sum(weights.nbytes for weights in net.parameters()),
+        state_bytes=sum(tensor.nbytes for tensor in (*states, *(weights.grad for weights in parameters))),
         saved_bytes=sum(saved.values()),
         peak_bytes=tensors.peak_bytes,
         flops=flops.get_total_flops(),

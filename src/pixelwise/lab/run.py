@@ -19,8 +19,9 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented,
 from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, PixelwiseError
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
-from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
+from pixelwise.lab.documents import ANSWERS, NOTEBOOK, REPORT, WRITEUP, write_notebook, write_pdfs
 from pixelwise.labels.sources import load_labelled
+from pixelwise.network.config import CNNConfig
 from pixelwise.progress import announce
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, processor_name
@@ -32,6 +33,7 @@ class Question(NamedTuple):
     title: str
     module: str  # of this package, with a function answer_NAME; imported only when the question is asked
     source: str = ""  # the data set that it needs
+    network: bool = False  # whether it learns the last layer of `Setting.network`
 
 
 QUESTIONS = {
@@ -43,9 +45,9 @@ QUESTIONS = {
     "B2": Question("Training the U-Net", "colouring", PICTURES),
     "B3": Question("Does it beat the CNN, and why", "colouring", PICTURES),
     "B4": Question("Batch sizes", "colouring", PICTURES),
-    "C1": Question("Learn only the last layer", "finetuning"),
-    "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS),
-    "C3": Question("What it cuts out", "finetuning", PHOTOS),
+    "C1": Question("Learn only the last layer", "finetuning", network=True),
+    "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS, network=True),
+    "C3": Question("What it cuts out", "finetuning", PHOTOS, network=True),
     "C4": Question("Memory and computation over n layers", "costs"),
     "C5": Question("Twice the height and the width", "costs"),
 }
@@ -58,18 +60,20 @@ class LabResult:
     answers: dict[str, dict[str, Any]]  # question -> its values
     not_answered: dict[str, str]  # question, or the notebook -> the reason, and what to do about it
     writeup: str
+    report: str
     notebook: str | None  # None where single questions were asked, or it failed
     seconds: float  # duration of this call
 
 
 def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
-    """Answer questions, all if none are named, and write answers.json, the writeup and the notebook.
+    """Answer questions, all if none are named, and write answers.json, writeup, report and notebook.
 
     Answers of the same setting, data and version are reused; for single questions there is no notebook. A
     question that fails, or whose data set is missing, is named in the result; the rest is done.
 
     Raises:
-        ConfigError: there is no such question, or no such device.
+        CheckpointError: the file of weights is missing, damaged or of another network.
+        ConfigError: there is no such question, or no such device, or another network is for more than A3.
         Interrupted: Ctrl-C came; the answers so far are kept, and the same call resumes.
         OutputError: something cannot be written.
     """
@@ -77,15 +81,22 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     if unknown := [name for name in questions if name not in QUESTIONS]:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
+    if setting.counted:
+        CNNConfig(**setting.counted)  # refuses what is no network
+        if asked != ["A3"]:
+            options, got = " ".join(_counted_options(setting)), " ".join(questions) or "no --question"
+            raise ConfigError(f"{options} needs --question A3, which alone counts any network, got {got}")
+    if any(QUESTIONS[name].network for name in asked):
+        setting = import_module("pixelwise.lab.finetuning").choose_network(setting)
     setting = _with_one_precision(setting)
     digests, missing = _load_data(setting, asked)
-    setting = replace(setting, digests=digests)
+    setting = replace(setting, digests=setting.digests | digests)
     kept = {name: found for name in QUESTIONS if (found := _find(setting, name))}
     try:
         reasons = _answer_all(setting, asked, kept, missing)
         answers = _write_answers(setting, kept, reasons)
-        announce(f"{WRITEUP}: the writeup")
-        write_writeup(setting.out)
+        announce(f"{WRITEUP} and {REPORT}")
+        write_pdfs(setting.out)
         if not questions:
             announce(f"{NOTEBOOK}: the notebook, run from top to bottom")
             try:
@@ -99,6 +110,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         answers=answers,
         not_answered=reasons,
         writeup=str(setting.out / WRITEUP),
+        report=str(setting.out / REPORT),
         notebook=str(setting.out / NOTEBOOK) if not questions and NOTEBOOK not in reasons else None,
         seconds=time.perf_counter() - start_s,
     )
@@ -130,7 +142,7 @@ def _answer(setting: Setting, name: str) -> Answer:
     start_s, question = time.perf_counter(), QUESTIONS[name]
     module = import_module(f"pixelwise.lab.{question.module}")
     answer: Answer = getattr(module, f"answer_{name.lower()}")(setting)
-    made_by, seconds = setting.made_by(question.source), time.perf_counter() - start_s
+    made_by, seconds = setting.made_by(question.source, question.network), time.perf_counter() - start_s
     content = asdict(replace(answer, seconds=seconds, made_by=made_by))
     write_text(_answer_path(setting, name), to_json(content, indent=1) + "\n")
     return _read(setting, name) or answer  # NaN is null from here on
@@ -176,14 +188,17 @@ def _load_data(setting: Setting, asked: Sequence[str]) -> tuple[dict[str, str], 
 def _find(setting: Setting, name: str) -> Answer | None:
     """Return a kept answer, if it and its figures are whole and it was made in the same setting.
 
-    Data that are missing, or that no question of this call needs, are taken to be the same.
+    Data that are missing, and what no question of this call needs, are taken to be the same.
     """
-    kept, source = _read(setting, name), QUESTIONS[name].source
+    kept, question = _read(setting, name), QUESTIONS[name]
     if kept is None or not all(setting.figure(drawn).is_file() for drawn in kept.figures):
         return None
-    made_by = setting.made_by(source)
-    if source not in setting.digests:
-        made_by["data"] = kept.made_by.get("data")
+    made_by = setting.made_by(question.source, question.network)
+    for need, digest in (("data", question.source), ("network", setting.network)):
+        if need in made_by and digest not in setting.digests:
+            made_by[need] = kept.made_by.get(need)
+    if name != "A3":
+        made_by["counted"] = kept.made_by.get("counted")  # it is A3's alone
     return kept if kept.made_by == made_by else None
 
 
@@ -209,4 +224,12 @@ def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str,
 def _command(setting: Setting) -> str:
     words = ["pixelwise", "lab", "--out", str(setting.out), *(["--quick"] if setting.quick else [])]
     words += ["--seed", str(setting.seed), "--precision", setting.precision, "--device", setting.device]
-    return shlex.join(words + (["--data-dir", str(setting.data_dir)] if setting.data_dir else []))
+    words += ["--question", "A3", *_counted_options(setting)] if setting.counted else []
+    for option, path in (("--data-dir", setting.data_dir), ("--weights", setting.weights)):
+        words += [option, str(path)] if path else []
+    return shlex.join(words)
+
+
+def _counted_options(setting: Setting) -> list[str]:
+    options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in setting.counted.items())
+    return [word for option in options for word in option]

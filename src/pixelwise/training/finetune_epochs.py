@@ -57,7 +57,7 @@ _WARM_UP = 0.1  # share of the steps
 _PATIENCE = 4  # epochs without a better one
 _SHIFT, _STRETCH = 0.1, 0.2  # of lightness, and of contrast, at most
 _READERS = 2  # threads
-_BACKBONE, _LAST_LAYER = "backbone", ("heads", "bias")  # the attributes of a `Learner` with parameters
+_BACKBONE, LAST_LAYER = "backbone", ("heads", "bias")  # the attributes of a `Learner` with parameters
 LabelledView = tuple[LabelledPhoto, View]
 Batch = tuple[tuple[UInt8[Tensor, "N 3 _ _"], ...], UInt8[Tensor, "N H W"]]
 """Photos as a network reads them, sRGB, at every size; and their labels at the last size."""
@@ -113,7 +113,7 @@ class _Learning:
             learner.load_head(start.weights)
         last_stage = [f"{_BACKBONE}.{prefix}" for prefix in backbone.last_stage]
         inside = {"last-layer": [], "stage": last_stage, "full": [_BACKBONE]}[config.policy]
-        names = learn_only(learner, *inside, *_LAST_LAYER)
+        names = learn_only(learner, *inside, *LAST_LAYER)
         self.task, self.backbone, self.learner = task, backbone, learner.to(self.device)
         self.learned = {name: learner.get_parameter(name) for name in names}
         self.is_tuning = start is not None  # or else it learns as the handout does

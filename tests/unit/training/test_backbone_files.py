@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import socket
 
 import huggingface_hub.constants
 import pytest
@@ -92,6 +93,16 @@ def test_damaged_downloads_are_refused(published):
     with pytest.raises(DownloadError, match=path.name):
         open_torch_backbone(SMALL)
     assert not list(home.iterdir())
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("pixelwise.training.backbones.backbone._ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(coco, "_SERVER", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(DownloadError, match=r"timed out.*--weights FILE"):
+            open_torch_backbone(SMALL)
 
 
 @functools.cache

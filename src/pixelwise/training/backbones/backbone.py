@@ -5,8 +5,11 @@ These are read without running anything that is in them, and loaded into a netwo
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +27,7 @@ from pixelwise.network.backbone import Level, require_multiples
 from pixelwise.network.tensors import first_line
 from pixelwise.training.frozen import fingerprint, freeze
 
+_ANSWER_S = 5.0
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # Source: torchvision
 
 
@@ -89,6 +93,12 @@ def folded(backbone: TorchBackbone) -> TorchBackbone:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     part[index], part[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return faster
+
+
+def require_answer(url: str) -> None:
+    """Ask quickly whether there is a network, and raise urllib's error if not: downloads wait for minutes."""
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S).close()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -14,7 +14,12 @@ from pixelwise.files import checksum
 from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
 from pixelwise.progress import progress_is_shown
-from pixelwise.training.backbones.backbone import TorchBackbone, load_weights, read_weights
+from pixelwise.training.backbones.backbone import (
+    TorchBackbone,
+    load_weights,
+    read_weights,
+    require_answer,
+)
 
 _FILES = {  # the files of their published weights, named by the first digits of their SHA-256
     "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e.pth",
@@ -67,7 +72,7 @@ def open_coco(name: str, weights: Path | None) -> TorchBackbone:
     with torch.device("meta"):  # filling in random weights takes seconds, and they are replaced
         # both None: without weights of its own the builder would download those of the network below
         net = build(weights=None, weights_backbone=None, num_classes=_NUM_CLASSES)
-    path = weights or _downloaded(_FILES[name])
+    path = weights or published_weights(name)
     tensors = read_weights(path)
     # an auxiliary classifier is for training only
     load_weights(net, {k: t for k, t in tensors.items() if not k.startswith("aux_classifier.")}, path)
@@ -87,13 +92,15 @@ def open_coco(name: str, weights: Path | None) -> TorchBackbone:
     )
 
 
-def _downloaded(file_name: str) -> Path:
-    """Return the published weights in torch's folder of downloads, verified by the digits in their name."""
-    folder, url = Path(torch.hub.get_dir()) / "checkpoints", f"{_SERVER}/{file_name}"
+def published_weights(name: str) -> Path:
+    """Return the weights in torch's folder of downloads, verified by the digits in their file's name."""
+    file_name, folder = _FILES[name], Path(torch.hub.get_dir()) / "checkpoints"
+    url = f"{_SERVER}/{file_name}"
     path, digits = folder / file_name, Path(file_name).stem.rpartition("-")[2]
     if not path.is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            require_answer(url)
             torch.hub.download_url_to_file(url, str(path), digits, progress=progress_is_shown())
         except RuntimeError as error:  # the digits differ
             raise DownloadError(f"{url} came damaged ({first_line(error)}); run again") from error

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,11 @@ from torch import Tensor, nn
 from pixelwise.errors import CheckpointError, ConfigError, DownloadError
 from pixelwise.network.backbone import Level
 from pixelwise.network.tensors import first_line
-from pixelwise.training.backbones.backbone import TorchBackbone, read_weights
+from pixelwise.training.backbones.backbone import TorchBackbone, read_weights, require_answer
 
 _FINEST = 4  # stride: maps at half the photo's size take much room and say little
 _PROBED = 64  # pixels: enough for two places of the coarsest map
 _REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)  # of sizes, by models
-_ANSWER_S = 5.0
 _PUBLISHED_AS = "model.safetensors"
 
 
@@ -129,9 +126,7 @@ def _download(model: str, url: str | None) -> Any:
     if not url:
         raise CheckpointError(f"timm publishes no weights for {model}; give a file with --weights FILE")
     try:
-        # first a quick question whether there is a network: timm itself would ask again and again
-        with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S).close()
+        require_answer(url)  # timm itself would ask again and again
         with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
             return _create(model)
     except (OSError, RuntimeError) as error:
