@@ -90,8 +90,7 @@ def beyond(_net: str, source: str) -> RunConfig:
     Expect:  TODO
     Source:  ours; docs/lab.md says why it works, docs/log.md what was tried
     """
-    config = best("unet", source)
-    return replace(config, net=UNetConfig(grey_table=True), train=replace(config.train, epochs=30))
+    return replace(best("unet", source), net=UNetConfig(grey_table=True))
 
 
 def embedded(net: str, source: str) -> RunConfig:
