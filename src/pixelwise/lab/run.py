@@ -45,6 +45,7 @@ QUESTIONS = {
     "B2": Question("Training the U-Net", "colouring", PICTURES),
     "B3": Question("Does it beat the CNN, and why", "colouring", PICTURES),
     "B4": Question("Batch sizes", "colouring", PICTURES),
+    "B5": Question("Beyond the handout: to beat a table of greys", "beyond", PICTURES),
     "C1": Question("Learn only the last layer", "finetuning", network=True),
     "C2": Question("Freeze, replace the head, train", "finetuning", PHOTOS, network=True),
     "C3": Question("What it cuts out", "finetuning", PHOTOS, network=True),

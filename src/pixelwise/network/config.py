@@ -124,6 +124,7 @@ class UNetConfig(CNNConfig):
     skip_full: bool = True  # from the input to the last convolution, at full size
     skip_half: bool = True  # from the first block to the fifth, at half the size
     skip_quarter: bool = True  # from the second block to the fourth, at a quarter of the size
+    grey_table: bool = False  # adds logits of each grey level to those of the last convolution, learned too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,10 +17,10 @@ from pixelwise.network.model import Model
 from pixelwise.progress import progress
 from pixelwise.training.data.pictures import Batches, Pictures
 from pixelwise.training.losses import cross_entropy
+from pixelwise.training.models.handout import NUM_GREYS, grey_level
 from pixelwise.training.shapes import Grey, Labels, Logits
 
 _NUM_RESAMPLES = 1000
-_NUM_GREYS = 256
 _CPU = torch.device("cpu")
 
 
@@ -78,9 +78,9 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
     if model.out_stride != 1:
         raise ConfigError(f"needed cnn or unet to score {pictures.name}, got {model.name}; try folder:PATH")
     train, val = (Batches.of(part, model.palette, _CPU) for part in (pictures.train, pictures.val))
-    joint = _grey_level(train.grey()) * model.palette.num_classes + train.labels.long()
-    counts = torch.bincount(joint.flatten(), minlength=_NUM_GREYS * model.palette.num_classes)
-    by_grey = counts.view(_NUM_GREYS, -1).float()
+    joint = grey_level(train.grey()) * model.palette.num_classes + train.labels.long()
+    counts = torch.bincount(joint.flatten(), minlength=NUM_GREYS * model.palette.num_classes)
+    by_grey = counts.view(NUM_GREYS, -1).float()
     baselines = {"majority": by_grey.sum(0, keepdim=True).expand_as(by_grey), "grey level": by_grey}
     scores: dict[str, list[PixelScore]] = {"model": [], **{name: [] for name in baselines}}
     with progress(f"evaluating on {pictures.name}", len(val)) as advance:
@@ -88,7 +88,7 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
             predictions = {"model": torch.from_numpy(model.logits(grey.numpy()))}
             for name, shares in baselines.items():
                 table = (shares + 1).log()  # each count is taken to be one more, so that none is 0
-                predictions[name] = table.log_softmax(-1)[_grey_level(grey)].permute(0, 3, 1, 2)
+                predictions[name] = table.log_softmax(-1)[grey_level(grey)].permute(0, 3, 1, 2)
             for name, predicted in predictions.items():
                 for i in range(len(labels)):
                     scores[name].append(PixelScore.of(predicted[i : i + 1], labels[i : i + 1]))
@@ -99,7 +99,3 @@ def evaluate(model: Model, pictures: Pictures, seed: int = 0) -> dict[str, dict[
         right, loss, num = resampled_sums(rows, seed, _NUM_RESAMPLES).T
         found[name] = {"accuracy": interval(100 * right / num), "loss": interval(loss / num)}
     return found
-
-
-def _grey_level(grey: Grey) -> Tensor:
-    return (grey[:, 0] * (_NUM_GREYS - 1)).round().long().clamp(0, _NUM_GREYS - 1)

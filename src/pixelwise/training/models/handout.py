@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from pixelwise.colour.arrays import Float
 from pixelwise.network.config import CNNConfig, UNetConfig
-from pixelwise.training.shapes import Grey, Logits
+from pixelwise.training.shapes import Grey, Labels, Logits
+
+NUM_GREYS = 256  # levels of a grey pixel that tables tell apart
+
+
+def grey_level(grey: Grey) -> Labels:
+    """Return the level of each pixel, a whole number below `NUM_GREYS`."""
+    return (grey[:, 0] * (NUM_GREYS - 1)).round().long().clamp(0, NUM_GREYS - 1)
 
 
 class UnfoldedConvolution(torch.autograd.Function):
@@ -115,6 +122,8 @@ class CNN(nn.Module):
 class UNet(CNN):
     """The CNN, whose last three convolutions also read what the way down had at their size.
 
+    With `grey_table` logits of a pixel's own grey level are added. They begin at 0 and soon know what a table
+    knows without a network; for that the weight of the skip from the input would have to grow by thousands.
     Source: O. Ronneberger, P. Fischer, T. Brox, arXiv:1505.04597; here in the small form of CSC413/2516,
     winter 2020, programming assignment 2, question B1.
     """
@@ -125,6 +134,9 @@ class UNet(CNN):
         nf, nic = config.num_filters, config.num_in_channels
         skipped = (2 * nf * config.skip_quarter, nf * config.skip_half, nic * config.skip_full)
         super().__init__(config, skipped)
+        if config.grey_table:
+            self.table = nn.Embedding(NUM_GREYS, config.num_colours)
+            nn.init.zeros_(self.table.weight)
 
     def forward(self, x: Grey) -> Logits:
         """Return the logits of every class at every pixel."""
@@ -134,4 +146,5 @@ class UNet(CNN):
         y = self.middle(quarter)
         y = self.up1(torch.cat([y, quarter], dim=1) if config.skip_quarter else y)
         y = self.up2(torch.cat([y, half], dim=1) if config.skip_half else y)
-        return self.classes(torch.cat([y, x], dim=1) if config.skip_full else y)
+        logits = self.classes(torch.cat([y, x], dim=1) if config.skip_full else y)
+        return logits + self.table(grey_level(x)).permute(0, 3, 1, 2) if config.grey_table else logits
