@@ -138,6 +138,7 @@ def lab(
     quick: Annotated[bool, Parameter(negative="")] = False,
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    starter: Path | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -157,7 +158,14 @@ def lab(
         trained in the same.
     question
         Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
+    starter
+        Write the notebook for students into this file, with gaps in place of answers; nothing else is done.
     """
+    if starter:
+        from pixelwise.lab.documents import write_starter
+
+        write_starter(starter)
+        return Outcome(values={"starter": str(starter)}, message=f"{starter}  the notebook for students")
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
