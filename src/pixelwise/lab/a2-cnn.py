@@ -98,7 +98,7 @@ try:
     train_pictures = load_horses([f"data_batch_{number}" for number in range(1, 6)])
     val_pictures = load_horses(["test_batch"])
 except (OSError, RuntimeError) as error:
-    print(f"CIFAR-10 is not in {DATA_DIR}, and no download ({error}): drawn discs take its place.")
+    print(f"No CIFAR-10 in {DATA_DIR}, and no download ({error}): drawn discs take its place.")
     train_pictures, val_pictures = draw_discs(2000)[0], draw_discs(400)[0]
 train_grey, train_labels = encode(train_pictures[: 1000 if QUICK else None])
 val_grey, val_labels = encode(val_pictures[: 200 if QUICK else None])
@@ -111,8 +111,8 @@ shown["true, in 24 colours"] = COLOURS[val_labels[:10].cpu()].movedim(-1, 1)
 # ## A1: A convolution of our own, and the CNN
 #
 # `as_product` shows what a convolution is: *unfold* the window around every pixel to a column, *multiply* by
-# the filters as rows, and *shape* the result as maps again. The handout's diagram as a table, for pictures of
-# 32×32 with NIC channels, NF filters and NC colours; pooling and upsampling come *before* batch norm and ReLU:
+# the filters as rows, and *shape* the result as maps again. The handout's diagram is this table, for pictures
+# of 32×32 with NIC channels, NF filters and NC colours; resizing comes *before* batch norm and ReLU:
 #
 # | block | layers, in this order | output |
 # |---|---|---|
@@ -376,10 +376,10 @@ show_rows(shown | coloured)
 # # Part C: Fine-tune a network for segmentation
 #
 # DeepLabv3, trained on COCO, learns to tell flowers from the rest. Masks are resized to the *nearest* pixel,
-# since classes have no mean; pixels without a label count neither in loss nor score; no photo is in both parts.
+# since classes have no mean; unlabelled pixels count neither in loss nor score; no photo is in both parts.
 
 # %%
-IGNORE, SIDE, NUM_TRAIN, NUM_VAL = 255, 224, 8 if QUICK else 40, 4 if QUICK else 40
+IGNORE, SIDE, NUM_TRAIN, NUM_VAL = 255, 224, 8 if QUICK else 40, 8 if QUICK else 20
 
 
 def load_flowers():
@@ -389,11 +389,8 @@ def load_flowers():
         if not (folder / name).is_dir():
             url = f"https://www.robots.ox.ac.uk/~vgg/data/flowers/17/{archive}"
             download_and_extract_archive(url, str(folder))
-    drawn = [
-        path for path in (folder / "trimaps").glob("*.png") if (folder / f"jpg/{path.stem}.jpg").is_file()
-    ]
-    photos, masks = [], []
-    for path in np.random.default_rng(SEED).permutation(sorted(drawn))[: NUM_TRAIN + NUM_VAL]:  # each once
+    drawn, photos, masks = sorted((folder / "trimaps").glob("*.png")), [], []
+    for path in np.random.default_rng(SEED).permutation(drawn)[: NUM_TRAIN + NUM_VAL]:  # each once
         photo = decode_image(str(folder / f"jpg/{path.stem}.jpg"), mode="RGB")[None] / 255
         photos.append(F.interpolate(photo, (SIDE, SIDE), mode="bilinear", antialias=True))
         red, green, blue = decode_image(str(path), mode="RGB").int()
@@ -405,16 +402,21 @@ def load_flowers():
 try:
     photos, masks = load_flowers()
 except (OSError, RuntimeError) as error:
-    print(f"The flowers are not in {DATA_DIR}, and no download ({error}): drawn discs take their place.")
+    print(f"No flowers in {DATA_DIR}, and no download ({error}): drawn discs take their place.")
     pictures, discs = draw_discs(NUM_TRAIN + NUM_VAL)
-    photos, masks = (F.interpolate(maps, (SIDE, SIDE)) for maps in (pictures / 255, discs[:, None].float()))
-    masks = masks[:, 0]
+    photos, masks = F.interpolate(pictures / 255, (SIDE, SIDE)), discs.repeat_interleave(SIDE // 32, 1)
+    masks = masks.repeat_interleave(SIDE // 32, 2)
 photos, masks = photos.to(DEVICE), masks.long().to(DEVICE)
+mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], device=DEVICE)[..., None, None]
+normal = (photos - mean) / std
 try:
     model = deeplabv3_resnet101(weights="COCO_WITH_VOC_LABELS_V1")
 except (OSError, RuntimeError) as error:
-    print(f"No weights of DeepLabv3 ({error}): random ones take their place, so that scores mean nothing.")
+    print(f"No weights of DeepLabv3 ({error}): with random ones, scores say nothing about DeepLabv3.")
     model = deeplabv3_resnet101(weights=None, weights_backbone=None, aux_loss=True)
+    torch.optim.swa_utils.update_bn(
+        [normal[:8, :, ::2, ::2].cpu()], model
+    )  # or values grow from layer to layer
 model = model.to(DEVICE).eval()  # batch norm uses what it has stored, and dropout is off
 
 # %% [markdown]
@@ -459,8 +461,8 @@ def predict(features, masks):
 # %% [markdown]
 # ## C2: Freeze, replace the last layer, train
 #
-# *Frozen* means that no parameter and no buffer changes, not by a bit. Gradients switched off do not suffice: a
-# pass in training mode changes what batch norm has stored.
+# *Frozen* means that no parameter and no buffer changes, not by a bit. Gradients switched off do not suffice:
+# a pass in training mode changes what batch norm has stored.
 
 # %%
 torch.manual_seed(SEED)
@@ -471,8 +473,7 @@ model.classifier[4] = nn.Conv2d(256, 2, kernel_size=1).to(DEVICE)
 # --- end
 print("need a gradient:", *(name for name, weights in model.named_parameters() if weights.requires_grad))
 frozen = {name: value.clone() for name, value in model.state_dict().items() if "classifier.4" not in name}
-mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], device=DEVICE)[..., None, None]
-normal, below = (photos - mean) / std, nn.Sequential(*[*model.classifier][:4])
+below = nn.Sequential(*[*model.classifier][:4])
 with torch.no_grad():
     features = torch.cat([below(model.backbone(batch)["out"]) for batch in normal.split(4)])
 _, before = predict(features[NUM_TRAIN:], masks[NUM_TRAIN:])
@@ -493,16 +494,11 @@ model.eval()
 # ## C3: Predictions
 
 # %%
-photo, true = photos[NUM_TRAIN : NUM_TRAIN + 4], masks[NUM_TRAIN : NUM_TRAIN + 4]
-found, known = predicted[:4] == 1, true != IGNORE
-parts = {
-    "photo": known & ~known,
-    "truth": true == 1,
-    "prediction": found,
-    "wrong": known & (found != (true == 1)),
-}
-pink = torch.tensor([1.0, 0.1, 0.6], device=DEVICE)[:, None, None]
-show_rows({name: torch.where(part[:, None], (photo + 2 * pink) / 3, photo) for name, part in parts.items()})
+val, true, flower = photos[NUM_TRAIN:], masks[NUM_TRAIN:] == 1, predicted == 1
+parts = {"photo": true & ~true, "truth": true, "prediction": flower}
+parts["wrong"] = (flower != true) & (masks[NUM_TRAIN:] != IGNORE)
+tinted = (val + torch.tensor([0.0, 1.6, 2.0], device=DEVICE)[:, None, None]) / 3
+show_rows({name: torch.where(part[:, None], tinted, val)[:8] for name, part in parts.items()})
 
 # %% [markdown]
 # ## C4: Memory and computation, all n layers against the last
@@ -534,10 +530,8 @@ print_table(("layers n", "all learn, MB", "the last, MB", "all, GFLOP", "the las
 for n in (4, 8, 16):
     layers = [layer for _ in range(n) for layer in (nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())]
     chain, pictures = nn.Sequential(*layers).to(DEVICE), torch.rand(8, 64, 32, 32, device=DEVICE)
-    (all_mb, all_flops), (last_mb, last_flops) = (
-        measure(chain, pictures, part) for part in (chain, chain[-2])
-    )
-    print_table((n, all_mb, last_mb, all_flops, last_flops))
+    whole, last = (measure(chain, pictures, part) for part in (chain, chain[-2]))
+    print_table((n, whole[0], last[0], whole[1], last[1]))
 
 # %% [markdown]
 # ## C5: Height and width doubled. What of memory, and of the number of parameters?
