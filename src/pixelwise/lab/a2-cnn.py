@@ -364,7 +364,8 @@ show_rows(shown | {"CNN": colour(cnn), "U-Net": colour(unet)})
 B4_EPOCHS, SIZES = (1, (20, 100, 500)) if QUICK else (3, (10, 100, 1000))
 histories, coloured = {}, {}
 for size in SIZES:
-    # --- your code, B4: train a new U-Net; keep its history and, by colour(), its pictures under a name
+    # --- your code, B4: train a new U-Net; put its history into histories and the pictures that colour()
+    # gives into coloured, both under a name that tells the size
     net, name = new(UNet), f"batches of {size}"
     histories[name] = train_colours(net, B4_EPOCHS, batch_size=size)
     coloured[name] = colour(net)
@@ -479,8 +480,6 @@ with torch.no_grad():
 _, before = predict(features[NUM_TRAIN:], masks[NUM_TRAIN:])
 losses = train(model, features[:NUM_TRAIN], masks[:NUM_TRAIN])
 predicted, after = predict(features[NUM_TRAIN:], masks[NUM_TRAIN:])
-print(f"loss of {NUM_TRAIN} photos by epoch:", *(f"{loss:.3f}" for loss in losses))
-print_table(("IoU", "background", "flower"), ("before", *before), ("after", *after))
 for mode in (False, True):
     with torch.no_grad():
         model.train(mode)(normal[:2])
@@ -489,6 +488,8 @@ for mode in (False, True):
     assert mode or not changed
 model.load_state_dict(frozen, strict=False)
 model.eval()
+print(f"loss of {NUM_TRAIN} photos by epoch:", *(f"{loss:.3f}" for loss in losses))
+print_table(("IoU", "background", "flower"), ("before", *before), ("after", *after))
 
 # %% [markdown]
 # ## C3: Predictions
