@@ -26,3 +26,13 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
 def test_a_question_that_there_is_not(refused, tmp_path):
     assert "D1" in refused("lab", "-o", tmp_path / "lab", "--question", "D1")
     assert not (tmp_path / "lab").exists()
+
+
+def test_a_starter_for_students(pixelwise, refused, tmp_path):
+    path = tmp_path / "course" / "a2-cnn.ipynb"
+    done = pixelwise("lab", "--starter", path)
+    assert (done.returncode, str(path) in done.stdout) == (0, True)
+    cells = json.loads(path.read_text())["cells"]
+    assert sum("NotImplementedError" in "".join(cell["source"]) for cell in cells) == 8
+    assert "there already" in refused("lab", "--starter", path)
+    assert [*path.parent.iterdir()] == [path]

@@ -88,7 +88,7 @@ def draw_discs(num):
 
 def encode(pictures):
     """Return grey pictures (N, 1, H, W), which networks read, and the numbers of the nearest colours."""
-    rgb = pictures / 256
+    rgb = pictures / 255
     distances = (((part - COLOURS[..., None, None]) ** 2).sum(2) for part in rgb[:, None].split(100))
     labels = torch.cat([part.argmin(1) for part in distances])
     return rgb.mean(1, keepdim=True).to(DEVICE), labels.to(DEVICE)
@@ -104,7 +104,7 @@ train_grey, train_labels = encode(train_pictures[: 1000 if QUICK else None])
 val_grey, val_labels = encode(val_pictures[: 200 if QUICK else None])
 print(f"{len(train_grey)} training pictures, {len(val_grey)} validation pictures")
 shown_grey = val_grey[:10]
-shown = {"grey": shown_grey.expand(-1, 3, -1, -1), "true": val_pictures[:10] / 256}
+shown = {"grey": shown_grey.expand(-1, 3, -1, -1), "true": val_pictures[:10] / 255}
 shown["true, in 24 colours"] = COLOURS[val_labels[:10].cpu()].movedim(-1, 1)
 
 # %% [markdown]

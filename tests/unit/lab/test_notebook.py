@@ -32,15 +32,15 @@ KERNEL = ("nbclient", "ipykernel")  # what runs it
 
 @pytest.fixture(scope="module")
 def handed_in():
-    """What the notebook's cells define, without what they run: imports, networks, the colours."""
-    kinds = (ast.Import, ast.ImportFrom, ast.ClassDef)
+    """What the notebook's cells define, without what they run: imports, networks, functions, the colours."""
+    kinds = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef)
     chosen = [
         node
         for node in ast.parse(SOURCE).body
         if isinstance(node, kinds)
         or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COLOURS")
     ]
-    names = {}
+    names = {"DEVICE": "cpu"}
     exec(compile(ast.Module(chosen, []), "a2-cnn.py", "exec"), names)
     return names
 
@@ -78,7 +78,12 @@ def test_its_convolution_is_ours(handed_in, kernel):
 
 
 def test_its_colours_are_the_assignments(handed_in):
-    np.testing.assert_allclose(handed_in["COLOURS"], Palette.read("handout24").colours, atol=6e-6)
+    palette = Palette.read("handout24")
+    np.testing.assert_allclose(handed_in["COLOURS"], palette.colours, atol=6e-6)
+    pictures = torch.randint(0, 256, (150, 3, 32, 32), dtype=torch.uint8)
+    grey, labels = handed_in["encode"](pictures)
+    torch.testing.assert_close(grey[:, 0], pictures.float().mean(1) / 255)
+    assert (labels.numpy() == palette.encode(pictures.numpy())).mean() > 0.9999  # colours are rounded
 
 
 def test_it_holds_the_setting(tmp_path):
