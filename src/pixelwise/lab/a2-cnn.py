@@ -3,7 +3,8 @@
 # Convolutional neural networks: every pixel gets a class
 
 CSC413/2516, winter 2020, programming assignment 2. Run the cells from top to bottom: eight minutes or so on
-two CPU cores. Between `# --- your code` and `# --- end` is what answers the handout; all else is given.
+two CPU cores. Between `# --- your code` and `# --- end` is what the handout asks for; all else is given.
+Answers in words are in another file, `a2-writeup.pdf`.
 """
 
 # %% tags=["parameters"]
@@ -268,22 +269,17 @@ def formulas(nf, nc, side):
 
 def count(nf, nc, side):
     """Return the same four numbers, read off a network while a picture passes it."""
-    # --- your code, A3: build the network; layer.register_forward_hook(read) of each of its layers lets
-    # read(layer, inputs, output) see what passes; count, and return a tuple of four int
-    counts = np.zeros(4, int)
-
-    def read(layer, _, output):
-        if isinstance(layer, MyConv2d):
-            num, window = output.numel(), layer.weight[0].numel()
-            counts[:] += layer.weight.numel(), num, num, num * window
-        elif isinstance(layer, nn.MaxPool2d | nn.Upsample):
-            counts[2] += output.numel()
-
-    net = CNN(kernel=3, num_filters=nf, num_colours=nc, num_in_channels=1)
+    # --- your code, A3: build the network; layer.register_forward_hook(read) lets read(layer, inputs, output)
+    # see what comes out of each layer; return a tuple of four int
+    seen, net = [], CNN(kernel=3, num_filters=nf, num_colours=nc, num_in_channels=1)
     for layer in net.modules():
-        layer.register_forward_hook(read)
+        layer.register_forward_hook(lambda layer, _, output: seen.append((layer, output.numel())))
     net.eval()(torch.zeros(1, 1, side, side))
-    return tuple(counts.tolist())
+    convolved = [(layer.weight, num) for layer, num in seen if isinstance(layer, MyConv2d)]
+    resized = [num for layer, num in seen if isinstance(layer, nn.MaxPool2d | nn.Upsample)]
+    weights, outputs = sum(weight.numel() for weight, _ in convolved), sum(num for _, num in convolved)
+    connections = sum(num * weight[0].numel() for weight, num in convolved)
+    return weights, outputs, outputs + sum(resized), connections
     # --- end
 
 
@@ -300,17 +296,15 @@ print_table(*((side, *formulas(32, 24, side)) for side in (32, 64)))
 
 # %%
 A4_EPOCHS = 1 if QUICK else 3
-trained, fed = [(1, 0, *cnn_history[A4_EPOCHS - 1][1:])], [(1, 0, *evaluate(cnn))]
+rows = [(1, 0, *cnn_history[A4_EPOCHS - 1][1:], *evaluate(cnn))]
 for a, b in ((2, 0), (0.5, 0.5), (-1, 1)):
-    # --- your code, A4: append (a, b, validation loss, right pixels) to trained, of a new CNN that
-    # train_colours trained for A4_EPOCHS, and to fed, of cnn as it is, by evaluate
-    trained.append((a, b, *train_colours(new(CNN), A4_EPOCHS, a=a, b=b)[-1][1:]))
-    fed.append((a, b, *evaluate(cnn, a, b)))
+    # --- your code, A4: append a tuple: a and b; loss and right pixels of a new CNN after train_colours for
+    # A4_EPOCHS; loss and right pixels of cnn, by evaluate
+    rows.append((a, b, *train_colours(new(CNN), A4_EPOCHS, a=a, b=b)[-1][1:], *evaluate(cnn, a, b)))
     # --- end
-print("trained and validated on a x + b:")
-print_table(("a", "b", "loss", "right, %"), *trained)
-print("trained on x, fed with a x + b:")
-print_table(("a", "b", "loss", "right, %"), *fed)
+print_table(
+    ("", "", "trained on it:", "", "only fed with it:", ""), ("a", "b", *2 * ("loss", "right, %")), *rows
+)
 
 # %% [markdown]
 # # Part B: Skip connections
@@ -530,8 +524,8 @@ def measure(net, pictures, learned):
 print_table(("layers n", "all learn, MB", "the last, MB", "all, GFLOP", "the last, GFLOP"))
 for n in (4, 8, 16):
     layers = [layer for _ in range(n) for layer in (nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())]
-    chain, pictures = nn.Sequential(*layers).to(DEVICE), torch.rand(8, 64, 32, 32, device=DEVICE)
-    whole, last = (measure(chain, pictures, part) for part in (chain, chain[-2]))
+    chain, maps = nn.Sequential(*layers).to(DEVICE), torch.rand(8, 64, 32, 32, device=DEVICE)
+    whole, last = (measure(chain, maps, part) for part in (chain, chain[-2]))
     print_table((n, whole[0], last[0], whole[1], last[1]))
 
 # %% [markdown]
