@@ -2,7 +2,7 @@
 """
 # Convolutional neural networks: every pixel gets a class
 
-CSC413/2516, winter 2020, programming assignment 2. Run the cells from top to bottom: eight minutes or so on
+CSC413/2516, winter 2020, programming assignment 2. Run the cells from top to bottom: seven minutes or so on
 two CPU cores. Between `# --- your code` and `# --- end` is what the handout asks for; all else is given.
 Answers in words are in another file, `a2-writeup.pdf`.
 """
@@ -44,7 +44,7 @@ def show_rows(rows):
     """Show pictures (N, 3, H, W), values 0 to 1, in a row below each name."""
     _, axes = plt.subplots(len(rows), figsize=(10, 1.3 * len(rows)), layout="constrained")
     for ax, (name, pictures) in zip(axes, rows.items(), strict=True):
-        ax.imshow(torch.cat([*pictures.cpu()], dim=2).movedim(0, -1))
+        ax.imshow(torch.cat([*pictures.cpu().clamp(0, 1)], dim=2).movedim(0, -1))
         ax.set_title(name, loc="left", fontsize=9)
         ax.axis("off")
     plt.show()

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -145,12 +146,13 @@ def bare(tmp_path, monkeypatch):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "sitecustomize.py").write_text(
         "import sys\n"
+        "from importlib.machinery import PathFinder\n"
         f"REFUSED = {set(refused) | {'pixelwise'}!r}\n"
-        "class Refuse:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name.partition('.')[0] in REFUSED:\n"
-        "            raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Refuse())\n"
+        "class Bare(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, *more):\n"
+        "        return None if name.partition('.')[0] in REFUSED else PathFinder.find_spec(name, *more)\n"
+        "sys.meta_path[:] = [Bare if one is PathFinder else one for one in sys.meta_path]\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bare"))
     return refused
@@ -170,6 +172,7 @@ def printed(path):
 @pytest.mark.slow
 def test_it_runs_where_nothing_of_ours_is_installed(tmp_path, bare):
     assert {"scipy", "jupytext", "pytest"} <= set(bare)
+    assert subprocess.run([sys.executable, "-c", "import pixelwise"], capture_output=True).returncode == 1
     write_cifar10(tmp_path, num=100)  # 50 training and 10 validation pictures
     make.write_flowers17(tmp_path / "flowers17")
     text, num_pictures = printed(write_notebook(Setting(out=tmp_path, quick=True, data_dir=tmp_path)))
