@@ -16,6 +16,7 @@ def test_some_questions_with_a_data_set_missing(pixelwise, tmp_path):
     assert values["answers"]["A3"]["connections"]["value"] == 15_630_336
     assert list(values["not_answered"]) == ["B2"]
     assert (values["writeup"], values["notebook"]) == (str(out / "a2-writeup.pdf"), None)
+    assert values["report"] == str(out / "lab-report.pdf")
     assert values["seconds"] > 0
     assert "B2" in done.stderr
     again = pixelwise(*command)

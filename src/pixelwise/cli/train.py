@@ -138,6 +138,9 @@ def lab(
     quick: Annotated[bool, Parameter(negative="")] = False,
     precision: Precision = "auto",
     question: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    num_filters: int | None = None,
+    kernel: int | None = None,
+    num_colours: int | None = None,
     starter: Path | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
@@ -150,14 +153,20 @@ def lab(
     Parameters
     ----------
     out
-        The folder for a2-writeup.pdf, a2-cnn.ipynb, answers.json, figures and runs.
+        The folder for a2-writeup.pdf, lab-report.pdf, a2-cnn.ipynb, answers.json, figures and runs.
     quick
         Fewer epochs, seeds and pictures.
     precision
         fp32, bf16, or auto: bf16 if this processor computes it faster, measured once; all networks are
         trained in the same.
     question
-        Only these, such as A4; there is no notebook then, and the writeup has all answers so far.
+        Only these, such as A4; there is no notebook then, and both PDFs have all answers so far.
+    num_filters
+        Filters of the first block (NF) of the networks that A3 counts; only with --question A3.
+    kernel
+        Side of their windows; odd; only with --question A3.
+    num_colours
+        Their classes (NC); only with --question A3.
     starter
         Write the notebook for students into this file, with gaps in place of answers; nothing else is done.
     """
@@ -169,8 +178,15 @@ def lab(
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
+    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     setting = Setting(
-        out=out, quick=quick, data_dir=data_dir, seed=common.seed, device=common.device, precision=precision
+        out=out,
+        quick=quick,
+        data_dir=data_dir,
+        seed=common.seed,
+        device=common.device,
+        precision=precision,
+        counted={name: value for name, value in options.items() if value is not None},
     )
     result = run_lab(setting, [name.upper() for name in question])
     for name, why in result.not_answered.items():
@@ -178,6 +194,7 @@ def lab(
     lines = [
         f"made in {result.seconds:.0f} s:",
         f"{result.writeup}  the writeup, questions answered: {len(result.answers)}",
+        f"{result.report}  the same with all evidence",
     ]
     if result.notebook:
         lines.append(f"{result.notebook}  the notebook, run from top to bottom")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pixelwise.report.figures import Drawing
 from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device
-from pixelwise.training.loop import train_source
+from pixelwise.training.loop import train
 
 PICTURES: Final = "cifar10:horse"  # of the questions about colouring: 5000 training, 1000 validation pictures
 PHOTOS: Final = "flowers17"  # of the questions about fine-tuning
@@ -43,6 +44,7 @@ class Setting:
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "fp32"  # one for all networks, so that they are trained alike
+    counted: dict[str, Any] = field(default_factory=dict)  # options of the networks that A3 counts, if others
     digests: dict[str, str] = field(default_factory=dict)  # checksums of the data sets that are there
 
     def seed_of(self, number: int) -> int:
@@ -56,13 +58,14 @@ class Setting:
             "seed": self.seed,
             "device": str(choose_device(self.device)),
             "precision": self.precision,
+            "counted": self.counted,
             "version": __version__,
             "data": self.digests.get(source, ""),
         }
 
     def pictures(self) -> Pictures:
-        """Load the pictures of the questions about colouring."""
-        return load_pictures(PICTURES, self.data_dir, self.seed)
+        """Return the pictures of the questions about colouring."""
+        return _pictures(self.data_dir, self.seed, self.digests.get(PICTURES))
 
     def folder(self, kind: str, source: str) -> Path:
         """Return the folder of runs or heads that were trained on a data set in this very setting."""
@@ -70,10 +73,9 @@ class Setting:
         return self.out / kind / f"{'quick' if self.quick else 'whole'}-seed{self.seed}-{digest[:8]}"
 
     def trained(self, name: str, config: RunConfig) -> Path:
-        """Train a network, or resume or reuse the run of this name; return its folder."""
+        """Train a network on `pictures`, or resume or reuse the run of this name; return its folder."""
         folder = self.folder("runs", PICTURES) / name
-        resume = (folder / CHECKPOINT).exists()
-        train_source(config, folder, data_dir=self.data_dir, device=self.device, resume=resume)
+        train(config, self.pictures(), folder, device=self.device, resume=(folder / CHECKPOINT).exists())
         return folder
 
     def figure(self, name: str) -> Path:
@@ -84,3 +86,8 @@ class Setting:
         """Write a figure; return its name."""
         write_bytes(self.figure(name), drawing.png())
         return name
+
+
+@functools.lru_cache(maxsize=1)  # a lab trains a hundred networks on them
+def _pictures(data_dir: Path | None, seed: int, _digest: str | None) -> Pictures:
+    return load_pictures(PICTURES, data_dir, seed)

@@ -38,26 +38,29 @@ from pixelwise.training.runs import open_torch_model, read_metrics
 from pixelwise.training.shapes import Bytes
 
 MetricsBySeed = dict[str, list[list[EpochMetrics]]]  # network -> the rows of each seed
+_Runs = dict[str, dict[int, list[Path]]]  # what is fixed -> batch size -> the run of each seed
 _TITLES = {"cnn": "CNN", "unet": "U-Net"}
 _EPOCHS, _QUICK_EPOCHS = 25, 2
 _LARGE_CNN = "CNN, as many weights"
 _LARGE_CONFIG = CNNConfig(num_filters=37)  # about as many weights as the U-Net has
 _NUM_SEEDS, _NUM_QUICK_SEEDS = 3, 2
-_ABLATION_EPOCHS = 5  # enough to order the variants
+_ABLATION_EPOCHS, _QUICK_ABLATION_EPOCHS = 5, 1  # enough to order the variants
+_HANDOUT_BATCH = 100
 _RATE, _HANDOUT_RATE = 0.001, 0.3  # our learning rate, which is the handout's for the U-Net; its for the CNN
 _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
-_BOTH = ("epochs", "steps")  # of which one is fixed
-# Even steps of a factor of about three; about as long as the handout's 25 epochs of three sizes.
-_BATCH_SIZES, _BATCH_EPOCHS, _STEPS = (10, 30, 100, 300, 1000), 12, 200
-_QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS, _QUICK_STEPS = (20, 100, 500), 1, 10
+# Batch sizes by what is fixed, each about three times the one before. Equal steps are those of the epochs at
+# the handout's size, so that both share these runs; a step on more pictures takes too long for them.
+_BATCH_SIZES, _BATCH_EPOCHS = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}, 5
+_QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS = {"epochs": (50, 100, 500), "steps": (50, 100)}, 1
+_BATCH_SEEDS, _QUICK_BATCH_FILTERS = 3, 8
 
 
 def train_alike(setting: Setting, name: str, net: NetConfig, seed: int = 0, **changes: Any) -> Path:
     """Train a network as the handout does its U-Net, but for changes; return the folder of the run."""
     options: dict[str, Any] = {
         "epochs": _QUICK_EPOCHS if setting.quick else _EPOCHS,
-        "batch_size": 100,
+        "batch_size": _HANDOUT_BATCH,
         "learning_rate": _RATE,
         "precision": setting.precision,
         "seed": setting.seed_of(seed),
@@ -128,6 +131,10 @@ def answer_b3(setting: Setting) -> Answer:
             "accuracy": _gain_of_unet(rows, "val_accuracy", 1),
             "loss": _gain_of_unet(rows, "val_loss", -1),
         },
+        "epochs_to_cnn": [
+            next((row["epoch"] for row in unet if row["val_loss"] <= cnn[-1]["val_loss"]), None)
+            for cnn, unet in zip(rows["CNN"], rows["U-Net"], strict=True)
+        ],
         "confounded": handout,
         "edges_frac": outcomes.EDGES_FRAC,
         "ablation": outcomes.compare_variants(rows | _train_ablated(setting), "U-Net"),
@@ -182,7 +189,7 @@ def _train_ablated(setting: Setting) -> MetricsBySeed:
     """Return rows of shorter runs: the U-Net without each of its skips, and a CNN with as many weights."""
     nets = {f"U-Net, no skip at {skip} size": (f"unet-without-{skip}", unet_without(skip)) for skip in SKIPS}
     nets[_LARGE_CNN] = ("cnn-as-large", _LARGE_CONFIG)
-    epochs, num_seeds = (_QUICK_EPOCHS, 1) if setting.quick else (_ABLATION_EPOCHS, _NUM_SEEDS)
+    epochs, num_seeds = (_QUICK_ABLATION_EPOCHS, 1) if setting.quick else (_ABLATION_EPOCHS, _NUM_SEEDS)
     rows: MetricsBySeed = {}
     for title, (name, net) in nets.items():
         for seed in range(num_seeds):
@@ -238,59 +245,90 @@ def _draw_confusion(counts: Int64[ndarray, "K K"], palette: Palette) -> Drawing:
 
 
 def answer_b4(setting: Setting) -> Answer:
-    """Train with each batch size; show losses, time and pictures.
+    """Train with each batch size and several seeds; show losses, time and pictures.
 
     At equal epochs a larger batch makes fewer steps; at equal steps it sees more pictures. Only both together
     separate the effect of the batch size from that of the number of steps.
     """
     sizes = _QUICK_BATCH_SIZES if setting.quick else _BATCH_SIZES
-    runs = [_train_batches_of(setting, fixed, size) for fixed in _BOTH for size in sizes]
+    epochs = _QUICK_BATCH_EPOCHS if setting.quick else _BATCH_EPOCHS
+    net = UNetConfig(num_filters=_QUICK_BATCH_FILTERS) if setting.quick else UNetConfig()
+    pictures = setting.pictures()
+    num = len(pictures.train)
+    lengths = {"epochs": epochs, "steps": epochs * -(-num // _HANDOUT_BATCH)}
+    runs: _Runs = {
+        fixed: {size: _train_batches_of(setting, net, size, fixed, lengths) for size in own}
+        for fixed, own in sizes.items()
+    }
     values = {
         "source": PICTURES,
         "learning_rate": _RATE,
-        "epochs": _QUICK_BATCH_EPOCHS if setting.quick else _BATCH_EPOCHS,
-        "steps": _QUICK_STEPS if setting.quick else _STEPS,
-        "rows": [row for row, _ in runs],
+        "lengths": lengths,
+        "num_seeds": _BATCH_SEEDS,
+        "num_filters": net.num_filters,
+        "rows": [
+            {"fixed": fixed, "batch_size": size}
+            | _end_of_batches(own, size, num)
+            | _look_of(own[0], pictures.val)
+            for fixed, by_size in runs.items()
+            for size, own in by_size.items()
+        ],
+        "smallest_above_largest": {
+            fixed: outcomes.over_seeds(
+                np.subtract(_last(by_size[min(by_size)]), _last(by_size[max(by_size)]))
+            )
+            for fixed, by_size in runs.items()
+        },
     }
     drawn = [setting.draw("b4-curves", _draw_losses(runs))]
-    for fixed in _BOTH:
-        shown = {f"Batches of {row['batch_size']}": run for row, run in runs if row["fixed"] == fixed}
-        drawn.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(compare_pictures(shown))))
+    for fixed, by_size in runs.items():
+        strips = compare_pictures({f"Batches of {size}": own[0] for size, own in by_size.items()})
+        shown = dict([*strips.items()][2:])  # grey pictures and true ones stand in B3
+        drawn.append(setting.draw(f"b4-pictures-{fixed}", draw_strips(shown)))
     return Answer(values, drawn)
 
 
-def _train_batches_of(setting: Setting, fixed: str, batch_size: int) -> tuple[dict[str, Any], Path]:
-    """Train with one batch size; return its size, epochs, steps and last scores, and the run.
-
-    If the epochs make just the steps, both share a run.
-    """
-    num = len(setting.pictures().train)
-    epochs, steps = (_QUICK_BATCH_EPOCHS, _QUICK_STEPS) if setting.quick else (_BATCH_EPOCHS, _STEPS)
-    steps_an_epoch = -(-num // batch_size)
-    if fixed == "epochs" or steps == epochs * steps_an_epoch:
-        steps = 0
-    name = f"batch-{batch_size}-{f'steps-{steps}' if steps else f'epochs-{epochs}'}"
-    announce(name)
-    run = train_alike(setting, name, UNetConfig(), batch_size=batch_size, epochs=epochs, steps=steps)
-    last = read_metrics(run)[-1]
-    whole, rest = divmod(last["step"], steps_an_epoch)
-    row = {"fixed": fixed, "batch_size": batch_size, "epochs": whole + rest * batch_size / num}
-    names: tuple[MetricName, ...] = get_args(MetricName)
-    return row | {"steps": last["step"]} | {name: last[name] for name in names}, run
+def _train_batches_of(
+    setting: Setting, net: UNetConfig, size: int, fixed: str, lengths: dict[str, int]
+) -> list[Path]:
+    """Train with each seed on batches of one size for the epochs or steps that are fixed; return the runs."""
+    unit = "epochs" if size == _HANDOUT_BATCH else fixed  # these epochs are these steps
+    name, options = f"batch-{size}-{unit}", {"batch_size": size, unit: lengths[unit]}
+    announce(f"batches of {size}, {lengths[unit]} {unit}")
+    seeds = range(_BATCH_SEEDS)
+    return [train_alike(setting, f"{name}-seed{seed}", net, seed, **options) for seed in seeds]
 
 
-def _draw_losses(runs: Sequence[tuple[dict[str, Any], Path]]) -> Drawing:
+def _look_of(run: Path, val: Bytes) -> dict[str, Any]:
+    """Return how a network's pictures look: their detail and colourfulness."""
+    return {"looks": outcomes.appearance(outcomes.predict(run, val), open_torch_model(run).palette)}
+
+
+def _last(runs: Sequence[Path], name: MetricName = "val_loss") -> list[float]:
+    """Return a score of runs at their end."""
+    return [read_metrics(run)[-1][name] for run in runs]
+
+
+def _end_of_batches(runs: Sequence[Path], batch_size: int, num: int) -> dict[str, Any]:
+    """Return the steps and epochs of runs that differ in their seed alone, and their scores over seeds."""
+    steps, names = read_metrics(runs[0])[-1]["step"], get_args(MetricName)
+    whole, rest = divmod(steps, -(-num // batch_size))
+    scores = {name: outcomes.over_seeds(_last(runs, name)) for name in names}
+    return {"steps": steps, "epochs": whole + rest * batch_size / num} | scores
+
+
+def _draw_losses(runs: _Runs) -> Drawing:
     with new_drawing(11, 3.9) as drawing:
-        for axes, fixed in zip(drawing.figure.subplots(1, 2), _BOTH, strict=True):
-            own = [(row, run) for row, run in runs if row["fixed"] == fixed]
-            colours = matplotlib.colormaps["viridis"].resampled(len(own) + 1)
-            for index, (row, run) in enumerate(own):
-                rows = read_metrics(run)
-                x, losses = figures.loss_pieces(rows)
+        for axes, (fixed, by_size) in zip(drawing.figure.subplots(1, 2), runs.items(), strict=True):
+            colours = matplotlib.colormaps["viridis"].resampled(len(by_size) + 1)
+            for index, (size, own) in enumerate(by_size.items()):
+                rows = read_metrics(own[0])
+                x, _ = figures.loss_pieces(rows)
                 if fixed == "steps":
                     x = np.interp(x, range(len(rows) + 1), [0, *(epoch["step"] for epoch in rows)]).tolist()
-                axes.plot(x, losses, color=colours(index), label=str(row["batch_size"]))
+                losses = np.mean([figures.loss_pieces(read_metrics(run))[1] for run in own], axis=0)
+                axes.plot(x, losses, color=colours(index), label=str(size))
             axes.set_xlabel(fixed[:-1])
             axes.set_title(f"Training loss at equal {fixed}, nats per pixel", loc="left")
-        axes.legend(frameon=False, fontsize=9, title="batch", ncols=2)
+        drawing.figure.axes[0].legend(frameon=False, fontsize=9, title="batch", ncols=2)
     return drawing

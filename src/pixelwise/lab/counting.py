@@ -13,12 +13,13 @@ from typing import Any
 
 import sympy
 import torch
-from sympy import Expr, Integer, Matrix, Symbol
+from sympy import Expr, Matrix, Symbol
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pixelwise.errors import ShapeError
 from pixelwise.lab.answer import Answer, Setting
+from pixelwise.lab.networks import num_parameters
 from pixelwise.network.config import CNNConfig, NetConfig, UNetConfig
 from pixelwise.training.models import build
 
@@ -35,23 +36,21 @@ _TESTS: tuple[Values, ...] = (
     {NF: 2, NC: 9, NIC: 4, K: 1, H: 28, W: 8},
     {NF: 11, NC: 2, NIC: 5, K: 9, H: 12, W: 20},
 )
-COUNTS = {
-    "weights": "convolutions without biases",
-    "weights_with_biases": "convolutions with biases",
-    "parameters": "all that is learned, batch norms too",
-    "outputs": "convolutions",
-    "outputs_with_resizing": "convolutions, pooling, upsampling",
-    "connections": "convolutions, to padding too, without biases",
-}
-"""Count -> the layers that it takes in."""
+COUNTS = ("weights", "weights_with_biases", "parameters", "outputs", "outputs_with_resizing", "connections")
+"""Of convolutions; but `parameters` has all that is learned, and `resizing` is pooling and upsampling."""
 
 
 @dataclass(frozen=True)
 class NetworkCounts:
-    """All `COUNTS` of a network, as formulas in all symbols, and one setting of it."""
+    """All `COUNTS` of each layer, as formulas in all symbols, and one setting of the network."""
 
-    formulas: dict[str, Expr]
+    layers: dict[str, dict[str, Expr]]  # layer -> what it adds to each count
     values: Values
+
+    @property
+    def formulas(self) -> dict[str, Expr]:
+        """The counts of the whole network."""
+        return {name: sympy.Add(*(own[name] for own in self.layers.values())) for name in COUNTS}
 
     @property
     def doubled(self) -> NetworkCounts:
@@ -60,7 +59,10 @@ class NetworkCounts:
 
     def formula_in_net(self, count: str) -> Expr:
         """Return a count in NF and NC alone, as the handout asks for it."""
-        return self.formulas[count].subs({s: n for s, n in self.values.items() if s not in (NF, NC)})
+        return self._in_net(self.formulas[count])
+
+    def _in_net(self, formula: Expr) -> Expr:
+        return formula.subs({s: n for s, n in self.values.items() if s not in (NF, NC)})
 
     def value(self, count: str) -> int:
         """Return a count as a number."""
@@ -71,34 +73,35 @@ class NetworkCounts:
         return self._counts() | {
             "doubled": self.doubled._counts(),
             "general": {name: str(formula) for name, formula in self.formulas.items()},
-            "takes_in": COUNTS,
+            "layers": {
+                layer: {name: str(self._in_net(own[name])) for name in COUNTS}
+                for layer, own in self.layers.items()
+                if own["outputs_with_resizing"]
+            },
             "setting": {str(symbol): number for symbol, number in self.values.items()},
         }
 
     def _counts(self) -> dict[str, Any]:
         return {
-            name: {"formula": str(self.formula_in_net(name)), "value": self.value(name)} for name in COUNTS
+            name: {"formula": str(self._in_net(formula)), "value": self.value(name)}
+            for name, formula in self.formulas.items()
         }
 
 
 def answer_a3(setting: Setting) -> Answer:
     """Count the CNN and, under `unet`, the U-Net; torch's own counts are under `measured`."""
-    del setting
     cnn, unet = (
         count_network(config).to_dict() | {"measured": _measure(config)}
-        for config in (CNNConfig(), UNetConfig())
+        for config in (CNNConfig(**setting.counted), UNetConfig(**setting.counted))
     )
-    return Answer(cnn | {"unet": unet})
+    return Answer(cnn | {"unet": unet, "chosen": setting.counted})
 
 
 def _measure(config: NetConfig) -> dict[str, int]:
     net = build(config).eval()
-    found = {"parameters": sum(weights.numel() for weights in net.parameters())}
-    for name, side in (("flops", _SIDE), ("doubled_flops", 2 * _SIDE)):
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(torch.zeros(1, config.num_in_channels, side, side))
-        found[name] = counter.get_total_flops()
-    return found
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, config.num_in_channels, _SIDE, _SIDE))
+    return {"parameters": num_parameters(net), "flops": counter.get_total_flops()}
 
 
 def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) -> NetworkCounts:
@@ -110,43 +113,48 @@ def count_network(config: NetConfig, height: int = _SIDE, width: int = _SIDE) ->
         sizes += (changed - base) * (symbol - _BASE[symbol]) / step
     if any((kinds, sizes.subs(values)) != _read_layers(config, values) for values in _TESTS):
         raise ShapeError(f"needed layers whose sizes are linear, those of {config} are not")
-    formulas = dict.fromkeys(COUNTS, Integer(0))
-    for index, kind in enumerate(kinds):
-        layer = list(sizes.row(index))
-        weights, outputs = sympy.prod(layer[:4]), sympy.prod(layer[5:])
-        formulas["parameters"] += weights + layer[4]
-        if kind == "convolution":
-            formulas["weights"] += weights
-            formulas["weights_with_biases"] += weights + layer[4]
-            formulas["outputs"] += outputs
-            formulas["connections"] += outputs * sympy.prod(layer[1:4])
-        if kind != "other":
-            formulas["outputs_with_resizing"] += outputs
+    layers = {name: _count(kind, list(sizes.row(index))) for index, (name, kind) in enumerate(kinds)}
     values = {symbol: getattr(config, name) for symbol, name in _FIELDS.items()} | {H: height, W: width}
-    return NetworkCounts({name: sympy.expand(formula) for name, formula in formulas.items()}, values)
+    return NetworkCounts(layers, values)
 
 
-def _read_layers(config: NetConfig, values: Values) -> tuple[list[str], Matrix]:
-    """Return the kinds and the sizes of the layers at one setting, in the order that a picture passes them.
+def _count(kind: str, row: list[Expr]) -> dict[str, Expr]:
+    """Return what a layer of these sizes adds to the counts."""
+    weights, biases, outputs = sympy.prod(row[:4]), row[4], sympy.prod(row[5:])
+    convolves, counts = int(kind == "convolution"), int(kind != "other")
+    added = (
+        convolves * weights,
+        convolves * (weights + biases),
+        weights + biases,
+        convolves * outputs,
+        counts * outputs,
+        convolves * outputs * sympy.prod(row[1:4]),
+    )
+    return {name: sympy.expand(formula) for name, formula in zip(COUNTS, added, strict=True)}
+
+
+def _read_layers(config: NetConfig, values: Values) -> tuple[list[tuple[str, str]], Matrix]:
+    """Return the layers' names and kinds, and their sizes, in the order that a picture passes them.
 
     A layer's row has the weight's (out, in, k, k), the bias's (out), and the output's (channels, height,
     width). A norm's weight is (channels, 1, 1, 1); a layer without weights has zeros.
     """
-    kinds: list[str] = []
+    kinds: list[tuple[str, str]] = []
     sizes: list[list[int]] = []
 
     def read(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         shapes = {name: list(tensor.shape) for name, tensor in layer.named_parameters()}
         weight = shapes.get("weight", [0])
         is_resized = inputs[0].shape[2:] != output.shape[2:]
-        kinds.append("convolution" if len(weight) == 4 else "resizing" if is_resized else "other")
+        kind = "convolution" if len(weight) == 4 else "resizing" if is_resized else "other"
+        kinds.append((f"{names[layer]} {type(layer).__name__}", kind))
         sizes.append([*weight, *[1] * (4 - len(weight)), *shapes.get("bias", [0]), *output.shape[1:]])
 
     options: dict[str, Any] = {name: values[symbol] for symbol, name in _FIELDS.items()}
     with torch.device("meta"), torch.no_grad():
         net = build(replace(config, **options)).eval()
-        for layer in net.modules():
-            if not any(layer.children()):
-                layer.register_forward_hook(read)
+        names = {layer: name for name, layer in net.named_modules() if not any(layer.children())}
+        for layer in names:
+            layer.register_forward_hook(read)
         net(torch.empty(1, values[NIC], values[H], values[W]))
     return kinds, Matrix(sizes)

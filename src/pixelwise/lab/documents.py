@@ -1,4 +1,4 @@
-"""The writeup, typeset from answers.json; the notebook, which is run; and a starter of it for students."""
+"""The writeup and the report, typeset from answers.json; the notebook, which is run; its starter."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pixelwise.progress import progress
 
 ANSWERS: Final = "answers.json"
 WRITEUP: Final = "a2-writeup.pdf"
+REPORT: Final = "lab-report.pdf"
 NOTEBOOK: Final = "a2-cnn.ipynb"
 _FIGURES = "figures"
 _EXECUTE = """
@@ -42,30 +43,29 @@ _BLANK = re.compile(  # an indent, a hint and its question, and the code that an
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def write_writeup(folder: Path) -> Path:
-    """Typeset `folder`/a2-writeup.pdf from the answers and the figures in the folder; return its path.
+def write_pdfs(folder: Path) -> None:
+    """Typeset the writeup and the report from the answers and the figures in a folder.
 
     The fonts are the typesetter's own, and there is no date: equal answers and figures give equal bytes.
-    OutputError where a figure is missing, the answers lack a value, or the file cannot be written.
+    OutputError where a figure is missing, the answers lack a value, or a file cannot be written.
     """
-    path = folder / WRITEUP
-    with tempfile.TemporaryDirectory(prefix="pixelwise-") as name:
-        root = Path(name)  # the typesetter reads nothing outside of one folder
+    with tempfile.TemporaryDirectory(prefix="pixelwise-") as temporary:
+        root = Path(temporary)  # the typesetter reads nothing outside of one folder
         with resources.as_file(resources.files(__package__) / "typst") as texts:
             shutil.copytree(texts, root, dirs_exist_ok=True)
-        try:
-            shutil.copy(folder / ANSWERS, root)
-            if (folder / _FIGURES).is_dir():
-                shutil.copytree(folder / _FIGURES, root / _FIGURES)
-            content = typst.compile(root / "writeup.typ", root=root, ignore_system_fonts=True, timestamp=0)
-        except (OSError, typst.TypstError) as error:
-            where = ", ".join(getattr(error, "trace", ()))  # which text, and what in it
-            raise OutputError(
-                f"cannot write {path}: {error}{f' ({where})' if where else ''}; "
-                f"delete {folder / 'answers'} to have the answers made anew"
-            ) from error
-    write_bytes(path, content)
-    return path
+        for name, frame in ((WRITEUP, "writeup.typ"), (REPORT, "report.typ")):
+            try:
+                shutil.copy(folder / ANSWERS, root)
+                if (folder / _FIGURES).is_dir():
+                    shutil.copytree(folder / _FIGURES, root / _FIGURES, dirs_exist_ok=True)
+                content = typst.compile(root / frame, root=root, ignore_system_fonts=True, timestamp=0)
+            except (OSError, typst.TypstError) as error:
+                where = ", ".join(getattr(error, "trace", ()))  # which text, and what in it
+                raise OutputError(
+                    f"cannot write {folder / name}: {error}{f' ({where})' if where else ''}; "
+                    f"delete {folder / 'answers'} to have the answers made anew"
+                ) from error
+            write_bytes(folder / name, content)
 
 
 def make_notebook(setting: Setting) -> nbformat.NotebookNode:

@@ -176,11 +176,12 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
     sizes = {INPUT: picture.shape[1:]} | {block.name: block.maps.shape for block in blocks}
     lines = {INPUT: list[str]()}
     for block in blocks:
-        lines[block.name] = [*map(describe_layer, block.layers), f"{num_parameters(*block.layers):,} learned"]
+        layers = [describe_layer(layer).replace(", ", "\n") for layer in block.layers]
+        lines[block.name] = [*layers, f"{num_parameters(*block.layers):,} learned"]
     tallest = max(height for _, height, _ in sizes.values())
     places = {name: _STEP * index for index, name in enumerate(sizes)}
     peak = _LOWEST
-    with new_drawing(1.6 * len(sizes), 4.1) as drawing:
+    with new_drawing(1.3 * len(sizes), 3.9) as drawing:
         axes = drawing.figure.subplots()
         for name, (channels, height, width) in sizes.items():
             x, box_width, box_height = places[name], 0.1 + 0.07 * math.log2(channels), height / tallest
@@ -189,7 +190,7 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
             text: dict[str, Any] = {"ha": "center", "va": "top"}
             axes.text(x, -0.62, name, weight="bold", fontsize=10, **text)
             axes.text(x, -0.77, f"{channels} × {height}×{width}", fontsize=9, **text)
-            axes.text(x, -0.95, "\n".join(lines[name]), fontsize=7.5, **text)
+            axes.text(x, -0.95, "\n".join(lines[name]), fontsize=8.5, **text)
         spans = [(source, block.name) for block in blocks for source in block.reads]
         for source, name in sorted(spans, key=lambda span: places[span[1]] - places[span[0]]):
             start, end = places[source], places[name]
@@ -202,7 +203,7 @@ def draw_network(blocks: Sequence[Block], picture: Grey) -> Drawing:
             axes.text((start + end) / 2, peak, f"{sizes[source][0]} beside", **label)
             peak += _LANE
         axes.set_xlim(-0.6, _STEP * len(blocks) + 0.8)
-        axes.set_ylim(-1.65, peak + 0.1)
+        axes.set_ylim(-1.75, peak + 0.1)
         axes.set_axis_off()
     return drawing
 

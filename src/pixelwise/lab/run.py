@@ -19,8 +19,9 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented,
 from pixelwise.errors import ConfigError, DataError, Interrupted, OutputError, PixelwiseError
 from pixelwise.files import to_json, write_text
 from pixelwise.lab.answer import PHOTOS, PICTURES, Answer, Setting
-from pixelwise.lab.documents import ANSWERS, NOTEBOOK, WRITEUP, write_notebook, write_writeup
+from pixelwise.lab.documents import ANSWERS, NOTEBOOK, REPORT, WRITEUP, write_notebook, write_pdfs
 from pixelwise.labels.sources import load_labelled
+from pixelwise.network.config import CNNConfig
 from pixelwise.progress import announce
 from pixelwise.training.data.sources import load_pictures
 from pixelwise.training.device import choose_device, choose_precision, processor_name
@@ -58,18 +59,19 @@ class LabResult:
     answers: dict[str, dict[str, Any]]  # question -> its values
     not_answered: dict[str, str]  # question, or the notebook -> the reason, and what to do about it
     writeup: str
+    report: str
     notebook: str | None  # None where single questions were asked, or it failed
     seconds: float  # duration of this call
 
 
 def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
-    """Answer questions, all if none are named, and write answers.json, the writeup and the notebook.
+    """Answer questions, all if none are named, and write answers.json, writeup, report and notebook.
 
     Answers of the same setting, data and version are reused; for single questions there is no notebook. A
     question that fails, or whose data set is missing, is named in the result; the rest is done.
 
     Raises:
-        ConfigError: there is no such question, or no such device.
+        ConfigError: there is no such question, or no such device, or another network is for more than A3.
         Interrupted: Ctrl-C came; the answers so far are kept, and the same call resumes.
         OutputError: something cannot be written.
     """
@@ -77,6 +79,11 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     if unknown := [name for name in questions if name not in QUESTIONS]:
         raise ConfigError(f"needed questions among {', '.join(QUESTIONS)}, got {unknown[0]!r}")
     asked = [name for name in QUESTIONS if name in questions or not questions]
+    if setting.counted:
+        CNNConfig(**setting.counted)  # refuses what is no network
+        if asked != ["A3"]:
+            options, got = " ".join(_counted_options(setting)), " ".join(questions) or "no --question"
+            raise ConfigError(f"{options} needs --question A3, which alone counts any network, got {got}")
     setting = _with_one_precision(setting)
     digests, missing = _load_data(setting, asked)
     setting = replace(setting, digests=digests)
@@ -84,8 +91,8 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
     try:
         reasons = _answer_all(setting, asked, kept, missing)
         answers = _write_answers(setting, kept, reasons)
-        announce(f"{WRITEUP}: the writeup")
-        write_writeup(setting.out)
+        announce(f"{WRITEUP} and {REPORT}")
+        write_pdfs(setting.out)
         if not questions:
             announce(f"{NOTEBOOK}: the notebook, run from top to bottom")
             try:
@@ -99,6 +106,7 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         answers=answers,
         not_answered=reasons,
         writeup=str(setting.out / WRITEUP),
+        report=str(setting.out / REPORT),
         notebook=str(setting.out / NOTEBOOK) if not questions and NOTEBOOK not in reasons else None,
         seconds=time.perf_counter() - start_s,
     )
@@ -184,6 +192,8 @@ def _find(setting: Setting, name: str) -> Answer | None:
     made_by = setting.made_by(source)
     if source not in setting.digests:
         made_by["data"] = kept.made_by.get("data")
+    if name != "A3":
+        made_by["counted"] = kept.made_by.get("counted")  # it is A3's alone
     return kept if kept.made_by == made_by else None
 
 
@@ -209,4 +219,10 @@ def _write_answers(setting: Setting, kept: dict[str, Answer], reasons: dict[str,
 def _command(setting: Setting) -> str:
     words = ["pixelwise", "lab", "--out", str(setting.out), *(["--quick"] if setting.quick else [])]
     words += ["--seed", str(setting.seed), "--precision", setting.precision, "--device", setting.device]
+    words += ["--question", "A3", *_counted_options(setting)] if setting.counted else []
     return shlex.join(words + (["--data-dir", str(setting.data_dir)] if setting.data_dir else []))
+
+
+def _counted_options(setting: Setting) -> list[str]:
+    options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in setting.counted.items())
+    return [word for option in options for word in option]

@@ -150,10 +150,18 @@ def test_the_skip_from_the_picture_is_cancelled_by_nothing(a, b):
 
 def test_the_claims_come_out_as_the_algebra_has_them():
     cnn, unet = (network(kind).eval() for kind in (CNNConfig, UNetConfig))
-    found = {row["name"]: row["exact"] for row in check_claims(cnn, unet, pictures())}
-    exact = {"factor", "shift_padded_with_b", "negative_repaired", "equivalent", "skip_reads_x"}
+    labels = torch.arange(3 * 16 * 16).view(3, 16, 16) % 5
+    found = {row["name"]: row["exact"] for row in check_claims(cnn, unet, pictures(), labels)}
+    exact = {
+        "trained_factor",
+        "factor",
+        "shift_padded_with_b",
+        "negative_repaired",
+        "equivalent",
+        "skip_reads_x",
+    }
     assert {name for name, is_exact in found.items() if is_exact} == exact
-    assert len(found) == 11
+    assert len(found) == 14
 
 
 @pytest.mark.parametrize("gains", [[1.0, 2.0, 4.0], [-3.0, 2.5], [0.5, 0.25, 0.5, 0.75]])

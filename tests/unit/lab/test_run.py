@@ -9,9 +9,9 @@ import pytest
 
 from fixtures.cifar10.make import write_cifar10
 from fixtures.flowers17 import make
-from pixelwise.errors import DownloadError, Interrupted, OutputError
+from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.documents import write_writeup
+from pixelwise.lab.documents import write_pdfs
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
 from pixelwise.training.data import sources
 
@@ -29,6 +29,10 @@ def asked(monkeypatch):
     return put
 
 
+def num_pages(pdf):
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
 def answers_in(out):
     return json.loads((out / "answers.json").read_text())
 
@@ -39,7 +43,8 @@ def test_one_question_leaves_its_answer_its_figure_and_a_writeup(tmp_path):
     assert list(result.answers) == ["A3", "B1"]
     assert (result.not_answered, result.notebook) == ({}, None)
     assert answers_in(tmp_path)["A3"]["weights"]["value"] == 86_112
-    assert (tmp_path / "a2-writeup.pdf").read_bytes().startswith(b"%PDF")
+    for name in ("a2-writeup.pdf", "lab-report.pdf"):
+        assert (tmp_path / name).read_bytes().startswith(b"%PDF")
     figure = tmp_path / "figures" / "b1-network.png"
     figure.unlink()
     run_lab(Setting(out=tmp_path, quick=True), ["B1"])
@@ -59,6 +64,20 @@ def test_an_answer_is_made_once_for_each_setting(tmp_path, asked):
             run_lab(Setting(out=tmp_path, seed=seed), ["A4"])
         assert answers_in(tmp_path)["A4"] == {"seed": seed, "none": None}
     assert made == [0, 1, 0]
+
+
+@pytest.mark.slow
+def test_a3_counts_the_network_that_is_chosen_and_no_other_question_takes_one(tmp_path):
+    chosen = Setting(out=tmp_path, counted={"num_filters": 16, "kernel": 5})
+    values = run_lab(chosen, ["A3"]).answers["A3"]
+    assert values["weights"]["value"] == 25 * (16 + 8 * 16**2 + 16 * 24 + 24**2)
+    assert "--question A3 --num-filters 16 --kernel 5" in answers_in(tmp_path)["about"]["command"]
+    assert run_lab(Setting(out=tmp_path), ["A3"]).answers["A3"]["weights"]["value"] == 86_112
+    for questions in ([], ["A1"], ["A3", "A1"]):
+        with pytest.raises(ConfigError, match="--num-filters 16 --kernel 5 needs --question A3"):
+            run_lab(chosen, questions)
+    with pytest.raises(ConfigError, match="kernel needs to be odd"):
+        run_lab(Setting(out=tmp_path, counted={"kernel": 4}), ["A3"])
 
 
 @pytest.mark.slow
@@ -102,17 +121,24 @@ def test_every_question_is_answered(tmp_path):
     assert values["A2"]["by_seed"] == values["B3"]["cnn"]["by_seed"]
     assert values["B2"]["by_seed"] == values["B3"]["unet"]["by_seed"]
     assert len(values["B3"]["ablation"]) == 6
-    assert [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]] == [
-        (fixed, size) for fixed in ("epochs", "steps") for size in (20, 100, 500)
-    ]
+    counts = values["A3"]
+    assert (counts["outputs"]["value"], counts["outputs_with_resizing"]["value"]) == (86_016, 131_072)
+    assert values["B4"]["num_seeds"] == 3
+    sizes = [(row["fixed"], row["batch_size"]) for row in values["B4"]["rows"]]
+    assert sizes == [*(("epochs", size) for size in (50, 100, 500)), ("steps", 50), ("steps", 100)]
+    for row in values["B4"]["rows"]:
+        assert row["val_loss"]["low"] < row["val_loss"]["value"] < row["val_loss"]["high"]
     for row in values["C2"]["ways"]:
         assert row["after"]["miou"]["value"] > row["before"]["miou"]["value"]
         assert row["certificate"]["before"] == row["certificate"]["after"]
     scores = list(values["C3"]["photo_miou"].values())
     assert scores == sorted(scores)
     assert [row["saved_bytes"] for row in values["C5"]["ratios"]] == pytest.approx([4, 4], rel=0.01)
-    content = (out / "a2-writeup.pdf").read_bytes()
-    assert len(re.findall(rb"/Type\s*/Page\b", content)) >= 10
+    writeup, report = ((out / name).read_bytes() for name in ("a2-writeup.pdf", "lab-report.pdf"))
+    assert 2 <= num_pages(writeup) <= 10 < num_pages(report)
+    write_pdfs(out)
+    assert (out / "a2-writeup.pdf").read_bytes() == writeup
     values["B3"]["confounded"] = {"diverged": True, "learning_rate": 0.3, "why": "training diverged"}
     (out / "answers.json").write_text(json.dumps(values))
-    assert write_writeup(out).read_bytes() != content
+    write_pdfs(out)
+    assert (out / "a2-writeup.pdf").read_bytes() != writeup
