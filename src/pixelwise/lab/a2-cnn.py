@@ -385,6 +385,8 @@ def load_flowers():
             url = f"https://www.robots.ox.ac.uk/~vgg/data/flowers/17/{archive}"
             download_and_extract_archive(url, str(folder))
     drawn, photos, masks = sorted((folder / "trimaps").glob("*.png")), [], []
+    if not drawn:
+        raise FileNotFoundError(f"no masks in {folder / 'trimaps'}")
     for path in np.random.default_rng(SEED).permutation(drawn)[: NUM_TRAIN + NUM_VAL]:  # each once
         photo = decode_image(str(folder / f"jpg/{path.stem}.jpg"), mode="RGB")[None] / 255
         photos.append(F.interpolate(photo, (SIDE, SIDE), mode="bilinear", antialias=True))
