@@ -1,13 +1,14 @@
 # Everything a clone can make; bare `make` says what. Needs python3 (3.11 or newer) with pip, nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train locked lock audit demo lab test core check golden bench docs
+.PHONY: help setup train locked lock audit demo lab notebook test core check golden bench docs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
 VENV := .venv
 CORE := .venv-core
+BARE := .venv-notebook
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
@@ -42,6 +43,14 @@ demo: $(VENV)/.package  ## Colour photographs, cut a flower out, learn from twen
 
 lab: $(VENV)/.all  ## Train networks and answer the assignment, small: a writeup, a notebook (8 minutes)
 	@$(BIN)/pixelwise lab --quick -o out/lab
+
+notebook: $(BARE)/.packages  ## Run the assignment's notebook, small, where nothing of ours is installed (2 minutes)
+	@mkdir -p out/notebook
+	@sed 's/^QUICK = False/QUICK = True/; s|^DATA_DIR = "data"|DATA_DIR = "$(PIXELWISE_DATA)" or "data"|' \
+		src/pixelwise/lab/a2-cnn.py > out/notebook/a2-cnn.py
+	@$(BARE)/bin/jupytext --quiet --to ipynb out/notebook/a2-cnn.py
+	@$(BARE)/bin/jupyter-execute --kernel_name=python3 --inplace out/notebook/a2-cnn.ipynb
+	@echo "ran out/notebook/a2-cnn.ipynb, in $(BARE)"
 
 test: $(VENV)/.tools  ## Run every test; those on real data where PIXELWISE_DATA names it
 	@$(BIN)/pytest -n 2 --dist worksteal tests
@@ -86,6 +95,13 @@ $(VENV)/.all: pyproject.toml | $(VENV)/.package
 $(CORE)/.package: pyproject.toml
 	@$(PYTHON) -m venv --without-pip $(CORE)
 	@$(PYTHON) -m pip --python $(CORE)/bin/python install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(BARE)/.packages: Makefile
+	@$(PYTHON) -m venv --without-pip $(BARE)
+	@echo "installing what the notebook needs into $(BARE); torch is large, so this can take minutes"
+	@$(PYTHON) -m pip --python $(BARE)/bin/python install --quiet --disable-pip-version-check \
+		torch torchvision numpy matplotlib jupytext nbclient ipykernel
 	@touch $@
 
 $(VENV)/.tools: pyproject.toml | $(VENV)/.package

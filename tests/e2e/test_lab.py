@@ -33,3 +33,13 @@ def test_weights_that_are_not_there(refused, tmp_path):
     gone = tmp_path / "gone.pth"
     assert "gone.pth" in refused("lab", "-o", tmp_path / "lab", "--question", "C1", "--weights", gone)
     assert not (tmp_path / "lab").exists()
+
+
+def test_a_starter_for_students(pixelwise, refused, tmp_path):
+    path = tmp_path / "course" / "a2-cnn.ipynb"
+    done = pixelwise("lab", "--starter", path)
+    assert (done.returncode, str(path) in done.stdout) == (0, True)
+    cells = json.loads(path.read_text())["cells"]
+    assert sum("NotImplementedError" in "".join(cell["source"]) for cell in cells) == 8
+    assert "there already" in refused("lab", "--starter", path)
+    assert [*path.parent.iterdir()] == [path]

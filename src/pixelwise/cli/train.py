@@ -142,6 +142,7 @@ def lab(
     num_filters: int | None = None,
     kernel: int | None = None,
     num_colours: int | None = None,
+    starter: Path | None = None,
     data_dir: DataDir = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> Outcome:
@@ -170,7 +171,14 @@ def lab(
         Side of their windows; odd; only with --question A3.
     num_colours
         Their classes (NC); only with --question A3.
+    starter
+        Write the notebook for students into this file, with gaps in place of answers; nothing else is done.
     """
+    if starter:
+        from pixelwise.lab.documents import write_starter
+
+        write_starter(starter)
+        return Outcome(values={"starter": str(starter)}, message=f"{starter}  the notebook for students")
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 

@@ -65,7 +65,7 @@ def answer_a4(setting: Setting) -> Answer:
     values = {
         "network": {"accuracy": accuracy(cnn), "num_pictures": len(grey)},
         "grid": grid,
-        "claims": {"rows": check_claims(cnn, unet, grey[:_NUM_EXACT], labels[:_NUM_EXACT])},
+        "claims": {"rows": check_claims(cnn, unet, grey[:_NUM_EXACT], labels[:_NUM_EXACT].long())},
         "retrained": _retrain(setting, accuracy),
     }
     return Answer(values, [setting.draw("a4-grid", _draw_grid(grid))])
@@ -130,7 +130,7 @@ def _trained_on(net: CNN, a: float, b: float, grey: Grey, labels: Labels) -> CNN
     adam = torch.optim.Adam(net.parameters())
     for _ in range(_EXACT_STEPS):
         adam.zero_grad()
-        F.cross_entropy(net(grey), labels.long()).backward()
+        F.cross_entropy(net(grey), labels).backward()
         adam.step()
     return net.eval()
 

@@ -51,7 +51,7 @@ _COLOURS = {"CNN": ON_LIGHT.train, "U-Net": ON_LIGHT.val}
 _OTHER_COLOUR = "#767676"
 # Batch sizes by what is fixed, each about three times the one before. Equal steps are those of the epochs at
 # the handout's size, so that both share these runs; a step on more pictures takes too long for them.
-_BATCH_SIZES, _BATCH_EPOCHS = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}, 5
+_BATCH_SIZES, _BATCH_EPOCHS = {"epochs": (10, 30, 100, 300, 1000), "steps": (10, 30, 100)}, 3
 _QUICK_BATCH_SIZES, _QUICK_BATCH_EPOCHS = {"epochs": (50, 100, 500), "steps": (50, 100)}, 1
 _BATCH_SEEDS, _QUICK_BATCH_FILTERS = 3, 8
 

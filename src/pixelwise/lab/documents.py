@@ -1,4 +1,4 @@
-"""The writeup and the report, PDFs all of whose numbers are read from answers.json, and the notebook, run."""
+"""The writeup and the report, typeset from answers.json; the notebook, which is run; its starter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import typst
 
 from pixelwise.errors import OutputError
 from pixelwise.files import write_bytes, write_text
-from pixelwise.lab.answer import Setting
+from pixelwise.lab.answer import PHOTOS, PICTURES, Setting
+from pixelwise.labels.sources import data_dir_of
 from pixelwise.progress import progress
 
 ANSWERS: Final = "answers.json"
@@ -36,6 +37,9 @@ client.on_cell_complete = lambda **_: print(flush=True)  # a line for each, as p
 client.execute()
 nbformat.write(notebook, sys.argv[1])
 """
+_BLANK = re.compile(  # an indent, a hint and its question, and the code that answers it
+    r"^( *)(# --- your code, (\w+): .*\n(?:\1# .*\n)*)(?:.*\n)+?(?=\1# --- end\n)", re.MULTILINE
+)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -65,18 +69,35 @@ def write_pdfs(folder: Path) -> None:
 
 
 def make_notebook(setting: Setting) -> nbformat.NotebookNode:
-    """Return the notebook, not run yet; its first cell of code holds the setting."""
-    source = resources.files(__package__).joinpath("a2-cnn.py").read_text(encoding="utf-8")
+    """Return the notebook, not run yet; a cell holds the setting, metadata all that decides results."""
+    source = _source()
     chosen = {
         "QUICK": setting.quick,
         "SEED": setting.seed,
-        "DATA_DIR": str(setting.data_dir.absolute()) if setting.data_dir else None,
+        "DATA_DIR": str(data_dir_of(setting.data_dir).absolute()),
         "DEVICE": setting.device,
-        "PRECISION": setting.precision,
     }
     for name, value in chosen.items():
         (written,) = re.findall(rf"^{name} = \S+", source, re.MULTILINE)
         source = source.replace(written, f"{name} = {value!r}", 1)
+    notebook = _from_source(source)
+    notebook.metadata["made_by"] = [setting.made_by(PICTURES), setting.made_by(PHOTOS)]
+    return notebook
+
+
+def write_starter(path: Path) -> None:
+    """Write the notebook for students: gaps in place of answers, each of which raises until it is filled."""
+    if path.exists():
+        raise OutputError(f"cannot write {path}: it is there already, and may hold someone's answers")
+    source = _BLANK.sub(r'\1\2\1raise NotImplementedError("\3: your code")\n', _source())
+    write_text(path, nbformat.writes(_from_source(source)) + "\n")
+
+
+def _source() -> str:
+    return resources.files(__package__).joinpath("a2-cnn.py").read_text(encoding="utf-8")
+
+
+def _from_source(source: str) -> nbformat.NotebookNode:
     notebook: nbformat.NotebookNode = jupytext.reads(source, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
@@ -85,15 +106,27 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
     return notebook
 
 
+def _is_run(path: Path, notebook: nbformat.NotebookNode) -> bool:
+    """Return whether a file is this very notebook; it was written when all of it had run."""
+    try:
+        found = nbformat.read(path, as_version=4)
+    except (OSError, ValueError):
+        return False
+    sources = [[cell.source for cell in one.cells] for one in (found, notebook)]
+    return sources[0] == sources[1] and found.metadata.get("made_by") == notebook.metadata["made_by"]
+
+
 def write_notebook(setting: Setting) -> Path:
-    """Run the notebook, and write it with its outputs; return its path.
+    """Run the notebook, and write it with its outputs, unless that is there already; return its path.
 
     It runs in a process of its own, since nbclient takes Ctrl-C for a kernel that died. OutputError where a
     cell ended with an error, or the notebook cannot be written.
     """
-    path = setting.out / NOTEBOOK
+    path, notebook = setting.out / NOTEBOOK, make_notebook(setting)
+    if _is_run(path, notebook):
+        return path
     with tempfile.TemporaryDirectory(prefix="pixelwise-") as folder:
-        executed, notebook = Path(folder) / NOTEBOOK, make_notebook(setting)
+        executed = Path(folder) / NOTEBOOK
         nbformat.write(notebook, executed)
         # this Python's own kernel, whatever others the user has; no history among the user's own
         names = ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")

@@ -1,18 +1,17 @@
-"""The lab: answers kept and reused, missing data named, the writeup and the notebook made of them."""
+"""The lab: answers kept and reused, missing data named, the writeup made of them."""
 
 import json
 import re
 import sys
 import types
 
-import nbformat
 import pytest
 
 from fixtures.cifar10.make import write_cifar10
 from fixtures.flowers17 import make
 from pixelwise.errors import ConfigError, DownloadError, Interrupted, OutputError
 from pixelwise.lab.answer import Answer, Setting
-from pixelwise.lab.documents import make_notebook, write_notebook, write_pdfs
+from pixelwise.lab.documents import write_pdfs
 from pixelwise.lab.run import QUESTIONS, Question, run_lab
 from pixelwise.training.data import sources
 
@@ -108,35 +107,6 @@ def test_no_download_costs_one_try_and_the_questions_that_need_pictures(tmp_path
     assert result.not_answered == dict.fromkeys(("A2", "A4", "B4"), "no network here")
     assert answers_in(tmp_path)["about"]["not_answered"] == result.not_answered
     assert len(tries) == 1
-
-
-def test_the_notebook_holds_the_setting(tmp_path):
-    setting = Setting(out=tmp_path, quick=True, seed=3, data_dir=tmp_path)
-    notebook = make_notebook(setting)
-    nbformat.validate(notebook)
-    assert notebook == make_notebook(setting)
-    (parameters,) = (cell for cell in notebook.cells if cell.metadata.get("tags") == ["parameters"])
-    chosen = {}
-    exec(parameters.source, chosen)
-    names = ("QUICK", "SEED", "DATA_DIR", "DEVICE", "PRECISION")
-    assert [chosen[name] for name in names] == [True, 3, str(tmp_path), "auto", "fp32"]
-
-
-@pytest.mark.slow
-def test_the_notebook_runs_without_any_data_set(tmp_path):
-    data_dir = tmp_path / "data"
-    for name in ("cifar-10-batches-py", "flowers17/jpg"):
-        (data_dir / name).mkdir(parents=True)
-    (data_dir / "flowers17" / "jpg" / "image_0001.jpg").touch()
-    path = write_notebook(Setting(out=tmp_path, quick=True, data_dir=data_dir))
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    text = "".join(output.get("text", "") for cell in code for output in cell.outputs)
-    assert "classifier.4.weight, classifier.4.bias: 514 of" in text
-    pictures = [output for cell in code for output in cell.outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) >= 7
 
 
 @pytest.mark.slow
