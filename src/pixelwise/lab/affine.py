@@ -40,10 +40,10 @@ _AFFINES = {
 _QUICK_AFFINES = {"cnn": ((2.0, 0.0), (0.5, 0.5), (0.1, 1.0)), "unet": ((2.0, 0.0),)}
 _NUM_SEEDS, _QUICK_SEEDS = 3, 2
 _CHANGES: dict[str, Any] = {"precision": "fp32", "crop_frac": 0.0}
-_QUICK_CHANGES = _CHANGES | {"num_filters": 8, "batch_size": 192}  # steps take the time, not pictures
+_QUICK_CHANGES = _CHANGES | {"num_filters": 8, "batch_size": 96}  # enough steps for the stored statistics
 _EXACT = 1e-6  # of a standard deviation of the logits; rounding of fp64 stays below
 _NUM_PICTURES, _QUICK_PICTURES, _NUM_EXACT, _BATCH = 300, 50, 16, 100
-_EXACT_STEPS = 10
+_EXACT_STEPS, _EXACT_BATCH = 5, 4  # of networks that are trained in fp64, which is slow
 _NO_EPSILON = 1e-25  # a factor that stands for 0, which torch refuses
 Accuracy = Callable[[CNN], float]  # right pixels in per cent
 
@@ -126,6 +126,7 @@ def _fresh(config: CNNConfig) -> CNN:
 
 def _trained_on(net: CNN, a: float, b: float, grey: Grey, labels: Labels) -> CNN:
     """Return a network after steps of Adam on ax + b, with the statistics that it stored meanwhile."""
+    grey, labels = grey[:_EXACT_BATCH], labels[:_EXACT_BATCH]
     net = reading(net, a, b).train()
     adam = torch.optim.Adam(net.parameters())
     for _ in range(_EXACT_STEPS):
