@@ -46,7 +46,7 @@ lab: $(VENV)/.all  ## Train networks and answer the assignment, small: a writeup
 
 notebook: $(BARE)/.packages  ## Run the assignment's notebook, small, where nothing of ours is installed (2 minutes)
 	@mkdir -p out/notebook
-	@sed 's/^QUICK = False/QUICK = True/; s|^DATA_DIR = "data"|DATA_DIR = "$(PIXELWISE_DATA)" or "data"|' \
+	@sed 's/^QUICK = False/QUICK = True/; s|^DATA_DIR = "data"|DATA_DIR = "$(abspath $(PIXELWISE_DATA))" or "data"|' \
 		src/pixelwise/lab/a2-cnn.py > out/notebook/a2-cnn.py
 	@$(BARE)/bin/jupytext --quiet --to ipynb out/notebook/a2-cnn.py
 	@$(BARE)/bin/jupyter-execute --kernel_name=python3 --inplace out/notebook/a2-cnn.ipynb

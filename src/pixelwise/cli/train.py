@@ -174,7 +174,12 @@ def lab(
     starter
         Write the notebook for students into this file, with gaps in place of answers; nothing else is done.
     """
+    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     if starter:
+        if question or quick or weights or any(options.values()):
+            raise ConfigError(
+                "--starter writes the notebook for students and nothing else; leave the others out"
+            )
         from pixelwise.lab.documents import write_starter
 
         write_starter(starter)
@@ -182,7 +187,6 @@ def lab(
     from pixelwise.lab.answer import Setting
     from pixelwise.lab.run import QUESTIONS, run_lab
 
-    options = {"num_filters": num_filters, "kernel": kernel, "num_colours": num_colours}
     setting = Setting(
         out=out,
         quick=quick,

@@ -12,6 +12,7 @@ QUICK = False  # a glance: few pictures and epochs, so that scores are low
 SEED = 0  # decides everything random
 DATA_DIR = "data"  # holds cifar-10-batches-py and flowers17; what is missing is downloaded into it
 DEVICE = "auto"  # a GPU if there is one
+WEIGHTS = None  # file of DeepLabv3's weights, where they are neither in TORCH_HOME nor to be downloaded
 
 # %%
 import pickle
@@ -407,7 +408,9 @@ photos, masks = photos.to(DEVICE), masks.long().to(DEVICE)
 mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], device=DEVICE)[..., None, None]
 normal = (photos - mean) / std
 try:
-    model = deeplabv3_resnet101(weights="COCO_WITH_VOC_LABELS_V1")
+    model = deeplabv3_resnet101(weights=None if WEIGHTS else "COCO_WITH_VOC_LABELS_V1", aux_loss=True)
+    if WEIGHTS:
+        model.load_state_dict(torch.load(WEIGHTS, weights_only=True))
 except (OSError, RuntimeError) as error:
     print(f"No weights of DeepLabv3 ({error}): with random ones, scores say nothing about DeepLabv3.")
     model = deeplabv3_resnet101(weights=None, weights_backbone=None, aux_loss=True)
@@ -469,7 +472,9 @@ model.requires_grad_(False)
 model.classifier[4] = nn.Conv2d(256, 2, kernel_size=1).to(DEVICE)
 # --- end
 print("need a gradient:", *(name for name, weights in model.named_parameters() if weights.requires_grad))
-frozen = {name: value.clone() for name, value in model.state_dict().items() if "classifier.4" not in name}
+frozen = {
+    name: value.clone() for name, value in model.state_dict().items() if not name.startswith("classifier.4")
+}
 below = nn.Sequential(*[*model.classifier][:4])
 with torch.no_grad():
     features = torch.cat([below(model.backbone(batch)["out"]) for batch in normal.split(4)])

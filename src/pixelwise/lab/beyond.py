@@ -22,16 +22,16 @@ from pixelwise.training.data.pictures import Pictures
 from pixelwise.training.evaluation import evaluate
 from pixelwise.training.models.handout import CNN, NUM_GREYS, grey_level
 from pixelwise.training.recipes import recipe
-from pixelwise.training.runs import open_torch_model
+from pixelwise.training.runs import open_torch_model, read_metrics
 
-_NUM_SEEDS, _QUICK_EPOCHS = 3, 1
+_NUM_SEEDS, _EPOCHS, _QUICK_EPOCHS = 3, 24, 1
 
 
 def answer_b5(setting: Setting) -> Answer:
     """Compare the table with what is linear in grey, the handout's U-Net, and one with the table inside."""
     pictures, seeds = setting.pictures(), range(1 if setting.quick else _NUM_SEEDS)
     unets = [train_alike(setting, f"unet-seed{seed}", UNetConfig(), seed) for seed in seeds]  # those of B2
-    runs = [_train(setting, seed) for seed in seeds]
+    runs = [_train(setting, "beyond", seed) for seed in seeds]
     model, changed = open_torch_model(unets[0]), open_torch_model(runs[0])
     baseline = evaluate(model, pictures, setting.seed)["grey level"]
     palette = model.palette
@@ -41,7 +41,9 @@ def answer_b5(setting: Setting) -> Answer:
     values = {
         "table": {name: score.to_dict() for name, score in baseline.items()},
         "linear": score_by_grey(linear, val_counts) | {"spread": spread(linear)},
-        "unet": outcomes.training(unets) | {"spread": _spread_of_skip(cast(CNN, model.net))},
+        "unet": outcomes.training(unets)
+        | {"spread": _spread_of_skip(cast(CNN, model.net)), "steps": read_metrics(unets[0])[-1]["step"]},
+        "unet_trained_alike": outcomes.training([_train(setting, "best", 0)]),
         "beyond": outcomes.training(runs) | {"table_parameters": NUM_GREYS * palette.num_classes},
         "chroma_error": _chroma_errors(pictures, palette, np.log(counts + 1.0), logits),
     }
@@ -49,12 +51,11 @@ def answer_b5(setting: Setting) -> Answer:
     return Answer(values, [setting.draw("b5-pictures", strips)])
 
 
-def _train(setting: Setting, seed: int) -> Path:
-    changes = {"epochs": _QUICK_EPOCHS} if setting.quick else {}
-    config = recipe(
-        "beyond", "unet", PICTURES, precision=setting.precision, seed=setting.seed_of(seed), **changes
-    )
-    return setting.trained(f"beyond-seed{seed}", config)
+def _train(setting: Setting, name: str, seed: int) -> Path:
+    """Train a U-Net by the recipe `beyond`, or for as long by `best`, which differs by the table alone."""
+    epochs = _QUICK_EPOCHS if setting.quick else _EPOCHS
+    options = {"epochs": epochs, "precision": setting.precision, "seed": setting.seed_of(seed)}
+    return setting.trained(f"{name}-seed{seed}", recipe(name, "unet", PICTURES, **options))
 
 
 def count_greys(images: Tensor, palette: Palette) -> Float64[ndarray, "greys K"]:

@@ -76,12 +76,13 @@ def make_notebook(setting: Setting) -> nbformat.NotebookNode:
         "SEED": setting.seed,
         "DATA_DIR": str(data_dir_of(setting.data_dir).absolute()),
         "DEVICE": setting.device,
+        "WEIGHTS": str(setting.weights.absolute()) if setting.weights else None,
     }
     for name, value in chosen.items():
         (written,) = re.findall(rf"^{name} = \S+", source, re.MULTILINE)
         source = source.replace(written, f"{name} = {value!r}", 1)
     notebook = _from_source(source)
-    notebook.metadata["made_by"] = [setting.made_by(PICTURES), setting.made_by(PHOTOS)]
+    notebook.metadata["made_by"] = [setting.made_by(PICTURES), setting.made_by(PHOTOS, with_network=True)]
     return notebook
 
 

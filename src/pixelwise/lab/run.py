@@ -87,7 +87,10 @@ def run_lab(setting: Setting, questions: Sequence[str] = ()) -> LabResult:
         if asked != ["A3"]:
             options, got = " ".join(_counted_options(setting)), " ".join(questions) or "no --question"
             raise ConfigError(f"{options} needs --question A3, which alone counts any network, got {got}")
-    if any(QUESTIONS[name].network for name in asked):
+    needs_network = any(QUESTIONS[name].network for name in asked)
+    if setting.weights and not needs_network:
+        raise ConfigError(f"--weights is for C1 to C3, got --question {' '.join(asked)}; leave it out")
+    if needs_network:
         setting = import_module("pixelwise.lab.finetuning").choose_network(setting)
     setting = _with_one_precision(setting)
     digests, missing = _load_data(setting, asked)

@@ -90,7 +90,8 @@ def beyond(_net: str, source: str) -> RunConfig:
     Expect:  TODO
     Source:  ours; docs/lab.md says why it works, docs/log.md what was tried
     """
-    return replace(best("unet", source), net=UNetConfig(grey_table=True))
+    config = best("unet", source)
+    return replace(config, net=UNetConfig(grey_table=True), train=replace(config.train, epochs=24))
 
 
 def embedded(net: str, source: str) -> RunConfig:
