@@ -28,7 +28,11 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import reading, value_of
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
+_WHITES = (1, 255, 65535)
 _USUAL_FRAC, _HARDLY = 0.999, 1.1  # of values that decide on white, and times white that they may be
+_NUM_DRAWN = 2**20  # values that the usual one is found of
+_LEAST_OF_255 = 16  # fractions below it are of white 1, with highlights above
+_UNDERSHOOT = 0.01  # of white, which resampling leaves below black
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.05
 _CICP_LINEAR, _HDR = 8, (16, 18)  # of its transfer functions. Source: ITU-T H.273, table 3
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
@@ -47,7 +51,7 @@ class Conversion:
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
     """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
 
-    PhotoError where these hold NaN, infinity or negative numbers, or ones beyond 65,535.
+    PhotoError where these hold NaN, infinity or numbers clearly below 0, or ones beyond 65,535.
     """
     if image.interpretation in _DEVICE_INDEPENDENT:
         wide = "srgb" if image.interpretation == "labq" else "rgb16"
@@ -155,23 +159,27 @@ def _gamma_table(gamma: float, image: pyvips.Image) -> pyvips.Image:
 
 
 def _from_range(path: Path, image: pyvips.Image) -> Conversion:
-    """Return a conversion to 16 bit by the first customary white that 99.9 % of the values hardly exceed."""
+    """Return a conversion to 16 bit by the first customary white that the values hardly exceed.
+
+    All values count where they are whole numbers, else 99.9 % of them: then a few are highlights.
+    """
     with reading(path):
-        whole = image.copy_memory()
-        # NaN * 0 and infinity * 0 are NaN, which equals nothing.
-        if (whole * 0 == 0).min() == 0:
-            raise PhotoError(
-                f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
-            )
-        low, high = whole.min(), whole.max()
-        usual = float(np.quantile(whole.numpy(), _USUAL_FRAC))
-    white = next((white for white in (1, 255, 65535) if usual <= _HARDLY * white), None)
-    if low < 0 or white is None:
+        values = image.numpy().ravel()
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        raise PhotoError(f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first")
+    drawn = values if values.size <= _NUM_DRAWN else np.random.default_rng(0).choice(values, _NUM_DRAWN)
+    usual, is_whole = float(np.quantile(drawn, _USUAL_FRAC)), values.dtype.kind in "iu"
+    limits = (high, usual) if is_whole else (usual,)
+    white = next((white for limit in limits for white in _WHITES if limit <= _HARDLY * white), None)
+    if white == 255 and usual < _LEAST_OF_255 and not is_whole:
+        white = 1
+    if white is None or low < -_UNDERSHOOT * white:
         raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
-    note = f"values above {white}, which was taken for white, were cut: they go to {high:g}"
+    note = f"values beyond 0 and {white}, taken for black and white, were cut: they go"
 
     def scale(pixels: pyvips.Image) -> pyvips.Image:
-        codes = (pixels * (65535 / white)).rint().cast("ushort")  # what is larger becomes the largest
+        codes = (pixels * (65535 / white)).rint().cast("ushort")  # which cuts what lies beyond
         return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
 
-    return Conversion(scale, note=note if high > white else "")
+    return Conversion(scale, note=f"{note} from {low:g} to {high:g}" if low < 0 or high > white else "")

@@ -120,14 +120,35 @@ def test_grey_of_16_bit_is_seen_alike_whoever_reads_it(name, tmp_path):
 @pytest.mark.parametrize("white", [1, 255, 65535])
 def test_a_few_values_above_white_do_not_make_the_photo_black(dtype, white, tmp_path):
     path, values = tmp_path / "floats.tif", (GREY / 255 * white).astype(dtype)
-    values[3, 5] = 1.002 * white
+    values[3, 5:7] = 1.002 * white, -0.002 * white
     tifffile.imwrite(path, values)
     photo = open_photo(path)
-    codes = np.round(np.minimum(values.astype(float), white) / white * 65535)
+    codes = np.round(np.clip(values.astype(float), 0, white) / white * 65535)
     assert np.abs(pixels(path) - codes).max() <= 1
     assert photo.notes == [
-        f"{path}: values above {white}, which was taken for white, were cut: they go to {1.002 * white:g}"
+        f"{path}: values beyond 0 and {white}, taken for black and white, were cut: "
+        f"they go from {-0.002 * white:g} to {1.002 * white:g}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "usual", "few", "white"),
+    [
+        (np.float32, 0.5, 3, 1),
+        (np.int32, 5, 3, 255),
+        (np.int32, 200, 60_000, 65535),
+        (np.int32, 5, 10**6, 255),
+    ],
+)
+def test_white_is_of_what_is_usual_in_fractions_and_of_all_whole_numbers(dtype, usual, few, white, tmp_path):
+    path, values = tmp_path / "numbers.tif", np.full((64, 96), usual, dtype)
+    values.ravel()[: 90 if few == 3 else 3] = few
+    tifffile.imwrite(path, values)
+    assert pixels(path)[-1, -1] == round(usual / white * 65535)
+    values[0, 9] = -0.02 * white
+    tifffile.imwrite(path, values)
+    with pytest.raises(PhotoError, match="needed values from 0 to 65535, got -"):
+        open_photo(path)
 
 
 def test_doubles_that_are_packed_are_refused(tmp_path):
