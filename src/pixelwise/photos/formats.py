@@ -87,17 +87,18 @@ def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, st
     larger than `max_megapixels`.
     """
     head = _head(path)
-    for loader, (magic, _) in _VIPS.items():
-        if re.match(magic, head, re.DOTALL):
-            picture = find_picture(path) if loader == "tiffload" else None
-            if picture and (doubles := picture.doubles()) is not None:  # libvips reads none
-                _check_size(path, doubles.shape[1], doubles.shape[0], max_megapixels)
-                return image_of(doubles), lambda _shrink: image_of(doubles), loader
-            load = partial(_load_vips, path, loader, picture)
-            with reading(path):
-                image = load(STREAMED)
-            _check_size(path, image.width, image.height, max_megapixels)
-            return image, load, loader
+    loader = next((name for name, (magic, _) in _VIPS.items() if re.match(magic, head, re.DOTALL)), "")
+    picture = find_picture(path) if loader == "tiffload" else None
+    if picture and (size := picture.size_of_doubles):
+        _check_size(path, *size, max_megapixels)
+        doubles = picture.doubles()
+        return doubles, lambda _shrink: doubles, loader
+    if loader:
+        load = partial(_load_vips, path, loader, picture)
+        with reading(path):
+            image = load(STREAMED)
+        _check_size(path, image.width, image.height, max_megapixels)
+        return image, load, loader
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:

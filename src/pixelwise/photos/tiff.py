@@ -20,11 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyvips
-from numpy import ndarray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from pixelwise.colour.arrays import Float64
 from pixelwise.errors import FormatError, PhotoError
 
 if TYPE_CHECKING:
@@ -44,14 +42,8 @@ _NAMES = (
 _GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DESCRIBING = (*(Base[name].value for name in _NAMES), *_GEOGRAPHIC)
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 254, 256, 257, 258, 259, 262, 273
-_NUM_SAMPLES, _STRIP_BYTES, _PLANES, _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = (
-    277,
-    279,
-    284,
-    330,
-    338,
-    339,
-)
+_ORIENTATION, _NUM_SAMPLES, _STRIP_BYTES, _PLANES = 274, 277, 279, 284
+_SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _DNG_VERSION = 50706
 _RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
 _REDUCED, _MASK = 1, 4  # bits of a subfile's kind
@@ -70,24 +62,40 @@ class Picture:
 
     path: Path
     page: int  # its number
+    num_pictures: int  # in the file
     tags: Any  # Pillow's, or none
 
-    def doubles(self) -> Float64[ndarray, "H W bands"] | None:
-        """Return the pixels where they are plain numbers of 64 bit, as numpy writes them; None otherwise."""
-        tags, floats = self.tags, 3
-        num = tags.get(_NUM_SAMPLES, 1)
-        kept = tags.get(_BITS) == (64,) * num and tags.get(_SAMPLE_FORMAT, (1,))[0] == floats
-        if not kept or tags.get(_COMPRESSION, 1) != 1 or tags.get(_PLANES, 1) != 1 or _STRIPS not in tags:
-            return None
+    @property
+    def size_of_doubles(self) -> tuple[int, int] | None:
+        """Width and height where the pixels are plain numbers of 64 bit, as numpy writes them."""
+        tags, floats, plain = self.tags, 3, 1
+        if (
+            tags.get(_BITS) == (64,) * _number(tags, _NUM_SAMPLES, 1)
+            and _number(tags, _SAMPLE_FORMAT) == floats
+            and _number(tags, _COMPRESSION, plain) == _number(tags, _PLANES, plain) == plain
+            and _number(tags, _PHOTOMETRIC) in (1, 2)  # light is large
+            and all(tag in tags for tag in (_WIDTH, _HEIGHT, _STRIPS, _STRIP_BYTES))
+        ):
+            return _number(tags, _WIDTH), _number(tags, _HEIGHT)
+        return None
+
+    def doubles(self) -> pyvips.Image:
+        """Read these numbers, which libvips does not; PhotoError where some are missing."""
+        tags, strips = self.tags, list[bytes]()
+        order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], len(tags[_BITS]))
+        missing = 8 * math.prod(shape)
         with self.path.open("rb") as file:
-            strips = b""
             for start, length in zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=False):
                 file.seek(start)
-                strips += file.read(length)
-        order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], num)
-        if len(strips) < 8 * math.prod(shape):
+                strips.append(file.read(min(length, missing)))
+                missing -= len(strips[-1])
+        if missing:
             raise PhotoError(f"{self.path}: damaged or cut short; nothing was written for it")
-        return np.frombuffer(strips, f"{order}f8", math.prod(shape)).reshape(shape).astype(np.float64)
+        pixels = np.frombuffer(b"".join(strips), f"{order}f8").reshape(shape).astype(np.float64)
+        image = pyvips.Image.new_from_array(pixels)
+        for name, value in (("orientation", _number(tags, _ORIENTATION, 1)), ("n-pages", self.num_pictures)):
+            image.set_type(pyvips.GValue.gint_type, name, value)
+        return image
 
     @property
     def has_unknown_channel(self) -> bool:
@@ -159,7 +167,14 @@ def find_picture(path: Path) -> Picture:
     tags: Any = pictures[page] if pictures else {}
     if codec := _NO_CODEC.get(tags.get(_COMPRESSION, 1)):
         raise FormatError(f"{path}: {codec}-compressed TIFF cannot be read here; save it with LZW or without")
-    return Picture(path, page, tags)
+    return Picture(path, page, len(pictures), tags)
+
+
+def _number(tags: Any, tag: int, otherwise: int = 0) -> int:
+    """Return the first number of a tag, `otherwise` where it has none."""
+    value = tags.get(tag, otherwise)
+    value = next(iter(value), otherwise) if isinstance(value, tuple | bytes) else value
+    return value if isinstance(value, int) else otherwise
 
 
 def header(first: int, big: bool) -> bytes:

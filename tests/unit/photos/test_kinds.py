@@ -11,7 +11,7 @@ from PIL import Image
 
 from fixtures.photos.make import scene
 from pixelwise.colour.spaces import linear_to_srgb
-from pixelwise.errors import FormatError, PhotoError
+from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.write import write_photo
@@ -148,6 +148,20 @@ def test_white_is_of_what_is_usual_in_fractions_and_of_all_whole_numbers(dtype, 
     values[0, 9] = -0.02 * white
     tifffile.imwrite(path, values)
     with pytest.raises(PhotoError, match="needed values from 0 to 65535, got -"):
+        open_photo(path)
+
+
+def test_doubles_are_turned_counted_and_checked_before_they_are_read(tmp_path):
+    path = tmp_path / "doubles.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for _ in range(2):
+            tiff.write(GREY / 255, extratags=[(274, "H", 1, 6, True)], metadata=None)
+    photo = open_photo(path)
+    assert (photo.orientation, photo.notes) == (6, [f"{path}: took the first of 2 pictures"])
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(PhotoSizeError):
+        open_photo(path, 0.001)
+    with pytest.raises(PhotoError, match="cut short"):
         open_photo(path)
 
 
