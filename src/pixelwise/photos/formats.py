@@ -204,9 +204,7 @@ def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) ->
     source = _source(path)
     if picture is None:
         return getattr(pyvips.Image, f"{loader}_source")(source, **options)
-    image = pyvips.Image.tiffload_source(source, page=picture.page, **options)
-    surplus = picture.has_unknown_channel and image.bands in (2, 4)
-    return image.extract_band(0, n=image.bands - 1) if surplus else image
+    return picture.cut(pyvips.Image.tiffload_source(source, page=picture.page, **options))
 
 
 def _in_memory(opened: Callable[[], pyvips.Image]) -> pyvips.Image:

@@ -176,8 +176,8 @@ def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tup
         if picture.page:
             notes.append(f"took picture {picture.page + 1} of {num_pictures}, the first in full resolution")
             num_pictures = 1
-        if picture.has_unknown_channel and image.bands in (1, 3):
-            notes.append("left out its further channel, which is not said to be transparency")
+        if picture.surplus:
+            notes.append("left out each further channel that is not said to be transparency")
         try:
             metadata |= read_exif(path, picture.page)
         except ValueError as error:

@@ -44,6 +44,7 @@ _DESCRIBING = (*(Base[name].value for name in _NAMES), *_GEOGRAPHIC)
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 254, 256, 257, 258, 259, 262, 273
 _ORIENTATION, _NUM_SAMPLES, _STRIP_BYTES, _PLANES = 274, 277, 279, 284
 _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_NUM_COLOURS, _TRANSPARENCY = {0: 1, 1: 1, 3: 1, 5: 4}, (1, 2)  # 3 by all other photometric tags
 _DNG_VERSION = 50706
 _RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
 _REDUCED, _MASK = 1, 4  # bits of a subfile's kind
@@ -92,15 +93,25 @@ class Picture:
         if missing:
             raise PhotoError(f"{self.path}: damaged or cut short; nothing was written for it")
         pixels = np.frombuffer(b"".join(strips), f"{order}f8").reshape(shape).astype(np.float64)
-        image = pyvips.Image.new_from_array(pixels)
+        image = self.cut(pyvips.Image.new_from_array(pixels))
         for name, value in (("orientation", _number(tags, _ORIENTATION, 1)), ("n-pages", self.num_pictures)):
             image.set_type(pyvips.GValue.gint_type, name, value)
         return image
 
     @property
-    def has_unknown_channel(self) -> bool:
-        """Whether the channel beside the colours is not said to be transparency, as a scanner's infrared."""
-        return tuple(self.tags.get(_EXTRA_SAMPLES, ()))[:1] == (0,)
+    def surplus(self) -> list[int]:
+        """The channels that are neither colours nor said to be transparency, from the last, -1, on."""
+        colours = _NUM_COLOURS.get(_number(self.tags, _PHOTOMETRIC), 3)
+        num = max(0, _number(self.tags, _NUM_SAMPLES, 1) - colours)
+        kinds = self.tags.get(_EXTRA_SAMPLES, ())[:num]
+        clear = next((place for place, kind in enumerate(kinds) if kind in _TRANSPARENCY), None)
+        return [place - num for place in range(len(kinds)) if place != clear]
+
+    def cut(self, image: pyvips.Image) -> pyvips.Image:
+        """Return its pixels without the surplus, such as a scanner's infrared."""
+        surplus = self.surplus
+        kept = [image[band] for band in range(image.bands) if band - image.bands not in surplus]
+        return kept[0].bandjoin(kept[1:]) if surplus else image
 
 
 class _Reader:

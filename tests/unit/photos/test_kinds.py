@@ -85,15 +85,24 @@ def test_what_describes_a_tiff_comes_along_big_or_not(big, tmp_path):
     assert found[296] == 1  # no unit
 
 
-def test_a_channel_that_is_no_transparency_is_left_out_and_told_of(tmp_path):
-    four = np.dstack([scene(64, 96), GREY])
-    for kind, has_alpha in (("unspecified", False), ("unassalpha", True)):
-        path = tmp_path / f"{kind}.tif"
-        tifffile.imwrite(path, four, photometric="rgb", extrasamples=[kind])
-        photo = open_photo(path)
-        assert (photo.colour, photo.alpha) == (True, has_alpha)
-        assert any("further channel" in note for note in photo.notes) != has_alpha
-        assert np.array_equal(next(photo.strips())[..., :3], four[..., :3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float64])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize(
+    ("kinds", "kept"), [("u", ""), ("uu", ""), ("a", "0"), ("ua", "1"), ("au", "0"), ("uuu", "")]
+)
+def test_only_colours_and_transparency_are_taken(dtype, colours, kinds, kept, tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (64, 96, colours + len(kinds))).astype(dtype)
+    values[0, 0] = 255  # white of floats
+    path, extra = tmp_path / "scan.tif", [{"u": "unspecified", "a": "unassalpha"}[kind] for kind in kinds]
+    photometric = "rgb" if colours == 3 else "minisblack"
+    tifffile.imwrite(path, values, photometric=photometric, extrasamples=extra, planarconfig="contig")
+    photo = open_photo(path)
+    assert (photo.colour, photo.alpha) == (colours == 3, kept != "")
+    assert any("further channel" in note for note in photo.notes) == ("u" in kinds)
+    found = np.concatenate(list(photo.strips()))
+    right = values[..., [*range(colours), *(colours + int(place) for place in kept)]]
+    assert np.array_equal(found, right * 257.0 if dtype == np.float64 else right)
+    assert photo.thumbnail(8, 8).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize(("tag", "name"), [(50000, "ZSTD"), (34887, "LERC"), (50002, "JPEG XL")])
