@@ -179,7 +179,9 @@ def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tup
         if picture.surplus:
             notes.append("left out each further channel that is not said to be transparency")
         try:
-            metadata |= read_exif(path, picture.page)
+            exif, note = read_exif(picture)
+            metadata |= exif
+            notes.append(note)
         except ValueError as error:
             notes.append(f"{error}; it was left out")
     if num_pictures > 1:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import math
 import struct
 import warnings
@@ -215,15 +214,26 @@ def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> byt
     return struct.pack(count, len(tags)) + entries + struct.pack(place, following) + tables
 
 
-def read_exif(path: Path, page: int = 0) -> dict[str, tuple[int, Any]]:
-    """Return EXIF of a TIFF's picture, type and value by libvips' names; ValueError where it is damaged."""
-    with path.open("rb") as file:
-        kept = _describing(file, page)
-    if not kept:
+def read_exif(picture: Picture) -> tuple[dict[str, tuple[int, Any]], str]:
+    """Return EXIF of a TIFF's picture, type and value by libvips' names, and a note on what is left out.
+
+    ValueError where it is damaged, or too long.
+    """
+    with picture.path.open("rb") as file:
+        kept = _describing(file, picture.tags)
+    try:
+        return _named_by_vips(kept), ""
+    except ValueError:  # it is too long
+        kept = {tag: value for tag, value in kept.items() if tag not in _GEOGRAPHIC}
+        return _named_by_vips(kept), "where on Earth it lies was too long for EXIF and left out"
+
+
+def _named_by_vips(tags: dict[int, Any]) -> dict[str, tuple[int, Any]]:
+    if not tags:
         return {}
     # libvips fills in its names when it reads EXIF in a format where it can.
     jpeg, exif = io.BytesIO(), Image.Exif()
-    exif.update(kept)
+    exif.update(tags)
     Image.new("L", (1, 1)).save(jpeg, format="JPEG", exif=exif)
     image = pyvips.Image.jpegload_buffer(jpeg.getvalue())
     names = [name for name in image.get_fields() if name.startswith("exif-")]
@@ -235,15 +245,14 @@ def describing_exif(exif: bytes) -> dict[int, Any]:
 
     A part's tags are a dict, under the part's own tag.
     """
-    return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")), 0)
+    return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
 
 
-def _describing(file: io.BufferedReader | io.BytesIO, page: int) -> dict[int, Any]:
+def _describing(file: io.BufferedReader | io.BytesIO, picture: Any = None) -> dict[int, Any]:
     try:
         with _quietly():
             reader = _Reader(file)
-            picture = next(itertools.islice(reader.pictures(), page, None), None)
-            if picture is None:
+            if not (picture := picture or next(reader.pictures(), None)):
                 raise ValueError("its directory cannot be read")
             return reader.describing(picture)
     except _DAMAGE as error:

@@ -85,6 +85,13 @@ def test_what_describes_a_tiff_comes_along_big_or_not(big, tmp_path):
     assert found[296] == 1  # no unit
 
 
+def test_geographic_tags_that_are_too_long_take_no_others_away(tmp_path):
+    tags = [(42112, "s", 0, "m" * 120_000, True), (315, "s", 0, "Anna Muster", True)]
+    tifffile.imwrite(path := tmp_path / "map.tif", GREY, extratags=tags, metadata=None)
+    assert [note for note in open_photo(path).notes if "where on Earth it lies was too long" in note]
+    assert copied(path, tmp_path)[315] == "Anna Muster"
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float64])
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize(
