@@ -40,19 +40,21 @@ _NAMES = (
 # Where on Earth it lies. Source: OGC 19-008r4, GeoTIFF; GDAL's own two.
 _GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DESCRIBING = (*(Base[name].value for name in _NAMES), *_GEOGRAPHIC)
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 254, 256, 257, 258, 259, 262, 273
+_SUBFILE, _OLD_SUBFILE = 254, 255
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
 _ORIENTATION, _NUM_SAMPLES, _STRIP_BYTES, _PLANES = 274, 277, 279, 284
 _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _NUM_COLOURS, _TRANSPARENCY = {0: 1, 1: 1, 3: 1, 5: 4}, (1, 2)  # 3 by all other photometric tags
 _DNG_VERSION = 50706
 _RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
-_REDUCED, _MASK = 1, 4  # bits of a subfile's kind
+_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2  # bits of a subfile's kind, and the old tag's number
 _MOSAICS = (32803, 34892)  # of colour filters, and linear numbers of a sensor. Source: DNG 1.7
 _RAW_SUFFIXES = (  # of cameras' files that are TIFFs, whatever their tags say
     *(".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc"),
     *(".mos", ".nef", ".nrw", ".orf", ".pef", ".rwl", ".srw"),
 )
 _NO_CODEC = {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50002: "JPEG XL", 52546: "JPEG XL"}
+_NO_CODEC |= dict.fromkeys((33003, 33005, 34712), "JPEG 2000")
 _MOST_PICTURES = 1000  # that are looked through
 
 
@@ -172,10 +174,14 @@ def find_picture(path: Path) -> Picture:
         _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _MOSAICS for tags in every
     ):
         raise FormatError(f"{path}: is a camera's raw file; develop it first, and save it as TIFF or JPEG")
-    whole = [page for page, tags in enumerate(pictures) if not tags.get(_SUBFILE, 0) & (_REDUCED | _MASK)]
-    page = whole[0] if whole else 0
+    whole = (
+        page
+        for page, tags in enumerate(pictures)
+        if not _number(tags, _SUBFILE) & (_REDUCED | _MASK) and _number(tags, _OLD_SUBFILE) != _OLD_REDUCED
+    )
+    page = next(whole, 0)
     tags: Any = pictures[page] if pictures else {}
-    if codec := _NO_CODEC.get(tags.get(_COMPRESSION, 1)):
+    if codec := _NO_CODEC.get(_number(tags, _COMPRESSION)):
         raise FormatError(f"{path}: {codec}-compressed TIFF cannot be read here; save it with LZW or without")
     return Picture(path, page, len(pictures), tags)
 
