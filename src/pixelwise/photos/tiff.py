@@ -45,6 +45,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259
 _ORIENTATION, _NUM_SAMPLES, _STRIP_BYTES, _PLANES = 274, 277, 279, 284
 _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _NUM_COLOURS, _TRANSPARENCY = {0: 1, 1: 1, 3: 1, 5: 4}, (1, 2)  # 3 by all other photometric tags
+_MOST_FURTHER = 3  # channels
 _DNG_VERSION = 50706
 _RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2  # bits of a subfile's kind, and the old tag's number
@@ -101,10 +102,13 @@ class Picture:
 
     @property
     def surplus(self) -> list[int]:
-        """The channels that are neither colours nor said to be transparency, from the last, -1, on."""
+        """The channels that are neither colours nor said to be transparency, from the last, -1, on.
+
+        None of a picture with more than a photo has: its first channel alone would be no photo, either.
+        """
         colours = _NUM_COLOURS.get(_number(self.tags, _PHOTOMETRIC), 3)
         num = max(0, _number(self.tags, _NUM_SAMPLES, 1) - colours)
-        kinds = self.tags.get(_EXTRA_SAMPLES, ())[:num]
+        kinds = self.tags.get(_EXTRA_SAMPLES, ())[:num] if num <= _MOST_FURTHER else ()
         clear = next((place for place, kind in enumerate(kinds) if kind in _TRANSPARENCY), None)
         return [place - num for place in range(len(kinds)) if place != clear]
 
