@@ -10,6 +10,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -79,8 +80,19 @@ Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many time
 STREAMED = 0
 
 
-def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, str]:
-    """Open the photo in a file; also return what opens it anew, and its format's key in the tables above.
+@dataclass(frozen=True)
+class Opened:
+    """The photo in a file, and what was seen there on the way."""
+
+    image: pyvips.Image
+    load: Load  # opens it anew
+    format: str  # its key in the tables above
+    picture: Picture | None = None  # of a TIFF
+    is_endless: bool = False  # whether a JPEG lacks its last marker
+
+
+def open_file(path: Path, max_megapixels: float) -> Opened:
+    """Open the photo in a file.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
     PhotoError where there is no such file, it may not be read, its format is not known, or it is damaged or
@@ -92,19 +104,20 @@ def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, st
     if picture and (size := picture.size_of_doubles):
         _check_size(path, *size, max_megapixels)
         doubles = picture.doubles()
-        return doubles, lambda _shrink: doubles, loader
+        return Opened(doubles, lambda _shrink: doubles, loader, picture)
     if loader:
-        load = partial(_load_vips, path, loader, picture)
+        is_endless = loader == "jpegload" and lacks_end(path)
+        load = partial(_load_vips, path, loader, picture, is_endless)
         with reading(path):
             image = load(STREAMED)
         _check_size(path, image.width, image.height, max_megapixels)
-        return image, load, loader
+        return Opened(image, load, loader, picture, is_endless)
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
         raise FormatError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
-    return image, lambda _shrink: image, name
+    return Opened(image, lambda _shrink: image, name)
 
 
 def has_gain_map(path: Path) -> bool:
@@ -190,7 +203,9 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
         )
 
 
-def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) -> pyvips.Image:
+def _load_vips(
+    path: Path, loader: str, picture: Picture | None, is_endless: bool, shrink: int
+) -> pyvips.Image:
     """Open a file with one loader, as a stream; a JPEG may come 2, 4 or 8 times smaller in a third of time.
 
     A JPEG that is shrunk, 1 times or more, is read now, so that what its decoder warns of is known.
@@ -199,7 +214,7 @@ def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) ->
     options: dict[str, Any] = {"access": "sequential", "fail_on": "error" if picture else "truncated"}
     if loader == "jpegload":
         options["shrink"] = max(s for s in (1, 2, 4, 8) if s <= max(1, shrink))
-        opened = partial(_open_jpeg, path, options, streamed=not shrink)
+        opened = partial(_open_jpeg, path, options, is_endless=is_endless, streamed=not shrink)
         return _in_memory(opened) if shrink else opened()
     source = _source(path)
     if picture is None:
@@ -227,8 +242,8 @@ def _source(path: Path) -> pyvips.Source:
         return pyvips.Source.new_from_descriptor(file.fileno())
 
 
-def _open_jpeg(path: Path, options: dict[str, Any], *, streamed: bool) -> pyvips.Image:
-    if not lacks_end(path):
+def _open_jpeg(path: Path, options: dict[str, Any], *, is_endless: bool, streamed: bool) -> pyvips.Image:
+    if not is_endless:
         return pyvips.Image.jpegload_source(_source(path), **options)
     # libvips takes it for cut short, though it may be whole; with an end it only warns where it is.
     strict = {"fail_on": "warning"} if streamed else {}

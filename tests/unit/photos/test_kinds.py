@@ -12,6 +12,7 @@ from PIL import Image
 from fixtures.photos.make import scene
 from pixelwise.colour.spaces import linear_to_srgb
 from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
+from pixelwise.photos import formats
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import open_photo
 from pixelwise.photos.write import write_photo
@@ -209,6 +210,20 @@ def test_a_jpeg_without_its_last_marker_is_whole(jpeg):
     photo.thumbnail(64, 64)
     assert photo.notes == [f"{jpeg}: its last marker was missing, which takes no pixel away"]
     assert np.array_equal(pixels(jpeg), whole)
+
+
+def test_what_was_seen_of_a_file_is_not_looked_for_again(jpeg, tmp_path, monkeypatch):
+    jpeg.write_bytes(jpeg.read_bytes() + b"behind the end")
+    tifffile.imwrite(tmp_path / "scan.tif", GREY)
+    seen = []
+    for name in ("find_picture", "lacks_end"):
+        whole = getattr(formats, name)
+        monkeypatch.setattr(formats, name, lambda path, whole=whole: seen.append(path) or whole(path))
+    for path in (jpeg, tmp_path / "scan.tif"):
+        photo = open_photo(path)
+        photo.thumbnail(16, 16)
+        list(photo.strips())
+    assert seen == [jpeg, tmp_path / "scan.tif"]
 
 
 @pytest.mark.parametrize("size", [(16, 16), (300, 400)])
