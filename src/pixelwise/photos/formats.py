@@ -53,6 +53,7 @@ _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may
 
 _END_OF_JPEG = b"\xff\xd9"
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # but for those within pixels
+_PADDING = re.compile(r": [1-5]?\d extraneous bytes before marker 0xd9")  # which ends the file
 
 
 class _Warnings(logging.Filter):
@@ -65,7 +66,10 @@ class _Warnings(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep a warning for the thread in which it came, and let errors alone pass."""
         message = record.getMessage().removeprefix("VIPS: ").removeprefix("VipsJpeg: ").split("\n")[0]
-        if message.startswith(("read gave", "Corrupt JPEG")):  # the second is lost where libvips failed since
+        if _PADDING.search(message):
+            if getattr(self.here, "last", "") == "read gave 1 warnings":  # which is this one
+                self.here.last = ""
+        elif message.startswith(("read gave", "Corrupt JPEG")):  # the second is lost after a failure
             self.here.last = message
         return record.levelno >= logging.ERROR
 
@@ -111,6 +115,8 @@ def open_file(path: Path, max_megapixels: float) -> Opened:
         with reading(path):
             image = load(STREAMED)
         _check_size(path, image.width, image.height, max_megapixels)
+        if is_endless and value_of(image, "jpeg-multiscan", 0):  # whole scans may be missing, without a trace
+            raise PhotoError(f"{path}: damaged or cut short (its last marker is missing)")
         return Opened(image, load, loader, picture, is_endless)
     try:
         image, name = _load_pillow(path, max_megapixels)

@@ -256,6 +256,20 @@ def test_a_jpeg_that_was_cut_short_is_refused(jpeg, frac):
         list(photo.strips())
 
 
+def test_a_jpeg_of_several_scans_needs_its_end(jpeg):
+    Image.fromarray(scene(300, 400)).save(jpeg, progressive=True)
+    content, whole = jpeg.read_bytes(), pixels(jpeg)
+    jpeg.write_bytes(content[:-2] + bytes(40) + content[-2:])  # filled up, as some cameras do
+    photo = open_photo(jpeg)
+    photo.thumbnail(64, 64)
+    assert photo.notes == []
+    assert np.array_equal(pixels(jpeg), whole)
+    last = content.rindex(b"\xff\xda")
+    jpeg.write_bytes(content[: content.rindex(b"\xff\xc4", 0, last)])
+    with pytest.raises(PhotoError, match="cut short"):
+        open_photo(jpeg)
+
+
 def png_with(path, codes, chunk, content):
     """Write a PNG with a further chunk before its pixels."""
     Image.fromarray(codes).save(path)
