@@ -58,7 +58,9 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
         return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
         return _from_range(path, image)
-    profile: bytes | None = value_of(image, "icc-profile-data", None)
+    is_png = value_of(image, "vips-loader", "").startswith("pngload")
+    gamma = _png_gamma(path) if is_png else None
+    profile: bytes | None = value_of(image, "icc-profile-data", None) if gamma is None else None
     kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
 
@@ -73,7 +75,7 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
     if kind == "RGB" and image.bands >= 3:
         return Conversion(to_srgb, profile, into_profile=True)
     note = "its colour profile does not fit its pixels and was left out" if profile else ""
-    return Conversion(_plain, note=note) if profile else _by_gamma(path, image)
+    return Conversion(_plain, note=note) if gamma is None else _by_gamma(gamma, image)
 
 
 @cache
@@ -111,10 +113,9 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
     return image if known else image.colourspace("srgb")
 
 
-def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
-    """Return the conversion of a photo without a profile, where a PNG may have another gamma."""
-    gamma = _png_gamma(path) if value_of(image, "vips-loader", "").startswith("pngload") else None
-    if gamma is None or abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
+def _by_gamma(gamma: float, image: pyvips.Image) -> Conversion:
+    """Return the conversion of codes that are light to the power of `gamma`, perhaps sRGB's own."""
+    if abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
         return Conversion(_plain)
     table = _gamma_table(gamma, image)
     return Conversion(
@@ -123,27 +124,24 @@ def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
 
 
 def _png_gamma(path: Path) -> float | None:
-    """Return the exponent of the light that a PNG without a profile says its codes are; None if it does not.
+    """Return the exponent of the light that a PNG says its codes are; None if it does not, or by a profile.
 
     PhotoError where it is for HDR screens. Source: PNG, third edition, 11.3.2 and 4.3.
     """
-    gamma = None
+    chunks: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-            content = file.read(int.from_bytes(head[:4], "big"))[:4]
+            chunks[head[4:]] = file.read(int.from_bytes(head[:4], "big"))[:4]
             file.seek(4, 1)
-            if head[4:] == b"cICP":
-                if content[1] in _HDR:
-                    raise PhotoError(
-                        f"{path}: needed a photo in sRGB, got one for HDR screens; convert it first"
-                    )
-                return 1.0 if content[1] == _CICP_LINEAR else None
-            if head[4:] in (b"sRGB", b"iCCP"):
-                return None
-            if head[4:] == b"gAMA":
-                gamma = int.from_bytes(content, "big") / 100_000 or None
-    return gamma
+    transfer = cicp[1] if len(cicp := chunks.get(b"cICP", b"")) == 4 else None  # before all else
+    if transfer in _HDR:
+        raise PhotoError(f"{path}: needed a photo in sRGB, got one for HDR screens; convert it first")
+    if transfer == _CICP_LINEAR:
+        return 1.0
+    if transfer is not None or not chunks.keys().isdisjoint((b"sRGB", b"iCCP")):
+        return None
+    return int.from_bytes(chunks.get(b"gAMA", b""), "big") / 100_000 or None
 
 
 def _gamma_table(gamma: float, image: pyvips.Image) -> pyvips.Image:

@@ -15,6 +15,7 @@ from pixelwise.errors import FormatError, PhotoError, PhotoSizeError
 from pixelwise.photos import formats
 from pixelwise.photos.paint import Strip
 from pixelwise.photos.photo import open_photo
+from pixelwise.photos.profiles import srgb_profile
 from pixelwise.photos.write import write_photo
 
 GREY = np.asarray(Image.fromarray(scene(64, 96)).convert("L"))
@@ -270,9 +271,9 @@ def test_a_jpeg_of_several_scans_needs_its_end(jpeg):
         open_photo(jpeg)
 
 
-def png_with(path, codes, chunk, content):
+def png_with(path, codes, chunk, content, **options):
     """Write a PNG with a further chunk before its pixels."""
-    Image.fromarray(codes).save(path)
+    Image.fromarray(codes).save(path, **options)
     whole = path.read_bytes()
     body = chunk + content
     packed = struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
@@ -296,7 +297,12 @@ def test_a_png_of_linear_light_is_seen_as_it_is_shown(chunk, content, codes, tmp
 
 @pytest.mark.parametrize(
     ("chunk", "content"),
-    [(b"gAMA", struct.pack(">I", 45_455)), (b"sRGB", b"\0"), (b"cICP", bytes([1, 13, 0, 1]))],
+    [
+        (b"gAMA", struct.pack(">I", 45_455)),
+        (b"sRGB", b"\0"),
+        (b"cICP", bytes([1, 13, 0, 1])),
+        (b"cICP", b"\1"),
+    ],
 )
 def test_a_png_of_srgb_stays_as_it_is(chunk, content, tmp_path):
     path = png_with(tmp_path / "usual.png", GREY, chunk, content)
@@ -304,6 +310,7 @@ def test_a_png_of_srgb_stays_as_it_is(chunk, content, tmp_path):
     assert open_photo(path).notes == []
 
 
-def test_a_png_for_hdr_screens_is_refused(tmp_path):
+@pytest.mark.parametrize("profile", [None, srgb_profile()], ids=["bare", "profile"])
+def test_a_png_for_hdr_screens_is_refused_whatever_its_profile(profile, tmp_path):
     with pytest.raises(PhotoError, match="got one for HDR screens"):
-        open_photo(png_with(tmp_path / "hdr.png", GREY, b"cICP", bytes([9, 16, 0, 1])))
+        open_photo(png_with(tmp_path / "hdr.png", GREY, b"cICP", bytes([9, 16, 0, 1]), icc_profile=profile))
