@@ -262,7 +262,7 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
         _check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
-        elif photo.mode in ("L", "LA", "RGB", "RGBA"):
+        elif photo.mode in ("L", "LA", "RGB", "RGBA", "F"):
             pixels = np.asarray(photo)
         else:
             pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))

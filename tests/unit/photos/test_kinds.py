@@ -177,6 +177,12 @@ def test_white_is_of_what_is_usual_in_fractions_and_of_all_whole_numbers(dtype, 
         open_photo(path)
 
 
+def test_floats_that_pillow_reads_are_floats(tmp_path):
+    Image.fromarray(GREY / np.float32(255)).save(path := tmp_path / "map.pfm", format="PPM")
+    assert np.array_equal(pixels(path), GREY * 257.0)
+    assert np.array_equal(open_photo(path).thumbnail(*GREY.shape)[0], GREY)
+
+
 def test_doubles_are_turned_counted_and_checked_before_they_are_read(tmp_path):
     path = tmp_path / "doubles.tif"
     with tifffile.TiffWriter(path) as tiff:
