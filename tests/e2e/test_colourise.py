@@ -59,6 +59,7 @@ def test_a_folder_of_everything(pixelwise, model, everything, tmp_path):
         (["-o", "out", "--temperature", "0"], "temperature needs to be from 0.01 to 100, got 0"),
         (["-o", "out", "--saturation", "much"], "Invalid value for --saturation: "),
         (["-o", "out", "--alternatives", "2.9"], "needed a whole number, got 2.9"),
+        (["-o", "out.gif", "--alternatives", "2.0"], "needed an output that ends in one of .jpg, "),
         (["-o", "PHOTO/below"], "cannot write into PHOTO/below: "),
         (["-o", "out.gif"], "needed an output that ends in one of .jpg, "),
         (["-o", "out", "--model", "no-such-model"], "needed a model, but no-such-model is neither"),

@@ -181,8 +181,6 @@ class Segmenter:
             raise ShapeError("needed a sequence of pictures and one of masks, got a single picture: [it]")
         images = _listed(images)
         labels = _all_labels(masks, [photo_from(image) for image in images])
-        if np.array_equal(np.unique(np.concatenate([np.unique(label) for label in labels])), [0, IGNORE]):
-            labels = [(label == IGNORE).astype(np.uint8) for label in labels]
         classes = self._names(labels)
         config = FinetuneConfig(source="pictures", ridge=self.ridge, rebalance=self.rebalance)
         with _as_files(images) as paths:
@@ -221,7 +219,7 @@ class Segmenter:
         return probs[0] if _is_single(images) else probs
 
     def score(self, images: Images, masks: Masks) -> float:
-        """Return the mean over the classes of intersection over union, of all pixels of all pictures.
+        """Return the mean over the classes of intersection over union, of all pixels; masks are as for `fit`.
 
         Raises:
             PhotoError: a picture cannot be read.
@@ -315,6 +313,7 @@ def _is_single(images: Any) -> bool:
 
 
 def _all_labels(masks: Masks, photos: Sequence[Photo]) -> list[UInt8[ndarray, "_H _W"]]:
+    """Return masks as labels; where all have only 0 and 255, these are background and object."""
     masks = list(masks)
     if len(photos) != len(masks) or not photos:
         raise ShapeError(f"needed as many masks as pictures, got {len(photos)} and {len(masks)}")
@@ -331,4 +330,5 @@ def _all_labels(masks: Masks, photos: Sequence[Photo]) -> list[UInt8[ndarray, "_
                 f"got {numbers.dtype} from {numbers.min()} to {numbers.max()}"
             )
         labels.append(numbers.astype(np.uint8))
-    return labels
+    is_pair = np.array_equal(np.unique(np.concatenate([np.unique(label) for label in labels])), [0, IGNORE])
+    return [(label == IGNORE).astype(np.uint8) for label in labels] if is_pair else labels

@@ -54,7 +54,7 @@ def run_batch(
 
     There are as many `workers` as processors, if not given. `address` is a Ray cluster's, all of whose
     machines see sources and `out` under the same paths. With `retry` what failed before is tried again.
-    What fails is logged as soon as it has.
+    What fails or comes with a warning is logged as soon as it has; the manifest has all remarks.
 
     Raises:
         ConfigError: options cannot work, `out` holds something else, or another run is at work there.
@@ -111,7 +111,7 @@ def _work(
     written: dict[int, str] | None,
 ) -> None:
     """Do the inputs of a condition; put their outputs into `written`, if there is such."""
-    num, num_left = state.num(), state.num(condition)
+    num, num_left, num_remarked = state.num(), state.num(condition), 0
     try:
         shutil.rmtree(state.out / SCRATCH, ignore_errors=True)  # of a run that was killed
         for folder in (ATTEMPTS, STAGING):
@@ -126,13 +126,17 @@ def _work(
                     if result.attempts > 1:
                         _logger.warning("a worker was lost; another took over its photo")
                     published = publish(state, result)
+                    num_remarked += bool(published.remarks)
                     for remark in published.remarks:
-                        _logger.warning(remark)
+                        if ": warning: " in remark:
+                            _logger.warning(remark)
                     if published.error:
                         _logger.error(published.error)
                     elif written is not None:
                         written[published.index] = published.output
                     advance(1, "")
+        if num_remarked:
+            announce(f"the manifest has remarks on {num_remarked} of these photos")
     except KeyboardInterrupt:
         done = state.num("result IS NOT NULL")
         raise Interrupted(f"{done} of {num} photos are done; the same command goes on", state.out) from None

@@ -40,7 +40,7 @@ _EXTRAS = {  # packages that some verbs need, and the extra that has them
 def _convert(hint: Any, tokens: Sequence[Token]) -> Any:
     """Convert words to a value; cyclopts would round 2.9 where a whole number is needed."""
     given = [token.value for token in tokens]
-    if int in (hint, *get_args(hint)) and any("." in value for value in given):
+    if int in (hint, *get_args(hint)) and any(value.partition(".")[2].strip("0") for value in given):
         raise ValueError(f"needed a whole number, got {' '.join(given)}")
     return convert(hint, tokens)
 

@@ -99,14 +99,22 @@ def find_layout(folder: Path) -> Layout:
     labels: dict[LabelFormat, tuple[Path, dict[str, list[Path]]]] = {}
     if (masks := folder / "masks").is_dir():
         labels["masks"] = masks, _by_stem(masks, SUFFIXES)
-    coco = list(dict.fromkeys(path for place in _COCO_PLACES for path in sorted(folder.glob(place))))
+    found = list(dict.fromkeys(path for place in _COCO_PLACES for path in sorted(folder.glob(place))))
+    files = _by_stem(photo_folder, (".json",))
+    # Beside other labels a file of such a name may be anything, or LabelMe's for a photo called like it.
+    is_alone = (
+        not labels
+        and folder / _COCO_FILE not in found
+        and all(path in found for paths in files.values() for path in paths)
+    )
+    coco = [path for path in found if is_alone or path.name == _COCO_FILE or _is_coco(path)]
     if len(coco) > 1:
         raise DataError(f"{folder}: needed one file of COCO's, found {coco[0].name} and {coco[1].name}")
     if coco:
         labels["coco"] = coco[0], {}
-    files = _by_stem(photo_folder, (".json",))
+    strays = set(coco) | {path for path in found if path.stem not in photos}
     beside = {
-        stem: own for stem, paths in files.items() if (own := [one for one in paths if one not in coco])
+        stem: own for stem, paths in files.items() if (own := [one for one in paths if one not in strays])
     }
     if beside:
         labels["labelme"] = folder, beside
@@ -116,6 +124,14 @@ def find_layout(folder: Path) -> Layout:
     ((label_format, (root, drawn)),) = labels.items()
     legend_file = folder / LEGEND_FILE
     return Layout(folder, label_format, root, photos, drawn, legend_file if legend_file.is_file() else None)
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        values = read_json(path)
+    except DataError:
+        return False
+    return isinstance(values, dict) and {"images", "annotations", "categories"} <= values.keys()
 
 
 def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def find_photos(
     or a pattern such as `scans/*.tif`. Below folders `leave_out` is passed over, and links to folders are not
     followed, so that a loop of links ends.
     """
-    found: dict[Path, InputPhoto] = {}
+    found: dict[tuple[str, int], InputPhoto] = {}
     failures: list[Failure] = []
     for given in inputs:
         path, error = Path(given), ""
@@ -61,11 +62,12 @@ def find_photos(
         if is_folder(path):
             files = walk_files(path, recursive, leave_out, failures)
             photos = [file for file in files if file.path.suffix.lower() in SUFFIXES]
-            deeper = not recursive and count_subfolders([given], leave_out)
-            further = "; look into its subfolders with --recursive" if deeper else ""
-            kinds = kinds_left_alone([given], recursive, leave_out)
-            but = f", but {kinds}" if kinds else ""
-            error = f"{path}: needed photos in this folder, found none{but}{further}"
+            if not photos:
+                deeper = not recursive and count_subfolders([given], leave_out)
+                further = "; look into its subfolders with --recursive" if deeper else ""
+                kinds = kinds_left_alone([given], recursive, leave_out)
+                but = f", but {kinds}" if kinds else ""
+                error = f"{path}: needed photos in this folder, found none{but}{further}"
         elif os.path.lexists(path) or not glob.has_magic(given):
             photos = [InputPhoto(path)]
         else:
@@ -78,9 +80,22 @@ def find_photos(
         if not photos and len(failures) == num_failures:
             failures.append(Failure(path, error))
         for photo in photos:
-            # a link beside its photo is a photo of its own, with a result of its own name
-            found.setdefault(resolved(photo.path.parent) / photo.path.name, photo)
+            found.setdefault(_identity(photo.path), photo)
     return list(found.values()), failures
+
+
+def _identity(path: Path) -> tuple[str, int]:
+    """Return what all spellings of one file share; a link beside its photo is a photo of its own."""
+    place = resolved(path.parent) / path.name
+    try:
+        return caseless(place), place.lstat().st_ino
+    except OSError:  # opening it will say so
+        return str(place), 0
+
+
+def caseless(path: Path) -> str:
+    """Return what is equal of all spellings that some file system takes for one: macOS, Windows, cards."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def walk_files(

@@ -10,6 +10,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +53,7 @@ _HEADER_BYTES = 2**18  # holds EXIF, XMP and a colour profile, each of which may
 
 _END_OF_JPEG = b"\xff\xd9"
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # but for those within pixels
+_PADDING = re.compile(r": [1-5]?\d extraneous bytes before marker 0xd9")  # which ends the file
 
 
 class _Warnings(logging.Filter):
@@ -64,7 +66,10 @@ class _Warnings(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep a warning for the thread in which it came, and let errors alone pass."""
         message = record.getMessage().removeprefix("VIPS: ").removeprefix("VipsJpeg: ").split("\n")[0]
-        if message.startswith(("read gave", "Corrupt JPEG")):  # the second is lost where libvips failed since
+        if _PADDING.search(message):
+            if getattr(self.here, "last", "") == "read gave 1 warnings":  # which is this one
+                self.here.last = ""
+        elif message.startswith(("read gave", "Corrupt JPEG")):  # the second is lost after a failure
             self.here.last = message
         return record.levelno >= logging.ERROR
 
@@ -79,31 +84,46 @@ Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many time
 STREAMED = 0
 
 
-def open_file(path: Path, max_megapixels: float) -> tuple[pyvips.Image, Load, str]:
-    """Open the photo in a file; also return what opens it anew, and its format's key in the tables above.
+@dataclass(frozen=True)
+class Opened:
+    """The photo in a file, and what was seen there on the way."""
+
+    image: pyvips.Image
+    load: Load  # opens it anew
+    format: str  # its key in the tables above
+    picture: Picture | None = None  # of a TIFF
+    is_endless: bool = False  # whether a JPEG lacks its last marker
+
+
+def open_file(path: Path, max_megapixels: float) -> Opened:
+    """Open the photo in a file.
 
     How the file begins decides, whatever its name: libvips would also try its readers of drawings and tables.
     PhotoError where there is no such file, it may not be read, its format is not known, or it is damaged or
     larger than `max_megapixels`.
     """
     head = _head(path)
-    for loader, (magic, _) in _VIPS.items():
-        if re.match(magic, head, re.DOTALL):
-            picture = find_picture(path) if loader == "tiffload" else None
-            if picture and (doubles := picture.doubles()) is not None:  # libvips reads none
-                _check_size(path, doubles.shape[1], doubles.shape[0], max_megapixels)
-                return image_of(doubles), lambda _shrink: image_of(doubles), loader
-            load = partial(_load_vips, path, loader, picture)
-            with reading(path):
-                image = load(STREAMED)
-            _check_size(path, image.width, image.height, max_megapixels)
-            return image, load, loader
+    loader = next((name for name, (magic, _) in _VIPS.items() if re.match(magic, head, re.DOTALL)), "")
+    picture = find_picture(path) if loader == "tiffload" else None
+    if picture and (size := picture.size_of_doubles):
+        _check_size(path, *size, max_megapixels)
+        doubles = picture.doubles()
+        return Opened(doubles, lambda _shrink: doubles, loader, picture)
+    if loader:
+        is_endless = loader == "jpegload" and lacks_end(path)
+        load = partial(_load_vips, path, loader, picture, is_endless)
+        with reading(path):
+            image = load(STREAMED)
+        _check_size(path, image.width, image.height, max_megapixels)
+        if is_endless and value_of(image, "jpeg-multiscan", 0):  # whole scans may be missing, without a trace
+            raise PhotoError(f"{path}: damaged or cut short (its last marker is missing)")
+        return Opened(image, load, loader, picture, is_endless)
     try:
         image, name = _load_pillow(path, max_megapixels)
     except (OSError, SyntaxError, ValueError) as error:
         names = "JPEG, PNG, TIFF, WebP, GIF, AVIF, HEIF, BMP, PNM, JPEG 2000, TGA, PCX or QOI"
         raise FormatError(f"{path}: needed a whole photo in {names}; this file is none ({error})") from error
-    return image, lambda _shrink: image, name
+    return Opened(image, lambda _shrink: image, name)
 
 
 def has_gain_map(path: Path) -> bool:
@@ -189,7 +209,9 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
         )
 
 
-def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) -> pyvips.Image:
+def _load_vips(
+    path: Path, loader: str, picture: Picture | None, is_endless: bool, shrink: int
+) -> pyvips.Image:
     """Open a file with one loader, as a stream; a JPEG may come 2, 4 or 8 times smaller in a third of time.
 
     A JPEG that is shrunk, 1 times or more, is read now, so that what its decoder warns of is known.
@@ -198,14 +220,12 @@ def _load_vips(path: Path, loader: str, picture: Picture | None, shrink: int) ->
     options: dict[str, Any] = {"access": "sequential", "fail_on": "error" if picture else "truncated"}
     if loader == "jpegload":
         options["shrink"] = max(s for s in (1, 2, 4, 8) if s <= max(1, shrink))
-        opened = partial(_open_jpeg, path, options, streamed=not shrink)
+        opened = partial(_open_jpeg, path, options, is_endless=is_endless, streamed=not shrink)
         return _in_memory(opened) if shrink else opened()
     source = _source(path)
     if picture is None:
         return getattr(pyvips.Image, f"{loader}_source")(source, **options)
-    image = pyvips.Image.tiffload_source(source, page=picture.page, **options)
-    surplus = picture.has_unknown_channel and image.bands in (2, 4)
-    return image.extract_band(0, n=image.bands - 1) if surplus else image
+    return picture.cut(pyvips.Image.tiffload_source(source, page=picture.page, **options))
 
 
 def _in_memory(opened: Callable[[], pyvips.Image]) -> pyvips.Image:
@@ -228,8 +248,8 @@ def _source(path: Path) -> pyvips.Source:
         return pyvips.Source.new_from_descriptor(file.fileno())
 
 
-def _open_jpeg(path: Path, options: dict[str, Any], *, streamed: bool) -> pyvips.Image:
-    if not lacks_end(path):
+def _open_jpeg(path: Path, options: dict[str, Any], *, is_endless: bool, streamed: bool) -> pyvips.Image:
+    if not is_endless:
         return pyvips.Image.jpegload_source(_source(path), **options)
     # libvips takes it for cut short, though it may be whole; with an end it only warns where it is.
     strict = {"fail_on": "warning"} if streamed else {}
@@ -242,7 +262,7 @@ def _load_pillow(path: Path, max_megapixels: float) -> tuple[pyvips.Image, str]:
         _check_size(path, *photo.size, max_megapixels)
         if photo.mode == "I" or photo.mode.startswith("I;16"):
             pixels = np.asarray(photo).astype(np.uint16)
-        elif photo.mode in ("L", "LA", "RGB", "RGBA"):
+        elif photo.mode in ("L", "LA", "RGB", "RGBA", "F"):
             pixels = np.asarray(photo)
         else:
             pixels = np.asarray(photo.convert("RGBA" if photo.has_transparency_data else "RGB"))

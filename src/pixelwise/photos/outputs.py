@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +12,15 @@ from typing import Generic, TypeVar
 
 from pixelwise.errors import ConfigError, OutputError
 from pixelwise.files import reason
-from pixelwise.photos.find import Failure, InputPhoto, count_subfolders, is_folder, kinds_left_alone, resolved
+from pixelwise.photos.find import (
+    Failure,
+    InputPhoto,
+    caseless,
+    count_subfolders,
+    is_folder,
+    kinds_left_alone,
+    resolved,
+)
 from pixelwise.photos.formats import SUFFIXES
 from pixelwise.photos.read_ahead import worked_ahead
 from pixelwise.progress import progress
@@ -115,7 +122,7 @@ class OutputPaths:
         self.claimed: dict[Path, Path] = {}  # files, resolved, and the photo that each is for
         self.spelled: dict[str, list[Path]] = {}  # both, by their names without case
         for path in self.inputs:
-            self.spelled.setdefault(_caseless(path), []).append(path)
+            self.spelled.setdefault(caseless(path), []).append(path)
         self.before: set[Path] = set()  # claimed files that were there before
         self.made: Path | None = None  # the folder, if it was not there before
 
@@ -166,14 +173,14 @@ class OutputPaths:
                 f"{photo.path}: its result would be {path}, which {other} has taken; rename one of them"
             )
         self.claimed[own] = photo.path
-        self.spelled.setdefault(_caseless(own), []).append(own)
+        self.spelled.setdefault(caseless(own), []).append(own)
         if path.exists():
             self.before.add(own)
         return path
 
     def _as_known(self, path: Path) -> Path:
         """Return a path as it is spelled here, where the file system takes both spellings for one file."""
-        for known in self.spelled.get(_caseless(path), ()):
+        for known in self.spelled.get(caseless(path), ()):
             with contextlib.suppress(OSError):  # there is no such file yet
                 if known.samefile(path):
                     return known
@@ -200,8 +207,3 @@ class OutputPaths:
                     with contextlib.suppress(OSError):  # most were never written
                         path.unlink()
             raise
-
-
-def _caseless(path: Path) -> str:
-    """Return what is equal of all spellings that some file system takes for one: macOS, Windows, cards."""
-    return unicodedata.normalize("NFC", str(path)).casefold()

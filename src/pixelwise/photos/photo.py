@@ -16,10 +16,10 @@ from pixelwise.errors import PhotoError
 from pixelwise.network.config import MAX_MEGAPIXELS
 from pixelwise.photos.formats import (
     STREAMED,
+    Opened,
     decoding,
     has_gain_map,
     image_of,
-    lacks_end,
     open_file,
     reading,
     value_of,
@@ -28,11 +28,11 @@ from pixelwise.photos.paint import Strip
 from pixelwise.photos.profiles import conversion
 from pixelwise.photos.read_ahead import Ahead
 from pixelwise.photos.resize import resize_codes
-from pixelwise.photos.tiff import find_picture, read_exif
+from pixelwise.photos.tiff import read_exif
 
 _STRIP_PIXELS = 2**18  # fewer make Python's own time felt, more leave the processor's cache
 _HELD_WHOLE_BYTES = 2**27  # a usual photo is read during the network's forward pass
-_MOST_SHRUNK_WHOLE = 4  # times; what is to be shrunk more is streamed, and never whole in memory
+_MOST_SHRUNK_WHOLE = 4  # times; for more libvips shrinks first
 _KEPT_PIXELS = 2**20  # of thumbnails
 _READ_AHEAD = 4  # strips of a larger one that may wait to be worked on
 
@@ -120,25 +120,26 @@ class Photo:
 
 
 def open_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
-    """Open the photo in a file; only its header is read now.
+    """Open the photo in a file; now only its header is read, and pixels of other numbers than 8 or 16 bit.
 
     PhotoError where there is no such file, it is no photo, or it is larger than `max_megapixels`.
     """
-    image, load, name = open_file(path, max_megapixels)
+    opened = open_file(path, max_megapixels)
+    image, load = opened.image, opened.load
     if image.bands > 4:
         raise PhotoError(f"{path}: needed grey or colour, with or without alpha, got {image.bands} bands")
     needed = conversion(path, image)
     with reading(path):
         plain = needed.convert(image)
     orientation = value_of(image, "orientation", 1)
-    metadata, notes = _metadata(image, path, name)
+    metadata, notes = _metadata(path, opened)
     return Photo(
         path=path,
         **_kind(plain),
         metadata=metadata,
         develop=lambda shrink: needed.convert(load(shrink)),
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        format=name,
+        format=opened.format,
         profile=needed.profile,
         into_profile=needed.into_profile,
         notes=[f"{path}: {note}" for note in (needed.note, *notes) if note],
@@ -150,7 +151,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
     PhotoError as of `open_photo`, as far as these are concerned.
     """
-    image, _, _ = open_file(path, MAX_MEGAPIXELS)
+    image = open_file(path, MAX_MEGAPIXELS).image
     turned = value_of(image, "orientation", 1) in (5, 6, 7, 8)
     return (image.width, image.height) if turned else (image.height, image.width)
 
@@ -166,27 +167,29 @@ def _kind(image: pyvips.Image) -> dict[str, Any]:
     }
 
 
-def _metadata(image: pyvips.Image, path: Path, name: str) -> tuple[dict[str, tuple[int, Any]], list[str]]:
+def _metadata(path: Path, opened: Opened) -> tuple[dict[str, tuple[int, Any]], list[str]]:
     """Return a file's metadata, type and value by libvips' names, and notes on what is left out of it."""
+    image, picture = opened.image, opened.picture
     metadata = {key: (image.get_typeof(key), image.get(key)) for key in image.get_fields()}
     notes = []
     num_pictures = value_of(image, "n-pages", 1)
-    if name == "tiffload":
-        picture = find_picture(path)
+    if picture:
         if picture.page:
             notes.append(f"took picture {picture.page + 1} of {num_pictures}, the first in full resolution")
             num_pictures = 1
-        if picture.has_unknown_channel and image.bands in (1, 3):
-            notes.append("left out its further channel, which is not said to be transparency")
+        if picture.surplus:
+            notes.append("left out each further channel that is not said to be transparency")
         try:
-            metadata |= read_exif(path, picture.page)
+            exif, note = read_exif(picture)
+            metadata |= exif
+            notes.append(note)
         except ValueError as error:
             notes.append(f"{error}; it was left out")
     if num_pictures > 1:
         notes.append(f"took the first of {num_pictures} pictures")
-    if name == "jpegload" and lacks_end(path):
+    if opened.is_endless:
         notes.append("its last marker was missing, which takes no pixel away")
-    if name == "jpegload" and has_gain_map(path):
+    if opened.format == "jpegload" and has_gain_map(path):
         metadata.pop("xmp-data", None)  # it says where in the file the second picture was
         notes.append("its gain map for HDR screens, and the XMP that describes it, were left out")
     elif b"HasExtendedXMP" in value_of(image, "xmp-data", b""):

@@ -28,7 +28,11 @@ from pixelwise.errors import PhotoError
 from pixelwise.photos.formats import reading, value_of
 
 _DEVICE_INDEPENDENT = ("lab", "labs", "labq", "xyz")  # negative numbers are right there
+_WHITES = (1, 255, 65535)
 _USUAL_FRAC, _HARDLY = 0.999, 1.1  # of values that decide on white, and times white that they may be
+_NUM_DRAWN = 2**20  # values that the usual one is found of
+_LEAST_OF_255 = 16  # fractions below it are of white 1, with highlights above
+_UNDERSHOOT = 0.01  # of white, which resampling leaves below black
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.05
 _CICP_LINEAR, _HDR = 8, (16, 18)  # of its transfer functions. Source: ITU-T H.273, table 3
 _SRGB_TOLERANCE = 3  # codes of 8 bit; small sRGB profiles round their curve by two
@@ -47,14 +51,16 @@ class Conversion:
 def conversion(path: Path, image: pyvips.Image) -> Conversion:
     """Return the conversion that the photo `image` needs; only floats and 32-bit integers are read for it.
 
-    PhotoError where these hold NaN, infinity or negative numbers, or ones beyond 65,535.
+    PhotoError where these hold NaN, infinity or numbers clearly below 0, or ones beyond 65,535.
     """
     if image.interpretation in _DEVICE_INDEPENDENT:
         wide = "srgb" if image.interpretation == "labq" else "rgb16"
         return Conversion(lambda pixels: pixels.colourspace(wide))
     if image.format not in ("uchar", "ushort"):
         return _from_range(path, image)
-    profile: bytes | None = value_of(image, "icc-profile-data", None)
+    is_png = value_of(image, "vips-loader", "").startswith("pngload")
+    gamma = _png_gamma(path) if is_png else None
+    profile: bytes | None = value_of(image, "icc-profile-data", None) if gamma is None else None
     kind = _space(profile)
     depth = 8 if image.format == "uchar" else 16
 
@@ -69,7 +75,7 @@ def conversion(path: Path, image: pyvips.Image) -> Conversion:
     if kind == "RGB" and image.bands >= 3:
         return Conversion(to_srgb, profile, into_profile=True)
     note = "its colour profile does not fit its pixels and was left out" if profile else ""
-    return Conversion(_plain, note=note) if profile else _by_gamma(path, image)
+    return Conversion(_plain, note=note) if gamma is None else _by_gamma(gamma, image)
 
 
 @cache
@@ -107,10 +113,9 @@ def _plain(image: pyvips.Image) -> pyvips.Image:
     return image if known else image.colourspace("srgb")
 
 
-def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
-    """Return the conversion of a photo without a profile, where a PNG may have another gamma."""
-    gamma = _png_gamma(path) if value_of(image, "vips-loader", "").startswith("pngload") else None
-    if gamma is None or abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
+def _by_gamma(gamma: float, image: pyvips.Image) -> Conversion:
+    """Return the conversion of codes that are light to the power of `gamma`, perhaps sRGB's own."""
+    if abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_TOLERANCE:
         return Conversion(_plain)
     table = _gamma_table(gamma, image)
     return Conversion(
@@ -119,27 +124,24 @@ def _by_gamma(path: Path, image: pyvips.Image) -> Conversion:
 
 
 def _png_gamma(path: Path) -> float | None:
-    """Return the exponent of the light that a PNG without a profile says its codes are; None if it does not.
+    """Return the exponent of the light that a PNG says its codes are; None if it does not, or by a profile.
 
     PhotoError where it is for HDR screens. Source: PNG, third edition, 11.3.2 and 4.3.
     """
-    gamma = None
+    chunks: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-            content = file.read(int.from_bytes(head[:4], "big"))[:4]
+            chunks[head[4:]] = file.read(int.from_bytes(head[:4], "big"))[:4]
             file.seek(4, 1)
-            if head[4:] == b"cICP":
-                if content[1] in _HDR:
-                    raise PhotoError(
-                        f"{path}: needed a photo in sRGB, got one for HDR screens; convert it first"
-                    )
-                return 1.0 if content[1] == _CICP_LINEAR else None
-            if head[4:] in (b"sRGB", b"iCCP"):
-                return None
-            if head[4:] == b"gAMA":
-                gamma = int.from_bytes(content, "big") / 100_000 or None
-    return gamma
+    transfer = cicp[1] if len(cicp := chunks.get(b"cICP", b"")) == 4 else None  # before all else
+    if transfer in _HDR:
+        raise PhotoError(f"{path}: needed a photo in sRGB, got one for HDR screens; convert it first")
+    if transfer == _CICP_LINEAR:
+        return 1.0
+    if transfer is not None or not chunks.keys().isdisjoint((b"sRGB", b"iCCP")):
+        return None
+    return int.from_bytes(chunks.get(b"gAMA", b""), "big") / 100_000 or None
 
 
 def _gamma_table(gamma: float, image: pyvips.Image) -> pyvips.Image:
@@ -155,23 +157,27 @@ def _gamma_table(gamma: float, image: pyvips.Image) -> pyvips.Image:
 
 
 def _from_range(path: Path, image: pyvips.Image) -> Conversion:
-    """Return a conversion to 16 bit by the first customary white that 99.9 % of the values hardly exceed."""
+    """Return a conversion to 16 bit by the first customary white that the values hardly exceed.
+
+    All values count where they are whole numbers, else 99.9 % of them: then a few are highlights.
+    """
     with reading(path):
-        whole = image.copy_memory()
-        # NaN * 0 and infinity * 0 are NaN, which equals nothing.
-        if (whole * 0 == 0).min() == 0:
-            raise PhotoError(
-                f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first"
-            )
-        low, high = whole.min(), whole.max()
-        usual = float(np.quantile(whole.numpy(), _USUAL_FRAC))
-    white = next((white for white in (1, 255, 65535) if usual <= _HARDLY * white), None)
-    if low < 0 or white is None:
+        values = image.numpy().ravel()
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        raise PhotoError(f"{path}: needed numbers, got NaN or infinity in some pixels; replace them first")
+    drawn = values if values.size <= _NUM_DRAWN else np.random.default_rng(0).choice(values, _NUM_DRAWN)
+    usual, is_whole = float(np.quantile(drawn, _USUAL_FRAC)), values.dtype.kind in "iu"
+    limits = (high, usual) if is_whole else (usual,)
+    white = next((white for limit in limits for white in _WHITES if limit <= _HARDLY * white), None)
+    if white == 255 and usual < _LEAST_OF_255 and not is_whole:
+        white = 1
+    if white is None or low < -_UNDERSHOOT * white:
         raise PhotoError(f"{path}: needed values from 0 to 65535, got {low:g} to {high:g}; scale them first")
-    note = f"values above {white}, which was taken for white, were cut: they go to {high:g}"
+    note = f"values beyond 0 and {white}, taken for black and white, were cut: they go"
 
     def scale(pixels: pyvips.Image) -> pyvips.Image:
-        codes = (pixels * (65535 / white)).rint().cast("ushort")  # what is larger becomes the largest
+        codes = (pixels * (65535 / white)).rint().cast("ushort")  # which cuts what lies beyond
         return codes.copy(interpretation="rgb16" if codes.bands >= 3 else "grey16")
 
-    return Conversion(scale, note=note if high > white else "")
+    return Conversion(scale, note=f"{note} from {low:g} to {high:g}" if low < 0 or high > white else "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import math
 import struct
 import warnings
@@ -20,11 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyvips
-from numpy import ndarray
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from pixelwise.colour.arrays import Float64
 from pixelwise.errors import FormatError, PhotoError
 
 if TYPE_CHECKING:
@@ -43,24 +40,22 @@ _NAMES = (
 # Where on Earth it lies. Source: OGC 19-008r4, GeoTIFF; GDAL's own two.
 _GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _DESCRIBING = (*(Base[name].value for name in _NAMES), *_GEOGRAPHIC)
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 254, 256, 257, 258, 259, 262, 273
-_NUM_SAMPLES, _STRIP_BYTES, _PLANES, _SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = (
-    277,
-    279,
-    284,
-    330,
-    338,
-    339,
-)
+_SUBFILE, _OLD_SUBFILE = 254, 255
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS = 256, 257, 258, 259, 262, 273
+_ORIENTATION, _NUM_SAMPLES, _STRIP_BYTES, _PLANES = 274, 277, 279, 284
+_SUB_PICTURES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_NUM_COLOURS, _TRANSPARENCY = {0: 1, 1: 1, 3: 1, 5: 4}, (1, 2)  # 3 by all other photometric tags
+_MOST_FURTHER = 3  # channels
 _DNG_VERSION = 50706
 _RESOLUTION, _NO_UNIT = (282, 283, 296), 1  # across, down, and its unit
-_REDUCED, _MASK = 1, 4  # bits of a subfile's kind
+_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2  # bits of a subfile's kind, and the old tag's number
 _MOSAICS = (32803, 34892)  # of colour filters, and linear numbers of a sensor. Source: DNG 1.7
 _RAW_SUFFIXES = (  # of cameras' files that are TIFFs, whatever their tags say
     *(".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc"),
     *(".mos", ".nef", ".nrw", ".orf", ".pef", ".rwl", ".srw"),
 )
 _NO_CODEC = {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", 50002: "JPEG XL", 52546: "JPEG XL"}
+_NO_CODEC |= dict.fromkeys((33003, 33005, 34712), "JPEG 2000")
 _MOST_PICTURES = 1000  # that are looked through
 
 
@@ -70,29 +65,58 @@ class Picture:
 
     path: Path
     page: int  # its number
+    num_pictures: int  # in the file
     tags: Any  # Pillow's, or none
 
-    def doubles(self) -> Float64[ndarray, "H W bands"] | None:
-        """Return the pixels where they are plain numbers of 64 bit, as numpy writes them; None otherwise."""
-        tags, floats = self.tags, 3
-        num = tags.get(_NUM_SAMPLES, 1)
-        kept = tags.get(_BITS) == (64,) * num and tags.get(_SAMPLE_FORMAT, (1,))[0] == floats
-        if not kept or tags.get(_COMPRESSION, 1) != 1 or tags.get(_PLANES, 1) != 1 or _STRIPS not in tags:
-            return None
+    @property
+    def size_of_doubles(self) -> tuple[int, int] | None:
+        """Width and height where the pixels are plain numbers of 64 bit, as numpy writes them."""
+        tags, floats, plain = self.tags, 3, 1
+        if (
+            tags.get(_BITS) == (64,) * _number(tags, _NUM_SAMPLES, 1)
+            and _number(tags, _SAMPLE_FORMAT) == floats
+            and _number(tags, _COMPRESSION, plain) == _number(tags, _PLANES, plain) == plain
+            and _number(tags, _PHOTOMETRIC) in (1, 2)  # light is large
+            and all(tag in tags for tag in (_WIDTH, _HEIGHT, _STRIPS, _STRIP_BYTES))
+        ):
+            return _number(tags, _WIDTH), _number(tags, _HEIGHT)
+        return None
+
+    def doubles(self) -> pyvips.Image:
+        """Read these numbers, which libvips does not; PhotoError where some are missing."""
+        tags, strips = self.tags, list[bytes]()
+        order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], len(tags[_BITS]))
+        missing = 8 * math.prod(shape)
         with self.path.open("rb") as file:
-            strips = b""
             for start, length in zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=False):
                 file.seek(start)
-                strips += file.read(length)
-        order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], num)
-        if len(strips) < 8 * math.prod(shape):
+                strips.append(file.read(min(length, missing)))
+                missing -= len(strips[-1])
+        if missing:
             raise PhotoError(f"{self.path}: damaged or cut short; nothing was written for it")
-        return np.frombuffer(strips, f"{order}f8", math.prod(shape)).reshape(shape).astype(np.float64)
+        pixels = np.frombuffer(b"".join(strips), f"{order}f8").reshape(shape).astype(np.float64)
+        image = self.cut(pyvips.Image.new_from_array(pixels))
+        for name, value in (("orientation", _number(tags, _ORIENTATION, 1)), ("n-pages", self.num_pictures)):
+            image.set_type(pyvips.GValue.gint_type, name, value)
+        return image
 
     @property
-    def has_unknown_channel(self) -> bool:
-        """Whether the channel beside the colours is not said to be transparency, as a scanner's infrared."""
-        return tuple(self.tags.get(_EXTRA_SAMPLES, ()))[:1] == (0,)
+    def surplus(self) -> list[int]:
+        """The channels that are neither colours nor said to be transparency, from the last, -1, on.
+
+        None of a picture with more than a photo has: its first channel alone would be no photo, either.
+        """
+        colours = _NUM_COLOURS.get(_number(self.tags, _PHOTOMETRIC), 3)
+        num = max(0, _number(self.tags, _NUM_SAMPLES, 1) - colours)
+        kinds = self.tags.get(_EXTRA_SAMPLES, ())[:num] if num <= _MOST_FURTHER else ()
+        clear = next((place for place, kind in enumerate(kinds) if kind in _TRANSPARENCY), None)
+        return [place - num for place in range(len(kinds)) if place != clear]
+
+    def cut(self, image: pyvips.Image) -> pyvips.Image:
+        """Return its pixels without the surplus, such as a scanner's infrared."""
+        surplus = self.surplus
+        kept = [image[band] for band in range(image.bands) if band - image.bands not in surplus]
+        return kept[0].bandjoin(kept[1:]) if surplus else image
 
 
 class _Reader:
@@ -154,12 +178,23 @@ def find_picture(path: Path) -> Picture:
         _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _MOSAICS for tags in every
     ):
         raise FormatError(f"{path}: is a camera's raw file; develop it first, and save it as TIFF or JPEG")
-    whole = [page for page, tags in enumerate(pictures) if not tags.get(_SUBFILE, 0) & (_REDUCED | _MASK)]
-    page = whole[0] if whole else 0
+    whole = (
+        page
+        for page, tags in enumerate(pictures)
+        if not _number(tags, _SUBFILE) & (_REDUCED | _MASK) and _number(tags, _OLD_SUBFILE) != _OLD_REDUCED
+    )
+    page = next(whole, 0)
     tags: Any = pictures[page] if pictures else {}
-    if codec := _NO_CODEC.get(tags.get(_COMPRESSION, 1)):
+    if codec := _NO_CODEC.get(_number(tags, _COMPRESSION)):
         raise FormatError(f"{path}: {codec}-compressed TIFF cannot be read here; save it with LZW or without")
-    return Picture(path, page, tags)
+    return Picture(path, page, len(pictures), tags)
+
+
+def _number(tags: Any, tag: int, otherwise: int = 0) -> int:
+    """Return the first number of a tag, `otherwise` where it has none."""
+    value = tags.get(tag, otherwise)
+    value = next(iter(value), otherwise) if isinstance(value, tuple | bytes) else value
+    return value if isinstance(value, int) else otherwise
 
 
 def header(first: int, big: bool) -> bytes:
@@ -189,15 +224,26 @@ def directory(tags: Sequence[Tag], at: int, big: bool, last: bool = True) -> byt
     return struct.pack(count, len(tags)) + entries + struct.pack(place, following) + tables
 
 
-def read_exif(path: Path, page: int = 0) -> dict[str, tuple[int, Any]]:
-    """Return EXIF of a TIFF's picture, type and value by libvips' names; ValueError where it is damaged."""
-    with path.open("rb") as file:
-        kept = _describing(file, page)
-    if not kept:
+def read_exif(picture: Picture) -> tuple[dict[str, tuple[int, Any]], str]:
+    """Return EXIF of a TIFF's picture, type and value by libvips' names, and a note on what is left out.
+
+    ValueError where it is damaged, or too long.
+    """
+    with picture.path.open("rb") as file:
+        kept = _describing(file, picture.tags)
+    try:
+        return _named_by_vips(kept), ""
+    except ValueError:  # it is too long
+        kept = {tag: value for tag, value in kept.items() if tag not in _GEOGRAPHIC}
+        return _named_by_vips(kept), "where on Earth it lies was too long for EXIF and left out"
+
+
+def _named_by_vips(tags: dict[int, Any]) -> dict[str, tuple[int, Any]]:
+    if not tags:
         return {}
     # libvips fills in its names when it reads EXIF in a format where it can.
     jpeg, exif = io.BytesIO(), Image.Exif()
-    exif.update(kept)
+    exif.update(tags)
     Image.new("L", (1, 1)).save(jpeg, format="JPEG", exif=exif)
     image = pyvips.Image.jpegload_buffer(jpeg.getvalue())
     names = [name for name in image.get_fields() if name.startswith("exif-")]
@@ -209,15 +255,14 @@ def describing_exif(exif: bytes) -> dict[int, Any]:
 
     A part's tags are a dict, under the part's own tag.
     """
-    return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")), 0)
+    return _describing(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
 
 
-def _describing(file: io.BufferedReader | io.BytesIO, page: int) -> dict[int, Any]:
+def _describing(file: io.BufferedReader | io.BytesIO, picture: Any = None) -> dict[int, Any]:
     try:
         with _quietly():
             reader = _Reader(file)
-            picture = next(itertools.islice(reader.pictures(), page, None), None)
-            if picture is None:
+            if not (picture := picture or next(reader.pictures(), None)):
                 raise ValueError("its directory cannot be read")
             return reader.describing(picture)
     except _DAMAGE as error:

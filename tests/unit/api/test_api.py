@@ -247,9 +247,10 @@ def test_masks_of_0_and_255_are_background_and_object_and_any_iterable_does():
     pictures, masks = discs(2)
     segmenter = pixelwise.Segmenter(sizes=(64,), num_views=1)
     usual = segmenter.fit(pictures, masks).predict(pictures)
-    whites = (255 * (mask > 0).astype(np.uint8) for mask in masks)
-    again = segmenter.fit(iter(pictures), whites).predict(iter(pictures))
+    whites = [255 * (mask > 0).astype(np.uint8) for mask in masks]
+    again = segmenter.fit(iter(pictures), iter(whites)).predict(iter(pictures))
     assert np.array_equal(usual, again)
+    assert segmenter.score(pictures, whites) == segmenter.score(pictures, masks)
     with pytest.raises(PhotoError, match="NoneType"):
         segmenter.predict(None)
 

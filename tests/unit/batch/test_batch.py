@@ -1,5 +1,6 @@
 """Batches without Ray: the plan and its results in one file, a worker, the manifest, an estimate."""
 
+import contextlib
 import errno
 import io
 import os
@@ -18,10 +19,11 @@ from PIL import Image
 
 from fixtures.foreign import zhang
 from fixtures.photos.make import scene
+from pixelwise.batch import run
 from pixelwise.batch.job import Job
 from pixelwise.batch.run import publish, run_batch
 from pixelwise.batch.sources import extract, find_items
-from pixelwise.batch.state import STATE, BatchState, open_state
+from pixelwise.batch.state import STATE, BatchState, Result, open_state
 from pixelwise.batch.work import ATTEMPTS, STAGING, Worker, is_of_the_machine
 from pixelwise.errors import ConfigError, DataError, OutputError
 from pixelwise.files import checksum
@@ -116,6 +118,20 @@ def test_what_is_to_be_known_of_a_photo_stands_in_the_manifest(out, job, photos)
     remarks = rows[1]["remarks"]
     assert f"{photos / 'b.png'}: took the first of 2 pictures" in remarks
     assert any(remark.startswith(f"{photos / 'b.png'} was in colour already") for remark in remarks)
+
+
+def test_of_remarks_only_warnings_are_on_the_screen_and_photos_with_any_are_counted(
+    out, job, photos, caplog, monkeypatch
+):
+    remarks = [("a: warning: dull", "a was in colour already"), ("b was in colour already",), ()]
+    results = (Result(index=index, error="no", remarks=those) for index, those in enumerate(remarks))
+    said = []
+    monkeypatch.setattr(run, "start_ray", lambda *_: contextlib.nullcontext(1))
+    monkeypatch.setattr(run, "work", lambda *_: results)
+    monkeypatch.setattr(run, "announce", said.append)
+    run_batch(job, [str(photos)], out)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [remarks[0][0]]
+    assert said[-1] == "the manifest has remarks on 2 of these photos"
 
 
 @pytest.mark.slow

@@ -348,3 +348,14 @@ def test_a_file_of_coco_is_found_where_tools_put_it(tmp_path, place):
     shutil.copy(folder / place, folder / "annotations.json")
     with pytest.raises(DataError, match="needed one file of COCO's"):
         open_folder(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[{}]", "no JSON"])
+def test_beside_other_labels_a_file_called_as_coco_calls_its_own_may_be_anything(tmp_path, folder, content):
+    for labelled in (folder, folder_of_labelme(tmp_path / "labelme")):
+        usual = open_folder(labelled)
+        (labelled / "result.json").write_text(content)
+        assert [photo.photo for photo in open_folder(labelled)[1]] == [photo.photo for photo in usual[1]]
+    shutil.copy(folder_of_coco(tmp_path / "coco") / "annotations.json", folder / "result.json")
+    with pytest.raises(DataError, match="found masks and coco"):
+        open_folder(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pixelwise.errors import OutputError
+from pixelwise.photos import find
 from pixelwise.photos.find import InputPhoto, count_subfolders, find_photos
 from pixelwise.photos.outputs import OutputPaths
 from pixelwise.photos.read_ahead import Ahead, worked_ahead
@@ -54,6 +55,12 @@ def test_inputs_without_photos_are_failures(tmp_path):
     assert failures[0].error.endswith("found none, but 4 files of other kinds: .nef, .psd, without suffix")
     (folder / "deep").mkdir()
     assert "--recursive" in find_photos(asked)[1][0].error
+
+
+def test_a_folder_with_photos_is_walked_once(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.setattr(find, "kinds_left_alone", None)
+    assert find_photos([str(tmp_path)])[1] == []
 
 
 def test_a_link_beside_its_photo_is_found_too(tmp_path):
@@ -105,6 +112,11 @@ def album():
 @pytest.mark.parametrize(("first", "second"), [("a", "A"), ("\u00e9", "e\u0301")])
 def test_two_spellings_of_one_file_are_one_result(tmp_path, first, second):
     """As macOS takes them: here a link makes two files one."""
+    (tmp_path / f"{first}.jpg").touch()
+    (tmp_path / f"{second}.jpg").hardlink_to(tmp_path / f"{first}.jpg")
+    (tmp_path / "other.jpg").hardlink_to(tmp_path / f"{first}.jpg")
+    given = [str(tmp_path / f"{name}.jpg") for name in (first, second, "other")]
+    assert [one.path.stem for one in find_photos(given)[0]] == [first, "other"]
     photos = [InputPhoto(tmp_path / f"{name}.jpg") for name in (first, second)]
     outputs = OutputPaths(tmp_path / "out", [photo.path for photo in photos], single_file=False)
     apart = OutputPaths(tmp_path, [photo.path for photo in photos], single_file=False)
