@@ -2,9 +2,9 @@
 
     python benchmarks/time_to_quality.py [--repeats N] [--data-dir DIR] [--net unet]
 
-Trains CIFAR-10's horses by these recipes and `beyond`, interleaved and each with its own seed, every run in a process
-of its own so that none warms up another. Prints accuracy and training seconds of each, and the ratios within
-each repeat, as median and range. Needs CIFAR-10 under --data-dir or PIXELWISE_DATA.
+Trains CIFAR-10's horses by these recipes and `beyond`, interleaved and each with its own seed, every run in a
+process of its own so that none warms up another. Prints accuracy and training seconds of each, and the ratios
+within each repeat, as median and range. Needs CIFAR-10 under --data-dir or PIXELWISE_DATA.
 """
 
 from __future__ import annotations
