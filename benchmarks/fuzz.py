@@ -118,7 +118,7 @@ def all_targets() -> dict[str, Target]:
     from pixelwise.photos.download import unpack
     from pixelwise.photos.photo import open_photo
     from pixelwise.photos.provenance import read_provenance
-    from pixelwise.photos.tiff import read_exif
+    from pixelwise.photos.tiff import find_picture, read_exif
     from pixelwise.photos.xmp import read_properties
     from pixelwise.segmenting.heads import open_head
     from pixelwise.training import runs
@@ -181,7 +181,12 @@ def all_targets() -> dict[str, Target]:
         "photo": Target(_photo(open_photo), "photo", lambda folder: _pictures(folder, _SUFFIXES), 0.2),
         "provenance": Target(read_provenance, "photo", lambda folder: _pictures(folder, _SUFFIXES), 0.2),
         "xmp": Target(_of_metadata(lambda file: read_properties(file.read_bytes())), "packet", text(_XMP), 1),
-        "exif": Target(_of_metadata(read_exif), "scan.tif", lambda folder: _pictures(folder, ["tiff"]), 0.5),
+        "exif": Target(
+            _of_metadata(lambda file: read_exif(find_picture(file))),
+            "scan.tif",
+            lambda folder: _pictures(folder, ["tiff"]),
+            0.5,
+        ),
         "archive": Target(lambda file: _unpacked(unpack, file), "data.tar", _archives, 0.2),
         "batch list": Target(
             lambda file: list(find_items([str(file)], file.parent / "out")),

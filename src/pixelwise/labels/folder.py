@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -99,20 +100,16 @@ def find_layout(folder: Path) -> Layout:
     labels: dict[LabelFormat, tuple[Path, dict[str, list[Path]]]] = {}
     if (masks := folder / "masks").is_dir():
         labels["masks"] = masks, _by_stem(masks, SUFFIXES)
-    found = list(dict.fromkeys(path for place in _COCO_PLACES for path in sorted(folder.glob(place))))
+    named = list(dict.fromkeys(path for place in _COCO_PLACES for path in sorted(folder.glob(place))))
     files = _by_stem(photo_folder, (".json",))
     # Beside other labels a file of such a name may be anything, or LabelMe's for a photo called like it.
-    is_alone = (
-        not labels
-        and folder / _COCO_FILE not in found
-        and all(path in found for paths in files.values() for path in paths)
-    )
-    coco = [path for path in found if is_alone or path.name == _COCO_FILE or _is_coco(path)]
+    is_rivalled = labels or folder / _COCO_FILE in named or not set(chain(*files.values())) <= set(named)
+    coco = [path for path in named if not is_rivalled or path.name == _COCO_FILE or _is_coco(path)]
     if len(coco) > 1:
         raise DataError(f"{folder}: needed one file of COCO's, found {coco[0].name} and {coco[1].name}")
     if coco:
         labels["coco"] = coco[0], {}
-    strays = set(coco) | {path for path in found if path.stem not in photos}
+    strays = {*coco, *(path for path in named if path.stem not in photos)}
     beside = {
         stem: own for stem, paths in files.items() if (own := [one for one in paths if one not in strays])
     }

@@ -72,22 +72,23 @@ class Picture:
     def size_of_doubles(self) -> tuple[int, int] | None:
         """Width and height where the pixels are plain numbers of 64 bit, as numpy writes them."""
         tags, floats, plain = self.tags, 3, 1
-        if (
-            tags.get(_BITS) == (64,) * _number(tags, _NUM_SAMPLES, 1)
+        size = _number(tags, _WIDTH), _number(tags, _HEIGHT)
+        is_plain = (
+            tags.get(_BITS) == (64,) * max(1, _number(tags, _NUM_SAMPLES))
             and _number(tags, _SAMPLE_FORMAT) == floats
             and _number(tags, _COMPRESSION, plain) == _number(tags, _PLANES, plain) == plain
             and _number(tags, _PHOTOMETRIC) in (1, 2)  # light is large
-            and all(tag in tags for tag in (_WIDTH, _HEIGHT, _STRIPS, _STRIP_BYTES))
-        ):
-            return _number(tags, _WIDTH), _number(tags, _HEIGHT)
-        return None
+            and _STRIPS in tags
+            and _STRIP_BYTES in tags
+        )
+        return size if is_plain and min(size) > 0 else None
 
     def doubles(self) -> pyvips.Image:
         """Read these numbers, which libvips does not; PhotoError where some are missing."""
         tags, strips = self.tags, list[bytes]()
         order, shape = "<" if tags.prefix == b"II" else ">", (tags[_HEIGHT], tags[_WIDTH], len(tags[_BITS]))
         missing = 8 * math.prod(shape)
-        with self.path.open("rb") as file:
+        with self.path.open("rb") as file, contextlib.suppress(*_DAMAGE, OverflowError):
             for start, length in zip(tags[_STRIPS], tags[_STRIP_BYTES], strict=False):
                 file.seek(start)
                 strips.append(file.read(min(length, missing)))
