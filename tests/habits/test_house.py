@@ -72,9 +72,9 @@ def test_the_architecture_page_says_how_large_each_room_is():
 
 
 def test_the_house_stays_small():
-    assert num_lines(PACKAGE) <= 23_100  # the aim is 20,000
-    assert num_lines(PACKAGE / "lab") <= 2_200
-    assert num_lines(ROOT / "tests") <= 13_500  # the aim is 13,000
+    assert num_lines(PACKAGE) <= 24_450  # the aim is 20,000
+    assert num_lines(PACKAGE / "lab") <= 2_900
+    assert num_lines(ROOT / "tests") <= 14_400  # the aim is 13,000
     assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= 20
 
 

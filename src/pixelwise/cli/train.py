@@ -22,8 +22,8 @@ class TrainOptions:
 
     recipe: str | None = None
     """Of cnn and unet: handout (the assignment's own), fast (soonest to its quality), best (most accurate in
-    its time) or embedded (64 classes of chroma). Of colournet: photo (of the shipped model of that name).
-    The first of them if not given."""
+    its time) or embedded (64 classes of chroma); of unet beyond (with a table of grey levels inside), too.
+    Of colournet: photo (of the shipped model of that name). The first of them if not given."""
     epochs: int | None = None
     """Passes over the training images; the recipe's if not given."""
     batch_size: int | None = None
