@@ -147,8 +147,8 @@ class _Reader:
 
     def below(self, tags: ImageFileDirectory_v2) -> Iterator[ImageFileDirectory_v2]:
         """Yield the tags of pictures below a picture, as long as they can be read."""
-        places = tags.get(_SUB_PICTURES, ())
         with contextlib.suppress(*_DAMAGE):
+            places = tags.get(_SUB_PICTURES, ())
             yield from map(self.read, places if isinstance(places, tuple) else (places,))
 
     def describing(self, tags: ImageFileDirectory_v2) -> dict[int, Any]:
@@ -176,7 +176,7 @@ def find_picture(path: Path) -> Picture:
         pictures = list(reader.pictures())
         every = [*pictures, *(tags for one in pictures for tags in reader.below(one))]
     if path.suffix.lower() in _RAW_SUFFIXES or any(
-        _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _MOSAICS for tags in every
+        _DNG_VERSION in tags or _number(tags, _PHOTOMETRIC) in _MOSAICS for tags in every
     ):
         raise FormatError(f"{path}: is a camera's raw file; develop it first, and save it as TIFF or JPEG")
     whole = (
@@ -192,8 +192,10 @@ def find_picture(path: Path) -> Picture:
 
 
 def _number(tags: Any, tag: int, otherwise: int = 0) -> int:
-    """Return the first number of a tag, `otherwise` where it has none."""
-    value = tags.get(tag, otherwise)
+    """Return the first number of a tag, `otherwise` where it has none; Pillow reads it only now."""
+    value: Any = otherwise
+    with contextlib.suppress(*_DAMAGE), _quietly():
+        value = tags.get(tag, otherwise)
     value = next(iter(value), otherwise) if isinstance(value, tuple | bytes) else value
     return value if isinstance(value, int) else otherwise
 
@@ -245,7 +247,10 @@ def _named_by_vips(tags: dict[int, Any]) -> dict[str, tuple[int, Any]]:
     # libvips fills in its names when it reads EXIF in a format where it can.
     jpeg, exif = io.BytesIO(), Image.Exif()
     exif.update(tags)
-    Image.new("L", (1, 1)).save(jpeg, format="JPEG", exif=exif)
+    try:
+        Image.new("L", (1, 1)).save(jpeg, format="JPEG", exif=exif)
+    except _DAMAGE as error:
+        raise ValueError(f"damaged or too long EXIF: {error}") from error
     image = pyvips.Image.jpegload_buffer(jpeg.getvalue())
     names = [name for name in image.get_fields() if name.startswith("exif-")]
     return {name: (image.get_typeof(name), image.get(name)) for name in names}
