@@ -18,6 +18,8 @@ from pixelwise.photos.photo import open_photo
 from pixelwise.photos.profiles import srgb_profile
 from pixelwise.photos.write import write_photo
 
+pytestmark = pytest.mark.core
+
 GREY = np.asarray(Image.fromarray(scene(64, 96)).convert("L"))
 TEXT = {"description": "Box 12", "software": "ScanSoft", "datetime": "1931:05:02 10:00:00"}
 
