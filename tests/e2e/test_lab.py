@@ -43,3 +43,11 @@ def test_a_starter_for_students(pixelwise, refused, tmp_path):
     assert sum("NotImplementedError" in "".join(cell["source"]) for cell in cells) == 8
     assert "there already" in refused("lab", "--starter", path)
     assert [*path.parent.iterdir()] == [path]
+
+
+def test_options_that_would_do_nothing_are_refused(refused, tmp_path):
+    starter = refused("lab", "--starter", tmp_path / "a2-cnn.ipynb", "--num-filters", "5")
+    assert "--starter writes the notebook for students and nothing else" in starter
+    weights = refused("lab", "-o", tmp_path / "lab", "--question", "A3", "--weights", tmp_path / "gone.pth")
+    assert "--weights is for C1 to C3, got --question A3" in weights
+    assert list(tmp_path.iterdir()) == []
