@@ -41,7 +41,7 @@ audit: $(VENV)/.supply  ## Known holes in what requirements.lock names, and a bi
 demo: $(VENV)/.package  ## Colour photographs, cut a flower out, learn from twenty masks; one page
 	@$(BIN)/pixelwise demo -o out/demo
 
-lab: $(VENV)/.all  ## Train networks and answer the assignment, small: a writeup, a notebook (5 minutes)
+lab: $(VENV)/.all  ## Train networks and answer the assignment, small: a writeup, a notebook (6 minutes)
 	@$(BIN)/pixelwise lab --quick -o out/lab
 
 notebook: $(BARE)/.packages  ## Run the assignment's notebook, small, where nothing of ours is installed (2 minutes)

@@ -185,10 +185,8 @@ def _fill_labelme(shape: Any, size: Size, where: str) -> Bool[ndarray, "H W"]:
     if any(len(point) != 2 for point in points):
         raise LabelError(f"{where}: needed x and y for each point, got {shortened(points)}")
     match shape.get("shape_type") or "polygon", points:
-        case ("polygon" | "rotation", _) | (
-            "rectangle",
-            [_, _, _, _],
-        ):  # newer versions give all four corners
+        # newer versions give all four corners of a rectangle
+        case ("polygon" | "rotation", _) | ("rectangle", [_, _, _, _]):
             return _fill_polygons([[value for point in points for value in point]], size, where)
         case "rectangle", [[x, y], [end_x, end_y]]:
             return _fill_polygons([[x, y, end_x, y, end_x, end_y, x, end_y]], size, where)

@@ -80,8 +80,8 @@ logging.getLogger("pyvips").addFilter(_warnings)
 
 _UNREADABLE = re.compile("not (been )?(configured|built in|supported)|unsupported|out of range", re.I)
 
-Load = Callable[[int], pyvips.Image]  # opens a photo, shrunk up to so many times where that is cheap
-STREAMED = 0
+Load = Callable[[int], pyvips.Image]  # opens a photo, `STREAMED` or shrunk up to so many times if cheap
+STREAMED = 0  # whole, its rows read from the top as they are asked for
 
 
 @dataclass(frozen=True)
